@@ -1,0 +1,2 @@
+//! The one binary `larder`.
+fn main() {}

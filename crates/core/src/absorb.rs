@@ -1,0 +1,483 @@
+//! What an attempt changes: one pure function from what was held and what came (or failed to
+//! come) to what is written. Design rule 3 lives here: good data is never replaced by worse.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::{
+    Absence, Answer, Definition, Failure, FetchError, Fetched, Finding, Fingerprint, ItemRef, Json, Listing,
+    Member, MemberState, NewItem, Policy, Retry, Scope, Stored, Time, Validators, Warning,
+};
+
+/// An attempt that ended.
+#[derive(Debug)]
+pub struct Attempt<'a> {
+    /// The row and members as they were when the lease was taken.
+    pub before: &'a Stored,
+    /// The definition it was done under.
+    pub definition: &'a Definition,
+    /// Whether only the names still unknown were asked for.
+    pub subset: bool,
+    /// What came.
+    pub result: Result<Fetched, FetchError>,
+    /// When it came.
+    pub now: Time,
+    /// Chance, in 0 ≤ x < 1.
+    pub chance: f64,
+}
+
+/// What to write into an entry. Fields are the new values; `members: None` leaves them alone.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Write {
+    /// What came of the attempt.
+    pub outcome: Outcome,
+    /// The definition that the data now answers to.
+    pub definition: Fingerprint,
+    /// The definition that was tried.
+    pub tried: Fingerprint,
+    /// The entry's own document.
+    pub body: Option<Json>,
+    /// What to revalidate with.
+    pub validators: Validators,
+    /// Where the next delta goes on.
+    pub cursor: Option<String>,
+    /// Whether every item was answered for.
+    pub complete: bool,
+    /// The names still unknown.
+    pub pending: Vec<Arc<str>>,
+    /// What a reader should know.
+    pub warnings: Vec<Warning>,
+    /// Whether the data was fetched anew as a whole, so that earlier invalidations are answered.
+    pub answers_invalidation: bool,
+    /// When the data was fetched.
+    pub fetched_at: Option<Time>,
+    /// When the source said that the whole entry does not exist.
+    pub absent_at: Option<Time>,
+    /// The end of the freshness lifetime.
+    pub fresh_until: Option<Time>,
+    /// No refresh before.
+    pub due_at: Time,
+    /// Attempts without success.
+    pub attempts: u32,
+    /// Those that count towards `dead`.
+    pub faults: u32,
+    /// The last failure.
+    pub last_error: Option<Failure>,
+    /// The members, in order.
+    pub members: Option<Vec<MemberWrite>>,
+    /// The items that were answered for as present.
+    pub items: Vec<NewItem>,
+    /// The tags; `None` leaves them alone.
+    pub tags: Option<Vec<String>>,
+}
+
+/// A member to write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberWrite {
+    /// The name under which the entry asks for it.
+    pub asked: Arc<str>,
+    /// Whether it is shown.
+    pub state: MemberState,
+    /// The item: one that is held, or one of [`Write::items`].
+    pub item: ItemRef,
+}
+
+/// What came of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// New data, complete.
+    Updated,
+    /// New data; some items are still unknown.
+    Partial,
+    /// What is held is still right.
+    NotModified,
+    /// The whole entry does not exist upstream.
+    Absent,
+    /// Nothing came; what was held is held.
+    Failed,
+}
+
+impl Outcome {
+    /// A stable word for the log and the feed.
+    pub fn word(self) -> &'static str {
+        match self {
+            Outcome::Updated => "updated",
+            Outcome::Partial => "partial",
+            Outcome::NotModified => "not_modified",
+            Outcome::Absent => "absent",
+            Outcome::Failed => "failed",
+        }
+    }
+}
+
+/// Decides what an attempt changes. Pure.
+pub fn absorb(attempt: Attempt<'_>) -> Write {
+    let Attempt { before, definition, subset, result, now, chance } = attempt;
+    let frame = Frame { before, definition, subset, now, chance };
+    match result {
+        Ok(Fetched::Items(listing)) => frame.items(listing),
+        Ok(Fetched::Delta { upserts, removals, cursor }) => frame.delta(upserts, &removals, cursor),
+        Ok(Fetched::Body { body, validators, ttl }) => {
+            Write { body: Some(body), validators, ..frame.success(ttl) }
+        }
+        Ok(Fetched::NotModified { ttl }) if before.entry.has_data() => {
+            Write { outcome: Outcome::NotModified, ..frame.success(ttl) }
+        }
+        Ok(Fetched::NotModified { .. }) => frame.failure(&FetchError::Unusable {
+            host: definition_host(before),
+            detail: "it said `not modified` of something that is not held".to_owned(),
+        }),
+        Ok(Fetched::Absent(absence)) => frame.absent(&absence),
+        Err(error) => frame.failure(&error),
+    }
+}
+
+/// How long to wait after the `attempts`th failure in a row: full jitter below an exponential
+/// ceiling, so that those who failed together do not return together.
+pub fn backoff(policy: &Policy, attempts: u32, chance: f64) -> Duration {
+    let doubled = 2_u32.saturating_pow(attempts.saturating_sub(1).min(31));
+    let ceiling = policy.backoff_base.saturating_mul(doubled).min(policy.backoff_cap);
+    ceiling.mul_f64(chance.clamp(0.0, 1.0))
+}
+
+fn definition_host(before: &Stored) -> String {
+    before.entry.key.source().to_owned()
+}
+
+/// What every outcome needs to know.
+struct Frame<'a> {
+    before: &'a Stored,
+    definition: &'a Definition,
+    subset: bool,
+    now: Time,
+    chance: f64,
+}
+
+/// How one listing sorted itself out.
+#[derive(Default)]
+struct Sorted {
+    members: Vec<MemberWrite>,
+    items: Vec<NewItem>,
+    pending: Vec<Arc<str>>,
+    warnings: Vec<Warning>,
+    error: Option<FetchError>,
+}
+
+impl Frame<'_> {
+    /// The row as it is, with nothing changed but that this definition was tried.
+    fn unchanged(&self, outcome: Outcome) -> Write {
+        let entry = &self.before.entry;
+        Write {
+            outcome,
+            definition: entry.definition.clone(),
+            tried: self.definition.fingerprint.clone(),
+            body: entry.body.clone(),
+            validators: entry.validators.clone(),
+            cursor: entry.cursor.clone(),
+            complete: entry.complete,
+            pending: entry.pending.clone(),
+            warnings: entry.warnings.clone(),
+            answers_invalidation: false,
+            fetched_at: entry.fetched_at,
+            absent_at: entry.absent_at,
+            fresh_until: entry.fresh_until,
+            due_at: entry.due_at,
+            attempts: entry.attempts,
+            faults: entry.faults,
+            last_error: entry.last_error.clone(),
+            members: None,
+            items: Vec::new(),
+            tags: None,
+        }
+    }
+
+    /// A complete answer: fresh from now on, all failures forgotten.
+    fn success(&self, ttl: Option<Duration>) -> Write {
+        let fresh_until = self.now.plus(self.lifetime(ttl.unwrap_or(self.definition.policy.ttl)));
+        Write {
+            definition: self.definition.fingerprint.clone(),
+            complete: true,
+            pending: Vec::new(),
+            answers_invalidation: true,
+            fetched_at: Some(self.now),
+            absent_at: None,
+            fresh_until: Some(fresh_until),
+            due_at: fresh_until,
+            attempts: 0,
+            faults: 0,
+            last_error: None,
+            tags: Some(self.definition.tags.clone()),
+            ..self.unchanged(Outcome::Updated)
+        }
+    }
+
+    fn lifetime(&self, ttl: Duration) -> Duration {
+        let jitter = self.definition.policy.jitter.clamp(0.0, 1.0);
+        ttl.mul_f64(1.0 - jitter * self.chance.clamp(0.0, 1.0))
+    }
+
+    /// Nothing came: what was held is held, and the next attempt has its time.
+    fn failure(&self, error: &FetchError) -> Write {
+        let entry = &self.before.entry;
+        let policy = &self.definition.policy;
+        // Failures under another definition say nothing about this one.
+        let (attempts, faults) =
+            if entry.tried == self.definition.fingerprint { (entry.attempts, entry.faults) } else { (0, 0) };
+        let attempts = attempts.saturating_add(1);
+        let faults = if error.counts() { faults.saturating_add(1) } else { faults };
+        let due_at = if faults >= policy.attempts {
+            self.now.plus(policy.ttl)
+        } else {
+            let by_backoff = self.now.plus(backoff(policy, attempts, self.chance));
+            match error.retry() {
+                Retry::At(at) => by_backoff.max(at),
+                Retry::Now | Retry::Later => by_backoff,
+            }
+        };
+        Write {
+            due_at,
+            attempts,
+            faults,
+            last_error: Some(error.at(self.now)),
+            ..self.unchanged(Outcome::Failed)
+        }
+    }
+
+    /// The whole entry is gone: remembered for a short while; data that is held goes when a second
+    /// answer, after that while, says so again.
+    fn absent(&self, absence: &Absence) -> Write {
+        let entry = &self.before.entry;
+        let until = self.now.plus(self.definition.policy.negative_ttl);
+        let confirmed = entry.absent_at.is_some() || !entry.has_data();
+        let warning = Warning {
+            about: entry.key.to_string(),
+            code: absence.code.clone(),
+            message: absence.message.clone(),
+        };
+        let base = Write {
+            absent_at: Some(self.now),
+            fresh_until: Some(until),
+            due_at: until,
+            warnings: vec![warning],
+            outcome: Outcome::Absent,
+            ..self.success(None)
+        };
+        if confirmed {
+            let nothing = Validators::default();
+            return Write {
+                fetched_at: None,
+                body: None,
+                validators: nothing,
+                members: Some(Vec::new()),
+                ..base
+            };
+        }
+        let hidden = self.before.members.iter().map(|member| {
+            let state = if member.item.scope.is_public() { member.state } else { MemberState::Hidden };
+            keep(member, state)
+        });
+        Write { fetched_at: entry.fetched_at, members: Some(hidden.collect()), ..base }
+    }
+
+    fn delta(&self, upserts: Vec<NewItem>, removals: &[ItemRef], cursor: Option<String>) -> Write {
+        let gone = |item: &ItemRef| removals.contains(item);
+        let held = self.before.members.iter().filter(|member| !gone(&member.item.of));
+        let mut members: Vec<MemberWrite> = held.map(|member| keep(member, MemberState::Shown)).collect();
+        for item in &upserts {
+            if !members.iter().any(|member| member.item == item.of) {
+                members.push(MemberWrite {
+                    asked: item.of.id.clone(),
+                    state: MemberState::Shown,
+                    item: item.of.clone(),
+                });
+            }
+        }
+        Write { members: Some(members), items: upserts, cursor, ..self.success(None) }
+    }
+
+    fn items(&self, listing: Listing) -> Write {
+        let Listing { answers, whole, body, validators, warnings, mut tags, ttl } = listing;
+        let answers = self.distrust_mass_absence(answers, whole);
+        let nothing_came =
+            !answers.is_empty() && answers.iter().all(|answer| matches!(answer.finding, Finding::Unknown(_)));
+        let mut sorted = self.sort(answers, whole);
+        sorted.warnings.splice(0..0, warnings);
+        if let (true, Some(error)) = (nothing_came, &sorted.error) {
+            let pending = if self.before.entry.has_data() { sorted.pending } else { Vec::new() };
+            return Write { complete: false, pending, warnings: sorted.warnings, ..self.failure(error) };
+        }
+        tags.extend(self.definition.tags.iter().cloned());
+        let success = self.success(ttl);
+        let settled = Write {
+            body: body.or(success.body.clone()),
+            validators,
+            warnings: sorted.warnings,
+            members: Some(sorted.members),
+            items: sorted.items,
+            tags: Some(tags),
+            ..success
+        };
+        let settled = if self.subset { self.keep_age(settled) } else { settled };
+        match sorted.error {
+            None => settled,
+            Some(error) => self.partial(settled, &error, sorted.pending),
+        }
+    }
+
+    /// Only some items were asked for: the entry as a whole is no younger for it.
+    fn keep_age(&self, write: Write) -> Write {
+        let entry = &self.before.entry;
+        Write {
+            answers_invalidation: false,
+            definition: entry.definition.clone(),
+            fetched_at: entry.fetched_at,
+            fresh_until: entry.fresh_until,
+            due_at: entry.fresh_until.unwrap_or(write.due_at),
+            validators: entry.validators.clone(),
+            tags: None,
+            ..write
+        }
+    }
+
+    /// Some items are still unknown: what came is in, and they are retried by backoff.
+    fn partial(&self, settled: Write, error: &FetchError, pending: Vec<Arc<str>>) -> Write {
+        let failure = self.failure(error);
+        Write {
+            outcome: Outcome::Partial,
+            complete: false,
+            pending,
+            // An incomplete answer must not be taken for unchanged the next time.
+            validators: Validators::default(),
+            due_at: failure.due_at,
+            attempts: failure.attempts,
+            faults: failure.faults,
+            last_error: failure.last_error,
+            ..settled
+        }
+    }
+
+    fn held(&self, asked: &str) -> Option<&Member> {
+        self.before.members.iter().find(|member| &*member.asked == asked)
+    }
+
+    /// More than half gone at once is lost access: those absences become unknown.
+    fn distrust_mass_absence(&self, mut answers: Vec<Answer>, whole: bool) -> Vec<Answer> {
+        let was_shown =
+            |member: &&Member| member.state == MemberState::Shown && self.definition.names(&member.asked);
+        let shown: Vec<&Member> = self.before.members.iter().filter(was_shown).collect();
+        let is_gone = |member: &Member| match answers.iter().find(|answer| answer.asked == member.asked) {
+            Some(answer) => matches!(answer.finding, Finding::Absent(_)),
+            None => whole,
+        };
+        let gone: Vec<Arc<str>> =
+            shown.iter().filter(|member| is_gone(member)).map(|member| member.asked.clone()).collect();
+        // Of one or two repositories, one may well be deleted; there is no majority to speak of.
+        if gone.len() < 2 || gone.len() * 2 <= shown.len() {
+            return answers;
+        }
+        let lost = FetchError::AccessLost { gone: gone.len(), held: shown.len() };
+        for asked in gone {
+            let finding = Finding::Unknown(lost.clone());
+            match answers.iter_mut().find(|answer| answer.asked == asked) {
+                Some(answer) => answer.finding = finding,
+                None => answers.push(Answer { asked, finding }),
+            }
+        }
+        answers
+    }
+
+    /// Sorts answers into members, items, unknown names and warnings.
+    fn sort(&self, answers: Vec<Answer>, whole: bool) -> Sorted {
+        let mut sorted = Sorted::default();
+        let asked: Vec<Arc<str>> = answers.iter().map(|answer| answer.asked.clone()).collect();
+        if self.subset {
+            self.sort_around(answers, &mut sorted);
+            return sorted;
+        }
+        for answer in answers {
+            self.sort_one(answer, &mut sorted);
+        }
+        for member in self.before.members.iter().filter(|member| !asked.contains(&member.asked)) {
+            if whole {
+                let absence = Absence::new("not_found", "it is no longer listed");
+                self.sort_one(
+                    Answer { asked: member.asked.clone(), finding: Finding::Absent(absence) },
+                    &mut sorted,
+                );
+            } else if self.definition.names(&member.asked) {
+                sorted.members.push(keep(member, member.state));
+            }
+        }
+        sorted
+    }
+
+    /// Only a subset was asked for: each answer goes to its member's place, new ones behind.
+    fn sort_around(&self, answers: Vec<Answer>, sorted: &mut Sorted) {
+        let mut answers: Vec<Option<Answer>> = answers.into_iter().map(Some).collect();
+        let mut take = |asked: &str| {
+            answers
+                .iter_mut()
+                .find(|slot| slot.as_ref().is_some_and(|answer| &*answer.asked == asked))?
+                .take()
+        };
+        let unasked = self.before.entry.warnings.iter();
+        let mut others: Vec<Warning> = Vec::new();
+        for member in &self.before.members {
+            match take(&member.asked) {
+                Some(answer) => self.sort_one(answer, sorted),
+                None => sorted.members.push(keep(member, member.state)),
+            }
+        }
+        for warning in unasked {
+            let of_pending = self.before.entry.pending.iter().any(|name| **name == *warning.about);
+            if !of_pending {
+                others.push(warning.clone());
+            }
+        }
+        for answer in answers.into_iter().flatten() {
+            self.sort_one(answer, sorted);
+        }
+        sorted.warnings.splice(0..0, others);
+    }
+
+    fn sort_one(&self, answer: Answer, sorted: &mut Sorted) {
+        let Answer { asked, finding } = answer;
+        let held = self.held(&asked);
+        match finding {
+            Finding::Present(item) => {
+                let of = item.of.clone();
+                if !sorted.items.iter().any(|known| known.of == of) {
+                    sorted.items.push(item);
+                    sorted.members.push(MemberWrite { asked, state: MemberState::Shown, item: of });
+                }
+            }
+            Finding::Absent(absence) => {
+                let Absence { code, message } = absence;
+                sorted.warnings.push(Warning { about: asked.to_string(), code, message });
+                if let Some(member) = held.filter(|member| member.state == MemberState::Shown) {
+                    let state = match member.item.scope {
+                        Scope::Public => MemberState::Absent,
+                        Scope::Repo(_) => MemberState::Hidden,
+                    };
+                    sorted.members.push(keep(member, state));
+                }
+            }
+            Finding::Unknown(error) => {
+                let code =
+                    if matches!(error, FetchError::AccessLost { .. }) { "access_lost" } else { "unknown" };
+                sorted.warnings.push(Warning {
+                    about: asked.to_string(),
+                    code: code.to_owned(),
+                    message: error.to_string(),
+                });
+                sorted.members.extend(held.map(|member| keep(member, member.state)));
+                sorted.pending.push(asked);
+                sorted.error.get_or_insert(error);
+            }
+        }
+    }
+}
+
+fn keep(member: &Member, state: MemberState) -> MemberWrite {
+    MemberWrite { asked: member.asked.clone(), state, item: member.item.of.clone() }
+}

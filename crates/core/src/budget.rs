@@ -1,0 +1,266 @@
+//! What an actor may still spend upstream, and who gets it when it runs short. Design, section 6.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{LimitKind, Time};
+
+/// How urgent a call is: when the budget runs short, the least urgent wait first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// Filling the cache ahead of need.
+    Warming,
+    /// A schedule, a webhook, a watch, or a retry that nobody waits for.
+    Schedule,
+    /// Behind a reader who was served a stale copy.
+    StaleRead,
+    /// Asked for by hand.
+    Manual,
+    /// A person is waiting and has nothing.
+    Waiting,
+}
+
+impl Priority {
+    /// The part of the limit, in percent, that must be left after a call of this urgency.
+    fn floor_percent(self) -> u32 {
+        match self {
+            Priority::Warming => 40,
+            Priority::Schedule => 20,
+            Priority::StaleRead => 10,
+            Priority::Manual => 2,
+            Priority::Waiting => 0,
+        }
+    }
+}
+
+/// A resource of an upstream with an allowance of its own, such as GitHub's `core` and `graphql`.
+pub type Resource = Arc<str>;
+
+/// The row that holds an actor's secondary limit, which blocks all its resources.
+pub const SECONDARY: &str = "*";
+
+/// What is known of one actor's allowance for one resource.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Budget {
+    /// The upstream.
+    pub host: Arc<str>,
+    /// The user, installation or address behind a credential; never the credential.
+    pub actor: Arc<str>,
+    /// Which allowance.
+    pub resource: Resource,
+    /// Points an hour, as the upstream last said.
+    pub limit: Option<u32>,
+    /// Points left in this window, as the upstream last said.
+    pub remaining: Option<u32>,
+    /// When the window ends.
+    pub reset_at: Option<Time>,
+    /// Nothing may be sent before.
+    pub blocked_until: Option<Time>,
+    /// When the minute that is being counted began.
+    pub minute_start: Time,
+    /// Points spent in it.
+    pub minute_points: u32,
+    /// Points in flight: reserved by calls that have not come back, in this and other processes.
+    pub reserved: u32,
+}
+
+/// A block of points that is taken before calls are sent and settled when they came back. It ends
+/// by itself, so that a killed process cannot leak it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reservation {
+    /// The upstream.
+    pub host: Arc<str>,
+    /// Whose allowance.
+    pub actor: Arc<str>,
+    /// Which.
+    pub resource: Resource,
+    /// How many points the calls may cost.
+    pub points: u32,
+    /// How urgent they are.
+    pub priority: Priority,
+    /// The limit to assume where the upstream has not said one yet.
+    pub assumed_limit: u32,
+    /// The most points a minute (GitHub's secondary limits: 2,000 for GraphQL, 900 for REST).
+    pub per_minute_max: u32,
+    /// Who takes them.
+    pub owner: Arc<str>,
+    /// When they count as lost and are given back.
+    pub until: Time,
+}
+
+/// The answer to a reservation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reserved {
+    /// Taken, under this number.
+    Granted(u64),
+    /// Not now.
+    Refused(Admission),
+}
+
+/// What came of reserved calls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settlement {
+    /// The reservation's number.
+    pub id: u64,
+    /// The upstream.
+    pub host: Arc<str>,
+    /// Whose allowance.
+    pub actor: Arc<str>,
+    /// Which.
+    pub resource: Resource,
+    /// What the calls cost.
+    pub spent: u32,
+    /// The limit the upstream named.
+    pub limit: Option<u32>,
+    /// What it says is left.
+    pub remaining: Option<u32>,
+    /// When it says the window ends.
+    pub reset_at: Option<Time>,
+    /// A limit was met: a primary one blocks the resource, a secondary one the actor.
+    pub blocked: Option<(LimitKind, Time)>,
+}
+
+/// Whether calls may be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Admission {
+    /// Yes.
+    Granted,
+    /// Not before `until`.
+    Wait {
+        /// Whose limit it is.
+        kind: LimitKind,
+        /// When to come back.
+        until: Time,
+    },
+}
+
+/// How long the points-a-minute window is.
+const MINUTE: Duration = Duration::from_mins(1);
+
+/// Decides about a reservation. `budget` is the resource's row with what others have in flight,
+/// `secondary` the actor's row of [`SECONDARY`].
+pub fn admit(budget: Option<&Budget>, secondary: Option<&Budget>, ask: &Reservation, now: Time) -> Admission {
+    let wait = |kind, until| Admission::Wait { kind, until };
+    if let Some(until) = secondary.and_then(|row| row.blocked_until).filter(|until| now < *until) {
+        return wait(LimitKind::Secondary, until);
+    }
+    let Some(row) = budget else { return Admission::Granted };
+    if let Some(until) = row.blocked_until.filter(|until| now < *until) {
+        return wait(LimitKind::Primary, until);
+    }
+    let minute_end = row.minute_start.plus(MINUTE);
+    let in_this_minute = row.minute_start <= now && now < minute_end;
+    let minute_points = if in_this_minute { row.minute_points } else { 0 };
+    if minute_points + row.reserved + ask.points > ask.per_minute_max && minute_points + row.reserved > 0 {
+        return wait(LimitKind::Budget, if in_this_minute { minute_end } else { now.plus(MINUTE) });
+    }
+    let limit = row.limit.unwrap_or(ask.assumed_limit);
+    let window_over = row.reset_at.is_none_or(|reset| now >= reset);
+    let remaining = if window_over { limit } else { row.remaining.unwrap_or(limit) };
+    let floor = u64::from(limit) * u64::from(ask.priority.floor_percent()) / 100;
+    if u64::from(remaining) >= floor + u64::from(row.reserved) + u64::from(ask.points) {
+        return Admission::Granted;
+    }
+    let kind = if remaining == 0 { LimitKind::Primary } else { LimitKind::Budget };
+    // With the window over, what is short is in flight: it ends within the minute.
+    wait(kind, if window_over { now.plus(MINUTE) } else { row.reset_at.unwrap_or(now.plus(MINUTE)) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Time = Time::from_ms(1_000_000_000);
+
+    fn row(remaining: u32, reserved: u32) -> Budget {
+        Budget {
+            host: "github.com".into(),
+            actor: "octocat".into(),
+            resource: "graphql".into(),
+            limit: Some(5000),
+            remaining: Some(remaining),
+            reset_at: Some(NOW.plus(Duration::from_mins(30))),
+            blocked_until: None,
+            minute_start: NOW,
+            minute_points: 0,
+            reserved,
+        }
+    }
+
+    fn ask(points: u32, priority: Priority) -> Reservation {
+        Reservation {
+            host: "github.com".into(),
+            actor: "octocat".into(),
+            resource: "graphql".into(),
+            points,
+            priority,
+            assumed_limit: 5000,
+            per_minute_max: 2000,
+            owner: "me".into(),
+            until: NOW.plus(MINUTE),
+        }
+    }
+
+    fn refused(admission: &Admission) -> Option<LimitKind> {
+        match admission {
+            Admission::Granted => None,
+            Admission::Wait { kind, until } => {
+                assert!(*until > NOW, "a wait ends in the future");
+                Some(*kind)
+            }
+        }
+    }
+
+    #[test]
+    fn the_urgent_go_first_when_it_runs_short() {
+        let cases = [
+            (5000, Priority::Warming, None),
+            (1900, Priority::Warming, Some(LimitKind::Budget)),
+            (1900, Priority::Schedule, None),
+            (900, Priority::Schedule, Some(LimitKind::Budget)),
+            (900, Priority::StaleRead, None),
+            (400, Priority::StaleRead, Some(LimitKind::Budget)),
+            (400, Priority::Manual, None),
+            (50, Priority::Manual, Some(LimitKind::Budget)),
+            (50, Priority::Waiting, None),
+            (0, Priority::Waiting, Some(LimitKind::Primary)),
+        ];
+        for (remaining, priority, expected) in cases {
+            let admission = admit(Some(&row(remaining, 0)), None, &ask(1, priority), NOW);
+            assert_eq!(refused(&admission), expected, "{remaining} left, {priority:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_in_flight_counts_as_spent() {
+        assert_eq!(refused(&admit(Some(&row(10, 9)), None, &ask(1, Priority::Waiting), NOW)), None);
+        assert!(refused(&admit(Some(&row(10, 10)), None, &ask(1, Priority::Waiting), NOW)).is_some());
+    }
+
+    #[test]
+    fn a_window_that_is_over_gives_everything_back() {
+        let later = NOW.plus(Duration::from_mins(31));
+        assert_eq!(admit(Some(&row(0, 0)), None, &ask(1, Priority::Warming), later), Admission::Granted);
+    }
+
+    #[test]
+    fn a_secondary_limit_blocks_the_actor_and_a_primary_one_its_resource() {
+        let until = NOW.plus(Duration::from_mins(2));
+        let blocked = Budget { blocked_until: Some(until), ..row(5000, 0) };
+        let asked = ask(1, Priority::Waiting);
+        assert_eq!(refused(&admit(None, Some(&blocked), &asked, NOW)), Some(LimitKind::Secondary));
+        assert_eq!(refused(&admit(Some(&blocked), None, &asked, NOW)), Some(LimitKind::Primary));
+        assert_eq!(admit(Some(&blocked), None, &asked, until), Admission::Granted);
+    }
+
+    #[test]
+    fn a_minute_has_only_so_many_points() {
+        let busy = Budget { minute_points: 1990, ..row(5000, 0) };
+        let asked = ask(20, Priority::Waiting);
+        assert_eq!(refused(&admit(Some(&busy), None, &asked, NOW)), Some(LimitKind::Budget));
+        assert_eq!(admit(Some(&busy), None, &asked, NOW.plus(MINUTE)), Admission::Granted);
+    }
+}

@@ -1,0 +1,123 @@
+//! What an entry is meant to be: its policy, its tags, and a fingerprint that tells an edit.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// A short digest of everything that decides what a fetch would bring: the slice of
+/// configuration, the host, the kind of credential. An entry whose fingerprint differs from its
+/// definition's was edited, and is due at once.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Fingerprint(Arc<str>);
+
+impl Fingerprint {
+    /// Digests the parts (BLAKE3, 128 bits, hexadecimal). Each part's length is digested with it,
+    /// so that `["ab", "c"]` and `["a", "bc"]` differ.
+    pub fn of<S: AsRef<str>>(parts: &[S]) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        for part in parts {
+            let part = part.as_ref().as_bytes();
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part);
+        }
+        Fingerprint(hasher.finalize().to_hex().as_str()[..32].into())
+    }
+
+    /// Takes a fingerprint that a store kept.
+    pub fn trusted(text: impl Into<Arc<str>>) -> Self {
+        Fingerprint(text.into())
+    }
+
+    /// The digest as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// How long an entry is fresh, and how its refresh is tried. Design, section 5.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policy {
+    /// The freshness lifetime.
+    pub ttl: Duration,
+    /// How long past that a reader is served at once while a refresh runs behind; `None` = for ever.
+    pub stale_while_revalidate: Option<Duration>,
+    /// How long past that a reader is served when the source fails; `None` = for ever.
+    pub stale_if_error: Option<Duration>,
+    /// How long the absence of a whole entry is remembered.
+    pub negative_ttl: Duration,
+    /// The part of a lifetime that chance may take off it, 0 to 1, so that entries fetched
+    /// together do not expire together.
+    pub jitter: f64,
+    /// How long a reader who could be served a stale copy waits for a fresh one.
+    pub soft_timeout: Duration,
+    /// When a fetch is cancelled.
+    pub hard_timeout: Duration,
+    /// How long a refresh may stay silent before another takes over.
+    pub lease: Duration,
+    /// How many failures of its own an entry may have before it is set aside as dead.
+    pub attempts: u32,
+    /// The wait after the first failure, doubled with each further one; chance picks within it.
+    pub backoff_base: Duration,
+    /// The longest such wait.
+    pub backoff_cap: Duration,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Policy {
+            ttl: Duration::from_hours(6),
+            stale_while_revalidate: None,
+            stale_if_error: None,
+            negative_ttl: Duration::from_mins(1),
+            jitter: 0.1,
+            soft_timeout: Duration::from_secs(1),
+            hard_timeout: Duration::from_secs(30),
+            lease: Duration::from_secs(15),
+            attempts: 8,
+            backoff_base: Duration::from_secs(1),
+            backoff_cap: Duration::from_mins(15),
+        }
+    }
+}
+
+impl Policy {
+    /// The default policy with another freshness lifetime.
+    pub fn with_ttl(ttl: Duration) -> Self {
+        Policy { ttl, ..Policy::default() }
+    }
+}
+
+/// What an entry is meant to be, as its source says from configuration, without any I/O.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Definition {
+    /// Tells one definition from an edited one.
+    pub fingerprint: Fingerprint,
+    /// How it is kept fresh.
+    pub policy: Policy,
+    /// The tags it is invalidated by, besides those a fetch adds.
+    pub tags: Vec<String>,
+    /// The names it asks its source for, where configuration lists them; `None` where the source
+    /// decides. Members asked under a name that is no longer here are not shown.
+    pub names: Option<Arc<[Arc<str>]>>,
+}
+
+impl Definition {
+    /// A definition with the default tags and names: none.
+    pub fn new(fingerprint: Fingerprint, policy: Policy) -> Self {
+        Definition { fingerprint, policy, tags: Vec::new(), names: None }
+    }
+
+    /// Whether a member asked for under `name` still belongs to the entry.
+    pub fn names(&self, name: &str) -> bool {
+        self.names.as_ref().is_none_or(|names| names.iter().any(|known| &**known == name))
+    }
+}

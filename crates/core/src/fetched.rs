@@ -1,0 +1,101 @@
+//! What a fetch brings back: per item *present*, *absent* or *unknown*, never a guess.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::{FetchError, ItemRef, Json, NewItem, Validators, Warning};
+
+/// The answer to one entry's fetch.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fetched {
+    /// Items, each answered for on its own.
+    Items(Listing),
+    /// Changes since the cursor that the ask carried.
+    Delta {
+        /// Items that are new or changed; new ones go behind the others.
+        upserts: Vec<NewItem>,
+        /// Items that are gone.
+        removals: Vec<ItemRef>,
+        /// Where the next delta goes on.
+        cursor: Option<String>,
+    },
+    /// A document of the entry's own, with no items.
+    Body {
+        /// The document.
+        body: Json,
+        /// What to revalidate with.
+        validators: Validators,
+        /// A freshness lifetime of the source's own, in place of the policy's.
+        ttl: Option<Duration>,
+    },
+    /// The validators still hold.
+    NotModified {
+        /// A freshness lifetime of the source's own, in place of the policy's.
+        ttl: Option<Duration>,
+    },
+    /// The whole entry does not exist upstream.
+    Absent(Absence),
+}
+
+impl Fetched {
+    /// A document and nothing else.
+    pub fn body(body: Json) -> Self {
+        Fetched::Body { body, validators: Validators::default(), ttl: None }
+    }
+}
+
+/// Items of an entry, each answered for.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Listing {
+    /// The answers, in the order that members shall have.
+    pub answers: Vec<Answer>,
+    /// Whether the source itself decides who is a member, so that whoever is not among the
+    /// answers is absent. If not, whoever was not asked for stays as it is.
+    pub whole: bool,
+    /// A small document of the entry's own.
+    pub body: Option<Json>,
+    /// What to revalidate with.
+    pub validators: Validators,
+    /// What a reader should know besides what the answers say.
+    pub warnings: Vec<Warning>,
+    /// Tags besides the definition's.
+    pub tags: Vec<String>,
+    /// A freshness lifetime of the source's own, in place of the policy's.
+    pub ttl: Option<Duration>,
+}
+
+/// The answer for one name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// The name that was asked for.
+    pub asked: Arc<str>,
+    /// What the source said.
+    pub finding: Finding,
+}
+
+/// What a source said of one name.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Finding {
+    /// Here it is.
+    Present(NewItem),
+    /// It does not exist, or is not for us: a complete answer.
+    Absent(Absence),
+    /// No answer: an error, a limit, a time-out. What is held stays.
+    Unknown(FetchError),
+}
+
+/// Why something is absent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Absence {
+    /// A stable word: `not_found`, `blocked`, `moved`, `private`.
+    pub code: String,
+    /// In a sentence.
+    pub message: String,
+}
+
+impl Absence {
+    /// An absence from its two parts.
+    pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
+        Absence { code: code.into(), message: message.into() }
+    }
+}

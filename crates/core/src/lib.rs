@@ -1,0 +1,48 @@
+//! Words and rules of Larder: what an entry is, when it is fresh, what a failure may change.
+//!
+//! Nothing here does I/O, reads a clock or knows an async runtime: time and randomness come in as
+//! arguments, so that every rule can be tested as a table. The ports ([`Store`], [`Budgets`],
+//! [`Source`], [`Clock`]) are the edges that other rooms implement.
+
+mod absorb;
+mod budget;
+mod clock;
+mod decide;
+mod definition;
+mod entry;
+mod failure;
+mod fetched;
+mod item;
+mod json;
+mod key;
+mod list;
+mod log;
+mod source;
+mod store;
+mod time;
+mod view;
+
+pub use absorb::{Attempt, MemberWrite, Outcome, Write, absorb, backoff};
+pub use budget::{
+    Admission, Budget, Priority, Reservation, Reserved, Resource, SECONDARY, Settlement, admit,
+};
+pub use clock::Clock;
+pub use decide::{Decision, Mode, Refusal, Request, StaleReason, decide};
+pub use definition::{Definition, Fingerprint, Policy};
+pub use entry::{
+    Entry, Lease, Member, MemberState, RefreshState, Status, Stored, Token, Validators, Warning,
+};
+pub use failure::{Failure, FetchError, Hint, LimitKind, Retry};
+pub use fetched::{Absence, Answer, Fetched, Finding, Listing};
+pub use item::{Coverage, Item, ItemRef, NewItem, Scope, merge_docs};
+pub use json::Json;
+pub use key::{Key, KeyError};
+pub use list::{Filter, ListQuery, Listed, Order, Test};
+pub use log::{Change, Changes, ItemCounts, LogLine, Spent, Trigger};
+pub use source::{Answers, Ask, Source};
+pub use store::{
+    Acquired, Budgets, Commit, Committed, Configured, Head, LeaseAsk, LogFilter, Problem, Reconciled,
+    Retention, Store, StoreError, StoreInfo, Swept, Target,
+};
+pub use time::{Time, TimeError};
+pub use view::{Column, ColumnType, ViewSpec};

@@ -1,0 +1,61 @@
+//! Questions that lists ask of a store, in terms of a [`ViewSpec`](crate::ViewSpec).
+
+use crate::{Item, Key, ViewSpec};
+
+/// A list of one kind's items.
+#[derive(Debug, Clone)]
+pub struct ListQuery {
+    /// The kind.
+    pub view: &'static ViewSpec,
+    /// The entries whose members are asked for: the configured ones. An item that none of them
+    /// shows is not listed.
+    pub entries: Vec<Key>,
+    /// Words that must all be found, each as the beginning of a word.
+    pub search: Option<String>,
+    /// Conditions that must all hold.
+    pub filters: Vec<Filter>,
+    /// The order; items that tie stand by identity.
+    pub order: Option<Order>,
+    /// The most items to answer.
+    pub limit: usize,
+}
+
+/// A condition on a column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filter {
+    /// The column's name in the [`ViewSpec`](crate::ViewSpec).
+    pub column: &'static str,
+    /// What must hold of it.
+    pub test: Test,
+}
+
+/// What must hold of a column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Test {
+    /// The text is this one, whatever the case.
+    Is(String),
+    /// The list has this text, whatever the case.
+    Has(String),
+    /// The boolean is this one.
+    Flag(bool),
+    /// The time or number is this or more.
+    AtLeast(String),
+}
+
+/// The order of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// By a column, smallest first; missing values last.
+    Ascending(&'static str),
+    /// By a column, greatest first; missing values last.
+    Descending(&'static str),
+}
+
+/// An item of a list, and which of the asked entries show it, in the order they were asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The item.
+    pub item: Item,
+    /// The entries that show it.
+    pub entries: Vec<Key>,
+}

@@ -1,0 +1,123 @@
+//! The refresh log (one line an attempt) and the changes feed (one line a change).
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Key, Time};
+
+/// What asked for a refresh.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Trigger {
+    /// A reader met a stale or missing copy.
+    Read,
+    /// A person or program asked for it.
+    Manual,
+    /// The wait after a failure was over.
+    Backoff,
+    /// A schedule.
+    Schedule,
+    /// A file changed.
+    Watch,
+    /// The upstream said so.
+    Webhook,
+}
+
+const TRIGGERS: [(Trigger, &str); 6] = [
+    (Trigger::Read, "read"),
+    (Trigger::Manual, "manual"),
+    (Trigger::Backoff, "backoff"),
+    (Trigger::Schedule, "schedule"),
+    (Trigger::Watch, "watch"),
+    (Trigger::Webhook, "webhook"),
+];
+
+impl fmt::Display for Trigger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = TRIGGERS.iter().find(|(trigger, _)| trigger == self).map_or("", |(_, name)| name);
+        f.pad(name)
+    }
+}
+
+impl FromStr for Trigger {
+    type Err = String;
+
+    /// Reads what `Display` wrote; the error is the text that was not a trigger.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = TRIGGERS.iter().find(|(_, name)| *name == text);
+        found.map(|(trigger, _)| *trigger).ok_or_else(|| text.to_owned())
+    }
+}
+
+/// What an attempt cost upstream. Entries that travelled in one call share it: the first to be
+/// answered carries it, so that sums are true.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Spent {
+    /// Requests sent.
+    pub calls: u32,
+    /// Points of the upstream's budget.
+    pub cost: u32,
+}
+
+/// What a commit did to an entry's items.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ItemCounts {
+    /// Answered for.
+    pub seen: u32,
+    /// New members.
+    pub added: u32,
+    /// Members whose data changed.
+    pub changed: u32,
+    /// Members that left.
+    pub removed: u32,
+}
+
+/// One line of the refresh log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// Which entry.
+    pub key: Key,
+    /// What asked for it.
+    pub trigger: Trigger,
+    /// When the fetch began.
+    pub started_at: Time,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
+    /// What came of it: [`Outcome::word`](crate::Outcome::word), or `superseded`, `interrupted`.
+    pub outcome: String,
+    /// What it did to the items. Counted by the store as it commits.
+    pub items: ItemCounts,
+    /// What it cost.
+    pub spent: Spent,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// One line of the feed: an entry changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// Its place in the feed; grows by one or more from line to line.
+    pub seq: u64,
+    /// Which entry.
+    pub key: Key,
+    /// What happened: `updated`, `failed`, `invalidated`, `evicted`, …
+    pub what: String,
+    /// The entry's version after it.
+    pub version: u64,
+    /// When.
+    pub at: Time,
+}
+
+/// A stretch of the feed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changes {
+    /// The lines behind the asked place, oldest first.
+    pub lines: Vec<Change>,
+    /// Whether lines between the asked place and these have been swept: start over.
+    pub reset: bool,
+    /// The place of the newest line there is.
+    pub last: u64,
+}

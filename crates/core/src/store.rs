@@ -1,0 +1,383 @@
+//! The ports of a store: entries and what belongs to them, and the budgets of upstreams.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::{
+    Budget, Changes, Entry, Fingerprint, Hint, ItemCounts, Key, Lease, ListQuery, Listed, LogLine,
+    Reservation, Reserved, Settlement, Stored, Time, Trigger, Write,
+};
+
+/// Entries, items, leases, log and feed. Each method is one transaction; [`commit`](Store::commit)
+/// is the only door for what a fetch brought or failed to bring.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Looks entries up, in the order asked. Unknown keys are `None`.
+    async fn lookup(&self, keys: &[Key]) -> Result<Vec<Option<Stored>>, StoreError>;
+
+    /// Takes the leases that are free, in the order asked, creating rows where there are none.
+    async fn acquire(&self, asks: &[LeaseAsk], now: Time) -> Result<Vec<Acquired>, StoreError>;
+
+    /// Moves the ends of leases on to `now` + their length. `false` = lost: taken over, released,
+    /// evicted, or already past its end.
+    async fn renew(&self, leases: &[Lease], now: Time) -> Result<Vec<bool>, StoreError>;
+
+    /// Admits what came of an attempt, if its lease still holds: entry, items, members, tags, log
+    /// line, change and the lease's release in one transaction.
+    async fn commit(&self, commit: Commit) -> Result<Committed, StoreError>;
+
+    /// Notes that a refresh is wanted: due now, and found by [`due`](Store::due). Creates rows
+    /// where there are none. Answers how many were marked.
+    async fn mark_due(&self, keys: &[Key], trigger: Trigger, now: Time) -> Result<u64, StoreError>;
+
+    /// Marks stale and keeps; ends any backoff. An invalidation that lands during a fetch wins.
+    /// Answers how many entries it met.
+    async fn invalidate(&self, target: &Target, now: Time) -> Result<u64, StoreError>;
+
+    /// Removes entries, and the items that no entry holds any more. A fetch under way is refused
+    /// when it comes. Answers how many entries it met.
+    async fn evict(&self, target: &Target, now: Time) -> Result<u64, StoreError>;
+
+    /// Gives entries that failed (dead ones too) a new start: no attempts, due now, marked.
+    /// Answers how many it met.
+    async fn replay(&self, target: &Target, now: Time) -> Result<u64, StoreError>;
+
+    /// Compares a source's configured entries with the rows: edited ones become due at once and
+    /// lose the members whose names are gone; rows that are no longer configured are remembered
+    /// as such from now on, and forgiven when they return.
+    async fn reconcile(
+        &self,
+        source: &str,
+        configured: &[Configured],
+        now: Time,
+    ) -> Result<Reconciled, StoreError>;
+
+    /// Removes what is past its retention.
+    async fn sweep(&self, retention: &Retention, now: Time) -> Result<Swept, StoreError>;
+
+    /// The rows of all entries (of one source), by key, without members.
+    async fn heads(&self, source: Option<&str>) -> Result<Vec<Head>, StoreError>;
+
+    /// Entries that want a refresh now without a reader: marked, or past their backoff. Earliest
+    /// first. Entries that merely expired are not among them.
+    async fn due(&self, now: Time, limit: usize) -> Result<Vec<Key>, StoreError>;
+
+    /// A list of one kind's items.
+    async fn list(&self, query: &ListQuery) -> Result<Vec<Listed>, StoreError>;
+
+    /// The feed behind the place `after`, at most `limit` lines.
+    async fn changes(&self, after: u64, limit: usize) -> Result<Changes, StoreError>;
+
+    /// The refresh log, newest first.
+    async fn log(&self, filter: &LogFilter) -> Result<Vec<LogLine>, StoreError>;
+
+    /// Looks for damage: in the file's own structure, and in what Larder's rules promise.
+    async fn verify(&self) -> Result<Vec<Problem>, StoreError>;
+
+    /// What there is to say about the store as a whole.
+    async fn info(&self) -> Result<StoreInfo, StoreError>;
+}
+
+/// What actors may still spend, shared by all processes on one store.
+#[async_trait]
+pub trait Budgets: Send + Sync {
+    /// Takes points if [`admit`](crate::admit) says so, in one transaction.
+    async fn reserve(&self, ask: &Reservation, now: Time) -> Result<Reserved, StoreError>;
+
+    /// Gives a reservation back and notes what the upstream said.
+    async fn settle(&self, settlement: &Settlement, now: Time) -> Result<(), StoreError>;
+
+    /// Everything known, by host, actor and resource.
+    async fn budgets(&self, now: Time) -> Result<Vec<Budget>, StoreError>;
+
+    /// The actor that a credential (by its fingerprint) was last seen to stand for.
+    async fn actor(&self, host: &str, credential: &Fingerprint) -> Result<Option<Arc<str>>, StoreError>;
+
+    /// Remembers the actor behind a credential.
+    async fn set_actor(&self, host: &str, credential: &Fingerprint, actor: &str) -> Result<(), StoreError>;
+}
+
+/// A wish for a lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseAsk {
+    /// On which entry.
+    pub key: Key,
+    /// For whom.
+    pub owner: Arc<str>,
+    /// For how long, unless renewed.
+    pub length: Duration,
+    /// The `began` of the row that the wish is based on: if another's fetch has landed since, the
+    /// lease is not taken. `None` = take it all the same.
+    pub unless_newer_than: Option<u64>,
+}
+
+/// What came of a wish for a lease.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Acquired {
+    /// It is ours; the row as it is now, under the lease.
+    Granted(Lease, Box<Stored>),
+    /// Another holds it.
+    Held(Lease),
+    /// Another's fetch has landed since: the row as it is now.
+    Newer(Box<Stored>),
+}
+
+/// What came of an attempt, on its way to the store.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Commit {
+    /// The lease it was done under.
+    pub lease: Lease,
+    /// What to write; `None` = only let go of the lease (an interrupted attempt is not counted).
+    pub write: Option<Write>,
+    /// The line for the log; the store fills in [`LogLine::items`].
+    pub log: LogLine,
+    /// Now.
+    pub now: Time,
+}
+
+/// What came of a commit. Losing the race is an outcome, not an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Committed {
+    /// It is in.
+    Done {
+        /// The entry's version after it.
+        version: u64,
+        /// What it did to the items.
+        items: ItemCounts,
+        /// Whether an invalidation had landed meanwhile, so that it is stale already.
+        invalidated: bool,
+    },
+    /// The lease was lost: nothing was written but the log line.
+    Superseded,
+}
+
+/// Which entries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// These.
+    Keys(Vec<Key>),
+    /// All of a source.
+    Source(String),
+    /// All that carry a tag.
+    Tag(String),
+    /// All.
+    All,
+}
+
+/// A configured entry, for [`Store::reconcile`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Configured {
+    /// Its key.
+    pub key: Key,
+    /// Its definition's fingerprint.
+    pub fingerprint: Fingerprint,
+    /// The names it asks for, where configuration lists them.
+    pub names: Option<Arc<[Arc<str>]>>,
+}
+
+/// What a reconcile did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reconciled {
+    /// Entries whose definition was edited.
+    pub edited: u64,
+    /// Entries that are no longer configured.
+    pub unconfigured: u64,
+    /// Entries that are configured again.
+    pub returned: u64,
+}
+
+/// How long things are kept. Design rule 11.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Entries that failed and have no data.
+    pub failed: Duration,
+    /// The refresh log.
+    pub log: Duration,
+    /// Entries that are no longer configured.
+    pub unconfigured: Duration,
+    /// The feed, by age …
+    pub feed: Duration,
+    /// … and by lines.
+    pub feed_lines_max: u64,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        let days = |days: u64| Duration::from_hours(days * 24);
+        Retention {
+            failed: days(7),
+            log: days(30),
+            unconfigured: days(30),
+            feed: days(7),
+            feed_lines_max: 100_000,
+        }
+    }
+}
+
+/// What a sweep removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Swept {
+    /// Entries.
+    pub entries: u64,
+    /// Items that nothing held.
+    pub items: u64,
+    /// Lines of the refresh log.
+    pub log: u64,
+    /// Lines of the feed.
+    pub feed: u64,
+}
+
+/// An entry without its members.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Head {
+    /// The row.
+    pub entry: Entry,
+    /// How many members are shown.
+    pub shown: u64,
+    /// Since when it is not configured any more.
+    pub unconfigured_since: Option<Time>,
+}
+
+/// Which lines of the refresh log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogFilter {
+    /// Of one entry alone.
+    pub key: Option<Key>,
+    /// The most lines.
+    pub limit: usize,
+}
+
+/// Damage that [`Store::verify`] found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Where: a table, an entry, the file.
+    pub on: String,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// A store as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreInfo {
+    /// Where it is, without secrets: a path or an address.
+    pub place: String,
+    /// The schema's version.
+    pub schema: u32,
+    /// Rows of entries.
+    pub entries: u64,
+    /// Rows of items.
+    pub items: u64,
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// The newest place of the feed.
+    pub seq: u64,
+}
+
+/// Why a store could not do something.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another process holds it, for longer than we wait.
+    #[error("{place} is in use by another process: {attempted} waited in vain")]
+    Busy {
+        /// The store.
+        place: String,
+        /// What for.
+        attempted: &'static str,
+    },
+    /// No room.
+    #[error("no room left on the disk of {place} to {attempted}")]
+    Full {
+        /// The store.
+        place: String,
+        /// What for.
+        attempted: &'static str,
+    },
+    /// It may be read, not written.
+    #[error("{place} cannot be written: {cause}")]
+    ReadOnly {
+        /// The store.
+        place: String,
+        /// In the system's words.
+        cause: String,
+    },
+    /// Not Larder's.
+    #[error("{place} is not a Larder database: {found}")]
+    Foreign {
+        /// The store.
+        place: String,
+        /// What it seems to be.
+        found: String,
+    },
+    /// Written by a newer Larder.
+    #[error("{place} has schema {found}, this larder knows up to {known}")]
+    TooNew {
+        /// The store.
+        place: String,
+        /// Its schema.
+        found: u32,
+        /// Ours.
+        known: u32,
+    },
+    /// Damaged; `moved_to` says where the damaged file was put, if it could be.
+    #[error("{place} is damaged: {cause}")]
+    Corrupt {
+        /// The store.
+        place: String,
+        /// In the database's words.
+        cause: String,
+        /// Where the file is now.
+        moved_to: Option<PathBuf>,
+    },
+    /// A row that cannot be understood.
+    #[error("{table} {row}: column `{column}` holds {found}")]
+    BadRow {
+        /// The table.
+        table: &'static str,
+        /// The row's name.
+        row: String,
+        /// The column.
+        column: &'static str,
+        /// What it holds.
+        found: String,
+    },
+    /// Anything else the database or the system said.
+    #[error("{place}: could not {attempted}: {cause}")]
+    Failed {
+        /// The store.
+        place: String,
+        /// What was attempted.
+        attempted: &'static str,
+        /// In the database's words.
+        cause: String,
+    },
+}
+
+impl StoreError {
+    /// Whether the same call may succeed later with nobody doing anything.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, StoreError::Busy { .. } | StoreError::Full { .. })
+    }
+
+    /// What a person can do.
+    pub fn hints(&self) -> Vec<Hint> {
+        let hint: Hint = match self {
+            StoreError::Busy { .. } => "wait for the other larder, or see which one it is: `larder doctor`".into(),
+            StoreError::Full { .. } => "free some room, or move the store: `[store] url`".into(),
+            StoreError::ReadOnly { .. } => {
+                "make the file and its directory writable, or set `[store] url` to a place that is; reads go on".into()
+            }
+            StoreError::Foreign { .. } => "set `[store] url` to another path; Larder touches only its own files".into(),
+            StoreError::TooNew { .. } => "update larder, or set `[store] url` to another path".into(),
+            StoreError::Corrupt { moved_to: Some(path), .. } => {
+                format!("it was moved to {} and a new one is made; the cache refills itself", path.display())
+            }
+            StoreError::Corrupt { .. } => "stop every larder that uses it and run the command again".into(),
+            StoreError::BadRow { .. } => "`larder cache clear KEY` removes the entry; it is fetched anew".into(),
+            StoreError::Failed { .. } => return Vec::new(),
+        };
+        vec![hint]
+    }
+}

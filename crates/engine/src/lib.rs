@@ -1,0 +1,1 @@
+//! The flow: read, batch, coalesce, refresh, announce, sweep. Knows ports alone.

@@ -1,0 +1,1 @@
+//! A GitHub simulator with state, limits and faults; it hands back its request log.

@@ -1,0 +1,1 @@
+//! What fetches: GitHub's client and a folder a source.
