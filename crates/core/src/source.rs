@@ -29,7 +29,9 @@ pub struct Ask {
 
 /// Where a source puts its answers, each as soon as it has it: what was answered before a time-out
 /// is kept.
-pub struct Answers(Box<dyn Fn(&Key, Result<Fetched, FetchError>, Spent) + Send + Sync>);
+pub struct Answers(Box<Deliver>);
+
+type Deliver = dyn Fn(&Key, Result<Fetched, FetchError>, Spent) + Send + Sync;
 
 impl Answers {
     /// Answers that go to `deliver`.
@@ -53,7 +55,7 @@ pub trait Source: Send + Sync {
     fn name(&self) -> &str;
 
     /// What the entry is meant to be; `None` = not configured, or no such thing.
-    fn define(&self, key: &Key) -> Option<Definition>;
+    fn define(&self, key: &Key) -> Option<Arc<Definition>>;
 
     /// The configured entries. Empty where any name goes.
     fn keys(&self) -> Vec<Key> {
