@@ -1,1 +1,7 @@
-//! What is cached: one file a kind, its type, its JSON, how lists filter, sort and merge. Pure.
+//! What is cached: a file a kind, its type, its JSON, how lists filter, sort and merge. Pure.
+
+mod cluster;
+mod repository;
+
+pub use cluster::{ClusterConfig, ClustersConfig, RepoName, RepoNameError, RepoOverride};
+pub use repository::{Language, REPOSITORIES, REPOSITORY, Release, Repository};
