@@ -1,1 +1,26 @@
-//! The flow: read, batch, coalesce, refresh, announce, sweep. Knows ports alone.
+//! The flow: what stands between a reader who wants an answer now and a source that is slow,
+//! limited or down.
+//!
+//! The way of a read, file by file: [`read`] looks up and decides, `flights` lets readers of one
+//! key share one refresh in this process, `lease` makes it one across processes, `refresh` fetches,
+//! absorbs, commits and announces. The engine knows ports alone: any [`Store`](larder_core::Store),
+//! any [`Source`](larder_core::Source), any [`Clock`](larder_core::Clock).
+//!
+//! A source of one's own in about twenty lines: `examples/own_source.rs`.
+
+mod announce;
+mod clock;
+mod due;
+mod engine;
+mod flights;
+mod lease;
+mod outcome;
+mod read;
+mod refresh;
+mod upkeep;
+
+pub use announce::Announcement;
+pub use clock::SystemClock;
+pub use engine::{Builder, Engine};
+pub use outcome::{Hit, ReadError, Reading, RefreshError, Refreshed};
+pub use read::{Behind, ReadOptions};

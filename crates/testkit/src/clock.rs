@@ -1,5 +1,6 @@
 //! A clock that moves when a test says so, or by itself when everybody waits.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +13,16 @@ use tokio::sync::watch;
 pub struct VirtualClock {
     now: Arc<watch::Sender<Time>>,
     sleepers: Arc<Mutex<Vec<(u64, Time)>>>,
+    busy: Arc<AtomicUsize>,
+}
+
+/// Keeps time from moving by itself while real work is under way on another thread.
+pub struct Still(Arc<AtomicUsize>);
+
+impl Drop for Still {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 impl VirtualClock {
@@ -22,7 +33,11 @@ impl VirtualClock {
 
     /// A clock that stands at `now`.
     pub fn at(now: Time) -> Self {
-        VirtualClock { now: Arc::new(watch::Sender::new(now)), sleepers: Arc::default() }
+        VirtualClock {
+            now: Arc::new(watch::Sender::new(now)),
+            sleepers: Arc::default(),
+            busy: Arc::default(),
+        }
     }
 
     /// Moves time on by `span` in one jump.
@@ -35,13 +50,20 @@ impl VirtualClock {
         self.now.send_replace(now);
     }
 
+    /// Keeps [`drive`](VirtualClock::drive) from moving time until the answer is dropped.
+    pub fn hold_still(&self) -> Still {
+        self.busy.fetch_add(1, Ordering::AcqRel);
+        Still(self.busy.clone())
+    }
+
     /// When the first sleeper wants to wake, if anybody sleeps.
     pub fn next_wake(&self) -> Option<Time> {
         self.sleepers().iter().map(|(_, at)| *at).min()
     }
 
     /// Polls `work` to its end; whenever nothing else can go on, moves time to the next sleeper.
-    /// For a current-thread runtime. Work on other threads is given a moment to come back first.
+    /// For a current-thread runtime. While somebody [holds it still](VirtualClock::hold_still),
+    /// time does not move.
     pub async fn drive<T>(&self, work: impl Future<Output = T>) -> T {
         let mut work = std::pin::pin!(work);
         loop {
@@ -53,7 +75,7 @@ impl VirtualClock {
                 }
             }
             match self.next_wake() {
-                Some(at) if at > self.now() => self.set(at),
+                Some(at) if at > self.now() && self.busy.load(Ordering::Acquire) == 0 => self.set(at),
                 _ => std::thread::yield_now(),
             }
         }

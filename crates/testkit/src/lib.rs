@@ -4,5 +4,9 @@
 
 mod clock;
 pub mod contract;
+mod source;
+mod store;
 
-pub use clock::VirtualClock;
+pub use clock::{Still, VirtualClock};
+pub use source::{Call, FakeSource};
+pub use store::{FaultyStore, Step};

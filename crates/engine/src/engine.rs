@@ -1,0 +1,138 @@
+//! The engine itself: its ports, its settings, its life.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use larder_core::{Clock, Definition, Key, Source, Store};
+use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::announce::{Announcement, Announcer};
+use crate::flights::Flights;
+
+/// Reads, refreshes and keeps entries. Cheap to clone; clones are one engine.
+#[derive(Clone)]
+pub struct Engine {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) sources: HashMap<String, Arc<dyn Source>>,
+    pub(crate) owner: Arc<str>,
+    pub(crate) flights: Flights,
+    pub(crate) announcer: Announcer,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) stopping: CancellationToken,
+    chance: Mutex<fastrand::Rng>,
+}
+
+/// Sets an engine up.
+pub struct Builder {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    sources: HashMap<String, Arc<dyn Source>>,
+    owner: String,
+    seed: u64,
+}
+
+impl Builder {
+    /// Adds a source. Two of one name: the later one stands.
+    #[must_use]
+    pub fn source(mut self, source: Arc<dyn Source>) -> Self {
+        self.sources.insert(source.name().to_owned(), source);
+        self
+    }
+
+    /// Names this engine among all that share the store: host, process and a number. People read
+    /// it where a lease is shown.
+    #[must_use]
+    pub fn owner(mut self, owner: impl Into<String>) -> Self {
+        self.owner = owner.into();
+        self
+    }
+
+    /// Seeds the chance that spreads lifetimes and waits.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// The engine. Nothing is looked up, fetched or started before it is asked.
+    pub fn build(self) -> Engine {
+        Engine {
+            inner: Arc::new(Inner {
+                store: self.store,
+                clock: self.clock,
+                sources: self.sources,
+                owner: self.owner.into(),
+                flights: Flights::default(),
+                announcer: Announcer::new(),
+                tasks: TaskTracker::new(),
+                stopping: CancellationToken::new(),
+                chance: Mutex::new(fastrand::Rng::with_seed(self.seed)),
+            }),
+        }
+    }
+}
+
+impl Engine {
+    /// Starts setting an engine up.
+    pub fn builder(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Builder {
+        Builder { store, clock, sources: HashMap::new(), owner: "larder".to_owned(), seed: 0 }
+    }
+
+    /// The store, for lists, logs and the feed.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.inner.store
+    }
+
+    /// The configured entries of all sources, by source and in their own order.
+    pub fn keys(&self) -> Vec<Key> {
+        let mut sources: Vec<&Arc<dyn Source>> = self.inner.sources.values().collect();
+        sources.sort_by(|a, b| a.name().cmp(b.name()));
+        sources.into_iter().flat_map(|source| source.keys()).collect()
+    }
+
+    /// What an entry is meant to be; `None` = no source knows it.
+    pub fn define(&self, key: &Key) -> Option<Arc<Definition>> {
+        self.inner.sources.get(key.source())?.define(key)
+    }
+
+    /// Hears of every commit of this engine from now on.
+    pub fn subscribe(&self) -> broadcast::Receiver<Announcement> {
+        self.inner.announcer.subscribe()
+    }
+
+    /// Stops: nothing new is started, fetches under way get `grace` to come in, then they are let
+    /// go of without counting as attempts. Answers whether all came in.
+    pub async fn shutdown(&self, grace: Duration) -> bool {
+        self.inner.tasks.close();
+        let drained = tokio::select! {
+            biased;
+            () = self.inner.tasks.wait() => true,
+            () = self.inner.clock.sleep(grace) => false,
+        };
+        self.inner.stopping.cancel();
+        self.inner.tasks.wait().await;
+        drained
+    }
+
+    /// Lets go of everything under way at once, as [`shutdown`](Engine::shutdown) without grace.
+    pub async fn interrupt(&self) {
+        self.inner.stopping.cancel();
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
+    }
+}
+
+impl Inner {
+    /// A number in 0 ≤ x < 1.
+    pub(crate) fn chance(&self) -> f64 {
+        self.chance.lock().unwrap_or_else(PoisonError::into_inner).f64()
+    }
+}

@@ -1,0 +1,188 @@
+//! The lease: what makes one flight out of many processes' wishes.
+//!
+//! A key whose lease another holds is followed: its row is looked at every 50 ms until the other's
+//! result is in, or its lease is gone and can be taken over.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use larder_core::{
+    Acquired, Decision, Failure, Lease, LeaseAsk, Mode, Outcome, Source, StoreError, Stored, Time, decide,
+};
+
+use crate::RefreshError;
+use crate::engine::Inner;
+use crate::refresh::{Flown, Want};
+
+/// How often waiters look at a row that another process refreshes.
+const POLL: Duration = Duration::from_millis(50);
+
+/// A want that holds its lease, with the row as it is under it.
+pub(crate) struct Leased {
+    pub(crate) flown: Flown,
+    pub(crate) lease: Lease,
+    pub(crate) before: Stored,
+}
+
+/// A want whose entry another process is refreshing.
+pub(crate) struct Followed {
+    flown: Flown,
+    /// The lease that was met first: what is begun under a later one began after our wish.
+    met: Lease,
+    give_up_at: Time,
+}
+
+/// Where wants went when their leases were asked for.
+#[derive(Default)]
+pub(crate) struct Sorted {
+    pub(crate) leased: Vec<Leased>,
+    pub(crate) followed: Vec<Followed>,
+}
+
+impl Inner {
+    /// Asks for leases. What another's fetch has answered meanwhile lands at once.
+    pub(crate) async fn acquire(&self, wants: Vec<Flown>) -> Sorted {
+        let asks: Vec<LeaseAsk> = wants.iter().map(|flown| self.lease_ask(&flown.want)).collect();
+        let acquired = match self.store.acquire(&asks, self.clock.now()).await {
+            Ok(acquired) => acquired,
+            Err(error) => {
+                land_all(wants, &Arc::new(error));
+                return Sorted::default();
+            }
+        };
+        let mut sorted = Sorted::default();
+        for (flown, acquired) in wants.into_iter().zip(acquired) {
+            self.sort(flown, acquired, &mut sorted).await;
+        }
+        sorted
+    }
+
+    fn lease_ask(&self, want: &Want) -> LeaseAsk {
+        LeaseAsk {
+            key: want.key.clone(),
+            owner: self.owner.clone(),
+            length: want.definition.policy.lease,
+            unless_newer_than: (want.request.mode != Mode::Forced).then_some(want.began_seen),
+        }
+    }
+
+    async fn sort(&self, flown: Flown, acquired: Acquired, sorted: &mut Sorted) {
+        let now = self.clock.now();
+        match acquired {
+            Acquired::Granted(lease, before) => {
+                let leased = Leased { flown, lease, before: *before };
+                match still_wanted(&leased, now) {
+                    None => sorted.leased.push(leased),
+                    Some(result) => self.let_go(leased, result, "unneeded").await,
+                }
+            }
+            Acquired::Held(met) => {
+                let policy = &flown.want.definition.policy;
+                let give_up_at = now.plus(policy.hard_timeout).plus(policy.lease);
+                sorted.followed.push(Followed { flown, met, give_up_at });
+            }
+            Acquired::Newer(stored) => land_as_is(flown, *stored),
+        }
+    }
+
+    /// Follows entries that others refresh, until each has landed or was taken over. What was taken
+    /// over is fetched at once, beside those still followed.
+    pub(crate) async fn follow(self: Arc<Self>, source: Arc<dyn Source>, mut followed: Vec<Followed>) {
+        while !followed.is_empty() {
+            tokio::select! {
+                biased;
+                () = self.stopping.cancelled() => return,
+                () = self.clock.sleep(POLL) => {}
+            }
+            let keys: Vec<_> = followed.iter().map(|one| one.flown.want.key.clone()).collect();
+            let rows = match self.store.lookup(&keys).await {
+                Ok(rows) => rows,
+                Err(error) => {
+                    return land_all(followed.into_iter().map(|one| one.flown).collect(), &Arc::new(error));
+                }
+            };
+            let (waiting, free) = self.look(followed, rows);
+            followed = waiting;
+            if !free.is_empty() {
+                let sorted = self.acquire(free).await;
+                followed.extend(sorted.followed);
+                if !sorted.leased.is_empty() {
+                    self.tasks.spawn(self.clone().fetch(source.clone(), sorted.leased));
+                }
+            }
+        }
+    }
+
+    /// Sorts followed entries by their rows: landed ones leave, free ones may be acquired.
+    fn look(&self, followed: Vec<Followed>, rows: Vec<Option<Stored>>) -> (Vec<Followed>, Vec<Flown>) {
+        let now = self.clock.now();
+        let mut waiting = Vec::new();
+        let mut free = Vec::new();
+        for (one, row) in followed.into_iter().zip(rows) {
+            match judge(&one, row, now) {
+                Course::Wait => waiting.push(one),
+                Course::Acquire => free.push(one.flown),
+                Course::Land(stored) => land_as_is(one.flown, *stored),
+                Course::GiveUp => one.flown.land(Err(RefreshError::Stuck), None),
+            }
+        }
+        (waiting, free)
+    }
+}
+
+enum Course {
+    Wait,
+    Acquire,
+    Land(Box<Stored>),
+    GiveUp,
+}
+
+/// What to do about a followed entry, by its row.
+fn judge(followed: &Followed, row: Option<Stored>, now: Time) -> Course {
+    let Some(row) = row else { return Course::Acquire };
+    let want = &followed.flown.want;
+    let met = followed.met.token;
+    let forced = want.request.mode == Mode::Forced;
+    let seen = if forced { met.seq } else { want.began_seen };
+    // A forced refresh takes only what began after it was asked for.
+    let has_landed = row.entry.began > seen && row.entry.has_data();
+    let is_held = row.entry.lease.as_ref().is_some_and(|lease| lease.is_live(now));
+    match (has_landed, is_held) {
+        (true, _) => Course::Land(Box::new(row)),
+        (false, false) => Course::Acquire,
+        (false, true) if now >= followed.give_up_at => Course::GiveUp,
+        (false, true) => Course::Wait,
+    }
+}
+
+/// Decides once more, under the lease: another process may have failed a moment ago, and its
+/// backoff is ours too. `None` = go on and fetch.
+fn still_wanted(leased: &Leased, now: Time) -> Option<Result<Outcome, RefreshError>> {
+    let Want { definition, request, .. } = &leased.flown.want;
+    let entry = &leased.before.entry;
+    if entry.marked {
+        return None;
+    }
+    match decide(Some(entry), definition, request, now) {
+        Decision::Fetch { .. } | Decision::Revalidate => None,
+        Decision::Fresh => Some(Ok(Outcome::NotModified)),
+        Decision::Stale(_) | Decision::Refuse(_) => Some(standing(entry.last_error.as_ref())),
+    }
+}
+
+/// What a refresh that may not start now came to: the failure that stands, or an absence that is
+/// remembered.
+fn standing(failure: Option<&Failure>) -> Result<Outcome, RefreshError> {
+    failure.map_or(Ok(Outcome::Absent), |failure| Err(RefreshError::Held(Box::new(failure.clone()))))
+}
+
+/// Another's fetch has answered: its result is this flight's.
+fn land_as_is(flown: Flown, stored: Stored) {
+    flown.land(Ok(Outcome::NotModified), Some(stored));
+}
+
+pub(crate) fn land_all(flown: Vec<Flown>, error: &Arc<StoreError>) {
+    for flown in flown {
+        flown.land(Err(RefreshError::Store(error.clone())), None);
+    }
+}

@@ -1,0 +1,282 @@
+//! Reading: look up, decide, obey. A batch is one lookup and, for all that must be fetched, one
+//! call to each source, with an error per key.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use larder_core::{
+    Decision, Definition, Failure, Key, Mode, Priority, Refusal, Request, StoreError, Stored, Time, Trigger,
+    decide,
+};
+
+use crate::flights::{Landing, landed};
+use crate::refresh::Want;
+use crate::{Engine, Hit, ReadError, Reading, RefreshError};
+
+/// What happens behind a reader who was served a stale copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Behind {
+    /// A refresh starts in this process.
+    #[default]
+    Refresh,
+    /// It is noted that one is wanted: for a process that ends before a refresh could.
+    MarkDue,
+    /// Nothing.
+    Leave,
+}
+
+/// How to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ReadOptions {
+    /// The caller's wishes.
+    pub request: Request,
+    /// What happens behind a stale copy.
+    pub behind: Behind,
+}
+
+/// How one key of a batch goes on after the decision.
+enum Course {
+    Done(Result<Reading, ReadError>),
+    Await { landing: Landing, held: Option<Stored>, definition: Arc<Definition> },
+}
+
+impl Engine {
+    /// Reads one entry. Errs only if nothing may be served.
+    pub async fn read(&self, key: &Key, options: &ReadOptions) -> Result<Reading, ReadError> {
+        let mut readings = self.load_many(std::slice::from_ref(key), options).await;
+        readings.pop().unwrap_or_else(|| Err(ReadError::Unknown(key.clone())))
+    }
+
+    /// Reads many as one batch, in the order asked, with an error per key.
+    pub async fn load_many(&self, keys: &[Key], options: &ReadOptions) -> Vec<Result<Reading, ReadError>> {
+        let held = match self.inner.store.lookup(keys).await {
+            Ok(held) => held,
+            Err(error) => return self.cannot_look_up(keys, error),
+        };
+        let now = self.inner.clock.now();
+        let mut wants = Vec::new();
+        let mut behind = Vec::new();
+        let mut courses: Vec<Option<Course>> = Vec::with_capacity(keys.len());
+        for (key, held) in keys.iter().zip(held) {
+            let Some(definition) = self.define(key) else {
+                courses.push(Some(Course::Done(Err(ReadError::Unknown(key.clone())))));
+                continue;
+            };
+            let decision = decide(held.as_ref().map(|held| &held.entry), &definition, &options.request, now);
+            let want = |priority, request| Want {
+                key: key.clone(),
+                definition: definition.clone(),
+                request,
+                trigger: if options.request.mode == Mode::Forced { Trigger::Manual } else { Trigger::Read },
+                priority,
+                began_seen: held.as_ref().map_or(0, |held| held.entry.began),
+            };
+            match decision {
+                Decision::Fetch { fallback } => {
+                    let priority = if fallback { Priority::Manual } else { Priority::Waiting };
+                    wants.push((courses.len(), want(priority, options.request), held.filter(|_| fallback)));
+                    courses.push(None);
+                }
+                Decision::Revalidate => {
+                    behind.push(want(Priority::StaleRead, Request::default()));
+                    courses.push(Some(Course::Done(serve(key, held, definition, now))));
+                }
+                Decision::Fresh | Decision::Stale(_) => {
+                    courses.push(Some(Course::Done(serve(key, held, definition, now))));
+                }
+                Decision::Refuse(refusal) => {
+                    courses.push(Some(Course::Done(Err(refuse(key, refusal)))));
+                }
+            }
+        }
+        self.board_wants(wants, &mut courses);
+        self.see_behind(behind, options.behind, now).await;
+        self.finish(keys, courses, options, now).await
+    }
+
+    fn cannot_look_up(&self, keys: &[Key], error: StoreError) -> Vec<Result<Reading, ReadError>> {
+        let error = Arc::new(error);
+        let each = |key: &Key| match self.define(key) {
+            Some(_) => Err(ReadError::Store(error.clone())),
+            None => Err(ReadError::Unknown(key.clone())),
+        };
+        keys.iter().map(each).collect()
+    }
+
+    fn board_wants(&self, wants: Vec<(usize, Want, Option<Stored>)>, courses: &mut [Option<Course>]) {
+        if wants.is_empty() {
+            return;
+        }
+        let mut places = Vec::with_capacity(wants.len());
+        let mut plain = Vec::with_capacity(wants.len());
+        for (index, want, held) in wants {
+            places.push((index, held, want.definition.clone()));
+            plain.push(want);
+        }
+        let landings = self.fly(plain);
+        for ((index, held, definition), landing) in places.into_iter().zip(landings) {
+            courses[index] = Some(Course::Await { landing, held, definition });
+        }
+    }
+
+    async fn see_behind(&self, wants: Vec<Want>, behind: Behind, now: Time) {
+        if wants.is_empty() {
+            return;
+        }
+        match behind {
+            Behind::Refresh => drop(self.fly(wants)),
+            Behind::MarkDue => {
+                let keys: Vec<Key> = wants.into_iter().map(|want| want.key).collect();
+                // A store that cannot be written still serves its readers.
+                if let Err(error) = self.inner.store.mark_due(&keys, Trigger::Read, now).await {
+                    tracing::warn!(%error, "stale entries could not be marked due");
+                }
+            }
+            Behind::Leave => {}
+        }
+    }
+
+    async fn finish(
+        &self,
+        keys: &[Key],
+        courses: Vec<Option<Course>>,
+        options: &ReadOptions,
+        started: Time,
+    ) -> Vec<Result<Reading, ReadError>> {
+        let mut readings = Vec::with_capacity(keys.len());
+        for (key, course) in keys.iter().zip(courses) {
+            readings.push(match course {
+                Some(Course::Done(reading)) => reading,
+                Some(Course::Await { landing, held, definition }) => {
+                    self.wait_for(key, landing, held, definition, options, started).await
+                }
+                None => Err(ReadError::Unknown(key.clone())),
+            });
+        }
+        readings
+    }
+
+    /// Waits for a flight; with a copy held, only for the soft time-out, unless it was forced. All
+    /// of a batch wait from the same start, so that a batch is no slower than its slowest.
+    async fn wait_for(
+        &self,
+        key: &Key,
+        mut landing: Landing,
+        held: Option<Stored>,
+        definition: Arc<Definition>,
+        options: &ReadOptions,
+        started: Time,
+    ) -> Result<Reading, ReadError> {
+        let clock = &self.inner.clock;
+        let soft = started.plus(definition.policy.soft_timeout).since(clock.now());
+        let patient = held.is_none() || options.request.mode == Mode::Forced;
+        let refreshed = tokio::select! {
+            biased;
+            refreshed = landed(&mut landing) => Some(refreshed),
+            () = clock.sleep(soft), if !patient => None,
+        };
+        let now = clock.now();
+        let Some(refreshed) = refreshed else {
+            // Late for the reader: it is kept when it comes.
+            return serve(key, held, definition, now);
+        };
+        match &refreshed.result {
+            Ok(_) => match refreshed.stored.as_deref() {
+                Some(stored) if stored.entry.has_data() => {
+                    let mut reading = reading(key, stored.clone(), definition, now);
+                    reading.hit = Hit::Miss;
+                    Ok(reading)
+                }
+                Some(stored) => Err(refuse_after(key, stored, now)),
+                None => serve(key, held, definition, now),
+            },
+            Err(error) => fall_back(key, held, definition, error, now),
+        }
+    }
+}
+
+fn serve(
+    key: &Key,
+    held: Option<Stored>,
+    definition: Arc<Definition>,
+    now: Time,
+) -> Result<Reading, ReadError> {
+    held.map(|held| reading(key, held, definition, now)).ok_or_else(|| ReadError::NotCached(key.clone()))
+}
+
+fn reading(key: &Key, stored: Stored, definition: Arc<Definition>, now: Time) -> Reading {
+    let status = stored.entry.status(Some(&definition), now);
+    let hit = if status == larder_core::Status::Fresh { Hit::Hit } else { Hit::Stale };
+    Reading {
+        key: key.clone(),
+        hit,
+        status,
+        refresh: stored.entry.refresh_state(&definition.policy, now),
+        error: stored.entry.last_error.clone(),
+        stored: Reading::visible(stored, &definition),
+        definition,
+    }
+}
+
+/// The fetch failed: what is held is served if it may be, and says why it is not fresher.
+fn fall_back(
+    key: &Key,
+    held: Option<Stored>,
+    definition: Arc<Definition>,
+    error: &RefreshError,
+    now: Time,
+) -> Result<Reading, ReadError> {
+    match held {
+        Some(held) => {
+            let mut reading = reading(key, held, definition, now);
+            reading.error = Some(error.failure(now));
+            Ok(reading)
+        }
+        None => Err(match error {
+            RefreshError::NotConfigured => ReadError::Unknown(key.clone()),
+            error => ReadError::Failed { key: key.clone(), source: error.clone() },
+        }),
+    }
+}
+
+/// The fetch ended well and brought nothing to serve: the entry does not exist.
+fn refuse_after(key: &Key, stored: &Stored, now: Time) -> ReadError {
+    let entry = &stored.entry;
+    match entry.absent_at {
+        Some(_) => ReadError::Absent { key: key.clone(), until: entry.fresh_until.unwrap_or(now) },
+        None => backoff(key, entry.due_at, entry.last_error.clone().map(Box::new)),
+    }
+}
+
+fn refuse(key: &Key, refusal: Refusal) -> ReadError {
+    let key = key.clone();
+    match refusal {
+        Refusal::NotCached => ReadError::NotCached(key),
+        Refusal::TooOld => ReadError::TooOld(key),
+        Refusal::Absent { until } => ReadError::Absent { key, until },
+        Refusal::Backoff { until, error } => backoff(&key, until, error),
+    }
+}
+
+fn backoff(key: &Key, until: Time, failure: Option<Box<Failure>>) -> ReadError {
+    ReadError::Backoff { key: key.clone(), until, failure }
+}
+
+impl Engine {
+    /// How long a forced batch is waited for at the most: what a hanging upstream can cost.
+    pub fn hard_timeout(&self, keys: &[Key]) -> Duration {
+        let each =
+            keys.iter().filter_map(|key| self.define(key)).map(|definition| definition.policy.hard_timeout);
+        each.max().unwrap_or_default()
+    }
+
+    /// Wants for a forced or triggered refresh of configured keys; the others are left out.
+    pub(crate) fn wants(&self, keys: &[Key], mode: Mode, trigger: Trigger, priority: Priority) -> Vec<Want> {
+        let request = Request { mode, ..Request::default() };
+        let want = |key: &Key| {
+            let definition = self.define(key)?;
+            Some(Want { key: key.clone(), definition, request, trigger, priority, began_seen: 0 })
+        };
+        keys.iter().filter_map(want).collect()
+    }
+}

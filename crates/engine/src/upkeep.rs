@@ -1,0 +1,74 @@
+//! Marking, removing and cleaning: everything that changes entries without fetching them.
+
+use larder_core::{Configured, Key, Reconciled, Retention, StoreError, Swept, Target, Trigger};
+
+use crate::Engine;
+
+impl Engine {
+    /// Notes that a refresh is wanted; whoever looks for due entries next does it. Answers how
+    /// many were marked. Keys that no source knows are left out.
+    pub async fn mark_due(&self, keys: &[Key], trigger: Trigger) -> Result<u64, StoreError> {
+        let known: Vec<Key> = keys.iter().filter(|key| self.define(key).is_some()).cloned().collect();
+        self.inner.store.mark_due(&known, trigger, self.inner.clock.now()).await
+    }
+
+    /// Marks stale and keeps. One that lands while a fetch is under way wins over it. Answers how
+    /// many entries it met.
+    pub async fn invalidate(&self, target: &Target) -> Result<u64, StoreError> {
+        self.inner.store.invalidate(target, self.inner.clock.now()).await
+    }
+
+    /// Removes entries. What a fetch under way brings is refused. Answers how many it met.
+    pub async fn evict(&self, target: &Target) -> Result<u64, StoreError> {
+        self.inner.store.evict(target, self.inner.clock.now()).await
+    }
+
+    /// Gives failed and dead entries a new start. Answers how many it met.
+    pub async fn replay(&self, target: &Target) -> Result<u64, StoreError> {
+        self.inner.store.replay(target, self.inner.clock.now()).await
+    }
+
+    /// Removes what is past its retention.
+    pub async fn sweep(&self, retention: &Retention) -> Result<Swept, StoreError> {
+        self.inner.store.sweep(retention, self.inner.clock.now()).await
+    }
+
+    /// Tells the store what is configured now. Writes only if something differs, so that it can
+    /// be called at every start, on a store that may only be read too.
+    pub async fn reconcile(&self) -> Result<Reconciled, StoreError> {
+        let mut total = Reconciled::default();
+        for (name, source) in &self.inner.sources {
+            let configured: Vec<Configured> =
+                source.keys().into_iter().filter_map(|key| self.configured(key)).collect();
+            if configured.is_empty() || !self.differs(name, &configured).await? {
+                continue;
+            }
+            let now = self.inner.clock.now();
+            let done = self.inner.store.reconcile(name, &configured, now).await?;
+            total.edited += done.edited;
+            total.unconfigured += done.unconfigured;
+            total.returned += done.returned;
+        }
+        Ok(total)
+    }
+
+    fn configured(&self, key: Key) -> Option<Configured> {
+        let definition = self.define(&key)?;
+        Some(Configured { key, fingerprint: definition.fingerprint.clone(), names: definition.names.clone() })
+    }
+
+    async fn differs(&self, source: &str, configured: &[Configured]) -> Result<bool, StoreError> {
+        let heads = self.inner.store.heads(Some(source)).await?;
+        Ok(heads.iter().any(|head| {
+            let found = configured.iter().find(|one| one.key == head.entry.key);
+            match found {
+                Some(found) => {
+                    let tried = &head.entry.tried;
+                    head.unconfigured_since.is_some()
+                        || (!tried.as_str().is_empty() && *tried != found.fingerprint)
+                }
+                None => head.unconfigured_since.is_none(),
+            }
+        }))
+    }
+}
