@@ -57,6 +57,7 @@ pub struct Registry {
 
 /// One line of the list: a group of repositories, or a single one.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a column that people read")]
 pub struct Project {
     /// The group's id, or the single repository's `owner/name`.
     pub id: String,
@@ -98,6 +99,7 @@ pub struct Project {
 
 /// A repository of a project.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a column that people read")]
 pub struct ProjectMember {
     /// The name people see.
     pub name: String,

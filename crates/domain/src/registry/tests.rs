@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn day(days_ago: u64) -> Option<Time> {
-    Some(now().minus(Duration::from_hours(24 * days_ago)))
+fn day(days_ago: u64) -> Time {
+    now().minus(Duration::from_hours(24 * days_ago))
 }
 
 fn now() -> Time {
@@ -21,7 +21,7 @@ fn repo(name: &str, stars: u64, days_ago: u64) -> Repository {
         url: format!("https://github.com/octo/{name}"),
         description: Some(format!("About {name}")),
         stars,
-        updated_at: day(days_ago),
+        updated_at: Some(day(days_ago)),
         ..Repository::default()
     }
 }
@@ -76,7 +76,7 @@ fn a_group_is_one_project_that_sums_up_its_repositories() {
         now(),
     );
     let [project] = list.projects.as_slice() else { panic!("one project") };
-    assert_eq!((project.stars, project.forks, project.updated_at), (15, 3, day(3)));
+    assert_eq!((project.stars, project.forks, project.updated_at), (15, 3, Some(day(3))));
     assert_eq!(project.url, "https://github.com/octo/core");
     assert_eq!(project.languages, ["Rust", "HTML", "CSS"]);
     assert_eq!(project.topics, ["b", "d", "e", "f", "a"]);
@@ -119,9 +119,9 @@ fn single_forks_and_singles_from_before_the_cut_off_are_left_out_and_groups_keep
     let fork = Repository { is_fork: true, ..repo("fork", 0, 1) };
     let held = [
         holding("unclustered", vec![fork.clone(), repo("old", 0, 900), repo("kept", 0, 1)]),
-        holding("tools", vec![Repository { name: "mine".to_owned(), updated_at: day(900), ..fork }]),
+        holding("tools", vec![Repository { name: "mine".to_owned(), updated_at: Some(day(900)), ..fork }]),
     ];
-    let rules = RegistryRules { updated_since: day(100), ..RegistryRules::default() };
+    let rules = RegistryRules { updated_since: Some(day(100)), ..RegistryRules::default() };
     let config = config(vec![cluster("tools")]);
     assert_eq!(names(&registry(&config, &held, &rules, now())), ["kept", "TOOLS"]);
     let rules = RegistryRules { forks: true, ..RegistryRules::default() };
