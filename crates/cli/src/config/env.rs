@@ -1,0 +1,51 @@
+//! The one place where the process's environment is read. Everything else gets it as data, so
+//! that tests need no environment of their own.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use etcetera::BaseStrategy;
+
+/// What the process was started with.
+#[derive(Debug, Clone, Default)]
+pub struct Environment {
+    /// Its variables; those that are not UTF-8 are left out, since no setting may be one.
+    pub vars: BTreeMap<String, String>,
+    /// Where the user keeps things.
+    pub dirs: Dirs,
+    /// The working directory.
+    pub cwd: PathBuf,
+}
+
+/// Larder's own directories for this user. None of them need exist yet.
+#[derive(Debug, Clone, Default)]
+pub struct Dirs {
+    /// `larder.toml`, on Linux `~/.config/larder`.
+    pub config: PathBuf,
+    /// Databases, on Linux `~/.local/share/larder`.
+    pub data: PathBuf,
+    /// Logs, locks and what the user trusts, on Linux `~/.local/state/larder`.
+    pub state: PathBuf,
+}
+
+impl Environment {
+    /// Reads the process's environment.
+    pub fn of_this_process() -> anyhow::Result<Self> {
+        #[expect(clippy::disallowed_methods, reason = "this is the one place that reads it")]
+        let vars = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        let base = etcetera::choose_base_strategy()?;
+        let dirs = Dirs {
+            config: base.config_dir().join("larder"),
+            data: base.data_dir().join("larder"),
+            state: base.state_dir().unwrap_or_else(|| base.data_dir()).join("larder"),
+        };
+        Ok(Environment { vars, dirs, cwd: std::env::current_dir()? })
+    }
+
+    /// A variable that is set and not empty: an empty one means "as if it were not there".
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.vars.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+}

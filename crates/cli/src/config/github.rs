@@ -1,0 +1,76 @@
+//! `[github]`: which GitHub, whose repositories, and the token to ask with.
+
+use secrecy::SecretString;
+use url::{Host, Url};
+
+use super::layers::{Key, Layers, Raw};
+use super::setting::Setting;
+
+/// Which GitHub, whose repositories, and the token to ask with.
+#[derive(Debug, Clone)]
+pub struct GithubConfig {
+    /// The API's address; GraphQL lives beside it.
+    pub api_url: Setting<String>,
+    /// The owner of bare repository names.
+    pub owner: Option<Setting<String>>,
+    /// The token, if one is set; `gh` may still have one.
+    pub token: Option<Setting<SecretString>>,
+}
+
+/// GitHub's public API.
+pub const API_URL: &str = "https://api.github.com";
+
+impl GithubConfig {
+    /// Reads the section.
+    pub fn read(layers: &mut Layers<'_>) -> Self {
+        let mut section = layers.section("github");
+        let api_url = section.read(Key::guarded("api_url"), |raw| read_url(raw.text("an address")?));
+        let owner = section.read(Key::open("owner"), |raw| read_owner(raw.text("a login")?));
+        let token = section.read(Key::guarded("token").or_vars(&["GITHUB_TOKEN", "GH_TOKEN"]), read_token);
+        section.finish();
+        GithubConfig { api_url: api_url.unwrap_or(Setting::default(API_URL.to_owned())), owner, token }
+    }
+
+    /// The host that `gh auth token --hostname` knows it by.
+    pub fn web_host(&self) -> String {
+        let url = Url::parse(&self.api_url.value).ok();
+        let host = url.as_ref().and_then(Url::host_str).unwrap_or_default();
+        host.strip_prefix("api.").unwrap_or(host).to_owned()
+    }
+}
+
+fn read_url(text: &str) -> Result<String, String> {
+    let url = Url::parse(text).map_err(|error| format!("`{text}` is not an address: {error}"))?;
+    let loopback = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => return Err(format!("`{text}` names no host")),
+    };
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("an address may not hold a password; use `GITHUB_TOKEN`".to_owned());
+    }
+    match url.scheme() {
+        "https" => Ok(text.trim_end_matches('/').to_owned()),
+        "http" if loopback => Ok(text.trim_end_matches('/').to_owned()),
+        "http" => Err(format!("`{text}` would send the token unencrypted: write `https://…`")),
+        other => Err(format!("`{other}:` is not an address of an API: write `https://…`")),
+    }
+}
+
+fn read_owner(text: &str) -> Result<String, String> {
+    // A name that any owner may have tells whether the owner itself will do.
+    match larder_domain::RepoName::new(text, "x") {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err(format!("`{text}` cannot be an owner: letters, digits, `-` and `_`, at most 39")),
+    }
+}
+
+/// Never repeats the value: it is a secret even when it is wrong.
+fn read_token(raw: Raw<'_>) -> Result<SecretString, String> {
+    let text = raw.text("a text in quotes")?.trim();
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("this is not a token: it is empty, or holds blanks".to_owned());
+    }
+    Ok(SecretString::from(text))
+}

@@ -1,0 +1,377 @@
+//! The layers a setting may come from: the environment over the file. A section asks for the keys
+//! it knows; what nobody asked for is a mistake, and is reported with the nearest key that exists.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::time::Duration;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::env::Environment;
+use super::problem::{Places, Problem, nearest};
+use super::setting::{Origin, Setting};
+use super::span;
+
+/// Whether a key may be set by a file that nobody trusts yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Guard {
+    /// By any file.
+    Open,
+    /// By a trusted one alone: it decides where data or a token goes.
+    Trusted,
+}
+
+/// A key of a section.
+#[derive(Debug, Clone, Copy)]
+pub struct Key {
+    name: &'static str,
+    guard: Guard,
+    shared: &'static [&'static str],
+}
+
+impl Key {
+    /// One that any file may set.
+    pub const fn open(name: &'static str) -> Self {
+        Key { name, guard: Guard::Open, shared: &[] }
+    }
+
+    /// One that a trusted file alone may set.
+    pub const fn guarded(name: &'static str) -> Self {
+        Key { name, guard: Guard::Trusted, shared: &[] }
+    }
+
+    /// Variables that other programs know too, and that may stand in for Larder's own.
+    pub const fn or_vars(self, shared: &'static [&'static str]) -> Self {
+        Key { shared, ..self }
+    }
+}
+
+/// The file's text, its tables, and whether it is trusted.
+#[derive(Debug)]
+pub struct File<'a> {
+    /// Where things stand in it.
+    pub places: Places<'a>,
+    /// Its tables.
+    pub root: &'a DeTable<'a>,
+    /// Whether it may set what is guarded.
+    pub trusted: bool,
+}
+
+/// All layers, and what was found wrong with them so far.
+pub struct Layers<'a> {
+    file: Option<File<'a>>,
+    env: &'a Environment,
+    asked_sections: Vec<&'static str>,
+    asked_vars: BTreeSet<String>,
+    /// Mistakes.
+    pub problems: Vec<Problem>,
+    /// Things a person should know that are no mistakes.
+    pub notes: Vec<String>,
+    /// Things to say only when a person asks how it is configured.
+    pub quiet_notes: Vec<String>,
+    /// What an untrusted file tried to set, as `[section] key`.
+    pub ignored: Vec<String>,
+}
+
+/// One table of the file, with the environment's variables over it where it is a section.
+pub struct Section<'l, 'a> {
+    layers: &'l mut Layers<'a>,
+    /// The section's name.
+    name: &'static str,
+    table: Option<&'a DeTable<'a>>,
+    /// Whether the environment may set its keys: not for one table of many.
+    in_env: bool,
+    asked: Vec<&'static str>,
+}
+
+/// A value before it is understood.
+#[derive(Clone, Copy)]
+pub enum Raw<'v> {
+    /// From a variable or an option.
+    Text(&'v str),
+    /// From a variable that other programs know too, and may write in another way.
+    Shared(&'v str),
+    /// From the file.
+    Value(&'v DeValue<'v>),
+}
+
+impl<'a> Layers<'a> {
+    /// Of a file, if there is one, and the environment.
+    pub fn new(file: Option<File<'a>>, env: &'a Environment) -> Self {
+        Layers {
+            file,
+            env,
+            asked_sections: Vec::new(),
+            asked_vars: BTreeSet::new(),
+            problems: Vec::new(),
+            notes: Vec::new(),
+            quiet_notes: Vec::new(),
+            ignored: Vec::new(),
+        }
+    }
+
+    /// The environment.
+    pub fn env(&self) -> &'a Environment {
+        self.env
+    }
+
+    /// `[name]`, with the environment over it.
+    pub fn section(&mut self, name: &'static str) -> Section<'_, 'a> {
+        let value = self.value(name);
+        let table = value.and_then(|value| value.get_ref().as_table());
+        if let (Some(value), None) = (value, table) {
+            self.problem_at(&value.span(), format!("`{name}` must be a table: `[{name}]`"), None);
+        }
+        Section { layers: self, name, table, in_env: true, asked: Vec::new() }
+    }
+
+    /// The tables of `[[name]]`, each with its place in the file.
+    pub fn tables(&mut self, name: &'static str) -> Vec<(&'a DeTable<'a>, Range<usize>)> {
+        let Some(value) = self.value(name) else { return Vec::new() };
+        let tables: Option<Vec<_>> = value.get_ref().as_array().and_then(|array| {
+            array.iter().map(|item| item.get_ref().as_table().map(|table| (table, item.span()))).collect()
+        });
+        tables.unwrap_or_else(|| {
+            self.problem_at(&value.span(), format!("`{name}` must be a list of tables: `[[{name}]]`"), None);
+            Vec::new()
+        })
+    }
+
+    /// One table of a list.
+    pub fn table(&mut self, name: &'static str, table: &'a DeTable<'a>) -> Section<'_, 'a> {
+        Section { layers: self, name, table: Some(table), in_env: false, asked: Vec::new() }
+    }
+
+    /// Reports a mistake at a place of the file.
+    pub fn problem_at(&mut self, span: &Range<usize>, message: String, hint: Option<String>) {
+        let places = self.file.as_ref().map(|file| &file.places);
+        self.problems.extend(places.map(|places| places.problem(span, message, hint)));
+    }
+
+    /// Reports a mistake where a setting came from.
+    pub fn problem_of(&mut self, origin: &Origin, message: String, hint: Option<String>) {
+        let order = match origin {
+            Origin::File { line, .. } => (*line, 0),
+            Origin::Default | Origin::Env(_) | Origin::Flag(_) => (usize::MAX, 0),
+        };
+        self.problems.push(Problem { place: origin.to_string(), message, hint, order });
+    }
+
+    /// The line of a place in the file.
+    pub fn line(&self, at: usize) -> usize {
+        self.file.as_ref().map_or(0, |file| file.places.line(at))
+    }
+
+    /// `file:line:column` of a place in the file.
+    pub fn place(&self, span: &Range<usize>) -> String {
+        self.file.as_ref().map_or_else(String::new, |file| file.places.place(span))
+    }
+
+    /// Reports the sections and variables that nobody asked for.
+    pub fn finish(&mut self) {
+        let known = self.asked_sections.clone();
+        let root = self.file.as_ref().map(|file| file.root);
+        for (key, _) in root.into_iter().flatten() {
+            let name = key.get_ref().as_ref();
+            if !known.contains(&name) {
+                let hint = unknown_hint(name, &known, "sections");
+                self.problem_at(&key.span(), format!("unknown section `{name}`"), Some(hint));
+            }
+        }
+        let vars: Vec<&String> = self.env.vars.keys().filter(|name| is_setting_var(name)).collect();
+        for name in vars {
+            if !self.asked_vars.contains(name) {
+                let near = nearest(name, self.asked_vars.iter().map(String::as_str));
+                let hint = near.map(|near| format!("did you mean `{near}`?"));
+                let message = "this variable names no setting".to_owned();
+                self.problem_of(&Origin::Env(name.clone()), message, hint);
+            }
+        }
+        self.problems.sort_by_key(|problem| problem.order);
+    }
+
+    fn value(&mut self, name: &'static str) -> Option<&'a Spanned<DeValue<'a>>> {
+        self.asked_sections.push(name);
+        self.file.as_ref().and_then(|file| file.root.get(name))
+    }
+}
+
+impl<'a> Section<'_, 'a> {
+    /// Reads a key by `read`, whose error says what is wrong with the value.
+    pub fn read<T>(&mut self, key: Key, read: impl Fn(Raw<'_>) -> Result<T, String>) -> Option<Setting<T>> {
+        self.asked.push(key.name);
+        let from_env = self.var(key);
+        let from_file = self.table.and_then(|table| table.get(key.name));
+        if key.guard == Guard::Trusted && !self.is_trusted() && from_file.is_some() {
+            self.layers.ignored.push(format!("`[{}] {}`", self.name, key.name));
+        }
+        if let Some((origin, raw)) = from_env {
+            return self.understood(key.name, read(raw), origin, None);
+        }
+        let value = from_file.filter(|_| key.guard == Guard::Open || self.is_trusted())?;
+        let origin = self.origin(&value.span());
+        self.understood(key.name, read(Raw::Value(value.get_ref())), origin, Some(value.span()))
+    }
+
+    /// A text.
+    pub fn text(&mut self, key: &'static str) -> Option<Setting<String>> {
+        self.read(Key::open(key), |raw| raw.text("a text in quotes").map(str::to_owned))
+    }
+
+    /// `true` or `false`.
+    pub fn flag(&mut self, key: &'static str) -> Option<Setting<bool>> {
+        self.read(Key::open(key), |raw| match raw {
+            Raw::Value(value) => {
+                value.as_bool().ok_or_else(|| expected("`true` or `false`", value.type_str()))
+            }
+            Raw::Text(text) | Raw::Shared(text) => match text.to_ascii_lowercase().as_str() {
+                "true" | "1" | "yes" | "on" => Ok(true),
+                "false" | "0" | "no" | "off" => Ok(false),
+                _ => Err(format!("`{text}` is neither `true` nor `false`")),
+            },
+        })
+    }
+
+    /// A duration within limits.
+    pub fn span(&mut self, key: &'static str, least: Duration, most: Duration) -> Option<Setting<Duration>> {
+        self.read(Key::open(key), |raw| span::parse(raw.text("a duration such as \"6h\"")?, least, most))
+    }
+
+    /// A whole number within limits.
+    pub fn count(&mut self, key: &'static str, least: u64, most: u64) -> Option<Setting<u64>> {
+        self.read(Key::open(key), |raw| {
+            let number: Option<i128> = match raw {
+                Raw::Text(text) | Raw::Shared(text) => text.trim().parse().ok(),
+                Raw::Value(value) => {
+                    value.as_integer().and_then(|int| i128::from_str_radix(int.as_str(), int.radix()).ok())
+                }
+            };
+            let number = number.ok_or_else(|| "expected a whole number".to_owned())?;
+            let fitting = u64::try_from(number).ok().filter(|number| (least..=most).contains(number));
+            fitting.ok_or_else(|| format!("`{number}` is not between {least} and {most}"))
+        })
+    }
+
+    /// A list of texts, each with its place in the file.
+    pub fn texts(&mut self, key: &'static str) -> Vec<(String, Range<usize>)> {
+        self.asked.push(key);
+        let Some(value) = self.table.and_then(|table| table.get(key)) else { return Vec::new() };
+        let Some(array) = value.get_ref().as_array() else {
+            let message = format!("`{key}`: {}", expected("a list of texts", value.get_ref().type_str()));
+            self.layers.problem_at(&value.span(), message, None);
+            return Vec::new();
+        };
+        let mut texts = Vec::new();
+        for item in array {
+            match item.get_ref().as_str() {
+                Some(text) => texts.push((text.to_owned(), item.span())),
+                None => {
+                    let found = item.get_ref().type_str();
+                    let message = format!("`{key}`: {}", expected("a text in quotes", found));
+                    self.layers.problem_at(&item.span(), message, None);
+                }
+            }
+        }
+        texts
+    }
+
+    /// Where a key's value stands in the file, for mistakes that show only when keys are compared.
+    pub fn span_of(&self, key: &str) -> Option<Range<usize>> {
+        self.table.and_then(|table| table.get(key)).map(Spanned::span)
+    }
+
+    /// All layers, to report to.
+    pub fn layers(&mut self) -> &mut Layers<'a> {
+        self.layers
+    }
+
+    /// Reports the keys that nobody asked for.
+    pub fn finish(self) {
+        let frame = if self.in_env { format!("[{}]", self.name) } else { format!("[[{}]]", self.name) };
+        for (key, _) in self.table.into_iter().flatten() {
+            let name = key.get_ref().as_ref();
+            if !self.asked.contains(&name) {
+                let hint = unknown_hint(name, &self.asked, &format!("keys of `{frame}`"));
+                let message = format!("unknown key `{name}` in `{frame}`");
+                self.layers.problem_at(&key.span(), message, Some(hint));
+            }
+        }
+    }
+
+    fn var(&mut self, key: Key) -> Option<(Origin, Raw<'a>)> {
+        if !self.in_env {
+            return None;
+        }
+        let own = format!("LARDER_{}__{}", self.name.to_uppercase(), key.name.to_uppercase());
+        self.layers.asked_vars.insert(own.clone());
+        let env = self.layers.env;
+        let from_own = env.get(&own).map(|text| (Origin::Env(own), Raw::Text(text)));
+        let shared = || {
+            let set = key.shared.iter().find_map(|name| Some((name, env.get(name)?)));
+            set.map(|(name, text)| (Origin::Env((*name).to_owned()), Raw::Shared(text)))
+        };
+        from_own.or_else(shared)
+    }
+
+    fn is_trusted(&self) -> bool {
+        self.layers.file.as_ref().is_some_and(|file| file.trusted)
+    }
+
+    fn origin(&self, span: &Range<usize>) -> Origin {
+        let places = self.layers.file.as_ref().map(|file| &file.places);
+        places.map_or(Origin::Default, |places| Origin::File {
+            file: places.file().to_owned(),
+            line: places.line(span.start),
+        })
+    }
+
+    fn understood<T>(
+        &mut self,
+        key: &str,
+        read: Result<T, String>,
+        origin: Origin,
+        span: Option<Range<usize>>,
+    ) -> Option<Setting<T>> {
+        match read {
+            Ok(value) => Some(Setting { value, origin }),
+            Err(message) => {
+                let message = format!("`{key}`: {message}");
+                match span {
+                    Some(span) => self.layers.problem_at(&span, message, None),
+                    None => self.layers.problem_of(&origin, message, None),
+                }
+                None
+            }
+        }
+    }
+}
+
+impl<'v> Raw<'v> {
+    /// The text, or what was expected instead of what stands there.
+    pub fn text(self, what: &str) -> Result<&'v str, String> {
+        match self {
+            Raw::Text(text) | Raw::Shared(text) => Ok(text),
+            Raw::Value(value) => value.as_str().ok_or_else(|| expected(what, value.type_str())),
+        }
+    }
+}
+
+/// `LARDER_SECTION__KEY`; `LARDER_CONFIG` and the like are no settings.
+fn is_setting_var(name: &str) -> bool {
+    name.strip_prefix("LARDER_").is_some_and(|rest| rest.contains("__"))
+}
+
+fn expected(what: &str, found: &str) -> String {
+    format!("expected {what}, found {} {found}", if found.starts_with(['a', 'i']) { "an" } else { "a" })
+}
+
+fn unknown_hint(name: &str, known: &[&'static str], what: &str) -> String {
+    match nearest(name, known.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => {
+            let known: Vec<String> = known.iter().map(|known| format!("`{known}`")).collect();
+            format!("the {what} are {}", known.join(", "))
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Configuration: found, read, checked, and put together from the file, the environment and the
+//! command line. [`Config`] is plain data; nothing behind it reads the environment again.
+
+mod clusters;
+mod engine;
+mod env;
+mod find;
+mod github;
+mod layers;
+mod problem;
+mod registry;
+mod setting;
+mod shown;
+mod span;
+mod store;
+mod trust;
+
+use std::path::{Path, PathBuf};
+
+use larder_domain::{ClustersConfig, RegistryRules};
+use toml::de::DeTable;
+
+pub use clusters::{ClustersSection, slug};
+pub use engine::EngineConfig;
+pub use env::{Dirs, Environment};
+pub use find::{FILE_NAME, How};
+pub use github::{API_URL, GithubConfig};
+pub use problem::{Problem, Problems, nearest};
+pub use registry::RegistryConfig;
+pub use setting::{Origin, Setting};
+pub use shown::Shown;
+pub use span::show as show_span;
+pub use store::{StoreConfig, StoreUrl};
+pub use trust::Trust;
+
+/// Everything that is configured, and where each value came from.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The file it was read from, if there is one.
+    pub file: Option<ConfigFile>,
+    /// `[store]`.
+    pub store: StoreConfig,
+    /// `[github]`.
+    pub github: GithubConfig,
+    /// `[engine]`.
+    pub engine: EngineConfig,
+    /// `[clusters]`.
+    pub clusters: ClustersSection,
+    /// `[registry]`.
+    pub registry: RegistryConfig,
+    /// `[[cluster]]` and `[[repo]]` with what `[clusters]` and `[github]` say of them.
+    pub listed: ClustersConfig,
+    /// The user's directories.
+    pub dirs: Dirs,
+    /// What a person should know before anything else.
+    pub notes: Vec<String>,
+    /// What a person should know who asks how it is configured.
+    pub quiet_notes: Vec<String>,
+}
+
+/// The file that applies.
+#[derive(Debug, Clone)]
+pub struct ConfigFile {
+    /// Where it is, absolute.
+    pub path: PathBuf,
+    /// Its path as a person would write it.
+    pub shown: String,
+    /// How it was found.
+    pub how: How,
+    /// Whether it may set what decides where data or a token goes.
+    pub trusted: bool,
+    /// What it tried to set and may not.
+    pub ignored: Vec<String>,
+}
+
+/// What the command line says of configuration.
+#[derive(Debug, Clone, Default)]
+pub struct Flags {
+    /// `--config`.
+    pub config: Option<PathBuf>,
+    /// `--store`.
+    pub store: Option<String>,
+}
+
+/// Why there is no configuration to work with.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file could not be read.
+    #[error("{} could not be read: {cause}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// In the system's words.
+        cause: std::io::Error,
+    },
+    /// It was read, and is wrong.
+    #[error(transparent)]
+    Wrong(#[from] Problems),
+}
+
+/// A configuration file is written by hand; what is larger is something else.
+const FILE_BYTES_MAX: u64 = 16 << 20;
+
+impl Config {
+    /// Finds, reads and checks the configuration.
+    pub fn load(flags: &Flags, env: &Environment) -> Result<Self, ConfigError> {
+        let found = find::find(flags.config.as_deref(), env);
+        let Some(found) = found else {
+            let layers = layers::Layers::new(None, env);
+            return Ok(build(layers, flags, &env.cwd, env.dirs.data.join("larder.db"), None)?);
+        };
+        let text = read_file(&found.path)
+            .map_err(|cause| ConfigError::Unreadable { path: found.path.clone(), cause })?;
+        let trusted = found.how != How::Project || Trust::load(env).holds(&found.path, &text);
+        let shown = find::shown(&found.path, env);
+        let places = problem::Places::new(&shown, &text);
+        let (root, errors) = DeTable::parse_recoverable(&text);
+        if !errors.is_empty() {
+            return Err(ConfigError::Wrong(syntax_errors(&places, &errors)));
+        }
+        let default = find::default_database(Some(&found), env);
+        let base = found.path.parent().unwrap_or(&env.cwd).to_owned();
+        let file = ConfigFile {
+            path: found.path,
+            shown: shown.clone(),
+            how: found.how,
+            trusted,
+            ignored: Vec::new(),
+        };
+        let layers = layers::Layers::new(
+            Some(layers::File { places: places.clone(), root: root.get_ref(), trusted }),
+            env,
+        );
+        Ok(build(layers, flags, &base, default, Some(file))?)
+    }
+
+    /// The rules of the merged list.
+    pub fn registry_rules(&self) -> RegistryRules {
+        RegistryRules {
+            updated_since: self.registry.updated_since.as_ref().map(|since| since.value),
+            trending_stars: self.registry.trending_stars.value,
+            new_within: self.registry.new_within.value,
+            forks: self.registry.forks.value,
+        }
+    }
+
+    /// Whether there is anything to cache.
+    pub fn is_empty(&self) -> bool {
+        self.listed.clusters.is_empty() && !self.listed.has_unclustered()
+    }
+}
+
+fn build(
+    mut layers: layers::Layers<'_>,
+    flags: &Flags,
+    base: &Path,
+    default_database: PathBuf,
+    file: Option<ConfigFile>,
+) -> Result<Config, Problems> {
+    let env = layers.env();
+    let store = StoreConfig::read(&mut layers, flags.store.as_deref(), base, default_database);
+    let github = GithubConfig::read(&mut layers);
+    let engine = EngineConfig::read(&mut layers);
+    let clusters = ClustersSection::read(&mut layers, github.owner.as_ref());
+    let registry = RegistryConfig::read(&mut layers);
+    let owner = github.owner.as_ref().map(|owner| owner.value.clone());
+    let mut listed = ClustersConfig {
+        clusters: clusters::read_clusters(&mut layers, owner.as_deref()),
+        owner,
+        ttl: clusters.ttl.value,
+        active_ttl: clusters.active_ttl.value,
+        unclustered: clusters.unclustered.value,
+        overrides: Vec::new(),
+    };
+    listed.overrides = clusters::read_overrides(&mut layers, &listed);
+    layers.finish();
+    if !layers.problems.is_empty() {
+        return Err(Problems(layers.problems));
+    }
+    let file = file.map(|file| ConfigFile { ignored: layers.ignored, ..file });
+    let mut notes = layers.notes;
+    notes.extend(file.as_ref().and_then(untrusted_note));
+    let dirs = env.dirs.clone();
+    let quiet_notes = layers.quiet_notes;
+    Ok(Config { file, store, github, engine, clusters, registry, listed, dirs, notes, quiet_notes })
+}
+
+fn untrusted_note(file: &ConfigFile) -> Option<String> {
+    (!file.ignored.is_empty()).then(|| {
+        format!(
+            "{} came with this directory and is not trusted: its {} {} ignored; to allow {}, read it and run `larder config trust`",
+            file.shown,
+            file.ignored.join(", "),
+            if file.ignored.len() == 1 { "is" } else { "are" },
+            if file.ignored.len() == 1 { "it" } else { "them" },
+        )
+    })
+}
+
+fn read_file(path: &Path) -> std::io::Result<String> {
+    let bytes = std::fs::metadata(path)?.len();
+    if bytes > FILE_BYTES_MAX {
+        return Err(std::io::Error::other(format!("it has {bytes} bytes, {FILE_BYTES_MAX} is the most")));
+    }
+    std::fs::read_to_string(path)
+}
+
+fn syntax_errors(places: &problem::Places<'_>, errors: &[toml::de::Error]) -> Problems {
+    let problem = |error: &toml::de::Error| {
+        let message = format!("this is not TOML: {}", error.message().trim());
+        places.problem(&error.span().unwrap_or_default(), message, None)
+    };
+    Problems(errors.iter().map(problem).collect())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,73 @@
+//! The effective settings as `larder config show` lists them: name, value, where from. Secrets
+//! are named, never shown.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::{Config, Origin, Setting, show_span};
+
+/// One setting.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Shown {
+    /// `section.key`.
+    pub key: &'static str,
+    /// The value as it is written; `None` = not set.
+    pub value: Option<String>,
+    /// Where it came from.
+    pub origin: String,
+    /// Whether the value is held back.
+    pub secret: bool,
+}
+
+fn plain<T>(key: &'static str, setting: &Setting<T>, show: impl Fn(&T) -> String) -> Shown {
+    Shown { key, value: Some(show(&setting.value)), origin: setting.origin.to_string(), secret: false }
+}
+
+fn optional<T>(key: &'static str, setting: Option<&Setting<T>>, show: impl Fn(&T) -> String) -> Shown {
+    match setting {
+        Some(setting) => plain(key, setting, show),
+        None => Shown { key, value: None, origin: Origin::Default.to_string(), secret: false },
+    }
+}
+
+fn window(key: &'static str, setting: &Setting<Option<Duration>>) -> Shown {
+    plain(key, setting, |window| window.map_or_else(|| "for ever".to_owned(), show_span))
+}
+
+impl Config {
+    /// All settings with their origins, in the order that a file would have them.
+    pub fn settings(&self) -> Vec<Shown> {
+        let span = |span: &Duration| show_span(*span);
+        let (engine, github) = (&self.engine, &self.github);
+        let token = Shown {
+            key: "github.token",
+            value: None,
+            origin: github.token.as_ref().map_or(Origin::Default, |token| token.origin.clone()).to_string(),
+            secret: github.token.is_some(),
+        };
+        vec![
+            plain("store.url", &self.store.url, ToString::to_string),
+            plain("github.api_url", &github.api_url, Clone::clone),
+            optional("github.owner", github.owner.as_ref(), Clone::clone),
+            token,
+            plain("engine.lease", &engine.lease, span),
+            plain("engine.soft_timeout", &engine.soft_timeout, span),
+            plain("engine.hard_timeout", &engine.hard_timeout, span),
+            plain("engine.attempts", &engine.attempts, ToString::to_string),
+            plain("engine.backoff_base", &engine.backoff_base, span),
+            plain("engine.backoff_cap", &engine.backoff_cap, span),
+            plain("engine.negative_ttl", &engine.negative_ttl, span),
+            window("engine.stale_while_revalidate", &engine.stale_while_revalidate),
+            window("engine.stale_if_error", &engine.stale_if_error),
+            plain("engine.jitter_percent", &engine.jitter_percent, ToString::to_string),
+            plain("clusters.ttl", &self.clusters.ttl, span),
+            plain("clusters.active_ttl", &self.clusters.active_ttl, span),
+            plain("clusters.unclustered", &self.clusters.unclustered, ToString::to_string),
+            optional("registry.updated_since", self.registry.updated_since.as_ref(), ToString::to_string),
+            plain("registry.trending_stars", &self.registry.trending_stars, ToString::to_string),
+            plain("registry.new_within", &self.registry.new_within, span),
+            plain("registry.forks", &self.registry.forks, ToString::to_string),
+        ]
+    }
+}

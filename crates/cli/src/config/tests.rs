@@ -1,0 +1,270 @@
+//! Stories about configuration, with the environment as data.
+
+use std::path::{Path, PathBuf};
+
+use super::*;
+
+/// A user with a home, and a project to stand in.
+struct World {
+    _dir: tempfile::TempDir,
+    env: Environment,
+}
+
+impl World {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        let dirs = Dirs { config: root.join("config"), data: root.join("data"), state: root.join("state") };
+        let cwd = root.join("project/deep");
+        std::fs::create_dir_all(&cwd).unwrap();
+        std::fs::create_dir_all(&dirs.config).unwrap();
+        World { _dir: dir, env: Environment { vars: Default::default(), dirs, cwd } }
+    }
+
+    fn var(mut self, name: &str, value: &str) -> Self {
+        self.env.vars.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    fn project_file(&self) -> PathBuf {
+        self.env.cwd.parent().unwrap().join(FILE_NAME)
+    }
+
+    fn with_project(self, text: &str) -> Self {
+        std::fs::write(self.project_file(), text).unwrap();
+        self
+    }
+
+    fn with_user_file(self, text: &str) -> Self {
+        std::fs::write(self.env.dirs.config.join(FILE_NAME), text).unwrap();
+        self
+    }
+
+    fn load(&self) -> Result<Config, ConfigError> {
+        Config::load(&Flags::default(), &self.env)
+    }
+
+    /// The mistakes, as `line:column message | hint`.
+    fn mistakes(&self) -> Vec<String> {
+        match self.load() {
+            Err(ConfigError::Wrong(problems)) => problems
+                .0
+                .iter()
+                .map(|problem| {
+                    let place =
+                        problem.place.rsplit_once("larder.toml:").map_or(&*problem.place, |(_, at)| at);
+                    let hint = problem.hint.as_deref().map(|hint| format!(" | {hint}")).unwrap_or_default();
+                    format!("{place} {}{hint}", problem.message)
+                })
+                .collect(),
+            other => panic!("expected mistakes, got {other:?}"),
+        }
+    }
+}
+
+fn origin_of(config: &Config, key: &str) -> String {
+    config.settings().into_iter().find(|setting| setting.key == key).unwrap().origin
+}
+
+#[test]
+fn the_environment_stands_over_the_file_and_flags_over_both() {
+    let world = World::new()
+        .with_user_file(
+            "[github]\nowner = \"file\"\n[store]\nurl = \"sqlite:of-file.db\"\n[clusters]\nttl = \"1h\"\n",
+        )
+        .var("LARDER_GITHUB__OWNER", "env")
+        .var("LARDER_STORE__URL", "sqlite:/env.db");
+    let flags = Flags { store: Some("sqlite:/flag.db".to_owned()), ..Flags::default() };
+    let config = Config::load(&flags, &world.env).unwrap();
+    assert_eq!(config.github.owner.as_ref().unwrap().value, "env");
+    assert_eq!(config.store.url.value, StoreUrl::Sqlite("/flag.db".into()));
+    assert_eq!(origin_of(&config, "store.url"), "flag --store");
+    assert_eq!(origin_of(&config, "github.owner"), "env LARDER_GITHUB__OWNER");
+    assert!(origin_of(&config, "clusters.ttl").ends_with("larder.toml:6"));
+    assert_eq!(origin_of(&config, "engine.lease"), "default");
+}
+
+#[test]
+fn a_relative_store_counts_from_the_file_that_names_it() {
+    let world = World::new().with_user_file("[store]\nurl = \"sqlite:of-file.db\"\n");
+    let config = world.load().unwrap();
+    assert_eq!(config.store.url.value, StoreUrl::Sqlite(world.env.dirs.config.join("of-file.db")));
+}
+
+#[test]
+fn the_file_is_looked_for_in_the_order_that_people_expect() {
+    let world = World::new().with_user_file("[github]\nowner = \"user\"\n");
+    let owner = |world: &World, flags: &Flags| {
+        Config::load(flags, &world.env).unwrap().github.owner.map(|owner| owner.value)
+    };
+    let none = Flags::default();
+    assert_eq!(owner(&world, &none).as_deref(), Some("user"));
+    let world = world.with_project("[github]\nowner = \"project\"\n");
+    assert_eq!(owner(&world, &none).as_deref(), Some("project"));
+    let named = world.env.cwd.join("named.toml");
+    std::fs::write(&named, "[github]\nowner = \"env\"\n").unwrap();
+    let world = world.var("LARDER_CONFIG", "named.toml");
+    assert_eq!(owner(&world, &none).as_deref(), Some("env"));
+    let flag = world.env.cwd.join("flag.toml");
+    std::fs::write(&flag, "[github]\nowner = \"flag\"\n").unwrap();
+    let flags = Flags { config: Some("flag.toml".into()), ..Flags::default() };
+    assert_eq!(owner(&world, &flags).as_deref(), Some("flag"));
+}
+
+#[test]
+fn a_named_file_that_is_not_there_is_an_error_and_not_the_next_one() {
+    let world = World::new().with_user_file("").var("LARDER_CONFIG", "gone.toml");
+    assert!(matches!(world.load(), Err(ConfigError::Unreadable { path, .. }) if path.ends_with("gone.toml")));
+}
+
+#[test]
+fn every_mistake_is_told_at_once_with_its_place_and_the_nearest_key() {
+    let world = World::new().with_user_file(concat!(
+        "[githb]\nowner = \"x\"\n",
+        "[github]\nonwer = \"octo\"\napi_url = \"http://example.com\"\n",
+        "[clusters]\nttl = \"soon\"\nunclustered = \"yes\"\n",
+        "[engine]\nattempts = 0\nlease = \"10ms\"\n",
+    ));
+    insta::assert_snapshot!(world.mistakes().join("\n"), @r"
+    1:2 unknown section `githb` | did you mean `github`?
+    4:1 unknown key `onwer` in `[github]` | did you mean `owner`?
+    5:11 `api_url`: `http://example.com` would send the token unencrypted: write `https://…`
+    7:7 `ttl`: `soon` is not a duration such as `6h`, `30s` or `1h 30m`
+    8:15 `unclustered`: expected `true` or `false`, found a string
+    10:12 `attempts`: `0` is not between 1 and 1000
+    11:9 `lease`: `10ms` is too short: 1s is the least
+    ");
+}
+
+#[test]
+fn mistakes_in_clusters_are_told_with_their_lines() {
+    let world = World::new().with_user_file(concat!(
+        "[[cluster]]\nid = \"tools\"\nrepos = [\"a/x\", \"A/X\", \"bare\"]\n",
+        "[[cluster]]\nid = \"tools\"\n",
+        "[[cluster]]\nid = \"My Tools\"\n",
+        "[[cluster]]\nid = \"unclustered\"\n",
+        "[[cluster]]\nname = \"nameless\"\nflagshp = true\n",
+    ));
+    insta::assert_snapshot!(world.mistakes().join("\n"), @r#"
+    3:17 `A/X` is in cluster `tools` twice, first on line 3
+    3:24 `bare` has no owner: write `owner/bare`, or set `[github] owner`
+    5:6 cluster `tools` is there twice, first on line 2
+    7:6 `id`: `My Tools` cannot be an id: a-z, 0-9, `.`, `_` and `-`, at most 100, such as `my-tools`
+    9:6 `id`: `unclustered` is the name of the owner's other repositories: choose another
+    10:1 this `[[cluster]]` has no `id` | such as `id = "tools"`
+    12:1 unknown key `flagshp` in `[[cluster]]` | did you mean `flagship`?
+    "#);
+}
+
+#[test]
+fn an_override_of_a_repository_that_no_cluster_has_is_a_warning() {
+    let text = "[github]\nowner = \"o\"\n[[cluster]]\nid = \"t\"\nrepos = [\"x\"]\n[[repo]]\nname = \"y\"\nfeatured = true\n";
+    let config = World::new().with_user_file(text).load().unwrap();
+    assert_eq!(config.notes.len(), 1);
+    assert!(config.notes[0].ends_with("larder.toml:7:8: `o/y` is in no cluster"), "{:?}", config.notes);
+    let with_all = format!("{text}[clusters]\nunclustered = true\n");
+    assert!(World::new().with_user_file(&with_all).load().unwrap().notes.is_empty());
+}
+
+#[test]
+fn text_that_is_not_toml_is_told_with_its_place() {
+    let mistakes = World::new().with_user_file("[github\nowner = 1").mistakes();
+    assert!(mistakes[0].starts_with("1:8 this is not TOML"), "{mistakes:?}");
+}
+
+#[test]
+fn a_variable_that_names_no_setting_is_told_with_the_nearest_one() {
+    let world = World::new().var("LARDER_GITHUB__ONWER", "x").var("LARDER_LOG", "debug");
+    assert_eq!(
+        world.mistakes(),
+        ["env LARDER_GITHUB__ONWER this variable names no setting | did you mean `LARDER_GITHUB__OWNER`?"]
+    );
+}
+
+#[test]
+fn a_cloned_repositorys_file_sets_neither_host_nor_token_nor_store_until_it_is_trusted() {
+    let text = concat!(
+        "[github]\napi_url = \"https://evil.example\"\ntoken = \"theirs\"\nowner = \"octo\"\n",
+        "[store]\nurl = \"sqlite:/etc/passwd\"\n",
+        "[[cluster]]\nid = \"tools\"\nrepos = [\"cinder\"]\n",
+    );
+    let world = World::new().with_project(text).var("GITHUB_TOKEN", "mine");
+    let config = world.load().unwrap();
+    assert_eq!(config.github.api_url.value, API_URL);
+    assert_eq!(origin_of(&config, "github.token"), "env GITHUB_TOKEN");
+    let StoreUrl::Sqlite(path) = &config.store.url.value;
+    assert!(path.starts_with(world.env.dirs.data.join("projects")), "{}", path.display());
+    assert_eq!(config.listed.clusters.len(), 1);
+    assert!(config.notes[0].contains("`[store] url`, `[github] api_url`, `[github] token` are ignored"));
+    assert!(config.notes[0].contains("larder config trust"));
+
+    Trust::load(&world.env).add(&world.project_file(), text).unwrap();
+    let config = world.load().unwrap();
+    assert_eq!(config.github.api_url.value, "https://evil.example");
+    assert!(config.notes.is_empty());
+
+    // What was trusted was this content: a pull that changes it asks again.
+    let world = world.with_project(&text.replace("evil", "worse"));
+    assert_eq!(world.load().unwrap().github.api_url.value, API_URL);
+}
+
+#[test]
+fn two_projects_and_the_user_have_databases_of_their_own() {
+    let database = |world: &World| match world.load().unwrap().store.url.value {
+        StoreUrl::Sqlite(path) => path,
+    };
+    let world = World::new().with_user_file("");
+    assert_eq!(database(&world), world.env.dirs.data.join("larder.db"));
+    let world = world.with_project("");
+    let of_project = database(&world);
+    let name = of_project.file_name().unwrap().to_str().unwrap();
+    assert!(
+        name.starts_with("project-") && Path::new(name).extension().is_some_and(|ext| ext == "db"),
+        "{name}"
+    );
+}
+
+#[test]
+fn a_database_url_of_another_program_breaks_nothing() {
+    let foreign = tempfile::tempdir().unwrap();
+    let file = foreign.path().join("app.db");
+    rusqlite::Connection::open(&file).unwrap().execute_batch("CREATE TABLE t (x)").unwrap();
+    for url in
+        ["postgres://app@db/app".to_owned(), "mysql://x".to_owned(), format!("sqlite:{}", file.display())]
+    {
+        let world = World::new().var("DATABASE_URL", &url);
+        let config = world.load().unwrap();
+        assert_eq!(origin_of(&config, "store.url"), "default", "{url}");
+        assert_eq!(config.quiet_notes.len(), 1, "{url}");
+        assert!(config.notes.is_empty(), "{url}");
+    }
+    let config = World::new().var("DATABASE_URL", "sqlite:///tmp/mine.db").load().unwrap();
+    assert_eq!(config.store.url.value, StoreUrl::Sqlite("/tmp/mine.db".into()));
+}
+
+#[test]
+fn a_store_that_is_still_to_come_is_said_to_be_so() {
+    let mistakes = World::new().with_user_file("[store]\nurl = \"postgres://db/larder\"\n").mistakes();
+    assert!(mistakes[0].contains("arrives with a later Larder"), "{mistakes:?}");
+}
+
+#[test]
+fn the_lifetimes_of_the_seed_are_hours() {
+    let world = World::new()
+        .with_user_file("[clusters]\nttl = \"1h\"\n")
+        .var("REPO_CACHE_TTL", "12")
+        .var("REPO_CACHE_ACTIVE_TTL", "0.5");
+    let config = world.load().unwrap();
+    assert_eq!(config.listed.ttl.as_secs(), 12 * 3600);
+    assert_eq!(config.listed.active_ttl.as_secs(), 1800);
+    assert_eq!(origin_of(&config, "clusters.ttl"), "env REPO_CACHE_TTL");
+}
+
+#[test]
+fn a_token_is_never_shown_even_when_it_is_wrong() {
+    let world = World::new().var("GITHUB_TOKEN", "secret one");
+    let mistakes = world.mistakes();
+    assert!(mistakes[0].starts_with("env GITHUB_TOKEN") && !mistakes[0].contains("secret"), "{mistakes:?}");
+    let config = World::new().var("GITHUB_TOKEN", "s3cret").load().unwrap();
+    assert!(!format!("{config:?} {:?}", config.settings()).contains("s3cret"));
+}
