@@ -60,6 +60,7 @@ impl ClustersConfig {
 }
 
 /// One cluster: repositories that belong together.
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of its own in the configuration")]
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ClusterConfig {
     /// Its id, which names its entry: `cluster/<id>`.

@@ -1,0 +1,267 @@
+//! The source `cluster`: groups of GitHub repositories that configuration names, and as
+//! `cluster/unclustered` what the owner has besides. Many clusters travel in few calls; a
+//! repository that is missing, renamed or hidden is a warning on its cluster, never its failure.
+
+mod anonymous;
+mod tally;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use larder_core::{
+    Absence, Answer, Answers, Ask, Coverage, Definition, FetchError, Fetched, Fingerprint, Key, KeyError,
+    Listing, Policy, Priority, Source, Time, Validators,
+};
+use larder_domain::{ClusterConfig, ClustersConfig, RepoName, Repository};
+
+use crate::github::{Errand, GitHub, Owned};
+use tally::Tally;
+
+/// Clusters of GitHub repositories.
+pub struct ClustersSource {
+    github: Arc<GitHub>,
+    definitions: HashMap<Key, Arc<Definition>>,
+    keys: Vec<Key>,
+    /// All repositories that any cluster names, as written, by `owner/name` lower-cased.
+    named: HashMap<String, RepoName>,
+    unclustered: Option<Unclustered>,
+}
+
+/// The cluster of what is in no other.
+struct Unclustered {
+    key: Key,
+    owner: String,
+}
+
+/// Why clusters cannot be served as configured.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ClustersError {
+    /// An id that cannot name an entry.
+    #[error("the cluster id `{id}` cannot be used: {cause}")]
+    Id {
+        /// The id.
+        id: String,
+        /// What is wrong with it.
+        cause: KeyError,
+    },
+    /// Two clusters of one id, or one that takes the id of what is in no cluster.
+    #[error("the cluster id `{0}` is taken twice")]
+    Taken(String),
+}
+
+impl ClustersSource {
+    /// The name of the source.
+    pub const NAME: &'static str = "cluster";
+
+    /// The clusters of `config`, fetched through `github`. `base` gives all of the policy but the
+    /// freshness lifetimes.
+    pub fn new(config: &ClustersConfig, github: Arc<GitHub>, base: &Policy) -> Result<Self, ClustersError> {
+        let mut source = ClustersSource {
+            definitions: HashMap::new(),
+            keys: Vec::new(),
+            named: config.clusters.iter().flat_map(|cluster| &cluster.repos).map(entry_of).collect(),
+            unclustered: None,
+            github,
+        };
+        for cluster in &config.clusters {
+            let policy = Policy { ttl: config.ttl_of(cluster), ..base.clone() };
+            let definition = source.definition_of(cluster, policy);
+            source.add(&cluster.id, definition)?;
+        }
+        if let Some(owner) = config.owner.as_ref().filter(|_| config.has_unclustered()) {
+            let definition = source.definition_of_rest(owner, Policy { ttl: config.ttl, ..base.clone() });
+            let key = source.add(ClustersConfig::UNCLUSTERED, definition)?;
+            source.unclustered = Some(Unclustered { key, owner: owner.clone() });
+        }
+        Ok(source)
+    }
+
+    /// The key of a cluster.
+    pub fn key(id: &str) -> Result<Key, KeyError> {
+        Key::new(Self::NAME, &[id])
+    }
+
+    fn add(&mut self, id: &str, definition: Definition) -> Result<Key, ClustersError> {
+        let key = Self::key(id).map_err(|cause| ClustersError::Id { id: id.to_owned(), cause })?;
+        if self.definitions.insert(key.clone(), Arc::new(definition)).is_some() {
+            return Err(ClustersError::Taken(id.to_owned()));
+        }
+        self.keys.push(key.clone());
+        Ok(key)
+    }
+
+    /// A cluster as an entry: it changes when its repositories do, in name or order, and when
+    /// another credential may see other things; not when it is only shown otherwise.
+    fn definition_of(&self, cluster: &ClusterConfig, policy: Policy) -> Definition {
+        let mut names: Vec<Arc<str>> = Vec::new();
+        for repo in &cluster.repos {
+            let name: Arc<str> = repo.key().into();
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        let owners: BTreeSet<String> = cluster.repos.iter().map(|repo| repo.owner().to_lowercase()).collect();
+        let mut definition = Definition::new(self.fingerprint("cluster", &names), policy);
+        definition.tags = owners.iter().map(|owner| format!("owner:{owner}")).collect();
+        definition.names = Some(names.into());
+        definition
+    }
+
+    fn definition_of_rest(&self, owner: &str, policy: Policy) -> Definition {
+        let owner = owner.to_lowercase();
+        let prefix = format!("{owner}/");
+        let named: BTreeSet<&String> = self.named.keys().filter(|name| name.starts_with(&prefix)).collect();
+        let parts: Vec<Arc<str>> = std::iter::once(owner.as_str().into())
+            .chain(named.iter().map(|name| name.as_str().into()))
+            .collect();
+        let mut definition = Definition::new(self.fingerprint("unclustered", &parts), policy);
+        definition.tags = vec![format!("owner:{owner}")];
+        definition
+    }
+
+    fn fingerprint(&self, kind: &str, parts: &[Arc<str>]) -> Fingerprint {
+        let frame = [kind, self.github.host(), self.github.credential().as_str()];
+        let all: Vec<&str> = frame.into_iter().chain(parts.iter().map(|part| &**part)).collect();
+        Fingerprint::of(&all)
+    }
+
+    fn repo_name(&self, name: &str) -> Option<RepoName> {
+        self.named.get(name).cloned().or_else(|| RepoName::parse(name, None).ok())
+    }
+
+    /// Sorts asks into those for names and the one for the whole of the rest.
+    fn tally<'a>(
+        &'a self,
+        asks: &'a [Ask],
+        answers: &'a Answers,
+        errand: &'a Errand,
+    ) -> (Tally<'a>, Option<&'a Ask>) {
+        let coverage = if self.github.has_token() { Coverage::Whole } else { Coverage::Partial };
+        let mut tally = Tally::new(answers, errand, coverage);
+        let mut rest = None;
+        for ask in asks {
+            let unclustered = self.unclustered.as_ref().filter(|unclustered| unclustered.key == ask.key);
+            match (names_of(ask), unclustered) {
+                (None, Some(_)) => rest = Some(ask),
+                (Some(names), _) => {
+                    tally.wait(ask, names, unclustered.map(|unclustered| unclustered.owner.as_str()));
+                }
+                (None, None) => {
+                    let detail = format!("`{}` is not a configured cluster", ask.key);
+                    answers.send(&ask.key, Err(FetchError::Local(detail)), errand.take_spent());
+                }
+            }
+        }
+        (tally, rest)
+    }
+
+    /// With a token: all names of all asks in as few queries as carry them, the rest beside them.
+    async fn fetch_by_graphql(
+        &self,
+        mut tally: Tally<'_>,
+        rest: Option<&Ask>,
+        answers: &Answers,
+        errand: &Errand,
+    ) {
+        let mut wanted = Vec::new();
+        for name in tally.wanted() {
+            match self.repo_name(&name) {
+                Some(read) => wanted.push(read),
+                None => tally.put_odd(&name),
+            }
+        }
+        let by_name = self.github.repositories(wanted, errand, |name, found| tally.put(&name.key(), found));
+        let by_owner = async {
+            let (Some(ask), Some(Unclustered { owner, .. })) = (rest, &self.unclustered) else { return };
+            let found = self.github.owned(owner, errand).await;
+            let answer = found.map(|found| self.rest_of(owner, found, Coverage::Whole));
+            answers.send(&ask.key, answer, errand.take_spent());
+        };
+        futures::join!(by_name, by_owner);
+    }
+
+    /// What is in no cluster, of all that an owner has.
+    fn rest_of(&self, owner: &str, found: Owned, coverage: Coverage) -> Fetched {
+        let repositories = match found {
+            Owned::All(repositories) => repositories,
+            Owned::NoSuchOwner => {
+                let message = format!("GitHub knows no owner `{owner}`; check `[github] owner`");
+                return Fetched::Absent(Absence::new("not_found", message));
+            }
+        };
+        let mut seen = BTreeSet::new();
+        let mut answers = Vec::new();
+        for repository in &repositories {
+            let name = repository.full_name.to_lowercase();
+            if !self.named.contains_key(&name) && seen.insert(name.clone()) {
+                answers.push(Answer { asked: name.into(), finding: self.present(repository, coverage) });
+            }
+        }
+        Fetched::Items(Listing { answers, whole: true, ..Listing::default() })
+    }
+
+    fn present(&self, repository: &Repository, coverage: Coverage) -> larder_core::Finding {
+        tally::present(repository, coverage, self.github.host())
+    }
+}
+
+#[async_trait]
+impl Source for ClustersSource {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+
+    fn define(&self, key: &Key) -> Option<Arc<Definition>> {
+        self.definitions.get(key).cloned()
+    }
+
+    fn keys(&self) -> Vec<Key> {
+        self.keys.clone()
+    }
+
+    async fn fetch(&self, ask: &Ask) -> Result<Fetched, FetchError> {
+        let got = Arc::new(Mutex::new(None));
+        let put = got.clone();
+        let answers = Answers::new(move |_, answer, _| {
+            put.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(answer);
+        });
+        self.fetch_many(std::slice::from_ref(ask), &answers).await;
+        let got = got.lock().unwrap_or_else(PoisonError::into_inner).take();
+        got.unwrap_or_else(|| Err(FetchError::Local(format!("`{}` was left without an answer", ask.key))))
+    }
+
+    async fn fetch_many(&self, asks: &[Ask], answers: &Answers) {
+        let Some(started) = asks.first().map(|_| self.github.now()) else { return };
+        let errand = errand_of(asks, started);
+        let (tally, rest) = self.tally(asks, answers, &errand);
+        if self.github.has_token() {
+            self.fetch_by_graphql(tally, rest, answers, &errand).await;
+        } else {
+            self.fetch_by_rest(asks, tally, rest, answers, &errand).await;
+        }
+    }
+}
+
+/// Entries that travel together are as urgent as the most urgent of them, and have as much time as
+/// the one with the least.
+fn errand_of(asks: &[Ask], started: Time) -> Errand {
+    let priority = asks.iter().map(|ask| ask.priority).max().unwrap_or(Priority::Warming);
+    let deadline = asks.iter().map(|ask| ask.deadline).min().unwrap_or(started);
+    Errand::new(priority, started, deadline)
+}
+
+fn entry_of(repo: &RepoName) -> (String, RepoName) {
+    (repo.key(), repo.clone())
+}
+
+/// The names that an ask is about; `None` where the source decides who is a member.
+fn names_of(ask: &Ask) -> Option<Vec<Arc<str>>> {
+    let all = || ask.definition.names.as_ref().map(|names| names.to_vec());
+    ask.subset.clone().or_else(all)
+}
+
+/// The entity tag of an answer, as validators.
+fn validators_of(etag: Option<String>) -> Validators {
+    Validators { etag, ..Validators::default() }
+}

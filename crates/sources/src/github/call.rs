@@ -1,0 +1,415 @@
+//! The way of one call: limits → breaker → budget → send → judge → settle. Nothing reaches GitHub
+//! by another way.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use larder_core::{
+    Admission, FetchError, LimitKind, Priority, Reservation, Reserved, Settlement, Spent, StoreError, Time,
+};
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, IF_NONE_MATCH};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use url::Url;
+
+use super::limits::{Limit, RateHeaders};
+use super::{GitHub, authorization};
+
+/// A body of more bytes than this is not read to its end.
+const BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// A reservation that is not settled by then counts as lost.
+const RESERVED_FOR: Duration = Duration::from_mins(1);
+/// Room that is left before a deadline, to hand over what came.
+const MARGIN: Duration = Duration::from_millis(250);
+
+/// One fetch's calls: how urgent they are, until when, and what they cost so far.
+#[derive(Debug)]
+pub struct Errand {
+    priority: Priority,
+    started: Time,
+    deadline: Time,
+    spent: Mutex<Spent>,
+}
+
+impl Errand {
+    /// An errand that begins now.
+    pub fn new(priority: Priority, started: Time, deadline: Time) -> Self {
+        Errand { priority, started, deadline, spent: Mutex::default() }
+    }
+
+    /// What was spent since it was last taken, so that sums over takers are true.
+    pub fn take_spent(&self) -> Spent {
+        std::mem::take(&mut *self.spent.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn add(&self, cost: u32) {
+        let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        spent.calls = spent.calls.saturating_add(1);
+        spent.cost = spent.cost.saturating_add(cost);
+    }
+
+    /// How long a call may take; an error when there is no time left for one.
+    fn time_left(&self, now: Time, most: Duration) -> Result<Duration, FetchError> {
+        let left = self.deadline.since(now.plus(MARGIN));
+        if left.is_zero() {
+            return Err(FetchError::TimedOut { after: self.deadline.since(self.started) });
+        }
+        Ok(left.min(most))
+    }
+
+    /// Whether no call can be made any more.
+    pub(super) fn is_over(&self, now: Time) -> bool {
+        self.time_left(now, Duration::MAX).is_err()
+    }
+}
+
+/// A call to be made.
+#[derive(Debug)]
+pub(super) struct Request {
+    /// Which allowance it draws from: `core` or `graphql`.
+    pub(super) resource: &'static str,
+    /// Points that it may cost.
+    pub(super) points: u32,
+    /// Where to.
+    pub(super) url: Url,
+    /// What is posted; `None` = GET.
+    pub(super) body: Option<Value>,
+    /// The entity tag of what is held.
+    pub(super) etag: Option<String>,
+}
+
+/// An answer as it came.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+}
+
+/// What is made of an answer.
+pub(super) struct Judged<T> {
+    pub(super) verdict: Verdict<T>,
+    /// What the call cost.
+    pub(super) spent: u32,
+    /// What is said of the allowance.
+    pub(super) rate: RateHeaders,
+}
+
+pub(super) enum Verdict<T> {
+    Good(T),
+    Limited(Limit),
+    Failed(FetchError),
+}
+
+/// A reservation of ours.
+struct Ticket {
+    id: u64,
+    actor: Arc<str>,
+    request: Draw,
+}
+
+#[derive(Clone, Copy)]
+struct Draw {
+    resource: &'static str,
+    points: u32,
+}
+
+/// Whose allowance calls draw from.
+pub(super) struct Actor {
+    pub(super) name: Arc<str>,
+    /// Whether that is a name, not merely a stand-in for a token whose owner is not known yet.
+    pub(super) is_known: bool,
+}
+
+impl GitHub {
+    /// Makes one call and lets `judge` read the answer.
+    pub(super) async fn call<T>(
+        &self,
+        errand: &Errand,
+        request: Request,
+        judge: impl FnOnce(Reply, RateHeaders, Time) -> Judged<T>,
+    ) -> Result<T, FetchError> {
+        let draw = Draw { resource: request.resource, points: request.points };
+        let limit = errand.time_left(self.clock.now(), self.call_timeout)?;
+        let ticket = self.admit(errand, draw).await?;
+        let answered = self.send(request, limit).await;
+        let now = self.clock.now();
+        let judged = match answered {
+            Ok(reply) => {
+                let rate = RateHeaders::read(&reply.headers, now);
+                judge(reply, rate, now)
+            }
+            Err(error) => {
+                // Without a connection nothing was spent; of a call without an answer, all may be.
+                let spent = if matches!(error, FetchError::Network { .. }) { 0 } else { draw.points };
+                Judged { verdict: Verdict::Failed(error), spent, rate: RateHeaders::default() }
+            }
+        };
+        errand.add(judged.spent);
+        self.conclude(ticket, judged, now).await
+    }
+
+    /// Whose allowance it is. What the store cannot say now, it may the next time.
+    pub(super) async fn actor(&self) -> Result<Actor, FetchError> {
+        if self.token.is_none() {
+            return Ok(Actor { name: "anonymous".into(), is_known: true });
+        }
+        if let Some(name) = self.state().actor.clone() {
+            return Ok(Actor { name, is_known: true });
+        }
+        let found = self.budgets.actor(self.host(), &self.credential).await.map_err(|error| local(&error))?;
+        if let Some(name) = found {
+            self.state().actor = Some(name.clone());
+            return Ok(Actor { name, is_known: true });
+        }
+        let stand_in = format!("token:{}", &self.credential.as_str()[..8]);
+        Ok(Actor { name: stand_in.into(), is_known: false })
+    }
+
+    /// Remembers whom the token belongs to.
+    pub(super) async fn learn_actor(&self, login: &str) {
+        if self.state().actor.as_deref() == Some(login) {
+            return;
+        }
+        self.state().actor = Some(login.into());
+        if let Err(error) = self.budgets.set_actor(self.host(), &self.credential, login).await {
+            tracing::warn!(%error, "the owner of the token could not be noted; it is asked for again");
+        }
+    }
+
+    /// Asks everything that may keep a call back.
+    async fn admit(&self, errand: &Errand, request: Draw) -> Result<Ticket, FetchError> {
+        let actor = self.actor().await?.name;
+        let now = self.clock.now();
+        if let Some((kind, until)) = self.state().blocked(request.resource, now) {
+            return Err(self.limited(kind, until));
+        }
+        let admitted = self.state().breaker.admit(now);
+        admitted.map_err(|until| FetchError::BreakerOpen { host: self.host().to_owned(), until })?;
+        let ask = self.reservation(errand, actor.clone(), request, now);
+        let refusal = match self.budgets.reserve(&ask, now).await {
+            Ok(Reserved::Granted(id)) => return Ok(Ticket { id, actor, request }),
+            Ok(Reserved::Refused(Admission::Wait { kind, until })) => self.limited(kind, until),
+            Ok(Reserved::Refused(Admission::Granted)) => {
+                FetchError::Local("the budget refused and gave no reason".to_owned())
+            }
+            // Without a budget that can be written nothing is sent: a fetch whose cost no other
+            // process sees could not be stored either.
+            Err(error) => local(&error),
+        };
+        self.state().breaker.withdrawn(now);
+        Err(refusal)
+    }
+
+    fn reservation(&self, errand: &Errand, actor: Arc<str>, request: Draw, now: Time) -> Reservation {
+        let is_graphql = request.resource == "graphql";
+        Reservation {
+            host: self.host().into(),
+            actor,
+            resource: request.resource.into(),
+            points: request.points,
+            priority: errand.priority,
+            assumed_limit: if self.has_token() { 5000 } else { 60 },
+            per_minute_max: if is_graphql { 2000 } else { 900 },
+            owner: self.reserver.clone(),
+            until: now.plus(RESERVED_FOR),
+        }
+    }
+
+    /// Sends, and reads the answer to its end, within `limit`.
+    async fn send(&self, request: Request, limit: Duration) -> Result<Reply, FetchError> {
+        let exchange = async {
+            let network = |error: reqwest::Error| self.network(&error);
+            let response = self.prepare(request)?.send().await.map_err(network)?;
+            let status = response.status().as_u16();
+            let headers = response.headers().clone();
+            Ok(Reply { status, headers, body: self.body(response).await? })
+        };
+        tokio::select! {
+            biased;
+            reply = exchange => reply,
+            () = self.clock.sleep(limit) => Err(FetchError::TimedOut { after: limit }),
+        }
+    }
+
+    fn prepare(&self, request: Request) -> Result<reqwest::RequestBuilder, FetchError> {
+        if !self.address.owns(&request.url) {
+            return Err(
+                self.unusable(format!("it sent us to {}, which is not its own", origin(&request.url)))
+            );
+        }
+        let builder = match &request.body {
+            Some(body) => self.http.post(request.url).json(body),
+            None => self.http.get(request.url),
+        };
+        let mut builder = builder
+            .header(ACCEPT, "application/vnd.github+json")
+            .header("x-github-api-version", "2022-11-28");
+        if let Some(token) = &self.token {
+            let value = authorization(token).map_err(|error| FetchError::Local(error.to_string()))?;
+            builder = builder.header(AUTHORIZATION, value);
+        }
+        Ok(match request.etag {
+            Some(etag) => builder.header(IF_NONE_MATCH, etag),
+            None => builder,
+        })
+    }
+
+    async fn body(&self, mut response: reqwest::Response) -> Result<Vec<u8>, FetchError> {
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.network(&error))? {
+            if body.len() + chunk.len() > BODY_BYTES_MAX {
+                return Err(self.unusable(format!("more than {BODY_BYTES_MAX} bytes")));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+
+    /// Tells breaker, memory and budget what came of a call.
+    async fn conclude<T>(&self, ticket: Ticket, judged: Judged<T>, now: Time) -> Result<T, FetchError> {
+        let Judged { verdict, spent, rate } = judged;
+        let (result, blocked) = match verdict {
+            Verdict::Good(value) => {
+                self.note_answer(now, None);
+                self.state().answered();
+                (Ok(value), None)
+            }
+            Verdict::Failed(error) => {
+                self.note_answer(now, Some(&error));
+                (Err(error), None)
+            }
+            Verdict::Limited(met) => {
+                self.note_answer(now, None);
+                let until = self.state().block(ticket.request.resource, met, now);
+                (Err(self.limited(met.kind, until)), Some((met.kind, until)))
+            }
+        };
+        self.settle(ticket, spent, rate, blocked, now).await;
+        result
+    }
+
+    /// Tells the breaker whether the host is well. A call that we gave up early says nothing.
+    fn note_answer(&self, now: Time, error: Option<&FetchError>) {
+        let mut state = self.state();
+        match error {
+            Some(FetchError::TimedOut { after }) if *after < self.call_timeout => {
+                state.breaker.withdrawn(now);
+            }
+            Some(FetchError::Network { .. } | FetchError::Upstream { .. } | FetchError::TimedOut { .. }) => {
+                let chance = state.chance();
+                state.breaker.failed(now, chance);
+            }
+            _ => state.breaker.succeeded(),
+        }
+    }
+
+    /// Gives the reservation back. If the store cannot take it, the answer is good all the same:
+    /// the reservation ends by itself.
+    async fn settle(
+        &self,
+        ticket: Ticket,
+        spent: u32,
+        rate: RateHeaders,
+        blocked: Option<(LimitKind, Time)>,
+        now: Time,
+    ) {
+        let settlement = Settlement {
+            id: ticket.id,
+            host: self.host().into(),
+            actor: ticket.actor,
+            resource: ticket.request.resource.into(),
+            spent,
+            limit: rate.limit,
+            remaining: rate.remaining,
+            reset_at: rate.reset_at,
+            blocked,
+        };
+        if let Err(error) = self.budgets.settle(&settlement, now).await {
+            tracing::warn!(%error, "what a call cost could not be noted");
+        }
+    }
+
+    pub(super) fn limited(&self, kind: LimitKind, until: Time) -> FetchError {
+        let message = match kind {
+            LimitKind::Primary if self.has_token() => "GitHub's hourly rate limit is used up",
+            LimitKind::Primary => "GitHub's 60 calls an hour without a token are used up",
+            LimitKind::Secondary => "GitHub's secondary rate limit holds",
+            LimitKind::Budget => "the rest of GitHub's hourly limit is kept for more urgent calls",
+        };
+        FetchError::Limited { kind, until, message: message.to_owned() }
+    }
+
+    pub(super) fn unusable(&self, detail: String) -> FetchError {
+        FetchError::Unusable { host: self.host().to_owned(), detail }
+    }
+
+    fn network(&self, error: &reqwest::Error) -> FetchError {
+        FetchError::Network { host: self.host().to_owned(), cause: innermost(error) }
+    }
+
+    /// What any answer but a good one means.
+    pub(super) fn judge_refusal<T>(&self, reply: &Reply, rate: RateHeaders, points: u32) -> Judged<T> {
+        let said = message_of(&reply.body);
+        let text = said.clone().unwrap_or_default();
+        if let Some(limit) = rate.limit_of_status(reply.status, &text) {
+            return Judged { verdict: Verdict::Limited(limit), spent: points, rate };
+        }
+        let host = self.host().to_owned();
+        let detail = said.clone().unwrap_or_else(|| format!("HTTP {}", reply.status));
+        let error = match reply.status {
+            status @ 500..=599 => {
+                FetchError::Upstream { host, status, detail: said, retry_at: rate.retry_at }
+            }
+            401 => FetchError::Refused { host, detail: format!("bad credentials ({detail})") },
+            403 | 407 | 451 => FetchError::Refused { host, detail },
+            300..=399 => FetchError::Unusable { host, detail: format!("HTTP {}, a redirect", reply.status) },
+            404 | 405 | 410 => FetchError::Unusable {
+                host,
+                detail: format!("HTTP {}: nothing there; is `[github] api_url` right?", reply.status),
+            },
+            400..=499 => FetchError::BadRequest { host, detail },
+            status => FetchError::Unusable { host, detail: format!("HTTP {status}") },
+        };
+        Judged { verdict: Verdict::Failed(error), spent: points, rate }
+    }
+
+    /// The posted form of a GraphQL query.
+    pub(super) fn graphql_request(&self, query: &super::query::Query) -> Request {
+        Request {
+            resource: "graphql",
+            points: query.points,
+            url: self.address.graphql.clone(),
+            body: Some(json!({"query": query.text, "variables": query.variables})),
+            etag: None,
+        }
+    }
+}
+
+fn local(error: &StoreError) -> FetchError {
+    FetchError::Local(format!("the budget could not be asked: {error}"))
+}
+
+fn origin(url: &Url) -> String {
+    url.origin().ascii_serialization()
+}
+
+/// What GitHub says in the body of a refusal, shortened; `None` for HTML and the like.
+fn message_of(body: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Said {
+        message: String,
+    }
+    let said: Said = serde_json::from_slice(body).ok()?;
+    Some(said.message.chars().take(300).collect())
+}
+
+/// The cause that says most, without the address: `connection refused` rather than `error sending
+/// request`.
+fn innermost(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}

@@ -1,0 +1,192 @@
+//! The client of GitHub, of github.com and of GitHub Enterprise alike: the only place that knows
+//! its words. It asks a budget before each call and reports to it afterwards, obeys every limit
+//! that GitHub names, and never sends a token anywhere but where it belongs.
+
+mod address;
+mod answer;
+mod breaker;
+mod call;
+mod check;
+mod limits;
+mod listing;
+mod query;
+mod repository;
+mod rest;
+mod sizing;
+mod state;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use larder_core::{Budgets, Clock, Fingerprint, Time};
+use reqwest::header::HeaderValue;
+use secrecy::{ExposeSecret, SecretString};
+
+use address::Address;
+pub use call::Errand;
+pub use check::{Checked, RateLimit};
+pub use listing::{Found, Owned, is_about_all};
+pub use rest::{OwnerPath, Page, PageOrder, Single};
+use state::State;
+
+/// How to reach a GitHub.
+#[derive(Debug, Clone)]
+pub struct GitHubConfig {
+    /// The address of its REST interface: `https://api.github.com`, or `https://HOST/api/v3`.
+    pub api_url: String,
+    /// The token, if there is one.
+    pub token: Option<SecretString>,
+    /// How long a connection may take to come about.
+    pub connect_timeout: Duration,
+    /// How long a call may take; GitHub itself gives up after ten seconds.
+    pub call_timeout: Duration,
+}
+
+impl GitHubConfig {
+    /// github.com without a token.
+    pub fn new(api_url: impl Into<String>) -> Self {
+        GitHubConfig {
+            api_url: api_url.into(),
+            token: None,
+            connect_timeout: Duration::from_secs(5),
+            call_timeout: Duration::from_secs(12),
+        }
+    }
+
+    /// The same with a token.
+    #[must_use]
+    pub fn with_token(self, token: SecretString) -> Self {
+        GitHubConfig { token: Some(token), ..self }
+    }
+}
+
+/// Why a client could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum GitHubError {
+    /// Not an address.
+    #[error("`{url}` cannot be GitHub's api_url: {cause}")]
+    ApiUrl {
+        /// What was given, without secrets.
+        url: String,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// A token would travel in the clear.
+    #[error("a token is not sent to `{url}`: plain http is for loopback alone")]
+    PlainHttp {
+        /// The address.
+        url: String,
+    },
+    /// A token that no header can carry.
+    #[error("the token holds characters that no token has")]
+    Token,
+    /// TLS or the like could not be set up.
+    #[error("the HTTP client could not be set up: {0}")]
+    Client(String),
+}
+
+/// A client of one GitHub, for one credential. Cheap to share: put it in an [`Arc`].
+pub struct GitHub {
+    http: reqwest::Client,
+    address: Address,
+    token: Option<SecretString>,
+    credential: Fingerprint,
+    call_timeout: Duration,
+    budgets: Arc<dyn Budgets>,
+    clock: Arc<dyn Clock>,
+    /// Under whose name budget is reserved.
+    reserver: Arc<str>,
+    state: Mutex<State>,
+}
+
+impl GitHub {
+    /// A client that spends from `budgets`. `seed` is its only randomness; give each process
+    /// another. Nothing is sent yet.
+    pub fn new(
+        config: GitHubConfig,
+        budgets: Arc<dyn Budgets>,
+        clock: Arc<dyn Clock>,
+        seed: u64,
+    ) -> Result<Self, GitHubError> {
+        let GitHubConfig { api_url, token, connect_timeout, call_timeout } = config;
+        let token = token.filter(|token| !token.expose_secret().is_empty());
+        let address = Address::of(&api_url, token.is_some())?;
+        if let Some(token) = &token {
+            authorization(token)?;
+        }
+        let builder = reqwest::Client::builder()
+            .user_agent(concat!("larder/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(connect_timeout)
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false);
+        // A proxy from the environment would be handed what is meant for this machine alone.
+        let builder = if address.is_loopback { builder.no_proxy() } else { builder };
+        let http = builder.build().map_err(|error| GitHubError::Client(error.to_string()))?;
+        Ok(GitHub {
+            http,
+            credential: credential(&address.host, token.as_ref()),
+            address,
+            token,
+            call_timeout,
+            budgets,
+            clock,
+            reserver: format!("larder-{seed:016x}").into(),
+            state: Mutex::new(State::new(seed)),
+        })
+    }
+
+    /// How items and budgets name it: `github.com`, or the Enterprise host, with its port if that
+    /// is unusual.
+    pub fn host(&self) -> &str {
+        &self.address.host
+    }
+
+    /// Whether it has a token.
+    pub fn has_token(&self) -> bool {
+        self.token.is_some()
+    }
+
+    /// Tells one credential from another without giving it away: a digest of host and token, or
+    /// the word `anonymous`.
+    pub fn credential(&self) -> &Fingerprint {
+        &self.credential
+    }
+
+    /// The time, by the clock that it was given.
+    pub fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for GitHub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let token = self.token.as_ref().map(|_| "hidden");
+        f.debug_struct("GitHub")
+            .field("host", &self.address.host)
+            .field("token", &token)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The header that carries the token, marked so that nothing prints it.
+fn authorization(token: &SecretString) -> Result<HeaderValue, GitHubError> {
+    let text = format!("Bearer {}", token.expose_secret());
+    let mut value = HeaderValue::from_str(&text).map_err(|_| GitHubError::Token)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// A digest that no other use of BLAKE3 in Larder can repeat.
+fn credential(host: &str, token: Option<&SecretString>) -> Fingerprint {
+    let Some(token) = token else { return Fingerprint::trusted("anonymous") };
+    let mut hasher = blake3::Hasher::new_derive_key("larder: which GitHub credential is this");
+    hasher.update(&(host.len() as u64).to_le_bytes());
+    hasher.update(host.as_bytes());
+    hasher.update(token.expose_secret().as_bytes());
+    Fingerprint::trusted(&hasher.finalize().to_hex().as_str()[..32])
+}

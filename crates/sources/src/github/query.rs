@@ -1,0 +1,146 @@
+//! The GraphQL queries that Larder sends, as text. A test checks every shape of them against
+//! GitHub's official schema.
+
+use std::fmt::Write as _;
+
+use larder_domain::RepoName;
+use serde_json::{Value, json};
+
+/// What is asked of each repository.
+const FRAGMENT: &str = "fragment Repo on Repository { \
+    name nameWithOwner owner { login } description url homepageUrl \
+    stargazerCount forkCount issues(states: [OPEN]) { totalCount } \
+    primaryLanguage { name color } \
+    languages(first: 10, orderBy: {field: SIZE, direction: DESC}) { edges { size node { name color } } } \
+    repositoryTopics(first: 20) { nodes { topic { name } } } \
+    licenseInfo { spdxId name } isFork isArchived isPrivate pushedAt updatedAt createdAt \
+    latestRelease { tagName name url publishedAt } }";
+
+/// What every query asks besides: what it cost.
+const RATE_LIMIT: &str = "rateLimit { limit cost remaining resetAt }";
+
+/// Connections asked of each repository; GitHub counts a point for each hundred of them.
+const CONNECTIONS: usize = 3;
+
+/// A query, its variables, and what it is expected to cost.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Query {
+    /// The document.
+    pub(super) text: String,
+    /// The variables, an object.
+    pub(super) variables: Value,
+    /// Points that it may cost, as GitHub counts them.
+    pub(super) points: u32,
+}
+
+/// Whether a query also asks whom the token belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Viewer {
+    /// It is known already.
+    Known,
+    /// It asks.
+    Asked,
+}
+
+impl Viewer {
+    fn field(self) -> &'static str {
+        match self {
+            Viewer::Known => "",
+            Viewer::Asked => " viewer { login }",
+        }
+    }
+}
+
+/// Many repositories in one query, each under its alias `r0`, `r1`, …
+pub(super) fn repositories(names: &[RepoName], viewer: Viewer) -> Query {
+    let mut text = format!("query Repositories {{ {RATE_LIMIT}{}", viewer.field());
+    for (index, name) in names.iter().enumerate() {
+        // Writing into a string cannot fail. A JSON string is a GraphQL string.
+        let _ = write!(
+            text,
+            " r{index}: repository(owner: {}, name: {}, followRenames: true) {{ ...Repo }}",
+            Value::from(name.owner()),
+            Value::from(name.name()),
+        );
+    }
+    let _ = write!(text, " }} {FRAGMENT}");
+    Query { text, variables: json!({}), points: points(names.len() * CONNECTIONS) }
+}
+
+/// One page of what an owner owns, in an order that does not change while pages are turned.
+pub(super) fn owned(login: &str, after: Option<&str>, first: usize, viewer: Viewer) -> Query {
+    let text = format!(
+        "query Owned($login: String!, $after: String, $first: Int!) {{ {RATE_LIMIT}{} \
+         repositoryOwner(login: $login) {{ login repositories(first: $first, after: $after, \
+         ownerAffiliations: [OWNER], orderBy: {{field: NAME, direction: ASC}}) {{ \
+         pageInfo {{ hasNextPage endCursor }} nodes {{ ...Repo }} }} }} }} {FRAGMENT}",
+        viewer.field()
+    );
+    let variables = json!({"login": login, "after": after, "first": first});
+    Query { text, variables, points: points(1 + first * CONNECTIONS) }
+}
+
+/// Whom the token belongs to, and what it may still spend.
+pub(super) fn viewer() -> Query {
+    let text = format!("query Viewer {{ {RATE_LIMIT} viewer {{ login }} }}");
+    Query { text, variables: json!({}), points: 1 }
+}
+
+fn points(connections: usize) -> u32 {
+    u32::try_from(connections.div_ceil(100)).unwrap_or(u32::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(count: usize) -> Vec<RepoName> {
+        (0..count).map(|index| RepoName::new("octo-org", &format!("repo.{index}")).unwrap()).collect()
+    }
+
+    #[test]
+    fn costs_grow_with_the_connections_asked() {
+        assert_eq!(repositories(&names(1), Viewer::Known).points, 1);
+        assert_eq!(repositories(&names(50), Viewer::Known).points, 2);
+        assert_eq!(repositories(&names(100), Viewer::Asked).points, 3);
+        assert_eq!(owned("octo-org", None, 100, Viewer::Known).points, 4);
+    }
+
+    /// Every shape of query, checked as GitHub's server would.
+    #[test]
+    fn every_query_is_valid_by_githubs_schema() {
+        let schema = schema();
+        let mut queries = vec![viewer()];
+        for asked in [Viewer::Known, Viewer::Asked] {
+            for count in [1, 2, 50, 100] {
+                queries.push(repositories(&names(count), asked));
+            }
+            for after in [None, Some("Y3Vyc29y\"}")] {
+                queries.push(owned("octo-org", after, 100, asked));
+            }
+        }
+        for query in queries {
+            let parsed =
+                apollo_compiler::ExecutableDocument::parse_and_validate(&schema, &query.text, "query");
+            if let Err(wrong) = parsed {
+                panic!("{}\n{}", query.text, wrong.errors);
+            }
+        }
+    }
+
+    fn schema() -> apollo_compiler::validation::Valid<apollo_compiler::Schema> {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a test finds what `./test` fetched by its environment"
+        )]
+        let path = std::env::var("LARDER_GITHUB_SCHEMA").unwrap_or_else(|_| {
+            panic!("LARDER_GITHUB_SCHEMA is not set: run ./test, which fetches GitHub's schema")
+        });
+        let text = std::fs::read_to_string(&path)
+            .unwrap_or_else(|error| panic!("{path}: {error}: run ./test, which fetches GitHub's schema"));
+        match apollo_compiler::Schema::parse_and_validate(text, &path) {
+            Ok(schema) => schema,
+            Err(wrong) => panic!("{path}: {}", wrong.errors),
+        }
+    }
+}
