@@ -1,1 +1,275 @@
-//! The embedded default store: one SQLite file, one writer, many readers.
+//! The embedded default store: one SQLite file, one writer, many readers, many processes.
+//!
+//! [`SqliteStore`] keeps core's [`Store`] and [`Budgets`] contracts. Reads run on the calling thread
+//! (an indexed read takes microseconds, a thread hop more); searches and checks of the whole file go
+//! to the runtime's blocking threads; writes queue for one writer, which commits them in groups.
+
+mod budgets;
+mod commit;
+mod entries;
+mod errors;
+mod feed;
+mod invalidate;
+mod items;
+mod leases;
+mod list;
+mod lock;
+mod open;
+mod port;
+mod readers;
+mod rows;
+mod schema;
+mod sequence;
+mod sweep;
+mod verify;
+mod views;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use larder_core::{Budgets, ListQuery, Store, StoreError};
+use rusqlite::Connection;
+
+use crate::errors::{Fault, sql_error};
+use crate::open::Opened;
+use crate::readers::Sight;
+use crate::writer::{Queue, Writer};
+
+pub use open::{Access, OpenOptions};
+pub use schema::{APPLICATION_ID, SCHEMA};
+
+/// A store in one SQLite file. Cheap to clone: clones share connections and the writer. The last one
+/// to go waits for the writer to finish.
+#[derive(Clone)]
+pub struct SqliteStore {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    options: OpenOptions,
+    place: String,
+    state: RwLock<State>,
+    recovered: Mutex<Option<PathBuf>>,
+}
+
+struct State {
+    /// Counts the databases that this handle has had: a damaged one is replaced once.
+    life: u64,
+    opened: Option<Opened>,
+    writer: Mutex<Option<Writer>>,
+}
+
+impl SqliteStore {
+    /// Opens the store, making it if there is nothing, and bringing an older schema up to date. A
+    /// damaged file of ours is moved aside (see [`recovered`](SqliteStore::recovered)).
+    ///
+    /// Errors: [`StoreError::Foreign`] and [`StoreError::TooNew`] leave the file as it is;
+    /// [`StoreError::Corrupt`] says that it is damaged and in use elsewhere.
+    pub fn open(options: OpenOptions) -> Result<SqliteStore, StoreError> {
+        let place = options.path.display().to_string();
+        let opened = open::open(&options, &place)?;
+        let recovered = Mutex::new(opened.recovered.clone());
+        let state = RwLock::new(State { life: 0, opened: Some(opened), writer: Mutex::new(None) });
+        Ok(SqliteStore { shared: Arc::new(Shared { options, place, state, recovered }) })
+    }
+
+    /// Where a damaged database was moved to, if this handle met one; the store then began anew.
+    pub fn recovered(&self) -> Option<PathBuf> {
+        lock(&self.shared.recovered).clone()
+    }
+
+    /// The database's file.
+    pub fn path(&self) -> &Path {
+        &self.shared.options.path
+    }
+
+    /// SQLite's plan for a list, step by step: for tests and the curious.
+    pub fn list_plan(&self, query: &ListQuery) -> Result<Vec<String>, StoreError> {
+        self.read("plan a list", |conn| list::plan(conn, query))
+    }
+
+    /// Reads on the calling thread.
+    fn read<T>(
+        &self,
+        attempted: &'static str,
+        work: impl FnOnce(&Connection) -> Result<T, Fault>,
+    ) -> Result<T, StoreError> {
+        let (life, done) = self.shared.read(work);
+        done.map_err(|fault| self.shared.met(fault, life, attempted))
+    }
+
+    /// Reads where a long look does not keep a runtime's thread from others.
+    async fn read_long<T: Send + 'static>(
+        &self,
+        attempted: &'static str,
+        work: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return self.read(attempted, work);
+        };
+        let store = self.clone();
+        match runtime.spawn_blocking(move || store.read(attempted, work)).await {
+            Ok(done) => done,
+            Err(error) => Err(StoreError::Failed {
+                place: self.shared.place.clone(),
+                attempted,
+                cause: error.to_string(),
+            }),
+        }
+    }
+
+    /// Writes: queues for the writer and waits for the commit.
+    async fn write<T: Send + 'static>(
+        &self,
+        attempted: &'static str,
+        work: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (life, queue) = self.shared.queue(attempted)?;
+        let done = queue.run(&self.shared.place, attempted, work).await;
+        done.map_err(|error| self.shared.heal(error, life))
+    }
+}
+
+/// Takes a database's migrations back until schema `to` (0 = no tables): what they held is gone.
+/// Nobody else may use the file meanwhile.
+pub fn migrate_down(path: &Path, to: u32) -> Result<(), StoreError> {
+    let place = path.display().to_string();
+    let options = OpenOptions::new(path, larder_core::Time::default());
+    // Opening says no to what is not ours.
+    drop(open::open(&options, &place)?);
+    let mut conn =
+        open::connect_writer(&options).map_err(|error| sql_error(&error, &place, "take the schema back"))?;
+    schema::migrate_down(&mut conn, &place, to)
+}
+
+impl Shared {
+    fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T, Fault>) -> (u64, Result<T, Fault>) {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let done = match &state.opened {
+            Some(opened) => opened.readers.with(work),
+            None => Err(Fault::Store(self.lost())),
+        };
+        (state.life, done)
+    }
+
+    /// The way to the writer, who is called to work by the first write.
+    fn queue(&self, attempted: &'static str) -> Result<(u64, Queue), StoreError> {
+        if self.options.access == Access::ReadOnly {
+            return Err(StoreError::ReadOnly {
+                place: self.place.clone(),
+                cause: "it is opened for reading alone".to_owned(),
+            });
+        }
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = lock(&state.writer);
+        if let Some(writer) = writer.as_ref() {
+            return Ok((state.life, writer.queue()));
+        }
+        let Some(opened) = &state.opened else { return Err(self.lost()) };
+        if opened.readers.sight() == Sight::Immutable {
+            return Err(StoreError::ReadOnly {
+                place: self.place.clone(),
+                cause: "its directory lets nobody write".to_owned(),
+            });
+        }
+        let conn = open::connect_writer(&self.options).map_err(|error| self.not_opened(&error, attempted))?;
+        let started = Writer::start(conn, self.place.clone())?;
+        let queue = started.queue();
+        *writer = Some(started);
+        Ok((state.life, queue))
+    }
+
+    /// A file that was opened to read and cannot be opened to write is a read-only one.
+    fn not_opened(&self, error: &rusqlite::Error, attempted: &'static str) -> StoreError {
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::CannotOpen) => {
+                StoreError::ReadOnly { place: self.place.clone(), cause: error.to_string() }
+            }
+            _ => sql_error(error, &self.place, attempted),
+        }
+    }
+
+    /// Names a fault and does what can be done about it.
+    fn met(&self, fault: Fault, life: u64, attempted: &'static str) -> StoreError {
+        if fault.is_damaged_index() {
+            self.mend_index();
+        }
+        self.heal(fault.named(&self.place, attempted), life)
+    }
+
+    /// The full-text index is only a copy of what the items say.
+    fn mend_index(&self) {
+        let mended = open::connect_writer(&self.options)
+            .map_err(Fault::from)
+            .and_then(|conn| verify::rebuild_index(&conn));
+        if let Err(fault) = mended {
+            tracing::warn!(place = self.place, ?fault, "could not rebuild the full-text index");
+        }
+    }
+
+    /// Replaces a database that SQLite says is damaged, once, if nobody else uses it; the call that
+    /// met the damage fails all the same and says where the file is now.
+    fn heal(&self, error: StoreError, life: u64) -> StoreError {
+        let StoreError::Corrupt { place, cause, .. } = error else { return error };
+        if self.options.access == Access::ReadOnly {
+            return StoreError::Corrupt { place, cause, moved_to: None };
+        }
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        if state.life != life {
+            return StoreError::Corrupt { place, cause, moved_to: self.recovered_path() };
+        }
+        let Some(opened) = state.opened.take() else {
+            return StoreError::Corrupt { place, cause, moved_to: None };
+        };
+        // A connection that closes later would take the new database's side files for its own.
+        drop(lock(&state.writer).take());
+        opened.readers.close();
+        let Opened { readers, lock: held, recovered } = opened;
+        let Some(held) = held else {
+            state.opened = Some(Opened { readers, lock: None, recovered });
+            return StoreError::Corrupt { place, cause, moved_to: None };
+        };
+        match open::replace_damaged(&self.options, held, &place) {
+            Ok((opened, aside)) => {
+                state.opened = Some(opened);
+                state.life += 1;
+                *lock(&self.recovered) = Some(aside.clone());
+                StoreError::Corrupt { place, cause, moved_to: Some(aside) }
+            }
+            Err((held, error)) => {
+                tracing::warn!(place, %error, "a damaged database could not be replaced");
+                state.opened = Some(Opened { readers, lock: Some(held), recovered });
+                StoreError::Corrupt { place, cause, moved_to: None }
+            }
+        }
+    }
+
+    fn recovered_path(&self) -> Option<PathBuf> {
+        lock(&self.recovered).clone()
+    }
+
+    fn lost(&self) -> StoreError {
+        StoreError::Failed {
+            place: self.place.clone(),
+            attempted: "use it",
+            cause: "it was damaged and could not be replaced".to_owned(),
+        }
+    }
+
+    /// Bytes on disk, side files included.
+    fn bytes(&self) -> u64 {
+        let files = open::files(&self.options.path);
+        files.iter().filter_map(|file| std::fs::metadata(file).ok()).map(|file| file.len()).sum()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What both ports ask of a store: a check that `SqliteStore` is one.
+const _: fn() = || {
+    fn keeps<T: Store + Budgets>() {}
+    keeps::<SqliteStore>();
+};

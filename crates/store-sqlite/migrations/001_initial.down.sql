@@ -1,0 +1,13 @@
+DROP VIEW cache;
+DROP TABLE items_fts;
+DROP TABLE actors;
+DROP TABLE reservations;
+DROP TABLE budgets;
+DROP TABLE refresh_log;
+DROP TABLE changes;
+DROP TABLE markers;
+DROP TABLE tags;
+DROP TABLE members;
+DROP TABLE items;
+DROP TABLE entries;
+DROP TABLE meta;

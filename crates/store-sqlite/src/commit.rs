@@ -1,0 +1,241 @@
+//! The one door for what an attempt brought: fenced, and all of it or nothing.
+
+use std::collections::{BTreeSet, HashMap};
+
+use larder_core::{Commit, Committed, Entry, ItemCounts, ItemRef, Outcome, Time, Write};
+use rusqlite::{Connection, params};
+
+use crate::entries::{self, json};
+use crate::errors::Fault;
+use crate::feed;
+use crate::invalidate::newest_marker;
+use crate::items::{self, Effect};
+use crate::leases::holds;
+use crate::rows::int;
+
+/// Admits what came of an attempt, if its lease still holds.
+pub(crate) fn commit(conn: &Connection, commit: &Commit) -> Result<Committed, Fault> {
+    let found = entries::find(conn, &commit.lease.key)?;
+    let ours = found.filter(|(_, entry)| {
+        let token = entry.lease.as_ref().map(|lease| lease.token);
+        token == Some(commit.lease.token)
+    });
+    match (ours, &commit.write) {
+        (Some((nr, entry)), None) => release(conn, nr, &entry, commit),
+        (Some((nr, entry)), Some(write)) if is_live(&entry, commit.now) => {
+            admit(conn, nr, &entry, write, commit)
+        }
+        _ => {
+            feed::log(conn, &commit.log, "superseded", ItemCounts::default())?;
+            Ok(Committed::Superseded)
+        }
+    }
+}
+
+/// By the row's own end, which renewals moved on.
+fn is_live(entry: &Entry, now: Time) -> bool {
+    entry.lease.as_ref().is_some_and(|lease| holds(lease, now))
+}
+
+fn release(conn: &Connection, nr: i64, entry: &Entry, commit: &Commit) -> Result<Committed, Fault> {
+    conn.prepare_cached(
+        "UPDATE entries SET lease_owner = NULL, lease_until = NULL, lease_length = NULL, \
+         lease_epoch = NULL, lease_seq = NULL WHERE nr = ?1",
+    )?
+    .execute([nr])?;
+    feed::log(conn, &commit.log, &commit.log.outcome, ItemCounts::default())?;
+    Ok(Committed::Done {
+        version: entry.version,
+        items: ItemCounts::default(),
+        invalidated: entry.is_invalidated(),
+    })
+}
+
+/// What an attempt's items did.
+struct Landed {
+    counts: ItemCounts,
+    /// Items that look different now, whoever holds them.
+    changed: Vec<i64>,
+    visible: bool,
+}
+
+fn admit(
+    conn: &Connection,
+    nr: i64,
+    before: &Entry,
+    write: &Write,
+    commit: &Commit,
+) -> Result<Committed, Fault> {
+    let (now, token) = (commit.now, commit.lease.token);
+    let landed = land(conn, nr, write, now)?;
+    if let Some(tags) = &write.tags {
+        write_tags(conn, nr, tags)?;
+    }
+    let visible = landed.visible || looks_different(before, write);
+    let version = if visible { before.version + 1 } else { before.version };
+    let began = if write.answers_invalidation { token.seq } else { before.began };
+    let marker = newest_marker(conn, nr, before.key.source())?;
+    let invalidated = if marker > token.seq { before.invalidated.max(marker) } else { before.invalidated };
+    let met_by_invalidation = invalidated > token.seq;
+    let after = After { version, began, invalidated, still_stale: invalidated > began };
+    write_row(conn, nr, write, &after, commit)?;
+    announce(conn, nr, before, write, &landed.changed, &after, visible, now)?;
+    feed::log(conn, &commit.log, write.outcome.word(), landed.counts)?;
+    Ok(Committed::Done { version, items: landed.counts, invalidated: met_by_invalidation })
+}
+
+/// Puts items and members.
+fn land(conn: &Connection, nr: i64, write: &Write, now: Time) -> Result<Landed, Fault> {
+    let mut known: HashMap<&ItemRef, i64> = HashMap::with_capacity(write.items.len());
+    let mut changed = Vec::new();
+    for item in &write.items {
+        let put = items::put(conn, item, now)?;
+        known.insert(&item.of, put.nr);
+        if put.effect == Effect::Changed {
+            changed.push(put.nr);
+        }
+    }
+    let moved = match &write.members {
+        Some(members) => items::replace_members(conn, nr, members, &known)?,
+        None => items::Moved::default(),
+    };
+    let counts = ItemCounts {
+        seen: write.items.len() as u32,
+        added: moved.added,
+        changed: changed.len() as u32,
+        removed: moved.removed,
+    };
+    let visible = moved.visible || !changed.is_empty();
+    Ok(Landed { counts, changed, visible })
+}
+
+/// Whether a reader of the row itself sees a difference.
+fn looks_different(before: &Entry, write: &Write) -> bool {
+    before.body != write.body
+        || before.warnings != write.warnings
+        || before.complete != write.complete
+        || before.pending != write.pending
+        || before.has_data() != write.fetched_at.is_some()
+        || before.absent_at.is_some() != write.absent_at.is_some()
+}
+
+struct After {
+    version: u64,
+    began: u64,
+    invalidated: u64,
+    still_stale: bool,
+}
+
+fn write_row(conn: &Connection, nr: i64, write: &Write, after: &After, commit: &Commit) -> Result<(), Fault> {
+    let now = commit.now;
+    // What failed waits for its time all the same: nothing is sent inside a Retry-After.
+    let at_once = after.still_stale && write.attempts == 0;
+    let due_at = if at_once { write.due_at.min(now) } else { write.due_at };
+    // A trigger that came after this fetch had begun still wants a later one.
+    conn.prepare_cached(
+        "UPDATE entries SET definition = ?2, tried = ?3, body = ?4, validators = ?5, cursor = ?6, \
+         complete = ?7, pending = ?8, warnings = ?9, version = ?10, began = ?11, invalidated = ?12, \
+         fetched_at = ?13, absent_at = ?14, fresh_until = ?15, due_at = ?16, \
+         marked = CASE WHEN marked > ?17 THEN marked ELSE 0 END, \
+         attempts = ?18, faults = ?19, last_error = ?20, touched_at = ?21, \
+         lease_owner = NULL, lease_until = NULL, lease_length = NULL, lease_epoch = NULL, lease_seq = NULL \
+         WHERE nr = ?1",
+    )?
+    .execute(params![
+        nr,
+        write.definition.as_str(),
+        write.tried.as_str(),
+        write.body.as_ref().map(larder_core::Json::as_str),
+        json(&write.validators)?,
+        write.cursor,
+        write.complete,
+        json(&write.pending)?,
+        json(&write.warnings)?,
+        int(after.version),
+        int(after.began),
+        int(after.invalidated),
+        write.fetched_at.map(Time::ms),
+        write.absent_at.map(Time::ms),
+        write.fresh_until.map(Time::ms),
+        due_at.ms(),
+        int(commit.lease.token.seq),
+        write.attempts,
+        write.faults,
+        write.last_error.as_ref().map(json).transpose()?,
+        now.ms(),
+    ])?;
+    Ok(())
+}
+
+#[expect(clippy::too_many_arguments, reason = "the last step sees what all others found out")]
+fn announce(
+    conn: &Connection,
+    nr: i64,
+    before: &Entry,
+    write: &Write,
+    changed: &[i64],
+    after: &After,
+    visible: bool,
+    now: Time,
+) -> Result<(), Fault> {
+    if let Some(what) = what_happened(before, write, visible) {
+        feed::announce(conn, before.key.as_str(), what, int(after.version), now)?;
+    }
+    for (other, key, version) in other_holders(conn, nr, changed)? {
+        let version = version + 1;
+        conn.prepare_cached("UPDATE entries SET version = ?2 WHERE nr = ?1")?.execute([other, version])?;
+        feed::announce(conn, &key, "updated", version, now)?;
+    }
+    Ok(())
+}
+
+/// The feed's word, if there is anything to tell.
+fn what_happened(before: &Entry, write: &Write, visible: bool) -> Option<&'static str> {
+    let code = |failure: &larder_core::Failure| failure.code.clone();
+    match write.outcome {
+        Outcome::Failed => {
+            let first = before.attempts == 0 && write.attempts > 0;
+            let other_reason = before.last_error.as_ref().map(code) != write.last_error.as_ref().map(code);
+            (visible || first || other_reason).then_some("failed")
+        }
+        Outcome::NotModified | Outcome::Updated if visible => Some("updated"),
+        Outcome::Absent | Outcome::Partial if visible => Some(write.outcome.word()),
+        // Nothing new, but what was shown as failing is well again.
+        _ => (before.attempts > 0 && write.attempts == 0).then_some("recovered"),
+    }
+}
+
+/// Other entries that show one of the changed items.
+fn other_holders(conn: &Connection, nr: i64, changed: &[i64]) -> Result<Vec<(i64, String, i64)>, Fault> {
+    let mut holders = BTreeSet::new();
+    let mut statement = conn
+        .prepare_cached("SELECT entry FROM members WHERE item = ?1 AND entry <> ?2 AND state <> 'hidden'")?;
+    for item in changed {
+        for holder in statement.query_map([*item, nr], |row| row.get::<_, i64>(0))? {
+            holders.insert(holder?);
+        }
+    }
+    let mut row = conn.prepare_cached("SELECT nr, key, version FROM entries WHERE nr = ?1")?;
+    let mut found = Vec::with_capacity(holders.len());
+    for holder in holders {
+        found.push(row.query_row([holder], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?);
+    }
+    Ok(found)
+}
+
+fn write_tags(conn: &Connection, nr: i64, tags: &[String]) -> Result<(), Fault> {
+    let wanted: BTreeSet<&str> = tags.iter().map(String::as_str).collect();
+    let held: Vec<String> = conn
+        .prepare_cached("SELECT tag FROM tags WHERE entry = ?1 ORDER BY tag")?
+        .query_map([nr], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    if held.iter().map(String::as_str).eq(wanted.iter().copied()) {
+        return Ok(());
+    }
+    conn.prepare_cached("DELETE FROM tags WHERE entry = ?1")?.execute([nr])?;
+    let mut insert = conn.prepare_cached("INSERT INTO tags (entry, tag) VALUES (?1, ?2)")?;
+    for tag in wanted {
+        insert.execute(params![nr, tag])?;
+    }
+    Ok(())
+}

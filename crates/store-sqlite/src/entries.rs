@@ -1,0 +1,264 @@
+//! Entries: looking them up, creating their rows, listing their heads, removing them.
+
+use std::collections::HashSet;
+
+use larder_core::{
+    Configured, Entry, Head, Key, Member, Reconciled, StoreError, Stored, Target, Time, Trigger, Warning,
+};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::errors::Fault;
+use crate::feed;
+use crate::leases::LIVE;
+use crate::rows::{ENTRY_COLUMNS, EntryRow, ITEM_COLUMNS, ItemRow, int, limit, parse, state};
+use crate::sequence;
+
+/// Looks entries up with their members, in the order asked.
+pub(crate) fn lookup(conn: &Connection, keys: &[Key]) -> Result<Vec<Option<Stored>>, Fault> {
+    keys.iter()
+        .map(|key| match find(conn, key)? {
+            None => Ok(None),
+            Some((nr, entry)) => Ok(Some(Stored { members: members(conn, nr)?, entry })),
+        })
+        .collect()
+}
+
+/// One row and its number.
+pub(crate) fn find(conn: &Connection, key: &Key) -> Result<Option<(i64, Entry)>, Fault> {
+    let sql = const_format_entry();
+    let row = conn.prepare_cached(sql)?.query_row([key.as_str()], EntryRow::read).optional()?;
+    Ok(row.map(EntryRow::model).transpose()?)
+}
+
+fn const_format_entry() -> &'static str {
+    static SQL: std::sync::LazyLock<String> =
+        std::sync::LazyLock::new(|| format!("SELECT {ENTRY_COLUMNS} FROM entries WHERE key = ?1"));
+    &SQL
+}
+
+/// The members of an entry, in order.
+pub(crate) fn members(conn: &Connection, nr: i64) -> Result<Vec<Member>, Fault> {
+    static SQL: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
+        format!(
+            "SELECT m.asked, m.state, {ITEM_COLUMNS} FROM members m JOIN items i ON i.nr = m.item \
+             WHERE m.entry = ?1 ORDER BY m.position"
+        )
+    });
+    let mut statement = conn.prepare_cached(&SQL)?;
+    let mut rows = statement.query([nr])?;
+    let mut members = Vec::new();
+    while let Some(row) = rows.next()? {
+        members.push(member(row, nr)?);
+    }
+    Ok(members)
+}
+
+fn member(row: &Row<'_>, nr: i64) -> Result<Member, Fault> {
+    let asked: String = row.get(0)?;
+    let word = row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?;
+    let state = state(word, &format_args!("entry {nr}, `{asked}`"))?;
+    Ok(Member { asked: asked.into(), state, item: ItemRow::read(row, 2)?.model()? })
+}
+
+/// Makes the row of an entry that has no data yet.
+pub(crate) fn create(conn: &Connection, key: &Key, now: Time) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "INSERT INTO entries (key, source, definition, tried, validators, complete, pending, warnings, \
+         version, began, invalidated, due_at, marked, attempts, faults, touched_at) \
+         VALUES (?1, ?2, '', '', '{}', 0, '[]', '[]', (SELECT version_floor FROM meta), 0, 0, ?3, 0, 0, 0, ?3)",
+    )?
+    .execute(params![key.as_str(), key.source(), now.ms()])
+    .map(drop)
+}
+
+/// A row as the calls that go over many need it.
+pub(crate) struct Met {
+    pub(crate) nr: i64,
+    pub(crate) key: String,
+    pub(crate) version: i64,
+}
+
+/// The rows that a target means.
+pub(crate) fn met(conn: &Connection, target: &Target) -> Result<Vec<Met>, Fault> {
+    const SELECT: &str = "SELECT nr, key, version FROM entries";
+    let read = |row: &Row<'_>| Ok(Met { nr: row.get(0)?, key: row.get(1)?, version: row.get(2)? });
+    let many = |clause: &str, name: &str| -> Result<Vec<Met>, Fault> {
+        let mut statement = conn.prepare_cached(&format!("{SELECT} WHERE {clause} ORDER BY nr"))?;
+        Ok(statement.query_map([name], read)?.collect::<rusqlite::Result<_>>()?)
+    };
+    match target {
+        Target::Keys(keys) => {
+            let mut statement = conn.prepare_cached(&format!("{SELECT} WHERE key = ?1"))?;
+            let mut seen = HashSet::new();
+            let mut found = Vec::new();
+            for key in keys.iter().filter(|key| seen.insert(*key)) {
+                found.extend(statement.query_row([key.as_str()], read).optional()?);
+            }
+            Ok(found)
+        }
+        Target::Source(source) => many("source = ?1", source),
+        Target::Tag(tag) => many("nr IN (SELECT entry FROM tags WHERE tag = ?1)", tag),
+        Target::All => many("?1 = ''", ""),
+    }
+}
+
+/// Removes entries with all that is theirs, and the items that no entry holds any more.
+pub(crate) fn remove(conn: &Connection, entries: &[Met], now: Time) -> Result<u64, Fault> {
+    let mut orphans = HashSet::new();
+    let mut floor = 0;
+    for entry in entries {
+        let mut held = conn.prepare_cached("SELECT item FROM members WHERE entry = ?1")?;
+        for item in held.query_map([entry.nr], |row| row.get::<_, i64>(0))? {
+            orphans.insert(item?);
+        }
+        conn.prepare_cached("DELETE FROM members WHERE entry = ?1")?.execute([entry.nr])?;
+        conn.prepare_cached("DELETE FROM tags WHERE entry = ?1")?.execute([entry.nr])?;
+        conn.prepare_cached("DELETE FROM entries WHERE nr = ?1")?.execute([entry.nr])?;
+        feed::announce(conn, &entry.key, "evicted", entry.version, now)?;
+        floor = floor.max(entry.version);
+    }
+    conn.prepare_cached("UPDATE meta SET version_floor = max(version_floor, ?1)")?.execute([floor])?;
+    let mut removed = 0;
+    let mut remove = conn.prepare_cached(
+        "DELETE FROM items WHERE nr = ?1 AND NOT EXISTS (SELECT 1 FROM members WHERE item = ?1)",
+    )?;
+    for item in orphans {
+        removed += remove.execute([item])? as u64;
+    }
+    Ok(removed)
+}
+
+/// The rows of all entries (of one source), by key.
+pub(crate) fn heads(conn: &Connection, source: Option<&str>) -> Result<Vec<Head>, Fault> {
+    let clause = if source.is_some() { "source = ?1" } else { "?1 IS NULL" };
+    let mut statement = conn.prepare_cached(&format!(
+        "SELECT {ENTRY_COLUMNS}, unconfigured_since, \
+         (SELECT count(*) FROM members m WHERE m.entry = entries.nr AND m.state <> 'hidden') \
+         FROM entries WHERE {clause} ORDER BY key"
+    ))?;
+    let mut rows = statement.query([source])?;
+    let mut heads = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (_, entry) = EntryRow::read(row)?.model()?;
+        let unconfigured_since = row.get::<_, Option<i64>>(26)?.map(Time::from_ms);
+        heads.push(Head { entry, shown: row.get::<_, i64>(27)? as u64, unconfigured_since });
+    }
+    Ok(heads)
+}
+
+/// Entries that want a refresh now without a reader, earliest first.
+pub(crate) fn due(conn: &Connection, now: Time, most: usize) -> Result<Vec<Key>, Fault> {
+    let mut statement = conn.prepare_cached(&format!(
+        "SELECT key FROM entries WHERE (marked > 0 OR attempts > 0 OR pending <> '[]') \
+         AND (marked > 0 OR due_at <= ?1) AND unconfigured_since IS NULL AND NOT {LIVE} \
+         ORDER BY due_at, key LIMIT ?2"
+    ))?;
+    let keys: Vec<String> = statement
+        .query_map(params![now.ms(), limit(most)], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(keys.iter().map(|key| parse("entries", key, "key", key)).collect::<Result<_, StoreError>>()?)
+}
+
+/// Notes that a refresh is wanted.
+pub(crate) fn mark_due(conn: &Connection, keys: &[Key], trigger: Trigger, now: Time) -> Result<u64, Fault> {
+    let mut seen = HashSet::new();
+    for key in keys.iter().filter(|key| seen.insert(*key)) {
+        if find(conn, key)?.is_none() {
+            create(conn, key, now)?;
+        }
+        // What a reader wants, a fetch under way brings; what an event wants, only a later one does.
+        let satisfied_by_flight = trigger == Trigger::Read;
+        let seq = int(sequence::next(conn)?.seq);
+        conn.prepare_cached(&format!(
+            "UPDATE entries SET marked = CASE WHEN ?3 AND {LIVE} THEN max(marked, 1) ELSE ?4 END, \
+             marked_by = ?5, due_at = min(due_at, ?1), touched_at = ?1 WHERE key = ?2"
+        ))?
+        .execute(params![now.ms(), key.as_str(), satisfied_by_flight, seq, trigger.to_string()])?;
+    }
+    Ok(seen.len() as u64)
+}
+
+/// Gives entries that failed a new start.
+pub(crate) fn replay(conn: &Connection, target: &Target, now: Time) -> Result<u64, Fault> {
+    let mut replayed = 0;
+    for entry in met(conn, target)? {
+        let seq = int(sequence::next(conn)?.seq);
+        replayed += conn
+            .prepare_cached(
+                "UPDATE entries SET attempts = 0, faults = 0, due_at = min(due_at, ?2), marked = ?3, \
+                 marked_by = 'manual', touched_at = ?2 WHERE nr = ?1 AND (attempts > 0 OR pending <> '[]')",
+            )?
+            .execute(params![entry.nr, now.ms(), seq])? as u64;
+    }
+    Ok(replayed)
+}
+
+/// Compares a source's configured entries with the rows.
+pub(crate) fn reconcile(
+    conn: &Connection,
+    source: &str,
+    configured: &[Configured],
+    now: Time,
+) -> Result<Reconciled, Fault> {
+    let mut reconciled = Reconciled::default();
+    let known: HashSet<&str> = configured.iter().map(|wanted| wanted.key.as_str()).collect();
+    let mut statement =
+        conn.prepare_cached("SELECT key FROM entries WHERE source = ?1 AND unconfigured_since IS NULL")?;
+    let held: Vec<String> =
+        statement.query_map([source], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    for key in held.iter().filter(|key| !known.contains(key.as_str())) {
+        conn.prepare_cached("UPDATE entries SET unconfigured_since = ?2 WHERE key = ?1")?
+            .execute(params![key, now.ms()])?;
+        reconciled.unconfigured += 1;
+    }
+    for wanted in configured {
+        reconciled.returned += conn
+            .prepare_cached(
+                "UPDATE entries SET unconfigured_since = NULL WHERE key = ?1 AND unconfigured_since NOT NULL",
+            )?
+            .execute([wanted.key.as_str()])? as u64;
+        let Some((nr, entry)) = find(conn, &wanted.key)? else { continue };
+        // A row that nothing was tried for yet has no definition to be edited.
+        let never_tried = entry.tried.as_str().is_empty();
+        if !never_tried && entry.tried != wanted.fingerprint {
+            reconciled.edited += 1;
+            edit(conn, nr, &entry, wanted, now)?;
+        }
+    }
+    Ok(reconciled)
+}
+
+/// Makes an edited entry due, and takes from it what is asked for no longer.
+fn edit(conn: &Connection, nr: i64, entry: &Entry, wanted: &Configured, now: Time) -> Result<(), Fault> {
+    conn.prepare_cached("UPDATE entries SET due_at = min(due_at, ?2) WHERE nr = ?1")?
+        .execute(params![nr, now.ms()])?;
+    let Some(names) = &wanted.names else { return Ok(()) };
+    let names: HashSet<&str> = names.iter().map(|name| &**name).collect();
+    let mut statement = conn.prepare_cached("SELECT position, asked FROM members WHERE entry = ?1")?;
+    let held: Vec<(i64, String)> =
+        statement.query_map([nr], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<rusqlite::Result<_>>()?;
+    let mut gone: HashSet<&str> = HashSet::new();
+    for (position, asked) in held.iter().filter(|(_, asked)| !names.contains(asked.as_str())) {
+        conn.prepare_cached("DELETE FROM members WHERE entry = ?1 AND position = ?2")?
+            .execute([nr, *position])?;
+        gone.insert(asked);
+    }
+    gone.extend(entry.pending.iter().map(|name| &**name).filter(|name| !names.contains(name)));
+    if gone.is_empty() {
+        return Ok(());
+    }
+    let pending: Vec<&str> =
+        entry.pending.iter().map(|name| &**name).filter(|name| !gone.contains(name)).collect();
+    let warnings: Vec<&Warning> =
+        entry.warnings.iter().filter(|warning| !gone.contains(warning.about.as_str())).collect();
+    let version = int(entry.version + 1);
+    conn.prepare_cached("UPDATE entries SET pending = ?2, warnings = ?3, version = ?4 WHERE nr = ?1")?
+        .execute(params![nr, json(&pending)?, json(&warnings)?, version])?;
+    feed::announce(conn, entry.key.as_str(), "updated", version, now)?;
+    Ok(())
+}
+
+/// A value as a JSON column holds it.
+pub(crate) fn json<T: serde::Serialize + ?Sized>(value: &T) -> Result<String, Fault> {
+    serde_json::to_string(value).map_err(|error| Fault::Wrong(error.to_string()))
+}

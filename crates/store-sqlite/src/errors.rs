@@ -1,0 +1,129 @@
+//! From what SQLite and the system say to [`StoreError`], which names the place and the attempt.
+
+use std::io;
+use std::path::Path;
+
+use larder_core::StoreError;
+use rusqlite::ErrorCode;
+
+/// What goes wrong inside a transaction, before place and attempt are known.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// The database's own word.
+    Sql(rusqlite::Error),
+    /// Already said in the port's words.
+    Store(StoreError),
+    /// The call makes no sense: in a sentence.
+    Wrong(String),
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Self {
+        Fault::Sql(error)
+    }
+}
+
+impl From<StoreError> for Fault {
+    fn from(error: StoreError) -> Self {
+        Fault::Store(error)
+    }
+}
+
+impl Fault {
+    /// The error that leaves the store.
+    pub(crate) fn named(self, place: &str, attempted: &'static str) -> StoreError {
+        match self {
+            Fault::Sql(error) => sql_error(&error, place, attempted),
+            Fault::Store(error) => error,
+            Fault::Wrong(cause) => StoreError::Failed { place: place.to_owned(), attempted, cause },
+        }
+    }
+
+    /// Whether the full-text index alone is damaged, which is rebuilt from the items.
+    pub(crate) fn is_damaged_index(&self) -> bool {
+        matches!(self, Fault::Sql(rusqlite::Error::SqliteFailure(code, _))
+            if code.extended_code == rusqlite::ffi::SQLITE_CORRUPT_VTAB)
+    }
+}
+
+/// An error of the database.
+pub(crate) fn sql_error(error: &rusqlite::Error, place: &str, attempted: &'static str) -> StoreError {
+    let place = place.to_owned();
+    let cause = error.to_string();
+    let rusqlite::Error::SqliteFailure(failure, _) = error else {
+        return StoreError::Failed { place, attempted, cause };
+    };
+    if failure.extended_code == rusqlite::ffi::SQLITE_CORRUPT_VTAB {
+        let cause = format!("the full-text index is damaged and is being rebuilt ({cause})");
+        return StoreError::Failed { place, attempted, cause };
+    }
+    match failure.code {
+        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => StoreError::Busy { place, attempted },
+        ErrorCode::DiskFull => StoreError::Full { place, attempted },
+        ErrorCode::ReadOnly | ErrorCode::PermissionDenied => StoreError::ReadOnly { place, cause },
+        ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => {
+            StoreError::Corrupt { place, cause, moved_to: None }
+        }
+        _ => StoreError::Failed { place, attempted, cause },
+    }
+}
+
+/// An error of the file system.
+pub(crate) fn io_error(error: &io::Error, path: &Path, attempted: &'static str) -> StoreError {
+    let place = path.display().to_string();
+    match error.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            StoreError::ReadOnly { place, cause: error.to_string() }
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full { place, attempted },
+        _ => StoreError::Failed { place, attempted, cause: error.to_string() },
+    }
+}
+
+/// The same error once more, for everybody who travelled in one transaction.
+pub(crate) fn again(error: &StoreError) -> StoreError {
+    match error {
+        StoreError::Busy { place, attempted } => StoreError::Busy { place: place.clone(), attempted },
+        StoreError::Full { place, attempted } => StoreError::Full { place: place.clone(), attempted },
+        StoreError::ReadOnly { place, cause } => {
+            StoreError::ReadOnly { place: place.clone(), cause: cause.clone() }
+        }
+        StoreError::Foreign { place, found } => {
+            StoreError::Foreign { place: place.clone(), found: found.clone() }
+        }
+        StoreError::TooNew { place, found, known } => {
+            StoreError::TooNew { place: place.clone(), found: *found, known: *known }
+        }
+        StoreError::Corrupt { place, cause, moved_to } => {
+            StoreError::Corrupt { place: place.clone(), cause: cause.clone(), moved_to: moved_to.clone() }
+        }
+        StoreError::BadRow { table, row, column, found } => {
+            StoreError::BadRow { table, row: row.clone(), column, found: found.clone() }
+        }
+        StoreError::Failed { place, attempted, cause } => {
+            StoreError::Failed { place: place.clone(), attempted, cause: cause.clone() }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(code: i32) -> StoreError {
+        let failure = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
+        sql_error(&failure, "larder.db", "commit")
+    }
+
+    #[test]
+    fn only_the_databases_word_makes_a_corruption() {
+        use rusqlite::ffi;
+        assert!(matches!(said(ffi::SQLITE_CORRUPT), StoreError::Corrupt { .. }));
+        assert!(matches!(said(ffi::SQLITE_NOTADB), StoreError::Corrupt { .. }));
+        assert!(matches!(said(ffi::SQLITE_FULL), StoreError::Full { .. }));
+        assert!(matches!(said(ffi::SQLITE_BUSY), StoreError::Busy { .. }));
+        assert!(matches!(said(ffi::SQLITE_IOERR), StoreError::Failed { .. }));
+        assert!(matches!(said(ffi::SQLITE_READONLY), StoreError::ReadOnly { .. }));
+        assert!(matches!(said(ffi::SQLITE_CORRUPT_VTAB), StoreError::Failed { .. }));
+    }
+}

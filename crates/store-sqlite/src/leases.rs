@@ -1,0 +1,95 @@
+//! Leases: who may refresh an entry, until when, under which fencing token.
+
+use std::time::Duration;
+
+use larder_core::{Acquired, Key, Lease, LeaseAsk, Stored, Time};
+use rusqlite::{Connection, params};
+
+use crate::entries;
+use crate::errors::Fault;
+use crate::rows::{int, ms};
+use crate::sequence;
+
+/// Callers read their clocks before they wait for the writer, so a lease may have been taken a
+/// little later than the `now` of whoever meets it; only one from further ahead was taken before
+/// the clock was set back.
+const QUEUE_SLACK: Duration = Duration::from_mins(1);
+
+/// [`holds`] in SQL, with `?1` = now.
+pub(crate) const LIVE: &str = "(lease_until IS NOT NULL AND lease_until > ?1 \
+    AND lease_until - ?1 <= lease_length + 60000)";
+
+/// Whether a lease still holds for a caller whose clock was read at `now`.
+pub(crate) fn holds(lease: &Lease, now: Time) -> bool {
+    let taken = lease.until.minus(lease.length);
+    let now = if taken.since(now) <= QUEUE_SLACK { now.max(taken) } else { now };
+    lease.is_live(now)
+}
+
+/// Takes the leases that are free, in the order asked.
+pub(crate) fn acquire(conn: &Connection, asks: &[LeaseAsk], now: Time) -> Result<Vec<Acquired>, Fault> {
+    asks.iter().map(|ask| acquire_one(conn, ask, now)).collect()
+}
+
+fn acquire_one(conn: &Connection, ask: &LeaseAsk, now: Time) -> Result<Acquired, Fault> {
+    let (nr, mut entry) = find_or_create(conn, &ask.key, now)?;
+    if ask.unless_newer_than.is_some_and(|began| entry.began > began) {
+        let members = entries::members(conn, nr)?;
+        return Ok(Acquired::Newer(Box::new(Stored { entry, members })));
+    }
+    if let Some(held) = entry.lease.take_if(|lease| holds(lease, now)) {
+        return Ok(Acquired::Held(held));
+    }
+    let lease = Lease {
+        key: ask.key.clone(),
+        owner: ask.owner.clone(),
+        until: now.plus(ask.length),
+        length: ask.length,
+        token: sequence::next(conn)?,
+    };
+    conn.prepare_cached(
+        "UPDATE entries SET lease_owner = ?2, lease_until = ?3, lease_length = ?4, lease_epoch = ?5, \
+         lease_seq = ?6, touched_at = ?7 WHERE nr = ?1",
+    )?
+    .execute(params![
+        nr,
+        &*lease.owner,
+        lease.until.ms(),
+        ms(lease.length),
+        lease.token.epoch,
+        int(lease.token.seq),
+        now.ms()
+    ])?;
+    entry.lease = Some(lease.clone());
+    let members = entries::members(conn, nr)?;
+    Ok(Acquired::Granted(lease, Box::new(Stored { entry, members })))
+}
+
+fn find_or_create(conn: &Connection, key: &Key, now: Time) -> Result<(i64, larder_core::Entry), Fault> {
+    if let Some(found) = entries::find(conn, key)? {
+        return Ok(found);
+    }
+    entries::create(conn, key, now)?;
+    entries::find(conn, key)?.ok_or_else(|| Fault::Wrong(format!("the row of `{key}` was not made")))
+}
+
+/// Moves the ends of leases on.
+pub(crate) fn renew(conn: &Connection, leases: &[Lease], now: Time) -> Result<Vec<bool>, Fault> {
+    let mut statement = conn.prepare_cached(&format!(
+        "UPDATE entries SET lease_until = ?2, lease_length = ?3 \
+         WHERE key = ?4 AND lease_epoch = ?5 AND lease_seq = ?6 AND {LIVE}"
+    ))?;
+    let mut renewed = Vec::with_capacity(leases.len());
+    for lease in leases {
+        let met = statement.execute(params![
+            now.ms(),
+            now.plus(lease.length).ms(),
+            ms(lease.length),
+            lease.key.as_str(),
+            lease.token.epoch,
+            int(lease.token.seq)
+        ])?;
+        renewed.push(met > 0);
+    }
+    Ok(renewed)
+}

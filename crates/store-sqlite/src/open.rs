@@ -1,0 +1,407 @@
+//! Opening: telling a database of ours from a foreign, an old and a damaged one, and making a new
+//! one; the usual case in as few steps as possible, since short processes pay for every one.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use larder_core::{StoreError, Time, ViewSpec};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
+
+use crate::errors::{Fault, io_error, sql_error};
+use crate::lock::{Lock, pause, with_suffix};
+use crate::readers::{self, Readers, STATEMENTS_MAX, Sight};
+use crate::schema::{self, APPLICATION_ID, SCHEMA};
+use crate::views::Views;
+
+/// How to open a store.
+#[derive(Debug, Clone)]
+pub struct OpenOptions {
+    /// The database's file. Missing directories are made, for the user alone.
+    pub path: PathBuf,
+    /// The kinds to make views and indexes for.
+    pub views: Vec<ViewSpec>,
+    /// Whether it may be written.
+    pub access: Access,
+    /// How long to wait for another process before [`StoreError::Busy`].
+    pub busy_timeout: Duration,
+    /// The most pages (of 4 KiB) that the file may grow to; beyond it, [`StoreError::Full`].
+    pub pages_max: Option<u32>,
+    /// Now, for the names and dates of what opening makes.
+    pub now: Time,
+}
+
+impl OpenOptions {
+    /// To read and write, without views, waiting at most five seconds for others, of any size.
+    pub fn new(path: impl Into<PathBuf>, now: Time) -> Self {
+        OpenOptions {
+            path: path.into(),
+            views: Vec::new(),
+            access: Access::ReadWrite,
+            busy_timeout: Duration::from_secs(5),
+            pages_max: None,
+            now,
+        }
+    }
+}
+
+/// Whether a store may be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Read and write, as far as the file system lets us.
+    ReadWrite,
+    /// Never write, make or move anything.
+    ReadOnly,
+}
+
+/// An open database.
+pub(crate) struct Opened {
+    pub(crate) readers: Readers,
+    /// `None` where no lock file can be made: then nothing is ever moved either.
+    pub(crate) lock: Option<Lock>,
+    /// Where a damaged file was moved on the way.
+    pub(crate) recovered: Option<PathBuf>,
+}
+
+/// What lies at the path.
+enum Found {
+    /// Nothing, or an empty file.
+    Nothing,
+    /// A database that calls itself ours, or a torn one that must be.
+    Ours,
+    /// Something else: in a phrase.
+    Foreign(String),
+}
+
+/// Opens or makes the database.
+pub(crate) fn open(options: &OpenOptions, place: &str) -> Result<Opened, StoreError> {
+    let views = Views::of(&options.views, place)?;
+    match look(&options.path, place)? {
+        Found::Foreign(found) => Err(StoreError::Foreign { place: place.to_owned(), found }),
+        Found::Ours => open_ours(options, &views, place),
+        Found::Nothing if options.access == Access::ReadOnly => Err(StoreError::ReadOnly {
+            place: place.to_owned(),
+            cause: "there is no database yet, and it is opened for reading alone".to_owned(),
+        }),
+        Found::Nothing => {
+            make_file(&options.path)?;
+            let lock = Lock::take(&options.path, options.busy_timeout)?;
+            make(options, &views, place)?;
+            finish(options, Some(lock), None, place)
+        }
+    }
+}
+
+/// Opens a connection that writes.
+pub(crate) fn connect_writer(options: &OpenOptions) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(&options.path, flags)?;
+    conn.busy_timeout(options.busy_timeout)?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    conn.pragma_update(None, "synchronous", "NORMAL")?;
+    conn.pragma_update(None, "foreign_keys", false)?;
+    conn.pragma_update(None, "temp_store", "MEMORY")?;
+    conn.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
+    if let Some(pages) = options.pages_max {
+        conn.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
+    }
+    Ok(conn)
+}
+
+/// The files of a database.
+pub(crate) fn files(path: &Path) -> [PathBuf; 3] {
+    // The side files first: one that is left behind would be taken for the next database's.
+    [with_suffix(path, "-wal"), with_suffix(path, "-shm"), path.to_owned()]
+}
+
+/// Moves a damaged database aside and opens a new one in its place, if nobody else uses it. All of
+/// this handle's connections must be closed.
+pub(crate) fn replace_damaged(
+    options: &OpenOptions,
+    lock: Lock,
+    place: &str,
+) -> Result<(Opened, PathBuf), (Lock, StoreError)> {
+    let views = match Views::of(&options.views, place) {
+        Ok(views) => views,
+        Err(error) => return Err((lock, error)),
+    };
+    let replaced = lock.alone(|| {
+        let aside = move_aside(&options.path, options.now)?;
+        make_file(&options.path)?;
+        make(options, &views, place)?;
+        Ok(aside)
+    });
+    match replaced {
+        None => {
+            let cause = "it is still used by another process, so it was left in place".to_owned();
+            Err((lock, StoreError::Corrupt { place: place.to_owned(), cause, moved_to: None }))
+        }
+        Some(Err(error)) => Err((lock, error)),
+        Some(Ok(aside)) => match readers::connect(&options.path, options.busy_timeout, Sight::Shared) {
+            Err(error) => Err((lock, sql_error(&error, place, "open it anew"))),
+            Ok(conn) => {
+                let readers = Readers::new(&options.path, options.busy_timeout, Sight::Shared, conn);
+                Ok((Opened { readers, lock: Some(lock), recovered: Some(aside.clone()) }, aside))
+            }
+        },
+    }
+}
+
+/// Tells what is there without leaving a trace and without opening the file by other means than
+/// SQLite's: closing it would drop the locks that another handle of this process holds on it.
+fn look(path: &Path, place: &str) -> Result<Found, StoreError> {
+    let metadata = match fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(error) => return Err(io_error(&error, path, "look at the database")),
+    };
+    if !metadata.is_file() {
+        return Ok(Found::Foreign("it is no file".to_owned()));
+    }
+    if metadata.len() == 0 {
+        return Ok(Found::Nothing);
+    }
+    if Lock::is_beside(path) {
+        return Ok(Found::Ours);
+    }
+    let failed = |error: &rusqlite::Error| sql_error(error, place, "look at the database");
+    let conn = readers::connect(path, Duration::ZERO, Sight::Immutable).map_err(|error| failed(&error))?;
+    let id: Result<i32, _> = conn.pragma_query_value(None, "application_id", |row| row.get(0));
+    let id = match id {
+        Ok(id) => id,
+        Err(error) => {
+            return match failed(&error) {
+                StoreError::Corrupt { .. } if header_is_ours(path) => Ok(Found::Ours),
+                StoreError::Corrupt { .. } => Ok(Found::Foreign("it is no SQLite database".to_owned())),
+                other => Err(other),
+            };
+        }
+    };
+    if id == APPLICATION_ID {
+        return Ok(Found::Ours);
+    }
+    let has_wal = fs::metadata(with_suffix(path, "-wal")).is_ok_and(|wal| wal.len() > 0);
+    let tables: Result<i64, _> = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0));
+    if id == 0 && !has_wal && matches!(tables, Ok(0)) {
+        return Ok(Found::Nothing);
+    }
+    Ok(Found::Foreign(format!("it is another program's SQLite database (application_id {id})")))
+}
+
+/// Bytes 68 to 71 hold the application's number also where the rest of a header is damaged.
+fn header_is_ours(path: &Path) -> bool {
+    use std::io::Read;
+    let mut header = [0_u8; 72];
+    let read = fs::File::open(path).and_then(|mut file| file.read_exact(&mut header));
+    read.is_ok() && header[68..72] == APPLICATION_ID.to_be_bytes()
+}
+
+fn open_ours(options: &OpenOptions, views: &Views, place: &str) -> Result<Opened, StoreError> {
+    let lock = take_lock(options)?;
+    match check(options, place) {
+        Ok(standing) => settle(options, views, lock, standing, place),
+        Err(StoreError::Corrupt { cause, .. }) => match (lock, options.access) {
+            (Some(lock), Access::ReadWrite) => match replace_damaged(options, lock, place) {
+                Ok((opened, _)) => Ok(opened),
+                Err((_, error)) => Err(error),
+            },
+            _ => Err(StoreError::Corrupt { place: place.to_owned(), cause, moved_to: None }),
+        },
+        Err(error) => Err(error),
+    }
+}
+
+/// No lock file can be made in a directory that is not ours to write; reading goes on without.
+fn take_lock(options: &OpenOptions) -> Result<Option<Lock>, StoreError> {
+    match Lock::take(&options.path, options.busy_timeout) {
+        Ok(lock) => Ok(Some(lock)),
+        Err(StoreError::ReadOnly { .. } | StoreError::Full { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// How a database of ours stands.
+struct Standing {
+    conn: Connection,
+    sight: Sight,
+    schema: u32,
+    views: Option<String>,
+}
+
+fn check(options: &OpenOptions, place: &str) -> Result<Standing, StoreError> {
+    let attempted = "open it";
+    let seen = readers::connect(&options.path, options.busy_timeout, Sight::Shared)
+        .and_then(|conn| inspect(&conn).map(|seen| (conn, seen)));
+    match seen {
+        Ok((conn, seen)) => seen.standing(conn, Sight::Shared, place),
+        Err(error) => match sql_error(&error, place, attempted) {
+            // A directory that lets nobody write lets nobody make the side files of a reader.
+            StoreError::Failed { .. } | StoreError::ReadOnly { .. } if may_look_alone(&options.path) => {
+                let conn = readers::connect(&options.path, options.busy_timeout, Sight::Immutable)
+                    .map_err(|error| sql_error(&error, place, attempted))?;
+                let seen = inspect(&conn).map_err(|error| sql_error(&error, place, attempted))?;
+                seen.standing(conn, Sight::Immutable, place)
+            }
+            error => Err(error),
+        },
+    }
+}
+
+/// Only where nothing waits in a journal is the file by itself the whole truth.
+fn may_look_alone(path: &Path) -> bool {
+    let empty = |suffix| fs::metadata(with_suffix(path, suffix)).map_or(true, |file| file.len() == 0);
+    empty("-wal") && empty("-journal")
+}
+
+struct Seen {
+    application: i32,
+    schema: u32,
+    views: Option<String>,
+}
+
+impl Seen {
+    fn standing(self, conn: Connection, sight: Sight, place: &str) -> Result<Standing, StoreError> {
+        if self.application != APPLICATION_ID {
+            let found =
+                format!("it is another program's SQLite database (application_id {})", self.application);
+            return Err(StoreError::Foreign { place: place.to_owned(), found });
+        }
+        schema::refuse_newer(self.schema, place)?;
+        if self.schema > 0 && self.views.is_none() {
+            let found = "it has Larder's mark, but not Larder's tables".to_owned();
+            return Err(StoreError::Foreign { place: place.to_owned(), found });
+        }
+        Ok(Standing { conn, sight, schema: self.schema, views: self.views })
+    }
+}
+
+/// In the usual case one statement.
+fn inspect(conn: &Connection) -> rusqlite::Result<Seen> {
+    let all = conn.query_row(
+        "SELECT (SELECT application_id FROM pragma_application_id), \
+         (SELECT user_version FROM pragma_user_version), views FROM meta",
+        [],
+        |row| Ok(Seen { application: row.get(0)?, schema: row.get(1)?, views: row.get(2)? }),
+    );
+    match all {
+        Err(rusqlite::Error::SqliteFailure(failure, _)) if failure.code == rusqlite::ErrorCode::Unknown => {
+            inspect_foreign(conn)
+        }
+        Err(rusqlite::Error::QueryReturnedNoRows) => inspect_foreign(conn),
+        other => other,
+    }
+}
+
+fn inspect_foreign(conn: &Connection) -> rusqlite::Result<Seen> {
+    Ok(Seen {
+        application: conn.pragma_query_value(None, "application_id", |row| row.get(0))?,
+        schema: conn.pragma_query_value(None, "user_version", |row| row.get(0))?,
+        views: conn.query_row("SELECT views FROM meta", [], |row| row.get(0)).optional().unwrap_or_default(),
+    })
+}
+
+fn settle(
+    options: &OpenOptions,
+    views: &Views,
+    lock: Option<Lock>,
+    standing: Standing,
+    place: &str,
+) -> Result<Opened, StoreError> {
+    let Standing { conn, sight, schema, views: held } = standing;
+    let up_to_date = schema == SCHEMA && held.as_deref() == Some(views.fingerprint());
+    let may_write = options.access == Access::ReadWrite && sight == Sight::Shared;
+    if up_to_date || (!may_write && schema == SCHEMA) {
+        let readers = Readers::new(&options.path, options.busy_timeout, sight, conn);
+        return Ok(Opened { readers, lock, recovered: None });
+    }
+    drop(conn);
+    match make(options, views, place) {
+        // Lists only lose their indexes: what can be read is worth reading.
+        Err(StoreError::ReadOnly { .. }) if schema == SCHEMA => {}
+        made => made?,
+    }
+    finish(options, lock, None, place)
+}
+
+fn finish(
+    options: &OpenOptions,
+    lock: Option<Lock>,
+    recovered: Option<PathBuf>,
+    place: &str,
+) -> Result<Opened, StoreError> {
+    let conn = readers::connect(&options.path, options.busy_timeout, Sight::Shared)
+        .map_err(|error| sql_error(&error, place, "open it"))?;
+    let readers = Readers::new(&options.path, options.busy_timeout, Sight::Shared, conn);
+    Ok(Opened { readers, lock, recovered })
+}
+
+/// Brings schema and views to where they must be; also from nothing.
+fn make(options: &OpenOptions, views: &Views, place: &str) -> Result<(), StoreError> {
+    let attempted = "make the database";
+    let failed = |error: rusqlite::Error| sql_error(&error, place, attempted);
+    let mut conn = connect_writer(options).map_err(failed)?;
+    schema::migrate_up(&mut conn, place, options.now)?;
+    use_wal(&conn, options.busy_timeout).map_err(failed)?;
+    let tx = conn.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(failed)?;
+    views.rebuild(&tx).map_err(|fault: Fault| fault.named(place, attempted))?;
+    tx.commit().map_err(failed)
+}
+
+/// The change of journal needs the file for itself, and SQLite does not wait for that.
+fn use_wal(conn: &Connection, busy_timeout: Duration) -> rusqlite::Result<()> {
+    let mut waited = Duration::ZERO;
+    loop {
+        let mode = conn.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0));
+        match mode {
+            Err(rusqlite::Error::SqliteFailure(failure, _))
+                if failure.code == rusqlite::ErrorCode::DatabaseBusy && waited < busy_timeout =>
+            {
+                waited += pause();
+            }
+            other => return other.map(drop),
+        }
+    }
+}
+
+fn make_file(path: &Path) -> Result<(), StoreError> {
+    let attempted = "make the database";
+    if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(directory).map_err(|error| io_error(&error, directory, attempted))?;
+    }
+    if fs::exists(path).unwrap_or(false) {
+        return Ok(());
+    }
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Ok(_) => Ok(()),
+        // Another process was faster.
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(io_error(&error, path, attempted)),
+    }
+}
+
+fn move_aside(path: &Path, now: Time) -> Result<PathBuf, StoreError> {
+    let stamp: String = now.to_string().chars().filter(|c| !matches!(c, '-' | ':')).collect();
+    let first = with_suffix(path, &format!(".corrupt-{stamp}"));
+    let aside = (2..100).map(|n| with_suffix(&first, &format!("-{n}")));
+    let aside = std::iter::once(first.clone())
+        .chain(aside)
+        .find(|aside| !fs::exists(aside).unwrap_or(true))
+        .unwrap_or(first);
+    for (file, suffix) in files(path).iter().zip(["-wal", "-shm", ""]) {
+        match fs::rename(file, with_suffix(&aside, suffix)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(io_error(&error, file, "move the damaged database aside"));
+            }
+            _ => {}
+        }
+    }
+    Ok(aside)
+}

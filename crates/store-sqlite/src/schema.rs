@@ -1,0 +1,123 @@
+//! The schema and its migrations, up and down, embedded and applied under a lock.
+
+use larder_core::{Fingerprint, StoreError, Time};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+
+use crate::errors::{Fault, sql_error};
+use crate::views;
+
+/// `LRDR`: what tells a database of Larder's from any other (bytes 68 to 71 of the file).
+pub const APPLICATION_ID: i32 = 0x4c52_4452;
+
+/// The newest schema that this code knows.
+pub const SCHEMA: u32 = MIGRATIONS.len() as u32;
+
+/// A step from one schema to the next and back.
+struct Migration {
+    name: &'static str,
+    up: &'static str,
+    down: &'static str,
+}
+
+const MIGRATIONS: &[Migration] = &[Migration {
+    name: "initial",
+    up: include_str!("../migrations/001_initial.up.sql"),
+    down: include_str!("../migrations/001_initial.down.sql"),
+}];
+
+/// The runner's own table, which stays when all migrations are taken back.
+const OWN_TABLE: &str = "CREATE TABLE IF NOT EXISTS migrations (
+  version    INTEGER PRIMARY KEY,
+  name       TEXT NOT NULL,
+  checksum   TEXT NOT NULL,
+  applied_at INTEGER NOT NULL
+) STRICT";
+
+impl Migration {
+    fn checksum(&self) -> Fingerprint {
+        Fingerprint::of(&[self.up, self.down])
+    }
+}
+
+/// Brings the schema up to [`SCHEMA`]. Whoever comes second finds nothing left to do.
+pub(crate) fn migrate_up(conn: &mut Connection, place: &str, now: Time) -> Result<(), StoreError> {
+    let attempted = "bring the schema up to date";
+    let failed = |fault: Fault| fault.named(place, attempted);
+    let tx = conn
+        .transaction_with_behavior(TransactionBehavior::Exclusive)
+        .map_err(|error| sql_error(&error, place, attempted))?;
+    let found = version(&tx).map_err(|error| failed(error.into()))?;
+    refuse_newer(found, place)?;
+    check_applied(&tx, found, place)?;
+    if found < SCHEMA {
+        apply_from(&tx, found, now).map_err(failed)?;
+    }
+    tx.commit().map_err(|error| sql_error(&error, place, attempted))
+}
+
+/// Takes migrations back until schema `to`. What the dropped tables held is gone.
+pub(crate) fn migrate_down(conn: &mut Connection, place: &str, to: u32) -> Result<(), StoreError> {
+    let attempted = "take the schema back";
+    let failed = |error: rusqlite::Error| sql_error(&error, place, attempted);
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Exclusive).map_err(failed)?;
+    let found = version(&tx).map_err(failed)?;
+    refuse_newer(found, place)?;
+    if found > to {
+        views::drop_all(&tx).map_err(|fault| fault.named(place, attempted))?;
+    }
+    for version in (to + 1..=found).rev() {
+        let Some(migration) = MIGRATIONS.get(version as usize - 1) else { continue };
+        tx.execute_batch(migration.down).map_err(failed)?;
+        tx.execute("DELETE FROM migrations WHERE version = ?1", [version]).map_err(failed)?;
+        tx.pragma_update(None, "user_version", version - 1).map_err(failed)?;
+    }
+    tx.commit().map_err(failed)
+}
+
+/// Says no to a file that a newer Larder wrote.
+pub(crate) fn refuse_newer(found: u32, place: &str) -> Result<(), StoreError> {
+    if found > SCHEMA {
+        return Err(StoreError::TooNew { place: place.to_owned(), found, known: SCHEMA });
+    }
+    Ok(())
+}
+
+fn version(conn: &Connection) -> rusqlite::Result<u32> {
+    conn.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+fn apply_from(conn: &Connection, found: u32, now: Time) -> Result<(), Fault> {
+    conn.pragma_update(None, "application_id", APPLICATION_ID)?;
+    conn.execute_batch(OWN_TABLE)?;
+    for (migration, version) in MIGRATIONS.iter().zip(1_u32..).skip(found as usize) {
+        conn.execute_batch(migration.up)?;
+        conn.execute(
+            "INSERT INTO migrations VALUES (?1, ?2, ?3, ?4)",
+            params![version, migration.name, migration.checksum().as_str(), now.ms()],
+        )?;
+        conn.pragma_update(None, "user_version", version)?;
+    }
+    Ok(())
+}
+
+/// A migration that was edited after it was applied would leave two schemas of one number.
+pub(crate) fn check_applied(conn: &Connection, found: u32, place: &str) -> Result<(), StoreError> {
+    let attempted = "check the applied migrations";
+    for (migration, version) in MIGRATIONS.iter().zip(1_u32..).take(found as usize) {
+        let applied: Option<String> = conn
+            .query_row("SELECT checksum FROM migrations WHERE version = ?1", [version], |row| row.get(0))
+            .optional()
+            .map_err(|error| sql_error(&error, place, attempted))?;
+        if applied.as_deref() != Some(migration.checksum().as_str()) {
+            return Err(StoreError::Failed {
+                place: place.to_owned(),
+                attempted,
+                cause: format!(
+                    "migration {version} (`{}`) is not the one that was applied to this file",
+                    migration.name
+                ),
+            });
+        }
+    }
+    Ok(())
+}
