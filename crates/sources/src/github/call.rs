@@ -238,9 +238,10 @@ impl GitHub {
                 self.unusable(format!("it sent us to {}, which is not its own", origin(&request.url)))
             );
         }
+        let http = self.http().map_err(|error| FetchError::Local(error.to_string()))?;
         let builder = match &request.body {
-            Some(body) => self.http.post(request.url).json(body),
-            None => self.http.get(request.url),
+            Some(body) => http.post(request.url).json(body),
+            None => http.get(request.url),
         };
         let mut builder = builder
             .header(ACCEPT, "application/vnd.github+json")

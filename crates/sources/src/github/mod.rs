@@ -16,7 +16,7 @@ mod sizing;
 mod state;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use larder_core::{Budgets, Clock, Fingerprint, Time};
@@ -37,6 +37,9 @@ pub struct GitHubConfig {
     pub api_url: String,
     /// The token, if there is one.
     pub token: Option<SecretString>,
+    /// The [`credential`](GitHub::credential) to go by where the token is not at hand: for a
+    /// process that only tells what is stale, and sends nothing.
+    pub assumed: Option<Fingerprint>,
     /// How long a connection may take to come about.
     pub connect_timeout: Duration,
     /// How long a call may take; GitHub itself gives up after ten seconds.
@@ -49,6 +52,7 @@ impl GitHubConfig {
         GitHubConfig {
             api_url: api_url.into(),
             token: None,
+            assumed: None,
             connect_timeout: Duration::from_secs(5),
             call_timeout: Duration::from_secs(12),
         }
@@ -58,6 +62,12 @@ impl GitHubConfig {
     #[must_use]
     pub fn with_token(self, token: SecretString) -> Self {
         GitHubConfig { token: Some(token), ..self }
+    }
+
+    /// The same, going by the credential of a token that is not at hand.
+    #[must_use]
+    pub fn assuming(self, credential: Fingerprint) -> Self {
+        GitHubConfig { assumed: Some(credential), ..self }
     }
 }
 
@@ -88,7 +98,10 @@ pub enum GitHubError {
 
 /// A client of one GitHub, for one credential. Cheap to share: put it in an [`Arc`].
 pub struct GitHub {
-    http: reqwest::Client,
+    /// Made for the first call: reading the machine's root certificates costs more than a whole
+    /// run that sends nothing.
+    http: OnceLock<reqwest::Client>,
+    connect_timeout: Duration,
     address: Address,
     token: Option<SecretString>,
     credential: Fingerprint,
@@ -109,23 +122,17 @@ impl GitHub {
         clock: Arc<dyn Clock>,
         seed: u64,
     ) -> Result<Self, GitHubError> {
-        let GitHubConfig { api_url, token, connect_timeout, call_timeout } = config;
+        let GitHubConfig { api_url, token, assumed, connect_timeout, call_timeout } = config;
         let token = token.filter(|token| !token.expose_secret().is_empty());
         let address = Address::of(&api_url, token.is_some())?;
         if let Some(token) = &token {
             authorization(token)?;
         }
-        let builder = reqwest::Client::builder()
-            .user_agent(concat!("larder/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(connect_timeout)
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false);
-        // A proxy from the environment would be handed what is meant for this machine alone.
-        let builder = if address.is_loopback { builder.no_proxy() } else { builder };
-        let http = builder.build().map_err(|error| GitHubError::Client(error.to_string()))?;
+        let assumed = assumed.filter(|_| token.is_none());
         Ok(GitHub {
-            http,
-            credential: credential(&address.host, token.as_ref()),
+            http: OnceLock::new(),
+            connect_timeout,
+            credential: assumed.unwrap_or_else(|| credential(&address.host, token.as_ref())),
             address,
             token,
             call_timeout,
@@ -134,6 +141,22 @@ impl GitHub {
             reserver: format!("larder-{seed:016x}").into(),
             state: Mutex::new(State::new(seed)),
         })
+    }
+
+    /// The HTTP client, made when it is first wanted.
+    fn http(&self) -> Result<&reqwest::Client, GitHubError> {
+        if let Some(http) = self.http.get() {
+            return Ok(http);
+        }
+        let builder = reqwest::Client::builder()
+            .user_agent(concat!("larder/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(self.connect_timeout)
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false);
+        // A proxy from the environment would be handed what is meant for this machine alone.
+        let builder = if self.address.is_loopback { builder.no_proxy() } else { builder };
+        let http = builder.build().map_err(|error| GitHubError::Client(error.to_string()))?;
+        Ok(self.http.get_or_init(|| http))
     }
 
     /// How items and budgets name it: `github.com`, or the Enterprise host, with its port if that
