@@ -1,0 +1,11 @@
+//! The simulator's behaviour as a client meets it: every test drives it over HTTP.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod control;
+mod faults;
+mod github;
+mod graphql;
+mod limits;
+mod rest;
+mod world;
