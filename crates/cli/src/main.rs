@@ -1,2 +1,45 @@
-//! The one binary `larder`.
-fn main() {}
+//! The one binary `larder`: reads the command line, runs the command, says how it ended.
+
+#![allow(unreachable_pub, reason = "a binary exports nothing: `pub` marks what a module offers the others")]
+
+mod args;
+mod commands;
+mod config;
+mod detach;
+mod report;
+mod token;
+mod trace;
+mod ui;
+mod wiring;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::config::Environment;
+use crate::report::{Complaint, Exit};
+use crate::ui::{ColorChoice, Screen};
+
+fn main() -> ExitCode {
+    let cli = args::Cli::parse();
+    let env = match Environment::of_this_process() {
+        Ok(env) => env,
+        Err(error) => {
+            let screen = Screen::of_this_process(ColorChoice::Auto, false, &Environment::default());
+            screen.complain(&Complaint::failed("the environment could not be read").because(error));
+            return Exit::Failed.into();
+        }
+    };
+    trace::start(env.get("LARDER_LOG"), cli.is_detached());
+    let (screen, ended) = commands::run(cli, env);
+    match ended {
+        Ok(exit) => exit.into(),
+        Err(complaints) => {
+            let exit = complaints.first().map_or(Exit::Failed, |first| first.exit);
+            for complaint in &complaints {
+                screen.complain(complaint);
+            }
+            exit.into()
+        }
+    }
+}

@@ -127,16 +127,15 @@ fn read_repos(
     for (text, place) in texts.into_iter().take(LIST_MAX) {
         match RepoName::parse(&text, owner) {
             Err(error) => layers.problem_at(&place, error.to_string(), None),
-            Ok(name) => match first_lines.get(&name.key()) {
-                Some(line) => {
+            Ok(name) => {
+                if let Some(line) = first_lines.get(&name.key()) {
                     let message = format!("`{name}` is in cluster `{cluster}` twice, first on line {line}");
                     layers.problem_at(&place, message, None);
+                    continue;
                 }
-                None => {
-                    first_lines.insert(name.key(), layers.line(place.start));
-                    repos.push(name);
-                }
-            },
+                first_lines.insert(name.key(), layers.line(place.start));
+                repos.push(name);
+            }
         }
     }
     repos

@@ -31,7 +31,6 @@ pub struct Dirs {
 impl Environment {
     /// Reads the process's environment.
     pub fn of_this_process() -> anyhow::Result<Self> {
-        #[expect(clippy::disallowed_methods, reason = "this is the one place that reads it")]
         let vars = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();

@@ -37,24 +37,35 @@ impl GithubConfig {
         let host = url.as_ref().and_then(Url::host_str).unwrap_or_default();
         host.strip_prefix("api.").unwrap_or(host).to_owned()
     }
+
+    /// Whether it is this machine, as a simulator is.
+    pub fn is_loopback(&self) -> bool {
+        Url::parse(&self.api_url.value).is_ok_and(|url| is_loopback(&url))
+    }
 }
 
 fn read_url(text: &str) -> Result<String, String> {
     let url = Url::parse(text).map_err(|error| format!("`{text}` is not an address: {error}"))?;
-    let loopback = match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => return Err(format!("`{text}` names no host")),
-    };
+    if url.host().is_none() {
+        return Err(format!("`{text}` names no host"));
+    }
     if !url.username().is_empty() || url.password().is_some() {
         return Err("an address may not hold a password; use `GITHUB_TOKEN`".to_owned());
     }
     match url.scheme() {
         "https" => Ok(text.trim_end_matches('/').to_owned()),
-        "http" if loopback => Ok(text.trim_end_matches('/').to_owned()),
+        "http" if is_loopback(&url) => Ok(text.trim_end_matches('/').to_owned()),
         "http" => Err(format!("`{text}` would send the token unencrypted: write `https://…`")),
         other => Err(format!("`{other}:` is not an address of an API: write `https://…`")),
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
     }
 }
 

@@ -264,14 +264,13 @@ impl<'a> Section<'_, 'a> {
         };
         let mut texts = Vec::new();
         for item in array {
-            match item.get_ref().as_str() {
-                Some(text) => texts.push((text.to_owned(), item.span())),
-                None => {
-                    let found = item.get_ref().type_str();
-                    let message = format!("`{key}`: {}", expected("a text in quotes", found));
-                    self.layers.problem_at(&item.span(), message, None);
-                }
+            if let Some(text) = item.get_ref().as_str() {
+                texts.push((text.to_owned(), item.span()));
+                continue;
             }
+            let found = item.get_ref().type_str();
+            let message = format!("`{key}`: {}", expected("a text in quotes", found));
+            self.layers.problem_at(&item.span(), message, None);
         }
         texts
     }
@@ -367,11 +366,9 @@ fn expected(what: &str, found: &str) -> String {
 }
 
 fn unknown_hint(name: &str, known: &[&'static str], what: &str) -> String {
-    match nearest(name, known.iter().copied()) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => {
-            let known: Vec<String> = known.iter().map(|known| format!("`{known}`")).collect();
-            format!("the {what} are {}", known.join(", "))
-        }
-    }
+    let near = nearest(name, known.iter().copied()).map(|near| format!("did you mean `{near}`?"));
+    near.unwrap_or_else(|| {
+        let known: Vec<String> = known.iter().map(|known| format!("`{known}`")).collect();
+        format!("the {what} are {}", known.join(", "))
+    })
 }

@@ -20,11 +20,11 @@ use std::path::{Path, PathBuf};
 use larder_domain::{ClustersConfig, RegistryRules};
 use toml::de::DeTable;
 
-pub use clusters::{ClustersSection, slug};
+pub use clusters::ClustersSection;
 pub use engine::EngineConfig;
 pub use env::{Dirs, Environment};
 pub use find::{FILE_NAME, How};
-pub use github::{API_URL, GithubConfig};
+pub use github::GithubConfig;
 pub use problem::{Problem, Problems, nearest};
 pub use registry::RegistryConfig;
 pub use setting::{Origin, Setting};
@@ -132,6 +132,11 @@ impl Config {
             env,
         );
         Ok(build(layers, flags, &base, default, Some(file))?)
+    }
+
+    /// The file that applies, whether or not it can be read.
+    pub fn applying_file(flags: &Flags, env: &Environment) -> Option<PathBuf> {
+        find::find(flags.config.as_deref(), env).map(|found| found.path)
     }
 
     /// The rules of the merged list.

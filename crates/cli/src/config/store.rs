@@ -107,7 +107,7 @@ fn is_anothers(path: &Path) -> bool {
     let mut header = [0_u8; 72];
     let Ok(mut file) = std::fs::File::open(path) else { return false };
     match file.read_exact(&mut header) {
-        Ok(()) => header[68..72] != 0x4C52_4452_u32.to_be_bytes(),
+        Ok(()) => header[68..72] != larder_store_sqlite::APPLICATION_ID.to_be_bytes(),
         Err(_) => file.metadata().is_ok_and(|about| about.len() > 0),
     }
 }

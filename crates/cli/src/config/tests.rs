@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::github::API_URL;
 use super::*;
 
 /// A user with a home, and a project to stand in.
@@ -18,7 +19,7 @@ impl World {
         let cwd = root.join("project/deep");
         std::fs::create_dir_all(&cwd).unwrap();
         std::fs::create_dir_all(&dirs.config).unwrap();
-        World { _dir: dir, env: Environment { vars: Default::default(), dirs, cwd } }
+        World { _dir: dir, env: Environment { vars: std::collections::BTreeMap::new(), dirs, cwd } }
     }
 
     fn var(mut self, name: &str, value: &str) -> Self {

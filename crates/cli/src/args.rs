@@ -1,0 +1,84 @@
+//! The command line: what may be written there, and what `--help` says of it.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::commands::{cache, completions, config, doctor, github_sim, init, refresh, registry, repos, show};
+use crate::ui::ColorChoice;
+
+/// Keeps a fast, durable, self-refreshing copy of slow things: clusters of GitHub repositories.
+#[derive(Debug, Parser)]
+#[command(
+    name = "larder",
+    version,
+    propagate_version = true,
+    max_term_width = 100,
+    after_help = "Exit codes: 0 answered; 1 failed; 2 wrong command line or configuration; \
+                  3 the old copy was printed though a refresh was asked and failed, or part failed; \
+                  4 not in the cache, and offline.\n\n\
+                  Start with `larder init`, then `larder repos`."
+)]
+pub struct Cli {
+    /// Options of all commands.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+impl Cli {
+    /// Whether this process was started behind a reader, with nobody watching.
+    pub fn is_detached(&self) -> bool {
+        matches!(&self.command, Command::Refresh(args) if args.is_detached())
+    }
+}
+
+/// Options of all commands.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Everywhere")]
+pub struct Global {
+    /// Read this configuration and no other
+    #[arg(long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+    /// Keep the cache there, such as `sqlite:/path/larder.db`
+    #[arg(long, value_name = "URL", global = true)]
+    pub store: Option<String>,
+    /// When to use colour; auto also obeys `NO_COLOR`
+    #[arg(long, value_enum, value_name = "WHEN", default_value = "auto", global = true)]
+    pub color: ColorChoice,
+    /// Say nothing but the answer and errors
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// Answer in JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Write a commented larder.toml to start from
+    Init(init::Args),
+    /// List the repositories of all clusters, each once
+    Repos(repos::Args),
+    /// List clusters and single repositories as projects, each cluster merged into one
+    Registry(registry::Args),
+    /// Show one entry: its data, its age, what is wrong with it
+    Show(show::Args),
+    /// Fetch entries anew, and wait for it
+    Refresh(refresh::Args),
+    /// Look at the cache, and change what it holds
+    #[command(subcommand)]
+    Cache(cache::Command),
+    /// Find out what is wrong, and what to do about it
+    Doctor(doctor::Args),
+    /// Show the configuration in effect, or trust a project's
+    #[command(subcommand)]
+    Config(config::Command),
+    /// Print a script that completes commands in a shell
+    Completions(completions::Args),
+    /// Run a simulated GitHub on this machine, to try things out
+    GithubSim(github_sim::Args),
+}

@@ -1,0 +1,241 @@
+//! `larder cache`: look at the cache, and change what it holds.
+
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
+
+use larder_core::{Budget, Budgets as _, Head, Key, SECONDARY, Target, Time};
+use serde_json::json;
+
+use super::entry::EntryView;
+use super::target::{TargetArgs, is_met};
+use super::{Context, Ended};
+use crate::config::Config;
+use crate::report::{Complaint, Exit};
+use crate::ui::{Cell, Column, Table, Tone, ago, in_a_while};
+use crate::wiring::Rooms;
+
+/// Look at the cache, and change what it holds.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// List entries with state, age, attempts and last error, and what may still be asked of GitHub
+    #[command(after_help = "Example:\n  larder cache status --source cluster")]
+    Status(TargetArgs),
+    /// Mark entries stale and keep them: the next read shows them and refreshes behind
+    #[command(after_help = "Example:\n  larder cache invalidate tools")]
+    Invalidate(TargetArgs),
+    /// Remove entries
+    #[command(after_help = "Example:\n  larder cache clear cluster/tools --yes")]
+    Clear(ClearArgs),
+    /// Give entries that failed a new start
+    #[command(after_help = "Example:\n  larder cache replay --all && larder refresh --all")]
+    Replay(TargetArgs),
+    /// Look for damage in the database
+    #[command(after_help = "Example:\n  larder cache verify")]
+    Verify(TargetArgs),
+}
+
+/// Remove entries.
+#[derive(Debug, clap::Args)]
+pub struct ClearArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
+}
+
+/// Runs the command.
+pub fn run(command: &Command, context: &Context) -> Ended {
+    let config = context.config()?;
+    crate::wiring::block_on(act(command, context, &config))?
+}
+
+async fn act(command: &Command, context: &Context, config: &Config) -> Ended {
+    let rooms = Rooms::open(config)?;
+    let known = rooms.known_keys().await?;
+    let engine = rooms.reader();
+    match command {
+        Command::Status(args) => status(args.target(&known)?, &rooms, context).await,
+        Command::Verify(args) => verify(args.target(&known)?, &rooms, context).await,
+        Command::Invalidate(args) => {
+            let target = args.named(&known)?;
+            let met = engine.invalidate(&target).await.map_err(Complaint::from)?;
+            told("invalidated", met, "marked stale", context)
+        }
+        Command::Replay(args) => {
+            let target = args.named(&known)?;
+            let met = engine.replay(&target).await.map_err(Complaint::from)?;
+            told("replayed", met, "given a new start; `larder refresh` takes it", context)
+        }
+        Command::Clear(args) => {
+            let target = args.target.named(&known)?;
+            confirm(args, &target, &known, context)?;
+            let met = engine.evict(&target).await.map_err(Complaint::from)?;
+            told("cleared", met, "removed", context)
+        }
+    }
+}
+
+fn told(word: &str, met: u64, said: &str, context: &Context) -> Ended {
+    if context.json() {
+        context.screen.json(&json!({ word: met }))?;
+    } else {
+        let entries = if met == 1 { "1 entry".to_owned() } else { format!("{met} entries") };
+        context.screen.answer(&format!("{entries} {said}\n"))?;
+    }
+    Ok(Exit::Answered)
+}
+
+/// Asks a person; a program must have said `--yes`.
+fn confirm(args: &ClearArgs, target: &Target, known: &[Key], context: &Context) -> Result<(), Complaint> {
+    if args.yes {
+        return Ok(());
+    }
+    let met = known.iter().filter(|key| is_met(target, key)).count();
+    let what = match target {
+        Target::Keys(keys) if keys.len() == 1 => format!("`{}`", keys[0]),
+        _ => format!("{met} entries"),
+    };
+    if context.json() || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return Err(Complaint::usage(format!("{what} would be removed, and nobody can be asked"))
+            .hint("add `--yes` if that is meant"));
+    }
+    let mut err = std::io::stderr().lock();
+    // A question that cannot be shown gets no answer, which means no.
+    let _ = write!(err, "remove {what} from the cache? [y/N] ").and_then(|()| err.flush());
+    let mut answer = String::new();
+    let _ = std::io::stdin().lock().read_line(&mut answer);
+    match answer.trim().to_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        _ => Err(Complaint::failed("nothing was removed")),
+    }
+}
+
+async fn status(target: Option<Target>, rooms: &Rooms<'_>, context: &Context) -> Ended {
+    let heads = rooms.reader().store().heads(None).await.map_err(Complaint::from)?;
+    let budgets = rooms.store().budgets(rooms.now()).await.map_err(Complaint::from)?;
+    let info = rooms.reader().store().info().await.map_err(Complaint::from)?;
+    let now = rooms.now();
+    let target = target.unwrap_or(Target::All);
+    let mut keys = rooms.reader().keys();
+    keys.extend(heads.iter().map(|head| head.entry.key.clone()));
+    let mut seen = std::collections::BTreeSet::new();
+    keys.retain(|key| is_met(&target, key) && seen.insert(key.clone()));
+    let head = |key: &Key| heads.iter().find(|head| head.entry.key == *key);
+    let view = |key: &Key| {
+        let definition = rooms.reader().define(key);
+        EntryView::new(key, head(key).map(|head| &head.entry), definition.as_deref(), now)
+    };
+    let entries: Vec<(EntryView, Option<&Head>)> = keys.iter().map(|key| (view(key), head(key))).collect();
+    if context.json() {
+        let entries: Vec<_> = entries
+            .iter()
+            .map(|(entry, head)| {
+                let mut value = serde_json::to_value(entry).unwrap_or_default();
+                value["items"] = json!(head.map_or(0, |head| head.shown));
+                value["unconfigured_since"] = json!(head.and_then(|head| head.unconfigured_since));
+                value
+            })
+            .collect();
+        let store = json!({"place": info.place, "schema": info.schema, "entries": info.entries,
+            "items": info.items, "bytes": info.bytes});
+        context.screen.json(&json!({"entries": entries, "budgets": budgets, "store": store}))?;
+        return Ok(Exit::Answered);
+    }
+    let mut text = entries_table(&entries, now).render(&context.screen);
+    if !budgets.is_empty() {
+        text.push('\n');
+        text.push_str(&budgets_table(&budgets, now).render(&context.screen));
+    }
+    context.screen.answer(&text)?;
+    let size = info.bytes / 1024;
+    context
+        .screen
+        .note(&format!("{}: {} entries, {} items, {size} KiB", info.place, info.entries, info.items));
+    Ok(Exit::Answered)
+}
+
+fn entries_table(entries: &[(EntryView, Option<&Head>)], now: Time) -> Table {
+    let mut table = Table::new(vec![
+        Column::new("KEY"),
+        Column::new("STATE"),
+        Column::number("ITEMS"),
+        Column::new("FETCHED"),
+        Column::new("FRESH UNTIL"),
+        Column::number("ATTEMPTS"),
+        Column::cut("LAST ERROR", 16),
+    ]);
+    for (entry, head) in entries {
+        let exact = |at: Option<Time>| at.map(|at| at.to_string()).unwrap_or_default();
+        let until = entry.fresh_until.map(|at| if at > now { in_a_while(at, now) } else { ago(at, now) });
+        let unconfigured = head.is_some_and(|head| head.unconfigured_since.is_some());
+        let key =
+            if unconfigured { format!("{} (not configured)", entry.key) } else { entry.key.to_string() };
+        let error = entry.last_error.as_ref().map(|failure| failure.message.as_str());
+        table.row(vec![
+            Cell::new(key).exact(entry.key.as_str()).tone(Tone::Strong),
+            entry.badge(),
+            Cell::new(head.map_or(0, |head| head.shown).to_string()),
+            Cell::new(entry.fetched_at.map_or_else(|| "never".to_owned(), |at| ago(at, now)))
+                .exact(exact(entry.fetched_at)),
+            Cell::new(until.unwrap_or_default()).exact(exact(entry.fresh_until)),
+            Cell::new(entry.attempts.to_string()),
+            Cell::new(error.unwrap_or_default()).tone(Tone::Bad),
+        ]);
+    }
+    table
+}
+
+fn budgets_table(budgets: &[Budget], now: Time) -> Table {
+    let mut table = Table::new(vec![
+        Column::new("BUDGET"),
+        Column::new("OF"),
+        Column::number("LEFT"),
+        Column::number("LIMIT"),
+        Column::new("RESET"),
+        Column::new("BLOCKED"),
+    ]);
+    for budget in budgets {
+        let number = |number: Option<u32>| number.map(|number| number.to_string()).unwrap_or_default();
+        let when = |at: Option<Time>| {
+            let at = at.filter(|at| *at > now);
+            Cell::new(at.map(|at| in_a_while(at, now)).unwrap_or_default())
+                .exact(at.map(|at| at.to_string()).unwrap_or_default())
+        };
+        let resource = if &*budget.resource == SECONDARY { "(all)" } else { &budget.resource };
+        table.row(vec![
+            Cell::new(format!("{} {resource}", budget.host)),
+            Cell::new(&*budget.actor),
+            Cell::new(number(budget.remaining)),
+            Cell::new(number(budget.limit)),
+            when(budget.reset_at),
+            when(budget.blocked_until).tone(Tone::Bad),
+        ]);
+    }
+    table
+}
+
+async fn verify(target: Option<Target>, rooms: &Rooms<'_>, context: &Context) -> Ended {
+    let problems = rooms.reader().store().verify().await.map_err(Complaint::from)?;
+    let is_meant = |on: &str| match &target {
+        None | Some(Target::All | Target::Tag(_)) => true,
+        Some(Target::Source(source)) => on.contains(&format!("{source}/")),
+        Some(Target::Keys(keys)) => keys.iter().any(|key| on.contains(key.as_str())),
+    };
+    let problems: Vec<_> = problems.into_iter().filter(|problem| is_meant(&problem.on)).collect();
+    if context.json() {
+        let list: Vec<_> =
+            problems.iter().map(|problem| json!({"on": problem.on, "message": problem.message})).collect();
+        context.screen.json(&json!({ "problems": list }))?;
+    } else {
+        let lines = problems.iter().map(|problem| format!("{}: {}\n", problem.on, problem.message));
+        let text: Vec<String> = lines.collect();
+        let text = if text.is_empty() { "no damage found\n".to_owned() } else { text.concat() };
+        context.screen.answer(&text)?;
+    }
+    if problems.is_empty() {
+        return Ok(Exit::Answered);
+    }
+    Err(Complaint::failed(format!("the database has {} faults", problems.len()))
+        .hint("`larder cache clear KEY --yes` removes a damaged entry, which is fetched anew")
+        .into())
+}

@@ -1,0 +1,123 @@
+//! `larder config`: what is in effect and from where; trusting a project's file.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use super::{Context, Ended};
+use crate::config::{Config, How, Shown, Trust};
+use crate::report::{Complaint, Exit};
+use crate::ui::{Cell, Column, Table, Tone};
+
+/// Show the configuration in effect, or trust a project's.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Print every setting in effect, and where it came from
+    #[command(after_help = "Example:\n  larder config show --json | jq -r '.file.path'")]
+    Show,
+    /// Let the larder.toml of this directory set hosts, tokens and the store
+    #[command(after_help = "A larder.toml that lies in or above the working directory came with whatever \
+                      repository that is. Until it is trusted, it sets neither `[github] api_url` nor \
+                      `[github] token` nor `[store] url`. Trust holds for its present content.\n\n\
+                      Example:\n  larder config trust")]
+    Trust(TrustArgs),
+}
+
+/// Let the larder.toml of this directory set hosts, tokens and the store.
+#[derive(Debug, clap::Args)]
+pub struct TrustArgs {
+    /// The file; the one that applies here if not said
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Trust it no more
+    #[arg(long)]
+    revoke: bool,
+}
+
+/// Runs the command.
+pub fn run(command: &Command, context: &Context) -> Ended {
+    match command {
+        Command::Show => show(context),
+        Command::Trust(args) => trust(args, context),
+    }
+}
+
+fn show(context: &Context) -> Ended {
+    let config = context.config()?;
+    let file = config.file.as_ref();
+    if context.json() {
+        let file =
+            file.map(|file| json!({"path": file.path, "trusted": file.trusted, "ignored": file.ignored}));
+        let notes: Vec<&String> = config.notes.iter().chain(&config.quiet_notes).collect();
+        context.screen.json(&json!({
+            "file": file,
+            "settings": config.settings(),
+            "clusters": config.listed.clusters.len(),
+            "notes": notes,
+        }))?;
+        return Ok(Exit::Answered);
+    }
+    let file = file.map_or_else(
+        || "no larder.toml: defaults and environment alone; `larder init` writes one".to_owned(),
+        |file| {
+            let trusted = match (file.how, file.trusted) {
+                (How::Project, true) => ", trusted",
+                (How::Project, false) => ", not trusted: `larder config trust`",
+                (How::Flag | How::Env | How::User, _) => "",
+            };
+            format!("{}{trusted}", file.path.display())
+        },
+    );
+    context.screen.note(&file);
+    for note in &config.quiet_notes {
+        context.screen.note(note);
+    }
+    context.screen.answer(&settings_table(&config).render(&context.screen))?;
+    Ok(Exit::Answered)
+}
+
+fn settings_table(config: &Config) -> Table {
+    let mut table = Table::new(vec![Column::new("SETTING"), Column::new("VALUE"), Column::cut("FROM", 8)]);
+    for Shown { key, value, origin, secret } in config.settings() {
+        let value = if secret {
+            Cell::new(format!("(hidden, from {})", origin.trim_start_matches("env ")))
+        } else {
+            match value {
+                Some(value) => Cell::new(value),
+                None => Cell::new("-").tone(Tone::Quiet),
+            }
+        };
+        let tone = if origin == "default" { Tone::Quiet } else { Tone::Plain };
+        table.row(vec![Cell::new(key), value, Cell::new(origin).tone(tone)]);
+    }
+    table
+}
+
+fn trust(args: &TrustArgs, context: &Context) -> Ended {
+    let path = match &args.file {
+        Some(file) => context.env.cwd.join(file),
+        None => Config::applying_file(&context.flags(), &context.env).ok_or_else(|| {
+            Complaint::usage("there is no larder.toml in or above this directory")
+                .hint("`larder init` writes one")
+        })?,
+    };
+    let failed = |what: &str, error: std::io::Error| {
+        Complaint::failed(format!("{} could not be {what}", path.display())).because(error)
+    };
+    let mut trust = Trust::load(&context.env);
+    let trusted = !args.revoke;
+    let said = if args.revoke {
+        let was = trust.remove(&path).map_err(|error| failed("forgotten", error))?;
+        if was { "is trusted no more" } else { "was not trusted" }
+    } else {
+        let text = std::fs::read_to_string(&path).map_err(|error| failed("read", error))?;
+        trust.add(&path, &text).map_err(|error| failed("noted as trusted", error))?;
+        "is trusted, until its content changes"
+    };
+    if context.json() {
+        context.screen.json(&json!({"path": path, "trusted": trusted}))?;
+    } else {
+        context.screen.answer(&format!("{} {said}\n", path.display()))?;
+    }
+    Ok(Exit::Answered)
+}

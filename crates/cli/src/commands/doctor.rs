@@ -1,0 +1,214 @@
+//! `larder doctor`: what is wrong, and what to do about it.
+
+mod disk;
+mod upstream;
+
+use std::fmt::Write as _;
+
+use larder_core::RefreshState;
+use serde::Serialize;
+
+use super::entry::EntryView;
+use super::{Context, Ended};
+use crate::config::{Config, How, StoreUrl};
+use crate::report::{Complaint, Exit};
+use crate::ui::Tone;
+use crate::wiring::Rooms;
+
+/// Find out what is wrong, and what to do about it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  larder doctor --json | jq '.checks[] | select(.verdict != \"ok\")'")]
+pub struct Args {
+    /// Leave out what needs the network
+    #[arg(long)]
+    offline: bool,
+}
+
+/// What a check came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// All is well.
+    Ok,
+    /// It works, and could be better.
+    Warn,
+    /// It does not work.
+    Fail,
+}
+
+/// One line of the answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// What was looked at.
+    pub on: &'static str,
+    /// What came of it.
+    pub verdict: Verdict,
+    /// What was found.
+    pub found: String,
+    /// What to do.
+    pub hint: Option<String>,
+}
+
+impl Check {
+    /// All is well.
+    pub fn ok(on: &'static str, found: impl Into<String>) -> Self {
+        Check { on, verdict: Verdict::Ok, found: found.into(), hint: None }
+    }
+
+    /// It could be better.
+    pub fn warn(on: &'static str, found: impl Into<String>, hint: impl Into<String>) -> Self {
+        Check { on, verdict: Verdict::Warn, found: found.into(), hint: Some(hint.into()) }
+    }
+
+    /// It does not work.
+    pub fn fail(on: &'static str, found: impl Into<String>, hint: Option<String>) -> Self {
+        Check { on, verdict: Verdict::Fail, found: found.into(), hint }
+    }
+
+    fn of_complaint(on: &'static str, complaint: &Complaint) -> Self {
+        let found = std::iter::once(&complaint.error).chain(&complaint.causes);
+        let found: Vec<&str> = found.map(String::as_str).collect();
+        Check::fail(on, found.join(": "), complaint.hints.first().cloned())
+    }
+}
+
+/// Looks at everything, and goes on where something is broken.
+pub fn run(args: &Args, context: &Context) -> Ended {
+    let mut checks = Vec::new();
+    match Config::load(&context.flags(), &context.env) {
+        Err(error) => {
+            let complaints = Vec::<Complaint>::from(error);
+            checks.extend(complaints.iter().map(|complaint| Check::of_complaint("config", complaint)));
+        }
+        Ok(config) => {
+            checks.extend(configuration(&config));
+            let StoreUrl::Sqlite(path) = &config.store.url.value;
+            checks.extend(disk::check(path, &config.dirs));
+            match Rooms::open(&config) {
+                Err(complaint) => checks.push(Check::of_complaint("database", &complaint)),
+                Ok(rooms) => crate::wiring::block_on(async {
+                    checks.extend(database(&rooms).await);
+                    checks.extend(upstream::check(&config, &rooms, args.offline).await);
+                    checks.extend(entries(&rooms).await);
+                })?,
+            }
+        }
+    }
+    answer(&checks, context)?;
+    let failed = checks.iter().any(|check| check.verdict == Verdict::Fail);
+    Ok(if failed { Exit::Failed } else { Exit::Answered })
+}
+
+fn answer(checks: &[Check], context: &Context) -> Result<(), Complaint> {
+    if context.json() {
+        return context.screen.json(&serde_json::json!({ "checks": checks }));
+    }
+    // Writing to a text cannot fail.
+    let mut text = String::new();
+    for check in checks {
+        let (word, tone) = match check.verdict {
+            Verdict::Ok => ("ok  ", Tone::Good),
+            Verdict::Warn => ("warn", Tone::Warn),
+            Verdict::Fail => ("FAIL", Tone::Bad),
+        };
+        let word = context.screen.paint(word, tone);
+        let _ = writeln!(text, "{word}  {:<9}  {}", check.on, check.found);
+        if let Some(hint) = &check.hint {
+            let hint = context.screen.paint(hint, Tone::Quiet);
+            let _ = writeln!(text, "{:17}{hint}", "");
+        }
+    }
+    context.screen.answer(&text)
+}
+
+fn configuration(config: &Config) -> Vec<Check> {
+    let mut checks = Vec::new();
+    let clusters = config.listed.clusters.len();
+    match &config.file {
+        None => checks.push(Check::warn("config", "there is no larder.toml", "`larder init` writes one")),
+        Some(file) if config.is_empty() => checks.push(Check::warn(
+            "config",
+            format!("{} lists no cluster", file.path.display()),
+            "add `[[cluster]]` with `id` and `repos`",
+        )),
+        Some(file) => {
+            checks.push(Check::ok("config", format!("{}: {clusters} clusters", file.path.display())));
+        }
+    }
+    if let Some(file) =
+        config.file.as_ref().filter(|file| file.how == How::Project && !file.ignored.is_empty())
+    {
+        checks.push(Check::warn(
+            "config",
+            format!("not trusted: {} ignored", file.ignored.join(", ")),
+            "read it, then run `larder config trust`",
+        ));
+    }
+    for note in &config.quiet_notes {
+        checks.push(Check::ok("config", note));
+    }
+    checks
+}
+
+async fn database(rooms: &Rooms<'_>) -> Vec<Check> {
+    let store = rooms.reader().store();
+    let mut checks = Vec::new();
+    if let Some(moved) = rooms.store().recovered() {
+        checks.push(Check::warn(
+            "database",
+            format!("it was damaged, and moved to {}", moved.display()),
+            "a new one was made and refills itself; look into the disk",
+        ));
+    }
+    match store.info().await {
+        Err(error) => checks.push(Check::of_complaint("database", &error.into())),
+        Ok(info) => {
+            let size = info.bytes / 1024;
+            checks.push(Check::ok(
+                "database",
+                format!(
+                    "{}: schema {}, {} entries, {} items, {size} KiB",
+                    info.place, info.schema, info.entries, info.items
+                ),
+            ));
+        }
+    }
+    match store.verify().await {
+        Err(error) => checks.push(Check::of_complaint("database", &error.into())),
+        Ok(problems) => checks.extend(problems.iter().map(|problem| {
+            let hint = "`larder cache verify` lists all; `larder cache clear KEY --yes` removes an entry";
+            Check::fail("database", format!("{}: {}", problem.on, problem.message), Some(hint.to_owned()))
+        })),
+    }
+    checks
+}
+
+async fn entries(rooms: &Rooms<'_>) -> Vec<Check> {
+    let engine = rooms.reader();
+    let Ok(heads) = engine.store().heads(None).await else { return Vec::new() };
+    let now = rooms.now();
+    let view = |head: &larder_core::Head| {
+        let entry = &head.entry;
+        EntryView::new(&entry.key, Some(entry), engine.define(&entry.key).as_deref(), now)
+    };
+    let views: Vec<EntryView> = heads.iter().map(view).collect();
+    let in_state = |state| views.iter().filter(move |view| view.refresh == state);
+    let mut checks = Vec::new();
+    let dead: Vec<&str> = in_state(RefreshState::Dead).map(|view| view.key.as_str()).collect();
+    if !dead.is_empty() {
+        checks.push(Check::warn(
+            "entries",
+            format!("set aside after many failures: {}", dead.join(", ")),
+            "mend what `larder cache status` says of them, then `larder cache replay KEY`",
+        ));
+    }
+    let retrying = in_state(RefreshState::Retrying).count();
+    if retrying > 0 {
+        let found = format!("{retrying} wait to be tried again");
+        checks.push(Check::warn("entries", found, "`larder cache status` says why"));
+    }
+    if checks.is_empty() {
+        checks.push(Check::ok("entries", format!("{} held, none failing", views.len())));
+    }
+    checks
+}

@@ -1,0 +1,98 @@
+//! An entry's state in words, as every command and every `--json` says it.
+
+use std::time::Duration;
+
+use larder_core::{Definition, Entry, Failure, Key, Policy, RefreshState, Status, Time, Warning};
+use serde::Serialize;
+
+use crate::ui::{Cell, Tone, age};
+
+/// An entry's state. Its names are an interface: programs read them.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct EntryView {
+    /// Its key.
+    pub key: Key,
+    /// `missing`, `fresh` or `stale`.
+    pub status: Status,
+    /// `idle`, `running`, `retrying` or `dead`.
+    pub refresh: RefreshState,
+    /// When its data was fetched.
+    pub fetched_at: Option<Time>,
+    /// The end of its freshness lifetime.
+    pub fresh_until: Option<Time>,
+    /// How old the data is.
+    pub age_seconds: Option<u64>,
+    /// Whether every repository was answered for.
+    pub complete: bool,
+    /// Attempts without success since the last one.
+    pub attempts: u32,
+    /// Why the last attempt failed.
+    pub last_error: Option<Failure>,
+    /// What a reader should know.
+    pub warnings: Vec<Warning>,
+    /// When the next refresh may start, where one waits for its time.
+    #[serde(skip)]
+    pub due_at: Time,
+}
+
+impl EntryView {
+    /// Of a row, or of none. Without a definition (no longer configured) the row alone decides.
+    pub fn new(key: &Key, entry: Option<&Entry>, definition: Option<&Definition>, now: Time) -> Self {
+        let Some(entry) = entry else { return EntryView::missing(key, now) };
+        let usual = Policy::default();
+        let policy = definition.map_or(&usual, |definition| &definition.policy);
+        EntryView {
+            key: key.clone(),
+            status: entry.status(definition, now),
+            refresh: entry.refresh_state(policy, now),
+            fetched_at: entry.fetched_at,
+            fresh_until: entry.fresh_until,
+            age_seconds: entry.fetched_at.map(|at| now.since(at).as_secs()),
+            complete: entry.complete,
+            attempts: entry.attempts,
+            last_error: entry.last_error.clone(),
+            warnings: entry.warnings.clone(),
+            due_at: entry.due_at,
+        }
+    }
+
+    fn missing(key: &Key, now: Time) -> Self {
+        EntryView {
+            key: key.clone(),
+            status: Status::Missing,
+            refresh: RefreshState::Idle,
+            fetched_at: None,
+            fresh_until: None,
+            age_seconds: None,
+            complete: false,
+            attempts: 0,
+            last_error: None,
+            warnings: Vec::new(),
+            due_at: now,
+        }
+    }
+
+    /// Whether there is anything to show.
+    pub fn has_data(&self) -> bool {
+        self.status != Status::Missing
+    }
+
+    /// How old the data is, in words.
+    pub fn age(&self) -> String {
+        self.age_seconds.map_or_else(|| "no data".to_owned(), |secs| age(Duration::from_secs(secs)))
+    }
+
+    /// The worse of the two states, as people see it.
+    pub fn badge(&self) -> Cell {
+        let (word, tone) = match (self.refresh, self.status) {
+            (RefreshState::Dead, _) => ("dead", Tone::Bad),
+            (RefreshState::Retrying, _) => ("error", Tone::Bad),
+            (RefreshState::Running, _) => ("updating", Tone::Warn),
+            (RefreshState::Idle, Status::Stale) => ("stale", Tone::Warn),
+            (RefreshState::Idle, Status::Fresh) if !self.complete => ("incomplete", Tone::Warn),
+            (RefreshState::Idle, Status::Fresh) => ("fresh", Tone::Good),
+            (RefreshState::Idle, Status::Missing) => ("missing", Tone::Quiet),
+        };
+        Cell::new(word).tone(tone)
+    }
+}

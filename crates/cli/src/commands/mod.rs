@@ -1,0 +1,79 @@
+//! The commands, a file each, and what they share.
+
+pub mod cache;
+pub mod completions;
+pub mod config;
+pub mod doctor;
+pub mod entry;
+pub mod github_sim;
+pub mod init;
+pub mod refresh;
+pub mod registry;
+pub mod repos;
+pub mod serve;
+pub mod show;
+pub mod target;
+
+use crate::args::{Cli, Command, Global};
+use crate::config::{Config, Environment, Flags};
+use crate::report::{Complaint, Exit};
+use crate::ui::Screen;
+
+/// What every command gets.
+pub struct Context {
+    /// The process's environment.
+    pub env: Environment,
+    /// Options of all commands.
+    pub global: Global,
+    /// Where output goes.
+    pub screen: Screen,
+}
+
+/// What a command comes to: an exit code, or every reason why it failed.
+pub type Ended = Result<Exit, Vec<Complaint>>;
+
+impl Context {
+    /// Reads the configuration, and says what a person should know of it.
+    pub fn config(&self) -> Result<Config, Vec<Complaint>> {
+        let config = Config::load(&self.flags(), &self.env).map_err(Vec::<Complaint>::from)?;
+        for note in &config.notes {
+            self.screen.note(note);
+        }
+        Ok(config)
+    }
+
+    /// What the command line says of configuration.
+    pub fn flags(&self) -> Flags {
+        Flags { config: self.global.config.clone(), store: self.global.store.clone() }
+    }
+
+    /// Whether programs read the answer.
+    pub fn json(&self) -> bool {
+        self.global.json
+    }
+}
+
+impl From<Complaint> for Vec<Complaint> {
+    fn from(complaint: Complaint) -> Self {
+        vec![complaint]
+    }
+}
+
+/// Runs a command.
+pub fn run(cli: Cli, env: Environment) -> (Screen, Ended) {
+    let screen = Screen::of_this_process(cli.global.color, cli.global.quiet, &env);
+    let context = Context { env, global: cli.global, screen: screen.clone() };
+    let ended = match cli.command {
+        Command::Init(args) => init::run(&args, &context),
+        Command::Repos(args) => repos::run(&args, &context),
+        Command::Registry(args) => registry::run(&args, &context),
+        Command::Show(args) => show::run(&args, &context),
+        Command::Refresh(args) => refresh::run(&args, &context),
+        Command::Cache(command) => cache::run(&command, &context),
+        Command::Doctor(args) => doctor::run(&args, &context),
+        Command::Config(command) => config::run(&command, &context),
+        Command::Completions(args) => completions::run(&args, &context),
+        Command::GithubSim(args) => github_sim::run(&args, &context),
+    };
+    (screen, ended)
+}

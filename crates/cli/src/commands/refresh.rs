@@ -1,0 +1,178 @@
+//! `larder refresh`: fetch entries anew, and wait for it. Hidden behind it: the turn that a
+//! detached child takes after a reader was served a stale copy.
+
+use std::time::Duration;
+
+use larder_core::{Key, Outcome, Retention, Target, Trigger};
+use larder_engine::Refreshed;
+use serde::Serialize;
+
+use super::entry::EntryView;
+use super::repos::nothing_configured;
+use super::target::{TargetArgs, is_met};
+use super::{Context, Ended};
+use crate::config::Config;
+use crate::report::{Complaint, Exit};
+use crate::ui::Progress;
+use crate::wiring::Rooms;
+
+/// Fetch entries anew, and wait for it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  larder refresh cluster/tools\n  larder refresh --all --json")]
+pub struct Args {
+    #[command(flatten)]
+    target: TargetArgs,
+    /// Only what was marked due, or waits no longer after a failure
+    #[arg(long, hide = true, conflicts_with_all = ["keys", "source", "all"])]
+    due: bool,
+    /// Started behind a reader: ends with the hard time-out, whatever happens
+    #[arg(long, hide = true, requires = "due")]
+    detached: bool,
+}
+
+impl Args {
+    /// Whether this is the turn of a detached child.
+    pub fn is_detached(&self) -> bool {
+        self.detached
+    }
+}
+
+/// One entry of `--json`.
+#[derive(Debug, Serialize)]
+struct Done {
+    #[serde(flatten)]
+    entry: EntryView,
+    outcome: &'static str,
+    error: Option<String>,
+}
+
+/// The most entries of one detached turn; what is left is due for the next one.
+const TURN_MAX: usize = 1000;
+
+/// What the tasks of a detached child get to come to an end.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Refreshes.
+pub fn run(args: &Args, context: &Context) -> Ended {
+    let config = context.config()?;
+    match (args.due, args.detached) {
+        (true, true) => {
+            let limit = config.engine.hard_timeout.value + GRACE;
+            crate::detach::end_after(limit + GRACE);
+            crate::wiring::block_on(due(&config, Some(limit)))?
+        }
+        (true, false) => crate::wiring::block_on(due(&config, None))?,
+        (false, _) => crate::wiring::block_on(refresh(args, context, &config))?,
+    }
+}
+
+async fn refresh(args: &Args, context: &Context, config: &Config) -> Ended {
+    let rooms = Rooms::open(config)?;
+    let known = rooms.reader().keys();
+    if known.is_empty() {
+        return Err(nothing_configured(config).into());
+    }
+    let target = args.target.named(&known)?;
+    let keys = match target {
+        Target::Keys(keys) => keys,
+        other => known.into_iter().filter(|key| is_met(&other, key)).collect::<Vec<Key>>(),
+    };
+    rooms.reader().reconcile().await.map_err(Complaint::from)?;
+    let engine = rooms.fetcher()?;
+    let progress = Progress::start(&context.screen, "refreshing", keys.len());
+    let lines = !context.json() && !context.screen.shows_progress;
+    let refreshed = engine
+        .refresh(&keys, Trigger::Manual, |one| {
+            progress.step();
+            if lines {
+                // A reader that has gone away does not stop the refresh.
+                let _ = context.screen.answer(&line(one));
+            }
+        })
+        .await;
+    progress.finish();
+    report(&refreshed, lines, &rooms, context)
+}
+
+fn report(refreshed: &[Refreshed], lines_told: bool, rooms: &Rooms<'_>, context: &Context) -> Ended {
+    let now = rooms.now();
+    if context.json() {
+        let done = |one: &Refreshed| Done {
+            entry: EntryView::new(
+                &one.key,
+                one.stored.as_ref().map(|stored| &stored.entry),
+                rooms.reader().define(&one.key).as_deref(),
+                now,
+            ),
+            outcome: one.result.as_ref().map_or("failed", |outcome| outcome.word()),
+            error: one.result.as_ref().err().map(ToString::to_string),
+        };
+        let all: Vec<Done> = refreshed.iter().map(done).collect();
+        context.screen.json(&serde_json::json!({"refreshed": all}))?;
+    } else if !lines_told {
+        let text: String = refreshed.iter().map(line).collect();
+        context.screen.answer(&text)?;
+    }
+    for one in refreshed {
+        let warnings = one.stored.iter().flat_map(|stored| &stored.entry.warnings);
+        for warning in warnings {
+            context.screen.warn(&format!("`{}`: {}", one.key, warning.message));
+        }
+    }
+    let failed: Vec<_> =
+        refreshed.iter().filter_map(|one| Some((&one.key, one.result.as_ref().err()?))).collect();
+    for (key, error) in &failed {
+        context.screen.complain(&Complaint::of_refresh(key, error));
+    }
+    Ok(match failed.len() {
+        0 => Exit::Answered,
+        all if all == refreshed.len() => Exit::Failed,
+        _ => Exit::Old,
+    })
+}
+
+/// One entry in a line: what came of it.
+fn line(one: &Refreshed) -> String {
+    let shown = one.stored.as_ref().map_or(0, |stored| stored.members.len());
+    let of = match shown {
+        1 => "1 repository".to_owned(),
+        many => format!("{many} repositories"),
+    };
+    match &one.result {
+        Ok(Outcome::Updated) => format!("{}\tupdated\t{of}\n", one.key),
+        Ok(Outcome::Partial) => format!("{}\tpartial\t{of}\n", one.key),
+        Ok(Outcome::NotModified) => format!("{}\tunchanged\t{of}\n", one.key),
+        Ok(Outcome::Absent) => format!("{}\tabsent\t\n", one.key),
+        Ok(Outcome::Failed) | Err(_) => format!("{}\tfailed\t\n", one.key),
+    }
+}
+
+/// Takes a turn of what is due, then sweeps. Within `limit`, what is not done is let go of and
+/// stays due.
+async fn due(config: &Config, limit: Option<Duration>) -> Ended {
+    let rooms = Rooms::open(config)?;
+    rooms.reader().reconcile().await.map_err(Complaint::from)?;
+    let engine = rooms.fetcher()?;
+    let turn = async {
+        let refreshed = engine.refresh_due(TURN_MAX, |one| match &one.result {
+            Ok(outcome) => tracing::info!(key = %one.key, outcome = outcome.word(), "refreshed"),
+            Err(error) => tracing::warn!(key = %one.key, %error, "could not be refreshed"),
+        });
+        let refreshed = refreshed.await?;
+        engine.sweep(&Retention::default()).await.map(|_| refreshed)
+    };
+    let done = match limit {
+        None => Some(turn.await),
+        Some(limit) => rooms.within(limit, turn).await,
+    };
+    engine.shutdown(Duration::ZERO).await;
+    match done {
+        Some(Ok(refreshed)) if refreshed.iter().all(|one| one.result.is_ok()) => Ok(Exit::Answered),
+        Some(Ok(_)) => Ok(Exit::Old),
+        Some(Err(error)) => Err(Complaint::from(error).into()),
+        None => {
+            tracing::warn!("the hard time-out has passed; the rest stays due");
+            Ok(Exit::Old)
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! `larder repos`: the repositories of all clusters, each once.
+
+use std::collections::HashMap;
+
+use larder_core::{Filter, Key, ListQuery, Listed, Order, Test, Time};
+use larder_domain::{ClustersConfig, Language, REPOSITORIES, Release, RepoName, Repository};
+use serde::Serialize;
+
+use super::entry::EntryView;
+use super::serve::{Wish, serve};
+use super::target::find_key;
+use super::{Context, Ended};
+use crate::config::Config;
+use crate::report::Complaint;
+use crate::ui::{Cell, Column, Screen, Table, Tone, ago};
+use crate::wiring::Rooms;
+
+/// List the repositories of all clusters, each once.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  larder repos --language rust --sort stars --limit 10\n  \
+                  larder repos --json | jq -r '.repositories[].full_name'\n\n\
+                  In a pipe, columns are separated by tabs and times are exact.")]
+pub struct Args {
+    /// Of this cluster alone; may be given several times
+    #[arg(long, value_name = "ID")]
+    cluster: Vec<String>,
+    /// Written mostly in this language
+    #[arg(long, value_name = "L")]
+    language: Option<String>,
+    /// With this topic
+    #[arg(long, value_name = "T")]
+    topic: Option<String>,
+    /// With all these words in name, description or topics, each as the beginning of a word
+    #[arg(long, value_name = "WORDS")]
+    search: Option<String>,
+    /// In this order
+    #[arg(long, value_enum, default_value = "updated")]
+    sort: Sort,
+    /// At most so many
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+    /// Fetch anew first, and wait for it
+    #[arg(long, conflicts_with = "offline")]
+    refresh: bool,
+    /// Never use the network
+    #[arg(long)]
+    offline: bool,
+}
+
+/// The order of the list.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Sort {
+    /// Most stars first.
+    Stars,
+    /// Updated last first.
+    Updated,
+    /// By name.
+    Name,
+}
+
+/// No list is longer; a config of so many repositories is refused.
+const LIST_MAX: usize = 1_000_000;
+
+/// A repository as `--json` shows it.
+#[derive(Debug, Serialize)]
+struct RepositoryView<'a> {
+    name: &'a str,
+    owner: &'a str,
+    full_name: &'a str,
+    display_name: &'a str,
+    host: &'a str,
+    cluster: &'a str,
+    clusters: &'a [String],
+    description: Option<&'a str>,
+    url: &'a str,
+    homepage_url: Option<&'a str>,
+    stars: u64,
+    forks: u64,
+    open_issues: Option<u64>,
+    language: Option<&'a str>,
+    language_color: Option<&'a str>,
+    languages: Option<&'a [Language]>,
+    topics: Option<&'a [String]>,
+    license: Option<&'a str>,
+    is_fork: bool,
+    is_archived: bool,
+    is_private: bool,
+    pushed_at: Option<Time>,
+    updated_at: Option<Time>,
+    created_at: Option<Time>,
+    latest_release: Option<&'a Release>,
+    fetched_at: Time,
+}
+
+/// The whole answer of `--json`.
+#[derive(Debug, Serialize)]
+struct Answer<'a> {
+    repositories: Vec<RepositoryView<'a>>,
+    cache: &'a [EntryView],
+}
+
+/// A listed repository with what configuration says of it.
+struct Row {
+    repository: Repository,
+    name: String,
+    clusters: Vec<String>,
+    fetched_at: Time,
+}
+
+/// Lists.
+pub fn run(args: &Args, context: &Context) -> Ended {
+    let config = context.config()?;
+    crate::wiring::block_on(list(args, context, &config))?
+}
+
+async fn list(args: &Args, context: &Context, config: &Config) -> Ended {
+    let rooms = Rooms::open(config)?;
+    let keys = asked_keys(args, &rooms, config)?;
+    let wish = match (args.refresh, args.offline) {
+        (true, _) => Wish::Refresh,
+        (_, true) => Wish::Offline,
+        (false, false) => Wish::Normal,
+    };
+    let served = serve(&rooms, &keys, wish, &context.screen).await?;
+    let listed = rooms.reader().store().list(&query(args, &keys)).await.map_err(Complaint::from)?;
+    let rows = rows(listed, config)?;
+    if context.json() {
+        let repositories = rows.iter().map(view).collect();
+        context.screen.json(&Answer { repositories, cache: &served.entries })?;
+    } else if served.has_data() {
+        context.screen.answer(&table(&rows, &context.screen, rooms.now()))?;
+        if rows.is_empty() {
+            context.screen.note("no repository matches");
+        }
+    }
+    served.tell(&context.screen, rooms.now());
+    if served.behind {
+        crate::detach::refresh_behind(config, context);
+    }
+    Ok(served.exit())
+}
+
+fn asked_keys(args: &Args, rooms: &Rooms<'_>, config: &Config) -> Result<Vec<Key>, Complaint> {
+    let known = rooms.reader().keys();
+    if known.is_empty() {
+        return Err(nothing_configured(config));
+    }
+    if args.cluster.is_empty() {
+        return Ok(known);
+    }
+    let mut keys = Vec::new();
+    for id in &args.cluster {
+        let key = find_key(id, &known).map_err(|complaint| Complaint {
+            error: format!("there is no cluster `{id}`"),
+            hints: complaint.hints.into_iter().map(|hint| hint.replace("`cluster/", "`")).collect(),
+            ..complaint
+        })?;
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    Ok(keys)
+}
+
+/// What to say where there is nothing to cache.
+pub fn nothing_configured(config: &Config) -> Complaint {
+    match &config.file {
+        None => Complaint::usage("there is no larder.toml").hint("`larder init` writes one to start from"),
+        Some(file) => Complaint::usage(format!("{} lists no cluster", file.shown))
+            .hint("add `[[cluster]]` with `id` and `repos`; `larder init FILE` writes an example"),
+    }
+}
+
+fn query(args: &Args, keys: &[Key]) -> ListQuery {
+    let mut filters = Vec::new();
+    if let Some(language) = &args.language {
+        filters.push(Filter { column: "language", test: Test::Is(language.clone()) });
+    }
+    if let Some(topic) = &args.topic {
+        filters.push(Filter { column: "topics", test: Test::Has(topic.clone()) });
+    }
+    ListQuery {
+        view: &REPOSITORIES,
+        entries: keys.to_vec(),
+        search: args.search.clone().filter(|words| !words.trim().is_empty()),
+        filters,
+        order: Some(match args.sort {
+            Sort::Stars => Order::Descending("stars"),
+            Sort::Updated => Order::Descending("updated_at"),
+            Sort::Name => Order::Ascending("name"),
+        }),
+        limit: args.limit.map_or(LIST_MAX, |limit| limit as usize),
+    }
+}
+
+fn rows(listed: Vec<Listed>, config: &Config) -> Result<Vec<Row>, Complaint> {
+    let by_name = clusters_by_name(&config.listed);
+    let row = |listed: Listed| {
+        let repository: Repository = listed.item.doc.decode().map_err(|error| {
+            Complaint::failed(format!("the copy of `{}` cannot be read", listed.item.of.id))
+                .because(error)
+                .hint("`larder cache verify` looks for damage; `larder cache clear --all` starts over")
+        })?;
+        let mut clusters: Vec<String> =
+            by_name.get(&repository.full_name.to_lowercase()).cloned().unwrap_or_default();
+        for key in &listed.entries {
+            let id = key.name();
+            if !clusters.iter().any(|known| known == id) {
+                clusters.push(id.to_owned());
+            }
+        }
+        let name = display_name(&config.listed, &repository);
+        Ok(Row { repository, name, clusters, fetched_at: listed.item.fetched_at })
+    };
+    listed.into_iter().map(row).collect()
+}
+
+/// Which clusters list a repository, whichever were asked for.
+fn clusters_by_name(config: &ClustersConfig) -> HashMap<String, Vec<String>> {
+    let mut by_name: HashMap<String, Vec<String>> = HashMap::new();
+    for cluster in &config.clusters {
+        for repo in &cluster.repos {
+            by_name.entry(repo.key()).or_default().push(cluster.id.clone());
+        }
+    }
+    by_name
+}
+
+fn display_name(config: &ClustersConfig, repository: &Repository) -> String {
+    let said = (!config.overrides.is_empty())
+        .then(|| RepoName::new(&repository.owner, &repository.name).ok())
+        .flatten()
+        .and_then(|name| config.override_of(&name)?.display_name.clone());
+    said.unwrap_or_else(|| repository.name.clone())
+}
+
+fn view(row: &Row) -> RepositoryView<'_> {
+    let repository = &row.repository;
+    RepositoryView {
+        name: &repository.name,
+        owner: &repository.owner,
+        full_name: &repository.full_name,
+        display_name: &row.name,
+        host: &repository.host,
+        cluster: row.clusters.first().map(String::as_str).unwrap_or_default(),
+        clusters: &row.clusters,
+        description: repository.description.as_deref(),
+        url: &repository.url,
+        homepage_url: repository.homepage_url.as_deref(),
+        stars: repository.stars,
+        forks: repository.forks,
+        open_issues: repository.open_issues,
+        language: repository.language.as_deref(),
+        language_color: repository.language_color.as_deref(),
+        languages: repository.languages.as_deref(),
+        topics: repository.topics.as_deref(),
+        license: repository.license.as_deref(),
+        is_fork: repository.is_fork,
+        is_archived: repository.is_archived,
+        is_private: repository.is_private,
+        pushed_at: repository.pushed_at,
+        updated_at: repository.updated_at,
+        created_at: repository.created_at,
+        latest_release: repository.latest_release.as_ref(),
+        fetched_at: row.fetched_at,
+    }
+}
+
+fn table(rows: &[Row], screen: &Screen, now: Time) -> String {
+    let mut table = Table::new(vec![
+        Column::new("NAME"),
+        Column::number("STARS"),
+        Column::cut("LANGUAGE", 8),
+        Column::new("UPDATED"),
+        Column::cut("CLUSTER", 8),
+        Column::cut("DESCRIPTION", 16),
+    ]);
+    for row in rows {
+        let repository = &row.repository;
+        let updated = repository.updated_at;
+        let exact = updated.map(|at| at.to_string()).unwrap_or_default();
+        let name = match (repository.is_archived, repository.is_private) {
+            (true, _) => format!("{} (archived)", repository.full_name),
+            (false, true) => format!("{} (private)", repository.full_name),
+            (false, false) => repository.full_name.clone(),
+        };
+        table.row(vec![
+            Cell::new(name).exact(&*repository.full_name).tone(Tone::Strong),
+            Cell::new(short_count(repository.stars)).exact(repository.stars.to_string()),
+            Cell::new(repository.language.as_deref().unwrap_or_default()),
+            Cell::new(updated.map(|at| ago(at, now)).unwrap_or_default()).exact(exact).tone(Tone::Quiet),
+            Cell::new(row.clusters.join(",")).tone(Tone::Quiet),
+            Cell::new(repository.description.as_deref().unwrap_or_default()),
+        ]);
+    }
+    if table.is_empty() && screen.is_terminal { String::new() } else { table.render(screen) }
+}
+
+/// `950`, `1.2k`, `541k`, `1.3M`.
+pub fn short_count(count: u64) -> String {
+    let tenth = |unit: u64| {
+        let tenths = count / (unit / 10);
+        if tenths < 100 { format!("{}.{}", tenths / 10, tenths % 10) } else { (count / unit).to_string() }
+    };
+    match count {
+        0..1000 => count.to_string(),
+        1000..1_000_000 => format!("{}k", tenth(1000)),
+        _ => format!("{}M", tenth(1_000_000)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_counts_are_short() {
+        let table =
+            [(0, "0"), (999, "999"), (1000, "1.0k"), (9999, "9.9k"), (541_915, "541k"), (1_260_000, "1.2M")];
+        for (count, says) in table {
+            assert_eq!(short_count(count), says);
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! What reading commands have in common: every entry asked for is looked at once; what is missing
+//! is fetched while the reader waits, what is stale is served and refreshed behind.
+
+use std::collections::BTreeMap;
+
+use larder_core::{Decision, Head, Key, Mode, Refusal, Request, Status, Time, Trigger, decide};
+use larder_engine::{Behind, Hit, ReadError, ReadOptions};
+
+use super::entry::EntryView;
+use crate::report::{Complaint, Exit};
+use crate::ui::{Progress, Screen, in_a_while};
+use crate::wiring::Rooms;
+
+/// How a reader wants it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// Now, and fresh next time.
+    Normal,
+    /// Fresh, and willing to wait.
+    Refresh,
+    /// From the cache alone.
+    Offline,
+}
+
+/// What became of the entries asked for.
+pub struct Served {
+    /// Their states, in the order asked.
+    pub entries: Vec<EntryView>,
+    /// Why some could not be had, or not anew.
+    pub complaints: Vec<Complaint>,
+    /// Whether entries were marked due that nobody in this process refreshes.
+    pub behind: bool,
+}
+
+impl Served {
+    /// Whether there is anything to show.
+    pub fn has_data(&self) -> bool {
+        self.entries.iter().any(EntryView::has_data)
+    }
+
+    /// The exit code, when what there is has been shown.
+    pub fn exit(&self) -> Exit {
+        match self.complaints.first() {
+            None => Exit::Answered,
+            Some(_) if self.has_data() => Exit::Old,
+            Some(first) => first.exit,
+        }
+    }
+
+    /// Tells a person about ages, failures and warnings: on standard error, behind the answer.
+    pub fn tell(&self, screen: &Screen, now: Time) {
+        self.tell_ages(screen, now);
+        let mut told = 0;
+        for entry in &self.entries {
+            for warning in &entry.warnings {
+                if told < WARNINGS_MAX {
+                    screen.warn(&format!("`{}`: {}", entry.key, warning.message));
+                }
+                told += 1;
+            }
+        }
+        if told > WARNINGS_MAX {
+            let more = told - WARNINGS_MAX;
+            screen.warn(&format!("and {more} more: `larder show KEY` names them"));
+        }
+        for complaint in &self.complaints {
+            screen.complain(complaint);
+        }
+    }
+
+    fn tell_ages(&self, screen: &Screen, now: Time) {
+        let stale: Vec<&EntryView> =
+            self.entries.iter().filter(|entry| entry.status == Status::Stale).collect();
+        let (failing, waiting): (Vec<&EntryView>, Vec<&EntryView>) =
+            stale.into_iter().partition(|entry| entry.last_error.is_some());
+        let behind = if self.behind { "; refreshing behind" } else { "" };
+        match waiting.as_slice() {
+            [] => {}
+            [only] => screen.note(&format!("`{}` is {} old{behind}", only.key, only.age())),
+            many => {
+                let oldest = many.iter().max_by_key(|entry| entry.age_seconds).map(|entry| entry.age());
+                let oldest = oldest.unwrap_or_default();
+                screen.note(&format!("{} entries are stale, the oldest {oldest} old{behind}", many.len()));
+            }
+        }
+        for entry in failing.iter().take(WARNINGS_MAX) {
+            let why = entry.last_error.as_ref().map(|failure| failure.message.as_str()).unwrap_or_default();
+            let next = in_a_while(entry.due_at, now);
+            screen.warn(&format!("`{}` is {} old: {why}; next try {next}", entry.key, entry.age()));
+        }
+    }
+}
+
+/// How many warnings are spelled out.
+const WARNINGS_MAX: usize = 5;
+
+/// Sees to it that the entries are as the reader wants them, as far as that can be had.
+pub async fn serve(
+    rooms: &Rooms<'_>,
+    keys: &[Key],
+    wish: Wish,
+    screen: &Screen,
+) -> Result<Served, Complaint> {
+    // A store that cannot be written still serves its readers.
+    if let Err(error) = rooms.reader().reconcile().await {
+        tracing::warn!(%error, "what is configured could not be noted");
+    }
+    let mut heads = look(rooms).await?;
+    let (complaints, behind) = match wish {
+        Wish::Refresh => (refresh(rooms, keys, screen).await?, false),
+        Wish::Normal | Wish::Offline => settle(rooms, keys, wish, &heads, screen).await?,
+    };
+    if rooms.has_fetched() {
+        heads = look(rooms).await?;
+    }
+    let now = rooms.now();
+    let view = |key: &Key| {
+        let definition = rooms.reader().define(key);
+        EntryView::new(key, heads.get(key).map(|head| &head.entry), definition.as_deref(), now)
+    };
+    Ok(Served { entries: keys.iter().map(view).collect(), complaints, behind })
+}
+
+async fn look(rooms: &Rooms<'_>) -> Result<BTreeMap<Key, Head>, Complaint> {
+    let heads = rooms.reader().store().heads(Some("cluster")).await?;
+    Ok(heads.into_iter().map(|head| (head.entry.key.clone(), head)).collect())
+}
+
+async fn refresh(rooms: &Rooms<'_>, keys: &[Key], screen: &Screen) -> Result<Vec<Complaint>, Complaint> {
+    let engine = rooms.fetcher()?;
+    let progress = Progress::start(screen, "refreshing", keys.len());
+    let refreshed = engine.refresh(keys, Trigger::Manual, |_| progress.step()).await;
+    progress.finish();
+    let failed = refreshed.iter().filter_map(|one| Some((&one.key, one.result.as_ref().err()?)));
+    Ok(failed.map(|(key, error)| Complaint::of_refresh(key, error)).collect())
+}
+
+/// Decides about each entry from its row alone, and asks the engine only for those that a reader
+/// has to wait for: a list of ten thousand reads no members to find out that all is well.
+async fn settle(
+    rooms: &Rooms<'_>,
+    keys: &[Key],
+    wish: Wish,
+    heads: &BTreeMap<Key, Head>,
+    screen: &Screen,
+) -> Result<(Vec<Complaint>, bool), Complaint> {
+    let now = rooms.now();
+    let mode = if wish == Wish::Offline { Mode::Offline } else { Mode::Normal };
+    let request = Request { mode, ..Request::default() };
+    let (mut fetch, mut stale, mut complaints) = (Vec::new(), Vec::new(), Vec::new());
+    for key in keys {
+        let Some(definition) = rooms.reader().define(key) else { continue };
+        let entry = heads.get(key).map(|head| &head.entry);
+        match decide(entry, &definition, &request, now) {
+            Decision::Fresh | Decision::Stale(_) => {}
+            Decision::Revalidate => stale.push(key.clone()),
+            Decision::Fetch { .. } => fetch.push(key.clone()),
+            Decision::Refuse(refusal) => complaints.push(Complaint::of_read(&refused(key, refusal))),
+        }
+    }
+    if !fetch.is_empty() {
+        let (failed, late) = wait_for(rooms, &fetch, request, screen).await?;
+        complaints.extend(failed);
+        stale.extend(late);
+    }
+    let behind = !stale.is_empty() && mark(rooms, &stale).await;
+    Ok((complaints, behind))
+}
+
+/// Fetches while the reader waits. Answers what failed, and what came too late for this reader.
+async fn wait_for(
+    rooms: &Rooms<'_>,
+    keys: &[Key],
+    request: Request,
+    screen: &Screen,
+) -> Result<(Vec<Complaint>, Vec<Key>), Complaint> {
+    let engine = rooms.fetcher()?;
+    let progress = Progress::spin(screen, "fetching", keys.len());
+    let readings = engine.load_many(keys, &ReadOptions { request, behind: Behind::MarkDue }).await;
+    progress.finish();
+    let mut failed = Vec::new();
+    let mut late = Vec::new();
+    for (key, reading) in keys.iter().zip(readings) {
+        match reading {
+            Ok(reading) if reading.hit == Hit::Stale && reading.error.is_none() => late.push(key.clone()),
+            Ok(_) => {}
+            Err(error) => failed.push(Complaint::of_read(&error)),
+        }
+    }
+    // What is still under way would die with this process: it is handed on.
+    engine.interrupt().await;
+    Ok((failed, late))
+}
+
+async fn mark(rooms: &Rooms<'_>, keys: &[Key]) -> bool {
+    match rooms.reader().mark_due(keys, Trigger::Read).await {
+        Ok(_) => true,
+        Err(error) => {
+            tracing::warn!(%error, "stale entries could not be marked due");
+            false
+        }
+    }
+}
+
+fn refused(key: &Key, refusal: Refusal) -> ReadError {
+    let key = key.clone();
+    match refusal {
+        Refusal::NotCached => ReadError::NotCached(key),
+        Refusal::TooOld => ReadError::TooOld(key),
+        Refusal::Absent { until } => ReadError::Absent { key, until },
+        Refusal::Backoff { until, error } => ReadError::Backoff { key, until, failure: error },
+    }
+}

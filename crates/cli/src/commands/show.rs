@@ -1,0 +1,210 @@
+//! `larder show`: one entry with its data, its age and what is wrong with it.
+
+use std::fmt::Write as _;
+
+use larder_core::{Key, LogFilter, LogLine, MemberState, Stored, Time};
+use larder_domain::Repository;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::entry::EntryView;
+use super::repos::{nothing_configured, short_count};
+use super::serve::{Wish, serve};
+use super::target::find_key;
+use super::{Context, Ended};
+use crate::config::Config;
+use crate::report::Complaint;
+use crate::ui::{Cell, Column, Screen, Table, Tone, ago, in_a_while};
+use crate::wiring::Rooms;
+
+/// Show one entry: its data, its age, what is wrong with it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  larder show cluster/tools\n  larder show tools --json")]
+pub struct Args {
+    /// Which, such as `cluster/tools`, or `tools` for short
+    #[arg(value_name = "KEY")]
+    key: String,
+    /// Fetch anew first, and wait for it
+    #[arg(long, conflicts_with = "offline")]
+    refresh: bool,
+    /// Never use the network
+    #[arg(long)]
+    offline: bool,
+}
+
+/// The whole answer of `--json`.
+#[derive(Debug, Serialize)]
+struct Answer<'a> {
+    #[serde(flatten)]
+    entry: &'a EntryView,
+    configured: bool,
+    items: Vec<ItemView>,
+    log: &'a [LogLine],
+}
+
+#[derive(Debug, Serialize)]
+struct ItemView {
+    asked: String,
+    id: String,
+    scope: String,
+    state: &'static str,
+    fetched_at: Time,
+    doc: Value,
+}
+
+/// How many attempts are shown.
+const LOG_LINES: usize = 5;
+
+/// Shows.
+pub fn run(args: &Args, context: &Context) -> Ended {
+    let config = context.config()?;
+    crate::wiring::block_on(show(args, context, &config))?
+}
+
+async fn show(args: &Args, context: &Context, config: &Config) -> Ended {
+    let rooms = Rooms::open(config)?;
+    let known = rooms.known_keys().await?;
+    if known.is_empty() {
+        return Err(nothing_configured(config).into());
+    }
+    let key = find_key(&args.key, &known)?;
+    let wish = match (args.refresh, args.offline) {
+        (true, _) => Wish::Refresh,
+        (_, true) => Wish::Offline,
+        (false, false) => Wish::Normal,
+    };
+    let served = serve(&rooms, std::slice::from_ref(&key), wish, &context.screen).await?;
+    let store = rooms.reader().store();
+    let stored = store.lookup(std::slice::from_ref(&key)).await.map_err(Complaint::from)?.pop().flatten();
+    let filter = LogFilter { key: Some(key.clone()), limit: LOG_LINES };
+    let log = store.log(&filter).await.map_err(Complaint::from)?;
+    let entry = &served.entries[0];
+    let configured = rooms.reader().define(&key).is_some();
+    if context.json() {
+        let items = stored.iter().flat_map(|stored| &stored.members).map(item_view).collect();
+        context.screen.json(&Answer { entry, configured, items, log: &log })?;
+    } else {
+        let text = page(&key, entry, configured, stored.as_ref(), &log, &context.screen, rooms.now());
+        context.screen.answer(&text)?;
+    }
+    served.tell(&context.screen, rooms.now());
+    if served.behind {
+        crate::detach::refresh_behind(config, context);
+    }
+    Ok(served.exit())
+}
+
+fn item_view(member: &larder_core::Member) -> ItemView {
+    ItemView {
+        asked: member.asked.to_string(),
+        id: member.item.of.id.to_string(),
+        scope: member.item.scope.to_string(),
+        state: match member.state {
+            MemberState::Shown => "shown",
+            MemberState::Absent => "absent",
+            MemberState::Hidden => "hidden",
+        },
+        fetched_at: member.item.fetched_at,
+        doc: match member.state {
+            MemberState::Hidden => Value::Null,
+            MemberState::Shown | MemberState::Absent => member.item.doc.decode().unwrap_or_default(),
+        },
+    }
+}
+
+fn page(
+    key: &Key,
+    entry: &EntryView,
+    configured: bool,
+    stored: Option<&Stored>,
+    log: &[LogLine],
+    screen: &Screen,
+    now: Time,
+) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| {
+        // Writing to a text cannot fail.
+        let _ = writeln!(text, "{}  {value}", screen.paint(&format!("{name:<9}"), Tone::Quiet));
+    };
+    line("key", screen.paint(key.as_str(), Tone::Strong));
+    let configured = if configured { "" } else { ", not configured any more" };
+    line("state", format!("{}, refresh {}{configured}", entry.status, entry.refresh));
+    if let Some(at) = entry.fetched_at {
+        let until = entry.fresh_until.map(|until| {
+            let word = if until > now { "fresh until then:" } else { "fresh until" };
+            let when = if until > now { in_a_while(until, now) } else { ago(until, now) };
+            format!("; {word} {when}")
+        });
+        line("fetched", format!("{} ({at}){}", ago(at, now), until.unwrap_or_default()));
+        line("complete", if entry.complete { "yes" } else { "no: some could not be asked for" }.to_owned());
+    }
+    if let Some(failure) = &entry.last_error {
+        line("error", format!("{} ({}, {} attempts)", failure.message, ago(failure.at, now), entry.attempts));
+        line("next try", in_a_while(entry.due_at, now));
+    }
+    let members = stored.map(|stored| stored.members.as_slice()).unwrap_or_default();
+    if !members.is_empty() {
+        text.push('\n');
+        text.push_str(&members_table(members, now).render(screen));
+    }
+    if !log.is_empty() {
+        text.push('\n');
+        text.push_str(&log_table(log, now).render(screen));
+    }
+    text
+}
+
+fn members_table(members: &[larder_core::Member], now: Time) -> Table {
+    let mut table = Table::new(vec![
+        Column::new("NAME"),
+        Column::number("STARS"),
+        Column::cut("LANGUAGE", 8),
+        Column::new("UPDATED"),
+        Column::new("FETCHED"),
+        Column::cut("DESCRIPTION", 16),
+    ]);
+    for member in members.iter().filter(|member| member.state != MemberState::Hidden) {
+        let repository: Repository = member.item.doc.decode().unwrap_or_default();
+        let gone = if member.state == MemberState::Absent { " (gone?)" } else { "" };
+        let updated = repository.updated_at;
+        let fetched = member.item.fetched_at;
+        table.row(vec![
+            Cell::new(format!("{}{gone}", repository.full_name)).tone(Tone::Strong),
+            Cell::new(short_count(repository.stars)).exact(repository.stars.to_string()),
+            Cell::new(repository.language.unwrap_or_default()),
+            Cell::new(updated.map(|at| ago(at, now)).unwrap_or_default())
+                .exact(updated.map(|at| at.to_string()).unwrap_or_default())
+                .tone(Tone::Quiet),
+            Cell::new(ago(fetched, now)).exact(fetched.to_string()).tone(Tone::Quiet),
+            Cell::new(repository.description.unwrap_or_default()),
+        ]);
+    }
+    table
+}
+
+fn log_table(log: &[LogLine], now: Time) -> Table {
+    let mut table = Table::new(vec![
+        Column::new("ATTEMPT"),
+        Column::new("BY"),
+        Column::new("OUTCOME"),
+        Column::number("TOOK"),
+        Column::number("SEEN"),
+        Column::number("CHANGED"),
+        Column::number("CALLS"),
+        Column::cut("ERROR", 16),
+    ]);
+    for line in log {
+        let changed = line.items.added + line.items.changed + line.items.removed;
+        table.row(vec![
+            Cell::new(ago(line.started_at, now)).exact(line.started_at.to_string()),
+            Cell::new(line.trigger.to_string()),
+            Cell::new(&*line.outcome),
+            Cell::new(format!("{} ms", line.duration_ms)).exact(line.duration_ms.to_string()),
+            Cell::new(line.items.seen.to_string()),
+            Cell::new(changed.to_string()),
+            Cell::new(line.spent.calls.to_string()),
+            Cell::new(line.error.as_deref().unwrap_or_default()).tone(Tone::Bad),
+        ]);
+    }
+    table
+}

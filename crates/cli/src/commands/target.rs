@@ -1,0 +1,110 @@
+//! Which entries a command is about.
+
+use larder_core::{Key, Target};
+
+use crate::config::nearest;
+use crate::report::Complaint;
+
+/// Entries by key, by source, or all.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct TargetArgs {
+    /// Entries, such as `cluster/tools`, or `tools` for short
+    #[arg(value_name = "KEY")]
+    pub keys: Vec<String>,
+    /// All entries of a source, such as `cluster`
+    #[arg(long, value_name = "S", conflicts_with = "keys")]
+    pub source: Option<String>,
+    /// All entries
+    #[arg(long, conflicts_with_all = ["keys", "source"])]
+    pub all: bool,
+}
+
+impl TargetArgs {
+    /// The entries meant among those that are configured or held; `None` = none were named.
+    pub fn target(&self, known: &[Key]) -> Result<Option<Target>, Complaint> {
+        if self.all {
+            return Ok(Some(Target::All));
+        }
+        if let Some(source) = &self.source {
+            check_source(source, known)?;
+            return Ok(Some(Target::Source(source.clone())));
+        }
+        if self.keys.is_empty() {
+            return Ok(None);
+        }
+        let keys: Result<Vec<Key>, Complaint> = self.keys.iter().map(|text| find_key(text, known)).collect();
+        Ok(Some(Target::Keys(keys?)))
+    }
+
+    /// As [`target`](TargetArgs::target), where one must be named.
+    pub fn named(&self, known: &[Key]) -> Result<Target, Complaint> {
+        self.target(known)?.ok_or_else(|| {
+            Complaint::usage("nothing was named")
+                .hint("name a KEY such as `cluster/tools`, `--source S` or `--all`")
+        })
+    }
+}
+
+/// Whether a target means an entry. Tags are the store's to know.
+pub fn is_met(target: &Target, key: &Key) -> bool {
+    match target {
+        Target::All => true,
+        Target::Source(source) => key.source() == source,
+        Target::Keys(keys) => keys.contains(key),
+        Target::Tag(_) => false,
+    }
+}
+
+/// The known key that a text names, in full or without `cluster/`.
+pub fn find_key(text: &str, known: &[Key]) -> Result<Key, Complaint> {
+    let full = if text.contains('/') { text.to_owned() } else { format!("cluster/{text}") };
+    if let Some(key) = known.iter().find(|key| key.as_str().eq_ignore_ascii_case(&full)) {
+        return Ok(key.clone());
+    }
+    let near = nearest(&full, known.iter().map(Key::as_str));
+    let complaint = Complaint::usage(format!("there is no entry `{text}`"));
+    Err(match (near, known) {
+        (Some(near), _) => complaint.hint(format!("did you mean `{near}`?")),
+        (None, []) => complaint.hint("no cluster is configured: `larder init` writes a larder.toml"),
+        (None, _) => complaint.hint("`larder cache status` lists all entries"),
+    })
+}
+
+fn check_source(source: &str, known: &[Key]) -> Result<(), Complaint> {
+    let sources: std::collections::BTreeSet<&str> =
+        known.iter().map(Key::source).chain(["cluster"]).collect();
+    if sources.contains(source) {
+        return Ok(());
+    }
+    let complaint = Complaint::usage(format!("there is no source `{source}`"));
+    let near = nearest(source, sources.iter().copied());
+    let all: Vec<String> = sources.iter().map(|source| format!("`{source}`")).collect();
+    Err(complaint.hint(near.map_or_else(
+        || format!("the sources are {}", all.join(", ")),
+        |near| format!("did you mean `{near}`?"),
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known() -> Vec<Key> {
+        ["cluster/tools", "cluster/cinder"].map(|key| key.parse().unwrap()).to_vec()
+    }
+
+    #[test]
+    fn a_key_is_found_in_full_or_for_short() {
+        for text in ["cluster/tools", "tools", "Tools"] {
+            assert_eq!(find_key(text, &known()).unwrap().as_str(), "cluster/tools");
+        }
+    }
+
+    #[test]
+    fn a_mistyped_key_or_source_gets_the_nearest_one() {
+        assert_eq!(find_key("tool", &known()).unwrap_err().hints, ["did you mean `cluster/tools`?"]);
+        let args = TargetArgs { source: Some("clutser".to_owned()), ..TargetArgs::default() };
+        assert_eq!(args.named(&known()).unwrap_err().hints, ["did you mean `cluster`?"]);
+        assert_eq!(TargetArgs::default().target(&known()), Ok(None));
+    }
+}

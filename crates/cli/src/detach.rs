@@ -1,0 +1,83 @@
+//! A refresh behind a reader who has gone: one detached child a store, which ends by itself.
+//!
+//! The reader takes a lock on a file and hands the open file to the child as its standard input:
+//! the lock lives exactly as long as the child does, however that ends, and who cannot take it
+//! knows that another child is at work.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use crate::commands::Context;
+use crate::config::Config;
+
+/// Beyond this, the log begins anew.
+const LOG_BYTES_MAX: u64 = 1 << 20;
+
+/// Starts the child, unless one is at work. What was marked due stays due if none can be started:
+/// the next reader tries again.
+pub fn refresh_behind(config: &Config, context: &Context) {
+    match start(config, context) {
+        Ok(true) => tracing::debug!("a refresh was started behind"),
+        Ok(false) => tracing::debug!("another process refreshes this store already"),
+        Err(error) => tracing::warn!(%error, "no refresh could be started behind"),
+    }
+}
+
+fn start(config: &Config, context: &Context) -> io::Result<bool> {
+    let dir = config.dirs.state.join("behind");
+    std::fs::create_dir_all(&dir)?;
+    let name = crate::wiring::store_digest(config);
+    let lock = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .read(true)
+        .open(dir.join(format!("{name}.lock")))?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(std::fs::TryLockError::WouldBlock) => return Ok(false),
+        Err(std::fs::TryLockError::Error(error)) => return Err(error),
+    }
+    let log = log_file(&dir.join(format!("{name}.log")))?;
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["refresh", "--due", "--detached", "--quiet"]);
+    // A file found by walking up is found again, and judged again: naming it would trust it.
+    if let Some(file) = &context.global.config {
+        command.arg("--config").arg(file);
+    }
+    if let Some(store) = &context.global.store {
+        command.arg("--store").arg(store);
+    }
+    command.stdin(Stdio::from(lock)).stdout(Stdio::from(log.try_clone()?)).stderr(Stdio::from(log));
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    // It is not waited for: it outlives this process, and the system takes it in.
+    command.spawn().map(|_child| true)
+}
+
+fn log_file(path: &std::path::Path) -> io::Result<File> {
+    let is_long = std::fs::metadata(path).is_ok_and(|about| about.len() > LOG_BYTES_MAX);
+    let mut options = OpenOptions::new();
+    if is_long {
+        options.write(true).truncate(true)
+    } else {
+        options.append(true)
+    };
+    options.create(true).open(path)
+}
+
+/// Ends this process after a while, should its own limit fail it: a child that nobody sees must
+/// not stay for ever.
+pub fn end_after(limit: Duration) {
+    let (stays_open, ended) = mpsc::channel::<()>();
+    std::thread::spawn(move || {
+        // Nothing is ever sent: this is a wait, and the sender lives as long as the wait does.
+        let _ = ended.recv_timeout(limit);
+        drop(stays_open);
+        tracing::error!("the limit has passed: ended by force");
+        std::process::exit(1);
+    });
+}

@@ -1,0 +1,120 @@
+//! How a command ends: its exit code, and for a failure what was attempted, why it failed and what
+//! to do.
+
+use std::process::ExitCode;
+
+use larder_core::StoreError;
+use larder_engine::{ReadError, RefreshError};
+
+use crate::config::ConfigError;
+
+/// The exit codes, which scripts rely on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Exit {
+    /// The question was answered, maybe with warnings.
+    Answered = 0,
+    /// It was not.
+    Failed = 1,
+    /// The command line or the configuration is wrong: nothing was tried.
+    Usage = 2,
+    /// An old copy was printed though a refresh was asked and failed, or part of it failed.
+    Old = 3,
+    /// It is not in the cache, and the network was not to be used.
+    NotCached = 4,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// Why a command failed, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Complaint {
+    /// What was attempted on what.
+    pub error: String,
+    /// Why it failed, outermost first.
+    pub causes: Vec<String>,
+    /// What to do.
+    pub hints: Vec<String>,
+    /// The exit code.
+    pub exit: Exit,
+}
+
+impl Complaint {
+    /// A failure in one sentence.
+    pub fn failed(error: impl Into<String>) -> Self {
+        Complaint { error: error.into(), causes: Vec::new(), hints: Vec::new(), exit: Exit::Failed }
+    }
+
+    /// A wrong command line or configuration.
+    pub fn usage(error: impl Into<String>) -> Self {
+        Complaint { exit: Exit::Usage, ..Complaint::failed(error) }
+    }
+
+    /// With a cause.
+    #[must_use]
+    pub fn because(mut self, cause: impl std::fmt::Display) -> Self {
+        self.causes.push(cause.to_string());
+        self
+    }
+
+    /// With something to do.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// With all of an optional list of things to do.
+    #[must_use]
+    pub fn hints(mut self, hints: impl IntoIterator<Item = String>) -> Self {
+        self.hints.extend(hints);
+        self
+    }
+
+    /// A refresh of one entry that failed.
+    pub fn of_refresh(key: &larder_core::Key, error: &RefreshError) -> Self {
+        Complaint::failed(format!("`{key}` could not be refreshed")).because(error).hints(error.hints())
+    }
+
+    /// A read of one entry that has no answer.
+    pub fn of_read(error: &ReadError) -> Self {
+        let complaint = Complaint::failed(error.to_string()).hints(error.hints());
+        match error {
+            ReadError::Failed { source, .. } => complaint.because(source),
+            ReadError::Backoff { failure: Some(failure), .. } => complaint.because(&failure.message),
+            ReadError::Store(source) => complaint.because(source),
+            ReadError::NotCached(_) | ReadError::TooOld(_) => {
+                Complaint { exit: Exit::NotCached, ..complaint }
+            }
+            ReadError::Unknown(_) => Complaint { exit: Exit::Usage, ..complaint },
+            ReadError::Absent { .. } | ReadError::Backoff { failure: None, .. } => complaint,
+        }
+    }
+}
+
+impl From<StoreError> for Complaint {
+    fn from(error: StoreError) -> Self {
+        Complaint::failed(error.to_string()).hints(error.hints())
+    }
+}
+
+impl From<ConfigError> for Vec<Complaint> {
+    fn from(error: ConfigError) -> Self {
+        match error {
+            ConfigError::Unreadable { path, cause } => vec![
+                Complaint::usage(format!("{} could not be read", path.display()))
+                    .because(cause)
+                    .hint("`larder init` writes a new one"),
+            ],
+            ConfigError::Wrong(problems) => {
+                let complaint = |problem: crate::config::Problem| {
+                    Complaint::usage(problem.to_string()).hints(problem.hint)
+                };
+                problems.0.into_iter().map(complaint).collect()
+            }
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! What people see: answers on standard output, all else on standard error, each in its manner.
+
+mod age;
+mod progress;
+mod screen;
+mod table;
+
+pub use age::{age, ago, in_a_while};
+pub use progress::Progress;
+pub use screen::{ColorChoice, Screen, Tone};
+pub use table::{Cell, Column, Table};

@@ -1,0 +1,165 @@
+//! The terminal, or the pipe that stands in its place.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use owo_colors::{OwoColorize as _, Style};
+
+use crate::config::Environment;
+use crate::report::Complaint;
+
+/// When to use colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum ColorChoice {
+    /// On a terminal, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// Also in a pipe.
+    Always,
+    /// Nowhere.
+    Never,
+}
+
+/// What a piece of text is, which decides its colour. Colour is never the only sign of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Tone {
+    /// Just text.
+    #[default]
+    Plain,
+    /// The name of the thing a line is about.
+    Strong,
+    /// Of less interest.
+    Quiet,
+    /// All is well.
+    Good,
+    /// Worth a look.
+    Warn,
+    /// Wrong.
+    Bad,
+}
+
+/// Where output goes, and how it may look there.
+#[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each stream has its own manners")]
+pub struct Screen {
+    /// Whether answers are read by a person on a terminal.
+    pub is_terminal: bool,
+    /// Whether a person sees standard error as it comes.
+    pub shows_progress: bool,
+    /// How many columns a line has; unlimited in a pipe.
+    pub width: usize,
+    paint_out: bool,
+    paint_err: bool,
+    quiet: bool,
+}
+
+/// Narrower terminals are written to as if they had this many columns.
+const WIDTH_MIN: usize = 20;
+
+impl Screen {
+    /// The process's own.
+    pub fn of_this_process(color: ColorChoice, quiet: bool, env: &Environment) -> Self {
+        let is_terminal = io::stdout().is_terminal();
+        let sees_errors = io::stderr().is_terminal();
+        let plain = env.get("NO_COLOR").is_some() || env.get("TERM") == Some("dumb");
+        let paint = |on_terminal: bool| match color {
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+            ColorChoice::Auto => on_terminal && !plain,
+        };
+        let columns = || {
+            let said = env.get("COLUMNS").and_then(|text| text.parse().ok());
+            said.or_else(|| terminal_size::terminal_size().map(|(width, _)| usize::from(width.0)))
+        };
+        Screen {
+            is_terminal,
+            shows_progress: sees_errors && !quiet,
+            width: if is_terminal { columns().unwrap_or(80).max(WIDTH_MIN) } else { usize::MAX },
+            paint_out: paint(is_terminal),
+            paint_err: paint(sees_errors),
+            quiet,
+        }
+    }
+
+    /// A screen of a test's own, with no colour.
+    #[cfg(test)]
+    pub fn of_width(width: Option<usize>) -> Self {
+        Screen {
+            is_terminal: width.is_some(),
+            shows_progress: false,
+            width: width.unwrap_or(usize::MAX),
+            paint_out: false,
+            paint_err: false,
+            quiet: false,
+        }
+    }
+
+    /// Prints an answer. A reader that has gone away (`… | head`) has had enough, which is no
+    /// failure.
+    #[expect(clippy::unused_self, reason = "answers go through the screen, wherever that is")]
+    pub fn answer(&self, text: &str) -> Result<(), Complaint> {
+        let mut out = io::stdout().lock();
+        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(Complaint::failed("the answer could not be written").because(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Prints an answer as JSON.
+    pub fn json<T: serde::Serialize>(&self, value: &T) -> Result<(), Complaint> {
+        let text =
+            if self.is_terminal { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
+        let text = text.map_err(|error| Complaint::failed("the answer is no JSON").because(error))?;
+        self.answer(&(text + "\n"))
+    }
+
+    /// Says something worth knowing, unless asked to be quiet.
+    pub fn note(&self, text: &str) {
+        if !self.quiet {
+            self.tell("note", Tone::Quiet, text);
+        }
+    }
+
+    /// Says what is wrong though there is an answer, unless asked to be quiet.
+    pub fn warn(&self, text: &str) {
+        if !self.quiet {
+            self.tell("warning", Tone::Warn, text);
+        }
+    }
+
+    /// Says why there is no answer.
+    pub fn complain(&self, complaint: &Complaint) {
+        self.tell("error", Tone::Bad, &complaint.error);
+        for cause in &complaint.causes {
+            self.tell("cause", Tone::Quiet, cause);
+        }
+        for hint in &complaint.hints {
+            self.tell("hint", Tone::Good, hint);
+        }
+    }
+
+    /// A piece of an answer in its tone.
+    pub fn paint(&self, text: &str, tone: Tone) -> String {
+        painted(text, tone, self.paint_out)
+    }
+
+    fn tell(&self, label: &str, tone: Tone, text: &str) {
+        let label = painted(label, tone, self.paint_err);
+        // Nobody is left to hear that standard error is gone.
+        let _ = writeln!(io::stderr().lock(), "{label}: {text}");
+    }
+}
+
+fn painted(text: &str, tone: Tone, paint: bool) -> String {
+    let style = match tone {
+        _ if !paint || text.is_empty() => return text.to_owned(),
+        Tone::Plain => return text.to_owned(),
+        Tone::Strong => Style::new().bold(),
+        Tone::Quiet => Style::new().dimmed(),
+        Tone::Good => Style::new().green(),
+        Tone::Warn => Style::new().yellow(),
+        Tone::Bad => Style::new().red().bold(),
+    };
+    text.style(style).to_string()
+}

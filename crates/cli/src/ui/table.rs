@@ -1,0 +1,252 @@
+//! Tables for people (aligned, cut to the terminal's width, one line a row) and for pipes (tabs,
+//! nothing cut). No table crate cuts by the columns' importance, so this one is Larder's own.
+
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+
+use super::screen::{Screen, Tone};
+
+/// Which side a column's text stands on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Align {
+    /// Text.
+    Left,
+    /// Numbers.
+    Right,
+}
+
+/// A column.
+#[derive(Debug, Clone, Copy)]
+pub struct Column {
+    title: &'static str,
+    align: Align,
+    /// The fewest columns it may be cut to; `None` = it is never cut.
+    least: Option<usize>,
+}
+
+/// A cell: what a person reads, and what a program reads in its place.
+#[derive(Debug, Clone, Default)]
+pub struct Cell {
+    text: String,
+    exact: Option<String>,
+    tone: Tone,
+}
+
+/// Rows under columns.
+#[derive(Debug, Clone)]
+pub struct Table {
+    columns: Vec<Column>,
+    rows: Vec<Vec<Cell>>,
+}
+
+const GAP: usize = 2;
+
+impl Column {
+    /// One that is always shown whole.
+    pub const fn new(title: &'static str) -> Self {
+        Column { title, align: Align::Left, least: None }
+    }
+
+    /// One of numbers.
+    pub const fn number(title: &'static str) -> Self {
+        Column { title, align: Align::Right, least: None }
+    }
+
+    /// One that is cut where a line gets too long, and left out when even `least` columns are too
+    /// many.
+    pub const fn cut(title: &'static str, least: usize) -> Self {
+        Column { title, align: Align::Left, least: Some(least) }
+    }
+}
+
+impl Cell {
+    /// A text. Control characters, which could move a terminal's cursor, become blanks.
+    pub fn new(text: impl Into<String>) -> Self {
+        let text: String = text.into();
+        let text = if text.contains(char::is_control) { text.replace(char::is_control, " ") } else { text };
+        Cell { text, exact: None, tone: Tone::Plain }
+    }
+
+    /// In a tone.
+    #[must_use]
+    pub fn tone(self, tone: Tone) -> Self {
+        Cell { tone, ..self }
+    }
+
+    /// With another text for programs.
+    #[must_use]
+    pub fn exact(self, exact: impl Into<String>) -> Self {
+        let exact: String = exact.into();
+        Cell { exact: Some(exact.replace(char::is_control, " ")), ..self }
+    }
+}
+
+impl Table {
+    /// An empty table.
+    pub fn new(columns: Vec<Column>) -> Self {
+        Table { columns, rows: Vec::new() }
+    }
+
+    /// Adds a row: one cell a column.
+    pub fn row(&mut self, cells: Vec<Cell>) {
+        debug_assert_eq!(cells.len(), self.columns.len());
+        self.rows.push(cells);
+    }
+
+    /// Whether it has no rows.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The table as this screen shows it.
+    pub fn render(&self, screen: &Screen) -> String {
+        if screen.is_terminal { self.aligned(screen) } else { self.tabbed() }
+    }
+
+    /// For programs: a line of titles, then a line a row, with tabs between.
+    fn tabbed(&self) -> String {
+        let mut text = String::new();
+        let titles: Vec<&str> = self.columns.iter().map(|column| column.title).collect();
+        text.push_str(&titles.join("\t"));
+        text.push('\n');
+        for row in &self.rows {
+            for (place, cell) in row.iter().enumerate() {
+                if place > 0 {
+                    text.push('\t');
+                }
+                text.push_str(cell.exact.as_deref().unwrap_or(&cell.text));
+            }
+            text.push('\n');
+        }
+        text
+    }
+
+    fn aligned(&self, screen: &Screen) -> String {
+        let widths = self.widths(screen.width);
+        let mut text = String::new();
+        let titles: Vec<Cell> =
+            self.columns.iter().map(|column| Cell::new(column.title).tone(Tone::Quiet)).collect();
+        self.line(&titles, &widths, screen, &mut text);
+        for row in &self.rows {
+            self.line(row, &widths, screen, &mut text);
+        }
+        text
+    }
+
+    fn line(&self, cells: &[Cell], widths: &[Option<usize>], screen: &Screen, text: &mut String) {
+        // Blanks are written before the next cell, so that no line ends with any.
+        let mut owed = 0;
+        for ((cell, column), width) in cells.iter().zip(&self.columns).zip(widths) {
+            let Some(width) = width else { continue };
+            let shown = cut(&cell.text, *width);
+            let space = width.saturating_sub(shown.width());
+            let (before, after) = match column.align {
+                Align::Left => (0, space),
+                Align::Right => (space, 0),
+            };
+            if shown.is_empty() {
+                owed += before + after + GAP;
+            } else {
+                text.extend(std::iter::repeat_n(' ', owed + before));
+                text.push_str(&screen.paint(&shown, cell.tone));
+                owed = after + GAP;
+            }
+        }
+        text.push('\n');
+    }
+
+    /// The width of each column; `None` = left out. Columns that may be cut share what the others
+    /// leave, from the last to the first.
+    fn widths(&self, total: usize) -> Vec<Option<usize>> {
+        let wanted = |place: usize| {
+            let cells = self.rows.iter().map(|row| row[place].text.width());
+            cells.chain([self.columns[place].title.width()]).max().unwrap_or(0)
+        };
+        let mut widths: Vec<Option<usize>> =
+            (0..self.columns.len()).map(|place| Some(wanted(place))).collect();
+        let used = |widths: &[Option<usize>]| {
+            let shown: Vec<usize> = widths.iter().flatten().copied().collect();
+            shown.iter().sum::<usize>() + GAP * shown.len().saturating_sub(1)
+        };
+        for place in (0..self.columns.len()).rev() {
+            let over = used(&widths).saturating_sub(total);
+            let (Some(least), Some(width)) = (self.columns[place].least, widths[place]) else { continue };
+            if over > 0 {
+                widths[place] = Some(width.saturating_sub(over).max(least.min(width)));
+            }
+        }
+        for place in (0..self.columns.len()).rev() {
+            if used(&widths) > total && self.columns[place].least.is_some() {
+                widths[place] = None;
+            }
+        }
+        widths
+    }
+}
+
+/// A text within a width, with a sign that it goes on.
+fn cut(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let mut used = 0;
+    let mut kept = String::new();
+    for c in text.chars() {
+        let wide = c.width().unwrap_or(0);
+        if used + wide + 1 > width {
+            break;
+        }
+        used += wide;
+        kept.push(c);
+    }
+    format!("{}…", kept.trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> Table {
+        let mut table =
+            Table::new(vec![Column::new("NAME"), Column::number("STARS"), Column::cut("DESCRIPTION", 8)]);
+        table.row(vec![
+            Cell::new("octo/cinder"),
+            Cell::new("7"),
+            Cell::new("Parses\nthings that nobody else parses"),
+        ]);
+        table.row(vec![Cell::new("octo/ü"), Cell::new("1.2k").exact("1234"), Cell::new("")]);
+        table
+    }
+
+    #[test]
+    fn a_terminal_gets_aligned_lines_that_fit() {
+        insta::assert_snapshot!(table().render(&Screen::of_width(Some(40))), @r"
+        NAME         STARS  DESCRIPTION
+        octo/cinder      7  Parses things that…
+        octo/ü        1.2k
+        ");
+    }
+
+    #[test]
+    fn a_narrow_terminal_loses_what_matters_least() {
+        insta::assert_snapshot!(table().render(&Screen::of_width(Some(20))), @r"
+        NAME         STARS
+        octo/cinder      7
+        octo/ü        1.2k
+        ");
+    }
+
+    #[test]
+    fn a_pipe_gets_tabs_and_exact_values() {
+        let text = table().render(&Screen::of_width(None));
+        assert_eq!(
+            text,
+            "NAME\tSTARS\tDESCRIPTION\nocto/cinder\t7\tParses things that nobody else parses\nocto/ü\t1234\t\n"
+        );
+    }
+
+    #[test]
+    fn wide_characters_count_as_two() {
+        assert_eq!(cut("漢字漢字", 5), "漢字…");
+        assert_eq!(cut("漢字漢字", 8), "漢字漢字");
+    }
+}

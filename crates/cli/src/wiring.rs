@@ -1,0 +1,173 @@
+//! The one place that knows every room: opens the store, makes the sources, sets the engine up.
+//! Lazily: who only reads pays for no HTTP client, no certificates and no `gh`.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use larder_core::{Clock as _, Fingerprint, Key, Time};
+use larder_domain::REPOSITORIES;
+use larder_engine::{Engine, SystemClock};
+use larder_sources::{ClustersSource, GitHub, GitHubConfig};
+use larder_store_sqlite::{OpenOptions, SqliteStore};
+
+use crate::config::{Config, StoreUrl};
+use crate::report::Complaint;
+use crate::token::{self, Remembered};
+
+/// Everything a command works with, open.
+pub struct Rooms<'c> {
+    config: &'c Config,
+    store: Arc<SqliteStore>,
+    clock: Arc<SystemClock>,
+    seed: u64,
+    reader: Engine,
+    /// Set up when something is to be fetched: the engine and GitHub's client with the token.
+    fetcher: OnceLock<(Engine, Arc<GitHub>)>,
+    /// Whether the reader's own client has the token already.
+    github: Arc<GitHub>,
+}
+
+/// Runs a command's work on a runtime of this thread alone: it starts faster than one with many,
+/// and waits as well.
+pub fn block_on<F: Future>(work: F) -> Result<F::Output, Complaint> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Complaint::failed("the runtime could not be started").because(error))?;
+    Ok(runtime.block_on(work))
+}
+
+/// Opens the store that is configured.
+pub fn open_store(config: &Config) -> Result<SqliteStore, Complaint> {
+    let StoreUrl::Sqlite(path) = &config.store.url.value;
+    let options = OpenOptions { views: vec![REPOSITORIES], ..OpenOptions::new(path, SystemClock.now()) };
+    Ok(SqliteStore::open(options)?)
+}
+
+impl<'c> Rooms<'c> {
+    /// Opens the store and sets a reading engine up.
+    pub fn open(config: &'c Config) -> Result<Self, Complaint> {
+        let store = Arc::new(open_store(config)?);
+        let clock = Arc::new(SystemClock);
+        let seed = RandomState::new().hash_one(std::process::id());
+        let host = config.github.web_host();
+        let mut rooms = GitHubConfig::new(&config.github.api_url.value);
+        if let Some(token) = &config.github.token {
+            rooms = rooms.with_token(token.value.clone());
+        } else if let Some(credential) = Remembered::load(config).of(&host) {
+            rooms = rooms.assuming(credential.clone());
+        }
+        let github = github(rooms, &store, &clock, seed)?;
+        let reader = engine(config, &store, &clock, &github, seed)?;
+        Ok(Rooms { config, store, clock, seed, reader, fetcher: OnceLock::new(), github })
+    }
+
+    /// The engine for all that fetches nothing; the fetching one, once there is one.
+    pub fn reader(&self) -> &Engine {
+        self.fetcher.get().map_or(&self.reader, |(engine, _)| engine)
+    }
+
+    /// The engine that fetches, with the token that is configured or that `gh` has.
+    pub fn fetcher(&self) -> Result<&Engine, Complaint> {
+        self.fetching().map(|(engine, _)| engine)
+    }
+
+    /// GitHub's client, with the token.
+    pub fn github(&self) -> Result<&Arc<GitHub>, Complaint> {
+        self.fetching().map(|(_, github)| github)
+    }
+
+    /// Whether anything may have been fetched.
+    pub fn has_fetched(&self) -> bool {
+        self.fetcher.get().is_some()
+    }
+
+    /// The store, with its budgets.
+    pub fn store(&self) -> &SqliteStore {
+        &self.store
+    }
+
+    /// The time.
+    pub fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    /// The keys that are configured, and those that are held besides.
+    pub async fn known_keys(&self) -> Result<Vec<Key>, Complaint> {
+        let mut keys = self.reader().keys();
+        for head in self.reader().store().heads(None).await? {
+            if !keys.contains(&head.entry.key) {
+                keys.push(head.entry.key);
+            }
+        }
+        Ok(keys)
+    }
+
+    /// Does some work for so long at the most; `None` = it did not come to its end.
+    pub async fn within<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            done = work => Some(done),
+            () = self.clock.sleep(limit) => None,
+        }
+    }
+
+    fn fetching(&self) -> Result<&(Engine, Arc<GitHub>), Complaint> {
+        if let Some(fetching) = self.fetcher.get() {
+            return Ok(fetching);
+        }
+        let made = if self.config.github.token.is_some() {
+            (self.reader.clone(), self.github.clone())
+        } else {
+            self.with_gh()?
+        };
+        Ok(self.fetcher.get_or_init(|| made))
+    }
+
+    fn with_gh(&self) -> Result<(Engine, Arc<GitHub>), Complaint> {
+        let host = self.config.github.web_host();
+        let found = if self.config.github.is_loopback() { None } else { token::from_gh(&host) };
+        let options = GitHubConfig::new(&self.config.github.api_url.value);
+        let options = match found {
+            Some(token) => options.with_token(token),
+            None => options,
+        };
+        let github = github(options, &self.store, &self.clock, self.seed)?;
+        Remembered::load(self.config).note(&host, github.credential());
+        Ok((engine(self.config, &self.store, &self.clock, &github, self.seed)?, github))
+    }
+}
+
+fn github(
+    options: GitHubConfig,
+    store: &Arc<SqliteStore>,
+    clock: &Arc<SystemClock>,
+    seed: u64,
+) -> Result<Arc<GitHub>, Complaint> {
+    let made = GitHub::new(options, store.clone(), clock.clone(), seed);
+    let complaint = |error| Complaint::usage("GitHub cannot be asked").because(error);
+    made.map(Arc::new).map_err(complaint)
+}
+
+fn engine(
+    config: &Config,
+    store: &Arc<SqliteStore>,
+    clock: &Arc<SystemClock>,
+    github: &Arc<GitHub>,
+    seed: u64,
+) -> Result<Engine, Complaint> {
+    let clusters = ClustersSource::new(&config.listed, github.clone(), &config.engine.policy())
+        .map_err(|error| Complaint::usage(error.to_string()))?;
+    let engine = Engine::builder(store.clone(), clock.clone())
+        .source(Arc::new(clusters))
+        .owner(format!("larder, process {}", std::process::id()))
+        .seed(seed);
+    Ok(engine.build())
+}
+
+/// What the store is known by where files are named after it.
+pub fn store_digest(config: &Config) -> String {
+    let digest = Fingerprint::of(&[config.store.url.value.to_string()]);
+    digest.as_str()[..16].to_owned()
+}
