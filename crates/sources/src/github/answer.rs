@@ -119,7 +119,7 @@ impl GitHub {
         if reply.status != 200 {
             return self.judge_refusal(reply, rate, points);
         }
-        let failed = |error| Judged { verdict: Verdict::Failed(error), spent: points, rate };
+        let failed = |error| Judged { verdict: Verdict::Failed(error), spent: points, rate, login: None };
         let envelope: Envelope = match serde_json::from_slice(&reply.body) {
             Ok(envelope) => envelope,
             Err(_) if is_html(&reply.body) => return failed(self.unusable("a page of HTML".to_owned())),
@@ -138,6 +138,7 @@ impl GitHub {
                 (told, said.cost)
             }
         };
+        let login = envelope.login().map(str::to_owned);
         let verdict =
             if let Some(problem) = envelope.problems().iter().find(|problem| problem.is_rate_limit()) {
                 Verdict::Limited(rate.limit_of_graphql(&problem.message))
@@ -146,7 +147,7 @@ impl GitHub {
             } else {
                 Verdict::Failed(self.failure_of_all(&envelope))
             };
-        Judged { verdict, spent, rate }
+        Judged { verdict, spent, rate, login }
     }
 
     /// Why there is no data at all.

@@ -93,6 +93,8 @@ pub(super) struct Judged<T> {
     pub(super) spent: u32,
     /// What is said of the allowance.
     pub(super) rate: RateHeaders,
+    /// Whom the token belongs to, if that was asked.
+    pub(super) login: Option<String>,
 }
 
 pub(super) enum Verdict<T> {
@@ -142,7 +144,7 @@ impl GitHub {
             Err(error) => {
                 // Without a connection nothing was spent; of a call without an answer, all may be.
                 let spent = if matches!(error, FetchError::Network { .. }) { 0 } else { draw.points };
-                Judged { verdict: Verdict::Failed(error), spent, rate: RateHeaders::default() }
+                Judged { verdict: Verdict::Failed(error), spent, rate: RateHeaders::default(), login: None }
             }
         };
         errand.add(judged.spent);
@@ -167,10 +169,7 @@ impl GitHub {
     }
 
     /// Remembers whom the token belongs to.
-    pub(super) async fn learn_actor(&self, login: &str) {
-        if self.state().actor.as_deref() == Some(login) {
-            return;
-        }
+    async fn learn_actor(&self, login: &str) {
         self.state().actor = Some(login.into());
         if let Err(error) = self.budgets.set_actor(self.host(), &self.credential, login).await {
             tracing::warn!(%error, "the owner of the token could not be noted; it is asked for again");
@@ -186,7 +185,7 @@ impl GitHub {
         }
         let admitted = self.state().breaker.admit(now);
         admitted.map_err(|until| FetchError::BreakerOpen { host: self.host().to_owned(), until })?;
-        let ask = self.reservation(errand, actor.clone(), request, now);
+        let ask = self.reservation(errand.priority, actor.clone(), request, now);
         let refusal = match self.budgets.reserve(&ask, now).await {
             Ok(Reserved::Granted(id)) => return Ok(Ticket { id, actor, request }),
             Ok(Reserved::Refused(Admission::Wait { kind, until })) => self.limited(kind, until),
@@ -201,14 +200,14 @@ impl GitHub {
         Err(refusal)
     }
 
-    fn reservation(&self, errand: &Errand, actor: Arc<str>, request: Draw, now: Time) -> Reservation {
+    fn reservation(&self, priority: Priority, actor: Arc<str>, request: Draw, now: Time) -> Reservation {
         let is_graphql = request.resource == "graphql";
         Reservation {
             host: self.host().into(),
             actor,
             resource: request.resource.into(),
             points: request.points,
-            priority: errand.priority,
+            priority,
             assumed_limit: if self.has_token() { 5000 } else { 60 },
             per_minute_max: if is_graphql { 2000 } else { 900 },
             owner: self.reserver.clone(),
@@ -269,7 +268,7 @@ impl GitHub {
 
     /// Tells breaker, memory and budget what came of a call.
     async fn conclude<T>(&self, ticket: Ticket, judged: Judged<T>, now: Time) -> Result<T, FetchError> {
-        let Judged { verdict, spent, rate } = judged;
+        let Judged { verdict, spent, rate, login } = judged;
         let (result, blocked) = match verdict {
             Verdict::Good(value) => {
                 self.note_answer(now, None);
@@ -286,8 +285,30 @@ impl GitHub {
                 (Err(self.limited(met.kind, until)), Some((met.kind, until)))
             }
         };
+        let ticket = match login {
+            Some(login) => self.known_as(ticket, &login, now).await,
+            None => ticket,
+        };
         self.settle(ticket, spent, rate, blocked, now).await;
         result
+    }
+
+    /// Moves a reservation from the stand-in to the login that the answer told, so that what
+    /// GitHub said of the allowance is noted where the next call looks.
+    async fn known_as(&self, ticket: Ticket, login: &str, now: Time) -> Ticket {
+        if &*ticket.actor == login {
+            return ticket;
+        }
+        self.learn_actor(login).await;
+        let ask = self.reservation(Priority::Waiting, login.into(), ticket.request, now);
+        match self.budgets.reserve(&ask, now).await {
+            Ok(Reserved::Granted(id)) => {
+                let moved = Ticket { id, actor: login.into(), request: ticket.request };
+                self.settle(ticket, 0, RateHeaders::default(), None, now).await;
+                moved
+            }
+            Ok(Reserved::Refused(_)) | Err(_) => ticket,
+        }
     }
 
     /// Tells the breaker whether the host is well. A call that we gave up early says nothing.
@@ -354,7 +375,7 @@ impl GitHub {
         let said = message_of(&reply.body);
         let text = said.clone().unwrap_or_default();
         if let Some(limit) = rate.limit_of_status(reply.status, &text) {
-            return Judged { verdict: Verdict::Limited(limit), spent: points, rate };
+            return Judged { verdict: Verdict::Limited(limit), spent: points, rate, login: None };
         }
         let host = self.host().to_owned();
         let detail = said.clone().unwrap_or_else(|| format!("HTTP {}", reply.status));
@@ -372,7 +393,7 @@ impl GitHub {
             400..=499 => FetchError::BadRequest { host, detail },
             status => FetchError::Unusable { host, detail: format!("HTTP {status}") },
         };
-        Judged { verdict: Verdict::Failed(error), spent: points, rate }
+        Judged { verdict: Verdict::Failed(error), spent: points, rate, login: None }
     }
 
     /// The posted form of a GraphQL query.

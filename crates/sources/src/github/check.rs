@@ -97,7 +97,7 @@ impl GitHub {
             }),
             server_time: rate.date,
         };
-        Judged { verdict: Verdict::Good(said), spent: 0, rate }
+        Judged { verdict: Verdict::Good(said), spent: 0, rate, login: None }
     }
 }
 

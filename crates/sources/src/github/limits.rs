@@ -137,8 +137,11 @@ mod tests {
         RateHeaders::read(&pairs.collect(), NOW)
     }
 
-    fn in_seconds(seconds: u64) -> Option<Time> {
-        Some(NOW.plus(Duration::from_secs(seconds)))
+    /// Status, headers and message of a refusal, and the limit that it is.
+    type Case<'a> = (u16, &'a [(&'a str, &'a str)], &'a str, Option<Limit>);
+
+    fn in_seconds(seconds: u64) -> Time {
+        NOW.plus(Duration::from_secs(seconds))
     }
 
     #[test]
@@ -149,14 +152,19 @@ mod tests {
         let both =
             [("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1767226200"), ("retry-after", "30")];
         let secondary = "You have exceeded a secondary rate limit. Please wait a few minutes.";
-        let cases: [(u16, &[(&str, &str)], &str, Option<Limit>); 12] = [
-            (403, &spent, "API rate limit exceeded", Some(Limit { kind: Primary, until: in_seconds(600) })),
-            (429, &spent, "", Some(Limit { kind: Primary, until: in_seconds(600) })),
-            (403, &both, "", Some(Limit { kind: Primary, until: in_seconds(30) })),
-            (403, &both, secondary, Some(Limit { kind: Secondary, until: in_seconds(30) })),
+        let cases: [Case<'_>; 12] = [
+            (
+                403,
+                &spent,
+                "API rate limit exceeded",
+                Some(Limit { kind: Primary, until: Some(in_seconds(600)) }),
+            ),
+            (429, &spent, "", Some(Limit { kind: Primary, until: Some(in_seconds(600)) })),
+            (403, &both, "", Some(Limit { kind: Primary, until: Some(in_seconds(30)) })),
+            (403, &both, secondary, Some(Limit { kind: Secondary, until: Some(in_seconds(30)) })),
             (403, &spent, secondary, Some(Limit { kind: Secondary, until: None })),
-            (403, &retry, "", Some(Limit { kind: Secondary, until: in_seconds(30) })),
-            (429, &retry, "", Some(Limit { kind: Secondary, until: in_seconds(30) })),
+            (403, &retry, "", Some(Limit { kind: Secondary, until: Some(in_seconds(30)) })),
+            (429, &retry, "", Some(Limit { kind: Secondary, until: Some(in_seconds(30)) })),
             (429, &[], "", Some(Limit { kind: Secondary, until: None })),
             (403, &left, secondary, Some(Limit { kind: Secondary, until: None })),
             (403, &[], "API rate limit exceeded for 192.0.2.1", Some(Limit { kind: Primary, until: None })),
@@ -173,26 +181,26 @@ mod tests {
     fn graphql_limits_that_come_with_http_200() {
         let spent = headers(&[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1767226200")]);
         let primary = "API rate limit exceeded for user ID 1.";
-        assert_eq!(spent.limit_of_graphql(primary), Limit { kind: Primary, until: in_seconds(600) });
+        assert_eq!(spent.limit_of_graphql(primary), Limit { kind: Primary, until: Some(in_seconds(600)) });
         let silent = headers(&[]);
         assert_eq!(silent.limit_of_graphql(primary), Limit { kind: Primary, until: None });
         let secondary = "You have exceeded a secondary rate limit.";
         assert_eq!(silent.limit_of_graphql(secondary), Limit { kind: Secondary, until: None });
         let left = headers(&[("x-ratelimit-remaining", "9"), ("retry-after", "30")]);
         let found = left.limit_of_graphql("too much");
-        assert_eq!(found, Limit { kind: Secondary, until: in_seconds(30) }, "points are left");
+        assert_eq!(found, Limit { kind: Secondary, until: Some(in_seconds(30)) }, "points are left");
     }
 
     #[test]
     fn retry_after_may_be_a_date_and_a_wrong_clock_changes_no_wait() {
         let dated = headers(&[("retry-after", "Thu, 01 Jan 2026 00:02:00 GMT")]);
-        assert_eq!(dated.retry_at, in_seconds(120));
+        assert_eq!(dated.retry_at, Some(in_seconds(120)));
         let skewed = headers(&[
             ("date", "Thu, 01 Jan 2026 05:00:00 GMT"),
             ("retry-after", "Thu, 01 Jan 2026 05:02:00 GMT"),
             ("x-ratelimit-reset", "1767244200"),
         ]);
-        assert_eq!((skewed.retry_at, skewed.reset_at), (in_seconds(120), in_seconds(600)));
+        assert_eq!((skewed.retry_at, skewed.reset_at), (Some(in_seconds(120)), Some(in_seconds(600))));
     }
 
     #[test]

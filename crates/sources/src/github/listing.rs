@@ -129,7 +129,7 @@ impl GitHub {
         Err(self.unusable(format!("`{login}` owns more repositories than the {} that are listed", all.len())))
     }
 
-    /// One query, its answer, and the login behind the token if that was asked.
+    /// One query and its answer.
     pub(super) async fn graphql(
         &self,
         query: &Query,
@@ -137,11 +137,7 @@ impl GitHub {
     ) -> Result<answer::Envelope, FetchError> {
         let request = self.graphql_request(query);
         let judge = |reply: call::Reply, rate, now| self.judge_graphql(&reply, rate, query.points, now);
-        let envelope = self.call(errand, request, judge).await?;
-        if let Some(login) = envelope.login() {
-            self.learn_actor(login).await;
-        }
-        Ok(envelope)
+        self.call(errand, request, judge).await
     }
 
     /// Whether a query should ask whom the token belongs to.

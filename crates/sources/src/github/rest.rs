@@ -155,7 +155,7 @@ impl GitHub {
             return self.judge_refusal(&reply, rate, 1);
         }
         let is_free = reply.status == 304 && self.has_token();
-        Judged { verdict: Verdict::Good(reply), spent: u32::from(!is_free), rate }
+        Judged { verdict: Verdict::Good(reply), spent: u32::from(!is_free), rate, login: None }
     }
 
     fn read<T: serde::de::DeserializeOwned>(&self, body: &[u8], path: &str) -> Result<T, FetchError> {

@@ -78,7 +78,7 @@ mod tests {
             sizing.failed(size);
         }
         assert_eq!(sizing.size(), 1);
-        sizing.answered(1, Duration::from_secs(60));
+        sizing.answered(1, Duration::from_mins(1));
         assert_eq!(sizing.size(), 1);
         sizing.answered(1, Duration::ZERO);
         assert_eq!(sizing.size(), 2, "it can grow again");

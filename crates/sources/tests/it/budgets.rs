@@ -1,0 +1,131 @@
+//! Budgets in memory, by the rules that every store keeps, with everything that was noted open to
+//! the tests. Two clients on one of these are two processes on one store.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use larder_core::{
+    Admission, Budget, Budgets, Fingerprint, LimitKind, Reservation, Reserved, SECONDARY, Settlement,
+    StoreError, Time, admit,
+};
+
+/// Budgets of one store.
+#[derive(Default)]
+pub(crate) struct MemoryBudgets(Mutex<Books>);
+
+#[derive(Default)]
+struct Books {
+    rows: BTreeMap<(String, String, String), Budget>,
+    reservations: BTreeMap<u64, Reservation>,
+    actors: BTreeMap<String, Arc<str>>,
+    next: u64,
+    read_only: bool,
+}
+
+impl MemoryBudgets {
+    /// From now on nothing can be written.
+    pub(crate) fn make_read_only(&self) {
+        self.0.lock().unwrap().read_only = true;
+    }
+
+    /// How many reservations are under way.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.0.lock().unwrap().reservations.len()
+    }
+
+    /// Everything that is kept, as text.
+    pub(crate) fn dump(&self) -> String {
+        let books = self.0.lock().unwrap();
+        format!("{:?} {:?} {:?}", books.rows, books.reservations, books.actors)
+    }
+
+    /// The row of one actor's resource.
+    pub(crate) fn row(&self, actor: &str, resource: &str) -> Option<Budget> {
+        let books = self.0.lock().unwrap();
+        books.rows.values().find(|row| &*row.actor == actor && &*row.resource == resource).cloned()
+    }
+}
+
+impl Books {
+    fn row(&mut self, host: &str, actor: &str, resource: &str, now: Time) -> &mut Budget {
+        let key = (host.to_owned(), actor.to_owned(), resource.to_owned());
+        self.rows.entry(key).or_insert_with(|| Budget {
+            host: host.into(),
+            actor: actor.into(),
+            resource: resource.into(),
+            limit: None,
+            remaining: None,
+            reset_at: None,
+            blocked_until: None,
+            minute_start: now,
+            minute_points: 0,
+            reserved: 0,
+        })
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        if self.read_only {
+            return Err(StoreError::ReadOnly {
+                place: "memory".to_owned(),
+                cause: "a test said so".to_owned(),
+            });
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Budgets for MemoryBudgets {
+    async fn reserve(&self, ask: &Reservation, now: Time) -> Result<Reserved, StoreError> {
+        let mut books = self.0.lock().unwrap();
+        books.check()?;
+        books.reservations.retain(|_, held| now < held.until);
+        let is_ours = |held: &&Reservation| held.actor == ask.actor && held.resource == ask.resource;
+        let reserved = books.reservations.values().filter(is_ours).map(|held| held.points).sum();
+        let secondary = Some(books.row(&ask.host, &ask.actor, SECONDARY, now).clone());
+        let mut row = books.row(&ask.host, &ask.actor, &ask.resource, now).clone();
+        row.reserved = reserved;
+        match admit(Some(&row), secondary.as_ref(), ask, now) {
+            Admission::Granted => {
+                books.next += 1;
+                let id = books.next;
+                books.reservations.insert(id, ask.clone());
+                Ok(Reserved::Granted(id))
+            }
+            wait @ Admission::Wait { .. } => Ok(Reserved::Refused(wait)),
+        }
+    }
+
+    async fn settle(&self, settlement: &Settlement, now: Time) -> Result<(), StoreError> {
+        let mut books = self.0.lock().unwrap();
+        books.check()?;
+        books.reservations.remove(&settlement.id);
+        let Settlement { host, actor, resource, spent, limit, remaining, reset_at, blocked, .. } = settlement;
+        let row = books.row(host, actor, resource, now);
+        row.minute_points += spent;
+        row.limit = limit.or(row.limit);
+        row.remaining = remaining.or(row.remaining.map(|left| left.saturating_sub(*spent)));
+        row.reset_at = reset_at.or(row.reset_at);
+        if let Some((kind, until)) = blocked {
+            let blocked = if *kind == LimitKind::Secondary { SECONDARY } else { resource };
+            books.row(host, actor, blocked, now).blocked_until = Some(*until);
+        }
+        Ok(())
+    }
+
+    async fn budgets(&self, _now: Time) -> Result<Vec<Budget>, StoreError> {
+        Ok(self.0.lock().unwrap().rows.values().cloned().collect())
+    }
+
+    async fn actor(&self, host: &str, credential: &Fingerprint) -> Result<Option<Arc<str>>, StoreError> {
+        Ok(self.0.lock().unwrap().actors.get(&format!("{host} {credential}")).cloned())
+    }
+
+    async fn set_actor(&self, host: &str, credential: &Fingerprint, actor: &str) -> Result<(), StoreError> {
+        let mut books = self.0.lock().unwrap();
+        books.check()?;
+        books.actors.insert(format!("{host} {credential}"), actor.into());
+        Ok(())
+    }
+}

@@ -1,0 +1,195 @@
+//! GitHub's limits and Larder's own budget: nothing is sent before its time, by no process.
+
+use std::time::Duration;
+
+use larder_core::{Clock, FetchError, LimitKind, Priority, Source, Time};
+use larder_github_sim::{
+    Limits, PrimaryLimit, RateLimitSpelling, RateLimited200, SecondaryLimit, Switches, When,
+};
+use larder_sources::ClustersSource;
+
+use crate::scene::{SEEING, Scene, TOKEN, items, many, present, tools_of};
+
+fn limited(error: &FetchError) -> (LimitKind, Time) {
+    match error {
+        FetchError::Limited { kind, until, .. } => (*kind, *until),
+        other => panic!("a limit was expected, not {other}"),
+    }
+}
+
+#[tokio::test]
+async fn a_limit_that_comes_with_http_200_is_waited_out_until_the_reset_and_nothing_is_sent_before() {
+    for spelling in [RateLimitSpelling::RateLimit, RateLimitSpelling::RateLimited] {
+        let scene = Scene::with(many("octo-org", 3)).await;
+        scene.sim.set_limits(Limits { graphql: 2, ..Limits::default() });
+        let graphql_rate_limited_200 = RateLimited200 { spelling, ..RateLimited200::default() };
+        scene.sim.switch(Switches { graphql_rate_limited_200, ..Switches::default() });
+        // The first client does not know that the second spends from the same hour.
+        let (first, other) = (scene.source(&tools_of(3), Some(TOKEN)), Scene::with(Vec::new()).await);
+        let config = larder_sources::GitHubConfig {
+            token: Some(TOKEN.into()),
+            ..larder_sources::GitHubConfig::new(scene.sim.url())
+        };
+        let clock = std::sync::Arc::new(scene.clock.clone());
+        let github = larder_sources::GitHub::new(config, other.budgets.clone(), clock, 2).unwrap();
+        let second =
+            ClustersSource::new(&tools_of(3), std::sync::Arc::new(github), &larder_core::Policy::default())
+                .unwrap();
+        for _ in 0..2 {
+            scene.listing(&second, "tools").await;
+        }
+        scene.requests();
+
+        let error = scene.fetch(&first, "tools").await.unwrap_err();
+        let (kind, until) = limited(&error);
+        assert_eq!(kind, LimitKind::Primary);
+        assert!(until.since(scene.clock.now()) > Duration::from_mins(50), "the hour's end: {until}");
+        assert_eq!(scene.requests(), 1);
+
+        for minutes in [1, 20, 20] {
+            scene.clock.advance(Duration::from_mins(minutes));
+            assert_eq!(limited(&scene.fetch(&first, "tools").await.unwrap_err()).1, until);
+        }
+        assert_eq!(scene.requests(), 0, "nothing is sent before the reset");
+        scene.clock.set(until);
+        assert_eq!(present(&scene.listing(&first, "tools").await).len(), 3);
+    }
+}
+
+#[tokio::test]
+async fn a_retry_after_met_by_one_process_holds_for_the_other() {
+    for status in [403, 429] {
+        let scene = Scene::with(many("octo-org", 3)).await;
+        let met = scene.source(&tools_of(3), Some(TOKEN));
+        scene.listing(&met, "tools").await;
+        let other =
+            ClustersSource::new(&tools_of(3), scene.github(Some(SEEING), 2), &larder_core::Policy::default());
+        let other = other.unwrap();
+        scene.listing(&other, "tools").await;
+        let secondary_limit = SecondaryLimit { when: When::Next(1), status, retry_after_s: Some(90) };
+        scene.sim.switch(Switches { secondary_limit, ..Switches::default() });
+        scene.requests();
+
+        let (kind, until) = limited(&scene.fetch(&met, "tools").await.unwrap_err());
+        assert_eq!((kind, until.since(scene.clock.now())), (LimitKind::Secondary, Duration::from_secs(90)));
+        assert_eq!(scene.requests(), 1);
+
+        // Another token of the same user is the same actor.
+        scene.clock.advance(Duration::from_secs(89));
+        assert_eq!(limited(&scene.fetch(&other, "tools").await.unwrap_err()), (kind, until));
+        assert_eq!(scene.requests(), 0, "nothing is sent inside a Retry-After");
+        scene.clock.advance(Duration::from_secs(1));
+        assert_eq!(present(&scene.listing(&other, "tools").await).len(), 3);
+    }
+}
+
+#[tokio::test]
+async fn a_secondary_limit_that_names_no_time_is_waited_out_a_minute_and_then_longer() {
+    let scene = Scene::with(many("octo-org", 3)).await;
+    let source = scene.source(&tools_of(3), Some(TOKEN));
+    let secondary_limit = SecondaryLimit { when: When::Always, status: 403, retry_after_s: None };
+    scene.sim.switch(Switches { secondary_limit, ..Switches::default() });
+    let mut waits = Vec::new();
+    for _ in 0..3 {
+        let (_, until) = limited(&scene.fetch(&source, "tools").await.unwrap_err());
+        waits.push(until.since(scene.clock.now()).as_secs());
+        scene.clock.set(until);
+    }
+    for (wait, least) in waits.iter().zip([60, 120, 240]) {
+        assert!((least..=least * 11 / 10 + 1).contains(wait), "{waits:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_primary_limit_told_by_headers_ends_at_its_reset() {
+    for status in [403, 429] {
+        let scene = Scene::with(many("octo-org", 3)).await;
+        let source = scene.source(&tools_of(3), Some(TOKEN));
+        let primary_limit = PrimaryLimit { remaining: Some(0), status };
+        scene.sim.switch(Switches { primary_limit, ..Switches::default() });
+        let (kind, until) = limited(&scene.fetch(&source, "tools").await.unwrap_err());
+        assert_eq!(kind, LimitKind::Primary);
+        assert!(until > scene.clock.now().plus(Duration::from_mins(59)), "{until}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_left_of_the_hour_is_kept_for_the_urgent() {
+    let scene = Scene::with(many("octo-org", 3)).await;
+    scene.sim.set_limits(Limits { graphql: 100, ..Limits::default() });
+    let source = scene.source(&tools_of(3), Some(TOKEN));
+    let primary_limit = PrimaryLimit { remaining: Some(16), status: 403 };
+    scene.sim.switch(Switches { primary_limit, ..Switches::default() });
+    scene.listing(&source, "tools").await;
+    scene.requests();
+
+    let mut ask = scene.ask(&source, "tools");
+    ask.priority = Priority::Schedule;
+    assert_eq!(limited(&source.fetch(&ask).await.unwrap_err()).0, LimitKind::Budget);
+    assert_eq!(scene.requests(), 0);
+    ask.priority = Priority::StaleRead;
+    assert_eq!(present(&items(source.fetch(&ask).await)).len(), 3);
+}
+
+#[tokio::test]
+async fn the_budget_is_kept_under_the_login_once_it_is_known_and_what_it_says_is_githubs_word() {
+    let scene = Scene::with(many("octo-org", 3)).await;
+    let source = scene.source(&tools_of(3), Some(TOKEN));
+    scene.listing(&source, "tools").await;
+    scene.listing(&source, "tools").await;
+    let row = scene.budgets.row("octocat", "graphql").unwrap();
+    assert_eq!((row.limit, row.remaining), (Some(5000), Some(4998)));
+    assert!(row.reset_at.is_some());
+
+    // Another process finds the login in the store and need not ask.
+    let second = scene.github(Some(TOKEN), 2);
+    let second = ClustersSource::new(&tools_of(3), second, &larder_core::Policy::default()).unwrap();
+    scene.listing(&second, "tools").await;
+    assert_eq!(scene.budgets.row("octocat", "graphql").unwrap().remaining, Some(4997));
+}
+
+#[tokio::test]
+async fn without_a_budget_that_can_be_written_nothing_is_sent() {
+    let scene = Scene::with(many("octo-org", 3)).await;
+    scene.budgets.make_read_only();
+    let error = scene.fetch(&scene.source(&tools_of(3), Some(TOKEN)), "tools").await.unwrap_err();
+    assert!(matches!(error, FetchError::Local(_)), "{error}");
+    assert!(!error.counts());
+    assert_eq!(scene.requests(), 0);
+}
+
+#[tokio::test]
+async fn a_fetch_that_is_dropped_leaks_no_budget() {
+    let scene = Scene::with(many("octo-org", 3)).await;
+    let source = scene.source(&tools_of(3), Some(TOKEN));
+    scene.sim.switch(Switches { hold: true, ..Switches::default() });
+    tokio::select! {
+        biased;
+        answer = scene.fetch(&source, "tools") => panic!("{answer:?}"),
+        () = scene.sim.arrived(1) => {}
+    }
+    assert_eq!(scene.budgets.in_flight(), 1);
+    scene.sim.switch(Switches::default());
+    scene.clock.advance(Duration::from_secs(61));
+    scene.listing(&source, "tools").await;
+    assert_eq!(scene.budgets.in_flight(), 0);
+}
+
+#[tokio::test]
+async fn a_check_tells_the_login_the_scopes_the_limits_and_the_servers_clock() {
+    let scene = Scene::with(Vec::new()).await;
+    let checked = scene.github(Some(SEEING), 1).check().await.unwrap();
+    assert_eq!(checked.login.as_deref(), Some("octocat"));
+    assert_eq!(checked.scopes, Some(vec!["read:org".to_owned(), "repo".to_owned()]));
+    let core = checked.limits.iter().find(|limit| limit.resource == "core").unwrap();
+    assert_eq!((core.limit, core.remaining), (5000, 5000));
+    assert_eq!(checked.server_time, Some(scene.clock.now()));
+
+    let anonymous = scene.github(None, 2).check().await.unwrap();
+    assert_eq!((anonymous.login, anonymous.scopes), (None, None));
+    let core = anonymous.limits.iter().find(|limit| limit.resource == "core").unwrap();
+    assert_eq!((core.limit, core.remaining), (60, 60), "asking costs nothing");
+
+    let refused = scene.github(Some("ghp_unknown"), 3).check().await.unwrap_err();
+    assert!(matches!(refused, FetchError::Refused { .. }), "{refused}");
+}

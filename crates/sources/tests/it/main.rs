@@ -1,0 +1,10 @@
+//! Stories of the clusters source and its GitHub client, told against the simulator.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod anonymous;
+mod batches;
+mod budgets;
+mod limits;
+mod scene;
+mod secrets;
+mod unclustered;
