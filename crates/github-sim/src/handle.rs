@@ -29,7 +29,7 @@ pub(crate) async fn handle(
 ) -> Response {
     let arrival = Arrival::read(request).await;
     let number = shared.state().log.arrive(arrival.logged((shared.now)()));
-    shared.arrived.send_replace(number);
+    shared.arrived.send_modify(|count| *count = number.max(*count));
     let turn = Turn { shared: &shared, arrival: &arrival, number };
     let outcome = tokio::select! {
         biased;
@@ -154,7 +154,7 @@ impl Turn<'_> {
             Err(refused) => return refused,
         };
         let world = Arc::clone(&self.shared.state().world);
-        let base = format!("{}{}", self.shared.origin, self.arrival.prefix);
+        let base = format!("{}{}", self.origin(), self.arrival.prefix);
         let answer = View { world, token: caller.token.clone(), base }.answer(self.arrival);
         let free = answer.status == 304 && caller.token.is_some();
         let mut state = self.shared.state();
@@ -163,6 +163,12 @@ impl Turn<'_> {
         }
         state.log.amend(self.number, |logged| logged.cost = u64::from(!free));
         answer.with_rate(Rate { used: rate.used - u64::from(free), ..rate })
+    }
+
+    /// The address the client knows the simulator by: links must lead back to it.
+    fn origin(&self) -> String {
+        let host = self.arrival.header(header::HOST);
+        host.map_or_else(|| self.shared.origin.clone(), |host| format!("http://{host}"))
     }
 
     async fn graphql(&self, caller: &Caller, allowed: bool) -> Answer {

@@ -17,6 +17,8 @@ const NODES_MAX: u64 = 500_000;
 const FIRST_MAX: u64 = 100;
 /// Fragments within fragments; a query that nests deeper is refused later, by the schema's own check for cycles.
 const DEPTH_MAX: usize = 32;
+/// Selections looked at: fragments that spread each other twice would otherwise double with every level.
+const SELECTIONS_MAX: u32 = 500_000;
 
 /// What is known of a query before it runs.
 #[derive(Clone, Debug, Default)]
@@ -35,8 +37,13 @@ pub(crate) struct Plan {
 pub(crate) fn plan(query: &str, variables: &Value, operation: Option<&str>) -> Plan {
     let Ok(document) = parse_query(query) else { return Plan::default() };
     let Some(chosen) = chosen(&document.operations, operation) else { return Plan::default() };
-    let mut walk =
-        Walk { document: &document, variables: known(chosen, variables), requests: 0, plan: Plan::default() };
+    let mut walk = Walk {
+        document: &document,
+        variables: known(chosen, variables),
+        requests: 0,
+        selections: 0,
+        plan: Plan::default(),
+    };
     walk.set(&chosen.selection_set.node, 1, &mut Vec::new(), 0);
     let mut plan = walk.plan;
     plan.cost = ((walk.requests + 50) / 100).max(1);
@@ -55,6 +62,7 @@ struct Walk<'a> {
     document: &'a ExecutableDocument,
     variables: HashMap<String, Value>,
     requests: u64,
+    selections: u32,
     plan: Plan,
 }
 
@@ -64,6 +72,10 @@ impl Walk<'_> {
             return;
         }
         for selection in set.items.iter().map(|item| &item.node) {
+            self.selections += 1;
+            if self.selections > SELECTIONS_MAX {
+                return;
+            }
             if !self.included(selection.directives()) {
                 continue;
             }

@@ -142,10 +142,8 @@ async fn an_owners_repositories_come_in_pages_that_neither_repeat_nor_skip() {
         let answer =
             told(github.query(query, &json!({"after": after})).bearer_auth("token-of-octocat")).await.json();
         let owner = &answer["data"]["repositoryOwner"];
-        assert_eq!(
-            (owner["login"].as_str(), owner["repositories"]["totalCount"].as_u64()),
-            (Some("hubber"), Some(251))
-        );
+        assert_eq!(owner["login"], "hubber");
+        assert_eq!(owner["repositories"]["totalCount"], if pages == 0 { 251 } else { 252 });
         let nodes = owner["repositories"]["nodes"].as_array().unwrap().clone();
         seen.extend(nodes.into_iter().map(|node| node["name"].as_str().unwrap().to_owned()));
         pages += 1;
@@ -154,10 +152,10 @@ async fn an_owners_repositories_come_in_pages_that_neither_repeat_nor_skip() {
         if page["hasNextPage"] == false {
             break;
         }
-        // A repository that appears between two pages changes nothing for those already seen.
-        github
-            .sim
-            .world(|world| world.add(Repository { stars: 0, ..Repository::new("octo-org/late") }).to_owned());
+        // One that appears on a page already read moves all the others down, and none of them is read twice.
+        github.sim.world(|world| {
+            world.add(Repository { stars: 9_000, ..Repository::new("hubber/late") });
+        });
     }
     assert_eq!((pages, seen.len(), seen[0].as_str()), (3, 251, "r249"));
     seen.sort();

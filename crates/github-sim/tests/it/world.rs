@@ -106,10 +106,8 @@ fn names_are_compared_without_case_and_identities_are_kept() {
     world.add_owner(Owner::organization("Octo-Org")).add(Repository::new("Octo-Org/Kiln"));
     let id = world.repository("octo-org/KILN").unwrap().id;
     assert!(world.rename("OCTO-ORG/kiln", "octo-org/Furnace"));
-    assert!(
-        world.edit("octo-org/kiln", |kiln| kiln.stars = 9)
-            || world.edit("octo-org/furnace", |one| one.stars = 9)
-    );
+    assert!(world.edit("octo-org/furnace", |furnace| furnace.stars = 9));
+    assert!(!world.edit("octo-org/kiln", |kiln| kiln.stars = 8), "a former name reads, it does not write");
     let furnace = world.repository("octo-org/kiln").unwrap();
     assert_eq!((furnace.id, furnace.stars, furnace.full_name.as_str()), (id, 9, "octo-org/Furnace"));
     world.add(Repository::new("octo-org/other"));
