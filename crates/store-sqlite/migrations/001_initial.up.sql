@@ -62,7 +62,9 @@ CREATE TABLE items (
   derived    TEXT,
   search     TEXT NOT NULL,
   fetched_at INTEGER NOT NULL,
-  UNIQUE (kind, id)
+  -- The identity first: an index that begins with the kind would tempt the planner to read a whole
+  -- kind and sort it where it should walk the index of the order asked for.
+  UNIQUE (id, kind)
 ) STRICT;
 
 CREATE TABLE members (

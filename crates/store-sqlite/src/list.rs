@@ -12,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension, params_from_iter};
 use crate::entries::json;
 use crate::errors::Fault;
 use crate::rows::{ITEM_COLUMNS, ItemRow, limit, parse};
-use crate::views::{compared, value};
+use crate::views::compared;
 
 /// Up to so many members it is cheaper to sort them than to walk an index past all others.
 const FEW_MEMBERS: i64 = 500;
@@ -184,7 +184,7 @@ fn order(view: &ViewSpec, order: Option<Order>) -> Result<String, Fault> {
         Some(Order::Descending(name)) => format!("{} DESC, i.id", compared(column(view, name)?, "i.")),
         Some(Order::Ascending(name)) => {
             let column = column(view, name)?;
-            format!("{} IS NULL, {}, i.id", value(column, "i."), compared(column, "i."))
+            format!("{} ASC NULLS LAST, i.id", compared(column, "i."))
         }
     })
 }

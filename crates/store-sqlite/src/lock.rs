@@ -10,6 +10,7 @@ use std::time::Duration;
 use larder_core::StoreError;
 
 use crate::errors::io_error;
+use crate::open::Access;
 
 /// What a lock file of ours begins with, so that it can witness for a database without a header.
 const WORDS: &str = "larder: held by every process that uses the database beside it\n";
@@ -37,19 +38,16 @@ impl Lock {
         read.is_ok() && WORDS.as_bytes().starts_with(&start)
     }
 
-    /// Takes the lock, making the file if need be; waits while somebody moves a database aside.
-    pub(crate) fn take(database: &Path, wait: Duration) -> Result<Lock, StoreError> {
+    /// Takes the lock, making the file if it may; waits while somebody moves a database aside.
+    pub(crate) fn take(database: &Path, access: Access, wait: Duration) -> Result<Lock, StoreError> {
         let path = Lock::beside(database);
         let attempted = "take its lock file";
         let failed = |error: &std::io::Error| io_error(error, &path, attempted);
-        let mut options = File::options();
-        options.read(true).write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&path).map_err(|error| failed(&error))?;
-        if file.metadata().map_err(|error| failed(&error))?.len() == 0 {
-            file.write_all(WORDS.as_bytes()).map_err(|error| failed(&error))?;
-        }
+        let file = match access {
+            Access::ReadWrite => make(&path).or_else(|error| File::open(&path).map_err(|_| error)),
+            Access::ReadOnly => File::open(&path),
+        };
+        let file = file.map_err(|error| failed(&error))?;
         let mut waited = Duration::ZERO;
         loop {
             match file.try_lock_shared() {
@@ -72,6 +70,18 @@ impl Lock {
         }
         done
     }
+}
+
+fn make(path: &Path) -> std::io::Result<File> {
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    if file.metadata()?.len() == 0 {
+        file.write_all(WORDS.as_bytes())?;
+    }
+    Ok(file)
 }
 
 /// A short rest between two looks at something that SQLite or the system does not wait for.

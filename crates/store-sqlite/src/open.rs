@@ -85,7 +85,7 @@ pub(crate) fn open(options: &OpenOptions, place: &str) -> Result<Opened, StoreEr
         }),
         Found::Nothing => {
             make_file(&options.path)?;
-            let lock = Lock::take(&options.path, options.busy_timeout)?;
+            let lock = Lock::take(&options.path, options.access, options.busy_timeout)?;
             make(options, &views, place)?;
             finish(options, Some(lock), None, place)
         }
@@ -213,9 +213,10 @@ fn open_ours(options: &OpenOptions, views: &Views, place: &str) -> Result<Opened
 
 /// No lock file can be made in a directory that is not ours to write; reading goes on without.
 fn take_lock(options: &OpenOptions) -> Result<Option<Lock>, StoreError> {
-    match Lock::take(&options.path, options.busy_timeout) {
+    match Lock::take(&options.path, options.access, options.busy_timeout) {
         Ok(lock) => Ok(Some(lock)),
         Err(StoreError::ReadOnly { .. } | StoreError::Full { .. }) => Ok(None),
+        Err(StoreError::Failed { .. }) if options.access == Access::ReadOnly => Ok(None),
         Err(error) => Err(error),
     }
 }

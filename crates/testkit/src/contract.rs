@@ -1,1 +1,125 @@
-//! The contract every store keeps, as one suite.
+//! The contract every store keeps, as one suite of stories: a store that runs them all is a store.
+//!
+//! A back end says how to make a fresh place and how to open a handle on it ([`Place`]), and runs the
+//! whole suite by one line in its tests: `larder_testkit::contract_suite!(MyPlace);`. A second handle
+//! on the same place stands for a second process.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    reason = "a story fails by panicking"
+)]
+
+pub mod budgets;
+pub mod build;
+pub mod commits;
+pub mod feed;
+pub mod invalidation;
+pub mod items;
+pub mod leases;
+pub mod lists;
+pub mod reconciling;
+pub mod sweeps;
+
+use larder_core::{Budgets, Store};
+
+/// Where a story's store lives. Dropping it removes everything.
+pub trait Place: Sized {
+    /// What the back end calls its store.
+    type Store: Store + Budgets + Clone + 'static;
+
+    /// A place where no store has been yet. Its stores know [`build::VIEW`].
+    fn fresh() -> Self;
+
+    /// A new handle on the place's store, as another process has it.
+    fn open(&self) -> impl Future<Output = Self::Store>;
+}
+
+/// Runs one story to its end, on a current-thread runtime, so that a failure can be repeated.
+pub fn run(story: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(story);
+}
+
+/// Makes a test of every story of the contract, for one [`Place`].
+#[macro_export]
+macro_rules! contract_suite {
+    ($place:ty) => {
+        $crate::contract_stories! { $place;
+            leases: a_placeholder_is_no_hit;
+            leases: one_of_two_processes_wins_a_lease;
+            leases: a_lease_past_its_end_is_taken_over;
+            leases: a_renewed_lease_holds_and_a_lost_one_is_not_renewed;
+            leases: a_lease_from_a_clock_that_was_set_back_is_past;
+            leases: a_lease_taken_a_moment_ahead_of_a_slower_caller_holds;
+            leases: a_wish_that_was_overtaken_gets_the_newer_row;
+            leases: tokens_grow_across_evictions;
+            leases: an_interrupted_attempt_is_not_counted;
+            commits: what_is_committed_is_looked_up;
+            commits: a_late_commit_is_superseded_and_only_logged;
+            commits: an_evicted_entrys_commit_is_superseded;
+            commits: a_commit_that_fails_leaves_nothing_behind;
+            commits: an_empty_result_is_a_hit;
+            commits: a_failure_keeps_the_data_and_ends_the_lease;
+            commits: versions_count_what_a_reader_sees;
+            commits: a_version_never_names_two_things;
+            commits: items_are_counted_for_the_log;
+            commits: the_log_is_newest_first_and_by_entry;
+            commits: everything_about_an_entry_survives_the_way_through;
+            items: a_partial_answer_keeps_the_fields_it_does_not_know;
+            items: a_newer_item_is_not_overwritten_by_an_older_one;
+            items: an_item_from_a_wrong_clock_is_overwritten;
+            items: an_item_in_two_entries_is_stored_once_and_announced_for_both;
+            items: members_keep_their_order_and_their_states;
+            items: an_evicted_entrys_items_go_unless_another_holds_them;
+            invalidation: one_key_is_stale_and_kept;
+            invalidation: a_source_a_tag_and_everything_can_be_invalidated;
+            invalidation: an_invalidation_in_flight_wins;
+            invalidation: a_tag_invalidated_before_the_fetch_brings_it_wins;
+            invalidation: a_subset_does_not_answer_an_invalidation;
+            invalidation: a_backoff_ends_by_invalidation;
+            invalidation: a_mark_is_due_until_a_fetch_that_began_later;
+            invalidation: dead_entries_get_a_new_start;
+            invalidation: what_wants_a_refresh_is_due_in_order;
+            reconciling: edited_entries_are_due_and_lose_what_they_no_longer_name;
+            reconciling: unconfigured_entries_are_remembered_and_forgiven;
+            sweeps: failed_entries_without_data_go_after_their_time;
+            sweeps: unconfigured_entries_go_after_their_time;
+            sweeps: the_log_and_the_feed_have_their_lengths;
+            sweeps: a_live_lease_is_never_swept;
+            feed: a_reader_resumes_where_it_stopped;
+            feed: a_reader_that_fell_behind_starts_over;
+            feed: what_nobody_sees_is_not_announced;
+            feed: the_first_failure_and_the_recovery_are_announced;
+            lists: only_members_of_the_asked_entries_are_listed;
+            lists: hidden_members_are_not_listed;
+            lists: lists_sort_both_ways_with_missing_values_last;
+            lists: lists_filter_by_text_list_flag_number_and_time;
+            lists: lists_search_by_the_beginnings_of_words;
+            lists: nothing_that_is_typed_breaks_a_search;
+            lists: a_large_list_is_the_same_list;
+            lists: heads_show_all_rows_and_their_counts;
+            lists: a_store_says_what_it_is_and_finds_no_damage;
+            budgets: concurrent_reservations_never_oversell;
+            budgets: a_killed_holders_reservation_comes_back;
+            budgets: answers_that_overtake_each_other_never_raise_what_is_left;
+            budgets: a_primary_limit_blocks_its_resource_and_a_secondary_one_the_actor;
+            budgets: a_minutes_points_are_counted;
+            budgets: an_actor_is_remembered_by_credential;
+        }
+    };
+}
+
+/// What [`contract_suite!`] is made of.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! contract_stories {
+    ($place:ty; $($module:ident: $story:ident;)*) => {
+        $(
+            #[test]
+            fn $story() {
+                $crate::contract::run($crate::contract::$module::$story::<$place>());
+            }
+        )*
+    };
+}

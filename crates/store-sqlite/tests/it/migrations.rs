@@ -1,0 +1,125 @@
+//! Migrations up and down, on a database that is full, and views that follow their specs.
+
+use std::process::Command;
+
+use larder_core::{Column, ColumnType, Store, StoreError, ViewSpec};
+use larder_store_sqlite::{APPLICATION_ID, OpenOptions, SCHEMA, SqliteStore, migrate_down};
+use larder_testkit::contract::Place;
+use larder_testkit::contract::build::{NOW, VIEW, at, book, book_with, fail, find, ids, key, refresh, row};
+use rusqlite::Connection;
+use serde_json::json;
+
+use crate::place::{TempPlace, block_on};
+
+fn names(conn: &Connection, what: &str) -> Vec<String> {
+    let mut statement = conn
+        .prepare("SELECT name FROM sqlite_schema WHERE type = ?1 AND name NOT LIKE 'sqlite_%' ORDER BY name")
+        .unwrap();
+    statement.query_map([what], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+}
+
+#[test]
+fn a_full_database_goes_down_and_up_again() {
+    let place = TempPlace::fresh();
+    block_on(async {
+        let store = place.open().await;
+        let books = (0..500).map(|n| book(&format!("{n:05}"), n)).collect();
+        refresh(&store, &key("shelf/big"), books, at(0)).await;
+        fail(&store, &key("shelf/none"), at(0)).await;
+        drop(store);
+        migrate_down(&place.path(), 0).unwrap();
+        let conn = Connection::open(place.path()).unwrap();
+        assert_eq!(names(&conn, "table"), ["migrations"]);
+        assert!(names(&conn, "view").is_empty() && names(&conn, "index").is_empty());
+        let mark: i32 = conn.pragma_query_value(None, "application_id", |row| row.get(0)).unwrap();
+        assert_eq!(mark, APPLICATION_ID, "it is still ours");
+        drop(conn);
+        let store = place.open().await;
+        assert_eq!(store.info().await.unwrap().schema, SCHEMA);
+        assert!(find(&store, &key("shelf/big")).await.is_none());
+        refresh(&store, &key("shelf/big"), vec![book("a", 1)], at(1)).await;
+        assert_eq!(ids(&row(&store, &key("shelf/big")).await), ["a"]);
+        assert_eq!(store.verify().await.unwrap(), []);
+    });
+}
+
+#[test]
+fn an_edited_migration_is_an_error() {
+    let place = TempPlace::fresh();
+    drop(SqliteStore::open(place.options()).unwrap());
+    let conn = Connection::open(place.path()).unwrap();
+    conn.execute_batch("UPDATE migrations SET checksum = 'x'; UPDATE meta SET views = 'other'").unwrap();
+    let error = SqliteStore::open(place.options()).map(|_| ()).unwrap_err();
+    assert!(matches!(&error, StoreError::Failed { cause, .. } if cause.contains("initial")), "{error}");
+}
+
+#[test]
+fn views_follow_their_specs_and_leave_other_peoples_alone() {
+    static NARROW: ViewSpec = ViewSpec {
+        kind: "book",
+        view: "titles",
+        columns: &[Column { name: "title", holds: ColumnType::Text, indexed: true }],
+    };
+    let place = TempPlace::fresh();
+    block_on(async {
+        let store = place.open().await;
+        refresh(&store, &key("shelf/a"), vec![book("a", 1)], at(0)).await;
+    });
+    let conn = Connection::open(place.path()).unwrap();
+    conn.execute_batch("CREATE VIEW mine AS SELECT 1; CREATE INDEX my_index ON items (scope)").unwrap();
+    assert_eq!(names(&conn, "view"), ["books", "cache", "mine"]);
+    let options = OpenOptions { views: vec![NARROW], ..OpenOptions::new(place.path(), NOW) };
+    drop(SqliteStore::open(options).unwrap());
+    assert_eq!(names(&conn, "view"), ["cache", "mine", "titles"]);
+    let indexes = names(&conn, "index");
+    assert!(indexes.contains(&"titles_by_title".to_owned()) && indexes.contains(&"my_index".to_owned()));
+    assert!(!indexes.iter().any(|name| name.starts_with("books_")));
+    drop(SqliteStore::open(place.options()).unwrap());
+    assert_eq!(names(&conn, "view"), ["books", "cache", "mine"]);
+}
+
+#[test]
+fn a_name_that_cannot_be_a_column_is_refused() {
+    static HOSTILE: ViewSpec = ViewSpec {
+        kind: "book",
+        view: "books",
+        columns: &[Column { name: "a'); DROP TABLE items; --", holds: ColumnType::Text, indexed: true }],
+    };
+    let place = TempPlace::fresh();
+    let options = OpenOptions { views: vec![VIEW, HOSTILE], ..OpenOptions::new(place.path(), NOW) };
+    assert!(SqliteStore::open(options).is_err());
+    assert!(place.files().is_empty());
+}
+
+#[test]
+fn people_find_tables_that_read_like_their_domain() {
+    let place = TempPlace::fresh();
+    block_on(async {
+        let store = place.open().await;
+        let book = book_with(
+            "a",
+            json!({"title": "A", "stars": 3, "printed": true, "topics": ["x", "y"],
+                "published_at": "2025-01-01T00:00:00Z", "publisher": {"name": "p"}}),
+        );
+        refresh(&store, &key("shelf/a"), vec![book], at(0)).await;
+    });
+    let expected = "A||3|1|2025-01-01T00:00:00Z|[\"x\",\"y\"]|{\"name\":\"p\"}|2026-01-01T00:00:00Z";
+    let conn = Connection::open(place.path()).unwrap();
+    let line: String = conn
+        .query_row(
+            "SELECT concat_ws('|', title, coalesce(language, ''), stars, printed, published_at, topics, \
+             publisher, fetched_at) FROM books",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    assert_eq!(line, expected);
+    drop(conn);
+    // The shell of a distribution, older than the SQLite that wrote the file, where there is one.
+    let shell =
+        Command::new("sqlite3").arg("-readonly").arg(place.path()).arg("SELECT * FROM books").output();
+    if let Ok(output) = shell {
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), expected);
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    }
+}

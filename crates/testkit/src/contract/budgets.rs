@@ -1,0 +1,163 @@
+//! Stories of budgets: shared by processes, never oversold, never leaked.
+
+use std::time::Duration;
+
+use larder_core::{
+    Admission, Budget, Budgets, Fingerprint, LimitKind, Priority, Reservation, Reserved, SECONDARY,
+    Settlement, Time,
+};
+
+use super::Place;
+use super::build::at;
+
+fn ask(points: u32, now: Time) -> Reservation {
+    Reservation {
+        host: "github.com".into(),
+        actor: "octocat".into(),
+        resource: "graphql".into(),
+        points,
+        priority: Priority::Waiting,
+        assumed_limit: 60,
+        per_minute_max: 2_000,
+        owner: "me".into(),
+        until: now.plus(Duration::from_mins(1)),
+    }
+}
+
+fn settled(id: u64, spent: u32) -> Settlement {
+    Settlement {
+        id,
+        host: "github.com".into(),
+        actor: "octocat".into(),
+        resource: "graphql".into(),
+        spent,
+        limit: None,
+        remaining: None,
+        reset_at: None,
+        blocked: None,
+    }
+}
+
+async fn take(store: &impl Budgets, ask: &Reservation, now: Time) -> Option<u64> {
+    match store.reserve(ask, now).await.unwrap() {
+        Reserved::Granted(id) => Some(id),
+        Reserved::Refused(_) => None,
+    }
+}
+
+async fn refusal(store: &impl Budgets, ask: &Reservation, now: Time) -> Option<(LimitKind, Time)> {
+    match store.reserve(ask, now).await.unwrap() {
+        Reserved::Granted(_) | Reserved::Refused(Admission::Granted) => None,
+        Reserved::Refused(Admission::Wait { kind, until }) => Some((kind, until)),
+    }
+}
+
+async fn row(store: &impl Budgets, resource: &str, now: Time) -> Budget {
+    let all = store.budgets(now).await.unwrap();
+    all.into_iter().find(|row| &*row.resource == resource).expect("a row of that resource")
+}
+
+/// Twenty asks for five points of sixty, from two processes at once: twelve are granted.
+pub async fn concurrent_reservations_never_oversell<P: Place>() {
+    let place = P::fresh();
+    let (one, two) = (place.open().await, place.open().await);
+    let ask = ask(5, at(0));
+    let asks = (0..20).map(|n| {
+        let store = if n % 2 == 0 { &one } else { &two };
+        take(store, &ask, at(0))
+    });
+    let granted: Vec<u64> = futures::future::join_all(asks).await.into_iter().flatten().collect();
+    assert_eq!(granted.len(), 12);
+    assert_eq!(row(&two, "graphql", at(0)).await.reserved, 60);
+    one.settle(&settled(granted[0], 5), at(1)).await.unwrap();
+    assert_eq!(row(&two, "graphql", at(1)).await.reserved, 55);
+}
+
+/// A reservation ends by itself.
+pub async fn a_killed_holders_reservation_comes_back<P: Place>() {
+    let place = P::fresh();
+    let store = place.open().await;
+    let killed = take(&store, &ask(60, at(0)), at(0)).await.unwrap();
+    assert_eq!(take(&store, &ask(1, at(59)), at(59)).await, None);
+    assert_eq!(row(&store, "graphql", at(60)).await.reserved, 0);
+    let next = take(&store, &ask(60, at(60)), at(60)).await.unwrap();
+    assert!(next != killed);
+    store.settle(&settled(killed, 0), at(61)).await.unwrap();
+    assert_eq!(
+        row(&store, "graphql", at(61)).await.reserved,
+        60,
+        "a late settlement frees no other's points"
+    );
+    let early = take(&store, &ask(60, at(0)), at(0)).await;
+    assert!(early.is_none(), "a clock a minute behind sees what is in flight");
+}
+
+/// Within a window only the lowest figure is true; an older window's says nothing.
+pub async fn answers_that_overtake_each_other_never_raise_what_is_left<P: Place>() {
+    let place = P::fresh();
+    let store = place.open().await;
+    let said = |remaining: u32, reset: u64| Settlement {
+        limit: Some(5_000),
+        remaining: Some(remaining),
+        reset_at: Some(at(reset)),
+        ..settled(0, 1)
+    };
+    let left = async || row(&store, "graphql", at(10)).await.remaining;
+    store.settle(&said(100, 1_000), at(0)).await.unwrap();
+    store.settle(&said(102, 1_000), at(1)).await.unwrap();
+    assert_eq!(left().await, Some(100));
+    store.settle(&said(99, 1_000), at(2)).await.unwrap();
+    assert_eq!(left().await, Some(99));
+    store.settle(&Settlement { remaining: None, limit: None, ..said(0, 1_000) }, at(3)).await.unwrap();
+    assert_eq!(left().await, Some(98), "it did not say, so what it cost is gone");
+    store.settle(&said(4_999, 4_600), at(4)).await.unwrap();
+    assert_eq!(left().await, Some(4_999), "a new window");
+    store.settle(&said(98, 1_000), at(5)).await.unwrap();
+    let row = row(&store, "graphql", at(10)).await;
+    assert_eq!((row.remaining, row.reset_at, row.limit), (Some(4_999), Some(at(4_600)), Some(5_000)));
+}
+
+/// Which limit was met decides who waits.
+pub async fn a_primary_limit_blocks_its_resource_and_a_secondary_one_the_actor<P: Place>() {
+    let place = P::fresh();
+    let store = place.open().await;
+    let rest = Reservation { resource: "core".into(), ..ask(1, at(0)) };
+    let blocked = |kind, until| Settlement { blocked: Some((kind, at(until))), ..settled(0, 1) };
+    store.settle(&blocked(LimitKind::Primary, 100), at(0)).await.unwrap();
+    assert_eq!(refusal(&store, &ask(1, at(1)), at(1)).await, Some((LimitKind::Primary, at(100))));
+    assert_eq!(refusal(&store, &rest, at(1)).await, None);
+    store.settle(&blocked(LimitKind::Secondary, 50), at(2)).await.unwrap();
+    assert_eq!(refusal(&store, &rest, at(3)).await, Some((LimitKind::Secondary, at(50))));
+    store.settle(&blocked(LimitKind::Secondary, 40), at(4)).await.unwrap();
+    assert_eq!(row(&store, SECONDARY, at(4)).await.blocked_until, Some(at(50)), "the longer wait holds");
+    assert_eq!(refusal(&store, &rest, at(50)).await, None);
+    let other = Reservation { actor: "hubot".into(), ..ask(1, at(5)) };
+    assert_eq!(refusal(&store, &other, at(5)).await, None, "another actor is not meant");
+}
+
+/// Secondary limits count points a minute.
+pub async fn a_minutes_points_are_counted<P: Place>() {
+    let place = P::fresh();
+    let store = place.open().await;
+    let narrow = |now| Reservation { assumed_limit: 5_000, per_minute_max: 100, ..ask(30, now) };
+    for second in [0, 10, 20] {
+        let id = take(&store, &narrow(at(second)), at(second)).await.unwrap();
+        store.settle(&settled(id, 30), at(second)).await.unwrap();
+    }
+    let held = row(&store, "graphql", at(20)).await;
+    assert_eq!((held.minute_points, held.minute_start), (90, at(0)));
+    assert_eq!(refusal(&store, &narrow(at(30)), at(30)).await, Some((LimitKind::Budget, at(60))));
+    assert!(take(&store, &narrow(at(60)), at(60)).await.is_some());
+}
+
+/// The credential itself is never known to the store.
+pub async fn an_actor_is_remembered_by_credential<P: Place>() {
+    let place = P::fresh();
+    let store = place.open().await;
+    let credential = Fingerprint::of(&["a token"]);
+    assert_eq!(store.actor("github.com", &credential).await.unwrap(), None);
+    store.set_actor("github.com", &credential, "octocat").await.unwrap();
+    store.set_actor("github.com", &credential, "hubot").await.unwrap();
+    assert_eq!(place.open().await.actor("github.com", &credential).await.unwrap().as_deref(), Some("hubot"));
+    assert_eq!(store.actor("ghe.example", &credential).await.unwrap(), None);
+}

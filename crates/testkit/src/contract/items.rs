@@ -1,0 +1,118 @@
+//! Stories of items and members: stored once, held by many, never made worse.
+
+use larder_core::{Coverage, ItemCounts, MemberState, NewItem, Scope, Store, Target, Write};
+use serde_json::{Value, json};
+
+use super::Place;
+use super::build::{at, book, book_with, done, fetched, field, ids, key, member, refresh, row, words, write};
+
+/// Mistake 8 of the field: two paths stored different fields. What a half answer does not name stays.
+pub async fn a_partial_answer_keeps_the_fields_it_does_not_know<P: Place>() {
+    let place = P::fresh();
+    let store = place.open().await;
+    let cinder = key("shelf/cinder");
+    let whole = book_with("a", json!({"title": "a", "stars": 1, "language": "en"}));
+    refresh(&store, &cinder, vec![whole], at(0)).await;
+    let half = NewItem {
+        coverage: Coverage::Partial,
+        ..book_with("a", json!({"stars": 2, "publisher": {"name": "p"}}))
+    };
+    let (_, counts, _) = done(refresh(&store, &cinder, vec![half.clone()], at(1)).await);
+    assert_eq!(counts, ItemCounts { seen: 1, added: 0, changed: 1, removed: 0 });
+    let held = row(&store, &cinder).await;
+    assert_eq!(field(&held, "a", "stars"), 2);
+    assert_eq!(field(&held, "a", "language"), "en");
+    assert_eq!(field(&held, "a", "publisher"), json!({"name": "p"}));
+    let (_, counts, _) = done(refresh(&store, &cinder, vec![half], at(2)).await);
+    assert_eq!(counts.changed, 0, "the same half again changes nothing");
+    let whole = book_with("a", json!({"title": "a", "stars": 3}));
+    refresh(&store, &cinder, vec![whole], at(3)).await;
+    let held = row(&store, &cinder).await;
+    assert_eq!(field(&held, "a", "language"), Value::Null, "a whole answer takes the old one's place");
+}
+
+/// Two entries' fetches end in any order.
+pub async fn a_newer_item_is_not_overwritten_by_an_older_one<P: Place>() {
+    let place = P::fresh();
+    let store = place.open().await;
+    let (one, two) = (key("shelf/one"), key("shelf/two"));
+    refresh(&store, &one, vec![book("a", 2)], at(10)).await;
+    let (_, counts, _) = done(refresh(&store, &two, vec![book("a", 1)], at(5)).await);
+    assert_eq!((counts.added, counts.changed), (1, 0), "the membership is new, the item is not");
+    let row = row(&store, &two).await;
+    assert_eq!(field(&row, "a", "stars"), 2);
+    assert_eq!(row.members[0].item.fetched_at, at(10));
+    assert_eq!(words(&store, &one).await, ["updated"]);
+}
+
+/// An item that a wrong clock dated far ahead must not refuse every answer until then.
+pub async fn an_item_from_a_wrong_clock_is_overwritten<P: Place>() {
+    let place = P::fresh();
+    let store = place.open().await;
+    let (one, two) = (key("shelf/one"), key("shelf/two"));
+    refresh(&store, &one, vec![book("a", 1)], at(86_400)).await;
+    refresh(&store, &two, vec![book("a", 2)], at(0)).await;
+    let row = row(&store, &two).await;
+    assert_eq!(field(&row, "a", "stars"), 2);
+    assert_eq!(row.members[0].item.fetched_at, at(0));
+}
+
+/// One fetched item is fresh in every entry that holds it, and each says so.
+pub async fn an_item_in_two_entries_is_stored_once_and_announced_for_both<P: Place>() {
+    let place = P::fresh();
+    let store = place.open().await;
+    let (one, two, three) = (key("shelf/one"), key("shelf/two"), key("shelf/three"));
+    refresh(&store, &one, vec![book("a", 1), book("b", 1)], at(0)).await;
+    refresh(&store, &two, vec![book("a", 1)], at(1)).await;
+    refresh(&store, &three, vec![book("b", 1)], at(1)).await;
+    assert_eq!(store.info().await.unwrap().items, 2);
+    refresh(&store, &one, vec![book("a", 7), book("b", 1)], at(2)).await;
+    let (in_one, in_two) = (row(&store, &one).await, row(&store, &two).await);
+    assert_eq!((field(&in_one, "a", "stars"), field(&in_two, "a", "stars")), (json!(7), json!(7)));
+    assert_eq!(in_two.members[0].item.fetched_at, at(2));
+    assert_eq!((in_one.entry.version, in_two.entry.version), (2, 2));
+    assert_eq!(in_two.entry.fetched_at, Some(at(1)), "the entry as a whole is no younger");
+    assert_eq!(words(&store, &one).await, ["updated", "updated"]);
+    assert_eq!(words(&store, &two).await, ["updated", "updated"]);
+    assert_eq!(words(&store, &three).await, ["updated"], "nothing of it changed");
+}
+
+/// Order, names and states are the entry's own.
+pub async fn members_keep_their_order_and_their_states<P: Place>() {
+    let place = P::fresh();
+    let store = place.open().await;
+    let cinder = key("shelf/cinder");
+    let secret = NewItem { scope: Scope::Repo("h/o/r".into()), ..book("c", 1) };
+    refresh(&store, &cinder, vec![book("a", 1), book("b", 1), secret], at(0)).await;
+    let mut renamed = member("b", MemberState::Absent);
+    renamed.asked = "old-name".into();
+    let members = vec![member("c", MemberState::Hidden), renamed, member("a", MemberState::Shown)];
+    let moved = Write { members: Some(members), items: Vec::new(), ..fetched(Vec::new(), at(1)) };
+    let (version, counts, _) = done(write(&store, &cinder, moved.clone(), at(1)).await);
+    assert_eq!((version, counts), (2, ItemCounts::default()));
+    let held = row(&store, &cinder).await;
+    assert_eq!(ids(&held), ["c", "b", "a"]);
+    let states: Vec<MemberState> = held.members.iter().map(|member| member.state).collect();
+    assert_eq!(states, [MemberState::Hidden, MemberState::Absent, MemberState::Shown]);
+    assert_eq!(&*held.members[1].asked, "old-name");
+    assert_eq!(held.members[0].item.scope, Scope::Repo("h/o/r".into()));
+    let (version, ..) = done(write(&store, &cinder, moved, at(2)).await);
+    assert_eq!(version, 2, "the same members again are no change");
+    let left_alone = Write { members: None, ..fetched(Vec::new(), at(3)) };
+    let (version, ..) = done(write(&store, &cinder, left_alone, at(3)).await);
+    assert_eq!((version, ids(&row(&store, &cinder).await).len()), (2, 3));
+}
+
+/// Evicting takes what only the evicted held.
+pub async fn an_evicted_entrys_items_go_unless_another_holds_them<P: Place>() {
+    let place = P::fresh();
+    let store = place.open().await;
+    let (one, two) = (key("shelf/one"), key("other/two"));
+    refresh(&store, &one, vec![book("a", 1), book("b", 1)], at(0)).await;
+    refresh(&store, &two, vec![book("b", 1), book("c", 1)], at(0)).await;
+    assert_eq!(store.evict(&Target::Source("shelf".to_owned()), at(1)).await.unwrap(), 1);
+    assert_eq!(store.info().await.unwrap().items, 2);
+    assert_eq!(ids(&row(&store, &two).await), ["b", "c"]);
+    assert_eq!(words(&store, &one).await, ["updated", "evicted"]);
+    assert_eq!(store.evict(&Target::Source("shelf".to_owned()), at(1)).await.unwrap(), 0);
+}

@@ -1,0 +1,81 @@
+//! Stories of configuration that changed: edited entries, entries gone and come back.
+
+use std::sync::Arc;
+
+use larder_core::{Configured, Fingerprint, Reconciled, Store, Warning, Write};
+
+use super::Place;
+use super::build::{at, book, fetched, ids, key, refresh, row, words, write};
+
+fn configured(text: &str, fingerprint: &str, names: Option<&[&str]>) -> Configured {
+    Configured {
+        key: key(text),
+        fingerprint: Fingerprint::trusted(fingerprint),
+        names: names.map(|names| names.iter().map(|name| Arc::from(*name)).collect()),
+    }
+}
+
+/// The unchanged members of an edited entry are served meanwhile.
+pub async fn edited_entries_are_due_and_lose_what_they_no_longer_name<P: Place>() {
+    let place = P::fresh();
+    let store = place.open().await;
+    let cinder = key("shelf/cinder");
+    let warning = |about: &str| Warning {
+        about: about.to_owned(),
+        code: "unknown".to_owned(),
+        message: "no answer".to_owned(),
+    };
+    let half = Write {
+        pending: vec!["c".into(), "d".into()],
+        warnings: vec![warning("c"), warning("d")],
+        ..fetched(vec![book("a", 1), book("b", 1)], at(0))
+    };
+    write(&store, &cinder, half, at(0)).await;
+    let same = [configured("shelf/cinder", "one", Some(&["a", "b", "c", "d"]))];
+    assert_eq!(store.reconcile("shelf", &same, at(1)).await.unwrap(), Reconciled::default());
+    assert_eq!(row(&store, &cinder).await.entry.version, 1);
+
+    let edited =
+        [configured("shelf/cinder", "two", Some(&["a", "c", "new"])), configured("shelf/x", "x", None)];
+    let reconciled = store.reconcile("shelf", &edited, at(2)).await.unwrap();
+    assert_eq!(reconciled, Reconciled { edited: 1, unconfigured: 0, returned: 0 });
+    let held = row(&store, &cinder).await;
+    assert_eq!(ids(&held), ["a"]);
+    assert_eq!((held.entry.due_at, held.entry.version), (at(2), 2));
+    assert_eq!(held.entry.pending, [Arc::from("c")]);
+    assert_eq!(held.entry.warnings, [warning("c")]);
+    assert_eq!(words(&store, &cinder).await, ["updated", "updated"]);
+
+    let whole = Write {
+        definition: Fingerprint::trusted("two"),
+        tried: Fingerprint::trusted("two"),
+        ..fetched(vec![book("a", 1)], at(3))
+    };
+    write(&store, &cinder, whole, at(3)).await;
+    assert_eq!(store.reconcile("shelf", &edited, at(4)).await.unwrap(), Reconciled::default());
+}
+
+/// Of one source alone; what comes back is forgiven.
+pub async fn unconfigured_entries_are_remembered_and_forgiven<P: Place>() {
+    let place = P::fresh();
+    let store = place.open().await;
+    let (a, b, other) = (key("shelf/a"), key("shelf/b"), key("other/c"));
+    for entry in [&a, &b, &other] {
+        refresh(&store, entry, vec![], at(0)).await;
+    }
+    let only_a = [configured("shelf/a", "one", None)];
+    let gone = Reconciled { edited: 0, unconfigured: 1, returned: 0 };
+    assert_eq!(store.reconcile("shelf", &only_a, at(1)).await.unwrap(), gone);
+    assert_eq!(store.reconcile("shelf", &only_a, at(2)).await.unwrap(), Reconciled::default());
+    let since = async || -> Vec<_> {
+        let heads = store.heads(None).await.unwrap();
+        heads.into_iter().map(|head| (head.entry.key.to_string(), head.unconfigured_since)).collect()
+    };
+    let expected =
+        |b| [("other/c".to_owned(), None), ("shelf/a".to_owned(), None), ("shelf/b".to_owned(), b)];
+    assert_eq!(since().await, expected(Some(at(1))), "the first time counts");
+    let both = [configured("shelf/a", "one", None), configured("shelf/b", "one", None)];
+    let back = Reconciled { edited: 0, unconfigured: 0, returned: 1 };
+    assert_eq!(store.reconcile("shelf", &both, at(3)).await.unwrap(), back);
+    assert_eq!(since().await, expected(None));
+}

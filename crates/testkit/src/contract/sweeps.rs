@@ -1,0 +1,104 @@
+//! Stories of retention: everything has an end, and none before its time.
+
+use std::time::Duration;
+
+use larder_core::{Configured, Fingerprint, LogFilter, Retention, Store, Swept, Time, Trigger};
+
+use super::Place;
+use super::build::{NOW, at, book, fail, find, key, lease, refresh};
+
+const DAY: Duration = Duration::from_hours(24);
+
+fn day(days: u32) -> Time {
+    NOW.plus(DAY * days)
+}
+
+/// Keeps everything for ever but what a story asks about.
+fn lasting() -> Retention {
+    let ever = DAY * 36_500;
+    Retention { failed: ever, log: ever, unconfigured: ever, feed: ever, feed_lines_max: u64::MAX }
+}
+
+/// Seven days by default; what has data or was touched since stays.
+pub async fn failed_entries_without_data_go_after_their_time<P: Place>() {
+    let place = P::fresh();
+    let store = place.open().await;
+    let (empty, data, again) = (key("shelf/empty"), key("shelf/data"), key("shelf/again"));
+    fail(&store, &empty, day(0)).await;
+    fail(&store, &again, day(0)).await;
+    refresh(&store, &data, vec![book("a", 1)], day(0)).await;
+    fail(&store, &data, day(0)).await;
+    fail(&store, &again, day(1)).await;
+    let retention = Retention { failed: DAY * 7, ..lasting() };
+    assert_eq!(store.sweep(&retention, day(7)).await.unwrap(), Swept::default(), "not before its time");
+    let later = day(7).plus(Duration::from_secs(1));
+    let expected = Swept { entries: 1, ..Swept::default() };
+    assert_eq!(store.sweep(&retention, later).await.unwrap(), expected);
+    assert!(find(&store, &empty).await.is_none());
+    assert!(find(&store, &again).await.is_some() && find(&store, &data).await.is_some());
+    let default = Retention::default();
+    assert_eq!((default.failed, default.log, default.unconfigured), (DAY * 7, DAY * 30, DAY * 30));
+    assert_eq!((default.feed, default.feed_lines_max), (DAY * 7, 100_000));
+}
+
+/// Thirty days by default, with the items that nothing else holds.
+pub async fn unconfigured_entries_go_after_their_time<P: Place>() {
+    let place = P::fresh();
+    let store = place.open().await;
+    let (gone, kept) = (key("shelf/gone"), key("shelf/kept"));
+    refresh(&store, &gone, vec![book("a", 1), book("b", 1)], day(0)).await;
+    refresh(&store, &kept, vec![book("b", 1), book("c", 1)], day(0)).await;
+    refresh(&store, &kept, vec![book("b", 1)], day(0)).await;
+    let left = [Configured { key: kept.clone(), fingerprint: Fingerprint::trusted("one"), names: None }];
+    store.reconcile("shelf", &left, day(1)).await.unwrap();
+    let retention = Retention { unconfigured: DAY * 30, ..lasting() };
+    let orphan = Swept { items: 1, ..Swept::default() };
+    assert_eq!(
+        store.sweep(&retention, day(31)).await.unwrap(),
+        orphan,
+        "an item that nothing holds any more"
+    );
+    let later = day(31).plus(Duration::from_secs(1));
+    let expected = Swept { entries: 1, items: 1, ..Swept::default() };
+    assert_eq!(store.sweep(&retention, later).await.unwrap(), expected);
+    assert!(find(&store, &gone).await.is_none());
+    assert_eq!(store.info().await.unwrap().items, 1);
+}
+
+/// The log by age, the feed by age and by lines.
+pub async fn the_log_and_the_feed_have_their_lengths<P: Place>() {
+    let place = P::fresh();
+    let store = place.open().await;
+    let cinder = key("shelf/cinder");
+    for (days, stars) in [(0, 1), (1, 2), (2, 3), (3, 4)] {
+        refresh(&store, &cinder, vec![book("a", stars)], day(days)).await;
+    }
+    let by_age = Retention { log: DAY * 10, feed: DAY * 11, ..lasting() };
+    let expected = Swept { log: 2, feed: 1, ..Swept::default() };
+    assert_eq!(store.sweep(&by_age, day(12)).await.unwrap(), expected);
+    assert_eq!(store.log(&LogFilter { key: None, limit: 10 }).await.unwrap().len(), 2);
+    assert_eq!(store.changes(0, 10).await.unwrap().lines.len(), 3);
+    let by_lines = Retention { feed_lines_max: 1, ..lasting() };
+    let expected = Swept { feed: 2, ..Swept::default() };
+    assert_eq!(store.sweep(&by_lines, day(12)).await.unwrap(), expected);
+    let left = store.changes(0, 10).await.unwrap();
+    assert_eq!(left.lines.iter().map(|line| line.version).collect::<Vec<_>>(), [4]);
+    assert!(left.reset);
+    assert_eq!(store.sweep(&by_lines, day(12)).await.unwrap(), Swept::default());
+    let nothing = Retention { feed_lines_max: 0, ..lasting() };
+    assert_eq!(store.sweep(&nothing, day(12)).await.unwrap().feed, 1);
+    let empty = store.changes(left.last, 10).await.unwrap();
+    assert_eq!((empty.lines.len(), empty.reset, empty.last), (0, false, left.last));
+}
+
+/// A row that is being fetched is in use.
+pub async fn a_live_lease_is_never_swept<P: Place>() {
+    let place = P::fresh();
+    let store = place.open().await;
+    let cinder = key("shelf/cinder");
+    store.mark_due(std::slice::from_ref(&cinder), Trigger::Schedule, day(0)).await.unwrap();
+    let retention = Retention { failed: Duration::ZERO, ..lasting() };
+    lease(&store, &cinder, at(0)).await;
+    assert_eq!(store.sweep(&retention, at(14)).await.unwrap().entries, 0);
+    assert_eq!(store.sweep(&retention, at(15)).await.unwrap().entries, 1);
+}
