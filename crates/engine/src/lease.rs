@@ -62,7 +62,7 @@ impl Inner {
             key: want.key.clone(),
             owner: self.owner.clone(),
             length: want.definition.policy.lease,
-            unless_newer_than: (want.request.mode != Mode::Forced).then_some(want.began_seen),
+            unless_newer_than: want.began_seen.filter(|_| want.request.mode != Mode::Forced),
         }
     }
 
@@ -142,10 +142,14 @@ fn judge(followed: &Followed, row: Option<Stored>, now: Time) -> Course {
     let Some(row) = row else { return Course::Acquire };
     let want = &followed.flown.want;
     let met = followed.met.token;
-    let forced = want.request.mode == Mode::Forced;
-    let seen = if forced { met.seq } else { want.began_seen };
+    let began = row.entry.began;
+    let fulfils = match want.began_seen.filter(|_| want.request.mode != Mode::Forced) {
+        Some(seen) => began > seen,
+        None if want.request.mode == Mode::Forced => began > met.seq,
+        None => began >= met.seq,
+    };
     // A forced refresh takes only what began after it was asked for.
-    let has_landed = row.entry.began > seen && row.entry.has_data();
+    let has_landed = fulfils && row.entry.has_data();
     let is_held = row.entry.lease.as_ref().is_some_and(|lease| lease.is_live(now));
     match (has_landed, is_held) {
         (true, _) => Course::Land(Box::new(row)),

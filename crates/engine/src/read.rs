@@ -69,7 +69,7 @@ impl Engine {
                 request,
                 trigger: if options.request.mode == Mode::Forced { Trigger::Manual } else { Trigger::Read },
                 priority,
-                began_seen: held.as_ref().map_or(0, |held| held.entry.began),
+                began_seen: Some(held.as_ref().map_or(0, |held| held.entry.began)),
             };
             match decision {
                 Decision::Fetch { fallback } => {
@@ -275,7 +275,7 @@ impl Engine {
         let request = Request { mode, ..Request::default() };
         let want = |key: &Key| {
             let definition = self.define(key)?;
-            Some(Want { key: key.clone(), definition, request, trigger, priority, began_seen: 0 })
+            Some(Want { key: key.clone(), definition, request, trigger, priority, began_seen: None })
         };
         keys.iter().filter_map(want).collect()
     }

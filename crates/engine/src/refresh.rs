@@ -28,8 +28,9 @@ pub(crate) struct Want {
     pub(crate) request: Request,
     pub(crate) trigger: Trigger,
     pub(crate) priority: Priority,
-    /// The `began` of the row that the wish is based on.
-    pub(crate) began_seen: u64,
+    /// The `began` of the row that the wish is based on: whatever began later fulfils it. `None` =
+    /// the store's own word that it is due, which only a refresh from now on fulfils.
+    pub(crate) began_seen: Option<u64>,
 }
 
 /// A wish with the flight that it leads.
@@ -101,7 +102,9 @@ impl Engine {
                 }
             }
         }
-        for (name, flown) in ready.into_iter().chain(behind) {
+        // Once it is stopping, nothing new takes off: dropped flights land as interrupted.
+        let groups = ready.into_iter().chain(behind).filter(|_| !self.inner.tasks.is_closed());
+        for (name, flown) in groups {
             if let Some(source) = self.inner.sources.get(&name) {
                 self.inner.tasks.spawn(self.inner.clone().take_off(source.clone(), flown));
             }

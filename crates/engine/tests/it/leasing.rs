@@ -1,0 +1,220 @@
+//! One flight per entry: across readers, processes, deaths and delays.
+
+use larder_core::{Acquired, LeaseAsk, Mode, Status, Store, Target, Trigger};
+use larder_engine::{ReadOptions, RefreshError};
+use larder_testkit::Step;
+
+use crate::world::{HOUR, MINUTE, SECOND, World, shown, with_mode};
+
+/// Takes the entry's lease as a process that then dies would.
+async fn dead_holder(world: &World, key: &larder_core::Key) {
+    let ask =
+        LeaseAsk { key: key.clone(), owner: "killed".into(), length: 15 * SECOND, unless_newer_than: None };
+    let acquired = world.store.acquire(&[ask], world.now()).await.unwrap();
+    assert!(matches!(acquired[0], Acquired::Granted(..)));
+}
+
+async fn until_called(world: &World, calls: usize) {
+    while world.source.call_count() < calls {
+        world.settle().await;
+    }
+}
+
+#[tokio::test]
+async fn when_the_holder_is_killed_the_next_takes_over_within_the_lease() {
+    let world = World::new();
+    let key = world.source.entry("tools", &["a"]);
+    dead_holder(&world, &key).await;
+    let before = world.now();
+    let reading = world.read(&key).await.unwrap();
+    assert_eq!(shown(&reading)[0].1, 1);
+    let waited = world.now().since(before);
+    assert!(waited >= 15 * SECOND && waited < 16 * SECOND, "{waited:?}");
+    assert_eq!(world.source.call_count(), 1);
+}
+
+#[tokio::test]
+async fn a_slow_holder_keeps_its_lease_alive() {
+    let mut world = World::new();
+    let key = world.source.entry("tools", &["a"]);
+    world.source.latency(28 * SECOND);
+    let (other, _) = world.another_process();
+    let options = ReadOptions::default();
+    let both = futures::future::join(world.engine.read(&key, &options), other.read(&key, &options));
+    let (one, two) = world.run(both).await;
+    assert_eq!(shown(&one.unwrap()), shown(&two.unwrap()));
+    assert_eq!(world.source.call_count(), 1);
+}
+
+#[tokio::test]
+async fn what_comes_late_for_its_lease_is_refused() {
+    let mut world = World::new();
+    let key = world.source.entry("tools", &["a"]);
+    world.source.close_gate();
+    let (engine, late_key) = (world.engine.clone(), key.clone());
+    let late = tokio::spawn(async move { engine.refresh(&[late_key], Trigger::Manual, |_| {}).await });
+    until_called(&world, 1).await;
+    world.store.fail_at(&[Step::Renew]);
+    // A process that is stopped for 20 s: its timers fire late, another has taken over.
+    world.clock.advance(20 * SECOND);
+    let (other, _) = world.another_process();
+    let (taker, taken_key) = (other.clone(), key.clone());
+    let taken = tokio::spawn(async move { taker.refresh(&[taken_key], Trigger::Manual, |_| {}).await });
+    until_called(&world, 2).await;
+    world.source.present("a", 7);
+    world.source.open_gate();
+    let taken = world.run(taken).await.unwrap();
+    assert!(taken[0].result.is_ok(), "{:?}", taken[0].result);
+    let late = world.run(late).await.unwrap();
+    assert!(
+        matches!(late[0].result, Ok(larder_core::Outcome::NotModified) | Err(RefreshError::Superseded)),
+        "{:?}",
+        late[0].result
+    );
+    let words: Vec<_> = world.log().await.into_iter().map(|line| line.outcome).collect();
+    assert!(words.contains(&"superseded".to_owned()), "{words:?}");
+    let row = world.row(&key).await.unwrap();
+    assert_eq!(row.version, 1, "one result is in, not two");
+}
+
+#[tokio::test]
+async fn a_forced_refresh_that_meets_a_flight_takes_the_next_one_and_shares_it() {
+    let world = World::new();
+    let key = world.source.entry("tools", &["a"]);
+    world.source.close_gate();
+    let reader = tokio::spawn({
+        let (engine, key) = (world.engine.clone(), key.clone());
+        async move { engine.read(&key, &ReadOptions::default()).await }
+    });
+    until_called(&world, 1).await;
+    let forced: Vec<_> = (0..50)
+        .map(|_| {
+            let (engine, key) = (world.engine.clone(), key.clone());
+            tokio::spawn(async move { engine.read(&key, &with_mode(Mode::Forced)).await })
+        })
+        .collect();
+    world.settle().await;
+    assert_eq!(world.source.call_count(), 1, "the next flight has not begun");
+    world.source.open_gate();
+    world.source.present("a", 2);
+    world.run(reader).await.unwrap().unwrap();
+    for forced in world.run(futures::future::join_all(forced)).await {
+        assert_eq!(shown(&forced.unwrap().unwrap())[0].1, 2);
+    }
+    assert_eq!(world.source.call_count(), 2);
+}
+
+#[tokio::test]
+async fn a_forced_refresh_never_takes_another_processs_older_result() {
+    let mut world = World::new();
+    let key = world.source.entry("tools", &["a"]);
+    world.source.close_gate();
+    let (other, _) = world.another_process();
+    let reader = tokio::spawn({
+        let key = key.clone();
+        async move { other.read(&key, &ReadOptions::default()).await }
+    });
+    until_called(&world, 1).await;
+    let forced = tokio::spawn({
+        let (engine, key) = (world.engine.clone(), key.clone());
+        async move { engine.read(&key, &with_mode(Mode::Forced)).await }
+    });
+    world.settle().await;
+    world.source.open_gate();
+    world.run(reader).await.unwrap().unwrap();
+    world.source.present("a", 2);
+    let forced = world.run(forced).await.unwrap().unwrap();
+    assert_eq!((shown(&forced)[0].1, world.source.call_count()), (2, 2));
+}
+
+#[tokio::test]
+async fn an_invalidation_that_lands_during_a_fetch_wins() {
+    for target in [
+        |key: &larder_core::Key| Target::Keys(vec![key.clone()]),
+        |_: &_| Target::Source("fake".to_owned()),
+        |_: &_| Target::Tag("fake".to_owned()),
+        |_: &_| Target::All,
+    ] {
+        let world = World::new();
+        let key = world.source.entry("tools", &["a"]);
+        world.source.close_gate();
+        let reader = tokio::spawn({
+            let (engine, key) = (world.engine.clone(), key.clone());
+            async move { engine.read(&key, &ReadOptions::default()).await }
+        });
+        until_called(&world, 1).await;
+        world.engine.invalidate(&target(&key)).await.unwrap();
+        world.source.open_gate();
+        let reading = world.run(reader).await.unwrap().unwrap();
+        assert_eq!(shown(&reading)[0].1, 1, "what came is in");
+        assert_eq!(world.status(&key).await, Status::Stale, "as stale: {:?}", target(&key));
+        world.source.present("a", 2);
+        world.read(&key).await.unwrap();
+        world.pass(SECOND).await;
+        assert_eq!(world.status(&key).await, Status::Fresh);
+        assert_eq!(shown(&world.peek(&key).await.unwrap())[0].1, 2);
+    }
+}
+
+#[tokio::test]
+async fn what_is_fetched_for_an_evicted_entry_is_refused() {
+    let world = World::new();
+    let key = world.source.entry("tools", &["a"]);
+    world.source.close_gate();
+    let reader = tokio::spawn({
+        let (engine, key) = (world.engine.clone(), key.clone());
+        async move { engine.refresh(&[key], Trigger::Manual, |_| {}).await }
+    });
+    until_called(&world, 1).await;
+    world.engine.evict(&Target::All).await.unwrap();
+    world.source.open_gate();
+    let refreshed = world.run(reader).await.unwrap();
+    assert!(matches!(refreshed[0].result, Err(RefreshError::Superseded)), "{:?}", refreshed[0].result);
+    assert_eq!(world.row(&key).await, None);
+}
+
+#[tokio::test]
+async fn a_shutdown_waits_for_what_comes_in_time() {
+    let world = World::new();
+    let key = world.source.entry("tools", &["a"]);
+    world.source.latency(3 * SECOND);
+    let reader = tokio::spawn({
+        let (engine, key) = (world.engine.clone(), key.clone());
+        async move { engine.read(&key, &ReadOptions::default()).await }
+    });
+    until_called(&world, 1).await;
+    assert!(world.run(world.engine.shutdown(10 * SECOND)).await);
+    assert_eq!(shown(&world.run(reader).await.unwrap().unwrap())[0].1, 1);
+}
+
+#[tokio::test]
+async fn an_interrupted_attempt_is_not_counted_and_its_lease_is_free_at_once() {
+    let world = World::new();
+    let key = world.source.entry("tools", &["a"]);
+    world.source.latency(HOUR);
+    let reader = tokio::spawn({
+        let (engine, key) = (world.engine.clone(), key.clone());
+        async move { engine.read(&key, &ReadOptions::default()).await }
+    });
+    until_called(&world, 1).await;
+    assert!(!world.run(world.engine.shutdown(2 * SECOND)).await);
+    world.run(reader).await.unwrap().unwrap_err();
+    let row = world.row(&key).await.unwrap();
+    assert_eq!((row.attempts, row.lease, row.last_error), (0, None, None));
+    assert_eq!(world.log().await[0].outcome, "interrupted");
+}
+
+#[tokio::test]
+async fn a_failure_in_one_process_holds_back_the_waiters_in_another() {
+    let mut world = World::new();
+    let key = world.source.entry("tools", &["a"]);
+    world.source.down(Some(crate::world::unusable()));
+    world.source.latency(2 * SECOND);
+    let (other, _) = world.another_process();
+    let options = ReadOptions::default();
+    let both = futures::future::join(world.engine.read(&key, &options), other.read(&key, &options));
+    let (one, two) = world.run(both).await;
+    assert!(one.is_err() && two.is_err());
+    assert_eq!(world.source.call_count(), 1, "its backoff is everybody's");
+    world.pass(MINUTE).await;
+}

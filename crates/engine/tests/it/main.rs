@@ -1,0 +1,16 @@
+//! The engine's stories, on a real SQLite file and a clock that tests move.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(clippy::unnecessary_wraps, unreachable_pub, reason = "builders have the shape that tests need")]
+#![allow(
+    clippy::large_futures,
+    clippy::similar_names,
+    reason = "a story is one long future about one and other"
+)]
+
+mod failing;
+mod herd;
+mod leasing;
+mod mistakes;
+mod reading;
+mod upkeep;
+mod world;

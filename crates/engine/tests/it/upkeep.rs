@@ -1,0 +1,55 @@
+//! Evicting, sweeping, reconciling: what goes, and when.
+
+use larder_core::{Retention, Target};
+
+use crate::world::{HOUR, World, network};
+
+const DAY: std::time::Duration = std::time::Duration::from_hours(24);
+
+#[tokio::test]
+async fn failed_entries_without_data_go_after_seven_days_and_data_stays() {
+    let world = World::new();
+    let good = world.source.entry("good", &["a"]);
+    world.read(&good).await.unwrap();
+    world.source.down(Some(network()));
+    let bad = world.source.entry("bad", &["b"]);
+    world.read(&bad).await.unwrap_err();
+    world.pass(6 * DAY).await;
+    assert_eq!(world.engine.sweep(&Retention::default()).await.unwrap().entries, 0);
+    world.pass(2 * DAY).await;
+    assert_eq!(world.engine.sweep(&Retention::default()).await.unwrap().entries, 1);
+    assert!(world.row(&bad).await.is_none() && world.row(&good).await.is_some());
+}
+
+#[tokio::test]
+async fn entries_that_are_no_longer_configured_go_after_thirty_days() {
+    let world = World::new();
+    let stays = world.source.entry("stays", &["a"]);
+    let goes = world.source.entry("goes", &["a", "b"]);
+    let returns = world.source.entry("returns", &["c"]);
+    for key in [&stays, &goes, &returns] {
+        world.read(key).await.unwrap();
+    }
+    assert_eq!(world.engine.reconcile().await.unwrap(), larder_core::Reconciled::default());
+    world.source.forget(&goes);
+    world.source.forget(&returns);
+    assert_eq!(world.engine.reconcile().await.unwrap().unconfigured, 2);
+    world.pass(20 * DAY).await;
+    world.source.entry("returns", &["c"]);
+    assert_eq!(world.engine.reconcile().await.unwrap().returned, 1);
+    world.pass(11 * DAY).await;
+    let swept = world.engine.sweep(&Retention::default()).await.unwrap();
+    assert_eq!((swept.entries, swept.items), (1, 1), "b had nobody else");
+    assert!(world.row(&returns).await.is_some());
+}
+
+#[tokio::test]
+async fn an_evicted_entry_is_fetched_anew() {
+    let world = World::new();
+    let key = world.source.entry("tools", &["a"]);
+    world.read(&key).await.unwrap();
+    assert_eq!(world.engine.evict(&Target::Source("fake".to_owned())).await.unwrap(), 1);
+    world.pass(HOUR).await;
+    world.read(&key).await.unwrap();
+    assert_eq!(world.source.call_count(), 2);
+}
