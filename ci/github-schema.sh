@@ -5,7 +5,7 @@
 set -eu
 
 cd "$(dirname "$0")/.."
-place="$PWD/target/github-schema"
+place="${CARGO_TARGET_DIR:-$PWD/target}/github-schema"
 schema="$place/schema.graphql"
 
 if [ ! -s "$schema" ]; then

@@ -79,6 +79,7 @@ impl ClustersSource {
                     return Ok(self.rest_of(owner, Owned::NoSuchOwner, Coverage::Partial));
                 }
                 Page::Here { repositories, last, etag } => {
+                    put_wanted(tally, &repositories);
                     all.extend(repositories);
                     if number >= last {
                         break validators_of(etag.filter(|_| number == 1));
@@ -93,13 +94,6 @@ impl ClustersSource {
                 });
             }
         };
-        let wanted = tally.wanted();
-        for repository in &all {
-            let name = repository.full_name.to_lowercase();
-            if wanted.iter().any(|wanted| **wanted == *name) {
-                tally.put(&name, Found::Here(Box::new(repository.clone())));
-            }
-        }
         let fetched = self.rest_of(owner, Owned::All(all), Coverage::Partial);
         Ok(match fetched {
             Fetched::Items(mut listing) => {
@@ -259,6 +253,16 @@ impl ClustersSource {
     ) -> (Arc<str>, Result<Single, FetchError>) {
         let result = self.github.repository(&read, etag, errand).await;
         (name, result)
+    }
+}
+
+/// Hands over those of a page that others wait for.
+fn put_wanted(tally: &mut Tally<'_>, repositories: &[Repository]) {
+    let wanted = tally.wanted();
+    for repository in repositories {
+        if let Some(name) = wanted.iter().find(|name| name.eq_ignore_ascii_case(&repository.full_name)) {
+            tally.put(name, Found::Here(Box::new(repository.clone())));
+        }
     }
 }
 

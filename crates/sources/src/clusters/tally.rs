@@ -120,7 +120,9 @@ impl<'a> Tally<'a> {
         if let (true, Some(error)) = (nothing, first_error) {
             return Err(error);
         }
-        if self.coverage == Coverage::Partial && !listing.answers.is_empty() {
+        // A retry of some names goes beside warnings that stand already.
+        let is_all = waiting.ask.subset.is_none();
+        if self.coverage == Coverage::Partial && is_all && !listing.answers.is_empty() {
             listing.warnings.push(needs_token(waiting.ask.key.as_str()));
         }
         Ok(listing)

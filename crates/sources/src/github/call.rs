@@ -8,7 +8,6 @@ use larder_core::{
     Admission, FetchError, LimitKind, Priority, Reservation, Reserved, Settlement, Spent, StoreError, Time,
 };
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, IF_NONE_MATCH};
-use serde::Deserialize;
 use serde_json::{Value, json};
 use url::Url;
 
@@ -131,6 +130,10 @@ impl GitHub {
         request: Request,
         judge: impl FnOnce(Reply, RateHeaders, Time) -> Judged<T>,
     ) -> Result<T, FetchError> {
+        if self.is_assumed {
+            // What an anonymous call brings would be taken for what the token may see.
+            return Err(FetchError::Local("the token is not at hand, so GitHub is not asked".to_owned()));
+        }
         let draw = Draw { resource: request.resource, points: request.points };
         let limit = errand.time_left(self.clock.now(), self.call_timeout)?;
         let ticket = self.admit(errand, draw).await?;
@@ -370,32 +373,6 @@ impl GitHub {
         FetchError::Network { host: self.host().to_owned(), cause: innermost(error) }
     }
 
-    /// What any answer but a good one means.
-    pub(super) fn judge_refusal<T>(&self, reply: &Reply, rate: RateHeaders, points: u32) -> Judged<T> {
-        let said = message_of(&reply.body);
-        let text = said.clone().unwrap_or_default();
-        if let Some(limit) = rate.limit_of_status(reply.status, &text) {
-            return Judged { verdict: Verdict::Limited(limit), spent: points, rate, login: None };
-        }
-        let host = self.host().to_owned();
-        let detail = said.clone().unwrap_or_else(|| format!("HTTP {}", reply.status));
-        let error = match reply.status {
-            status @ 500..=599 => {
-                FetchError::Upstream { host, status, detail: said, retry_at: rate.retry_at }
-            }
-            401 => FetchError::Refused { host, detail: format!("bad credentials ({detail})") },
-            403 | 407 | 451 => FetchError::Refused { host, detail },
-            300..=399 => FetchError::Unusable { host, detail: format!("HTTP {}, a redirect", reply.status) },
-            404 | 405 | 410 => FetchError::Unusable {
-                host,
-                detail: format!("HTTP {}: nothing there; is `[github] api_url` right?", reply.status),
-            },
-            400..=499 => FetchError::BadRequest { host, detail },
-            status => FetchError::Unusable { host, detail: format!("HTTP {status}") },
-        };
-        Judged { verdict: Verdict::Failed(error), spent: points, rate, login: None }
-    }
-
     /// The posted form of a GraphQL query.
     pub(super) fn graphql_request(&self, query: &super::query::Query) -> Request {
         Request {
@@ -414,16 +391,6 @@ fn local(error: &StoreError) -> FetchError {
 
 fn origin(url: &Url) -> String {
     url.origin().ascii_serialization()
-}
-
-/// What GitHub says in the body of a refusal, shortened; `None` for HTML and the like.
-fn message_of(body: &[u8]) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Said {
-        message: String,
-    }
-    let said: Said = serde_json::from_slice(body).ok()?;
-    Some(said.message.chars().take(300).collect())
 }
 
 /// The cause that says most, without the address: `connection refused` rather than `error sending

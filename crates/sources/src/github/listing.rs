@@ -76,6 +76,8 @@ impl GitHub {
         let mut queue = Queue { halves: Vec::new(), rest: names.into() };
         let mut under_way = FuturesUnordered::new();
         let mut stop = None;
+        // The store may know the login; if it cannot say, the first query asks or fails for that.
+        let _ = self.actor().await;
         loop {
             while stop.is_none() && under_way.len() < self.at_once() {
                 let size = self.state().sizing.size();

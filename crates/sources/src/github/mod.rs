@@ -10,6 +10,7 @@ mod check;
 mod limits;
 mod listing;
 mod query;
+mod refusal;
 mod repository;
 mod rest;
 mod sizing;
@@ -105,6 +106,8 @@ pub struct GitHub {
     address: Address,
     token: Option<SecretString>,
     credential: Fingerprint,
+    /// Whether the credential stands for a token that is not at hand, so that nothing may be sent.
+    is_assumed: bool,
     call_timeout: Duration,
     budgets: Arc<dyn Budgets>,
     clock: Arc<dyn Clock>,
@@ -132,6 +135,7 @@ impl GitHub {
         Ok(GitHub {
             http: OnceLock::new(),
             connect_timeout,
+            is_assumed: assumed.is_some(),
             credential: assumed.unwrap_or_else(|| credential(&address.host, token.as_ref())),
             address,
             token,

@@ -3,6 +3,7 @@
 
 use larder_core::{Absence, FetchError};
 use larder_domain::{RepoName, Repository};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{ETAG, HeaderMap, LINK, LOCATION};
 use url::Url;
 
@@ -11,6 +12,9 @@ use super::answer::forbidden;
 use super::call::{Errand, Judged, Reply, Request, Verdict};
 use super::limits::RateHeaders;
 use super::repository::RestNode;
+
+/// What an owner's name may not hold in an address.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_');
 
 /// Redirects of one call that are followed: a renamed repository of a renamed owner needs two.
 const REDIRECTS_MAX: usize = 5;
@@ -104,6 +108,7 @@ impl GitHub {
             PageOrder::Name => "sort=full_name&direction=asc",
             PageOrder::Pushed => "sort=pushed&direction=desc",
         };
+        let owner = utf8_percent_encode(owner, ENCODED);
         let path = format!("/{kind}/{owner}/repos?per_page=100&page={number}&{sort}");
         let reply = self.get(&path, etag, errand).await?;
         match reply.status {

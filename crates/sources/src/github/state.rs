@@ -48,7 +48,7 @@ impl State {
 
     /// The limit that keeps calls of this resource back now.
     pub(super) fn blocked(&mut self, resource: &str, now: Time) -> Option<(LimitKind, Time)> {
-        self.blocks.retain(|block| now < block.until);
+        self.blocks.retain(|block| now < block.until && block.until.since(now) <= LONGEST);
         let applies = |block: &&Block| block.kind == LimitKind::Secondary || block.resource == resource;
         let longest = self.blocks.iter().filter(applies).max_by_key(|block| block.until)?;
         Some((longest.kind, longest.until))
@@ -77,6 +77,9 @@ impl State {
         self.unsaid = 0;
     }
 }
+
+/// An end further off than any of GitHub's windows means that the clock was set back: it is past.
+const LONGEST: std::time::Duration = std::time::Duration::from_hours(2);
 
 /// A limit that ends in the past or at once is still one.
 const LEAST: std::time::Duration = std::time::Duration::from_secs(1);

@@ -1,0 +1,193 @@
+//! Answers of GraphQL as GitHub words them on its worse days, put by hand: what cannot be trusted
+//! is unknown, whatever the HTTP status says.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use larder_core::{Ask, FetchError, Fetched, Listing, Policy, Priority, Source, Validators};
+use larder_domain::ClustersConfig;
+use larder_sources::{ClustersSource, GitHub, GitHubConfig};
+use larder_testkit::VirtualClock;
+use serde_json::{Value, json};
+
+use crate::budgets::MemoryBudgets;
+use crate::scene::{
+    Scene, TOKEN, absence, cluster, clusters, items, many, present, tools, tools_of, unknown,
+};
+
+fn node(name: &str) -> Value {
+    json!({
+        "name": name, "nameWithOwner": format!("octo-org/{name}"), "owner": {"login": "octo-org"},
+        "description": null, "url": "https://github.com/octo-org/x", "homepageUrl": null,
+        "stargazerCount": 1, "forkCount": 0, "issues": {"totalCount": 0}, "primaryLanguage": null,
+        "languages": null, "repositoryTopics": {"nodes": []}, "licenseInfo": null, "isFork": false,
+        "isArchived": false, "isPrivate": false, "pushedAt": null, "updatedAt": "2026-01-01T00:00:00Z",
+        "createdAt": "2026-01-01T00:00:00Z", "latestRelease": null,
+    })
+}
+
+/// Fetches one entry from a server that makes each answer from the query it gets.
+async fn fetch(
+    config: &ClustersConfig,
+    id: &str,
+    answer: impl Fn(&str) -> Value + Clone + Send + Sync + 'static,
+) -> Result<Fetched, FetchError> {
+    let app = Router::new().fallback(move |body: Bytes| {
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        let said = answer(body["query"].as_str().unwrap()).to_string();
+        async move { said }
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let api_url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let options = GitHubConfig::new(api_url).with_token(TOKEN.into());
+    let clock = Arc::new(VirtualClock::new());
+    let github = Arc::new(GitHub::new(options, Arc::new(MemoryBudgets::default()), clock, 1).unwrap());
+    let deadline = github.now().plus(Duration::from_secs(30));
+    let source = ClustersSource::new(config, github, &Policy::default()).unwrap();
+    let key = ClustersSource::key(id).unwrap();
+    let definition = source.define(&key).unwrap();
+    let validators = Validators::default();
+    let priority = Priority::Waiting;
+    source
+        .fetch(&Ask {
+            key,
+            definition,
+            subset: None,
+            validators,
+            cursor: None,
+            body: None,
+            priority,
+            deadline,
+        })
+        .await
+}
+
+async fn listing(repos: &[&str], answer: impl Fn(&str) -> Value + Clone + Send + Sync + 'static) -> Listing {
+    items(fetch(&tools(repos), "tools", answer).await)
+}
+
+#[tokio::test]
+async fn nothing_said_of_a_repository_is_not_absence() {
+    let listing = listing(&["a", "b", "c"], |_| json!({"data": {"r0": node("a"), "r1": null}})).await;
+    assert_eq!(present(&listing).len(), 1);
+    assert_eq!(unknown(&listing, "octo-org/b"), Some("partial"), "null without a reason");
+    assert_eq!(unknown(&listing, "octo-org/c"), Some("partial"), "not even null");
+}
+
+#[tokio::test]
+async fn an_error_inside_a_repository_makes_it_unknown_even_if_the_rest_of_it_is_there() {
+    let errors =
+        json!([{"type": "RESOURCE_LIMITS_EXCEEDED", "path": ["r0", "languages"], "message": "too much"}]);
+    let listing =
+        listing(&["a", "b"], move |_| json!({"data": {"r0": node("a"), "r1": node("b")}, "errors": errors}))
+            .await;
+    assert_eq!(unknown(&listing, "octo-org/a"), Some("partial"));
+    assert_eq!(present(&listing).len(), 1);
+}
+
+#[tokio::test]
+async fn a_resource_limit_that_names_no_part_spoils_the_whole_query_and_less_is_asked() {
+    let answer = |query: &str| {
+        let aliases = query.matches("repository(").count();
+        let data: serde_json::Map<String, Value> =
+            (0..aliases).map(|index| (format!("r{index}"), node(&format!("x{index}")))).collect();
+        match aliases {
+            0..=2 => json!({"data": data}),
+            _ => {
+                json!({"data": data, "errors": [{"type": "RESOURCE_LIMITS_EXCEEDED", "message": "too much"}]})
+            }
+        }
+    };
+    let names: Vec<String> = (0..8).map(|index| format!("n{index}")).collect();
+    let listing = listing(&names.iter().map(String::as_str).collect::<Vec<_>>(), answer).await;
+    assert_eq!(present(&listing).len(), 8, "by twos");
+}
+
+#[tokio::test]
+async fn each_of_githubs_reasons_has_its_meaning() {
+    let listing = listing(&["a", "b", "c", "d", "e"], |_| {
+        let about = |alias: &str, kind: &str, message: &str| json!({"type": kind, "path": [alias], "message": message});
+        json!({"data": {"r4": {"name": 7}}, "errors": [
+            about("r0", "NOT_FOUND", "Could not resolve to a Repository"),
+            about("r1", "FORBIDDEN", "Resource protected by organization SAML enforcement."),
+            about("r2", "FORBIDDEN", "Repository access blocked"),
+            about("r3", "INSUFFICIENT_SCOPES", "Your token has not been granted the required scopes"),
+        ]})
+    })
+    .await;
+    assert_eq!(absence(&listing, "octo-org/a"), Some("not_found"));
+    assert_eq!(absence(&listing, "octo-org/b"), Some("private"));
+    assert_eq!(absence(&listing, "octo-org/c"), Some("blocked"));
+    assert_eq!(unknown(&listing, "octo-org/d"), Some("refused"));
+    assert_eq!(unknown(&listing, "octo-org/e"), Some("unusable"));
+}
+
+#[tokio::test]
+async fn an_answer_without_data_is_an_error_by_its_reason() {
+    let cases = [
+        (json!({"errors": [{"message": "Parse error on \"x\""}]}), "bad_request"),
+        (json!({"errors": [{"message": "Something went wrong while executing your query."}]}), "upstream"),
+        (json!({"data": null, "errors": [{"type": "MAX_NODE_LIMIT_EXCEEDED", "message": "x"}]}), "partial"),
+        (json!({"data": null, "errors": [{"type": "FORBIDDEN", "message": "x"}]}), "refused"),
+        (
+            json!({"errors": [{"type": "RATE_LIMITED", "message": "API rate limit exceeded"}]}),
+            "primary_limit",
+        ),
+        (
+            json!({"errors": [{"extensions": {"code": "RATE_LIMIT"}, "message": "secondary rate limit"}]}),
+            "secondary_limit",
+        ),
+        (json!({}), "unusable"),
+        (json!([1, 2]), "unusable"),
+    ];
+    for (answer, code) in cases {
+        let said = answer.clone();
+        let error = fetch(&tools(&["a"]), "tools", move |_| said.clone()).await.unwrap_err();
+        assert_eq!(error.code(), code, "{answer}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_list_with_a_gap_is_no_list_unless_the_gap_is_not_for_us() {
+    let config = ClustersConfig {
+        owner: Some("octo-org".to_owned()),
+        unclustered: true,
+        ..clusters(vec![cluster("tools", &[])])
+    };
+    let page = |errors: Value| {
+        json!({"data": {"repositoryOwner": {"login": "octo-org", "repositories": {
+            "pageInfo": {"hasNextPage": false, "endCursor": null}, "nodes": [node("a"), null],
+        }}}, "errors": errors})
+    };
+    let path = json!(["repositoryOwner", "repositories", "nodes", 1]);
+    let gap = page(json!([{"message": "Something went wrong", "path": path}]));
+    let silent = page(Value::Null);
+    for answer in [gap, silent] {
+        let error = fetch(&config, "unclustered", move |_| answer.clone()).await.unwrap_err();
+        assert_eq!(error.code(), "partial");
+    }
+    let hidden = page(json!([{"type": "FORBIDDEN", "message": "SAML", "path": path}]));
+    let listing = items(fetch(&config, "unclustered", move |_| hidden.clone()).await);
+    assert!(listing.whole);
+    assert_eq!(present(&listing).len(), 1);
+}
+
+#[tokio::test]
+async fn an_enterprise_address_serves_as_well() {
+    let scene = Scene::with(many("octo-org", 3)).await;
+    scene.sim.world(|world| assert!(world.rename("octo-org/r1", "octo-org/fresh")));
+    for token in [Some(TOKEN), None] {
+        let api_url = format!("{}/api/v3", scene.sim.url());
+        let options = GitHubConfig { token: token.map(Into::into), ..GitHubConfig::new(api_url) };
+        let clock = Arc::new(scene.clock.clone());
+        let github = Arc::new(GitHub::new(options, scene.budgets.clone(), clock, 3).unwrap());
+        let source = ClustersSource::new(&tools_of(3), github, &Policy::default()).unwrap();
+        assert_eq!(present(&scene.listing(&source, "tools").await).len(), 3);
+    }
+    let paths: Vec<String> = scene.sim.take_requests().into_iter().map(|request| request.path).collect();
+    assert_eq!(paths[0], "/api/graphql");
+    assert!(paths[1..].iter().all(|path| path.starts_with("/api/v3/")), "{paths:?}");
+}
