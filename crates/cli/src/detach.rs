@@ -11,7 +11,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use crate::commands::Context;
-use crate::config::Config;
+use crate::config::{Config, make_private_dir};
 
 /// Beyond this, the log begins anew.
 const LOG_BYTES_MAX: u64 = 1 << 20;
@@ -28,7 +28,7 @@ pub fn refresh_behind(config: &Config, context: &Context) {
 
 fn start(config: &Config, context: &Context) -> io::Result<bool> {
     let dir = config.dirs.state.join("behind");
-    std::fs::create_dir_all(&dir)?;
+    make_private_dir(&dir)?;
     let name = crate::wiring::store_digest(config);
     let lock = OpenOptions::new()
         .create(true)

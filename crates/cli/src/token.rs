@@ -12,7 +12,7 @@ use std::time::Duration;
 use larder_core::Fingerprint;
 use secrecy::SecretString;
 
-use crate::config::Config;
+use crate::config::{Config, make_private_dir};
 
 /// How long `gh` may take: it reads a file or asks the key ring.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -75,7 +75,7 @@ impl Remembered {
             return;
         }
         self.by_host.insert(host.to_owned(), credential.clone());
-        let written = self.path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| {
+        let written = self.path.parent().map_or(Ok(()), make_private_dir).and_then(|()| {
             let beside = self.path.with_extension(format!("{}.tmp", std::process::id()));
             std::fs::write(&beside, serde_json::to_vec(&self.by_host)?)?;
             std::fs::rename(&beside, &self.path)

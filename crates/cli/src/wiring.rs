@@ -38,6 +38,19 @@ pub fn block_on<F: Future>(work: F) -> Result<F::Output, Complaint> {
     Ok(runtime.block_on(work))
 }
 
+/// Does work of an engine's until it is done or the person has had enough; then what is under way
+/// is let go of, so that nobody has to wait for leases of a process that is gone.
+pub async fn until_interrupted<T>(engine: &Engine, work: impl Future<Output = T>) -> Result<T, Complaint> {
+    tokio::select! {
+        biased;
+        done = work => Ok(done),
+        Ok(()) = tokio::signal::ctrl_c() => {
+            engine.interrupt().await;
+            Err(Complaint::failed("interrupted").because("what was under way was let go of, and is not counted as tried"))
+        }
+    }
+}
+
 /// Opens the store that is configured.
 pub fn open_store(config: &Config) -> Result<SqliteStore, Complaint> {
     let StoreUrl::Sqlite(path) = &config.store.url.value;

@@ -8,13 +8,13 @@ use larder_engine::Refreshed;
 use serde::Serialize;
 
 use super::entry::EntryView;
-use super::repos::nothing_configured;
+use super::repos::check_configured;
 use super::target::{TargetArgs, is_met};
 use super::{Context, Ended};
 use crate::config::Config;
 use crate::report::{Complaint, Exit};
 use crate::ui::Progress;
-use crate::wiring::Rooms;
+use crate::wiring::{Rooms, until_interrupted};
 
 /// Fetch entries anew, and wait for it.
 #[derive(Debug, clap::Args)]
@@ -67,11 +67,9 @@ pub fn run(args: &Args, context: &Context) -> Ended {
 }
 
 async fn refresh(args: &Args, context: &Context, config: &Config) -> Ended {
+    check_configured(config)?;
     let rooms = Rooms::open(config)?;
     let known = rooms.reader().keys();
-    if known.is_empty() {
-        return Err(nothing_configured(config).into());
-    }
     let target = args.target.named(&known)?;
     let keys = match target {
         Target::Keys(keys) => keys,
@@ -81,17 +79,16 @@ async fn refresh(args: &Args, context: &Context, config: &Config) -> Ended {
     let engine = rooms.fetcher()?;
     let progress = Progress::start(&context.screen, "refreshing", keys.len());
     let lines = !context.json() && !context.screen.shows_progress;
-    let refreshed = engine
-        .refresh(&keys, Trigger::Manual, |one| {
-            progress.step();
-            if lines {
-                // A reader that has gone away does not stop the refresh.
-                let _ = context.screen.answer(&line(one));
-            }
-        })
-        .await;
+    let work = engine.refresh(&keys, Trigger::Manual, |one| {
+        progress.step();
+        if lines {
+            // A reader that has gone away does not stop the refresh.
+            let _ = context.screen.answer(&line(one));
+        }
+    });
+    let refreshed = until_interrupted(engine, work).await;
     progress.finish();
-    report(&refreshed, lines, &rooms, context)
+    report(&refreshed?, lines, &rooms, context)
 }
 
 fn report(refreshed: &[Refreshed], lines_told: bool, rooms: &Rooms<'_>, context: &Context) -> Ended {

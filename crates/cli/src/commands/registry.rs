@@ -5,7 +5,7 @@ use larder_domain::{Holding, Project, Registry, Repository, registry};
 use serde::Serialize;
 
 use super::entry::EntryView;
-use super::repos::{nothing_configured, short_count};
+use super::repos::{check_configured, short_count};
 use super::serve::{Wish, serve};
 use super::{Context, Ended};
 use crate::config::Config;
@@ -51,11 +51,9 @@ pub fn run(args: &Args, context: &Context) -> Ended {
 }
 
 async fn list(args: &Args, context: &Context, config: &Config) -> Ended {
+    check_configured(config)?;
     let rooms = Rooms::open(config)?;
     let keys = rooms.reader().keys();
-    if keys.is_empty() {
-        return Err(nothing_configured(config).into());
-    }
     let wish = match (args.refresh, args.offline) {
         (true, _) => Wish::Refresh,
         (_, true) => Wish::Offline,

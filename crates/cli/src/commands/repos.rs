@@ -114,8 +114,9 @@ pub fn run(args: &Args, context: &Context) -> Ended {
 }
 
 async fn list(args: &Args, context: &Context, config: &Config) -> Ended {
+    check_configured(config)?;
     let rooms = Rooms::open(config)?;
-    let keys = asked_keys(args, &rooms, config)?;
+    let keys = asked_keys(args, &rooms)?;
     let wish = match (args.refresh, args.offline) {
         (true, _) => Wish::Refresh,
         (_, true) => Wish::Offline,
@@ -140,11 +141,8 @@ async fn list(args: &Args, context: &Context, config: &Config) -> Ended {
     Ok(served.exit())
 }
 
-fn asked_keys(args: &Args, rooms: &Rooms<'_>, config: &Config) -> Result<Vec<Key>, Complaint> {
+fn asked_keys(args: &Args, rooms: &Rooms<'_>) -> Result<Vec<Key>, Complaint> {
     let known = rooms.reader().keys();
-    if known.is_empty() {
-        return Err(nothing_configured(config));
-    }
     if args.cluster.is_empty() {
         return Ok(known);
     }
@@ -162,13 +160,16 @@ fn asked_keys(args: &Args, rooms: &Rooms<'_>, config: &Config) -> Result<Vec<Key
     Ok(keys)
 }
 
-/// What to say where there is nothing to cache.
-pub fn nothing_configured(config: &Config) -> Complaint {
-    match &config.file {
+/// Says what to do where there is nothing to cache, before a database is made for it.
+pub fn check_configured(config: &Config) -> Result<(), Complaint> {
+    if !config.is_empty() {
+        return Ok(());
+    }
+    Err(match &config.file {
         None => Complaint::usage("there is no larder.toml").hint("`larder init` writes one to start from"),
         Some(file) => Complaint::usage(format!("{} lists no cluster", file.shown))
             .hint("add `[[cluster]]` with `id` and `repos`; `larder init FILE` writes an example"),
-    }
+    })
 }
 
 fn query(args: &Args, keys: &[Key]) -> ListQuery {
@@ -208,6 +209,10 @@ fn rows(listed: Vec<Listed>, config: &Config) -> Result<Vec<Row>, Complaint> {
             if !clusters.iter().any(|known| known == id) {
                 clusters.push(id.to_owned());
             }
+        }
+        // A repository that was renamed may be listed as in no cluster though one asks for it.
+        if clusters.len() > 1 {
+            clusters.retain(|id| id != ClustersConfig::UNCLUSTERED);
         }
         let name = display_name(&config.listed, &repository);
         Ok(Row { repository, name, clusters, fetched_at: listed.item.fetched_at })

@@ -9,7 +9,7 @@ use larder_engine::{Behind, Hit, ReadError, ReadOptions};
 use super::entry::EntryView;
 use crate::report::{Complaint, Exit};
 use crate::ui::{Progress, Screen, in_a_while};
-use crate::wiring::Rooms;
+use crate::wiring::{Rooms, until_interrupted};
 
 /// How a reader wants it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,8 +129,10 @@ async fn look(rooms: &Rooms<'_>) -> Result<BTreeMap<Key, Head>, Complaint> {
 async fn refresh(rooms: &Rooms<'_>, keys: &[Key], screen: &Screen) -> Result<Vec<Complaint>, Complaint> {
     let engine = rooms.fetcher()?;
     let progress = Progress::start(screen, "refreshing", keys.len());
-    let refreshed = engine.refresh(keys, Trigger::Manual, |_| progress.step()).await;
+    let work = engine.refresh(keys, Trigger::Manual, |_| progress.step());
+    let refreshed = until_interrupted(engine, work).await;
     progress.finish();
+    let refreshed = refreshed?;
     let failed = refreshed.iter().filter_map(|one| Some((&one.key, one.result.as_ref().err()?)));
     Ok(failed.map(|(key, error)| Complaint::of_refresh(key, error)).collect())
 }
@@ -176,11 +178,12 @@ async fn wait_for(
 ) -> Result<(Vec<Complaint>, Vec<Key>), Complaint> {
     let engine = rooms.fetcher()?;
     let progress = Progress::spin(screen, "fetching", keys.len());
-    let readings = engine.load_many(keys, &ReadOptions { request, behind: Behind::MarkDue }).await;
+    let options = ReadOptions { request, behind: Behind::MarkDue };
+    let readings = until_interrupted(engine, engine.load_many(keys, &options)).await;
     progress.finish();
     let mut failed = Vec::new();
     let mut late = Vec::new();
-    for (key, reading) in keys.iter().zip(readings) {
+    for (key, reading) in keys.iter().zip(readings?) {
         match reading {
             Ok(reading) if reading.hit == Hit::Stale && reading.error.is_none() => late.push(key.clone()),
             Ok(_) => {}

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::entry::EntryView;
-use super::repos::{nothing_configured, short_count};
+use super::repos::short_count;
 use super::serve::{Wish, serve};
 use super::target::find_key;
 use super::{Context, Ended};
@@ -64,9 +64,6 @@ pub fn run(args: &Args, context: &Context) -> Ended {
 async fn show(args: &Args, context: &Context, config: &Config) -> Ended {
     let rooms = Rooms::open(config)?;
     let known = rooms.known_keys().await?;
-    if known.is_empty() {
-        return Err(nothing_configured(config).into());
-    }
     let key = find_key(&args.key, &known)?;
     let wish = match (args.refresh, args.offline) {
         (true, _) => Wish::Refresh,
@@ -130,12 +127,11 @@ fn page(
     let configured = if configured { "" } else { ", not configured any more" };
     line("state", format!("{}, refresh {}{configured}", entry.status, entry.refresh));
     if let Some(at) = entry.fetched_at {
-        let until = entry.fresh_until.map(|until| {
-            let word = if until > now { "fresh until then:" } else { "fresh until" };
+        line("fetched", format!("{} ({at})", ago(at, now)));
+        if let Some(until) = entry.fresh_until {
             let when = if until > now { in_a_while(until, now) } else { ago(until, now) };
-            format!("; {word} {when}")
-        });
-        line("fetched", format!("{} ({at}){}", ago(at, now), until.unwrap_or_default()));
+            line("expires", format!("{when} ({until})"));
+        }
         line("complete", if entry.complete { "yes" } else { "no: some could not be asked for" }.to_owned());
     }
     if let Some(failure) = &entry.last_error {

@@ -31,7 +31,7 @@ pub use setting::{Origin, Setting};
 pub use shown::Shown;
 pub use span::show as show_span;
 pub use store::{StoreConfig, StoreUrl};
-pub use trust::Trust;
+pub use trust::{Trust, make_private_dir};
 
 /// Everything that is configured, and where each value came from.
 #[derive(Debug, Clone)]

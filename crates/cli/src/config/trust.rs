@@ -44,7 +44,7 @@ impl Trust {
 
     fn save(&self) -> io::Result<()> {
         if let Some(dir) = self.path.parent() {
-            std::fs::create_dir_all(dir)?;
+            make_private_dir(dir)?;
         }
         // Written beside and moved, so that a crash leaves the old list and not half of one.
         let beside = self.path.with_extension(format!("{}.tmp", std::process::id()));
@@ -53,6 +53,15 @@ impl Trust {
         file.sync_all()?;
         std::fs::rename(&beside, &self.path)
     }
+}
+
+/// Makes a directory that is the user's alone: what is kept there may name private repositories.
+pub fn make_private_dir(dir: &Path) -> io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir)
 }
 
 fn name(file: &Path) -> Option<String> {

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::Check;
-use crate::config::Dirs;
+use crate::config::{Dirs, make_private_dir};
 
 /// With less room than this, a database may soon fail to grow.
 const ROOM_WARN_MIB: u64 = 200;
@@ -24,7 +24,7 @@ pub fn check(database: &Path, dirs: &Dirs) -> Vec<Check> {
 /// Writes a file there and takes it away again: permissions alone do not tell.
 fn writable(on: &'static str, dir: &Path) -> Check {
     let probe = dir.join(format!(".larder-doctor-{}", std::process::id()));
-    let tried = std::fs::create_dir_all(dir)
+    let tried = make_private_dir(dir)
         .and_then(|()| std::fs::write(&probe, b"x"))
         .and_then(|()| std::fs::remove_file(&probe));
     match tried {

@@ -1,0 +1,82 @@
+//! A stale copy is printed at once, and refreshed by one child behind the reader.
+
+use larder_github_sim::Switches;
+
+use crate::world::{CLUSTERS, GitHub, User};
+
+#[test]
+fn a_stale_read_prints_at_once_says_so_and_is_fresh_the_next_time() {
+    let github = GitHub::demo();
+    let user = User::of(&github, CLUSTERS);
+    user.ok(&["repos", "--cluster", "cinder"]);
+    user.ok(&["cache", "invalidate", "cinder"]);
+    github.world(|world| world.edit("octo-org/cinder", |cinder| cinder.stars = 9999));
+
+    let stale = user.json(&["repos", "--cluster", "cinder", "--sort", "stars"]);
+    assert_eq!(stale["cache"][0]["status"], "stale");
+    assert_eq!(stale["repositories"][0]["stars"], 4821);
+    user.wait_for_child();
+
+    let fresh = user.ok(&["repos", "--cluster", "cinder", "--sort", "stars", "--json"]);
+    assert!(!fresh.err.contains("old"), "{}", fresh.err);
+    assert_eq!(fresh.json()["repositories"][0]["stars"], 9999);
+    assert_eq!(fresh.json()["cache"][0]["status"], "fresh");
+}
+
+#[test]
+fn the_reader_is_told_of_the_age_on_standard_error_alone() {
+    let github = GitHub::demo();
+    let user = User::of(&github, CLUSTERS);
+    let before = user.ok(&["repos", "--cluster", "cinder"]);
+    user.ok(&["cache", "invalidate", "cinder"]);
+    let stale = user.ok(&["repos", "--cluster", "cinder"]);
+    assert_eq!(stale.out, before.out);
+    assert!(stale.err.starts_with("note: `cluster/cinder` is "), "{}", stale.err);
+    assert!(stale.err.ends_with(" old; refreshing behind\n"), "{}", stale.err);
+    user.wait_for_child();
+    user.ok(&["cache", "invalidate", "cinder"]);
+    let quiet = user.ok(&["repos", "--cluster", "cinder", "--quiet"]);
+    assert_eq!(quiet.err, "");
+    user.wait_for_child();
+}
+
+#[test]
+fn readers_of_a_stale_copy_start_one_child_and_wait_for_nobody() {
+    let github = GitHub::demo();
+    let user = User::of(&github, CLUSTERS);
+    user.ok(&["repos", "--cluster", "cinder"]);
+    user.ok(&["cache", "invalidate", "cinder"]);
+    github.take_requests();
+    // GitHub takes the question and does not answer: whoever waited for it would hang here.
+    github.switch(Switches { hold: true, ..Switches::default() });
+    for _ in 0..5 {
+        let stale = user.json(&["repos", "--cluster", "cinder"]);
+        assert_eq!(stale["repositories"].as_array().unwrap().len(), 3);
+    }
+    github.switch(Switches::default());
+    user.wait_for_child();
+    let fetches = github.requests();
+    assert_eq!(fetches.iter().filter(|request| request.repositories > 0).count(), 1, "{fetches:#?}");
+    assert_eq!(user.status("cluster/cinder")["status"], "fresh");
+}
+
+#[test]
+fn a_child_that_fails_leaves_a_copy_that_says_why_and_is_tried_again() {
+    let github = GitHub::demo();
+    let user = User::of(&github, CLUSTERS);
+    user.ok(&["repos", "--cluster", "cinder"]);
+    user.ok(&["cache", "invalidate", "cinder"]);
+    github.switch(Switches { bad_credentials: true, ..Switches::default() });
+    user.ok(&["repos", "--cluster", "cinder"]);
+    user.wait_for_child();
+    let status = user.status("cluster/cinder");
+    assert_eq!(status["attempts"], 1);
+    assert_eq!(status["last_error"]["code"], "refused");
+    assert_eq!(status["status"], "stale");
+    let read = user.ok(&["repos", "--cluster", "cinder", "--offline"]);
+    assert!(read.err.contains("warning: `cluster/cinder` is "), "{}", read.err);
+    github.switch(Switches::default());
+    user.ok(&["cache", "replay", "cinder"]);
+    user.ok(&["repos", "--cluster", "cinder", "--refresh"]);
+    assert_eq!(user.status("cluster/cinder")["attempts"], 0);
+}

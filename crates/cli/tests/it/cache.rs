@@ -1,0 +1,71 @@
+//! Looking at the cache, and changing what it holds.
+
+use crate::world::{CLUSTERS, GitHub, User};
+
+#[test]
+fn clear_wants_a_yes_where_nobody_can_be_asked() {
+    let github = GitHub::demo();
+    let user = User::of(&github, CLUSTERS);
+    user.ok(&["repos"]);
+    let ran = user.run(&["cache", "clear", "--all"]);
+    insta::assert_snapshot!(ran.all(), @"");
+    user.ok(&["cache", "clear", "cinder", "--yes"]);
+    assert_eq!(user.status("cluster/cinder")["status"], "missing");
+    assert_eq!(user.status("cluster/kiln")["status"], "fresh");
+}
+
+#[test]
+fn a_change_names_what_it_is_about_or_is_refused() {
+    let github = GitHub::demo();
+    let user = User::of(&github, CLUSTERS);
+    for command in ["invalidate", "clear", "replay"] {
+        let ran = user.run(&["cache", command]);
+        assert_eq!(ran.code, 2, "{command}");
+        assert!(ran.err.contains("nothing was named"), "{}", ran.err);
+    }
+    let ran = user.run(&["cache", "invalidate", "cluster/cindre"]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.err.contains("did you mean `cluster/cinder`?"), "{}", ran.err);
+}
+
+#[test]
+fn status_lists_every_configured_entry_with_its_budget() {
+    let github = GitHub::demo();
+    let user = User::of(&github, CLUSTERS);
+    user.ok(&["repos", "--cluster", "cinder"]);
+    let status = user.json(&["cache", "status"]);
+    let entries = status["entries"].as_array().unwrap();
+    let states: Vec<_> =
+        entries.iter().map(|entry| (&entry["key"], &entry["status"], &entry["items"])).collect();
+    assert_eq!(
+        states,
+        [
+            (&"cluster/cinder".into(), &"fresh".into(), &3.into()),
+            (&"cluster/kiln".into(), &"missing".into(), &0.into())
+        ]
+    );
+    let budgets = status["budgets"].as_array().unwrap();
+    assert!(budgets.iter().any(|budget| budget["actor"] == "octocat" && budget["resource"] == "graphql"));
+}
+
+#[test]
+fn a_cluster_that_is_no_longer_configured_is_told_so_and_not_listed() {
+    let github = GitHub::demo();
+    let user = User::of(&github, CLUSTERS);
+    user.ok(&["repos"]);
+    let (first, _) = CLUSTERS.split_once("[[cluster]]\nid = \"kiln\"").unwrap();
+    user.write("larder.toml", first);
+    assert_eq!(user.json(&["repos"])["cache"].as_array().unwrap().len(), 1);
+    assert!(user.status("cluster/kiln")["unconfigured_since"].is_string());
+    let shown = user.ok(&["show", "kiln"]);
+    assert!(shown.out.contains("not configured any more"), "{}", shown.out);
+}
+
+#[test]
+fn verify_finds_no_damage_where_there_is_none() {
+    let github = GitHub::demo();
+    let user = User::of(&github, CLUSTERS);
+    user.ok(&["repos"]);
+    assert_eq!(user.ok(&["cache", "verify"]).out, "no damage found\n");
+    assert_eq!(user.json(&["cache", "verify"])["problems"], serde_json::json!([]));
+}

@@ -1,0 +1,105 @@
+//! What a reader gets when GitHub does not play along.
+
+use larder_github_sim::{Outage, PrimaryLimit, Switches};
+
+use crate::world::{CLUSTERS, GitHub, User};
+
+fn down() -> Switches {
+    Switches { outage: Outage::Unavailable, ..Switches::default() }
+}
+
+#[test]
+fn offline_with_an_empty_cache_exits_4_and_sends_nothing() {
+    let github = GitHub::demo();
+    let user = User::of(&github, CLUSTERS);
+    let ran = user.run(&["repos", "--offline"]);
+    insta::assert_snapshot!(ran.all(), @"");
+    assert!(github.requests().is_empty());
+}
+
+#[test]
+fn offline_prints_what_is_held_however_old() {
+    let github = GitHub::demo();
+    let user = User::of(&github, CLUSTERS);
+    let online = user.ok(&["repos"]);
+    user.ok(&["cache", "invalidate", "--all"]);
+    github.take_requests();
+    let offline = user.ok(&["repos", "--offline"]);
+    assert_eq!(offline.out, online.out);
+    user.wait_for_child();
+    assert!(github.requests().is_empty());
+}
+
+#[test]
+fn offline_with_part_of_it_in_the_cache_prints_that_and_exits_3() {
+    let github = GitHub::demo();
+    let user = User::of(&github, CLUSTERS);
+    user.ok(&["repos", "--cluster", "cinder"]);
+    let ran = user.run(&["repos", "--offline"]);
+    assert_eq!(ran.code, 3);
+    assert!(ran.out.contains("octo-org/cinder-sv"));
+    assert!(ran.err.contains("`cluster/kiln` is not in the cache"), "{}", ran.err);
+}
+
+#[test]
+fn a_refresh_that_fails_prints_the_old_copy_says_why_and_exits_3() {
+    let github = GitHub::demo();
+    let user = User::of(&github, CLUSTERS);
+    let before = user.ok(&["repos", "--cluster", "cinder"]);
+    github.switch(down());
+    let ran = user.run(&["repos", "--cluster", "cinder", "--refresh"]);
+    assert_eq!(ran.out, before.out);
+    insta::assert_snapshot!(ran.all(), @"");
+    github.switch(Switches::default());
+    user.ok(&["repos", "--cluster", "cinder", "--refresh"]);
+    assert_eq!(user.status("cluster/cinder")["attempts"], 0);
+}
+
+#[test]
+fn a_first_fetch_that_fails_exits_1_and_leaves_no_copy_that_could_pass_for_one() {
+    let github = GitHub::demo();
+    github.switch(down());
+    let user = User::of(&github, CLUSTERS);
+    let ran = user.run(&["repos", "--cluster", "cinder"]);
+    assert_eq!((ran.code, ran.out.as_str()), (1, ""));
+    assert!(ran.err.starts_with("error: `cluster/cinder` could not be fetched\ncause: "), "{}", ran.err);
+    assert_eq!(user.status("cluster/cinder")["status"], "missing");
+    let json = user.run(&["repos", "--cluster", "cinder", "--json"]);
+    assert_eq!(json.code, 1);
+    assert_eq!(json.json()["repositories"], serde_json::json!([]));
+}
+
+#[test]
+fn a_refresh_of_two_where_one_is_limited_away_says_which() {
+    let github = GitHub::demo();
+    let user = User::of(&github, CLUSTERS);
+    user.ok(&["refresh", "--all"]);
+    let limit = PrimaryLimit { remaining: Some(0), ..PrimaryLimit::default() };
+    github.switch(Switches { primary_limit: limit, ..Switches::default() });
+    let ran = user.run(&["refresh", "--all"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.out.contains("cluster/cinder\tfailed"), "{}", ran.out);
+    assert!(ran.err.contains("limit"), "{}", ran.err);
+    let read = user.ok(&["repos"]);
+    assert!(read.out.contains("octo-org/cinder"));
+}
+
+#[test]
+fn what_is_gone_or_renamed_is_a_warning_on_its_cluster() {
+    let github = GitHub::demo();
+    let user = User::of(&github, CLUSTERS);
+    let kiln = user.json(&["show", "kiln"]);
+    let codes: Vec<_> = kiln["warnings"].as_array().unwrap().iter().map(|warning| &warning["code"]).collect();
+    assert_eq!(codes, ["renamed", "not_found"]);
+    assert_eq!(kiln["complete"], true);
+    assert_eq!(kiln["items"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_store_in_a_directory_that_cannot_be_written_is_told_with_what_to_do() {
+    let github = GitHub::demo();
+    let user = User::of(&github, CLUSTERS);
+    let ran = user.run(&["repos", "--store", "sqlite:/proc/nowhere/larder.db"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.err.starts_with("error: ") && ran.err.contains("hint: "), "{}", ran.err);
+}

@@ -1,0 +1,14 @@
+//! Stories about the binary: run as people run it, against a simulated GitHub.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod architecture;
+mod behind;
+mod cache;
+mod config;
+mod doctor;
+mod failure;
+mod help;
+mod repos;
+mod terminal;
+mod token;
+mod world;

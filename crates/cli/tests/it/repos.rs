@@ -1,0 +1,121 @@
+//! Listing: the main thing people do.
+
+use serde_json::Value;
+
+use crate::world::{CLUSTERS, GitHub, User};
+
+fn names(answer: &Value) -> Vec<&str> {
+    let list = answer["repositories"].as_array().unwrap();
+    list.iter().map(|repository| repository["full_name"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn the_first_read_fetches_all_clusters_in_one_query_and_the_second_asks_nobody() {
+    let github = GitHub::demo();
+    let user = User::of(&github, CLUSTERS);
+    let first = user.ok(&["repos"]);
+    insta::assert_snapshot!(first.all(), @"");
+    let fetches = github.take_requests();
+    assert_eq!(fetches.iter().filter(|request| request.repositories > 0).count(), 1, "{fetches:#?}");
+    let second = user.ok(&["repos"]);
+    assert_eq!(second.out, first.out);
+    assert!(github.requests().is_empty());
+}
+
+#[test]
+fn json_has_every_field_and_each_repository_once() {
+    let github = GitHub::demo();
+    let user = User::of(&github, CLUSTERS);
+    let answer = user.json(&["repos", "--sort", "name"]);
+    assert_eq!(
+        names(&answer),
+        ["octo-org/cinder", "octo-org/cinder-mcp", "octo-org/cinder-sv", "octo-org/kiln"]
+    );
+    let cinder = &answer["repositories"][0];
+    assert_eq!(cinder["cluster"], "cinder");
+    assert_eq!(cinder["clusters"], serde_json::json!(["cinder", "kiln"]));
+    let mut steady = cinder.clone();
+    steady["host"] = "HOST".into();
+    steady["fetched_at"] = "THEN".into();
+    insta::assert_json_snapshot!(steady, @"");
+    let cache = answer["cache"].as_array().unwrap();
+    assert_eq!(cache.len(), 2);
+    let mut keys: Vec<&String> = cache[0].as_object().unwrap().keys().collect();
+    keys.sort();
+    insta::assert_snapshot!(keys.into_iter().cloned().collect::<Vec<_>>().join(" "), @"");
+    assert_eq!(cache[0]["key"], "cluster/cinder");
+    assert_eq!((&cache[0]["status"], &cache[0]["refresh"]), (&"fresh".into(), &"idle".into()));
+}
+
+#[test]
+fn lists_are_filtered_sorted_and_cut() {
+    let github = GitHub::demo();
+    let user = User::of(&github, &format!("{CLUSTERS}[clusters]\nunclustered = true\n"));
+    let list = |args: &[&str]| names(&user.json(&[&["repos"], args].concat())).join(" ");
+    insta::assert_snapshot!(list(&["--sort", "stars", "--limit", "3"]), @"");
+    insta::assert_snapshot!(list(&["--language", "typescript", "--sort", "name"]), @"");
+    insta::assert_snapshot!(list(&["--topic", "gpu"]), @"");
+    insta::assert_snapshot!(list(&["--search", "embed event"]), @"");
+    insta::assert_snapshot!(list(&["--cluster", "kiln", "--sort", "name"]), @"");
+    assert_eq!(list(&["--search", "no such thing at all"]), "");
+}
+
+#[test]
+fn a_repository_of_two_clusters_names_both_also_when_one_is_asked_for() {
+    let github = GitHub::demo();
+    let user = User::of(&github, CLUSTERS);
+    let answer = user.json(&["repos", "--cluster", "kiln", "--sort", "name"]);
+    assert_eq!(answer["repositories"][0]["clusters"], serde_json::json!(["cinder", "kiln"]));
+    assert_eq!(answer["cache"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn an_edited_cluster_is_due_at_once_and_loses_what_left_it() {
+    let github = GitHub::demo();
+    let user = User::of(&github, CLUSTERS);
+    user.ok(&["repos"]);
+    user.write("larder.toml", &CLUSTERS.replace(r#""cinder-mcp""#, r#""harbor""#));
+    let edited = user.json(&["repos", "--sort", "name"]);
+    let cinder = &edited["cache"][0];
+    assert_eq!(cinder["status"], "stale");
+    assert!(!names(&edited).contains(&"octo-org/cinder-mcp"));
+    user.wait_for_child();
+    let refreshed = user.json(&["repos", "--sort", "name"]);
+    assert_eq!(refreshed["cache"][0]["status"], "fresh");
+    assert!(names(&refreshed).contains(&"octo-org/harbor"));
+}
+
+#[test]
+fn the_registry_merges_clusters_and_leaves_empty_ones_out() {
+    let github = GitHub::demo();
+    let user = User::of(
+        &github,
+        &format!("{CLUSTERS}[[cluster]]\nid = \"empty\"\nrepos = []\n[clusters]\nunclustered = true\n"),
+    );
+    let ran = user.ok(&["registry", "--updated-since", "2026-08-29"]);
+    insta::assert_snapshot!(ran.all(), @"");
+    let answer = user.json(&["registry"]);
+    assert_eq!(answer["empty"], serde_json::json!(["empty"]));
+    assert_eq!(answer["projects"][0]["id"], "cinder");
+    assert_eq!(answer["projects"][0]["members"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn eight_processes_that_want_a_cold_cluster_make_one_call() {
+    let github = GitHub::demo();
+    let user = User::of(&github, CLUSTERS);
+    let children: Vec<_> = (0..8)
+        .map(|_| {
+            let mut command = user.command(&["repos", "--cluster", "cinder", "--json"]);
+            command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(answer["repositories"].as_array().unwrap().len(), 3);
+    }
+    let fetches = github.requests();
+    assert_eq!(fetches.iter().filter(|request| request.repositories > 0).count(), 1, "{fetches:#?}");
+}

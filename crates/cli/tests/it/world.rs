@@ -1,0 +1,238 @@
+//! A user with a home and a project, a GitHub, and the binary between them.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+
+use larder_github_sim::{LoggedRequest, Options, Simulator, Switches, Token, World};
+use serde_json::Value;
+
+/// A simulator on a thread of its own, stopped with it.
+pub struct GitHub {
+    simulator: Arc<Simulator>,
+    _stop: tokio::sync::oneshot::Sender<()>,
+}
+
+impl GitHub {
+    /// The demo's world, where any token is octocat's.
+    pub fn demo() -> Self {
+        let mut world = World::demo();
+        world.accept_any_token(Token::of("octocat").seeing_everything());
+        GitHub::start(world)
+    }
+
+    pub fn start(world: World) -> Self {
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let (sender, started) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async move {
+                let simulator = Simulator::start(world, Options::default()).await.unwrap();
+                sender.send(Arc::new(simulator)).unwrap();
+                let _ = stopped.await;
+            });
+        });
+        GitHub { simulator: started.recv().unwrap(), _stop: stop }
+    }
+
+    pub fn url(&self) -> &str {
+        self.simulator.url()
+    }
+
+    pub fn switch(&self, switches: Switches) {
+        self.simulator.switch(switches);
+    }
+
+    pub fn requests(&self) -> Vec<LoggedRequest> {
+        self.simulator.requests()
+    }
+
+    pub fn take_requests(&self) -> Vec<LoggedRequest> {
+        self.simulator.take_requests()
+    }
+
+    pub fn world<R>(&self, change: impl FnOnce(&mut World) -> R) -> R {
+        self.simulator.world(change)
+    }
+}
+
+/// A user with a home, standing in a project.
+pub struct User {
+    dir: tempfile::TempDir,
+    vars: Vec<(String, String)>,
+}
+
+/// What a run came to.
+pub struct Ran {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+/// Two clusters of the demo's organisation: one is well, one asks for what is renamed and gone.
+pub const CLUSTERS: &str = r#"
+[github]
+owner = "octo-org"
+
+[[cluster]]
+id = "cinder"
+name = "Cinder"
+repos = ["cinder", "cinder-sv", "cinder-mcp"]
+featured = true
+
+[[cluster]]
+id = "kiln"
+repos = ["forge", "nothere", "cinder"]
+"#;
+
+impl User {
+    /// A user with nothing.
+    pub fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("project")).unwrap();
+        std::fs::create_dir_all(dir.path().join("home")).unwrap();
+        User { dir, vars: Vec::new() }
+    }
+
+    /// A user of this GitHub with a token, in a project with these clusters.
+    pub fn of(github: &GitHub, config: &str) -> Self {
+        let user = User::new().var("LARDER_GITHUB__API_URL", github.url()).var("GITHUB_TOKEN", "t0ken");
+        user.write("larder.toml", config);
+        user
+    }
+
+    #[must_use]
+    pub fn var(mut self, name: &str, value: &str) -> Self {
+        self.vars.retain(|(known, _)| known != name);
+        self.vars.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.vars.retain(|(known, _)| known != name);
+        self
+    }
+
+    pub fn project(&self) -> PathBuf {
+        self.dir.path().join("project")
+    }
+
+    pub fn home(&self) -> PathBuf {
+        self.dir.path().join("home")
+    }
+
+    pub fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.project().join(name), text).unwrap();
+    }
+
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_larder"));
+        let bin = self.dir.path().join("bin");
+        command
+            .args(args)
+            .current_dir(self.project())
+            .env_clear()
+            .env("HOME", self.home())
+            .env("PATH", bin)
+            .envs(self.vars.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs larder.
+    pub fn run(&self, args: &[&str]) -> Ran {
+        Ran::of(&self.command(args).output().unwrap(), self)
+    }
+
+    /// Runs larder, which must succeed.
+    pub fn ok(&self, args: &[&str]) -> Ran {
+        let ran = self.run(args);
+        assert_eq!(ran.code, 0, "{args:?}\n{}\n{}", ran.out, ran.err);
+        ran
+    }
+
+    /// Runs larder, which must succeed, for JSON.
+    pub fn json(&self, args: &[&str]) -> Value {
+        self.ok(&[args, &["--json"]].concat()).json()
+    }
+
+    /// Puts a program on the user's path.
+    pub fn program(&self, name: &str, script: &str) {
+        let bin = self.dir.path().join("bin");
+        std::fs::create_dir_all(&bin).unwrap();
+        let path = bin.join(name);
+        std::fs::write(&path, script).unwrap();
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+    }
+
+    /// Waits for the child that refreshes behind, if there is one: it holds a lock while it lives.
+    pub fn wait_for_child(&self) {
+        let dir = self.home().join(".local/state/larder/behind");
+        for entry in std::fs::read_dir(dir).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|ext| ext == "lock") {
+                std::fs::File::open(path).unwrap().lock().unwrap();
+            }
+        }
+    }
+
+    /// The state that `cache status` tells of an entry.
+    pub fn status(&self, key: &str) -> Value {
+        let entries = self.json(&["cache", "status"])["entries"].clone();
+        let found = entries.as_array().unwrap().iter().find(|entry| entry["key"] == key).cloned();
+        found.unwrap_or_else(|| panic!("no entry {key}"))
+    }
+}
+
+impl Ran {
+    fn of(output: &Output, user: &User) -> Self {
+        let text = |bytes: &[u8]| {
+            let text = String::from_utf8(bytes.to_vec()).unwrap();
+            let root = user.dir.path().canonicalize().unwrap();
+            text.replace(&*root.to_string_lossy(), "/root")
+        };
+        Ran { code: output.status.code().unwrap(), out: text(&output.stdout), err: text(&output.stderr) }
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}", self.out))
+    }
+
+    /// Exit code, standard output and standard error as one text, times and ports taken out.
+    pub fn all(&self) -> String {
+        let text = format!("exit {}\n--- out\n{}--- err\n{}", self.code, self.out, self.err);
+        steady(&text)
+    }
+}
+
+/// A text without what differs from run to run: ports, digests of paths, and times of this year's
+/// runs (the demo's own times are all of 2026-09-01 or before).
+pub fn steady(text: &str) -> String {
+    let mut steady = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("127.0.0.1:") {
+        let (before, after) = rest.split_at(at + "127.0.0.1:".len());
+        steady.push_str(before);
+        steady.push_str("PORT");
+        rest = after.trim_start_matches(|c: char| c.is_ascii_digit());
+    }
+    steady.push_str(rest);
+    steady
+}
+
+/// Whether a file below a directory holds a text.
+pub fn is_anywhere(dir: &Path, needle: &str) -> bool {
+    std::fs::read_dir(dir).into_iter().flatten().any(|entry| {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            return is_anywhere(&path, needle);
+        }
+        let bytes = std::fs::read(&path).unwrap_or_default();
+        bytes.windows(needle.len()).any(|window| window == needle.as_bytes())
+    })
+}
