@@ -1,23 +1,20 @@
 //! The way of one call: limits → breaker → budget → send → judge → settle. Nothing reaches GitHub
 //! by another way.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use larder_core::{
-    Admission, FetchError, LimitKind, Priority, Reservation, Reserved, Settlement, Spent, StoreError, Time,
-};
+use larder_core::{FetchError, Priority, Spent, Time};
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, IF_NONE_MATCH};
 use serde_json::{Value, json};
 use url::Url;
 
+use super::allowance::{Draw, Ticket};
 use super::limits::{Limit, RateHeaders};
 use super::{GitHub, authorization};
 
 /// A body of more bytes than this is not read to its end.
 const BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
-/// A reservation that is not settled by then counts as lost.
-const RESERVED_FOR: Duration = Duration::from_mins(1);
 /// Room that is left before a deadline, to hand over what came.
 const MARGIN: Duration = Duration::from_millis(250);
 
@@ -27,13 +24,39 @@ pub struct Errand {
     priority: Priority,
     started: Time,
     deadline: Time,
+    purpose: Purpose,
     spent: Mutex<Spent>,
+}
+
+/// What calls are made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// To bring data into the store.
+    Fetch,
+    /// To tell a person how things stand, even if the store is not well.
+    Check,
 }
 
 impl Errand {
     /// An errand that begins now.
     pub fn new(priority: Priority, started: Time, deadline: Time) -> Self {
-        Errand { priority, started, deadline, spent: Mutex::default() }
+        Errand { priority, started, deadline, purpose: Purpose::Fetch, spent: Mutex::default() }
+    }
+
+    /// A check that a person asked for, beginning now.
+    pub(super) fn of_check(started: Time, patience: Duration) -> Self {
+        let fetch = Errand::new(Priority::Waiting, started, started.plus(patience));
+        Errand { purpose: Purpose::Check, ..fetch }
+    }
+
+    /// How urgent it is.
+    pub(super) fn priority(&self) -> Priority {
+        self.priority
+    }
+
+    /// Whether nothing is to be stored of what it brings.
+    pub(super) fn is_check(&self) -> bool {
+        self.purpose == Purpose::Check
     }
 
     /// What was spent since it was last taken, so that sums over takers are true.
@@ -102,26 +125,6 @@ pub(super) enum Verdict<T> {
     Failed(FetchError),
 }
 
-/// A reservation of ours.
-struct Ticket {
-    id: u64,
-    actor: Arc<str>,
-    request: Draw,
-}
-
-#[derive(Clone, Copy)]
-struct Draw {
-    resource: &'static str,
-    points: u32,
-}
-
-/// Whose allowance calls draw from.
-pub(super) struct Actor {
-    pub(super) name: Arc<str>,
-    /// Whether that is a name, not merely a stand-in for a token whose owner is not known yet.
-    pub(super) is_known: bool,
-}
-
 impl GitHub {
     /// Makes one call and lets `judge` read the answer.
     pub(super) async fn call<T>(
@@ -152,70 +155,6 @@ impl GitHub {
         };
         errand.add(judged.spent);
         self.conclude(ticket, judged, now).await
-    }
-
-    /// Whose allowance it is. What the store cannot say now, it may the next time.
-    pub(super) async fn actor(&self) -> Result<Actor, FetchError> {
-        if self.token.is_none() {
-            return Ok(Actor { name: "anonymous".into(), is_known: true });
-        }
-        if let Some(name) = self.state().actor.clone() {
-            return Ok(Actor { name, is_known: true });
-        }
-        let found = self.budgets.actor(self.host(), &self.credential).await.map_err(|error| local(&error))?;
-        if let Some(name) = found {
-            self.state().actor = Some(name.clone());
-            return Ok(Actor { name, is_known: true });
-        }
-        let stand_in = format!("token:{}", &self.credential.as_str()[..8]);
-        Ok(Actor { name: stand_in.into(), is_known: false })
-    }
-
-    /// Remembers whom the token belongs to.
-    async fn learn_actor(&self, login: &str) {
-        self.state().actor = Some(login.into());
-        if let Err(error) = self.budgets.set_actor(self.host(), &self.credential, login).await {
-            tracing::warn!(%error, "the owner of the token could not be noted; it is asked for again");
-        }
-    }
-
-    /// Asks everything that may keep a call back.
-    async fn admit(&self, errand: &Errand, request: Draw) -> Result<Ticket, FetchError> {
-        let actor = self.actor().await?.name;
-        let now = self.clock.now();
-        if let Some((kind, until)) = self.state().blocked(request.resource, now) {
-            return Err(self.limited(kind, until));
-        }
-        let admitted = self.state().breaker.admit(now);
-        admitted.map_err(|until| FetchError::BreakerOpen { host: self.host().to_owned(), until })?;
-        let ask = self.reservation(errand.priority, actor.clone(), request, now);
-        let refusal = match self.budgets.reserve(&ask, now).await {
-            Ok(Reserved::Granted(id)) => return Ok(Ticket { id, actor, request }),
-            Ok(Reserved::Refused(Admission::Wait { kind, until })) => self.limited(kind, until),
-            Ok(Reserved::Refused(Admission::Granted)) => {
-                FetchError::Local("the budget refused and gave no reason".to_owned())
-            }
-            // Without a budget that can be written nothing is sent: a fetch whose cost no other
-            // process sees could not be stored either.
-            Err(error) => local(&error),
-        };
-        self.state().breaker.withdrawn(now);
-        Err(refusal)
-    }
-
-    fn reservation(&self, priority: Priority, actor: Arc<str>, request: Draw, now: Time) -> Reservation {
-        let is_graphql = request.resource == "graphql";
-        Reservation {
-            host: self.host().into(),
-            actor,
-            resource: request.resource.into(),
-            points: request.points,
-            priority,
-            assumed_limit: if self.has_token() { 5000 } else { 60 },
-            per_minute_max: if is_graphql { 2000 } else { 900 },
-            owner: self.reserver.clone(),
-            until: now.plus(RESERVED_FOR),
-        }
     }
 
     /// Sends, and reads the answer to its end, within `limit`.
@@ -296,24 +235,6 @@ impl GitHub {
         result
     }
 
-    /// Moves a reservation from the stand-in to the login that the answer told, so that what
-    /// GitHub said of the allowance is noted where the next call looks.
-    async fn known_as(&self, ticket: Ticket, login: &str, now: Time) -> Ticket {
-        if &*ticket.actor == login {
-            return ticket;
-        }
-        self.learn_actor(login).await;
-        let ask = self.reservation(Priority::Waiting, login.into(), ticket.request, now);
-        match self.budgets.reserve(&ask, now).await {
-            Ok(Reserved::Granted(id)) => {
-                let moved = Ticket { id, actor: login.into(), request: ticket.request };
-                self.settle(ticket, 0, RateHeaders::default(), None, now).await;
-                moved
-            }
-            Ok(Reserved::Refused(_)) | Err(_) => ticket,
-        }
-    }
-
     /// Tells the breaker whether the host is well. A call that we gave up early says nothing.
     fn note_answer(&self, now: Time, error: Option<&FetchError>) {
         let mut state = self.state();
@@ -327,42 +248,6 @@ impl GitHub {
             }
             _ => state.breaker.succeeded(),
         }
-    }
-
-    /// Gives the reservation back. If the store cannot take it, the answer is good all the same:
-    /// the reservation ends by itself.
-    async fn settle(
-        &self,
-        ticket: Ticket,
-        spent: u32,
-        rate: RateHeaders,
-        blocked: Option<(LimitKind, Time)>,
-        now: Time,
-    ) {
-        let settlement = Settlement {
-            id: ticket.id,
-            host: self.host().into(),
-            actor: ticket.actor,
-            resource: ticket.request.resource.into(),
-            spent,
-            limit: rate.limit,
-            remaining: rate.remaining,
-            reset_at: rate.reset_at,
-            blocked,
-        };
-        if let Err(error) = self.budgets.settle(&settlement, now).await {
-            tracing::warn!(%error, "what a call cost could not be noted");
-        }
-    }
-
-    pub(super) fn limited(&self, kind: LimitKind, until: Time) -> FetchError {
-        let message = match kind {
-            LimitKind::Primary if self.has_token() => "GitHub's hourly rate limit is used up",
-            LimitKind::Primary => "GitHub's 60 calls an hour without a token are used up",
-            LimitKind::Secondary => "GitHub's secondary rate limit holds",
-            LimitKind::Budget => "the rest of GitHub's hourly limit is kept for more urgent calls",
-        };
-        FetchError::Limited { kind, until, message: message.to_owned() }
     }
 
     pub(super) fn unusable(&self, detail: String) -> FetchError {
@@ -383,10 +268,6 @@ impl GitHub {
             etag: None,
         }
     }
-}
-
-fn local(error: &StoreError) -> FetchError {
-    FetchError::Local(format!("the budget could not be asked: {error}"))
 }
 
 fn origin(url: &Url) -> String {

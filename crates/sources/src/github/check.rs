@@ -1,7 +1,7 @@
 //! What `larder doctor` wants to know of GitHub: whom the token belongs to, what it may, what is
 //! left of the limits, and what time it is there.
 
-use larder_core::{FetchError, Priority, Time};
+use larder_core::{FetchError, Time};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -69,7 +69,7 @@ impl GitHub {
     /// until when.
     pub async fn check(&self) -> Result<Checked, FetchError> {
         let started = self.clock.now();
-        let errand = Errand::new(Priority::Waiting, started, started.plus(PATIENCE));
+        let errand = Errand::of_check(started, PATIENCE);
         let url = self.address.rest("/rate_limit").map_err(|error| FetchError::Local(error.to_string()))?;
         let request = Request { resource: "core", points: 0, url, body: None, etag: None };
         let said = self.call(&errand, request, |reply, rate, _| self.judge_limits(&reply, rate)).await?;

@@ -3,6 +3,7 @@
 //! that GitHub names, and never sends a token anywhere but where it belongs.
 
 mod address;
+mod allowance;
 mod answer;
 mod breaker;
 mod call;

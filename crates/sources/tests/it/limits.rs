@@ -159,6 +159,24 @@ async fn without_a_budget_that_can_be_written_nothing_is_sent() {
 }
 
 #[tokio::test]
+async fn a_check_is_made_though_the_budget_cannot_be_written_but_never_inside_a_retry_after() {
+    let scene = Scene::with(many("octo-org", 3)).await;
+    let source = scene.source(&tools_of(3), Some(TOKEN));
+    scene.listing(&source, "tools").await;
+    let secondary_limit = SecondaryLimit { when: When::Next(1), status: 403, retry_after_s: Some(90) };
+    scene.sim.switch(Switches { secondary_limit, ..Switches::default() });
+    let (_, until) = limited(&scene.fetch(&source, "tools").await.unwrap_err());
+    scene.requests();
+
+    scene.budgets.make_read_only();
+    let another = scene.github(Some(TOKEN), 2);
+    assert_eq!(limited(&another.check().await.unwrap_err()), (LimitKind::Secondary, until));
+    assert_eq!(scene.requests(), 0);
+    scene.clock.set(until);
+    assert_eq!(another.check().await.unwrap().login.as_deref(), Some("octocat"));
+}
+
+#[tokio::test]
 async fn a_fetch_that_is_dropped_leaks_no_budget() {
     let scene = Scene::with(many("octo-org", 3)).await;
     let source = scene.source(&tools_of(3), Some(TOKEN));
