@@ -1,7 +1,8 @@
 //! Lists: one kind's items, filtered, searched and sorted, each with the entries that show it.
 //!
 //! Two ways lead to a list. A long one walks the index of its order and stops at the limit; a list
-//! of few members (one cluster of ten thousand repositories) starts at the members and sorts those.
+//! of few members (one cluster of ten thousand repositories) or few matches of a search starts at
+//! those and sorts them.
 
 use std::collections::HashMap;
 
@@ -14,8 +15,8 @@ use crate::errors::Fault;
 use crate::rows::{ITEM_COLUMNS, ItemRow, limit, parse};
 use crate::views::compared;
 
-/// Up to so many members it is cheaper to sort them than to walk an index past all others.
-const FEW_MEMBERS: i64 = 500;
+/// Up to so many members or matches it is cheaper to sort them than to walk an index past all others.
+const FEW: i64 = 500;
 
 /// The most items that a search looks at further.
 const CANDIDATES_MAX: usize = 10_000;
@@ -96,22 +97,28 @@ impl Sql {
         let few = has_few_members(conn, asked)?;
         let mut sql = Sql { text: String::new(), values: Vec::new() };
         let asked = sql.bind(Value::Text(json(asked)?));
-        let held = format!("m.state <> 'hidden' AND m.entry IN (SELECT value FROM json_each({asked}))");
+        // `+` keeps an index from being searched by that column: an item has few holders, and the
+        // asked entries may be hundreds.
+        let held = format!("m.state <> 'hidden' AND +m.entry IN (SELECT value FROM json_each({asked}))");
+        let by_item =
+            |item: &str| format!("EXISTS (SELECT 1 FROM members m WHERE m.item = {item} AND {held})");
         let mut conditions = vec![format!("i.kind = '{}'", view.kind)];
-        match (&query.search, few) {
-            (Some(search), _) if !search.trim().is_empty() => {
+        match query.search.as_deref().filter(|search| !search.trim().is_empty()) {
+            Some(search) => {
                 let Some(words) = match_expression(search) else { return Ok(None) };
+                let start = if has_few_matches(conn, &words)? { "" } else { "+" };
                 let words = sql.bind(Value::Text(words));
                 conditions.push(format!(
-                    "i.nr IN (SELECT rowid FROM items_fts WHERE items_fts MATCH {words} LIMIT {CANDIDATES_MAX})"
+                    "{start}i.nr IN (SELECT rowid FROM items_fts WHERE items_fts MATCH {words} \
+                     LIMIT {CANDIDATES_MAX})"
                 ));
-                conditions.push(format!("EXISTS (SELECT 1 FROM members m WHERE m.item = i.nr AND {held})"));
+                conditions.push(by_item("+i.nr"));
             }
-            (_, true) => conditions.push(format!("i.nr IN (SELECT m.item FROM members m WHERE {held})")),
-            // `+` keeps the planner from turning it round and starting at the members after all.
-            (_, false) => {
-                conditions.push(format!("EXISTS (SELECT 1 FROM members m WHERE m.item = +i.nr AND {held})"));
-            }
+            None if few => conditions.push(format!(
+                "i.nr IN (SELECT m.item FROM members m WHERE m.state <> 'hidden' \
+                 AND m.entry IN (SELECT value FROM json_each({asked})))"
+            )),
+            None => conditions.push(by_item("+i.nr")),
         }
         for filter in &query.filters {
             let condition = sql.condition(view, filter)?;
@@ -194,12 +201,19 @@ fn has_few_members(conn: &Connection, asked: &[i64]) -> rusqlite::Result<bool> {
         conn.prepare_cached("SELECT count(*) FROM (SELECT 1 FROM members WHERE entry = ?1 LIMIT ?2)")?;
     let mut members = 0;
     for entry in asked {
-        members += count.query_row([*entry, FEW_MEMBERS + 1], |row| row.get::<_, i64>(0))?;
-        if members > FEW_MEMBERS {
+        members += count.query_row([*entry, FEW + 1], |row| row.get::<_, i64>(0))?;
+        if members > FEW {
             return Ok(false);
         }
     }
     Ok(true)
+}
+
+fn has_few_matches(conn: &Connection, words: &str) -> rusqlite::Result<bool> {
+    let matches: i64 = conn
+        .prepare_cached("SELECT count(*) FROM (SELECT 1 FROM items_fts WHERE items_fts MATCH ?1 LIMIT ?2)")?
+        .query_row(rusqlite::params![words, FEW + 1], |row| row.get(0))?;
+    Ok(matches <= FEW)
 }
 
 /// The words as an FTS5 expression: each quoted, so that whatever people type is a word, and a

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use crate::errors::{Fault, io_error, sql_error};
 use crate::lock::{Lock, pause, with_suffix};
-use crate::readers::{self, Readers, STATEMENTS_MAX, Sight};
+use crate::readers::{self, Readers, Sight};
 use crate::schema::{self, APPLICATION_ID, SCHEMA};
 use crate::views::Views;
 
@@ -97,7 +97,7 @@ pub(crate) fn connect_writer(options: &OpenOptions) -> rusqlite::Result<Connecti
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(&options.path, flags)?;
     conn.busy_timeout(options.busy_timeout)?;
-    conn.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    readers::keep_statements(&conn)?;
     conn.pragma_update(None, "synchronous", "NORMAL")?;
     conn.pragma_update(None, "foreign_keys", false)?;
     conn.pragma_update(None, "temp_store", "MEMORY")?;

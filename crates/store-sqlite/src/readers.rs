@@ -14,7 +14,7 @@ use crate::errors::Fault;
 const IDLE_MAX: usize = 8;
 
 /// How many prepared statements a connection keeps.
-pub(crate) const STATEMENTS_MAX: usize = 96;
+const STATEMENTS_MAX: usize = 96;
 
 /// The pool.
 pub(crate) struct Readers {
@@ -83,10 +83,17 @@ pub(crate) fn connect(path: &Path, busy_timeout: Duration, sight: Sight) -> rusq
         }
     };
     conn.busy_timeout(busy_timeout)?;
-    conn.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    keep_statements(&conn)?;
     // A short process that only reads must not pay for the writers' checkpoint when it ends.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     Ok(conn)
+}
+
+/// Statements are prepared once a connection. Without the planner's promise of stability SQLite may
+/// throw one away whenever another value is bound, which costs more than most reads.
+pub(crate) fn keep_statements(conn: &Connection) -> rusqlite::Result<()> {
+    conn.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
 fn immutable_uri(path: &Path) -> String {
