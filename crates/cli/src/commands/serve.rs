@@ -8,7 +8,7 @@ use larder_engine::{Behind, Hit, ReadError, ReadOptions};
 
 use super::entry::EntryView;
 use crate::report::{Complaint, Exit};
-use crate::ui::{Progress, Screen, in_a_while};
+use crate::ui::{Progress, Screen, ago, in_a_while};
 use crate::wiring::{Rooms, until_interrupted};
 
 /// How a reader wants it.
@@ -118,7 +118,14 @@ pub async fn serve(
         let definition = rooms.reader().define(key);
         EntryView::new(key, heads.get(key).map(|head| &head.entry), definition.as_deref(), now)
     };
-    Ok(Served { entries: keys.iter().map(view).collect(), complaints, behind })
+    let entries: Vec<EntryView> = keys.iter().map(view).collect();
+    let complaints = complaints.into_iter().map(|(key, complaint)| {
+        let served = entries.iter().find(|entry| entry.key == key).and_then(|entry| entry.fetched_at);
+        complaint
+            .hints(served.map(|at| format!("the copy from {} was served; see `larder doctor`", ago(at, now))))
+    });
+    let complaints = complaints.collect();
+    Ok(Served { entries, complaints, behind })
 }
 
 async fn look(rooms: &Rooms<'_>) -> Result<BTreeMap<Key, Head>, Complaint> {
@@ -126,7 +133,10 @@ async fn look(rooms: &Rooms<'_>) -> Result<BTreeMap<Key, Head>, Complaint> {
     Ok(heads.into_iter().map(|head| (head.entry.key.clone(), head)).collect())
 }
 
-async fn refresh(rooms: &Rooms<'_>, keys: &[Key], screen: &Screen) -> Result<Vec<Complaint>, Complaint> {
+/// Why an entry could not be had, or not anew.
+type Complaints = Vec<(Key, Complaint)>;
+
+async fn refresh(rooms: &Rooms<'_>, keys: &[Key], screen: &Screen) -> Result<Complaints, Complaint> {
     let engine = rooms.fetcher()?;
     let progress = Progress::start(screen, "refreshing", keys.len());
     let work = engine.refresh(keys, Trigger::Manual, |_| progress.step());
@@ -134,7 +144,7 @@ async fn refresh(rooms: &Rooms<'_>, keys: &[Key], screen: &Screen) -> Result<Vec
     progress.finish();
     let refreshed = refreshed?;
     let failed = refreshed.iter().filter_map(|one| Some((&one.key, one.result.as_ref().err()?)));
-    Ok(failed.map(|(key, error)| Complaint::of_refresh(key, error)).collect())
+    Ok(failed.map(|(key, error)| (key.clone(), Complaint::of_refresh(key, error))).collect())
 }
 
 /// Decides about each entry from its row alone, and asks the engine only for those that a reader
@@ -145,7 +155,7 @@ async fn settle(
     wish: Wish,
     heads: &BTreeMap<Key, Head>,
     screen: &Screen,
-) -> Result<(Vec<Complaint>, bool), Complaint> {
+) -> Result<(Complaints, bool), Complaint> {
     let now = rooms.now();
     let mode = if wish == Wish::Offline { Mode::Offline } else { Mode::Normal };
     let request = Request { mode, ..Request::default() };
@@ -157,7 +167,9 @@ async fn settle(
             Decision::Fresh | Decision::Stale(_) => {}
             Decision::Revalidate => stale.push(key.clone()),
             Decision::Fetch { .. } => fetch.push(key.clone()),
-            Decision::Refuse(refusal) => complaints.push(Complaint::of_read(&refused(key, refusal))),
+            Decision::Refuse(refusal) => {
+                complaints.push((key.clone(), Complaint::of_read(&refused(key, refusal))));
+            }
         }
     }
     if !fetch.is_empty() {
@@ -175,7 +187,7 @@ async fn wait_for(
     keys: &[Key],
     request: Request,
     screen: &Screen,
-) -> Result<(Vec<Complaint>, Vec<Key>), Complaint> {
+) -> Result<(Complaints, Vec<Key>), Complaint> {
     let engine = rooms.fetcher()?;
     let progress = Progress::spin(screen, "fetching", keys.len());
     let options = ReadOptions { request, behind: Behind::MarkDue };
@@ -187,7 +199,7 @@ async fn wait_for(
         match reading {
             Ok(reading) if reading.hit == Hit::Stale && reading.error.is_none() => late.push(key.clone()),
             Ok(_) => {}
-            Err(error) => failed.push(Complaint::of_read(&error)),
+            Err(error) => failed.push((key.clone(), Complaint::of_read(&error))),
         }
     }
     // What is still under way would die with this process: it is handed on.

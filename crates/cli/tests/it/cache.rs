@@ -8,7 +8,13 @@ fn clear_wants_a_yes_where_nobody_can_be_asked() {
     let user = User::of(&github, CLUSTERS);
     user.ok(&["repos"]);
     let ran = user.run(&["cache", "clear", "--all"]);
-    insta::assert_snapshot!(ran.all(), @"");
+    insta::assert_snapshot!(ran.all(), @r"
+    exit 2
+    --- out
+    --- err
+    error: 2 entries would be removed, and nobody can be asked
+    hint: add `--yes` if that is meant
+    ");
     user.ok(&["cache", "clear", "cinder", "--yes"]);
     assert_eq!(user.status("cluster/cinder")["status"], "missing");
     assert_eq!(user.status("cluster/kiln")["status"], "fresh");
@@ -35,10 +41,10 @@ fn status_lists_every_configured_entry_with_its_budget() {
     user.ok(&["repos", "--cluster", "cinder"]);
     let status = user.json(&["cache", "status"]);
     let entries = status["entries"].as_array().unwrap();
-    let states: Vec<_> =
+    let seen: Vec<_> =
         entries.iter().map(|entry| (&entry["key"], &entry["status"], &entry["items"])).collect();
     assert_eq!(
-        states,
+        seen,
         [
             (&"cluster/cinder".into(), &"fresh".into(), &3.into()),
             (&"cluster/kiln".into(), &"missing".into(), &0.into())

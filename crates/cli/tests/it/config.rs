@@ -7,7 +7,13 @@ fn a_stranger_is_led_from_nothing_to_a_list() {
     let github = GitHub::demo();
     let user = User::new().var("LARDER_GITHUB__API_URL", github.url()).var("GITHUB_TOKEN", "t0ken");
     let ran = user.run(&["repos"]);
-    insta::assert_snapshot!(ran.all(), @"");
+    insta::assert_snapshot!(ran.all(), @r"
+    exit 2
+    --- out
+    --- err
+    error: there is no larder.toml
+    hint: `larder init` writes one to start from
+    ");
     assert!(!user.home().join(".local/share").exists(), "nothing is made for nothing");
     user.ok(&["init", "--owner", "octo-org"]);
     let again = user.run(&["init"]);
@@ -23,7 +29,14 @@ fn every_mistake_is_an_error_with_its_place_and_a_hint() {
     let user = User::new();
     user.write("larder.toml", "[github]\nonwer = \"o\"\n[clusters]\nttl = \"soon\"\n");
     let ran = user.run(&["repos"]);
-    insta::assert_snapshot!(ran.all(), @"");
+    insta::assert_snapshot!(ran.all(), @r"
+    exit 2
+    --- out
+    --- err
+    error: larder.toml:2:1: unknown key `onwer` in `[github]`
+    hint: did you mean `owner`?
+    error: larder.toml:4:7: `ttl`: `soon` is not a duration such as `6h`, `30s` or `1h 30m`
+    ");
 }
 
 #[test]
@@ -32,7 +45,34 @@ fn show_tells_where_each_value_came_from_and_hides_the_token() {
     let user =
         User::of(&github, CLUSTERS).var("REPO_CACHE_TTL", "12").var("DATABASE_URL", "postgres://app/db");
     let ran = user.ok(&["config", "show", "--store", "sqlite:mine.db"]);
-    insta::assert_snapshot!(ran.all(), @"");
+    insta::assert_snapshot!(ran.all(), @r"
+    exit 0
+    --- out
+    SETTING	VALUE	FROM
+    store.url	sqlite:/root/project/mine.db	flag --store
+    github.api_url	http://127.0.0.1:PORT	env LARDER_GITHUB__API_URL
+    github.owner	octo-org	larder.toml:3
+    github.token	(hidden, from GITHUB_TOKEN)	env GITHUB_TOKEN
+    engine.lease	15s	default
+    engine.soft_timeout	1s	default
+    engine.hard_timeout	30s	default
+    engine.attempts	8	default
+    engine.backoff_base	1s	default
+    engine.backoff_cap	15m	default
+    engine.negative_ttl	1m	default
+    engine.stale_while_revalidate	for ever	default
+    engine.stale_if_error	for ever	default
+    engine.jitter_percent	10	default
+    clusters.ttl	12h	env REPO_CACHE_TTL
+    clusters.active_ttl	2h	default
+    clusters.unclustered	false	default
+    registry.updated_since	-	default
+    registry.trending_stars	100	default
+    registry.new_within	14d	default
+    registry.forks	false	default
+    --- err
+    note: /root/project/larder.toml, not trusted: `larder config trust`
+    ");
     let shown = user.json(&["config", "show"]);
     let token = shown["settings"].as_array().unwrap().iter().find(|setting| setting["key"] == "github.token");
     assert_eq!(token.unwrap()["secret"], true);
@@ -44,7 +84,13 @@ fn a_mistyped_cluster_gets_the_nearest_one() {
     let github = GitHub::demo();
     let user = User::of(&github, CLUSTERS);
     let ran = user.run(&["repos", "--cluster", "cindre"]);
-    insta::assert_snapshot!(ran.all(), @"");
+    insta::assert_snapshot!(ran.all(), @r"
+    exit 2
+    --- out
+    --- err
+    error: there is no cluster `cindre`
+    hint: did you mean `cinder`?
+    ");
 }
 
 #[test]

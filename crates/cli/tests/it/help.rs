@@ -33,8 +33,73 @@ fn every_command_has_help_with_an_example_and_takes_json() {
 
 #[test]
 fn help_lists_the_commands_and_the_exit_codes() {
-    insta::assert_snapshot!(User::new().ok(&["-h"]).out, @"");
-    insta::assert_snapshot!(User::new().ok(&["repos", "-h"]).out, @"");
+    insta::assert_snapshot!(User::new().ok(&["-h"]).out, @r"
+    Keeps a fast, durable, self-refreshing copy of slow things: clusters of GitHub repositories
+
+    Usage: larder [OPTIONS] <COMMAND>
+
+    Commands:
+      init         Write a commented larder.toml to start from
+      repos        List the repositories of all clusters, each once
+      registry     List clusters and single repositories as projects, each cluster merged into one
+      show         Show one entry: its data, its age, what is wrong with it
+      refresh      Fetch entries anew, and wait for it
+      cache        Look at the cache, and change what it holds
+      doctor       Find out what is wrong, and what to do about it
+      config       Show the configuration in effect, or trust a project's
+      completions  Print a script that completes commands in a shell
+      github-sim   Run a simulated GitHub on this machine, to try things out
+      help         Print this message or the help of the given subcommand(s)
+
+    Options:
+      -h, --help     Print help (see more with '--help')
+      -V, --version  Print version
+
+    Everywhere:
+          --config <FILE>  Read this configuration and no other
+          --store <URL>    Keep the cache there, such as `sqlite:/path/larder.db`
+          --color <WHEN>   When to use colour; auto also obeys `NO_COLOR` [default: auto] [possible
+                           values: auto, always, never]
+      -q, --quiet          Say nothing but the answer and errors
+          --json           Answer in JSON
+
+    Exit codes: 0 answered; 1 failed; 2 wrong command line or configuration; 3 the old copy was printed
+    though a refresh was asked and failed, or part failed; 4 not in the cache, and offline.
+
+    Start with `larder init`, then `larder repos`.
+    ");
+    insta::assert_snapshot!(User::new().ok(&["repos", "-h"]).out, @r"
+    List the repositories of all clusters, each once
+
+    Usage: larder repos [OPTIONS]
+
+    Options:
+          --cluster <ID>    Of this cluster alone; may be given several times
+          --language <L>    Written mostly in this language
+          --topic <T>       With this topic
+          --search <WORDS>  With all these words in name, description or topics, each as the beginning
+                            of a word
+          --sort <SORT>     In this order [default: updated] [possible values: stars, updated, name]
+          --limit <N>       At most so many
+          --refresh         Fetch anew first, and wait for it
+          --offline         Never use the network
+      -h, --help            Print help (see more with '--help')
+      -V, --version         Print version
+
+    Everywhere:
+          --config <FILE>  Read this configuration and no other
+          --store <URL>    Keep the cache there, such as `sqlite:/path/larder.db`
+          --color <WHEN>   When to use colour; auto also obeys `NO_COLOR` [default: auto] [possible
+                           values: auto, always, never]
+      -q, --quiet          Say nothing but the answer and errors
+          --json           Answer in JSON
+
+    Example:
+      larder repos --language rust --sort stars --limit 10
+      larder repos --json | jq -r '.repositories[].full_name'
+
+    In a pipe, columns are separated by tabs and times are exact.
+    ");
 }
 
 #[test]

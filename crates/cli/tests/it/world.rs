@@ -8,20 +8,20 @@ use larder_github_sim::{LoggedRequest, Options, Simulator, Switches, Token, Worl
 use serde_json::Value;
 
 /// A simulator on a thread of its own, stopped with it.
-pub struct GitHub {
+pub(crate) struct GitHub {
     simulator: Arc<Simulator>,
     _stop: tokio::sync::oneshot::Sender<()>,
 }
 
 impl GitHub {
     /// The demo's world, where any token is octocat's.
-    pub fn demo() -> Self {
+    pub(crate) fn demo() -> Self {
         let mut world = World::demo();
         world.accept_any_token(Token::of("octocat").seeing_everything());
         GitHub::start(world)
     }
 
-    pub fn start(world: World) -> Self {
+    pub(crate) fn start(world: World) -> Self {
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let (sender, started) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
@@ -35,42 +35,42 @@ impl GitHub {
         GitHub { simulator: started.recv().unwrap(), _stop: stop }
     }
 
-    pub fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         self.simulator.url()
     }
 
-    pub fn switch(&self, switches: Switches) {
+    pub(crate) fn switch(&self, switches: Switches) {
         self.simulator.switch(switches);
     }
 
-    pub fn requests(&self) -> Vec<LoggedRequest> {
+    pub(crate) fn requests(&self) -> Vec<LoggedRequest> {
         self.simulator.requests()
     }
 
-    pub fn take_requests(&self) -> Vec<LoggedRequest> {
+    pub(crate) fn take_requests(&self) -> Vec<LoggedRequest> {
         self.simulator.take_requests()
     }
 
-    pub fn world<R>(&self, change: impl FnOnce(&mut World) -> R) -> R {
+    pub(crate) fn world<R>(&self, change: impl FnOnce(&mut World) -> R) -> R {
         self.simulator.world(change)
     }
 }
 
 /// A user with a home, standing in a project.
-pub struct User {
+pub(crate) struct User {
     dir: tempfile::TempDir,
     vars: Vec<(String, String)>,
 }
 
 /// What a run came to.
-pub struct Ran {
-    pub code: i32,
-    pub out: String,
-    pub err: String,
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 /// Two clusters of the demo's organisation: one is well, one asks for what is renamed and gone.
-pub const CLUSTERS: &str = r#"
+pub(crate) const CLUSTERS: &str = r#"
 [github]
 owner = "octo-org"
 
@@ -87,7 +87,7 @@ repos = ["forge", "nothere", "cinder"]
 
 impl User {
     /// A user with nothing.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(dir.path().join("project")).unwrap();
         std::fs::create_dir_all(dir.path().join("home")).unwrap();
@@ -95,38 +95,38 @@ impl User {
     }
 
     /// A user of this GitHub with a token, in a project with these clusters.
-    pub fn of(github: &GitHub, config: &str) -> Self {
+    pub(crate) fn of(github: &GitHub, config: &str) -> Self {
         let user = User::new().var("LARDER_GITHUB__API_URL", github.url()).var("GITHUB_TOKEN", "t0ken");
         user.write("larder.toml", config);
         user
     }
 
     #[must_use]
-    pub fn var(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn var(mut self, name: &str, value: &str) -> Self {
         self.vars.retain(|(known, _)| known != name);
         self.vars.push((name.to_owned(), value.to_owned()));
         self
     }
 
     #[must_use]
-    pub fn without(mut self, name: &str) -> Self {
+    pub(crate) fn without(mut self, name: &str) -> Self {
         self.vars.retain(|(known, _)| known != name);
         self
     }
 
-    pub fn project(&self) -> PathBuf {
+    pub(crate) fn project(&self) -> PathBuf {
         self.dir.path().join("project")
     }
 
-    pub fn home(&self) -> PathBuf {
+    pub(crate) fn home(&self) -> PathBuf {
         self.dir.path().join("home")
     }
 
-    pub fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         std::fs::write(self.project().join(name), text).unwrap();
     }
 
-    pub fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_larder"));
         let bin = self.dir.path().join("bin");
         command
@@ -141,24 +141,24 @@ impl User {
     }
 
     /// Runs larder.
-    pub fn run(&self, args: &[&str]) -> Ran {
+    pub(crate) fn run(&self, args: &[&str]) -> Ran {
         Ran::of(&self.command(args).output().unwrap(), self)
     }
 
     /// Runs larder, which must succeed.
-    pub fn ok(&self, args: &[&str]) -> Ran {
+    pub(crate) fn ok(&self, args: &[&str]) -> Ran {
         let ran = self.run(args);
         assert_eq!(ran.code, 0, "{args:?}\n{}\n{}", ran.out, ran.err);
         ran
     }
 
     /// Runs larder, which must succeed, for JSON.
-    pub fn json(&self, args: &[&str]) -> Value {
+    pub(crate) fn json(&self, args: &[&str]) -> Value {
         self.ok(&[args, &["--json"]].concat()).json()
     }
 
     /// Puts a program on the user's path.
-    pub fn program(&self, name: &str, script: &str) {
+    pub(crate) fn program(&self, name: &str, script: &str) {
         let bin = self.dir.path().join("bin");
         std::fs::create_dir_all(&bin).unwrap();
         let path = bin.join(name);
@@ -171,7 +171,7 @@ impl User {
     }
 
     /// Waits for the child that refreshes behind, if there is one: it holds a lock while it lives.
-    pub fn wait_for_child(&self) {
+    pub(crate) fn wait_for_child(&self) {
         let dir = self.home().join(".local/state/larder/behind");
         for entry in std::fs::read_dir(dir).into_iter().flatten() {
             let path = entry.unwrap().path();
@@ -182,7 +182,7 @@ impl User {
     }
 
     /// The state that `cache status` tells of an entry.
-    pub fn status(&self, key: &str) -> Value {
+    pub(crate) fn status(&self, key: &str) -> Value {
         let entries = self.json(&["cache", "status"])["entries"].clone();
         let found = entries.as_array().unwrap().iter().find(|entry| entry["key"] == key).cloned();
         found.unwrap_or_else(|| panic!("no entry {key}"))
@@ -199,34 +199,37 @@ impl Ran {
         Ran { code: output.status.code().unwrap(), out: text(&output.stdout), err: text(&output.stderr) }
     }
 
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}", self.out))
     }
 
     /// Exit code, standard output and standard error as one text, times and ports taken out.
-    pub fn all(&self) -> String {
+    pub(crate) fn all(&self) -> String {
         let text = format!("exit {}\n--- out\n{}--- err\n{}", self.code, self.out, self.err);
         steady(&text)
     }
 }
 
-/// A text without what differs from run to run: ports, digests of paths, and times of this year's
-/// runs (the demo's own times are all of 2026-09-01 or before).
-pub fn steady(text: &str) -> String {
-    let mut steady = String::new();
-    let mut rest = text;
-    while let Some(at) = rest.find("127.0.0.1:") {
-        let (before, after) = rest.split_at(at + "127.0.0.1:".len());
-        steady.push_str(before);
-        steady.push_str("PORT");
-        rest = after.trim_start_matches(|c: char| c.is_ascii_digit());
+/// A text without what differs from run to run: ports and ages.
+fn steady(text: &str) -> String {
+    let text = without(text, "127.0.0.1:", "PORT", |c| !c.is_ascii_digit());
+    without(&text, "the copy from ", "THEN", |c| c == 'w')
+}
+
+/// What stands behind each `mark`, up to a character, replaced by a word.
+fn without(text: &str, mark: &str, word: &str, ends: impl Fn(char) -> bool) -> String {
+    let mut parts = text.split(mark);
+    let mut steady = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        steady.push_str(mark);
+        steady.push_str(word);
+        steady.push_str(&part[part.find(&ends).unwrap_or(part.len())..]);
     }
-    steady.push_str(rest);
     steady
 }
 
 /// Whether a file below a directory holds a text.
-pub fn is_anywhere(dir: &Path, needle: &str) -> bool {
+pub(crate) fn is_anywhere(dir: &Path, needle: &str) -> bool {
     std::fs::read_dir(dir).into_iter().flatten().any(|entry| {
         let path = entry.unwrap().path();
         if path.is_dir() {
