@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use larder_core::StoreError;
+use larder_core::{Key, StoreError};
 use larder_engine::{ReadError, RefreshError};
 
 use crate::config::ConfigError;
@@ -75,7 +75,7 @@ impl Complaint {
     }
 
     /// A refresh of one entry that failed.
-    pub fn of_refresh(key: &larder_core::Key, error: &RefreshError) -> Self {
+    pub fn of_refresh(key: &Key, error: &RefreshError) -> Self {
         Complaint::failed(format!("`{key}` could not be refreshed")).because(error).hints(error.hints())
     }
 
@@ -93,6 +93,46 @@ impl Complaint {
             ReadError::Absent { .. } | ReadError::Backoff { failure: None, .. } => complaint,
         }
     }
+}
+
+/// Entries by name in a sentence: all of a few, the first of many.
+pub fn named(keys: &[&Key]) -> String {
+    let quoted = |keys: &[&Key]| {
+        let names: Vec<String> = keys.iter().map(|key| format!("`{key}`")).collect();
+        names.join(", ")
+    };
+    match keys {
+        [] => String::new(),
+        [only] => format!("`{only}`"),
+        [few @ .., last] if keys.len() <= NAMED_MAX => format!("{} and `{last}`", quoted(few)),
+        many => format!("{} and {} more", quoted(&many[..NAMED_MAX]), many.len() - NAMED_MAX),
+    }
+}
+
+/// How many entries are named in a sentence.
+const NAMED_MAX: usize = 3;
+
+/// One complaint for all entries that failed alike: an outage is one fact, however many it meets.
+pub fn grouped(complaints: &[(Key, Complaint)]) -> Vec<Complaint> {
+    let mut groups: Vec<(String, Vec<&Key>, &Complaint)> = Vec::new();
+    for (key, complaint) in complaints {
+        let what = complaint.error.replacen(&format!("`{key}` "), "", 1);
+        let alike = |(known, _, first): &&mut (String, Vec<&Key>, &Complaint)| {
+            *known == what && first.causes == complaint.causes && first.hints == complaint.hints
+        };
+        match groups.iter_mut().find(alike) {
+            Some((_, keys, _)) => keys.push(key),
+            None => groups.push((what, vec![key], complaint)),
+        }
+    }
+    let merged = |(what, keys, first): (String, Vec<&Key>, &Complaint)| {
+        if keys.len() == 1 {
+            return first.clone();
+        }
+        let what = what.strip_prefix("is ").map_or(what.clone(), |rest| format!("are {rest}"));
+        Complaint { error: format!("{} {what}", named(&keys)), ..first.clone() }
+    };
+    groups.into_iter().map(merged).collect()
 }
 
 impl From<StoreError> for Complaint {
@@ -116,5 +156,26 @@ impl From<ConfigError> for Vec<Complaint> {
                 problems.0.into_iter().map(complaint).collect()
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_is_one_complaint_however_many_entries_it_meets() {
+        let complaint =
+            |key: &Key, cause: &str| Complaint::failed(format!("`{key}` is not there")).because(cause);
+        let keys: Vec<Key> =
+            ["a", "b", "c", "d", "e"].map(|id| format!("cluster/{id}").parse().unwrap()).to_vec();
+        let mut complaints: Vec<_> = keys.iter().map(|key| (key.clone(), complaint(key, "503"))).collect();
+        complaints[4].1.causes = vec!["404".to_owned()];
+        let errors: Vec<String> = grouped(&complaints).into_iter().map(|complaint| complaint.error).collect();
+        assert_eq!(
+            errors,
+            ["`cluster/a`, `cluster/b`, `cluster/c` and 1 more are not there", "`cluster/e` is not there"]
+        );
+        assert_eq!(named(&[&keys[0], &keys[1]]), "`cluster/a` and `cluster/b`");
     }
 }

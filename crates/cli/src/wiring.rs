@@ -5,7 +5,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use larder_core::{Clock as _, Fingerprint, Key, Time};
+use larder_core::{Clock as _, Key, Time};
 use larder_domain::REPOSITORIES;
 use larder_engine::{Engine, SystemClock};
 use larder_sources::{ClustersSource, GitHub, GitHubConfig};
@@ -13,7 +13,7 @@ use larder_store_sqlite::{OpenOptions, SqliteStore};
 
 use crate::config::{Config, StoreUrl};
 use crate::report::Complaint;
-use crate::token::{self, Remembered};
+use crate::token;
 
 /// Everything a command works with, open.
 pub struct Rooms<'c> {
@@ -64,12 +64,9 @@ impl<'c> Rooms<'c> {
         let store = Arc::new(open_store(config)?);
         let clock = Arc::new(SystemClock);
         let seed = RandomState::new().hash_one(std::process::id());
-        let host = config.github.web_host();
         let mut rooms = GitHubConfig::new(&config.github.api_url.value);
         if let Some(token) = &config.github.token {
             rooms = rooms.with_token(token.value.clone());
-        } else if let Some(credential) = Remembered::load(config).of(&host) {
-            rooms = rooms.assuming(credential.clone());
         }
         let github = github(rooms, &store, &clock, seed)?;
         let reader = engine(config, &store, &clock, &github, seed)?;
@@ -147,7 +144,6 @@ impl<'c> Rooms<'c> {
             None => options,
         };
         let github = github(options, &self.store, &self.clock, self.seed)?;
-        Remembered::load(self.config).note(&host, github.credential());
         Ok((engine(self.config, &self.store, &self.clock, &github, self.seed)?, github))
     }
 }

@@ -114,6 +114,7 @@ fn answer(checks: &[Check], context: &Context) -> Result<(), Complaint> {
         let word = context.screen.paint(word, tone);
         let _ = writeln!(text, "{word}  {:<9}  {}", check.on, check.found);
         if let Some(hint) = &check.hint {
+            let hint = hint.trim_end_matches("; see `larder doctor`");
             let hint = context.screen.paint(hint, Tone::Quiet);
             let _ = writeln!(text, "{:17}{hint}", "");
         }

@@ -12,7 +12,7 @@ use super::repos::check_configured;
 use super::target::{TargetArgs, is_met};
 use super::{Context, Ended};
 use crate::config::Config;
-use crate::report::{Complaint, Exit};
+use crate::report::{Complaint, Exit, grouped};
 use crate::ui::Progress;
 use crate::wiring::{Rooms, until_interrupted};
 
@@ -116,10 +116,11 @@ fn report(refreshed: &[Refreshed], lines_told: bool, rooms: &Rooms<'_>, context:
             context.screen.warn(&format!("`{}`: {}", one.key, warning.message));
         }
     }
-    let failed: Vec<_> =
-        refreshed.iter().filter_map(|one| Some((&one.key, one.result.as_ref().err()?))).collect();
-    for (key, error) in &failed {
-        context.screen.complain(&Complaint::of_refresh(key, error));
+    let failed = refreshed.iter().filter_map(|one| Some((&one.key, one.result.as_ref().err()?)));
+    let failed: Vec<(Key, Complaint)> =
+        failed.map(|(key, error)| (key.clone(), Complaint::of_refresh(key, error))).collect();
+    for complaint in grouped(&failed) {
+        context.screen.complain(&complaint);
     }
     Ok(match failed.len() {
         0 => Exit::Answered,

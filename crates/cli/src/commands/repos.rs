@@ -294,11 +294,20 @@ fn table(rows: &[Row], screen: &Screen, now: Time) -> String {
             Cell::new(short_count(repository.stars)).exact(repository.stars.to_string()),
             Cell::new(repository.language.as_deref().unwrap_or_default()),
             Cell::new(updated.map(|at| ago(at, now)).unwrap_or_default()).exact(exact).tone(Tone::Quiet),
-            Cell::new(row.clusters.join(",")).tone(Tone::Quiet),
+            Cell::new(first_of(&row.clusters)).exact(row.clusters.join(",")).tone(Tone::Quiet),
             Cell::new(repository.description.as_deref().unwrap_or_default()),
         ]);
     }
     if table.is_empty() && screen.is_terminal { String::new() } else { table.render(screen) }
+}
+
+/// The first of a few names, and how many more there are.
+fn first_of(names: &[String]) -> String {
+    match names {
+        [] => String::new(),
+        [only] => only.clone(),
+        [first, more @ ..] => format!("{first} +{}", more.len()),
+    }
 }
 
 /// `950`, `1.2k`, `541k`, `1.3M`.

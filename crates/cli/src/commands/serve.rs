@@ -7,7 +7,7 @@ use larder_core::{Decision, Head, Key, Mode, Refusal, Request, Status, Time, Tri
 use larder_engine::{Behind, Hit, ReadError, ReadOptions};
 
 use super::entry::EntryView;
-use crate::report::{Complaint, Exit};
+use crate::report::{Complaint, Exit, grouped, named};
 use crate::ui::{Progress, Screen, ago, in_a_while};
 use crate::wiring::{Rooms, until_interrupted};
 
@@ -27,7 +27,7 @@ pub struct Served {
     /// Their states, in the order asked.
     pub entries: Vec<EntryView>,
     /// Why some could not be had, or not anew.
-    pub complaints: Vec<Complaint>,
+    pub complaints: Complaints,
     /// Whether entries were marked due that nobody in this process refreshes.
     pub behind: bool,
 }
@@ -43,7 +43,7 @@ impl Served {
         match self.complaints.first() {
             None => Exit::Answered,
             Some(_) if self.has_data() => Exit::Old,
-            Some(first) => first.exit,
+            Some((_, first)) => first.exit,
         }
     }
 
@@ -63,8 +63,8 @@ impl Served {
             let more = told - WARNINGS_MAX;
             screen.warn(&format!("and {more} more: `larder show KEY` names them"));
         }
-        for complaint in &self.complaints {
-            screen.complain(complaint);
+        for complaint in grouped(&self.complaints) {
+            screen.complain(&complaint);
         }
     }
 
@@ -83,10 +83,19 @@ impl Served {
                 screen.note(&format!("{} entries are stale, the oldest {oldest} old{behind}", many.len()));
             }
         }
-        for entry in failing.iter().take(WARNINGS_MAX) {
-            let why = entry.last_error.as_ref().map(|failure| failure.message.as_str()).unwrap_or_default();
-            let next = in_a_while(entry.due_at, now);
-            screen.warn(&format!("`{}` is {} old: {why}; next try {next}", entry.key, entry.age()));
+        // Those that fail alike are told of together, with the age of the oldest copy.
+        let mut by_why: BTreeMap<&str, Vec<&EntryView>> = BTreeMap::new();
+        for entry in failing {
+            let why = entry.last_error.as_ref().map_or("", |failure| failure.message.as_str());
+            by_why.entry(why).or_default().push(entry);
+        }
+        for (why, entries) in by_why {
+            let keys: Vec<&Key> = entries.iter().map(|entry| &entry.key).collect();
+            let is = if keys.len() == 1 { "is" } else { "are" };
+            let age = entries.iter().max_by_key(|entry| entry.age_seconds).map(|entry| entry.age());
+            let next = entries.iter().map(|entry| entry.due_at).min().map(|at| in_a_while(at, now));
+            let (age, next) = (age.unwrap_or_default(), next.unwrap_or_default());
+            screen.warn(&format!("{} {is} {age} old: {why}; next try {next}", named(&keys)));
         }
     }
 }
@@ -119,12 +128,12 @@ pub async fn serve(
         EntryView::new(key, heads.get(key).map(|head| &head.entry), definition.as_deref(), now)
     };
     let entries: Vec<EntryView> = keys.iter().map(view).collect();
-    let complaints = complaints.into_iter().map(|(key, complaint)| {
+    let with_hint = |(key, complaint): (Key, Complaint)| {
         let served = entries.iter().find(|entry| entry.key == key).and_then(|entry| entry.fetched_at);
-        complaint
-            .hints(served.map(|at| format!("the copy from {} was served; see `larder doctor`", ago(at, now))))
-    });
-    let complaints = complaints.collect();
+        let hint = served.map(|at| format!("the copy from {} was served; see `larder doctor`", ago(at, now)));
+        (key, complaint.hints(hint))
+    };
+    let complaints = complaints.into_iter().map(with_hint).collect();
     Ok(Served { entries, complaints, behind })
 }
 
@@ -133,7 +142,7 @@ async fn look(rooms: &Rooms<'_>) -> Result<BTreeMap<Key, Head>, Complaint> {
     Ok(heads.into_iter().map(|head| (head.entry.key.clone(), head)).collect())
 }
 
-/// Why an entry could not be had, or not anew.
+/// Why entries could not be had, or not anew.
 type Complaints = Vec<(Key, Complaint)>;
 
 async fn refresh(rooms: &Rooms<'_>, keys: &[Key], screen: &Screen) -> Result<Complaints, Complaint> {

@@ -17,9 +17,7 @@ fn offline_with_an_empty_cache_exits_4_and_sends_nothing() {
     exit 4
     --- out
     --- err
-    error: `cluster/cinder` is not in the cache
-    hint: read it without --offline once
-    error: `cluster/kiln` is not in the cache
+    error: `cluster/cinder` and `cluster/kiln` are not in the cache
     hint: read it without --offline once
     ");
     assert!(github.requests().is_empty());
