@@ -50,7 +50,7 @@ pub fn run(command: &Command, context: &Context) -> Ended {
 }
 
 async fn act(command: &Command, context: &Context, config: &Config) -> Ended {
-    let rooms = Rooms::open(config)?;
+    let rooms = context.rooms(config)?;
     let known = rooms.known_keys().await?;
     let engine = rooms.reader();
     match command {

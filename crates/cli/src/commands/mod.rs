@@ -18,6 +18,7 @@ use crate::args::{Cli, Command, Global};
 use crate::config::{Config, Environment, Flags};
 use crate::report::{Complaint, Exit};
 use crate::ui::Screen;
+use crate::wiring::Rooms;
 
 /// What every command gets.
 pub struct Context {
@@ -40,6 +41,17 @@ impl Context {
             self.screen.note(note);
         }
         Ok(config)
+    }
+
+    /// Opens what a command works with, and says so if a damaged database had to be replaced.
+    pub fn rooms<'c>(&self, config: &'c Config) -> Result<Rooms<'c>, Complaint> {
+        let rooms = Rooms::open(config)?;
+        if let Some(moved) = rooms.store().recovered() {
+            let moved = moved.display();
+            self.screen
+                .warn(&format!("the database was damaged and moved to {moved}; a new one refills itself"));
+        }
+        Ok(rooms)
     }
 
     /// What the command line says of configuration.

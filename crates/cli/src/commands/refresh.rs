@@ -68,7 +68,7 @@ pub fn run(args: &Args, context: &Context) -> Ended {
 
 async fn refresh(args: &Args, context: &Context, config: &Config) -> Ended {
     check_configured(config)?;
-    let rooms = Rooms::open(config)?;
+    let rooms = context.rooms(config)?;
     let known = rooms.reader().keys();
     let target = args.target.named(&known)?;
     let keys = match target {

@@ -115,7 +115,7 @@ pub fn run(args: &Args, context: &Context) -> Ended {
 
 async fn list(args: &Args, context: &Context, config: &Config) -> Ended {
     check_configured(config)?;
-    let rooms = Rooms::open(config)?;
+    let rooms = context.rooms(config)?;
     let keys = asked_keys(args, &rooms)?;
     let wish = match (args.refresh, args.offline) {
         (true, _) => Wish::Refresh,
@@ -326,6 +326,39 @@ pub fn short_count(count: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_terminal_gets_one_line_a_repository_with_relative_ages() {
+        let row = |full_name: &str, stars, clusters: &[&str], is_archived| Row {
+            repository: Repository {
+                full_name: full_name.to_owned(),
+                stars,
+                language: Some("Rust".to_owned()),
+                description: Some("An embedded event store that starts in a millisecond".to_owned()),
+                updated_at: Some(Time::parse("2026-06-01T10:00:00Z").unwrap()),
+                is_archived,
+                ..Repository::default()
+            },
+            name: String::new(),
+            clusters: clusters.iter().map(|&id| id.to_owned()).collect(),
+            fetched_at: Time::default(),
+        };
+        let rows = [
+            row("octo-org/cinder", 4821, &["cinder", "kiln"], false),
+            row("octo-org/ember", 980, &["kiln"], true),
+        ];
+        let now = Time::parse("2026-06-01T12:00:00Z").unwrap();
+        insta::assert_snapshot!(table(&rows, &Screen::of_width(Some(80)), now), @r"
+    NAME                       STARS  LANGUAGE  UPDATED  CLUSTER    DESCRIPTION
+    octo-org/cinder             4.8k  Rust      2h ago   cinder +1  An embedded eve…
+    octo-org/ember (archived)    980  Rust      2h ago   kiln       An embedded eve…
+    ");
+        insta::assert_snapshot!(table(&rows, &Screen::of_width(Some(50)), now), @r"
+    NAME                       STARS  UPDATED
+    octo-org/cinder             4.8k  2h ago
+    octo-org/ember (archived)    980  2h ago
+    ");
+    }
 
     #[test]
     fn large_counts_are_short() {

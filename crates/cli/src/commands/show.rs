@@ -15,7 +15,6 @@ use super::{Context, Ended};
 use crate::config::Config;
 use crate::report::Complaint;
 use crate::ui::{Cell, Column, Screen, Table, Tone, ago, in_a_while};
-use crate::wiring::Rooms;
 
 /// Show one entry: its data, its age, what is wrong with it.
 #[derive(Debug, clap::Args)]
@@ -62,7 +61,7 @@ pub fn run(args: &Args, context: &Context) -> Ended {
 }
 
 async fn show(args: &Args, context: &Context, config: &Config) -> Ended {
-    let rooms = Rooms::open(config)?;
+    let rooms = context.rooms(config)?;
     let known = rooms.known_keys().await?;
     let key = find_key(&args.key, &known)?;
     let wish = match (args.refresh, args.offline) {

@@ -80,3 +80,20 @@ fn a_child_that_fails_leaves_a_copy_that_says_why_and_is_tried_again() {
     user.ok(&["repos", "--cluster", "cinder", "--refresh"]);
     assert_eq!(user.status("cluster/cinder")["attempts"], 0);
 }
+
+#[test]
+fn a_child_that_gets_no_answer_ends_with_the_hard_time_out() {
+    let github = GitHub::demo();
+    let user = User::of(
+        &github,
+        &format!("{CLUSTERS}[engine]\nhard_timeout = \"300ms\"\nsoft_timeout = \"100ms\"\n"),
+    );
+    user.ok(&["repos", "--cluster", "cinder"]);
+    user.ok(&["cache", "invalidate", "cinder"]);
+    github.switch(Switches { hold: true, ..Switches::default() });
+    user.ok(&["repos", "--cluster", "cinder"]);
+    // GitHub never answers: this ends because the child does.
+    user.wait_for_child();
+    assert_eq!(user.status("cluster/cinder")["last_error"]["code"], "timed_out");
+    assert_eq!(user.ok(&["repos", "--cluster", "cinder", "--offline"]).out.lines().count(), 4);
+}
