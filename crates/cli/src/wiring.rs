@@ -5,7 +5,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use larder_core::{Clock as _, Key, Time};
+use larder_core::{Clock as _, Fingerprint, Key, Time};
 use larder_domain::REPOSITORIES;
 use larder_engine::{Engine, SystemClock};
 use larder_sources::{ClustersSource, GitHub, GitHubConfig};

@@ -222,7 +222,7 @@ impl Frame<'_> {
         let policy = &self.definition.policy;
         // Failures under another definition say nothing about this one.
         let (attempts, faults) =
-            if entry.tried == self.definition.fingerprint { (entry.attempts, entry.faults) } else { (0, 0) };
+            if self.definition.answers_to(&entry.tried) { (entry.attempts, entry.faults) } else { (0, 0) };
         let attempts = attempts.saturating_add(1);
         let faults = if error.counts() { faults.saturating_add(1) } else { faults };
         let due_at = if faults >= policy.attempts {
@@ -296,7 +296,8 @@ impl Frame<'_> {
     }
 
     fn items(&self, listing: Listing) -> Write {
-        let Listing { answers, whole, body, validators, warnings, mut tags, ttl } = listing;
+        let Listing { answers, whole, public_only, body, validators, warnings, mut tags, ttl } = listing;
+        let answers = if public_only { self.keep_private(answers, whole) } else { answers };
         let answers = self.distrust_mass_absence(answers, whole);
         let nothing_came =
             !answers.is_empty() && answers.iter().all(|answer| matches!(answer.finding, Finding::Unknown(_)));
@@ -358,6 +359,24 @@ impl Frame<'_> {
 
     fn held(&self, asked: &str) -> Option<&Member> {
         self.before.members.iter().find(|member| &*member.asked == asked)
+    }
+
+    /// Who asked without a credential cannot tell a private item from one that is gone.
+    fn keep_private(&self, mut answers: Vec<Answer>, whole: bool) -> Vec<Answer> {
+        let private = self.before.members.iter().filter(|member| !member.item.scope.is_public());
+        for member in private.filter(|member| self.definition.names(&member.asked)) {
+            let finding = Finding::Unknown(FetchError::Partial {
+                host: self.before.entry.key.source().to_owned(),
+                detail: "it is private, and there is no token".to_owned(),
+            });
+            match answers.iter_mut().find(|answer| answer.asked == member.asked) {
+                Some(Answer { finding: Finding::Present(_) | Finding::Unknown(_), .. }) => {}
+                Some(answer) => answer.finding = finding,
+                None if whole => answers.push(Answer { asked: member.asked.clone(), finding }),
+                None => {}
+            }
+        }
+        answers
     }
 
     /// More than half gone at once is lost access: those absences become unknown.

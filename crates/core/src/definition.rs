@@ -101,6 +101,9 @@ impl Policy {
 pub struct Definition {
     /// Tells one definition from an edited one.
     pub fingerprint: Fingerprint,
+    /// Fingerprints of definitions whose data serve this one as well: what was fetched with a
+    /// token is not stale because there is none at hand.
+    pub also: Vec<Fingerprint>,
     /// How it is kept fresh.
     pub policy: Policy,
     /// The tags it is invalidated by, besides those a fetch adds.
@@ -113,7 +116,12 @@ pub struct Definition {
 impl Definition {
     /// A definition with the default tags and names: none.
     pub fn new(fingerprint: Fingerprint, policy: Policy) -> Self {
-        Definition { fingerprint, policy, tags: Vec::new(), names: None }
+        Definition { fingerprint, also: Vec::new(), policy, tags: Vec::new(), names: None }
+    }
+
+    /// Whether data of the definition with that fingerprint serve this one.
+    pub fn answers_to(&self, fingerprint: &Fingerprint) -> bool {
+        self.fingerprint == *fingerprint || self.also.contains(fingerprint)
     }
 
     /// Whether a member asked for under `name` still belongs to the entry.

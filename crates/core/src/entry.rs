@@ -231,7 +231,7 @@ impl Entry {
 
     /// Whether the definition was edited since the data was fetched.
     pub fn is_edited(&self, definition: &Definition) -> bool {
-        self.definition != definition.fingerprint
+        !definition.answers_to(&self.definition)
     }
 
     /// Missing, fresh or stale. With no definition (an entry that is no longer configured) its own
@@ -276,7 +276,7 @@ impl Entry {
     pub fn is_due(&self, definition: &Definition, now: Time) -> bool {
         let policy = &definition.policy;
         let longest = policy.ttl.max(policy.backoff_cap).max(policy.negative_ttl).max(LIMIT_WAIT_MAX);
-        now >= self.due_at || self.due_at.since(now) > longest || self.tried != definition.fingerprint
+        now >= self.due_at || self.due_at.since(now) > longest || !definition.answers_to(&self.tried)
     }
 }
 

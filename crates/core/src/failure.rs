@@ -161,9 +161,6 @@ impl FetchError {
     pub fn hints(&self) -> Vec<Hint> {
         let hint = match self {
             FetchError::Network { .. } => "check the connection and `[github] api_url`; see `larder doctor`".into(),
-            FetchError::Limited { until, kind: LimitKind::Primary, .. } => {
-                format!("retry after {until}; a token (GITHUB_TOKEN) raises the limit; see `larder doctor`")
-            }
             FetchError::Limited { until, .. } | FetchError::BreakerOpen { until, .. } => {
                 format!("retry after {until}; see `larder doctor`")
             }

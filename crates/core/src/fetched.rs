@@ -52,6 +52,9 @@ pub struct Listing {
     /// Whether the source itself decides who is a member, so that whoever is not among the
     /// answers is absent. If not, whoever was not asked for stays as it is.
     pub whole: bool,
+    /// Whether the source was asked without a credential, and so cannot tell a private item from
+    /// one that does not exist: private items that are held stay.
+    pub public_only: bool,
     /// A small document of the entry's own.
     pub body: Option<Json>,
     /// What to revalidate with.

@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::{
-    Budget, Changes, Entry, Fingerprint, Hint, ItemCounts, Key, Lease, ListQuery, Listed, LogLine,
-    Reservation, Reserved, Settlement, Stored, Time, Trigger, Write,
+    Budget, Changes, Definition, Entry, Fingerprint, Hint, ItemCounts, Key, Lease, ListQuery, Listed,
+    LogLine, Reservation, Reserved, Settlement, Stored, Time, Trigger, Write,
 };
 
 /// Entries, items, leases, log and feed. Each method is one transaction; [`commit`](Store::commit)
@@ -168,14 +168,12 @@ pub enum Target {
 }
 
 /// A configured entry, for [`Store::reconcile`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Configured {
     /// Its key.
     pub key: Key,
-    /// Its definition's fingerprint.
-    pub fingerprint: Fingerprint,
-    /// The names it asks for, where configuration lists them.
-    pub names: Option<Arc<[Arc<str>]>>,
+    /// What it is meant to be.
+    pub definition: Arc<Definition>,
 }
 
 /// What a reconcile did.

@@ -54,7 +54,7 @@ impl Engine {
 
     fn configured(&self, key: Key) -> Option<Configured> {
         let definition = self.define(&key)?;
-        Some(Configured { key, fingerprint: definition.fingerprint.clone(), names: definition.names.clone() })
+        Some(Configured { key, definition })
     }
 
     async fn differs(&self, source: &str, configured: &[Configured]) -> Result<bool, StoreError> {
@@ -65,7 +65,7 @@ impl Engine {
                 Some(found) => {
                     let tried = &head.entry.tried;
                     head.unconfigured_since.is_some()
-                        || (!tried.as_str().is_empty() && *tried != found.fingerprint)
+                        || (!tried.as_str().is_empty() && !found.definition.answers_to(tried))
                 }
                 None => head.unconfigured_since.is_none(),
             }

@@ -220,7 +220,7 @@ pub(crate) fn reconcile(
         let Some((nr, entry)) = find(conn, &wanted.key)? else { continue };
         // A row that nothing was tried for yet has no definition to be edited.
         let never_tried = entry.tried.as_str().is_empty();
-        if !never_tried && entry.tried != wanted.fingerprint {
+        if !never_tried && !wanted.definition.answers_to(&entry.tried) {
             reconciled.edited += 1;
             edit(conn, nr, &entry, wanted, now)?;
         }
@@ -232,7 +232,7 @@ pub(crate) fn reconcile(
 fn edit(conn: &Connection, nr: i64, entry: &Entry, wanted: &Configured, now: Time) -> Result<(), Fault> {
     conn.prepare_cached("UPDATE entries SET due_at = min(due_at, ?2) WHERE nr = ?1")?
         .execute(params![nr, now.ms()])?;
-    let Some(names) = &wanted.names else { return Ok(()) };
+    let Some(names) = &wanted.definition.names else { return Ok(()) };
     let names: HashSet<&str> = names.iter().map(|name| &**name).collect();
     let mut statement = conn.prepare_cached("SELECT position, asked FROM members WHERE entry = ?1")?;
     let held: Vec<(i64, String)> =

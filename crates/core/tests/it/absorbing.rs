@@ -115,6 +115,36 @@ fn a_private_item_that_is_gone_is_hidden_at_once() {
 }
 
 #[test]
+fn without_a_credential_private_items_that_are_held_stay() {
+    let mut before = holding(&["a"]);
+    before.members.push(member("p", SHOWN, Scope::Repo("github.com/o/p".into())));
+    for (whole, answers) in [(false, vec![present("a", 2), absent("p")]), (true, vec![present("a", 2)])] {
+        let listing = Listing { answers, whole, public_only: true, ..Listing::default() };
+        let write = take(&before, Ok(Fetched::Items(listing)));
+        assert_eq!(states(&write), [("a", SHOWN), ("p", SHOWN)]);
+        assert_eq!((write.outcome, &*write.pending), (Outcome::Partial, &["p".into()][..]));
+        assert!(write.warnings[0].message.contains("it is private, and there is no token"));
+    }
+}
+
+#[test]
+fn data_of_a_definition_that_serves_this_one_too_is_not_edited() {
+    let nobody = Definition { also: vec![definition("token").fingerprint], ..definition("nobody") };
+    let with_token = take_under(&nothing(), &definition("token"), false, items(vec![present("a", 1)]));
+    let entry = Entry {
+        definition: with_token.definition,
+        tried: with_token.tried,
+        fetched_at: with_token.fetched_at,
+        fresh_until: with_token.fresh_until,
+        ..Entry::empty(key(), NOW)
+    };
+    assert_eq!(entry.status(Some(&nobody), NOW), Status::Fresh);
+    let without = take_under(&nothing(), &nobody, false, items(vec![present("a", 1)]));
+    let entry = Entry { definition: without.definition, ..entry };
+    assert_eq!(entry.status(Some(&definition("token")), NOW), Status::Stale, "more can be had now");
+}
+
+#[test]
 fn more_than_half_gone_at_once_is_lost_access() {
     let before = holding(&["a", "b", "c"]);
     let write = take(&before, items(vec![present("a", 2), absent("b"), absent("c")]));

@@ -102,7 +102,7 @@ impl ClustersSource {
             }
         }
         let owners: BTreeSet<String> = cluster.repos.iter().map(|repo| repo.owner().to_lowercase()).collect();
-        let mut definition = Definition::new(self.fingerprint("cluster", &names), policy);
+        let mut definition = self.definition("cluster", &names, policy);
         definition.tags = owners.iter().map(|owner| format!("owner:{owner}")).collect();
         definition.names = Some(names.into());
         definition
@@ -115,15 +115,26 @@ impl ClustersSource {
         let parts: Vec<Arc<str>> = std::iter::once(owner.as_str().into())
             .chain(named.iter().map(|name| name.as_str().into()))
             .collect();
-        let mut definition = Definition::new(self.fingerprint("unclustered", &parts), policy);
+        let mut definition = self.definition("unclustered", &parts, policy);
         definition.tags = vec![format!("owner:{owner}")];
         definition
     }
 
-    fn fingerprint(&self, kind: &str, parts: &[Arc<str>]) -> Fingerprint {
-        let frame = [kind, self.github.host(), self.github.credential().as_str()];
-        let all: Vec<&str> = frame.into_iter().chain(parts.iter().map(|part| &**part)).collect();
-        Fingerprint::of(&all)
+    /// A token sees more than nobody does: what was fetched without one is due when there is one,
+    /// while what was fetched with one serves without. Which token it was makes no difference, since
+    /// they are renewed all the time.
+    fn definition(&self, kind: &str, parts: &[Arc<str>], policy: Policy) -> Definition {
+        let ttl = policy.ttl.as_millis().to_string();
+        let with = |access| {
+            let frame = [kind, self.github.host(), access, ttl.as_str()];
+            let all: Vec<&str> = frame.into_iter().chain(parts.iter().map(|part| &**part)).collect();
+            Fingerprint::of(&all)
+        };
+        let (token, nobody) = (with("token"), with("nobody"));
+        if self.github.has_token() {
+            return Definition::new(token, policy);
+        }
+        Definition { also: vec![token], ..Definition::new(nobody, policy) }
     }
 
     fn repo_name(&self, name: &str) -> Option<RepoName> {
@@ -198,7 +209,8 @@ impl ClustersSource {
                 answers.push(Answer { asked: name.into(), finding: self.present(repository, coverage) });
             }
         }
-        Fetched::Items(Listing { answers, whole: true, ..Listing::default() })
+        let public_only = coverage == Coverage::Partial;
+        Fetched::Items(Listing { answers, whole: true, public_only, ..Listing::default() })
     }
 
     fn present(&self, repository: &Repository, coverage: Coverage) -> larder_core::Finding {

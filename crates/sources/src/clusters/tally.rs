@@ -104,7 +104,8 @@ impl<'a> Tally<'a> {
 
     /// The answer to one entry; an error if nothing at all was answered.
     fn listing(&self, waiting: &Waiting<'_>) -> Result<Listing, FetchError> {
-        let mut listing = Listing { validators: self.validators.clone(), ..Listing::default() };
+        let public_only = self.coverage == Coverage::Partial;
+        let mut listing = Listing { validators: self.validators.clone(), public_only, ..Listing::default() };
         let mut first_error = None;
         for name in &waiting.names {
             let finding = self.finding(name, waiting.owner);
@@ -122,7 +123,7 @@ impl<'a> Tally<'a> {
         }
         // A retry of some names goes beside warnings that stand already.
         let is_all = waiting.ask.subset.is_none();
-        if self.coverage == Coverage::Partial && is_all && !listing.answers.is_empty() {
+        if public_only && is_all && !listing.answers.is_empty() {
             listing.warnings.push(needs_token(waiting.ask.key.as_str()));
         }
         Ok(listing)

@@ -39,9 +39,6 @@ pub struct GitHubConfig {
     pub api_url: String,
     /// The token, if there is one.
     pub token: Option<SecretString>,
-    /// The [`credential`](GitHub::credential) to go by where the token is not at hand: for a
-    /// process that only tells what is stale, and sends nothing.
-    pub assumed: Option<Fingerprint>,
     /// How long a connection may take to come about.
     pub connect_timeout: Duration,
     /// How long a call may take; GitHub itself gives up after ten seconds.
@@ -54,7 +51,6 @@ impl GitHubConfig {
         GitHubConfig {
             api_url: api_url.into(),
             token: None,
-            assumed: None,
             connect_timeout: Duration::from_secs(5),
             call_timeout: Duration::from_secs(12),
         }
@@ -64,12 +60,6 @@ impl GitHubConfig {
     #[must_use]
     pub fn with_token(self, token: SecretString) -> Self {
         GitHubConfig { token: Some(token), ..self }
-    }
-
-    /// The same, going by the credential of a token that is not at hand.
-    #[must_use]
-    pub fn assuming(self, credential: Fingerprint) -> Self {
-        GitHubConfig { assumed: Some(credential), ..self }
     }
 }
 
@@ -107,8 +97,6 @@ pub struct GitHub {
     address: Address,
     token: Option<SecretString>,
     credential: Fingerprint,
-    /// Whether the credential stands for a token that is not at hand, so that nothing may be sent.
-    is_assumed: bool,
     call_timeout: Duration,
     budgets: Arc<dyn Budgets>,
     clock: Arc<dyn Clock>,
@@ -126,18 +114,16 @@ impl GitHub {
         clock: Arc<dyn Clock>,
         seed: u64,
     ) -> Result<Self, GitHubError> {
-        let GitHubConfig { api_url, token, assumed, connect_timeout, call_timeout } = config;
+        let GitHubConfig { api_url, token, connect_timeout, call_timeout } = config;
         let token = token.filter(|token| !token.expose_secret().is_empty());
         let address = Address::of(&api_url, token.is_some())?;
         if let Some(token) = &token {
             authorization(token)?;
         }
-        let assumed = assumed.filter(|_| token.is_none());
         Ok(GitHub {
             http: OnceLock::new(),
             connect_timeout,
-            is_assumed: assumed.is_some(),
-            credential: assumed.unwrap_or_else(|| credential(&address.host, token.as_ref())),
+            credential: credential(&address.host, token.as_ref()),
             address,
             token,
             call_timeout,

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode, header};
-use larder_core::{FetchError, Policy, Priority, Source};
+use larder_core::{FetchError, Priority, Source};
 use larder_domain::RepoName;
 use larder_sources::github::Errand;
-use larder_sources::{ClustersSource, GitHub, GitHubConfig, GitHubError};
+use larder_sources::{GitHub, GitHubConfig, GitHubError};
 use larder_testkit::VirtualClock;
 
 use crate::budgets::MemoryBudgets;
@@ -115,20 +115,16 @@ fn a_token_that_no_header_can_carry_is_refused_and_not_repeated() {
 }
 
 #[tokio::test]
-async fn whoever_goes_by_a_token_that_is_not_at_hand_defines_like_it_and_sends_nothing() {
-    let scene = Scene::with(many("octo-org", 3)).await;
-    let with = scene.source(&tools_of(3), Some(TOKEN));
-    let credential = scene.github(Some(TOKEN), 1).credential().clone();
-    let config = GitHubConfig::new(scene.sim.url()).assuming(credential);
-    let clock = Arc::new(scene.clock.clone());
-    let github = Arc::new(GitHub::new(config, scene.budgets.clone(), clock, 2).unwrap());
-    let without = ClustersSource::new(&tools_of(3), github, &Policy::default()).unwrap();
-    assert_eq!(without.keys(), with.keys());
-    let fingerprint = |source: &ClustersSource| source.define(&source.keys()[0]).unwrap().fingerprint.clone();
-    assert_eq!(fingerprint(&without), fingerprint(&with));
-    let error = scene.fetch(&without, "tools").await.unwrap_err();
-    assert!(matches!(error, FetchError::Local(_)), "{error}");
-    assert_eq!(scene.requests(), 0);
+async fn what_was_fetched_with_any_token_serves_without_one_and_not_the_other_way_round() {
+    let scene = Scene::with(Vec::new()).await;
+    let definition = |token| {
+        let source = scene.source(&tools_of(3), token);
+        source.define(&source.keys()[0]).unwrap()
+    };
+    let (with, other, without) = (definition(Some(TOKEN)), definition(Some("renewed")), definition(None));
+    assert_eq!(with.fingerprint, other.fingerprint, "tokens are renewed all the time");
+    assert!(without.answers_to(&with.fingerprint));
+    assert!(!with.answers_to(&without.fingerprint));
 }
 
 #[tokio::test]

@@ -2,17 +2,15 @@
 
 use std::sync::Arc;
 
-use larder_core::{Configured, Fingerprint, Reconciled, Store, Warning, Write};
+use larder_core::{Configured, Definition, Fingerprint, Policy, Reconciled, Store, Warning, Write};
 
 use super::Place;
 use super::build::{at, book, fetched, ids, key, refresh, row, words, write};
 
 fn configured(text: &str, fingerprint: &str, names: Option<&[&str]>) -> Configured {
-    Configured {
-        key: key(text),
-        fingerprint: Fingerprint::trusted(fingerprint),
-        names: names.map(|names| names.iter().map(|name| Arc::from(*name)).collect()),
-    }
+    let names = names.map(|names| names.iter().map(|name| Arc::from(*name)).collect());
+    let plain = Definition::new(Fingerprint::trusted(fingerprint), Policy::default());
+    Configured { key: key(text), definition: Arc::new(Definition { names, ..plain }) }
 }
 
 /// The unchanged members of an edited entry are served meanwhile.

@@ -1,8 +1,11 @@
 //! Stories of retention: everything has an end, and none before its time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use larder_core::{Configured, Fingerprint, LogFilter, Retention, Store, Swept, Time, Trigger};
+use larder_core::{
+    Configured, Definition, Fingerprint, LogFilter, Policy, Retention, Store, Swept, Time, Trigger,
+};
 
 use super::Place;
 use super::build::{NOW, at, book, fail, find, key, lease, refresh};
@@ -49,7 +52,8 @@ pub async fn unconfigured_entries_go_after_their_time<P: Place>() {
     refresh(&store, &gone, vec![book("a", 1), book("b", 1)], day(0)).await;
     refresh(&store, &kept, vec![book("b", 1), book("c", 1)], day(0)).await;
     refresh(&store, &kept, vec![book("b", 1)], day(0)).await;
-    let left = [Configured { key: kept.clone(), fingerprint: Fingerprint::trusted("one"), names: None }];
+    let one = Definition::new(Fingerprint::trusted("one"), Policy::default());
+    let left = [Configured { key: kept.clone(), definition: Arc::new(one) }];
     store.reconcile("shelf", &left, day(1)).await.unwrap();
     let retention = Retention { unconfigured: DAY * 30, ..lasting() };
     let orphan = Swept { items: 1, ..Swept::default() };
