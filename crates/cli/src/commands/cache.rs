@@ -10,7 +10,7 @@ use super::target::{TargetArgs, is_met};
 use super::{Context, Ended};
 use crate::config::Config;
 use crate::report::{Complaint, Exit};
-use crate::ui::{Cell, Column, Table, Tone, ago, in_a_while};
+use crate::ui::{Cell, Column, Table, Tone, ago, harmless, in_a_while};
 use crate::wiring::Rooms;
 
 /// Look at the cache, and change what it holds.
@@ -227,7 +227,9 @@ async fn verify(target: Option<Target>, rooms: &Rooms<'_>, context: &Context) ->
             problems.iter().map(|problem| json!({"on": problem.on, "message": problem.message})).collect();
         context.screen.json(&json!({ "problems": list }))?;
     } else {
-        let lines = problems.iter().map(|problem| format!("{}: {}\n", problem.on, problem.message));
+        let lines = problems
+            .iter()
+            .map(|problem| harmless(&format!("{}: {}", problem.on, problem.message)).into_owned() + "\n");
         let text: Vec<String> = lines.collect();
         let text = if text.is_empty() { "no damage found\n".to_owned() } else { text.concat() };
         context.screen.answer(&text)?;

@@ -12,7 +12,7 @@ use super::entry::EntryView;
 use super::{Context, Ended};
 use crate::config::{Config, How, StoreUrl};
 use crate::report::{Complaint, Exit};
-use crate::ui::Tone;
+use crate::ui::{Tone, harmless};
 use crate::wiring::Rooms;
 
 /// Find out what is wrong, and what to do about it.
@@ -112,7 +112,7 @@ fn answer(checks: &[Check], context: &Context) -> Result<(), Complaint> {
             Verdict::Fail => ("FAIL", Tone::Bad),
         };
         let word = context.screen.paint(word, tone);
-        let _ = writeln!(text, "{word}  {:<9}  {}", check.on, check.found);
+        let _ = writeln!(text, "{word}  {:<9}  {}", check.on, harmless(&check.found));
         if let Some(hint) = &check.hint {
             let hint = hint.trim_end_matches("; see `larder doctor`");
             let hint = context.screen.paint(hint, Tone::Quiet);

@@ -114,13 +114,13 @@ pub async fn serve(
     if let Err(error) = rooms.reader().reconcile().await {
         tracing::warn!(%error, "what is configured could not be noted");
     }
-    let mut heads = look(rooms).await?;
+    let mut heads = look(rooms, keys).await?;
     let (complaints, behind) = match wish {
         Wish::Refresh => (refresh(rooms, keys, screen).await?, false),
         Wish::Normal | Wish::Offline => settle(rooms, keys, wish, &heads, screen).await?,
     };
     if rooms.has_fetched() {
-        heads = look(rooms).await?;
+        heads = look(rooms, keys).await?;
     }
     let now = rooms.now();
     let view = |key: &Key| {
@@ -137,8 +137,10 @@ pub async fn serve(
     Ok(Served { entries, complaints, behind })
 }
 
-async fn look(rooms: &Rooms<'_>) -> Result<BTreeMap<Key, Head>, Complaint> {
-    let heads = rooms.reader().store().heads(Some("cluster")).await?;
+async fn look(rooms: &Rooms<'_>, keys: &[Key]) -> Result<BTreeMap<Key, Head>, Complaint> {
+    let source = keys.first().map(Key::source);
+    let of_one = source.filter(|source| keys.iter().all(|key| key.source() == *source));
+    let heads = rooms.reader().store().heads(of_one).await?;
     Ok(heads.into_iter().map(|head| (head.entry.key.clone(), head)).collect())
 }
 

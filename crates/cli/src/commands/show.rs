@@ -14,7 +14,7 @@ use super::target::find_key;
 use super::{Context, Ended};
 use crate::config::Config;
 use crate::report::Complaint;
-use crate::ui::{Cell, Column, Screen, Table, Tone, ago, in_a_while};
+use crate::ui::{Cell, Column, Screen, Table, Tone, ago, harmless, in_a_while};
 
 /// Show one entry: its data, its age, what is wrong with it.
 #[derive(Debug, clap::Args)]
@@ -134,7 +134,8 @@ fn page(
         line("complete", if entry.complete { "yes" } else { "no: some could not be asked for" }.to_owned());
     }
     if let Some(failure) = &entry.last_error {
-        line("error", format!("{} ({}, {} attempts)", failure.message, ago(failure.at, now), entry.attempts));
+        let message = harmless(&failure.message);
+        line("error", format!("{message} ({}, {} attempts)", ago(failure.at, now), entry.attempts));
         line("next try", in_a_while(entry.due_at, now));
     }
     let members = stored.map(|stored| stored.members.as_slice()).unwrap_or_default();

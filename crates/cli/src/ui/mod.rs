@@ -7,5 +7,5 @@ mod table;
 
 pub use age::{age, ago, in_a_while};
 pub use progress::Progress;
-pub use screen::{ColorChoice, Screen, Tone};
+pub use screen::{ColorChoice, Screen, Tone, harmless};
 pub use table::{Cell, Column, Table};

@@ -1,5 +1,6 @@
 //! The terminal, or the pipe that stands in its place.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal as _, Write as _};
 
 use owo_colors::{OwoColorize as _, Style};
@@ -146,9 +147,16 @@ impl Screen {
 
     fn tell(&self, label: &str, tone: Tone, text: &str) {
         let label = painted(label, tone, self.paint_err);
+        let text = harmless(text);
         // Nobody is left to hear that standard error is gone.
         let _ = writeln!(io::stderr().lock(), "{label}: {text}");
     }
+}
+
+/// A text that others wrote, such as an upstream's error, without the characters that could move
+/// a terminal's cursor or change its colours.
+pub fn harmless(text: &str) -> Cow<'_, str> {
+    if text.contains(char::is_control) { text.replace(char::is_control, " ").into() } else { text.into() }
 }
 
 fn painted(text: &str, tone: Tone, paint: bool) -> String {

@@ -3,7 +3,7 @@
 
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-use super::screen::{Screen, Tone};
+use super::screen::{Screen, Tone, harmless};
 
 /// Which side a column's text stands on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,8 +62,7 @@ impl Cell {
     /// A text. Control characters, which could move a terminal's cursor, become blanks.
     pub fn new(text: impl Into<String>) -> Self {
         let text: String = text.into();
-        let text = if text.contains(char::is_control) { text.replace(char::is_control, " ") } else { text };
-        Cell { text, exact: None, tone: Tone::Plain }
+        Cell { text: harmless(&text).into_owned(), exact: None, tone: Tone::Plain }
     }
 
     /// In a tone.
@@ -76,7 +75,7 @@ impl Cell {
     #[must_use]
     pub fn exact(self, exact: impl Into<String>) -> Self {
         let exact: String = exact.into();
-        Cell { exact: Some(exact.replace(char::is_control, " ")), ..self }
+        Cell { exact: Some(harmless(&exact).into_owned()), ..self }
     }
 }
 
