@@ -164,10 +164,13 @@ fn commit_together(conn: &Connection, batch: Vec<Box<dyn Job>>, place: &str) -> 
         fail_all(batch, &error, place);
         return Vec::new();
     }
+    // Alone it needs no savepoint, in which SQLite would keep every page that it changes once more.
+    let alone = batch.len() == 1;
     let mut waiting = batch.into_iter();
     let mut done: Vec<Box<dyn Job>> = Vec::new();
     while let Some(mut job) = waiting.next() {
-        match in_savepoint(conn, job.as_mut()) {
+        let ran = if alone { job.run(conn) } else { in_savepoint(conn, job.as_mut()) };
+        match ran {
             Ok(()) => done.push(job),
             Err(fault) => {
                 let error = fault.named(place, job.attempted());
@@ -183,7 +186,9 @@ fn commit_together(conn: &Connection, batch: Vec<Box<dyn Job>>, place: &str) -> 
             }
         }
     }
-    match execute(conn, "COMMIT") {
+    // One that failed alone may have left the half of its work.
+    let end = if done.is_empty() { "ROLLBACK" } else { "COMMIT" };
+    match execute(conn, end) {
         Ok(()) => done.into_iter().for_each(|job| job.reply(None)),
         Err(error) => {
             if !conn.is_autocommit() {
