@@ -140,7 +140,7 @@ fn by_hand(path: &Path, rev: usize) -> Duration {
                 "INSERT INTO members (entry, position, asked, state, item) VALUES (?1, ?2, ?3, 'shown', ?4)",
             )
             .unwrap();
-        for (position, (id, asked, doc, search)) in docs.iter().enumerate() {
+        for (position, (id, asked, doc, search)) in (0_i64..).zip(&docs) {
             let item: i64 = items.query_row(params![id, doc, search, NOW.ms()], |row| row.get(0)).unwrap();
             members.execute(params![entry, position, asked, item]).unwrap();
         }

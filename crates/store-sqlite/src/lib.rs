@@ -173,7 +173,10 @@ impl Shared {
                 cause: "its directory lets nobody write".to_owned(),
             });
         }
-        let conn = open::connect_writer(&self.options).map_err(|error| self.not_opened(&error, attempted))?;
+        // People may have changed the journal by hand; beside any other, readers would wait.
+        let conn = open::connect_writer(&self.options)
+            .and_then(|conn| open::use_wal(&conn, self.options.busy_timeout).map(|()| conn))
+            .map_err(|error| self.not_opened(&error, attempted))?;
         let started = Writer::start(conn, self.place.clone())?;
         let queue = started.queue();
         *writer = Some(started);

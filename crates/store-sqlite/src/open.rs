@@ -229,22 +229,30 @@ struct Standing {
 }
 
 fn check(options: &OpenOptions, place: &str) -> Result<Standing, StoreError> {
-    let attempted = "open it";
-    let seen = readers::connect(&options.path, options.busy_timeout, Sight::Shared)
-        .and_then(|conn| inspect(&conn).map(|seen| (conn, seen)));
-    match seen {
-        Ok((conn, seen)) => seen.standing(conn, Sight::Shared, place),
-        Err(error) => match sql_error(&error, place, attempted) {
-            // A directory that lets nobody write lets nobody make the side files of a reader.
-            StoreError::Failed { .. } | StoreError::ReadOnly { .. } if may_look_alone(&options.path) => {
-                let conn = readers::connect(&options.path, options.busy_timeout, Sight::Immutable)
-                    .map_err(|error| sql_error(&error, place, attempted))?;
-                let seen = inspect(&conn).map_err(|error| sql_error(&error, place, attempted))?;
-                seen.standing(conn, Sight::Immutable, place)
-            }
-            error => Err(error),
-        },
+    let failed = |error: &rusqlite::Error| sql_error(error, place, "open it");
+    let look = |sight| {
+        let conn = readers::connect(&options.path, options.busy_timeout, sight)?;
+        inspect(&conn).map(|seen| (conn, seen))
+    };
+    let error = match look(Sight::Shared) {
+        Ok((conn, seen)) => return seen.standing(conn, Sight::Shared, place),
+        Err(error) => failed(&error),
+    };
+    if !matches!(error, StoreError::Failed { .. } | StoreError::ReadOnly { .. }) {
+        return Err(error);
     }
+    // A crash while the file was made leaves a journal that only a writer may roll back.
+    let rolled_back = options.access == Access::ReadWrite
+        && connect_writer(options).is_ok_and(|conn| inspect(&conn).is_ok());
+    if rolled_back && let Ok((conn, seen)) = look(Sight::Shared) {
+        return seen.standing(conn, Sight::Shared, place);
+    }
+    // A directory that lets nobody write lets nobody make the side files of a reader.
+    if may_look_alone(&options.path) {
+        let (conn, seen) = look(Sight::Immutable).map_err(|error| failed(&error))?;
+        return seen.standing(conn, Sight::Immutable, place);
+    }
+    Err(error)
 }
 
 /// Only where nothing waits in a journal is the file by itself the whole truth.
@@ -348,7 +356,7 @@ fn make(options: &OpenOptions, views: &Views, place: &str) -> Result<(), StoreEr
 }
 
 /// The change of journal needs the file for itself, and SQLite does not wait for that.
-fn use_wal(conn: &Connection, busy_timeout: Duration) -> rusqlite::Result<()> {
+pub(crate) fn use_wal(conn: &Connection, busy_timeout: Duration) -> rusqlite::Result<()> {
     let mut waited = Duration::ZERO;
     loop {
         let mode = conn.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0));
