@@ -9,6 +9,7 @@ mod commit;
 mod entries;
 mod errors;
 mod feed;
+mod files;
 mod invalidate;
 mod items;
 mod leases;
@@ -262,8 +263,8 @@ impl Shared {
 
     /// Bytes on disk, side files included.
     fn bytes(&self) -> u64 {
-        let files = open::files(&self.options.path);
-        files.iter().filter_map(|file| std::fs::metadata(file).ok()).map(|file| file.len()).sum()
+        let all = files::files(&self.options.path);
+        all.iter().filter_map(|file| std::fs::metadata(file).ok()).map(|file| file.len()).sum()
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use larder_core::StoreError;
 
 use crate::errors::io_error;
+use crate::files::with_suffix;
 use crate::open::Access;
 
 /// What a lock file of ours begins with, so that it can witness for a database without a header.
@@ -89,11 +90,4 @@ pub(crate) fn pause() -> Duration {
     #[expect(clippy::disallowed_methods, reason = "opening is synchronous and waits for another process")]
     std::thread::sleep(PAUSE);
     PAUSE
-}
-
-/// `larder.db` and `.lock` make `larder.db.lock`.
-pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }

@@ -9,7 +9,8 @@ use larder_core::{StoreError, Time, ViewSpec};
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use crate::errors::{Fault, io_error, sql_error};
-use crate::lock::{Lock, pause, with_suffix};
+use crate::files::{make_file, move_aside, with_suffix};
+use crate::lock::{Lock, pause};
 use crate::readers::{self, Readers, Sight};
 use crate::schema::{self, APPLICATION_ID, SCHEMA};
 use crate::views::Views;
@@ -105,12 +106,6 @@ pub(crate) fn connect_writer(options: &OpenOptions) -> rusqlite::Result<Connecti
         conn.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
     }
     Ok(conn)
-}
-
-/// The files of a database.
-pub(crate) fn files(path: &Path) -> [PathBuf; 3] {
-    // The side files first: one that is left behind would be taken for the next database's.
-    [with_suffix(path, "-wal"), with_suffix(path, "-shm"), path.to_owned()]
 }
 
 /// Moves a damaged database aside and opens a new one in its place, if nobody else uses it. All of
@@ -369,47 +364,4 @@ pub(crate) fn use_wal(conn: &Connection, busy_timeout: Duration) -> rusqlite::Re
             other => return other.map(drop),
         }
     }
-}
-
-fn make_file(path: &Path) -> Result<(), StoreError> {
-    let attempted = "make the database";
-    if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
-        let mut builder = fs::DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(directory).map_err(|error| io_error(&error, directory, attempted))?;
-    }
-    if fs::exists(path).unwrap_or(false) {
-        return Ok(());
-    }
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(path) {
-        Ok(_) => Ok(()),
-        // Another process was faster.
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(io_error(&error, path, attempted)),
-    }
-}
-
-fn move_aside(path: &Path, now: Time) -> Result<PathBuf, StoreError> {
-    let stamp: String = now.to_string().chars().filter(|c| !matches!(c, '-' | ':')).collect();
-    let first = with_suffix(path, &format!(".corrupt-{stamp}"));
-    let aside = (2..100).map(|n| with_suffix(&first, &format!("-{n}")));
-    let aside = std::iter::once(first.clone())
-        .chain(aside)
-        .find(|aside| !fs::exists(aside).unwrap_or(true))
-        .unwrap_or(first);
-    for (file, suffix) in files(path).iter().zip(["-wal", "-shm", ""]) {
-        match fs::rename(file, with_suffix(&aside, suffix)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(io_error(&error, file, "move the damaged database aside"));
-            }
-            _ => {}
-        }
-    }
-    Ok(aside)
 }
