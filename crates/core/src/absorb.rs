@@ -365,10 +365,7 @@ impl Frame<'_> {
     fn keep_private(&self, mut answers: Vec<Answer>, whole: bool) -> Vec<Answer> {
         let private = self.before.members.iter().filter(|member| !member.item.scope.is_public());
         for member in private.filter(|member| self.definition.names(&member.asked)) {
-            let finding = Finding::Unknown(FetchError::Partial {
-                host: self.before.entry.key.source().to_owned(),
-                detail: "it is private, and there is no token".to_owned(),
-            });
+            let finding = Finding::Unknown(FetchError::NoCredential);
             match answers.iter_mut().find(|answer| answer.asked == member.asked) {
                 Some(Answer { finding: Finding::Present(_) | Finding::Unknown(_), .. }) => {}
                 Some(answer) => answer.finding = finding,
@@ -482,12 +479,16 @@ impl Frame<'_> {
                 }
             }
             Finding::Unknown(error) => {
-                let code =
-                    if matches!(error, FetchError::AccessLost { .. }) { "access_lost" } else { "unknown" };
+                let code = match error {
+                    FetchError::AccessLost { .. } => "access_lost",
+                    FetchError::NoCredential => "needs_token",
+                    _ => "unknown",
+                };
+                let stands = if held.is_some() { "is shown as it was" } else { "is not known yet" };
                 sorted.warnings.push(Warning {
                     about: asked.to_string(),
                     code: code.to_owned(),
-                    message: error.to_string(),
+                    message: format!("`{asked}` {stands}: {error}"),
                 });
                 sorted.members.extend(held.map(|member| keep(member, member.state)));
                 sorted.pending.push(asked);

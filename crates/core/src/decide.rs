@@ -138,6 +138,8 @@ fn decide_stale(entry: &Entry, definition: &Definition, request: &Request, now: 
             (false, _) => refuse_in_backoff(entry),
             (true, true) => Decision::Stale(StaleReason::Dead(entry.due_at)),
             (true, false) if entry.attempts > 0 => Decision::Stale(StaleReason::Backoff(entry.due_at)),
+            // It waits for nothing but a time that a clock which jumped has moved away.
+            (true, false) if acceptable => Decision::Revalidate,
             // Younger than its lifetime, yet older than this caller takes.
             (true, false) => Decision::Fetch { fallback: on_error },
         };

@@ -97,6 +97,9 @@ pub enum FetchError {
         /// In its own words.
         detail: String,
     },
+    /// It is private, and was asked for without a credential.
+    #[error("it is private, and there is no token to see it with")]
+    NoCredential,
     /// More than half of what was there is gone at once: taken for lost access, not for absence.
     #[error("{gone} of {held} are gone at once, which looks like lost access rather than deletion")]
     AccessLost {
@@ -136,6 +139,7 @@ impl FetchError {
             | FetchError::Limited { .. }
             | FetchError::BreakerOpen { .. }
             | FetchError::Partial { .. }
+            | FetchError::NoCredential
             | FetchError::AccessLost { .. }
             | FetchError::Local(_) => false,
         }
@@ -152,6 +156,7 @@ impl FetchError {
             | FetchError::Refused { .. }
             | FetchError::Unusable { .. }
             | FetchError::Partial { .. }
+            | FetchError::NoCredential
             | FetchError::AccessLost { .. }
             | FetchError::Local(_) => Retry::Later,
         }
@@ -165,6 +170,7 @@ impl FetchError {
                 format!("retry after {until}; see `larder doctor`")
             }
             FetchError::Refused { .. } => "check the token and its rights: `larder doctor` names both".into(),
+            FetchError::NoCredential => "set GITHUB_TOKEN, or `gh auth login`".into(),
             FetchError::AccessLost { .. } => {
                 "the copy is kept; check the token's rights, or `larder cache clear KEY` if they are really gone".into()
             }
@@ -192,6 +198,7 @@ impl FetchError {
             FetchError::Refused { .. } => "refused",
             FetchError::Unusable { .. } => "unusable",
             FetchError::Partial { .. } => "partial",
+            FetchError::NoCredential => "needs_token",
             FetchError::AccessLost { .. } => "access_lost",
             FetchError::Local(_) => "local",
         }

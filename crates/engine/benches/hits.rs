@@ -20,6 +20,7 @@ use larder_core::{
 };
 use larder_engine::{Engine, ReadOptions, SystemClock};
 use larder_store_sqlite::{OpenOptions, SqliteStore};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 const ROUNDS: usize = 21;
@@ -126,6 +127,8 @@ fn compare(engine: &Engine, runtime: &tokio::runtime::Runtime, path: &Path, memb
     let cold = runtime.block_on(engine.read(&key, &options)).unwrap();
     assert_eq!(cold.stored.members.len(), members);
     let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    // As the store does, or SQLite prepares statements again when values are bound.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).unwrap();
     assert_eq!(raw_read(&conn, key.as_str()).0.len(), members);
     let calls = u32::try_from(20_000 / (members + 4)).unwrap();
     let mut rounds = Vec::new();

@@ -17,6 +17,7 @@ use larder_core::{
     Store, Time, Trigger, ViewSpec, absorb,
 };
 use larder_store_sqlite::{OpenOptions, SqliteStore};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, params};
 
 const ITEMS: usize = 10_000;
@@ -114,6 +115,8 @@ fn by_hand(path: &Path, rev: usize) -> Duration {
         .collect();
     let mut conn = Connection::open(path).unwrap();
     conn.pragma_update(None, "synchronous", "NORMAL").unwrap();
+    // As the store does, or SQLite prepares statements again when values are bound.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).unwrap();
     let started = now();
     let tx = conn.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
     {

@@ -180,6 +180,8 @@ fn a_clock_that_jumps_back_makes_nothing_fresh_for_ever_and_nothing_stuck() {
     assert_eq!(decide(Some(&entry), &definition("1"), &normal(), before), Decision::Revalidate);
     let failing = failed(fetched(hours(7)), 3, mins(4));
     assert_eq!(decide(Some(&failing), &definition("1"), &normal(), before), Decision::Revalidate);
+    let waiting = Entry { due_at: NOW.plus(hours(3)), ..fetched(hours(7)) };
+    assert_eq!(on(&waiting, &normal()), Decision::Revalidate, "a wait that nothing failed for is none");
     let slight = NOW.minus(hours(1)).minus(Duration::from_secs(30));
     assert_eq!(entry.status(Some(&definition("1")), slight), Status::Fresh, "two machines differ a little");
 }
