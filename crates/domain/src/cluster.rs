@@ -1,6 +1,7 @@
 //! Clusters of repositories as configuration lists them: pure data, with the names checked.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// All that configuration says about clusters.
@@ -106,8 +107,13 @@ pub struct RepoOverride {
 /// A repository's owner and name, as configuration writes them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RepoName {
-    owner: String,
-    name: String,
+    /// `Owner/Name`, as written.
+    written: Arc<str>,
+    /// How many bytes of it are the owner.
+    owner_bytes: usize,
+    /// The same lower-cased; the same allocation where it is so already, since a configuration may
+    /// name thousands and every run reads it.
+    key: Arc<str>,
 }
 
 /// Why a text does not name a repository.
@@ -170,28 +176,31 @@ impl RepoName {
         if name.is_empty() || name.len() > 100 || is_dots || !name.chars().all(in_name) {
             return Err(RepoNameError::Name { text: text(), name: name.to_owned() });
         }
-        Ok(RepoName { owner: owner.to_owned(), name: name.to_owned() })
+        let written: Arc<str> = text().into();
+        let is_lower = !written.bytes().any(|byte| byte.is_ascii_uppercase());
+        let key = if is_lower { written.clone() } else { written.to_ascii_lowercase().into() };
+        Ok(RepoName { written, owner_bytes: owner.len(), key })
     }
 
     /// The owner, as written.
     pub fn owner(&self) -> &str {
-        &self.owner
+        &self.written[..self.owner_bytes]
     }
 
     /// The name without the owner, as written.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.written[self.owner_bytes + 1..]
     }
 
     /// `owner/name`, lower-cased: the name under which a cluster asks for it.
-    pub fn key(&self) -> String {
-        self.to_string().to_lowercase()
+    pub fn key(&self) -> &Arc<str> {
+        &self.key
     }
 }
 
 impl fmt::Display for RepoName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.owner, self.name)
+        f.write_str(&self.written)
     }
 }
 
@@ -234,7 +243,7 @@ mod tests {
             ("http://www.github.com/a/b/?tab=readme#top", "a/b"),
         ];
         for (text, key) in cases {
-            assert_eq!(RepoName::parse(text, Some("octo-org")).unwrap().key(), key, "{text}");
+            assert_eq!(RepoName::parse(text, Some("octo-org")).unwrap().key().as_ref(), key, "{text}");
         }
     }
 

@@ -124,7 +124,7 @@ async fn list(args: &Args, context: &Context, config: &Config) -> Ended {
     };
     let served = serve(&rooms, &keys, wish, &context.screen).await?;
     let listed = rooms.reader().store().list(&query(args, &keys)).await.map_err(Complaint::from)?;
-    let rows = rows(listed, config)?;
+    let rows = rows(listed, &keys, config)?;
     if context.json() {
         let repositories = rows.iter().map(view).collect();
         context.screen.json(&Answer { repositories, cache: &served.entries })?;
@@ -194,41 +194,48 @@ fn query(args: &Args, keys: &[Key]) -> ListQuery {
     }
 }
 
-fn rows(listed: Vec<Listed>, config: &Config) -> Result<Vec<Row>, Complaint> {
-    let by_name = clusters_by_name(&config.listed);
-    let row = |listed: Listed| {
+/// The rows, with all clusters that list each: also those that were not asked for.
+fn rows(listed: Vec<Listed>, keys: &[Key], config: &Config) -> Result<Vec<Row>, Complaint> {
+    let mut rows = Vec::with_capacity(listed.len());
+    for listed in listed {
         let repository: Repository = listed.item.doc.decode().map_err(|error| {
             Complaint::failed(format!("the copy of `{}` cannot be read", listed.item.of.id))
                 .because(error)
                 .hint("`larder cache verify` looks for damage; `larder cache clear --all` starts over")
         })?;
-        let mut clusters: Vec<String> =
-            by_name.get(&repository.full_name.to_lowercase()).cloned().unwrap_or_default();
-        for key in &listed.entries {
-            let id = key.name();
-            if !clusters.iter().any(|known| known == id) {
-                clusters.push(id.to_owned());
-            }
-        }
-        // A repository that was renamed may be listed as in no cluster though one asks for it.
-        if clusters.len() > 1 {
-            clusters.retain(|id| id != ClustersConfig::UNCLUSTERED);
-        }
+        let clusters = listed.entries.iter().map(|key| key.name().to_owned()).collect();
         let name = display_name(&config.listed, &repository);
-        Ok(Row { repository, name, clusters, fetched_at: listed.item.fetched_at })
-    };
-    listed.into_iter().map(row).collect()
-}
-
-/// Which clusters list a repository, whichever were asked for.
-fn clusters_by_name(config: &ClustersConfig) -> HashMap<String, Vec<String>> {
-    let mut by_name: HashMap<String, Vec<String>> = HashMap::new();
-    for cluster in &config.clusters {
-        for repo in &cluster.repos {
-            by_name.entry(repo.key()).or_default().push(cluster.id.clone());
+        rows.push(Row { repository, name, clusters, fetched_at: listed.item.fetched_at });
+    }
+    if keys.len() < config.listed.clusters.len() + usize::from(config.listed.has_unclustered()) {
+        add_clusters_not_asked_for(&mut rows, &config.listed);
+    }
+    for row in &mut rows {
+        // A repository that was renamed may be listed as in no cluster though one asks for it.
+        if row.clusters.len() > 1 {
+            row.clusters.retain(|id| id != ClustersConfig::UNCLUSTERED);
         }
     }
-    by_name
+    Ok(rows)
+}
+
+fn add_clusters_not_asked_for(rows: &mut [Row], config: &ClustersConfig) {
+    let place = |(place, row): (usize, &Row)| (row.repository.full_name.to_lowercase(), place);
+    let places: HashMap<String, usize> = rows.iter().enumerate().map(place).collect();
+    let mut listed: Vec<Vec<&str>> = vec![Vec::new(); rows.len()];
+    for cluster in &config.clusters {
+        for repo in &cluster.repos {
+            if let Some(place) = places.get(repo.key().as_ref()) {
+                listed[*place].push(&cluster.id);
+            }
+        }
+    }
+    for (row, listed) in rows.iter_mut().zip(listed) {
+        let mut clusters: Vec<String> = listed.into_iter().map(str::to_owned).collect();
+        let also = row.clusters.drain(..).filter(|id| !clusters.contains(id)).collect::<Vec<_>>();
+        clusters.extend(also);
+        row.clusters = clusters;
+    }
 }
 
 fn display_name(config: &ClustersConfig, repository: &Repository) -> String {

@@ -1,7 +1,8 @@
 //! `[clusters]`, `[[cluster]]` and `[[repo]]`: which repositories belong together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use larder_domain::{ClusterConfig, ClustersConfig, RepoName, RepoOverride};
@@ -116,24 +117,24 @@ fn read_cluster(
 fn read_repos(
     layers: &mut Layers<'_>,
     cluster: &str,
-    texts: Vec<(String, Range<usize>)>,
+    texts: Vec<(&str, Range<usize>)>,
     owner: Option<&str>,
 ) -> Vec<RepoName> {
     if let Some((_, place)) = texts.get(LIST_MAX) {
         layers.problem_at(place, format!("too many repositories: {LIST_MAX} is the most"), None);
     }
-    let mut first_lines: BTreeMap<String, usize> = BTreeMap::new();
-    let mut repos = Vec::new();
+    let mut first_places: HashMap<Arc<str>, usize> = HashMap::with_capacity(texts.len());
+    let mut repos = Vec::with_capacity(texts.len());
     for (text, place) in texts.into_iter().take(LIST_MAX) {
-        match RepoName::parse(&text, owner) {
+        match RepoName::parse(text, owner) {
             Err(error) => layers.problem_at(&place, error.to_string(), None),
             Ok(name) => {
-                if let Some(line) = first_lines.get(&name.key()) {
+                if let Some(first) = first_places.insert(name.key().clone(), place.start) {
+                    let line = layers.line(first);
                     let message = format!("`{name}` is in cluster `{cluster}` twice, first on line {line}");
                     layers.problem_at(&place, message, None);
                     continue;
                 }
-                first_lines.insert(name.key(), layers.line(place.start));
                 repos.push(name);
             }
         }

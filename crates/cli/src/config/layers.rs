@@ -254,7 +254,7 @@ impl<'a> Section<'_, 'a> {
     }
 
     /// A list of texts, each with its place in the file.
-    pub fn texts(&mut self, key: &'static str) -> Vec<(String, Range<usize>)> {
+    pub fn texts(&mut self, key: &'static str) -> Vec<(&'a str, Range<usize>)> {
         self.asked.push(key);
         let Some(value) = self.table.and_then(|table| table.get(key)) else { return Vec::new() };
         let Some(array) = value.get_ref().as_array() else {
@@ -262,10 +262,10 @@ impl<'a> Section<'_, 'a> {
             self.layers.problem_at(&value.span(), message, None);
             return Vec::new();
         };
-        let mut texts = Vec::new();
+        let mut texts = Vec::with_capacity(array.len());
         for item in array {
             if let Some(text) = item.get_ref().as_str() {
-                texts.push((text.to_owned(), item.span()));
+                texts.push((text, item.span()));
                 continue;
             }
             let found = item.get_ref().type_str();

@@ -40,12 +40,15 @@ impl fmt::Display for Problems {
 pub struct Places<'a> {
     file: &'a str,
     text: &'a str,
+    /// Where each line begins: every setting is asked for its line, and a file may have thousands.
+    lines: Vec<usize>,
 }
 
 impl<'a> Places<'a> {
     /// Of one file.
     pub fn new(file: &'a str, text: &'a str) -> Self {
-        Places { file, text }
+        let breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
+        Places { file, text, lines: std::iter::once(0).chain(breaks).collect() }
     }
 
     /// The file's name.
@@ -55,14 +58,15 @@ impl<'a> Places<'a> {
 
     /// The line of a byte, counted from 1.
     pub fn line(&self, at: usize) -> usize {
-        self.before(at).matches('\n').count() + 1
+        self.lines.partition_point(|begins| *begins <= at)
     }
 
     /// The line and the column of a place; columns are counted in characters from 1.
     pub fn position(&self, span: &Range<usize>) -> (usize, usize) {
-        let before = self.before(span.start);
-        let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
-        (self.line(span.start), column)
+        let line = self.line(span.start);
+        let begins = self.lines.get(line.saturating_sub(1)).copied().unwrap_or_default();
+        let column = self.text.get(begins..span.start).map_or(0, |before| before.chars().count()) + 1;
+        (line, column)
     }
 
     /// `file:line:column`.
@@ -74,14 +78,6 @@ impl<'a> Places<'a> {
     /// A mistake at a place.
     pub fn problem(&self, span: &Range<usize>, message: String, hint: Option<String>) -> Problem {
         Problem { place: self.place(span), message, hint, order: self.position(span) }
-    }
-
-    fn before(&self, at: usize) -> &'a str {
-        let mut end = at.min(self.text.len());
-        while !self.text.is_char_boundary(end) {
-            end -= 1;
-        }
-        &self.text[..end]
     }
 }
 

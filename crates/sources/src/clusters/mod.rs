@@ -5,8 +5,8 @@
 mod anonymous;
 mod tally;
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 use larder_core::{
@@ -23,8 +23,10 @@ pub struct ClustersSource {
     github: Arc<GitHub>,
     definitions: HashMap<Key, Arc<Definition>>,
     keys: Vec<Key>,
-    /// All repositories that any cluster names, as written, by `owner/name` lower-cased.
-    named: HashMap<String, RepoName>,
+    /// All repositories that any cluster names.
+    repos: Vec<RepoName>,
+    /// The same by `owner/name` lower-cased: for fetches, which most runs do not come to.
+    named: OnceLock<HashMap<Arc<str>, RepoName>>,
     unclustered: Option<Unclustered>,
 }
 
@@ -60,7 +62,8 @@ impl ClustersSource {
         let mut source = ClustersSource {
             definitions: HashMap::new(),
             keys: Vec::new(),
-            named: config.clusters.iter().flat_map(|cluster| &cluster.repos).map(entry_of).collect(),
+            repos: config.clusters.iter().flat_map(|cluster| &cluster.repos).cloned().collect(),
+            named: OnceLock::new(),
             unclustered: None,
             github,
         };
@@ -94,14 +97,10 @@ impl ClustersSource {
     /// A cluster as an entry: it changes when its repositories do, in name or order, and when
     /// another credential may see other things; not when it is only shown otherwise.
     fn definition_of(&self, cluster: &ClusterConfig, policy: Policy) -> Definition {
-        let mut names: Vec<Arc<str>> = Vec::new();
-        for repo in &cluster.repos {
-            let name: Arc<str> = repo.key().into();
-            if !names.contains(&name) {
-                names.push(name);
-            }
-        }
-        let owners: BTreeSet<String> = cluster.repos.iter().map(|repo| repo.owner().to_lowercase()).collect();
+        let mut seen = HashSet::with_capacity(cluster.repos.len());
+        let keys = cluster.repos.iter().map(RepoName::key);
+        let names: Vec<Arc<str>> = keys.filter(|key| seen.insert(Arc::clone(key))).cloned().collect();
+        let owners: BTreeSet<&str> = names.iter().filter_map(|name| Some(name.split_once('/')?.0)).collect();
         let mut definition = self.definition("cluster", &names, policy);
         definition.tags = owners.iter().map(|owner| format!("owner:{owner}")).collect();
         definition.names = Some(names.into());
@@ -111,10 +110,10 @@ impl ClustersSource {
     fn definition_of_rest(&self, owner: &str, policy: Policy) -> Definition {
         let owner = owner.to_lowercase();
         let prefix = format!("{owner}/");
-        let named: BTreeSet<&String> = self.named.keys().filter(|name| name.starts_with(&prefix)).collect();
-        let parts: Vec<Arc<str>> = std::iter::once(owner.as_str().into())
-            .chain(named.iter().map(|name| name.as_str().into()))
-            .collect();
+        let named: BTreeSet<&Arc<str>> =
+            self.named().keys().filter(|name| name.starts_with(&prefix)).collect();
+        let parts: Vec<Arc<str>> =
+            std::iter::once(owner.as_str().into()).chain(named.into_iter().cloned()).collect();
         let mut definition = self.definition("unclustered", &parts, policy);
         definition.tags = vec![format!("owner:{owner}")];
         definition
@@ -137,8 +136,13 @@ impl ClustersSource {
         Definition { also: vec![token], ..Definition::new(nobody, policy) }
     }
 
+    fn named(&self) -> &HashMap<Arc<str>, RepoName> {
+        let entry = |repo: &RepoName| (repo.key().clone(), repo.clone());
+        self.named.get_or_init(|| self.repos.iter().map(entry).collect())
+    }
+
     fn repo_name(&self, name: &str) -> Option<RepoName> {
-        self.named.get(name).cloned().or_else(|| RepoName::parse(name, None).ok())
+        self.named().get(name).cloned().or_else(|| RepoName::parse(name, None).ok())
     }
 
     /// Sorts asks into those for names and the one for the whole of the rest.
@@ -182,7 +186,7 @@ impl ClustersSource {
                 None => tally.put_odd(&name),
             }
         }
-        let by_name = self.github.repositories(wanted, errand, |name, found| tally.put(&name.key(), found));
+        let by_name = self.github.repositories(wanted, errand, |name, found| tally.put(name.key(), found));
         let by_owner = async {
             let (Some(ask), Some(Unclustered { owner, .. })) = (rest, &self.unclustered) else { return };
             let found = self.github.owned(owner, errand).await;
@@ -205,7 +209,7 @@ impl ClustersSource {
         let mut answers = Vec::new();
         for repository in &repositories {
             let name = repository.full_name.to_lowercase();
-            if !self.named.contains_key(&name) && seen.insert(name.clone()) {
+            if !self.named().contains_key(name.as_str()) && seen.insert(name.clone()) {
                 answers.push(Answer { asked: name.into(), finding: self.present(repository, coverage) });
             }
         }
@@ -261,10 +265,6 @@ fn errand_of(asks: &[Ask], started: Time) -> Errand {
     let priority = asks.iter().map(|ask| ask.priority).max().unwrap_or(Priority::Warming);
     let deadline = asks.iter().map(|ask| ask.deadline).min().unwrap_or(started);
     Errand::new(priority, started, deadline)
-}
-
-fn entry_of(repo: &RepoName) -> (String, RepoName) {
-    (repo.key(), repo.clone())
 }
 
 /// The names that an ask is about; `None` where the source decides who is a member.
