@@ -106,9 +106,9 @@ impl<'c> Rooms<'c> {
     /// The keys that are configured, and those that are held besides.
     pub async fn known_keys(&self) -> Result<Vec<Key>, Complaint> {
         let mut keys = self.reader().keys();
-        for head in self.reader().store().heads(None).await? {
-            if !keys.contains(&head.entry.key) {
-                keys.push(head.entry.key);
+        for row in self.reader().store().rows(None).await? {
+            if !keys.contains(&row.entry.key) {
+                keys.push(row.entry.key);
             }
         }
         Ok(keys)

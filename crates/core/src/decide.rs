@@ -33,7 +33,8 @@ pub struct Request {
 pub enum Decision {
     /// Serve what is held.
     Fresh,
-    /// Serve what is held, and refresh behind the reader; of a fresh entry, the unknown items.
+    /// Serve what is held, and refresh behind the reader; of a fresh entry, the unknown items, or
+    /// all of it after a failed refresh by hand.
     Revalidate,
     /// Serve what is held and leave it: no refresh may start now.
     Stale(StaleReason),
@@ -112,7 +113,9 @@ fn decide_missing(entry: &Entry, definition: &Definition, request: &Request, now
 }
 
 fn decide_fresh(entry: &Entry, definition: &Definition, request: &Request, now: Time) -> Decision {
-    let wants_more = !entry.pending.is_empty() && entry.is_due(definition, now);
+    // Young enough, but a hand wanted it younger and failed, or some items are unknown.
+    let is_retrying = !entry.pending.is_empty() || entry.attempts > 0;
+    let wants_more = is_retrying && entry.is_due(definition, now);
     match request.mode {
         Mode::Normal if wants_more => Decision::Revalidate,
         Mode::Normal | Mode::Offline | Mode::Forced => Decision::Fresh,

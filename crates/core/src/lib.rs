@@ -42,7 +42,7 @@ pub use log::{Change, Changes, ItemCounts, LogLine, Spent, Trigger};
 pub use source::{Answers, Ask, Source};
 pub use store::{
     Acquired, Budgets, Commit, Committed, Configured, Head, LeaseAsk, LogFilter, Problem, Reconciled,
-    Retention, Store, StoreError, StoreInfo, Swept, Target,
+    Retention, Row, Store, StoreError, StoreInfo, Swept, Target,
 };
 pub use time::{Time, TimeError};
 pub use view::{Column, ColumnType, ViewSpec};

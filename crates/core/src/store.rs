@@ -61,6 +61,13 @@ pub trait Store: Send + Sync {
     /// The rows of all entries (of one source), by key, without members.
     async fn heads(&self, source: Option<&str>) -> Result<Vec<Head>, StoreError>;
 
+    /// As [`heads`](Store::heads) with nothing counted: what a reader asks of every entry, each
+    /// time, must not take longer the more members they have.
+    async fn rows(&self, source: Option<&str>) -> Result<Vec<Row>, StoreError> {
+        let row = |head: Head| Row { entry: head.entry, unconfigured_since: head.unconfigured_since };
+        Ok(self.heads(source).await?.into_iter().map(row).collect())
+    }
+
     /// Entries that want a refresh now without a reader: marked, or past their backoff. Earliest
     /// first. Entries that merely expired are not among them.
     async fn due(&self, now: Time, limit: usize) -> Result<Vec<Key>, StoreError>;
@@ -235,6 +242,15 @@ pub struct Head {
     pub entry: Entry,
     /// How many members are shown.
     pub shown: u64,
+    /// Since when it is not configured any more.
+    pub unconfigured_since: Option<Time>,
+}
+
+/// An entry's row, and whether it is still configured.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// The row.
+    pub entry: Entry,
     /// Since when it is not configured any more.
     pub unconfigured_since: Option<Time>,
 }

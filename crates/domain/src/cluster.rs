@@ -176,7 +176,7 @@ impl RepoName {
         if name.is_empty() || name.len() > 100 || is_dots || !name.chars().all(in_name) {
             return Err(RepoNameError::Name { text: text(), name: name.to_owned() });
         }
-        let written: Arc<str> = text().into();
+        let written: Arc<str> = [owner, "/", name].concat().into();
         let is_lower = !written.bytes().any(|byte| byte.is_ascii_uppercase());
         let key = if is_lower { written.clone() } else { written.to_ascii_lowercase().into() };
         Ok(RepoName { written, owner_bytes: owner.len(), key })

@@ -58,16 +58,16 @@ impl Engine {
     }
 
     async fn differs(&self, source: &str, configured: &[Configured]) -> Result<bool, StoreError> {
-        let heads = self.inner.store.heads(Some(source)).await?;
-        Ok(heads.iter().any(|head| {
-            let found = configured.iter().find(|one| one.key == head.entry.key);
+        let rows = self.inner.store.rows(Some(source)).await?;
+        Ok(rows.iter().any(|row| {
+            let found = configured.iter().find(|one| one.key == row.entry.key);
             match found {
                 Some(found) => {
-                    let tried = &head.entry.tried;
-                    head.unconfigured_since.is_some()
+                    let tried = &row.entry.tried;
+                    row.unconfigured_since.is_some()
                         || (!tried.as_str().is_empty() && !found.definition.answers_to(tried))
                 }
-                None => head.unconfigured_since.is_none(),
+                None => row.unconfigured_since.is_none(),
             }
         }))
     }

@@ -146,6 +146,22 @@ pub(crate) fn heads(conn: &Connection, source: Option<&str>) -> Result<Vec<Head>
     Ok(heads)
 }
 
+/// The same rows with nothing counted.
+pub(crate) fn rows(conn: &Connection, source: Option<&str>) -> Result<Vec<larder_core::Row>, Fault> {
+    let clause = if source.is_some() { "source = ?1" } else { "?1 IS NULL" };
+    let mut statement = conn.prepare_cached(&format!(
+        "SELECT {ENTRY_COLUMNS}, unconfigured_since FROM entries WHERE {clause} ORDER BY key"
+    ))?;
+    let mut found = statement.query([source])?;
+    let mut rows = Vec::new();
+    while let Some(row) = found.next()? {
+        let (_, entry) = EntryRow::read(row)?.model()?;
+        let unconfigured_since = row.get::<_, Option<i64>>(26)?.map(Time::from_ms);
+        rows.push(larder_core::Row { entry, unconfigured_since });
+    }
+    Ok(rows)
+}
+
 /// Entries that want a refresh now without a reader, earliest first.
 pub(crate) fn due(conn: &Connection, now: Time, most: usize) -> Result<Vec<Key>, Fault> {
     let mut statement = conn.prepare_cached(&format!(
@@ -166,11 +182,14 @@ pub(crate) fn mark_due(conn: &Connection, keys: &[Key], trigger: Trigger, now: T
         if find(conn, key)?.is_none() {
             create(conn, key, now)?;
         }
-        // What a reader wants, a fetch under way brings; what an event wants, only a later one does.
+        // What a reader wants, a fetch under way brings, and what is retried is due without a mark;
+        // what an event wants, only a later fetch of the whole brings.
         let satisfied_by_flight = trigger == Trigger::Read;
         let seq = int(sequence::next(conn)?.seq);
         conn.prepare_cached(&format!(
-            "UPDATE entries SET marked = CASE WHEN ?3 AND {LIVE} THEN max(marked, 1) ELSE ?4 END, \
+            "UPDATE entries SET \
+             marked = CASE WHEN ?3 AND (attempts > 0 OR pending <> '[]') THEN marked \
+             WHEN ?3 AND {LIVE} THEN max(marked, 1) ELSE ?4 END, \
              marked_by = ?5, due_at = min(due_at, ?1), touched_at = ?1 WHERE key = ?2"
         ))?
         .execute(params![now.ms(), key.as_str(), satisfied_by_flight, seq, trigger.to_string()])?;

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use larder_core::{
     Acquired, Budget, Budgets, Changes, Commit, Committed, Configured, Fingerprint, Head, Key, Lease,
     LeaseAsk, ListQuery, Listed, LogFilter, LogLine, Problem, Reconciled, Reservation, Reserved, Retention,
-    Settlement, Store, StoreError, StoreInfo, Stored, Swept, Target, Time, Trigger,
+    Row, Settlement, Store, StoreError, StoreInfo, Stored, Swept, Target, Time, Trigger,
 };
 
 use crate::{SqliteStore, budgets, commit, entries, feed, invalidate, leases, list, sweep, verify};
@@ -71,6 +71,10 @@ impl Store for SqliteStore {
 
     async fn heads(&self, source: Option<&str>) -> Result<Vec<Head>, StoreError> {
         self.read("list entries", |conn| entries::heads(conn, source))
+    }
+
+    async fn rows(&self, source: Option<&str>) -> Result<Vec<Row>, StoreError> {
+        self.read("list entries", |conn| entries::rows(conn, source))
     }
 
     async fn due(&self, now: Time, limit: usize) -> Result<Vec<Key>, StoreError> {

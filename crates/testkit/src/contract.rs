@@ -79,6 +79,7 @@ macro_rules! contract_suite {
             invalidation: a_subset_does_not_answer_an_invalidation;
             invalidation: a_backoff_ends_by_invalidation;
             invalidation: a_mark_is_due_until_a_fetch_that_began_later;
+            invalidation: a_readers_mark_leaves_what_is_retried_to_its_retry;
             invalidation: dead_entries_get_a_new_start;
             invalidation: what_wants_a_refresh_is_due_in_order;
             reconciling: edited_entries_are_due_and_lose_what_they_no_longer_name;

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use larder_core::{
     Acquired, Changes, Commit, Committed, Configured, Head, Key, Lease, LeaseAsk, ListQuery, Listed,
-    LogFilter, LogLine, Problem, Reconciled, Retention, Store, StoreError, StoreInfo, Stored, Swept, Target,
-    Time, Trigger,
+    LogFilter, LogLine, Problem, Reconciled, Retention, Row, Store, StoreError, StoreInfo, Stored, Swept,
+    Target, Time, Trigger,
 };
 
 use crate::VirtualClock;
@@ -127,6 +127,11 @@ impl Store for FaultyStore {
     async fn heads(&self, source: Option<&str>) -> Result<Vec<Head>, StoreError> {
         let _still = self.clock.hold_still();
         self.inner.heads(source).await
+    }
+
+    async fn rows(&self, source: Option<&str>) -> Result<Vec<Row>, StoreError> {
+        let _still = self.clock.hold_still();
+        self.inner.rows(source).await
     }
 
     async fn due(&self, now: Time, limit: usize) -> Result<Vec<Key>, StoreError> {

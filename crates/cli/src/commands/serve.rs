@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use larder_core::{Decision, Head, Key, Mode, Refusal, Request, Status, Time, Trigger, decide};
+use larder_core::{Decision, Entry, Key, Mode, Refusal, Request, Status, Time, Trigger, decide};
 use larder_engine::{Behind, Hit, ReadError, ReadOptions};
 
 use super::entry::EntryView;
@@ -114,18 +114,18 @@ pub async fn serve(
     if let Err(error) = rooms.reader().reconcile().await {
         tracing::warn!(%error, "what is configured could not be noted");
     }
-    let mut heads = look(rooms, keys).await?;
+    let mut held = look(rooms, keys).await?;
     let (complaints, behind) = match wish {
         Wish::Refresh => (refresh(rooms, keys, screen).await?, false),
-        Wish::Normal | Wish::Offline => settle(rooms, keys, wish, &heads, screen).await?,
+        Wish::Normal | Wish::Offline => settle(rooms, keys, wish, &held, screen).await?,
     };
     if rooms.has_fetched() {
-        heads = look(rooms, keys).await?;
+        held = look(rooms, keys).await?;
     }
     let now = rooms.now();
     let view = |key: &Key| {
         let definition = rooms.reader().define(key);
-        EntryView::new(key, heads.get(key).map(|head| &head.entry), definition.as_deref(), now)
+        EntryView::new(key, held.get(key), definition.as_deref(), now)
     };
     let entries: Vec<EntryView> = keys.iter().map(view).collect();
     let with_hint = |(key, complaint): (Key, Complaint)| {
@@ -137,11 +137,11 @@ pub async fn serve(
     Ok(Served { entries, complaints, behind })
 }
 
-async fn look(rooms: &Rooms<'_>, keys: &[Key]) -> Result<BTreeMap<Key, Head>, Complaint> {
+async fn look(rooms: &Rooms<'_>, keys: &[Key]) -> Result<BTreeMap<Key, Entry>, Complaint> {
     let source = keys.first().map(Key::source);
     let of_one = source.filter(|source| keys.iter().all(|key| key.source() == *source));
-    let heads = rooms.reader().store().heads(of_one).await?;
-    Ok(heads.into_iter().map(|head| (head.entry.key.clone(), head)).collect())
+    let rows = rooms.reader().store().rows(of_one).await?;
+    Ok(rows.into_iter().map(|row| (row.entry.key.clone(), row.entry)).collect())
 }
 
 /// Why entries could not be had, or not anew.
@@ -164,7 +164,7 @@ async fn settle(
     rooms: &Rooms<'_>,
     keys: &[Key],
     wish: Wish,
-    heads: &BTreeMap<Key, Head>,
+    held: &BTreeMap<Key, Entry>,
     screen: &Screen,
 ) -> Result<(Complaints, bool), Complaint> {
     let now = rooms.now();
@@ -173,7 +173,7 @@ async fn settle(
     let (mut fetch, mut stale, mut complaints) = (Vec::new(), Vec::new(), Vec::new());
     for key in keys {
         let Some(definition) = rooms.reader().define(key) else { continue };
-        let entry = heads.get(key).map(|head| &head.entry);
+        let entry = held.get(key);
         match decide(entry, &definition, &request, now) {
             Decision::Fresh | Decision::Stale(_) => {}
             Decision::Revalidate => stale.push(key.clone()),

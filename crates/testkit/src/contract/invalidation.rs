@@ -146,6 +146,20 @@ pub async fn a_mark_is_due_until_a_fetch_that_began_later<P: Place>() {
     }
 }
 
+/// What is retried is due by itself: a reader's wish for it is no event that it has to answer.
+pub async fn a_readers_mark_leaves_what_is_retried_to_its_retry<P: Place>() {
+    let place = P::fresh();
+    let store = place.open().await;
+    let cinder = key("shelf/cinder");
+    let half = Write { complete: false, pending: vec!["x".into()], due_at: at(5), ..fetched(vec![], at(0)) };
+    write(&store, &cinder, half, at(0)).await;
+    for (trigger, marked) in [(Trigger::Read, false), (Trigger::Webhook, true), (Trigger::Read, true)] {
+        store.mark_due(std::slice::from_ref(&cinder), trigger, at(1)).await.unwrap();
+        assert_eq!(row(&store, &cinder).await.entry.marked, marked, "{trigger}");
+        assert_eq!(store.due(at(1), 10).await.unwrap(), std::slice::from_ref(&cinder), "{trigger}");
+    }
+}
+
 /// Only what failed is replayed.
 pub async fn dead_entries_get_a_new_start<P: Place>() {
     let place = P::fresh();

@@ -274,6 +274,10 @@ pub async fn heads_show_all_rows_and_their_counts<P: Place>() {
         let store = store.clone();
         async move {
             let heads = store.heads(source).await.unwrap();
+            // The same without the counts.
+            let rows = store.rows(source).await.unwrap();
+            let counted = heads.iter().map(|head| (&head.entry, head.unconfigured_since));
+            assert!(rows.iter().map(|row| (&row.entry, row.unconfigured_since)).eq(counted));
             let line = heads
                 .iter()
                 .map(|head| format!("{} {} {}", head.entry.key, head.shown, head.entry.has_data()));
