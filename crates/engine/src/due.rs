@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use larder_core::{Mode, Priority, StoreError, Trigger};
 
+use crate::refresh::Want;
 use crate::{Engine, Refreshed};
 
 /// How many entries one turn takes on at the most.
@@ -18,10 +19,23 @@ impl Engine {
         limit: usize,
         on_done: impl Fn(&Refreshed) + Send,
     ) -> Result<Vec<Refreshed>, StoreError> {
-        let due = self.inner.store.due(self.inner.clock.now(), limit).await?;
-        let wants = self.wants(&due, Mode::Normal, Trigger::Backoff, Priority::Schedule);
+        let wants = self.due_wants(limit).await?;
         let landed = self.land(wants, &on_done).await;
         Ok(landed.iter().map(|refreshed| (**refreshed).clone()).collect())
+    }
+
+    /// Entries that no source knows stay due, and must not take the turn of the others.
+    async fn due_wants(&self, limit: usize) -> Result<Vec<Want>, StoreError> {
+        let mut most = limit;
+        loop {
+            let due = self.inner.store.due(self.inner.clock.now(), most).await?;
+            let mut wants = self.wants(&due, Mode::Normal, Trigger::Backoff, Priority::Schedule);
+            if wants.len() >= limit || due.len() < most {
+                wants.truncate(limit);
+                return Ok(wants);
+            }
+            most = most.saturating_mul(2);
+        }
     }
 
     /// Refreshes what becomes due, turn by turn, until the engine stops.

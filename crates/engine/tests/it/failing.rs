@@ -158,3 +158,37 @@ async fn a_clock_set_back_by_a_year_leaves_nothing_stuck() {
     world.clock.set(world.now().minus(Duration::from_hours(24 * 365)));
     assert_eq!(shown(&world.read(&key).await.unwrap())[0].1, 1);
 }
+
+#[tokio::test]
+async fn a_hand_that_failed_on_a_fresh_entry_is_tried_again_by_itself_and_then_rests() {
+    let world = World::new();
+    let key = world.source.entry("tools", &["a"]);
+    world.read(&key).await.unwrap();
+    world.source.present("a", 2);
+    world.source.down(Some(network()));
+    world.refresh(&key).await.result.unwrap_err();
+    world.source.down(None);
+    world.pass(20 * MINUTE).await;
+    assert_eq!(world.run(world.engine.refresh_due(10, |_| {})).await.unwrap().len(), 1);
+    let reading = world.peek(&key).await.unwrap();
+    assert_eq!((shown(&reading)[0].1, reading.refresh), (2, RefreshState::Idle));
+    assert_eq!(world.run(world.engine.refresh_due(10, |_| {})).await.unwrap().len(), 0, "nothing spins");
+}
+
+#[tokio::test]
+async fn failed_entries_that_no_source_knows_any_more_do_not_keep_the_others_from_their_turn() {
+    let world = World::new();
+    world.source.down(Some(network()));
+    for n in 0..5 {
+        let gone = world.source.entry(&format!("gone{n}"), &["a"]);
+        world.read(&gone).await.unwrap_err();
+        world.source.forget(&gone);
+    }
+    world.pass(SECOND).await;
+    let key = world.source.entry("tools", &["a"]);
+    world.read(&key).await.unwrap_err();
+    world.source.down(None);
+    world.pass(MINUTE).await;
+    let turn = world.run(world.engine.refresh_due(1, |_| {})).await.unwrap();
+    assert_eq!(turn.iter().map(|one| one.key.clone()).collect::<Vec<_>>(), [key]);
+}
