@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use larder_core::{
     Answers, Ask, Attempt, Commit, Committed, Definition, FetchError, Fetched, ItemCounts, Key, Lease,
@@ -226,8 +227,10 @@ struct Batch<'a> {
     started: Time,
     deadline: Time,
     hard: Duration,
+    /// Runs from the start as a span, whatever the clock is set to meanwhile.
+    hard_timeout: BoxFuture<'a, ()>,
+    timed_out: bool,
     renew_every: Duration,
-    renew_at: Time,
     open: HashMap<Key, Open>,
     /// Failed in the first round in a way that may pass at once.
     again: HashMap<Key, (FetchError, Spent)>,
@@ -247,8 +250,9 @@ impl<'a> Batch<'a> {
             started,
             deadline: started.plus(hard),
             hard,
+            hard_timeout: engine.clock.sleep(hard),
+            timed_out: false,
             renew_every,
-            renew_at: started.plus(renew_every),
             open: leased.into_iter().map(open).collect(),
             again: HashMap::new(),
             interrupted: false,
@@ -258,7 +262,7 @@ impl<'a> Batch<'a> {
     /// One call of the source, its answers settled as they come.
     async fn round(&mut self, source: &dyn Source, round: Round) {
         let asks = self.asks(round);
-        if asks.is_empty() || self.interrupted || self.engine.clock.now() >= self.deadline {
+        if asks.is_empty() || self.interrupted || self.timed_out {
             return;
         }
         let (sender, mut arrived) = mpsc::unbounded_channel();
@@ -272,9 +276,8 @@ impl<'a> Batch<'a> {
         let mut working = true;
         let mut listening = true;
         let mut settling = FuturesUnordered::new();
+        let mut renewal = self.engine.clock.sleep(self.renew_every);
         while working || listening || !settling.is_empty() {
-            let clock = &self.engine.clock;
-            let now = clock.now();
             tokio::select! {
                 biased;
                 () = self.engine.stopping.cancelled(), if !self.interrupted => {
@@ -290,8 +293,14 @@ impl<'a> Batch<'a> {
                 },
                 Some(()) = settling.next(), if !settling.is_empty() => {}
                 () = &mut work, if working => working = false,
-                () = clock.sleep(self.deadline.since(now)), if working => break,
-                () = clock.sleep(self.renew_at.since(now)), if working => self.renew().await,
+                () = &mut self.hard_timeout, if working => {
+                    self.timed_out = true;
+                    break;
+                }
+                () = &mut renewal, if working => {
+                    renewal = self.engine.clock.sleep(self.renew_every);
+                    self.renew().await;
+                }
             }
         }
         while let Some(()) = settling.next().await {}
@@ -334,7 +343,6 @@ impl<'a> Batch<'a> {
 
     /// Shows that the refresh is alive. A lease that is lost shows itself at the commit.
     async fn renew(&mut self) {
-        self.renew_at = self.engine.clock.now().plus(self.renew_every);
         let leases: Vec<Lease> = self.open.values().map(|(leased, _)| leased.lease.clone()).collect();
         if let Err(error) = self.engine.store.renew(&leases, self.engine.clock.now()).await {
             tracing::warn!(%error, "leases could not be renewed");
@@ -343,7 +351,6 @@ impl<'a> Batch<'a> {
 
     /// Settles what no answer came for.
     async fn close(mut self) {
-        let timed_out = self.engine.clock.now() >= self.deadline;
         let mut settling = FuturesUnordered::new();
         for (key, (leased, subset)) in std::mem::take(&mut self.open) {
             if self.interrupted {
@@ -352,7 +359,7 @@ impl<'a> Batch<'a> {
             }
             let (error, spent) = match self.again.remove(&key) {
                 Some(failed) => failed,
-                None if timed_out => (FetchError::TimedOut { after: self.hard }, Spent::default()),
+                None if self.timed_out => (FetchError::TimedOut { after: self.hard }, Spent::default()),
                 None => (
                     FetchError::Unusable {
                         host: key.source().to_owned(),
