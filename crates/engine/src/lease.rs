@@ -27,8 +27,9 @@ pub(crate) struct Leased {
 /// A want whose entry another process is refreshing.
 pub(crate) struct Followed {
     flown: Flown,
-    /// The lease that was met first: what is begun under a later one began after our wish.
-    met: Lease,
+    /// The number of the lease that was met first: what is begun under a later one began after our
+    /// wish, also when that one was met in a race for the next lease.
+    met: u64,
     give_up_at: Time,
 }
 
@@ -66,7 +67,7 @@ impl Inner {
         }
     }
 
-    async fn sort(&self, flown: Flown, acquired: Acquired, sorted: &mut Sorted) {
+    async fn sort(&self, mut flown: Flown, acquired: Acquired, sorted: &mut Sorted) {
         let now = self.clock.now();
         match acquired {
             Acquired::Granted(lease, before) => {
@@ -79,6 +80,7 @@ impl Inner {
             Acquired::Held(met) => {
                 let policy = &flown.want.definition.policy;
                 let give_up_at = now.plus(policy.hard_timeout).plus(policy.lease);
+                let met = *flown.met.get_or_insert(met.token.seq);
                 sorted.followed.push(Followed { flown, met, give_up_at });
             }
             Acquired::Newer(stored) => land_as_is(flown, *stored),
@@ -141,12 +143,11 @@ enum Course {
 fn judge(followed: &Followed, row: Option<Stored>, now: Time) -> Course {
     let Some(row) = row else { return Course::Acquire };
     let want = &followed.flown.want;
-    let met = followed.met.token;
     let began = row.entry.began;
     let fulfils = match want.began_seen.filter(|_| want.request.mode != Mode::Forced) {
         Some(seen) => began > seen,
-        None if want.request.mode == Mode::Forced => began > met.seq,
-        None => began >= met.seq,
+        None if want.request.mode == Mode::Forced => began > followed.met,
+        None => began >= followed.met,
     };
     // A forced refresh takes only what began after it was asked for.
     let has_landed = fulfils && row.entry.has_data();

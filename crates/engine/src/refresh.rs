@@ -38,6 +38,8 @@ pub(crate) struct Want {
 pub(crate) struct Flown {
     pub(crate) want: Want,
     pub(crate) pilot: Pilot,
+    /// The number of another's lease that was met first.
+    pub(crate) met: Option<u64>,
 }
 
 impl Flown {
@@ -91,15 +93,26 @@ impl Engine {
         let mut landings = Vec::with_capacity(wants.len());
         let mut ready: HashMap<String, Vec<Flown>> = HashMap::new();
         let mut behind: HashMap<String, Vec<Flown>> = HashMap::new();
+        let mut led: HashMap<Key, Landing> = HashMap::new();
         for want in wants {
+            // A key that stands twice would else wait for its own flight and take one more.
+            if let Some(landing) = led.get(&want.key) {
+                landings.push(landing.clone());
+                continue;
+            }
             let forced = want.request.mode == Mode::Forced;
             let boarding = if forced { Boarding::NotYetBegun } else { Boarding::Any };
             match self.inner.flights.board(&want.key, boarding) {
                 Boarded::Joined(landing) => landings.push(landing),
                 Boarded::Leads(pilot, landing) => {
+                    led.insert(want.key.clone(), landing.clone());
                     landings.push(landing);
                     let group = if pilot.after.is_some() { &mut behind } else { &mut ready };
-                    group.entry(want.key.source().to_owned()).or_default().push(Flown { want, pilot });
+                    group.entry(want.key.source().to_owned()).or_default().push(Flown {
+                        want,
+                        pilot,
+                        met: None,
+                    });
                 }
             }
         }
@@ -380,7 +393,9 @@ fn subset_of(leased: &Leased, now: Time) -> Option<Vec<Arc<str>>> {
     let want = &leased.flown.want;
     let entry = &leased.before.entry;
     let fresh = entry.status(Some(&want.definition), now) == Status::Fresh;
-    let pending = fresh && want.request == Request::default() && !entry.pending.is_empty();
+    // An event that marked it speaks of all of it.
+    let partly = fresh && !entry.marked && want.request == Request::default();
+    let pending = partly && !entry.pending.is_empty();
     pending.then(|| entry.pending.clone())
 }
 

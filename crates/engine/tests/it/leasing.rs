@@ -218,3 +218,55 @@ async fn a_failure_in_one_process_holds_back_the_waiters_in_another() {
     assert_eq!(world.source.call_count(), 1, "its backoff is everybody's");
     world.pass(MINUTE).await;
 }
+
+#[tokio::test]
+async fn forced_refreshes_of_many_processes_that_meet_a_flight_share_the_next_one() {
+    let mut world = World::new();
+    let key = world.source.entry("tools", &["a"]);
+    world.source.latency(2 * SECOND);
+    let options = ReadOptions::default();
+    let others: Vec<_> = (0..4).map(|_| world.another_process().0).collect();
+    let reader = tokio::spawn({
+        let (engine, key) = (world.engine.clone(), key.clone());
+        async move { engine.read(&key, &options).await }
+    });
+    until_called(&world, 1).await;
+    let forced =
+        others.iter().map(|engine| engine.refresh(std::slice::from_ref(&key), Trigger::Manual, |_| {}));
+    for refreshed in world.run(futures::future::join_all(forced)).await {
+        refreshed[0].result.as_ref().unwrap();
+    }
+    reader.await.unwrap().unwrap();
+    assert_eq!(world.source.call_count(), 2, "one met, and one that all of them share");
+}
+
+#[tokio::test]
+async fn a_key_that_stands_twice_in_a_batch_is_fetched_once() {
+    let world = World::new();
+    let key = world.source.entry("tools", &["a"]);
+    let twice = [key.clone(), key];
+    let refreshed = world.run(world.engine.refresh(&twice, Trigger::Manual, |_| {})).await;
+    assert!(refreshed.iter().all(|one| one.result.is_ok()) && refreshed.len() == 2);
+    assert_eq!(world.source.call_count(), 1);
+    for reading in world.run(world.engine.load_many(&twice, &with_mode(Mode::Forced))).await {
+        reading.unwrap();
+    }
+    assert_eq!(world.source.call_count(), 2);
+}
+
+#[tokio::test]
+async fn a_mark_of_an_event_is_answered_by_a_whole_fetch_and_a_readers_by_the_unknown_items() {
+    for (trigger, subset) in [(Trigger::Webhook, None), (Trigger::Read, Some(vec!["b".into()]))] {
+        let world = World::new();
+        let key = world.source.entry("tools", &["a", "b"]);
+        world.source.unknown("b");
+        world.read(&key).await.unwrap();
+        world.source.present("a", 2);
+        world.source.present("b", 2);
+        world.pass(MINUTE).await;
+        world.engine.mark_due(std::slice::from_ref(&key), trigger).await.unwrap();
+        world.run(world.engine.refresh_due(10, |_| {})).await.unwrap();
+        assert_eq!(world.source.calls().last().unwrap().subsets, [subset], "{trigger}");
+        assert_eq!(world.run(world.engine.refresh_due(10, |_| {})).await.unwrap().len(), 0);
+    }
+}
