@@ -1,6 +1,6 @@
 //! What is wrong, and what to do about it.
 
-use larder_github_sim::{Outage, Switches};
+use larder_github_sim::{Outage, SecondaryLimit, Switches, When};
 use serde_json::Value;
 
 use crate::world::{CLUSTERS, GitHub, User};
@@ -40,6 +40,16 @@ fn an_outage_fails_and_the_rest_is_looked_at_all_the_same() {
     assert_eq!(ran.code, 1);
     assert_eq!(check(&ran.json(), "github")["verdict"], "fail");
     assert_eq!(check(&ran.json(), "database")["verdict"], "ok");
+}
+
+#[test]
+fn a_limit_is_a_warning_since_nothing_is_broken() {
+    let github = GitHub::demo();
+    let limit = SecondaryLimit { when: When::Always, ..SecondaryLimit::default() };
+    github.switch(Switches { secondary_limit: limit, ..Switches::default() });
+    let user = User::of(&github, CLUSTERS);
+    assert_eq!(user.run(&["repos"]).code, 1);
+    assert_eq!(check(&user.json(&["doctor"]), "limits")["verdict"], "warn");
 }
 
 #[test]

@@ -34,6 +34,12 @@ pub async fn check(config: &Config, rooms: &Rooms<'_>, offline: bool) -> Vec<Che
             error.to_string(),
             Some("the token is wrong or has ended: make a new one, or run `gh auth login`".to_owned()),
         )),
+        // A limit is GitHub's way of saying later: nothing is broken.
+        Err(error @ FetchError::Limited { .. }) => checks.push(Check::warn(
+            "limits",
+            error.to_string(),
+            "nothing is fetched until then; what is held is served",
+        )),
         Err(error) => checks.push(Check::fail("github", error.to_string(), error.hints().into_iter().next())),
         Ok(checked) => {
             checks.push(Check::ok("github", format!("{host} answers")));
