@@ -4,9 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::sorting::Sorting;
 use crate::{
-    Absence, Answer, Definition, Failure, FetchError, Fetched, Finding, Fingerprint, ItemRef, Json, Listing,
-    Member, MemberState, NewItem, Policy, Retry, Scope, Stored, Time, Validators, Warning,
+    Absence, Definition, Failure, FetchError, Fetched, Finding, Fingerprint, ItemRef, Json, Listing, Member,
+    MemberState, NewItem, Policy, Retry, Stored, Time, Validators, Warning,
 };
 
 /// An attempt that ended.
@@ -153,16 +154,6 @@ struct Frame<'a> {
     chance: f64,
 }
 
-/// How one listing sorted itself out.
-#[derive(Default)]
-struct Sorted {
-    members: Vec<MemberWrite>,
-    items: Vec<NewItem>,
-    pending: Vec<Arc<str>>,
-    warnings: Vec<Warning>,
-    error: Option<FetchError>,
-}
-
 impl Frame<'_> {
     /// The row as it is, with nothing changed but that this definition was tried.
     fn unchanged(&self, outcome: Outcome) -> Write {
@@ -297,11 +288,12 @@ impl Frame<'_> {
 
     fn items(&self, listing: Listing) -> Write {
         let Listing { answers, whole, public_only, body, validators, warnings, mut tags, ttl } = listing;
-        let answers = if public_only { self.keep_private(answers, whole) } else { answers };
-        let answers = self.distrust_mass_absence(answers, whole);
+        let sorting = Sorting::new(self.before, self.definition);
+        let answers = if public_only { sorting.keep_private(answers, whole) } else { answers };
+        let answers = sorting.distrust_mass_absence(answers, whole);
         let nothing_came =
             !answers.is_empty() && answers.iter().all(|answer| matches!(answer.finding, Finding::Unknown(_)));
-        let mut sorted = self.sort(answers, whole);
+        let mut sorted = if self.subset { sorting.around(answers) } else { sorting.all(answers, whole) };
         sorted.warnings.splice(0..0, warnings);
         if let (true, Some(error)) = (nothing_came, &sorted.error) {
             let pending = if self.before.entry.has_data() { sorted.pending } else { Vec::new() };
@@ -356,148 +348,8 @@ impl Frame<'_> {
             ..settled
         }
     }
-
-    fn held(&self, asked: &str) -> Option<&Member> {
-        self.before.members.iter().find(|member| &*member.asked == asked)
-    }
-
-    /// Who asked without a credential cannot tell a private item from one that is gone.
-    fn keep_private(&self, mut answers: Vec<Answer>, whole: bool) -> Vec<Answer> {
-        let private = self.before.members.iter().filter(|member| !member.item.scope.is_public());
-        for member in private.filter(|member| self.definition.names(&member.asked)) {
-            let finding = Finding::Unknown(FetchError::NoCredential);
-            match answers.iter_mut().find(|answer| answer.asked == member.asked) {
-                Some(Answer { finding: Finding::Present(_) | Finding::Unknown(_), .. }) => {}
-                Some(answer) => answer.finding = finding,
-                None if whole => answers.push(Answer { asked: member.asked.clone(), finding }),
-                None => {}
-            }
-        }
-        answers
-    }
-
-    /// More than half gone at once is lost access: those absences become unknown.
-    fn distrust_mass_absence(&self, mut answers: Vec<Answer>, whole: bool) -> Vec<Answer> {
-        let was_shown =
-            |member: &&Member| member.state == MemberState::Shown && self.definition.names(&member.asked);
-        let shown: Vec<&Member> = self.before.members.iter().filter(was_shown).collect();
-        let is_gone = |member: &Member| match answers.iter().find(|answer| answer.asked == member.asked) {
-            Some(answer) => matches!(answer.finding, Finding::Absent(_)),
-            None => whole,
-        };
-        let gone: Vec<Arc<str>> =
-            shown.iter().filter(|member| is_gone(member)).map(|member| member.asked.clone()).collect();
-        // Of one or two repositories, one may well be deleted; there is no majority to speak of.
-        if gone.len() < 2 || gone.len() * 2 <= shown.len() {
-            return answers;
-        }
-        let lost = FetchError::AccessLost { gone: gone.len(), held: shown.len() };
-        for asked in gone {
-            let finding = Finding::Unknown(lost.clone());
-            match answers.iter_mut().find(|answer| answer.asked == asked) {
-                Some(answer) => answer.finding = finding,
-                None => answers.push(Answer { asked, finding }),
-            }
-        }
-        answers
-    }
-
-    /// Sorts answers into members, items, unknown names and warnings.
-    fn sort(&self, answers: Vec<Answer>, whole: bool) -> Sorted {
-        let mut sorted = Sorted::default();
-        let asked: Vec<Arc<str>> = answers.iter().map(|answer| answer.asked.clone()).collect();
-        if self.subset {
-            self.sort_around(answers, &mut sorted);
-            return sorted;
-        }
-        for answer in answers {
-            self.sort_one(answer, &mut sorted);
-        }
-        for member in self.before.members.iter().filter(|member| !asked.contains(&member.asked)) {
-            if whole {
-                let absence = Absence::new("not_found", "it is no longer listed");
-                self.sort_one(
-                    Answer { asked: member.asked.clone(), finding: Finding::Absent(absence) },
-                    &mut sorted,
-                );
-            } else if self.definition.names(&member.asked) {
-                sorted.members.push(keep(member, member.state));
-            }
-        }
-        sorted
-    }
-
-    /// Only a subset was asked for: each answer goes to its member's place, new ones behind.
-    fn sort_around(&self, answers: Vec<Answer>, sorted: &mut Sorted) {
-        let mut answers: Vec<Option<Answer>> = answers.into_iter().map(Some).collect();
-        let mut take = |asked: &str| {
-            answers
-                .iter_mut()
-                .find(|slot| slot.as_ref().is_some_and(|answer| &*answer.asked == asked))?
-                .take()
-        };
-        let unasked = self.before.entry.warnings.iter();
-        let mut others: Vec<Warning> = Vec::new();
-        for member in &self.before.members {
-            match take(&member.asked) {
-                Some(answer) => self.sort_one(answer, sorted),
-                None => sorted.members.push(keep(member, member.state)),
-            }
-        }
-        for warning in unasked {
-            let of_pending = self.before.entry.pending.iter().any(|name| **name == *warning.about);
-            if !of_pending {
-                others.push(warning.clone());
-            }
-        }
-        for answer in answers.into_iter().flatten() {
-            self.sort_one(answer, sorted);
-        }
-        sorted.warnings.splice(0..0, others);
-    }
-
-    fn sort_one(&self, answer: Answer, sorted: &mut Sorted) {
-        let Answer { asked, finding } = answer;
-        let held = self.held(&asked);
-        match finding {
-            Finding::Present(item) => {
-                let of = item.of.clone();
-                if !sorted.items.iter().any(|known| known.of == of) {
-                    sorted.items.push(item);
-                    sorted.members.push(MemberWrite { asked, state: MemberState::Shown, item: of });
-                }
-            }
-            Finding::Absent(absence) => {
-                let Absence { code, message } = absence;
-                sorted.warnings.push(Warning { about: asked.to_string(), code, message });
-                if let Some(member) = held.filter(|member| member.state == MemberState::Shown) {
-                    let state = match member.item.scope {
-                        Scope::Public => MemberState::Absent,
-                        Scope::Repo(_) => MemberState::Hidden,
-                    };
-                    sorted.members.push(keep(member, state));
-                }
-            }
-            Finding::Unknown(error) => {
-                let code = match error {
-                    FetchError::AccessLost { .. } => "access_lost",
-                    FetchError::NoCredential => "needs_token",
-                    _ => "unknown",
-                };
-                let stands = if held.is_some() { "is shown as it was" } else { "is not known yet" };
-                sorted.warnings.push(Warning {
-                    about: asked.to_string(),
-                    code: code.to_owned(),
-                    message: format!("`{asked}` {stands}: {error}"),
-                });
-                sorted.members.extend(held.map(|member| keep(member, member.state)));
-                sorted.pending.push(asked);
-                sorted.error.get_or_insert(error);
-            }
-        }
-    }
 }
 
-fn keep(member: &Member, state: MemberState) -> MemberWrite {
+pub(crate) fn keep(member: &Member, state: MemberState) -> MemberWrite {
     MemberWrite { asked: member.asked.clone(), state, item: member.item.of.clone() }
 }

@@ -1,5 +1,6 @@
 //! What an entry is meant to be: its policy, its tags, and a fingerprint that tells an edit.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -111,12 +112,21 @@ pub struct Definition {
     /// The names it asks its source for, where configuration lists them; `None` where the source
     /// decides. Members asked under a name that is no longer here are not shown.
     pub names: Option<Arc<[Arc<str>]>>,
+    /// Names that belong to other entries, where the source decides but for these.
+    pub except: Arc<HashSet<Arc<str>>>,
 }
 
 impl Definition {
     /// A definition with the default tags and names: none.
     pub fn new(fingerprint: Fingerprint, policy: Policy) -> Self {
-        Definition { fingerprint, also: Vec::new(), policy, tags: Vec::new(), names: None }
+        Definition {
+            fingerprint,
+            also: Vec::new(),
+            policy,
+            tags: Vec::new(),
+            names: None,
+            except: Arc::default(),
+        }
     }
 
     /// Whether data of the definition with that fingerprint serve this one.
@@ -126,6 +136,7 @@ impl Definition {
 
     /// Whether a member asked for under `name` still belongs to the entry.
     pub fn names(&self, name: &str) -> bool {
-        self.names.as_ref().is_none_or(|names| names.iter().any(|known| &**known == name))
+        let has = |names: &Arc<[Arc<str>]>| names.iter().any(|known| &**known == name);
+        self.names.as_ref().is_none_or(has) && !self.except.contains(name)
     }
 }

@@ -17,6 +17,7 @@ mod json;
 mod key;
 mod list;
 mod log;
+mod sorting;
 mod source;
 mod store;
 mod time;

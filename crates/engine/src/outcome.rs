@@ -51,7 +51,10 @@ pub struct Reading {
 impl Reading {
     /// Leaves out the members that are hidden, or whose names are no longer configured.
     pub(crate) fn visible(mut stored: Stored, definition: &Definition) -> Stored {
-        let is_shown = |state, asked: &str| state != MemberState::Hidden && definition.names(asked);
+        // What was committed under this definition has no other names.
+        let edited = stored.entry.is_edited(definition);
+        let is_shown =
+            |state, asked: &str| state != MemberState::Hidden && (!edited || definition.names(asked));
         stored.members.retain(|member| is_shown(member.state, &member.asked));
         stored
     }

@@ -251,18 +251,21 @@ pub(crate) fn reconcile(
 fn edit(conn: &Connection, nr: i64, entry: &Entry, wanted: &Configured, now: Time) -> Result<(), Fault> {
     conn.prepare_cached("UPDATE entries SET due_at = min(due_at, ?2) WHERE nr = ?1")?
         .execute(params![nr, now.ms()])?;
-    let Some(names) = &wanted.definition.names else { return Ok(()) };
-    let names: HashSet<&str> = names.iter().map(|name| &**name).collect();
+    let names = wanted.definition.names.as_ref();
+    let names: Option<HashSet<&str>> = names.map(|names| names.iter().map(|name| &**name).collect());
+    let except = &wanted.definition.except;
+    let is_named =
+        |name: &str| names.as_ref().is_none_or(|names| names.contains(name)) && !except.contains(name);
     let mut statement = conn.prepare_cached("SELECT position, asked FROM members WHERE entry = ?1")?;
     let held: Vec<(i64, String)> =
         statement.query_map([nr], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<rusqlite::Result<_>>()?;
     let mut gone: HashSet<&str> = HashSet::new();
-    for (position, asked) in held.iter().filter(|(_, asked)| !names.contains(asked.as_str())) {
+    for (position, asked) in held.iter().filter(|(_, asked)| !is_named(asked)) {
         conn.prepare_cached("DELETE FROM members WHERE entry = ?1 AND position = ?2")?
             .execute([nr, *position])?;
         gone.insert(asked);
     }
-    gone.extend(entry.pending.iter().map(|name| &**name).filter(|name| !names.contains(name)));
+    gone.extend(entry.pending.iter().map(|name| &**name).filter(|name| !is_named(name)));
     if gone.is_empty() {
         return Ok(());
     }

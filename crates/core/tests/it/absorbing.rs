@@ -1,5 +1,6 @@
 //! Good data is never replaced by worse: what each answer changes, and what it leaves alone.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use larder_core::{
@@ -209,6 +210,14 @@ fn names_taken_out_of_the_definition_leave_without_a_warning() {
     assert_eq!(states(&write), [("a", SHOWN)]);
     assert_eq!((write.outcome, write.warnings.len()), (Outcome::Updated, 0));
     assert_eq!(write.definition, edited.fingerprint);
+}
+
+#[test]
+fn what_went_to_another_entry_leaves_a_whole_listing_without_a_warning() {
+    let edited = Definition { except: Arc::new(["b".into(), "c".into()].into()), ..definition("2") };
+    let write = take_under(&holding(&["a", "b", "c"]), &edited, false, whole(vec![present("a", 1)]));
+    assert_eq!((states(&write), write.warnings.len()), (vec![("a", SHOWN)], 0));
+    assert_eq!(write.outcome, Outcome::Updated, "nor is it lost access");
 }
 
 #[test]

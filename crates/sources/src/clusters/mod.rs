@@ -113,8 +113,9 @@ impl ClustersSource {
         let named: BTreeSet<&Arc<str>> =
             self.named().keys().filter(|name| name.starts_with(&prefix)).collect();
         let parts: Vec<Arc<str>> =
-            std::iter::once(owner.as_str().into()).chain(named.into_iter().cloned()).collect();
+            std::iter::once(owner.as_str().into()).chain(named.iter().map(|name| Arc::clone(name))).collect();
         let mut definition = self.definition("unclustered", &parts, policy);
+        definition.except = Arc::new(named.into_iter().cloned().collect());
         definition.tags = vec![format!("owner:{owner}")];
         definition
     }
