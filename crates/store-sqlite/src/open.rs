@@ -190,18 +190,30 @@ fn header_is_ours(path: &Path) -> bool {
     read.is_ok() && header[68..72] == APPLICATION_ID.to_be_bytes()
 }
 
+/// How long one that meets a damaged file gives way to others that do: one of them finds itself
+/// alone and replaces it.
+const GIVE_WAY_MAX: Duration = Duration::from_millis(250);
+
 fn open_ours(options: &OpenOptions, views: &Views, place: &str) -> Result<Opened, StoreError> {
-    let lock = take_lock(options)?;
-    match check(options, place) {
-        Ok(standing) => settle(options, views, lock, standing, place),
-        Err(StoreError::Corrupt { cause, .. }) => match (lock, options.access) {
-            (Some(lock), Access::ReadWrite) => match replace_damaged(options, lock, place) {
-                Ok((opened, _)) => Ok(opened),
-                Err((_, error)) => Err(error),
-            },
-            _ => Err(StoreError::Corrupt { place: place.to_owned(), cause, moved_to: None }),
-        },
-        Err(error) => Err(error),
+    let mut waited = Duration::ZERO;
+    loop {
+        let lock = take_lock(options)?;
+        let error = match check(options, place) {
+            Ok(standing) => return settle(options, views, lock, standing, place),
+            Err(error) => error,
+        };
+        let (Some(lock), StoreError::Corrupt { .. }, Access::ReadWrite) = (lock, &error, options.access)
+        else {
+            return Err(error);
+        };
+        match replace_damaged(options, lock, place) {
+            Ok((opened, _)) => return Ok(opened),
+            Err((lock, StoreError::Corrupt { .. })) if waited < GIVE_WAY_MAX => {
+                drop(lock);
+                waited += pause();
+            }
+            Err((_, error)) => return Err(error),
+        }
     }
 }
 

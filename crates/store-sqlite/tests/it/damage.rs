@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{Seek, SeekFrom, Write};
+use std::sync::Barrier;
 
 use larder_core::{Store, StoreError, Target};
 use larder_store_sqlite::SqliteStore;
@@ -176,4 +177,30 @@ fn a_journal_that_a_crash_left_is_rolled_back() {
         assert!(row.members.iter().all(|member| member.item.scope.is_public()));
         assert_eq!(store.verify().await.unwrap(), []);
     });
+}
+
+#[test]
+fn of_many_that_meet_a_damaged_file_at_once_one_replaces_it_and_all_open() {
+    for _ in 0..5 {
+        let place = TempPlace::fresh();
+        block_on(async { drop(place.open().await) });
+        spoil(&place, 0);
+        let start = Barrier::new(6);
+        let open = || {
+            start.wait();
+            block_on(place.open())
+        };
+        let stores: Vec<SqliteStore> = std::thread::scope(|scope| {
+            let all: Vec<_> = (0..6).map(|_| scope.spawn(open)).collect();
+            all.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        assert_eq!(moved(&place).len(), 1);
+        assert_eq!(stores.iter().filter(|store| store.recovered().is_some()).count(), 1);
+        block_on(async {
+            for (n, store) in (0..).zip(&stores) {
+                refresh(store, &key("shelf/one"), vec![book("a", n)], at(0)).await;
+                assert_eq!(ids(&row(&stores[0], &key("shelf/one")).await), ["a"]);
+            }
+        });
+    }
 }
