@@ -48,7 +48,7 @@ pub enum FetchError {
         after: Duration,
     },
     /// A rate limit, the upstream's or our own budget.
-    #[error("{message} until {until}")]
+    #[error("{message} until {}", until.whole_second())]
     Limited {
         /// Which.
         kind: LimitKind,
@@ -58,7 +58,7 @@ pub enum FetchError {
         message: String,
     },
     /// Too many failures lately: the host is left alone for a while.
-    #[error("{host} failed repeatedly and is left alone until {until}")]
+    #[error("{host} failed repeatedly and is left alone until {}", until.whole_second())]
     BreakerOpen {
         /// Who.
         host: String,
@@ -167,7 +167,7 @@ impl FetchError {
         let hint = match self {
             FetchError::Network { .. } => "check the connection and `[github] api_url`; see `larder doctor`".into(),
             FetchError::Limited { until, .. } | FetchError::BreakerOpen { until, .. } => {
-                format!("retry after {until}; see `larder doctor`")
+                format!("retry after {}; see `larder doctor`", until.whole_second())
             }
             FetchError::Refused { .. } => "check the token and its rights: `larder doctor` names both".into(),
             FetchError::NoCredential => "set GITHUB_TOKEN, or `gh auth login`".into(),

@@ -56,6 +56,17 @@ impl Time {
         Time(self.0.saturating_add(ms).min(Time::MAX.0))
     }
 
+    /// This instant, rounded up to a whole second: for people, who do not wait for milliseconds.
+    #[must_use]
+    pub fn whole_second(self) -> Self {
+        Time(
+            self.0
+                .div_euclid(1000)
+                .saturating_add(i64::from(self.0.rem_euclid(1000) > 0))
+                .saturating_mul(1000),
+        )
+    }
+
     /// This instant less a span.
     #[must_use]
     pub fn minus(self, span: Duration) -> Self {
@@ -101,6 +112,13 @@ mod tests {
         assert_eq!(Time::parse("2026-01-01T02:00:00+02:00").unwrap().to_string(), "2026-01-01T00:00:00Z");
         assert_eq!(Time::parse("2026-01-01").unwrap(), Time::parse("2026-01-01T00:00:00Z").unwrap());
         assert!(Time::parse("yesterday").is_err());
+    }
+
+    #[test]
+    fn a_whole_second_is_never_earlier() {
+        assert_eq!(Time::from_ms(1001).whole_second(), Time::from_ms(2000));
+        assert_eq!(Time::from_ms(2000).whole_second(), Time::from_ms(2000));
+        assert_eq!(Time::from_ms(-1).whole_second(), Time::from_ms(0));
     }
 
     #[test]

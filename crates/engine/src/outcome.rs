@@ -81,7 +81,7 @@ pub enum ReadError {
         until: Time,
     },
     /// Not held, and the last attempt failed a moment ago.
-    #[error("`{key}` could not be fetched; it is tried again at {until}")]
+    #[error("`{key}` could not be fetched; it is not tried again before {}", until.whole_second())]
     Backoff {
         /// Which entry.
         key: Key,

@@ -274,7 +274,15 @@ fn an_entry_that_is_gone_keeps_its_data_until_that_is_confirmed() {
     assert_eq!((first.outcome, first.fetched_at), (Outcome::Absent, stored.entry.fetched_at));
     assert_eq!(states(&first), [("a", SHOWN), ("p", MemberState::Hidden)]);
     assert_eq!(first.fresh_until, Some(NOW.plus(mins(1))));
-    stored.entry.absent_at = Some(NOW);
+    let first_said = NOW.minus(mins(1));
+    stored.entry.absent_at = Some(first_said.plus(Duration::from_secs(1)));
+    let at_once = take(&stored, gone());
+    assert_eq!((at_once.fetched_at, at_once.absent_at), (stored.entry.fetched_at, stored.entry.absent_at));
+    stored.entry.absent_at = Some(NOW.plus(hours(1)));
+    let under_a_wrong_clock = take(&stored, gone());
+    assert_eq!(under_a_wrong_clock.absent_at, Some(NOW), "it can be confirmed from now on");
+    assert_eq!(under_a_wrong_clock.fetched_at, stored.entry.fetched_at);
+    stored.entry.absent_at = Some(first_said);
     let second = take(&stored, gone());
     assert_eq!((second.fetched_at, states(&second).len()), (None, 0));
     let never_seen = take(&nothing(), gone());
@@ -288,6 +296,91 @@ fn not_modified_renews_and_changes_nothing() {
     assert_eq!(write.fetched_at, Some(NOW));
     let absurd = take(&nothing(), Ok(Fetched::NotModified { ttl: None }));
     assert_eq!(absurd.outcome, Outcome::Failed);
+}
+
+#[test]
+fn what_comes_back_after_it_was_gone_is_fetched_as_a_whole() {
+    let mut stored = holding(&["a"]);
+    stored.members.push(member("p", SHOWN, Scope::Repo("h/o/p".into())));
+    stored.entry.validators.etag = Some("1".to_owned());
+    stored.entry.cursor = Some("17".to_owned());
+    let gone = take(&stored, Ok(Fetched::Absent(Absence::new("not_found", "no such user"))));
+    assert_eq!((gone.validators, gone.cursor), (larder_core::Validators::default(), None));
+}
+
+#[test]
+fn not_modified_proves_nothing_of_what_was_not_asked_for_as_a_whole() {
+    let held = holding(&["a"]);
+    let incomplete = Entry { complete: false, pending: vec!["b".into()], ..held.entry.clone() };
+    let incomplete = Stored { entry: incomplete, ..held.clone() };
+    for (before, edition, subset) in [(&held, "2", false), (&incomplete, "1", false), (&held, "1", true)] {
+        let write =
+            take_under(before, &definition(edition), subset, Ok(Fetched::NotModified { ttl: None }));
+        assert_eq!((write.outcome, write.fetched_at), (Outcome::Failed, before.entry.fetched_at));
+        assert_eq!((write.definition, write.pending), (before.entry.definition.clone(), before.entry.pending.clone()));
+    }
+}
+
+#[test]
+fn not_modified_confirms_what_was_said_to_be_gone() {
+    let mut before = holding(&["a", "b"]);
+    before.members[1].state = MemberState::Absent;
+    let write = take(&before, Ok(Fetched::NotModified { ttl: None }));
+    assert_eq!(states(&write), [("a", SHOWN)]);
+}
+
+#[test]
+fn a_name_that_was_asked_for_and_not_answered_is_unknown() {
+    let asks = Definition { names: names(&["a", "b", "c"]), ..definition("1") };
+    let write = take_under(&holding(&["a", "b"]), &asks, false, items(vec![present("a", 2)]));
+    assert_eq!((write.outcome, write.complete), (Outcome::Partial, false));
+    assert_eq!(write.pending, ["b".into(), "c".into()]);
+    assert_eq!(states(&write), [("a", SHOWN), ("b", SHOWN)]);
+
+    let mut before = holding(&["a", "b"]);
+    before.entry = Entry { complete: false, pending: vec!["b".into(), "c".into()], ..before.entry };
+    let write = take_under(&before, &asks, true, items(vec![present("b", 2)]));
+    assert_eq!((write.complete, write.pending), (false, vec!["c".into()]));
+}
+
+#[test]
+fn an_item_stands_once_also_when_the_name_it_had_is_not_answered_for() {
+    // `old` was renamed to `new`, and both are configured.
+    let mut before = holding(&["x", "y"]);
+    before.members.push(larder_core::Member { asked: "old".into(), ..member("new", SHOWN, Scope::Public) });
+    for answers in [vec![unknown("old"), present("new", 2)], vec![absent("old"), present("new", 2)]] {
+        let write = take(&before, items(answers));
+        let of_new = write.members.unwrap().into_iter().filter(|member| &*member.item.id == "new");
+        assert_eq!(of_new.map(|member| member.state).collect::<Vec<_>>(), [SHOWN]);
+    }
+    before.entry = Entry { complete: false, pending: vec!["new".into()], ..before.entry };
+    let write = take_under(&before, &definition("1"), true, items(vec![present("new", 2)]));
+    assert_eq!(states(&write).len(), 3);
+}
+
+#[test]
+fn a_wait_that_the_upstream_asks_for_is_kept_for_a_day_at_the_most() {
+    for (asked, kept) in [(hours(12), hours(12)), (hours(24 * 365), hours(24))] {
+        let error = FetchError::Upstream {
+            host: "example.com".to_owned(),
+            status: 503,
+            detail: None,
+            retry_at: Some(NOW.plus(asked)),
+        };
+        let before = Stored { entry: fetched(hours(7)), members: Vec::new() };
+        let write = take(&before, Err(error));
+        assert_eq!(write.due_at, NOW.plus(kept));
+        let entry = Entry {
+            due_at: write.due_at,
+            attempts: write.attempts,
+            last_error: write.last_error,
+            tried: write.tried,
+            ..before.entry
+        };
+        assert!(!entry.is_due(&definition("1"), NOW.plus(mins(1))));
+        assert!(entry.is_due(&definition("1"), NOW.plus(kept)));
+        assert!(entry.is_due(&definition("1"), NOW.minus(hours(48))), "the clock was set back");
+    }
 }
 
 #[test]
