@@ -121,9 +121,7 @@ pub fn absorb(attempt: Attempt<'_>) -> Write {
         Ok(Fetched::Body { body, validators, ttl }) => {
             Write { body: Some(body), validators, ..frame.success(ttl) }
         }
-        Ok(Fetched::NotModified { ttl }) if before.entry.has_data() => {
-            Write { outcome: Outcome::NotModified, ..frame.success(ttl) }
-        }
+        Ok(Fetched::NotModified { ttl }) if frame.can_be_unmodified() => frame.not_modified(ttl),
         Ok(Fetched::NotModified { .. }) => frame.failure(&FetchError::Unusable {
             host: definition_host(before),
             detail: "it said `not modified` of something that is not held".to_owned(),
@@ -140,6 +138,9 @@ pub fn backoff(policy: &Policy, attempts: u32, chance: f64) -> Duration {
     let ceiling = policy.backoff_base.saturating_mul(doubled).min(policy.backoff_cap);
     ceiling.mul_f64(chance.clamp(0.0, 1.0))
 }
+
+/// An upstream that asks for a longer wait is asked again after this one.
+const RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
 
 fn definition_host(before: &Stored) -> String {
     before.entry.key.source().to_owned()
@@ -221,7 +222,7 @@ impl Frame<'_> {
         } else {
             let by_backoff = self.now.plus(backoff(policy, attempts, self.chance));
             match error.retry() {
-                Retry::At(at) => by_backoff.max(at),
+                Retry::At(at) => by_backoff.max(at.min(self.now.plus(RETRY_AFTER_MAX))),
                 Retry::Now | Retry::Later => by_backoff,
             }
         };
@@ -234,34 +235,49 @@ impl Frame<'_> {
         }
     }
 
+    /// Only all of what this definition asks for can be found unchanged.
+    fn can_be_unmodified(&self) -> bool {
+        let entry = &self.before.entry;
+        let is_whole = entry.has_data() && entry.complete && entry.absent_at.is_none();
+        is_whole && !self.subset && !entry.is_edited(self.definition)
+    }
+
+    /// The same answer once more, which confirms whoever was gone in it.
+    fn not_modified(&self, ttl: Option<Duration>) -> Write {
+        let members = &self.before.members;
+        let is_shown = |member: &&Member| member.state == MemberState::Shown;
+        let left: Vec<MemberWrite> =
+            members.iter().filter(is_shown).map(|member| keep(member, member.state)).collect();
+        let members = (left.len() < members.len()).then_some(left);
+        Write { outcome: Outcome::NotModified, members, ..self.success(ttl) }
+    }
+
     /// The whole entry is gone: remembered for a short while; data that is held goes when a second
     /// answer, after that while, says so again.
     fn absent(&self, absence: &Absence) -> Write {
         let entry = &self.before.entry;
-        let until = self.now.plus(self.definition.policy.negative_ttl);
-        let confirmed = entry.absent_at.is_some() || !entry.has_data();
+        let negative_ttl = self.definition.policy.negative_ttl;
+        let until = self.now.plus(negative_ttl);
+        let first_said = entry.absent_at.filter(|at| *at <= self.now && entry.has_data()).unwrap_or(self.now);
+        let confirmed = !entry.has_data() || self.now.since(first_said) >= negative_ttl;
         let warning = Warning {
             about: entry.key.to_string(),
             code: absence.code.clone(),
             message: absence.message.clone(),
         };
         let base = Write {
-            absent_at: Some(self.now),
+            absent_at: Some(if confirmed { self.now } else { first_said }),
             fresh_until: Some(until),
             due_at: until,
+            // If it comes back, all of it must be fetched to be shown again.
+            validators: Validators::default(),
+            cursor: None,
             warnings: vec![warning],
             outcome: Outcome::Absent,
             ..self.success(None)
         };
         if confirmed {
-            let nothing = Validators::default();
-            return Write {
-                fetched_at: None,
-                body: None,
-                validators: nothing,
-                members: Some(Vec::new()),
-                ..base
-            };
+            return Write { fetched_at: None, body: None, members: Some(Vec::new()), ..base };
         }
         let hidden = self.before.members.iter().map(|member| {
             let state = if member.item.scope.is_public() { member.state } else { MemberState::Hidden };
@@ -289,6 +305,7 @@ impl Frame<'_> {
     fn items(&self, listing: Listing) -> Write {
         let Listing { answers, whole, public_only, body, validators, warnings, mut tags, ttl } = listing;
         let sorting = Sorting::new(self.before, self.definition);
+        let answers = sorting.note_silence(answers, self.subset, whole);
         let answers = if public_only { sorting.keep_private(answers, whole) } else { answers };
         let answers = sorting.distrust_mass_absence(answers, whole);
         let nothing_came =

@@ -271,11 +271,13 @@ impl Entry {
         self.faults >= policy.attempts
     }
 
-    /// Whether its wait is over. A wait longer than any that Larder sets means that the clock was
-    /// set back, and is over too; an edited definition does not wait for the old one's backoff.
+    /// Whether its wait is over. A wait longer than any that Larder sets, or that the upstream asked
+    /// for, means that the clock was set back, and is over too; an edited definition does not wait for the old one's backoff.
     pub fn is_due(&self, definition: &Definition, now: Time) -> bool {
         let policy = &definition.policy;
+        let asked_for = self.last_error.as_ref().map_or(Duration::ZERO, |error| self.due_at.since(error.at));
         let longest = policy.ttl.max(policy.backoff_cap).max(policy.negative_ttl).max(LIMIT_WAIT_MAX);
+        let longest = longest.max(asked_for);
         now >= self.due_at || self.due_at.since(now) > longest || !definition.answers_to(&self.tried)
     }
 }

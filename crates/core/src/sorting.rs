@@ -43,6 +43,26 @@ impl<'a> Sorting<'a> {
         self.named.as_ref().is_none_or(|named| named.contains(name)) && !self.definition.except.contains(name)
     }
 
+    /// Names that were asked for and not answered are unknown. Of a whole listing the source alone
+    /// decides which names there are.
+    pub(crate) fn note_silence(&self, mut answers: Vec<Answer>, subset: bool, whole: bool) -> Vec<Answer> {
+        let asked: &[Arc<str>] = match &self.definition.names {
+            _ if subset => &self.entry.pending,
+            Some(names) if !whole => names,
+            Some(_) | None => &[],
+        };
+        let answered: HashSet<Arc<str>> = answers.iter().map(|answer| answer.asked.clone()).collect();
+        let silent = asked.iter().filter(|name| !answered.contains(*name) && self.names(name));
+        let error = FetchError::Partial {
+            host: self.entry.key.source().to_owned(),
+            detail: "it did not answer for it".to_owned(),
+        };
+        let unknown =
+            |name: &Arc<str>| Answer { asked: name.clone(), finding: Finding::Unknown(error.clone()) };
+        answers.extend(silent.map(unknown));
+        answers
+    }
+
     /// Who asked without a credential cannot tell a private item from one that is gone.
     pub(crate) fn keep_private(&self, answers: Vec<Answer>, whole: bool) -> Vec<Answer> {
         let is_private = |member: &&Member| !member.item.scope.is_public() && self.names(&member.asked);
@@ -87,7 +107,7 @@ impl<'a> Sorting<'a> {
                 sink.sorted.members.push(keep(member, member.state));
             }
         }
-        sink.sorted
+        sink.finish()
     }
 
     /// Only some were asked for: each answer goes to its member's place, new ones behind.
@@ -111,7 +131,7 @@ impl<'a> Sorting<'a> {
         for asked in order {
             by_name.remove(&asked).into_iter().for_each(|answer| sink.take(answer));
         }
-        sink.sorted
+        sink.finish()
     }
 }
 
@@ -140,6 +160,17 @@ struct Sink<'s, 'a> {
 impl<'s, 'a> Sink<'s, 'a> {
     fn new(sorting: &'s Sorting<'a>) -> Self {
         Sink { sorting, sorted: Sorted::default(), present: HashSet::new() }
+    }
+
+    /// Each item once, shown if any of its names shows it.
+    fn finish(self) -> Sorted {
+        let Sink { mut sorted, present, .. } = self;
+        let mut seen: HashSet<ItemRef> = HashSet::new();
+        sorted.members.retain(|member| {
+            let is_shown_elsewhere = member.state != MemberState::Shown && present.contains(&member.item);
+            !is_shown_elsewhere && seen.insert(member.item.clone())
+        });
+        sorted
     }
 
     fn take(&mut self, answer: Answer) {
