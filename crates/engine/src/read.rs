@@ -180,18 +180,22 @@ impl Engine {
             // Late for the reader: it is kept when it comes.
             return serve(key, held, definition, now);
         };
-        match &refreshed.result {
-            Ok(_) => match refreshed.stored.as_deref() {
-                Some(stored) if stored.entry.has_data() => {
-                    let mut reading = reading(key, stored.clone(), definition, now);
-                    reading.hit = Hit::Miss;
-                    Ok(reading)
-                }
-                Some(stored) => Err(refuse_after(key, stored, now)),
-                None => serve(key, held, definition, now),
+        match (&refreshed.result, refreshed.stored.as_deref()) {
+            (Ok(_), Some(stored)) => served_after(key, stored.clone(), definition, now),
+            (Ok(_), None) => match self.look_again(key).await {
+                Ok(stored) => served_after(key, stored, definition, now),
+                Err(error) => fall_back(key, held, definition, &error, now),
             },
-            Err(error) => fall_back(key, held, definition, error, now),
+            (Err(error), _) => fall_back(key, held, definition, error, now),
         }
+    }
+
+    /// The row after a flight that could not say what it brought.
+    async fn look_again(&self, key: &Key) -> Result<Stored, RefreshError> {
+        let rows = self.inner.store.lookup(std::slice::from_ref(key)).await;
+        let row = rows.map_err(|error| RefreshError::Store(Arc::new(error)))?.pop().flatten();
+        // It was evicted since.
+        row.ok_or(RefreshError::Superseded)
     }
 }
 
@@ -216,6 +220,19 @@ fn reading(key: &Key, stored: Stored, definition: Arc<Definition>, now: Time) ->
         stored: Reading::visible(stored, &definition),
         definition,
     }
+}
+
+/// The fetch ended well: what it brought, or that there is nothing.
+fn served_after(
+    key: &Key,
+    stored: Stored,
+    definition: Arc<Definition>,
+    now: Time,
+) -> Result<Reading, ReadError> {
+    if !stored.entry.has_data() {
+        return Err(refuse_after(key, &stored, now));
+    }
+    Ok(Reading { hit: Hit::Miss, ..reading(key, stored, definition, now) })
 }
 
 /// The fetch failed: what is held is served if it may be, and says why it is not fresher.

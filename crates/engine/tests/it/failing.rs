@@ -192,3 +192,23 @@ async fn failed_entries_that_no_source_knows_any_more_do_not_keep_the_others_fro
     let turn = world.run(world.engine.refresh_due(1, |_| {})).await.unwrap();
     assert_eq!(turn.iter().map(|one| one.key.clone()).collect::<Vec<_>>(), [key]);
 }
+
+#[tokio::test]
+async fn a_hand_whose_result_cannot_be_read_back_is_told_so_with_the_old_copy() {
+    let world = World::new();
+    let key = world.source.entry("tools", &["a"]);
+    world.read(&key).await.unwrap();
+    world.source.close_gate();
+    let forced = tokio::spawn({
+        let (engine, key) = (world.engine.clone(), key.clone());
+        async move { engine.read(&key, &with_mode(Mode::Forced)).await }
+    });
+    while world.source.call_count() < 2 {
+        world.settle().await;
+    }
+    world.source.present("a", 2);
+    world.store.fail_at(&[Step::Lookup]);
+    world.source.open_gate();
+    let reading = world.run(forced).await.unwrap().unwrap();
+    assert_eq!((shown(&reading)[0].1, reading.error.map(|error| error.code)), (1, Some("local".to_owned())));
+}
