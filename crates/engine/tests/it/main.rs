@@ -12,6 +12,7 @@ mod failing;
 mod herd;
 mod leasing;
 mod mistakes;
+mod model;
 mod reading;
 mod upkeep;
 mod world;

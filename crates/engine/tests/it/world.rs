@@ -38,9 +38,14 @@ impl World {
 
     /// Another process on the same file: its own store handle, its own engine, the same upstream.
     pub fn another_process(&mut self) -> (Engine, Arc<FaultyStore>) {
+        self.another_process_with(Arc::new(self.source.clone()))
+    }
+
+    /// The same, with a source of its own.
+    pub fn another_process_with(&mut self, source: Arc<dyn Source>) -> (Engine, Arc<FaultyStore>) {
         self.engines += 1;
         let store = open(self.dir.path(), &self.clock);
-        let engine = engine(&store, &self.clock, Arc::new(self.source.clone()), self.engines);
+        let engine = engine(&store, &self.clock, source, self.engines);
         (engine, store)
     }
 
