@@ -30,7 +30,24 @@ pub(crate) struct Followed {
     /// The number of the lease that was met first: what is begun under a later one began after our
     /// wish, also when that one was met in a race for the next lease.
     met: u64,
+    /// The number of the lease that is waited for now, and when it has had all its time.
+    watched: u64,
     give_up_at: Time,
+}
+
+impl Followed {
+    fn watch(&mut self, lease: &Lease, now: Time) {
+        if lease.token.seq != self.watched {
+            self.watched = lease.token.seq;
+            self.give_up_at = patience_ends(&self.flown.want, now);
+        }
+    }
+}
+
+/// When a flight of another that was just met must have come to its end.
+fn patience_ends(want: &Want, now: Time) -> Time {
+    let policy = &want.definition.policy;
+    now.plus(policy.hard_timeout).plus(policy.lease)
 }
 
 /// Where wants went when their leases were asked for.
@@ -78,10 +95,9 @@ impl Inner {
                 }
             }
             Acquired::Held(met) => {
-                let policy = &flown.want.definition.policy;
-                let give_up_at = now.plus(policy.hard_timeout).plus(policy.lease);
-                let met = *flown.met.get_or_insert(met.token.seq);
-                sorted.followed.push(Followed { flown, met, give_up_at });
+                let (watched, give_up_at) = (met.token.seq, patience_ends(&flown.want, now));
+                let met = *flown.met.get_or_insert(watched);
+                sorted.followed.push(Followed { flown, met, watched, give_up_at });
             }
             Acquired::Newer(stored) => land_as_is(flown, *stored),
         }
@@ -120,7 +136,9 @@ impl Inner {
         let now = self.clock.now();
         let mut waiting = Vec::new();
         let mut free = Vec::new();
-        for (one, row) in followed.into_iter().zip(rows) {
+        for (mut one, row) in followed.into_iter().zip(rows) {
+            let lease = row.as_ref().and_then(|row| row.entry.lease.as_ref());
+            lease.into_iter().for_each(|lease| one.watch(lease, now));
             match judge(&one, row, now) {
                 Course::Wait => waiting.push(one),
                 Course::Acquire => free.push(one.flown),

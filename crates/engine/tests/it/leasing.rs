@@ -270,3 +270,22 @@ async fn a_mark_of_an_event_is_answered_by_a_whole_fetch_and_a_readers_by_the_un
         assert_eq!(world.run(world.engine.refresh_due(10, |_| {})).await.unwrap().len(), 0);
     }
 }
+
+#[tokio::test]
+async fn who_waits_for_two_flights_of_others_waits_for_as_long_as_both_may_take() {
+    let mut world = World::new();
+    let key = world.source.entry("tools", &["a"]);
+    world.source.latency(28 * SECOND);
+    let engines = [world.engine.clone(), world.another_process().0, world.another_process().0];
+    let mut hands = Vec::new();
+    for engine in engines {
+        let key = key.clone();
+        hands.push(tokio::spawn(async move { engine.refresh(&[key], Trigger::Manual, |_| {}).await }));
+        // Each looks at the row at moments of its own.
+        world.pass(std::time::Duration::from_millis(20)).await;
+    }
+    for refreshed in world.run(futures::future::join_all(hands)).await {
+        refreshed.unwrap()[0].result.as_ref().unwrap();
+    }
+    assert_eq!(world.source.call_count(), 2);
+}
