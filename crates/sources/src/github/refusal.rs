@@ -18,6 +18,11 @@ impl GitHub {
         }
         let host = self.host().to_owned();
         let detail = said.clone().unwrap_or_else(|| format!("HTTP {}", reply.status));
+        // Who is not believed is counted as an address: these numbers are not of the token's allowance.
+        let (rate, points) = match reply.status {
+            401 => (RateHeaders { limit: None, remaining: None, reset_at: None, ..rate }, 0),
+            _ => (rate, points),
+        };
         let error = match reply.status {
             status @ 500..=599 => {
                 FetchError::Upstream { host, status, detail: said, retry_at: rate.retry_at }
