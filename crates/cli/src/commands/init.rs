@@ -1,19 +1,20 @@
 //! `larder init`: a commented larder.toml to start from.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
 use super::{Context, Ended};
-use crate::config::{FILE_NAME, Trust};
+use crate::config::{FILE_NAME, Trust, owner_of_origin, read_owner};
 use crate::report::{Complaint, Exit};
 
 /// Write a commented larder.toml to start from.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  larder init --owner octo-org && larder repos")]
 pub struct Args {
-    /// Whose repositories bare names mean, and `unclustered` lists
+    /// Whose repositories bare names mean, and `unclustered` lists; in a clone from GitHub, its
+    /// origin's if not said
     #[arg(long, value_name = "LOGIN")]
     owner: Option<String>,
     /// Write there; in the working directory if not said
@@ -23,32 +24,57 @@ pub struct Args {
 
 /// Writes the file, never over another.
 pub fn run(args: &Args, context: &Context) -> Ended {
-    if let Some(owner) = &args.owner
-        && let Err(error) = larder_domain::RepoName::new(owner, "x")
-    {
-        return Err(Complaint::usage(error.to_string()).into());
+    if let Some(owner) = &args.owner {
+        read_owner(owner).map_err(Complaint::usage)?;
     }
+    let of_origin = if args.owner.is_none() { owner_of_origin(&context.env.cwd) } else { None };
+    let owner = args.owner.as_ref().or(of_origin.as_ref());
     let path = args.path.as_deref().or(context.global.config.as_deref());
     let path = context.env.cwd.join(path.unwrap_or(FILE_NAME.as_ref()));
-    let text = template(args.owner.as_deref());
+    write_new(&path, &template(owner.map(String::as_str)), "larder init FILE", context)?;
+    if context.json() {
+        context.screen.json(&json!({"path": path, "owner": owner}))?;
+        return Ok(Exit::Answered);
+    }
+    let mut said = format!("wrote {}\n", path.display());
+    if let Some(owner) = &of_origin {
+        let from = "whose repository this is a clone of (.git/config)";
+        said = format!("{said}its owner is {owner}, {from}\n");
+    }
+    said += &owner.map_or_else(
+        || "set `owner` in it, or list repositories in a `[[cluster]]`; then run `larder repos`\n".to_owned(),
+        |owner| {
+            format!(
+                "`larder repos` works right away and lists all of {owner}'s; group them by `[[cluster]]`\n"
+            )
+        },
+    );
+    context.screen.answer(&said)?;
+    Ok(Exit::Answered)
+}
+
+/// Writes a configuration where there is none, for the user's eyes alone: it may hold a token. Who
+/// writes it with Larder's own command knows what is in it, so it is trusted. `elsewhere` says how to
+/// name another place.
+pub fn write_new(path: &Path, text: &str, elsewhere: &str, context: &Context) -> Result<(), Complaint> {
     let failed = |error: std::io::Error| {
         let complaint = Complaint::failed(format!("{} could not be written", path.display()));
-        let there = error.kind() == std::io::ErrorKind::AlreadyExists;
-        let hint = there.then(|| "edit it, or name another file: `larder init FILE`".to_owned());
-        complaint.because(error).hints(hint)
+        if error.kind() == std::io::ErrorKind::AlreadyExists {
+            return complaint
+                .because("it is there already")
+                .hint(format!("edit it, or name another file: `{elsewhere}`"));
+        }
+        complaint.because(error)
     };
-    std::fs::File::create_new(&path).and_then(|mut file| file.write_all(text.as_bytes())).map_err(failed)?;
-    // Who writes a file with Larder's own command knows what is in it.
-    if let Err(error) = Trust::load(&context.env).add(&path, &text) {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).and_then(|mut file| file.write_all(text.as_bytes())).map_err(failed)?;
+    if let Err(error) = Trust::load(&context.env).add(path, text) {
         context.screen.note(&format!("it could not be noted as trusted: {error}"));
     }
-    if context.json() {
-        context.screen.json(&json!({"path": path}))?;
-    } else {
-        let next = "add your repositories to it, then run `larder repos`";
-        context.screen.answer(&format!("wrote {}\n{next}\n", path.display()))?;
-    }
-    Ok(Exit::Answered)
+    Ok(())
 }
 
 /// The file: everything that can be said, the defaults commented out.

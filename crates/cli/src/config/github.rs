@@ -69,7 +69,8 @@ fn is_loopback(url: &Url) -> bool {
     }
 }
 
-fn read_owner(text: &str) -> Result<String, String> {
+/// An owner's login, or what is wrong with it.
+pub fn read_owner(text: &str) -> Result<String, String> {
     // A name that any owner may have tells whether the owner itself will do.
     match larder_domain::RepoName::new(text, "x") {
         Ok(_) => Ok(text.to_owned()),

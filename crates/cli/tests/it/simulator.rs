@@ -1,0 +1,68 @@
+//! The simulated GitHub as a stranger starts it.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Stdio};
+
+use crate::world::User;
+
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Starts it, and reads what it says until a line begins with `last`.
+fn start(user: &User, args: &[&str], last: &str) -> (Running, String) {
+    let mut child = user.command(args).stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let running = Running(child);
+    let mut said = String::new();
+    for line in lines {
+        said.push_str(&line);
+        said.push('\n');
+        if line.trim_start().starts_with(last) {
+            break;
+        }
+    }
+    (running, said)
+}
+
+#[test]
+fn everything_can_be_tried_in_two_commands() {
+    let user = User::new();
+    let args = ["github-sim", "--write-config", "larder.toml"];
+    let (_running, said) = start(&user, &args, "larder registry");
+    assert!(said.contains("wrote larder.toml") && said.contains("larder repos"), "{said}");
+    let repos = user.json(&["repos"]);
+    assert!(repos["repositories"].as_array().unwrap().len() > 30);
+    let ids: Vec<_> = repos["cache"].as_array().unwrap().iter().map(|entry| entry["key"].as_str()).collect();
+    assert!(ids.contains(&Some("cluster/harbor")) && ids.contains(&Some("cluster/unclustered")), "{ids:?}");
+    let again = user.run(&args);
+    assert_eq!(again.code, 1);
+    assert!(again.err.contains("larder.toml") && again.err.contains("it is there already"), "{}", again.err);
+}
+
+#[test]
+fn without_a_file_the_lines_that_it_prints_do() {
+    let user = User::new();
+    let (_running, said) = start(&user, &["github-sim"], "larder repos");
+    let export = said.lines().find_map(|line| line.trim().strip_prefix("export ")).unwrap();
+    let user = export.split(' ').fold(user, |user, pair| {
+        let (name, value) = pair.split_once('=').unwrap();
+        user.var(name, value)
+    });
+    assert!(user.ok(&["repos"]).out.contains("octo-org/cinder"));
+}
+
+#[cfg(unix)]
+#[test]
+fn the_file_it_writes_holds_a_token_and_is_the_users_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let user = User::new();
+    let (_running, _) = start(&user, &["github-sim", "--write-config", "larder.toml"], "larder registry");
+    let mode = std::fs::metadata(user.project().join("larder.toml")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o077, 0);
+}
