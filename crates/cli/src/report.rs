@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use larder_core::{Key, StoreError};
+use larder_core::{Key, StoreError, Time};
 use larder_engine::{ReadError, RefreshError};
 
 use crate::config::ConfigError;
@@ -38,14 +38,28 @@ pub struct Complaint {
     pub causes: Vec<String>,
     /// What to do.
     pub hints: Vec<String>,
+    /// Lines to copy into a file, below what says so.
+    pub paste: &'static [&'static str],
+    /// When the next read may try again, where that has to be waited for.
+    pub retry_at: Option<Time>,
     /// The exit code.
     pub exit: Exit,
 }
 
+/// What is said of a failure that nothing else is known about.
+const LOOK: &str = "try again in a while; `larder doctor` asks GitHub how it is";
+
 impl Complaint {
     /// A failure in one sentence.
     pub fn failed(error: impl Into<String>) -> Self {
-        Complaint { error: error.into(), causes: Vec::new(), hints: Vec::new(), exit: Exit::Failed }
+        Complaint {
+            error: error.into(),
+            causes: Vec::new(),
+            hints: Vec::new(),
+            paste: &[],
+            retry_at: None,
+            exit: Exit::Failed,
+        }
     }
 
     /// A wrong command line or configuration.
@@ -74,17 +88,30 @@ impl Complaint {
         self
     }
 
+    /// With this to do, if there is nothing yet.
+    fn or_hint(self, hint: &str) -> Self {
+        if self.hints.is_empty() { self.hint(hint) } else { self }
+    }
+
     /// A refresh of one entry that failed.
     pub fn of_refresh(key: &Key, error: &RefreshError) -> Self {
-        Complaint::failed(format!("`{key}` could not be refreshed")).because(error).hints(error.hints())
+        Complaint::failed(format!("`{key}` could not be refreshed"))
+            .because(error)
+            .hints(error.hints())
+            .or_hint(LOOK)
     }
 
     /// A read of one entry that has no answer.
     pub fn of_read(error: &ReadError) -> Self {
         let complaint = Complaint::failed(error.to_string()).hints(error.hints());
         match error {
-            ReadError::Failed { source, .. } => complaint.because(source),
-            ReadError::Backoff { failure: Some(failure), .. } => complaint.because(&failure.message),
+            ReadError::Failed { source, .. } => complaint.because(source).or_hint(LOOK),
+            ReadError::Backoff { key, until, failure: Some(failure) } => Complaint {
+                // When is told once for all that wait, in words.
+                error: format!("`{key}` could not be fetched"),
+                retry_at: Some(*until),
+                ..complaint.because(&failure.message)
+            },
             ReadError::Store(source) => complaint.because(source),
             ReadError::NotCached(_) | ReadError::TooOld(_) => {
                 Complaint { exit: Exit::NotCached, ..complaint }
@@ -114,23 +141,26 @@ const NAMED_MAX: usize = 3;
 
 /// One complaint for all entries that failed alike: an outage is one fact, however many it meets.
 pub fn grouped(complaints: &[(Key, Complaint)]) -> Vec<Complaint> {
-    let mut groups: Vec<(String, Vec<&Key>, &Complaint)> = Vec::new();
+    let mut groups: Vec<(String, Vec<&Key>, Complaint)> = Vec::new();
     for (key, complaint) in complaints {
         let what = complaint.error.replacen(&format!("`{key}` "), "", 1);
-        let alike = |(known, _, first): &&mut (String, Vec<&Key>, &Complaint)| {
+        let alike = |(known, _, first): &&mut (String, Vec<&Key>, Complaint)| {
             *known == what && first.causes == complaint.causes && first.hints == complaint.hints
         };
         match groups.iter_mut().find(alike) {
-            Some((_, keys, _)) => keys.push(key),
-            None => groups.push((what, vec![key], complaint)),
+            Some((_, keys, first)) => {
+                keys.push(key);
+                first.retry_at = first.retry_at.max(complaint.retry_at);
+            }
+            None => groups.push((what, vec![key], complaint.clone())),
         }
     }
-    let merged = |(what, keys, first): (String, Vec<&Key>, &Complaint)| {
+    let merged = |(what, keys, first): (String, Vec<&Key>, Complaint)| {
         if keys.len() == 1 {
-            return first.clone();
+            return first;
         }
         let what = what.strip_prefix("is ").map_or(what.clone(), |rest| format!("are {rest}"));
-        Complaint { error: format!("{} {what}", named(&keys)), ..first.clone() }
+        Complaint { error: format!("{} {what}", named(&keys)), ..first }
     };
     groups.into_iter().map(merged).collect()
 }
@@ -144,11 +174,15 @@ impl From<StoreError> for Complaint {
 impl From<ConfigError> for Vec<Complaint> {
     fn from(error: ConfigError) -> Self {
         match error {
-            ConfigError::Unreadable { path, cause } => vec![
-                Complaint::usage(format!("{} could not be read", path.display()))
-                    .because(cause)
-                    .hint("`larder init` writes a new one"),
-            ],
+            ConfigError::Unreadable { path, cause } => {
+                let missing = cause.kind() == std::io::ErrorKind::NotFound;
+                let hint = missing.then(|| format!("`larder init {}` writes a new one", path.display()));
+                vec![
+                    Complaint::usage(format!("{} could not be read", path.display()))
+                        .because(cause)
+                        .hints(hint),
+                ]
+            }
             ConfigError::Wrong(problems) => {
                 let complaint = |problem: crate::config::Problem| {
                     Complaint::usage(problem.to_string()).hints(problem.hint)

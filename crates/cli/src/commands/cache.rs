@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 
-use larder_core::{Budget, Budgets as _, Head, Key, SECONDARY, Target, Time};
+use larder_core::{Budget, Budgets as _, Head, Key, SECONDARY, StoreInfo, Target, Time};
 use serde_json::json;
 
 use super::entry::EntryView;
@@ -10,7 +10,7 @@ use super::target::{TargetArgs, is_met};
 use super::{Context, Ended};
 use crate::config::Config;
 use crate::report::{Complaint, Exit};
-use crate::ui::{Cell, Column, Table, Tone, ago, harmless, in_a_while};
+use crate::ui::{Cell, Column, Table, Tone, ago, counted, harmless, in_a_while};
 use crate::wiring::Rooms;
 
 /// Look at the cache, and change what it holds.
@@ -64,6 +64,10 @@ async fn act(command: &Command, context: &Context, config: &Config) -> Ended {
         Command::Replay(args) => {
             let target = args.named(&known)?;
             let met = engine.replay(&target).await.map_err(Complaint::from)?;
+            if met == 0 && !context.json() {
+                context.screen.answer("nothing to replay: none of these failed\n")?;
+                return Ok(Exit::Answered);
+            }
             told("replayed", met, "given a new start; `larder refresh` takes it", context)
         }
         Command::Clear(args) => {
@@ -79,7 +83,7 @@ fn told(word: &str, met: u64, said: &str, context: &Context) -> Ended {
     if context.json() {
         context.screen.json(&json!({ word: met }))?;
     } else {
-        let entries = if met == 1 { "1 entry".to_owned() } else { format!("{met} entries") };
+        let entries = counted(usize::try_from(met).unwrap_or(usize::MAX), "entry", "entries");
         context.screen.answer(&format!("{entries} {said}\n"))?;
     }
     Ok(Exit::Answered)
@@ -87,10 +91,10 @@ fn told(word: &str, met: u64, said: &str, context: &Context) -> Ended {
 
 /// Asks a person; a program must have said `--yes`.
 fn confirm(args: &ClearArgs, target: &Target, known: &[Key], context: &Context) -> Result<(), Complaint> {
-    if args.yes {
+    let met = known.iter().filter(|key| is_met(target, key)).count();
+    if args.yes || met == 0 {
         return Ok(());
     }
-    let met = known.iter().filter(|key| is_met(target, key)).count();
     let what = match target {
         Target::Keys(keys) if keys.len() == 1 => format!("`{}`", keys[0]),
         _ => format!("{met} entries"),
@@ -112,7 +116,8 @@ fn confirm(args: &ClearArgs, target: &Target, known: &[Key], context: &Context) 
 
 async fn status(target: Option<Target>, rooms: &Rooms<'_>, context: &Context) -> Ended {
     let heads = rooms.reader().store().heads(None).await.map_err(Complaint::from)?;
-    let budgets = rooms.store().budgets(rooms.now()).await.map_err(Complaint::from)?;
+    let mut budgets = rooms.store().budgets(rooms.now()).await.map_err(Complaint::from)?;
+    budgets.retain(|budget| is_known(budget, rooms.now()));
     let info = rooms.reader().store().info().await.map_err(Complaint::from)?;
     let now = rooms.now();
     let target = target.unwrap_or(Target::All);
@@ -141,17 +146,33 @@ async fn status(target: Option<Target>, rooms: &Rooms<'_>, context: &Context) ->
         context.screen.json(&json!({"entries": entries, "budgets": budgets, "store": store}))?;
         return Ok(Exit::Answered);
     }
+    if entries.is_empty() {
+        context
+            .screen
+            .note("nothing is cached, and no cluster is configured: `larder init` writes a larder.toml");
+    }
     let mut text = entries_table(&entries, now).render(&context.screen);
     if !budgets.is_empty() {
         text.push('\n');
         text.push_str(&budgets_table(&budgets, now).render(&context.screen));
     }
     context.screen.answer(&text)?;
-    let size = info.bytes / 1024;
-    context
-        .screen
-        .note(&format!("{}: {} entries, {} items, {size} KiB", info.place, info.entries, info.items));
+    context.screen.note(&format!("{}: {}", info.place, amount(&info)));
     Ok(Exit::Answered)
+}
+
+/// How much a store holds, in words.
+pub fn amount(info: &StoreInfo) -> String {
+    let count = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+    let entries = counted(count(info.entries), "entry", "entries");
+    let items = counted(count(info.items), "item", "items");
+    format!("{entries}, {items}, {} KiB", info.bytes / 1024)
+}
+
+/// Whether anything is known of a budget: some are there only because somebody was about to ask.
+fn is_known(budget: &Budget, now: Time) -> bool {
+    let is_blocked = budget.blocked_until.is_some_and(|until| now < until);
+    budget.limit.is_some() || budget.remaining.is_some() || is_blocked || budget.reserved > 0
 }
 
 fn entries_table(entries: &[(EntryView, Option<&Head>)], now: Time) -> Table {
@@ -160,13 +181,13 @@ fn entries_table(entries: &[(EntryView, Option<&Head>)], now: Time) -> Table {
         Column::new("STATE"),
         Column::number("ITEMS"),
         Column::new("FETCHED"),
-        Column::new("FRESH UNTIL"),
-        Column::number("ATTEMPTS"),
+        Column::new("FRESH UNTIL").spare(),
+        Column::number("ATTEMPTS").spare(),
         Column::cut("LAST ERROR", 16),
     ]);
     for (entry, head) in entries {
         let exact = |at: Option<Time>| at.map(|at| at.to_string()).unwrap_or_default();
-        let until = entry.fresh_until.map(|at| if at > now { in_a_while(at, now) } else { ago(at, now) });
+        let until = entry.expires(now);
         let unconfigured = head.is_some_and(|head| head.unconfigured_since.is_some());
         let key =
             if unconfigured { format!("{} (not configured)", entry.key) } else { entry.key.to_string() };
@@ -190,8 +211,8 @@ fn budgets_table(budgets: &[Budget], now: Time) -> Table {
         Column::new("BUDGET"),
         Column::new("OF"),
         Column::number("LEFT"),
-        Column::number("LIMIT"),
-        Column::new("RESET"),
+        Column::number("LIMIT").spare(),
+        Column::new("RESET").spare(),
         Column::new("BLOCKED"),
     ]);
     for budget in budgets {
@@ -237,7 +258,7 @@ async fn verify(target: Option<Target>, rooms: &Rooms<'_>, context: &Context) ->
     if problems.is_empty() {
         return Ok(Exit::Answered);
     }
-    Err(Complaint::failed(format!("the database has {} faults", problems.len()))
+    Err(Complaint::failed(format!("the database has {}", counted(problems.len(), "fault", "faults")))
         .hint("`larder cache clear KEY --yes` removes a damaged entry, which is fetched anew")
         .into())
 }

@@ -77,7 +77,8 @@ fn show(context: &Context) -> Ended {
 }
 
 fn settings_table(config: &Config) -> Table {
-    let mut table = Table::new(vec![Column::new("SETTING"), Column::new("VALUE"), Column::cut("FROM", 8)]);
+    let mut table =
+        Table::new(vec![Column::new("SETTING"), Column::cut("VALUE", 24), Column::cut("FROM", 8)]);
     for Shown { key, value, origin, secret } in config.settings() {
         let value = if secret {
             Cell::new(format!("(hidden, from {})", origin.trim_start_matches("env ")))

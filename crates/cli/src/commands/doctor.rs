@@ -8,11 +8,12 @@ use std::fmt::Write as _;
 use larder_core::RefreshState;
 use serde::Serialize;
 
+use super::cache::amount;
 use super::entry::EntryView;
 use super::{Context, Ended};
 use crate::config::{Config, How, StoreUrl};
 use crate::report::{Complaint, Exit};
-use crate::ui::{Tone, harmless};
+use crate::ui::{Tone, counted, harmless, wrapped};
 use crate::wiring::Rooms;
 
 /// Find out what is wrong, and what to do about it.
@@ -99,6 +100,9 @@ pub fn run(args: &Args, context: &Context) -> Ended {
     Ok(if failed { Exit::Failed } else { Exit::Answered })
 }
 
+/// Where what was found begins, behind the verdict and what it is of.
+const INDENT: usize = 17;
+
 fn answer(checks: &[Check], context: &Context) -> Result<(), Complaint> {
     if context.json() {
         return context.screen.json(&serde_json::json!({ "checks": checks }));
@@ -112,11 +116,12 @@ fn answer(checks: &[Check], context: &Context) -> Result<(), Complaint> {
             Verdict::Fail => ("FAIL", Tone::Bad),
         };
         let word = context.screen.paint(word, tone);
-        let _ = writeln!(text, "{word}  {:<9}  {}", check.on, harmless(&check.found));
+        let found = wrapped(&harmless(&check.found), INDENT, context.screen.width);
+        let _ = writeln!(text, "{word}  {:<9}  {found}", check.on);
         if let Some(hint) = &check.hint {
             let hint = hint.trim_end_matches("; see `larder doctor`");
-            let hint = context.screen.paint(hint, Tone::Quiet);
-            let _ = writeln!(text, "{:17}{hint}", "");
+            let hint = context.screen.paint(&wrapped(hint, INDENT, context.screen.width), Tone::Quiet);
+            let _ = writeln!(text, "{:INDENT$}{hint}", "");
         }
     }
     context.screen.answer(&text)
@@ -133,7 +138,10 @@ fn configuration(config: &Config) -> Vec<Check> {
             "add `[[cluster]]` with `id` and `repos`",
         )),
         Some(file) => {
-            checks.push(Check::ok("config", format!("{}: {clusters} clusters", file.path.display())));
+            checks.push(Check::ok(
+                "config",
+                format!("{}: {}", file.path.display(), counted(clusters, "cluster", "clusters")),
+            ));
         }
     }
     if let Some(file) =
@@ -164,14 +172,8 @@ async fn database(rooms: &Rooms<'_>) -> Vec<Check> {
     match store.info().await {
         Err(error) => checks.push(Check::of_complaint("database", &error.into())),
         Ok(info) => {
-            let size = info.bytes / 1024;
-            checks.push(Check::ok(
-                "database",
-                format!(
-                    "{}: schema {}, {} entries, {} items, {size} KiB",
-                    info.place, info.schema, info.entries, info.items
-                ),
-            ));
+            let found = format!("{}: schema {}, {}", info.place, info.schema, amount(&info));
+            checks.push(Check::ok("database", found));
         }
     }
     match store.verify().await {
@@ -205,7 +207,10 @@ async fn entries(rooms: &Rooms<'_>) -> Vec<Check> {
     }
     let retrying = in_state(RefreshState::Retrying).count();
     if retrying > 0 {
-        let found = format!("{retrying} wait to be tried again");
+        let found = format!(
+            "{} after a failure",
+            counted(retrying, "waits to be tried again", "wait to be tried again")
+        );
         checks.push(Check::warn("entries", found, "`larder cache status` says why"));
     }
     if checks.is_empty() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use larder_core::{Definition, Entry, Failure, Key, Policy, RefreshState, Status, Time, Warning};
 use serde::Serialize;
 
-use crate::ui::{Cell, Tone, age};
+use crate::ui::{Cell, Tone, age, ago, in_a_while};
 
 /// An entry's state. Its names are an interface: programs read them.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -33,6 +33,18 @@ pub struct EntryView {
     /// When the next refresh may start, where one waits for its time.
     #[serde(skip)]
     pub due_at: Time,
+    /// What made it stale before its time.
+    #[serde(skip)]
+    pub cut_short: Option<CutShort>,
+}
+
+/// What makes an entry stale before its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CutShort {
+    /// Somebody said so.
+    Invalidated,
+    /// What configuration says of it is not what it was fetched by.
+    Edited,
 }
 
 impl EntryView {
@@ -53,6 +65,7 @@ impl EntryView {
             last_error: entry.last_error.clone(),
             warnings: entry.warnings.clone(),
             due_at: entry.due_at,
+            cut_short: CutShort::of(entry, definition),
         }
     }
 
@@ -69,6 +82,7 @@ impl EntryView {
             last_error: None,
             warnings: Vec::new(),
             due_at: now,
+            cut_short: None,
         }
     }
 
@@ -80,6 +94,27 @@ impl EntryView {
     /// How old the data is, in words.
     pub fn age(&self) -> String {
         self.age_seconds.map_or_else(|| "no data".to_owned(), |secs| age(Duration::from_secs(secs)))
+    }
+
+    /// Until when it is fresh, or since when it is not, in words.
+    pub fn expires(&self, now: Time) -> Option<String> {
+        match self.cut_short {
+            Some(CutShort::Invalidated) => Some("invalidated".to_owned()),
+            Some(CutShort::Edited) => Some("edited since".to_owned()),
+            None => self.fresh_until.map(|at| if at > now { in_a_while(at, now) } else { ago(at, now) }),
+        }
+    }
+
+    /// When it is tried again after a failure, in words.
+    pub fn next_try(&self, now: Time) -> String {
+        match self.refresh {
+            RefreshState::Running => "under way".to_owned(),
+            _ if self.due_at <= now => "at the next read".to_owned(),
+            _ => match in_a_while(self.due_at, now).as_str() {
+                "now" => "in a moment".to_owned(),
+                later => later.to_owned(),
+            },
+        }
     }
 
     /// The worse of the two states, as people see it.
@@ -94,5 +129,16 @@ impl EntryView {
             (RefreshState::Idle, Status::Missing) => ("missing", Tone::Quiet),
         };
         Cell::new(word).tone(tone)
+    }
+}
+
+impl CutShort {
+    fn of(entry: &Entry, definition: Option<&Definition>) -> Option<Self> {
+        let is_edited = definition.is_some_and(|definition| entry.is_edited(definition));
+        match (entry.fetched_at, is_edited) {
+            (None, _) => None,
+            (Some(_), true) => Some(CutShort::Edited),
+            (Some(_), false) => entry.is_invalidated().then_some(CutShort::Invalidated),
+        }
     }
 }

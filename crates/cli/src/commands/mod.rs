@@ -13,6 +13,7 @@ pub mod repos;
 pub mod serve;
 pub mod show;
 pub mod target;
+pub mod warnings;
 
 use crate::args::{Cli, Command, Global};
 use crate::config::{Config, Environment, Flags};

@@ -9,11 +9,12 @@ use serde::Serialize;
 
 use super::entry::EntryView;
 use super::repos::check_configured;
-use super::target::{TargetArgs, is_met};
+use super::target::{TargetArgs, is_met, kind_of};
+use super::warnings::{self, Detail};
 use super::{Context, Ended};
 use crate::config::Config;
 use crate::report::{Complaint, Exit, grouped};
-use crate::ui::Progress;
+use crate::ui::{Progress, Screen, counted};
 use crate::wiring::{Rooms, until_interrupted};
 
 /// Fetch entries anew, and wait for it.
@@ -77,13 +78,14 @@ async fn refresh(args: &Args, context: &Context, config: &Config) -> Ended {
     };
     rooms.reader().reconcile().await.map_err(Complaint::from)?;
     let engine = rooms.fetcher()?;
-    let progress = Progress::start(&context.screen, "refreshing", keys.len());
+    let progress = Progress::start(&context.screen, "refreshing", kind_of(keys.len()), keys.len());
     let lines = !context.json() && !context.screen.shows_progress;
+    let longest = keys.iter().map(|key| key.as_str().len()).max().unwrap_or_default();
     let work = engine.refresh(&keys, Trigger::Manual, |one| {
         progress.step();
         if lines {
             // A reader that has gone away does not stop the refresh.
-            let _ = context.screen.answer(&line(one));
+            let _ = context.screen.answer(&line(one, longest, &context.screen));
         }
     });
     let refreshed = until_interrupted(engine, work).await;
@@ -107,15 +109,13 @@ fn report(refreshed: &[Refreshed], lines_told: bool, rooms: &Rooms<'_>, context:
         let all: Vec<Done> = refreshed.iter().map(done).collect();
         context.screen.json(&serde_json::json!({"refreshed": all}))?;
     } else if !lines_told {
-        let text: String = refreshed.iter().map(line).collect();
+        let longest = refreshed.iter().map(|one| one.key.as_str().len()).max().unwrap_or_default();
+        let text: String = refreshed.iter().map(|one| line(one, longest, &context.screen)).collect();
         context.screen.answer(&text)?;
     }
-    for one in refreshed {
-        let warnings = one.stored.iter().flat_map(|stored| &stored.entry.warnings);
-        for warning in warnings {
-            context.screen.warn(&format!("`{}`: {}", one.key, warning.message));
-        }
-    }
+    let stored = refreshed.iter().filter_map(|one| Some((&one.key, one.stored.as_ref()?)));
+    let warnings = stored.map(|(key, stored)| (key, stored.entry.warnings.as_slice()));
+    warnings::tell(warnings, Detail::Few, &context.screen);
     let failed = refreshed.iter().filter_map(|one| Some((&one.key, one.result.as_ref().err()?)));
     let failed: Vec<(Key, Complaint)> =
         failed.map(|(key, error)| (key.clone(), Complaint::of_refresh(key, error))).collect();
@@ -129,20 +129,22 @@ fn report(refreshed: &[Refreshed], lines_told: bool, rooms: &Rooms<'_>, context:
     })
 }
 
-/// One entry in a line: what came of it.
-fn line(one: &Refreshed) -> String {
+/// One entry in a line: what came of it. In columns on a terminal, with tabs between elsewhere.
+fn line(one: &Refreshed, longest: usize, screen: &Screen) -> String {
     let shown = one.stored.as_ref().map_or(0, |stored| stored.members.len());
-    let of = match shown {
-        1 => "1 repository".to_owned(),
-        many => format!("{many} repositories"),
+    let of = counted(shown, "repository", "repositories");
+    let (word, of) = match &one.result {
+        Ok(Outcome::Updated) => ("updated", of),
+        Ok(Outcome::Partial) => ("partial", of),
+        Ok(Outcome::NotModified) => ("unchanged", of),
+        Ok(Outcome::Absent) => ("absent", String::new()),
+        Ok(Outcome::Failed) | Err(_) => ("failed", String::new()),
     };
-    match &one.result {
-        Ok(Outcome::Updated) => format!("{}\tupdated\t{of}\n", one.key),
-        Ok(Outcome::Partial) => format!("{}\tpartial\t{of}\n", one.key),
-        Ok(Outcome::NotModified) => format!("{}\tunchanged\t{of}\n", one.key),
-        Ok(Outcome::Absent) => format!("{}\tabsent\t\n", one.key),
-        Ok(Outcome::Failed) | Err(_) => format!("{}\tfailed\t\n", one.key),
+    if screen.is_terminal {
+        let line = format!("{:longest$}  {word:9}  {of}", one.key.as_str());
+        return format!("{}\n", line.trim_end());
     }
+    format!("{}\t{word}\t{of}\n", one.key)
 }
 
 /// Takes a turn of what is due, then sweeps. Within `limit`, what is not done is let go of and

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::entry::EntryView;
 use super::repos::{check_configured, short_count};
 use super::serve::{Wish, serve};
+use super::warnings::Detail;
 use super::{Context, Ended};
 use crate::config::Config;
 use crate::report::Complaint;
@@ -74,7 +75,7 @@ async fn list(args: &Args, context: &Context, config: &Config) -> Ended {
             context.screen.note(&format!("without repositories: {}", list.empty.join(", ")));
         }
     }
-    served.tell(&context.screen, now);
+    served.tell(&context.screen, Detail::Few, now);
     if served.behind {
         crate::detach::refresh_behind(config, context);
     }

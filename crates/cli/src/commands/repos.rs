@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::entry::EntryView;
 use super::serve::{Wish, serve};
 use super::target::find_key;
+use super::warnings::Detail;
 use super::{Context, Ended};
 use crate::config::Config;
 use crate::report::Complaint;
@@ -130,11 +131,11 @@ async fn list(args: &Args, context: &Context, config: &Config) -> Ended {
         context.screen.json(&Answer { repositories, cache: &served.entries })?;
     } else if served.has_data() {
         context.screen.answer(&table(&rows, &context.screen, rooms.now()))?;
-        if rows.is_empty() {
+        if rows.is_empty() && served.complaints.is_empty() {
             context.screen.note("no repository matches");
         }
     }
-    served.tell(&context.screen, rooms.now());
+    served.tell(&context.screen, Detail::Few, rooms.now());
     if served.behind {
         crate::detach::refresh_behind(config, context);
     }
@@ -165,11 +166,14 @@ pub fn check_configured(config: &Config) -> Result<(), Complaint> {
     if !config.is_empty() {
         return Ok(());
     }
-    Err(match &config.file {
-        None => Complaint::usage("there is no larder.toml").hint("`larder init` writes one to start from"),
-        Some(file) => Complaint::usage(format!("{} lists no cluster", file.shown))
-            .hint("add `[[cluster]]` with `id` and `repos`; `larder init FILE` writes an example"),
-    })
+    let complaint = match &config.file {
+        None => Complaint::usage("there is no larder.toml")
+            .hint("`larder init` writes one to start from; or write it yourself, such as"),
+        Some(file) => {
+            Complaint::usage(format!("{} lists no cluster", file.shown)).hint("add some to it, such as")
+        }
+    };
+    Err(Complaint { paste: &["[[cluster]]", "id = \"tools\"", "repos = [\"owner/name\"]"], ..complaint })
 }
 
 fn query(args: &Args, keys: &[Key]) -> ListQuery {

@@ -3,12 +3,16 @@
 
 use std::collections::BTreeMap;
 
-use larder_core::{Decision, Entry, Key, Mode, Refusal, Request, Status, Time, Trigger, decide};
+use larder_core::{
+    Decision, Entry, Key, Mode, RefreshState, Refusal, Request, Status, StoreError, Time, Trigger, decide,
+};
 use larder_engine::{Behind, Hit, ReadError, ReadOptions};
 
-use super::entry::EntryView;
+use super::entry::{CutShort, EntryView};
+use super::target::kind_of;
+use super::warnings::{self, Detail};
 use crate::report::{Complaint, Exit, grouped, named};
-use crate::ui::{Progress, Screen, ago, in_a_while};
+use crate::ui::{Progress, Screen, ago, counted, in_a_while};
 use crate::wiring::{Rooms, until_interrupted};
 
 /// How a reader wants it.
@@ -30,6 +34,8 @@ pub struct Served {
     pub complaints: Complaints,
     /// Whether entries were marked due that nobody in this process refreshes.
     pub behind: bool,
+    /// Why stale entries could not be marked due.
+    pub stuck: Option<StoreError>,
 }
 
 impl Served {
@@ -48,23 +54,14 @@ impl Served {
     }
 
     /// Tells a person about ages, failures and warnings: on standard error, behind the answer.
-    pub fn tell(&self, screen: &Screen, now: Time) {
+    pub fn tell(&self, screen: &Screen, detail: Detail, now: Time) {
         self.tell_ages(screen, now);
-        let mut told = 0;
-        for entry in &self.entries {
-            for warning in &entry.warnings {
-                if told < WARNINGS_MAX {
-                    screen.warn(&format!("`{}`: {}", entry.key, warning.message));
-                }
-                told += 1;
-            }
-        }
-        if told > WARNINGS_MAX {
-            let more = told - WARNINGS_MAX;
-            screen.warn(&format!("and {more} more: `larder show KEY` names them"));
-        }
+        let warnings = self.entries.iter().map(|entry| (&entry.key, entry.warnings.as_slice()));
+        warnings::tell(warnings, detail, screen);
         for complaint in grouped(&self.complaints) {
-            screen.complain(&complaint);
+            let is_told = complaint.hints.iter().any(|hint| hint.contains("retry after"));
+            let wait = complaint.retry_at.filter(|_| !is_told).map(|at| retry(at, now));
+            screen.complain(&complaint.hints(wait));
         }
     }
 
@@ -76,7 +73,12 @@ impl Served {
         let behind = if self.behind { "; refreshing behind" } else { "" };
         match waiting.as_slice() {
             [] => {}
-            [only] => screen.note(&format!("`{}` is {} old{behind}", only.key, only.age())),
+            [only] => screen.note(&match (only.cut_short, only.fetched_at) {
+                (Some(CutShort::Edited), Some(at)) => {
+                    format!("`{}` was edited; this is the copy from {}{behind}", only.key, ago(at, now))
+                }
+                _ => format!("`{}` is {} old{behind}", only.key, only.age()),
+            }),
             many => {
                 let oldest = many.iter().max_by_key(|entry| entry.age_seconds).map(|entry| entry.age());
                 let oldest = oldest.unwrap_or_default();
@@ -93,15 +95,20 @@ impl Served {
             let keys: Vec<&Key> = entries.iter().map(|entry| &entry.key).collect();
             let is = if keys.len() == 1 { "is" } else { "are" };
             let age = entries.iter().max_by_key(|entry| entry.age_seconds).map(|entry| entry.age());
-            let next = entries.iter().map(|entry| entry.due_at).min().map(|at| in_a_while(at, now));
-            let (age, next) = (age.unwrap_or_default(), next.unwrap_or_default());
-            screen.warn(&format!("{} {is} {age} old: {why}; next try {next}", named(&keys)));
+            let first = entries.iter().min_by_key(|entry| entry.due_at);
+            let is_running = entries.iter().any(|entry| entry.refresh == RefreshState::Running);
+            let next = if self.behind || is_running {
+                "trying again behind".to_owned()
+            } else {
+                format!("next try {}", first.map(|entry| entry.next_try(now)).unwrap_or_default())
+            };
+            screen.warn(&format!("{} {is} {} old: {why}; {next}", named(&keys), age.unwrap_or_default()));
+        }
+        if let Some(error) = &self.stuck {
+            screen.warn(&format!("what is stale cannot be refreshed: {error}"));
         }
     }
 }
-
-/// How many warnings are spelled out.
-const WARNINGS_MAX: usize = 5;
 
 /// Sees to it that the entries are as the reader wants them, as far as that can be had.
 pub async fn serve(
@@ -115,8 +122,8 @@ pub async fn serve(
         tracing::warn!(%error, "what is configured could not be noted");
     }
     let mut held = look(rooms, keys).await?;
-    let (complaints, behind) = match wish {
-        Wish::Refresh => (refresh(rooms, keys, screen).await?, false),
+    let (complaints, marked) = match wish {
+        Wish::Refresh => (refresh(rooms, keys, screen).await?, Ok(false)),
         Wish::Normal | Wish::Offline => settle(rooms, keys, wish, &held, screen).await?,
     };
     if rooms.has_fetched() {
@@ -130,11 +137,17 @@ pub async fn serve(
     let entries: Vec<EntryView> = keys.iter().map(view).collect();
     let with_hint = |(key, complaint): (Key, Complaint)| {
         let served = entries.iter().find(|entry| entry.key == key).and_then(|entry| entry.fetched_at);
-        let hint = served.map(|at| format!("the copy from {} was served; see `larder doctor`", ago(at, now)));
+        let is_named = complaint.hints.iter().any(|hint| hint.contains("`larder doctor`"));
+        let see = if is_named { "" } else { "; see `larder doctor`" };
+        let hint = served.map(|at| format!("the copy from {} was served{see}", ago(at, now)));
         (key, complaint.hints(hint))
     };
     let complaints = complaints.into_iter().map(with_hint).collect();
-    Ok(Served { entries, complaints, behind })
+    let (behind, stuck) = match marked {
+        Ok(behind) => (behind, None),
+        Err(error) => (false, Some(error)),
+    };
+    Ok(Served { entries, complaints, behind, stuck })
 }
 
 async fn look(rooms: &Rooms<'_>, keys: &[Key]) -> Result<BTreeMap<Key, Entry>, Complaint> {
@@ -149,7 +162,7 @@ type Complaints = Vec<(Key, Complaint)>;
 
 async fn refresh(rooms: &Rooms<'_>, keys: &[Key], screen: &Screen) -> Result<Complaints, Complaint> {
     let engine = rooms.fetcher()?;
-    let progress = Progress::start(screen, "refreshing", keys.len());
+    let progress = Progress::start(screen, "refreshing", kind_of(keys.len()), keys.len());
     let work = engine.refresh(keys, Trigger::Manual, |_| progress.step());
     let refreshed = until_interrupted(engine, work).await;
     progress.finish();
@@ -166,7 +179,7 @@ async fn settle(
     wish: Wish,
     held: &BTreeMap<Key, Entry>,
     screen: &Screen,
-) -> Result<(Complaints, bool), Complaint> {
+) -> Result<(Complaints, Marked), Complaint> {
     let now = rooms.now();
     let mode = if wish == Wish::Offline { Mode::Offline } else { Mode::Normal };
     let request = Request { mode, ..Request::default() };
@@ -188,8 +201,8 @@ async fn settle(
         complaints.extend(failed);
         stale.extend(late);
     }
-    let behind = !stale.is_empty() && mark(rooms, &stale).await;
-    Ok((complaints, behind))
+    let marked = if stale.is_empty() { Ok(false) } else { mark(rooms, &stale).await };
+    Ok((complaints, marked))
 }
 
 /// Fetches while the reader waits. Answers what failed, and what came too late for this reader.
@@ -200,7 +213,8 @@ async fn wait_for(
     screen: &Screen,
 ) -> Result<(Complaints, Vec<Key>), Complaint> {
     let engine = rooms.fetcher()?;
-    let progress = Progress::spin(screen, "fetching", keys.len());
+    let first = counted(keys.len(), kind_of(1), kind_of(2));
+    let progress = Progress::spin(screen, &format!("fetching {first} for the first time"));
     let options = ReadOptions { request, behind: Behind::MarkDue };
     let readings = until_interrupted(engine, engine.load_many(keys, &options)).await;
     progress.finish();
@@ -218,14 +232,18 @@ async fn wait_for(
     Ok((failed, late))
 }
 
-async fn mark(rooms: &Rooms<'_>, keys: &[Key]) -> bool {
-    match rooms.reader().mark_due(keys, Trigger::Read).await {
-        Ok(_) => true,
-        Err(error) => {
-            tracing::warn!(%error, "stale entries could not be marked due");
-            false
-        }
+/// Whether entries were marked due for somebody else to refresh.
+type Marked = Result<bool, StoreError>;
+
+async fn mark(rooms: &Rooms<'_>, keys: &[Key]) -> Marked {
+    rooms.reader().mark_due(keys, Trigger::Read).await.map(|_| true)
+}
+
+fn retry(at: Time, now: Time) -> String {
+    if at <= now {
+        return "the next read tries again".to_owned();
     }
+    format!("{} the next read tries again; `larder refresh` tries at once", in_a_while(at, now))
 }
 
 fn refused(key: &Key, refusal: Refusal) -> ReadError {

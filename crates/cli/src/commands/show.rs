@@ -11,10 +11,11 @@ use super::entry::EntryView;
 use super::repos::short_count;
 use super::serve::{Wish, serve};
 use super::target::find_key;
+use super::warnings::Detail;
 use super::{Context, Ended};
 use crate::config::Config;
 use crate::report::Complaint;
-use crate::ui::{Cell, Column, Screen, Table, Tone, ago, harmless, in_a_while};
+use crate::ui::{Cell, Column, Screen, Table, Tone, ago, counted, harmless, wrapped};
 
 /// Show one entry: its data, its age, what is wrong with it.
 #[derive(Debug, clap::Args)]
@@ -83,7 +84,7 @@ async fn show(args: &Args, context: &Context, config: &Config) -> Ended {
         let text = page(&key, entry, configured, stored.as_ref(), &log, &context.screen, rooms.now());
         context.screen.answer(&text)?;
     }
-    served.tell(&context.screen, rooms.now());
+    served.tell(&context.screen, Detail::All, rooms.now());
     if served.behind {
         crate::detach::refresh_behind(config, context);
     }
@@ -120,6 +121,7 @@ fn page(
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
         // Writing to a text cannot fail.
+        let value = wrapped(&value, 11, screen.width);
         let _ = writeln!(text, "{}  {value}", screen.paint(&format!("{name:<9}"), Tone::Quiet));
     };
     line("key", screen.paint(key.as_str(), Tone::Strong));
@@ -127,16 +129,17 @@ fn page(
     line("state", format!("{}, refresh {}{configured}", entry.status, entry.refresh));
     if let Some(at) = entry.fetched_at {
         line("fetched", format!("{} ({at})", ago(at, now)));
-        if let Some(until) = entry.fresh_until {
-            let when = if until > now { in_a_while(until, now) } else { ago(until, now) };
-            line("expires", format!("{when} ({until})"));
+        if let Some(when) = entry.expires(now) {
+            let until = entry.fresh_until.filter(|_| entry.cut_short.is_none());
+            line("expires", until.map_or(when.clone(), |until| format!("{when} ({until})")));
         }
         line("complete", if entry.complete { "yes" } else { "no: some could not be asked for" }.to_owned());
     }
     if let Some(failure) = &entry.last_error {
         let message = harmless(&failure.message);
-        line("error", format!("{message} ({}, {} attempts)", ago(failure.at, now), entry.attempts));
-        line("next try", in_a_while(entry.due_at, now));
+        let attempts = counted(entry.attempts as usize, "attempt", "attempts");
+        line("error", format!("{message} ({}, {attempts})", ago(failure.at, now)));
+        line("next try", entry.next_try(now));
     }
     let members = stored.map(|stored| stored.members.as_slice()).unwrap_or_default();
     if !members.is_empty() {
@@ -156,7 +159,7 @@ fn members_table(members: &[larder_core::Member], now: Time) -> Table {
         Column::number("STARS"),
         Column::cut("LANGUAGE", 8),
         Column::new("UPDATED"),
-        Column::new("FETCHED"),
+        Column::new("FETCHED").spare(),
         Column::cut("DESCRIPTION", 16),
     ]);
     for member in members.iter().filter(|member| member.state != MemberState::Hidden) {
@@ -181,12 +184,12 @@ fn members_table(members: &[larder_core::Member], now: Time) -> Table {
 fn log_table(log: &[LogLine], now: Time) -> Table {
     let mut table = Table::new(vec![
         Column::new("ATTEMPT"),
-        Column::new("BY"),
+        Column::new("BY").spare(),
         Column::new("OUTCOME"),
-        Column::number("TOOK"),
-        Column::number("SEEN"),
-        Column::number("CHANGED"),
-        Column::number("CALLS"),
+        Column::number("TOOK").spare(),
+        Column::number("SEEN").spare(),
+        Column::number("CHANGED").spare(),
+        Column::number("CALLS").spare(),
         Column::cut("ERROR", 16),
     ]);
     for line in log {

@@ -55,13 +55,24 @@ pub fn is_met(target: &Target, key: &Key) -> bool {
     }
 }
 
+/// What so many of the entries that there are today are called.
+pub const fn kind_of(count: usize) -> &'static str {
+    if count == 1 { "cluster" } else { "clusters" }
+}
+
 /// The known key that a text names, in full or without `cluster/`.
 pub fn find_key(text: &str, known: &[Key]) -> Result<Key, Complaint> {
     let full = if text.contains('/') { text.to_owned() } else { format!("cluster/{text}") };
     if let Some(key) = known.iter().find(|key| key.as_str().eq_ignore_ascii_case(&full)) {
         return Ok(key.clone());
     }
-    let near = nearest(&full, known.iter().map(Key::as_str));
+    // Likened without what all have in common, which would make everything alike.
+    let (source, name) = full.split_once('/').unwrap_or_default();
+    let near = nearest(name, known.iter().filter(|key| key.source() == source).map(Key::name))
+        .map(|name| format!("{source}/{name}"))
+        .or_else(|| {
+            text.contains('/').then(|| nearest(text, known.iter().map(Key::as_str)))?.map(str::to_owned)
+        });
     let complaint = Complaint::usage(format!("there is no entry `{text}`"));
     Err(match (near, known) {
         (Some(near), _) => complaint.hint(format!("did you mean `{near}`?")),

@@ -4,8 +4,10 @@ mod age;
 mod progress;
 mod screen;
 mod table;
+mod words;
 
 pub use age::{age, ago, in_a_while};
 pub use progress::Progress;
 pub use screen::{ColorChoice, Screen, Tone, harmless};
 pub use table::{Cell, Column, Table};
+pub use words::{counted, wrapped};

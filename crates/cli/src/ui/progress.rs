@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::Screen;
 
@@ -10,28 +10,38 @@ use super::Screen;
 pub struct Progress(Option<ProgressBar>);
 
 impl Progress {
-    /// Starts counting to `total`. `doing` says what: `refreshing`, `fetching`.
-    pub fn start(screen: &Screen, doing: &'static str, total: usize) -> Self {
+    /// Starts counting to `total`. `doing` says what is done (`refreshing`), `what` to what
+    /// (`clusters`).
+    pub fn start(screen: &Screen, doing: &'static str, what: &str, total: usize) -> Self {
         if !screen.shows_progress || total == 0 {
             return Progress(None);
         }
         let bar = ProgressBar::with_draw_target(Some(total as u64), ProgressDrawTarget::stderr());
-        let template = format!("{{spinner}} {doing} {{pos}} of {{len}} {{bar:24}} {{eta}} left");
-        if let Ok(style) = ProgressStyle::with_template(&template) {
-            bar.set_style(style);
-        }
-        bar.enable_steady_tick(Duration::from_millis(120));
-        Progress(Some(bar))
+        let template = format!("{{spinner}} {doing} {{pos}} of {{len}} {what}{{left}}  {{bar:16}}");
+        let left = |state: &ProgressState, text: &mut dyn std::fmt::Write| {
+            // How long the others took is all there is to tell it by; before the first, nothing is.
+            let seconds = state.eta().as_secs().max(1);
+            if state.pos() > 0 {
+                // Writing to a line of the bar's own cannot fail.
+                let _ = write!(text, ", {seconds} s left");
+            }
+        };
+        Progress::show(bar, &template, |style| style.with_key("left", left))
     }
 
     /// Shows that something goes on whose steps cannot be counted.
-    pub fn spin(screen: &Screen, doing: &'static str, total: usize) -> Self {
-        if !screen.shows_progress || total == 0 {
+    pub fn spin(screen: &Screen, doing: &str) -> Self {
+        if !screen.shows_progress {
             return Progress(None);
         }
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        let what = if total == 1 { "one entry".to_owned() } else { format!("{total} entries") };
-        bar.set_message(format!("{doing} {what}"));
+        Progress::show(bar, &format!("{{spinner}} {doing}, {{elapsed}}"), |style| style)
+    }
+
+    fn show(bar: ProgressBar, template: &str, add: impl FnOnce(ProgressStyle) -> ProgressStyle) -> Self {
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(add(style));
+        }
         bar.enable_steady_tick(Duration::from_millis(120));
         Progress(Some(bar))
     }

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use owo_colors::{OwoColorize as _, Style};
 
+use super::words::wrapped;
 use crate::config::Environment;
 use crate::report::Complaint;
 
@@ -48,6 +49,8 @@ pub struct Screen {
     pub shows_progress: bool,
     /// How many columns a line has; unlimited in a pipe.
     pub width: usize,
+    /// The same of standard error.
+    err_width: usize,
     paint_out: bool,
     paint_err: bool,
     quiet: bool,
@@ -71,10 +74,14 @@ impl Screen {
             let said = env.get("COLUMNS").and_then(|text| text.parse().ok());
             said.or_else(|| terminal_size::terminal_size().map(|(width, _)| usize::from(width.0)))
         };
+        let width = |on_terminal: bool| {
+            if on_terminal { columns().unwrap_or(80).max(WIDTH_MIN) } else { usize::MAX }
+        };
         Screen {
             is_terminal,
             shows_progress: sees_errors && !quiet,
-            width: if is_terminal { columns().unwrap_or(80).max(WIDTH_MIN) } else { usize::MAX },
+            width: width(is_terminal),
+            err_width: width(sees_errors),
             paint_out: paint(is_terminal),
             paint_err: paint(sees_errors),
             quiet,
@@ -88,6 +95,7 @@ impl Screen {
             is_terminal: width.is_some(),
             shows_progress: false,
             width: width.unwrap_or(usize::MAX),
+            err_width: width.unwrap_or(usize::MAX),
             paint_out: false,
             paint_err: false,
             quiet: false,
@@ -138,6 +146,10 @@ impl Screen {
         for hint in &complaint.hints {
             self.tell("hint", Tone::Good, hint);
         }
+        for line in complaint.paste {
+            // As it stands, so that it can be copied. Nobody is left to hear that this failed.
+            let _ = writeln!(io::stderr().lock(), "    {line}");
+        }
     }
 
     /// A piece of an answer in its tone.
@@ -146,8 +158,8 @@ impl Screen {
     }
 
     fn tell(&self, label: &str, tone: Tone, text: &str) {
+        let text = wrapped(&harmless(text), label.len() + 2, self.err_width);
         let label = painted(label, tone, self.paint_err);
-        let text = harmless(text);
         // Nobody is left to hear that standard error is gone.
         let _ = writeln!(io::stderr().lock(), "{label}: {text}");
     }

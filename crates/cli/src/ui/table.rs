@@ -19,8 +19,18 @@ pub enum Align {
 pub struct Column {
     title: &'static str,
     align: Align,
-    /// The fewest columns it may be cut to; `None` = it is never cut.
-    least: Option<usize>,
+    room: Room,
+}
+
+/// What becomes of a column where a line gets too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Room {
+    /// It is shown whole.
+    Whole,
+    /// It is shown whole, or left out: before any that can be cut.
+    Spare,
+    /// It is cut to so many columns at the least, and left out at last.
+    Cut(usize),
 }
 
 /// A cell: what a person reads, and what a program reads in its place.
@@ -43,18 +53,24 @@ const GAP: usize = 2;
 impl Column {
     /// One that is always shown whole.
     pub const fn new(title: &'static str) -> Self {
-        Column { title, align: Align::Left, least: None }
+        Column { title, align: Align::Left, room: Room::Whole }
     }
 
     /// One of numbers.
     pub const fn number(title: &'static str) -> Self {
-        Column { title, align: Align::Right, least: None }
+        Column { title, align: Align::Right, room: Room::Whole }
     }
 
     /// One that is cut where a line gets too long, and left out when even `least` columns are too
     /// many.
     pub const fn cut(title: &'static str, least: usize) -> Self {
-        Column { title, align: Align::Left, least: Some(least) }
+        Column { title, align: Align::Left, room: Room::Cut(least) }
+    }
+
+    /// This one, left out where there is no room for it: programs and `show` tell it all the same.
+    #[must_use]
+    pub const fn spare(self) -> Self {
+        Column { room: Room::Spare, ..self }
     }
 }
 
@@ -154,32 +170,47 @@ impl Table {
     }
 
     /// The width of each column; `None` = left out. Columns that may be cut share what the others
-    /// leave, from the last to the first.
+    /// leave, from the last to the first; where that is not enough, one after the other goes.
     fn widths(&self, total: usize) -> Vec<Option<usize>> {
         let wanted = |place: usize| {
             let cells = self.rows.iter().map(|row| row[place].text.width());
             cells.chain([self.columns[place].title.width()]).max().unwrap_or(0)
         };
-        let mut widths: Vec<Option<usize>> =
+        let mut wanted: Vec<Option<usize>> =
             (0..self.columns.len()).map(|place| Some(wanted(place))).collect();
-        let used = |widths: &[Option<usize>]| {
-            let shown: Vec<usize> = widths.iter().flatten().copied().collect();
-            shown.iter().sum::<usize>() + GAP * shown.len().saturating_sub(1)
+        let last = |is_meant: fn(Room) -> bool, wanted: &[Option<usize>]| {
+            (0..wanted.len())
+                .rev()
+                .find(|place| wanted[*place].is_some() && is_meant(self.columns[*place].room))
         };
-        for place in (0..self.columns.len()).rev() {
-            let over = used(&widths).saturating_sub(total);
-            let (Some(least), Some(width)) = (self.columns[place].least, widths[place]) else { continue };
-            if over > 0 {
-                widths[place] = Some(width.saturating_sub(over).max(least.min(width)));
+        loop {
+            let widths = self.cut_to_fit(&wanted, total);
+            if used(&widths) <= total {
+                return widths;
             }
+            let goes = last(|room| room == Room::Spare, &wanted)
+                .or_else(|| last(|room| matches!(room, Room::Cut(_)), &wanted));
+            let Some(goes) = goes else { return widths };
+            wanted[goes] = None;
         }
-        for place in (0..self.columns.len()).rev() {
-            if used(&widths) > total && self.columns[place].least.is_some() {
-                widths[place] = None;
+    }
+
+    fn cut_to_fit(&self, wanted: &[Option<usize>], total: usize) -> Vec<Option<usize>> {
+        let mut widths = wanted.to_vec();
+        for place in (0..widths.len()).rev() {
+            let over = used(&widths).saturating_sub(total);
+            if let (Room::Cut(least), Some(width)) = (self.columns[place].room, widths[place]) {
+                widths[place] = Some(width.saturating_sub(over).max(least.min(width)));
             }
         }
         widths
     }
+}
+
+/// The columns that a line takes.
+fn used(widths: &[Option<usize>]) -> usize {
+    let shown: Vec<usize> = widths.iter().flatten().copied().collect();
+    shown.iter().sum::<usize>() + GAP * shown.len().saturating_sub(1)
 }
 
 /// A text within a width, with a sign that it goes on.
@@ -231,6 +262,18 @@ mod tests {
         NAME         STARS
         octo/cinder      7
         octo/ü        1.2k
+        ");
+    }
+
+    #[test]
+    fn what_can_be_spared_goes_before_anything_is_left_out_that_could_be_cut() {
+        let columns =
+            vec![Column::new("NAME"), Column::number("STARS").spare(), Column::cut("DESCRIPTION", 8)];
+        let table = Table { columns, ..table() };
+        insta::assert_snapshot!(table.render(&Screen::of_width(Some(24))), @r"
+        NAME         DESCRIPTION
+        octo/cinder  Parses thi…
+        octo/ü
         ");
     }
 

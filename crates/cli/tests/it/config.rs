@@ -7,13 +7,16 @@ fn a_stranger_is_led_from_nothing_to_a_list() {
     let github = GitHub::demo();
     let user = User::new().var("LARDER_GITHUB__API_URL", github.url()).var("GITHUB_TOKEN", "t0ken");
     let ran = user.run(&["repos"]);
-    insta::assert_snapshot!(ran.all(), @r"
+    insta::assert_snapshot!(ran.all(), @r#"
     exit 2
     --- out
     --- err
     error: there is no larder.toml
-    hint: `larder init` writes one to start from
-    ");
+    hint: `larder init` writes one to start from; or write it yourself, such as
+        [[cluster]]
+        id = "tools"
+        repos = ["owner/name"]
+    "#);
     assert!(!user.home().join(".local/share").exists(), "nothing is made for nothing");
     user.ok(&["init", "--owner", "octo-org"]);
     let again = user.run(&["init"]);

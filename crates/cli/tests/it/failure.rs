@@ -65,7 +65,8 @@ fn a_refresh_that_fails_prints_the_old_copy_says_why_and_exits_3() {
     --- err
     error: `cluster/cinder` could not be refreshed
     cause: 127.0.0.1:PORT answered 503
-    hint: the copy from THENw was served; see `larder doctor`
+    hint: try again in a while; `larder doctor` asks GitHub how it is
+    hint: the copy from THENw was served
     ");
     github.switch(Switches::default());
     user.ok(&["repos", "--cluster", "cinder", "--refresh"]);

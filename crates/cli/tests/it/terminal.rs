@@ -44,3 +44,57 @@ fn what_others_wrote_cannot_move_the_cursor() {
     user.write("larder.toml", "[git\u{1b}]\n");
     assert!(!user.run(&["repos"]).err.contains('\u{1b}'));
 }
+
+#[cfg(unix)]
+#[test]
+fn a_terminal_gets_aligned_lines_from_a_refresh_and_a_pipe_gets_plain_ones() {
+    let github = GitHub::demo();
+    let user = User::of(&github, CLUSTERS).var("LARDER_GITHUB__TOKEN", "t");
+    let shown = user.on_terminal(100, &["refresh", "--all"]);
+    assert!(shown.contains("cluster/cinder  updated    3 repositories\n"), "{shown}");
+    assert!(shown.contains("cluster/kiln    updated    2 repositories\n"), "{shown}");
+    assert!(user.ok(&["refresh", "--all"]).out.contains("cluster/kiln\tupdated\t2 repositories\n"));
+}
+
+#[cfg(unix)]
+#[test]
+fn progress_says_what_is_done_and_what_it_is_about() {
+    let github = GitHub::demo();
+    github.switch(larder_github_sim::Switches { latency_ms: 400, ..Default::default() });
+    let user = User::of(&github, CLUSTERS);
+    let first = user.on_terminal(100, &["repos"]);
+    assert!(first.contains("fetching 2 clusters for the first time"), "{first:?}");
+    assert!(!first.contains("0/0"), "{first:?}");
+    let refresh = user.on_terminal(100, &["refresh", "--all"]);
+    assert!(refresh.contains("refreshing 0 of 2 clusters"), "{refresh:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn nothing_is_wrapped_within_a_word_or_wider_than_the_terminal() {
+    use unicode_width::UnicodeWidthStr as _;
+    let github = GitHub::demo();
+    let user = User::of(&github, CLUSTERS);
+    user.ok(&["repos"]);
+    let commands: [&[&str]; 8] = [
+        &["repos"],
+        &["registry"],
+        &["show", "kiln"],
+        &["refresh", "--all", "--quiet"],
+        &["cache", "status"],
+        &["config", "show"],
+        &["doctor"],
+        &["show", "nosuchthing"],
+    ];
+    for columns in [60, 80, 120] {
+        for command in commands {
+            let shown = user.on_terminal(columns, command);
+            for line in shown.lines() {
+                // What has no blank cannot be broken: a path, a snapshot of an address.
+                let longest = line.split(' ').map(str::width).max().unwrap_or_default();
+                let fits = line.width() <= usize::from(columns) || longest + 20 > usize::from(columns);
+                assert!(fits, "{columns} {command:?}: {line}");
+            }
+        }
+    }
+}

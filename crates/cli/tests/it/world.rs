@@ -145,6 +145,31 @@ impl User {
         Ran::of(&self.command(args).output().unwrap(), self)
     }
 
+    /// Runs larder on a terminal of so many columns; what a person would have seen, as it came.
+    #[cfg(unix)]
+    pub(crate) fn on_terminal(&self, columns: u16, args: &[&str]) -> String {
+        use std::io::Read as _;
+        let flags = rustix::pty::OpenptFlags::RDWR | rustix::pty::OpenptFlags::NOCTTY;
+        let ours = rustix::pty::openpt(flags).unwrap();
+        rustix::pty::grantpt(&ours).unwrap();
+        rustix::pty::unlockpt(&ours).unwrap();
+        let size = rustix::termios::Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        rustix::termios::tcsetwinsize(&ours, size).unwrap();
+        let name = rustix::pty::ptsname(&ours, Vec::new()).unwrap();
+        let theirs = std::fs::OpenOptions::new().read(true).write(true).open(name.to_str().unwrap()).unwrap();
+        let mut command = self.command(args);
+        command.stdout(theirs.try_clone().unwrap()).stderr(theirs).env("TERM", "xterm");
+        let mut child = command.env("NO_COLOR", "1").spawn().unwrap();
+        drop(command);
+        let (mut ours, mut bytes) = (std::fs::File::from(ours), Vec::new());
+        // The end of a terminal that its last user closed is an error on Linux.
+        let _ = ours.read_to_end(&mut bytes);
+        child.wait().unwrap();
+        let text = String::from_utf8(bytes).unwrap().replace("\r\n", "\n");
+        let root = self.dir.path().canonicalize().unwrap();
+        text.replace(&*root.to_string_lossy(), "/root")
+    }
+
     /// Runs larder, which must succeed.
     pub(crate) fn ok(&self, args: &[&str]) -> Ran {
         let ran = self.run(args);
