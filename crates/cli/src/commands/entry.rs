@@ -110,10 +110,7 @@ impl EntryView {
         match self.refresh {
             RefreshState::Running => "under way".to_owned(),
             _ if self.due_at <= now => "at the next read".to_owned(),
-            _ => match in_a_while(self.due_at, now).as_str() {
-                "now" => "in a moment".to_owned(),
-                later => later.to_owned(),
-            },
+            _ => in_a_while(self.due_at, now),
         }
     }
 

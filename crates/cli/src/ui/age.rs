@@ -25,7 +25,8 @@ pub fn ago(at: Time, now: Time) -> String {
 /// How long until an instant.
 pub fn in_a_while(at: Time, now: Time) -> String {
     match at.since(now) {
-        span if span < Duration::from_secs(1) => "now".to_owned(),
+        span if span.is_zero() => "now".to_owned(),
+        span if span < Duration::from_secs(1) => "in a moment".to_owned(),
         span => format!("in {}", age(span)),
     }
 }
@@ -44,6 +45,7 @@ mod tests {
         assert_eq!(ago(now, now), "just now");
         assert_eq!(ago(now.minus(Duration::from_hours(2)), now), "2h ago");
         assert_eq!(in_a_while(now.plus(Duration::from_mins(3)), now), "in 3m");
+        assert_eq!(in_a_while(now.plus(Duration::from_millis(300)), now), "in a moment");
         assert_eq!(in_a_while(now.minus(Duration::from_mins(3)), now), "now");
     }
 }
