@@ -67,6 +67,23 @@ pub struct Budget {
     pub reserved: u32,
 }
 
+impl Budget {
+    /// No upstream is waited for longer at a time.
+    pub const WAIT_MAX: Duration = Duration::from_hours(24);
+
+    /// Without the instants that only a clock that was ahead can have noted: they would keep the
+    /// actor waiting until then.
+    #[must_use]
+    pub fn believed(self, now: Time) -> Self {
+        let believed = |at: &Time| at.since(now) <= Budget::WAIT_MAX;
+        Budget {
+            reset_at: self.reset_at.filter(believed),
+            blocked_until: self.blocked_until.filter(believed),
+            ..self
+        }
+    }
+}
+
 /// A block of points that is taken before calls are sent and settled when they came back. It ends
 /// by itself, so that a killed process cannot leak it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,6 +161,8 @@ const MINUTE: Duration = Duration::from_mins(1);
 /// `secondary` the actor's row of [`SECONDARY`].
 pub fn admit(budget: Option<&Budget>, secondary: Option<&Budget>, ask: &Reservation, now: Time) -> Admission {
     let wait = |kind, until| Admission::Wait { kind, until };
+    let (budget, secondary) =
+        (budget.map(|row| row.clone().believed(now)), secondary.map(|row| row.clone().believed(now)));
     if let Some(until) = secondary.and_then(|row| row.blocked_until).filter(|until| now < *until) {
         return wait(LimitKind::Secondary, until);
     }
@@ -254,6 +273,16 @@ mod tests {
         assert_eq!(refused(&admit(None, Some(&blocked), &asked, NOW)), Some(LimitKind::Secondary));
         assert_eq!(refused(&admit(Some(&blocked), None, &asked, NOW)), Some(LimitKind::Primary));
         assert_eq!(admit(Some(&blocked), None, &asked, until), Admission::Granted);
+    }
+
+    #[test]
+    fn a_limit_noted_by_a_clock_that_was_ahead_is_forgotten() {
+        let asked = ask(1, Priority::Waiting);
+        let far = Some(NOW.plus(Duration::from_hours(24 * 365)));
+        let blocked = Budget { blocked_until: far, ..row(5000, 0) };
+        assert_eq!(admit(Some(&blocked), Some(&blocked), &asked, NOW), Admission::Granted);
+        let spent = Budget { reset_at: far, ..row(0, 0) };
+        assert_eq!(admit(Some(&spent), None, &asked, NOW), Admission::Granted);
     }
 
     #[test]

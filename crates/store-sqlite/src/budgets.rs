@@ -72,10 +72,10 @@ pub(crate) fn settle(conn: &Connection, settlement: &Settlement, now: Time) -> R
         ])?;
     }
     match settlement.blocked {
-        Some((LimitKind::Primary, until)) => block(conn, host, actor, resource, until),
+        Some((LimitKind::Primary, until)) => block(conn, host, actor, resource, until, now),
         Some((LimitKind::Secondary, until)) => {
             touch(conn, host, actor, SECONDARY)?;
-            block(conn, host, actor, SECONDARY, until)
+            block(conn, host, actor, SECONDARY, until, now)
         }
         Some((LimitKind::Budget, _)) | None => Ok(()),
     }
@@ -123,7 +123,7 @@ fn tell(held: &Budget, said: &Settlement, now: Time) -> Budget {
 /// Everything known, by host, actor and resource.
 pub(crate) fn budgets(conn: &Connection, now: Time) -> Result<Vec<Budget>, Fault> {
     let mut statement = conn.prepare_cached(&format!("{} ORDER BY b.host, b.actor, b.resource", select()))?;
-    let rows = statement.query_map([now.ms()], read)?;
+    let rows = statement.query_map([now.ms()], |row| read(row).map(|held| held.believed(now)))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
@@ -177,7 +177,7 @@ fn row_of(
     now: Time,
 ) -> rusqlite::Result<Option<Budget>> {
     conn.prepare_cached(&format!("{} WHERE b.host = ?2 AND b.actor = ?3 AND b.resource = ?4", select()))?
-        .query_row(params![now.ms(), host, actor, resource], read)
+        .query_row(params![now.ms(), host, actor, resource], |row| read(row).map(|held| held.believed(now)))
         .optional()
 }
 
@@ -207,11 +207,21 @@ fn touch(conn: &Connection, host: &str, actor: &str, resource: &str) -> rusqlite
     .map(drop)
 }
 
-fn block(conn: &Connection, host: &str, actor: &str, resource: &str, until: Time) -> Result<(), Fault> {
+/// The longer wait holds, unless a clock that was ahead noted it.
+fn block(
+    conn: &Connection,
+    host: &str,
+    actor: &str,
+    resource: &str,
+    until: Time,
+    now: Time,
+) -> Result<(), Fault> {
+    let furthest = now.plus(Budget::WAIT_MAX);
     conn.prepare_cached(
-        "UPDATE budgets SET blocked_until = max(coalesce(blocked_until, 0), ?4) \
+        "UPDATE budgets SET blocked_until = \
+         CASE WHEN blocked_until > ?4 AND blocked_until <= ?5 THEN blocked_until ELSE ?4 END \
          WHERE host = ?1 AND actor = ?2 AND resource = ?3",
     )?
-    .execute(params![host, actor, resource, until.ms()])?;
+    .execute(params![host, actor, resource, until.min(furthest).ms(), furthest.ms()])?;
     Ok(())
 }

@@ -105,6 +105,7 @@ macro_rules! contract_suite {
             budgets: a_killed_holders_reservation_comes_back;
             budgets: answers_that_overtake_each_other_never_raise_what_is_left;
             budgets: a_primary_limit_blocks_its_resource_and_a_secondary_one_the_actor;
+            budgets: what_a_clock_that_was_ahead_noted_is_forgotten;
             budgets: a_minutes_points_are_counted;
             budgets: an_actor_is_remembered_by_credential;
         }

@@ -135,6 +135,31 @@ pub async fn a_primary_limit_blocks_its_resource_and_a_secondary_one_the_actor<P
     assert_eq!(refusal(&store, &other, at(5)).await, None, "another actor is not meant");
 }
 
+/// A clock that was a year ahead noted a limit; set right, it must not be waited for.
+pub async fn what_a_clock_that_was_ahead_noted_is_forgotten<P: Place>() {
+    let year = 365 * 24 * 3_600;
+    for (kind, resource) in [(LimitKind::Primary, "graphql"), (LimitKind::Secondary, SECONDARY)] {
+        let place = P::fresh();
+        let store = place.open().await;
+        let said = |remaining: u32, now: u64| Settlement {
+            limit: Some(5_000),
+            remaining: Some(remaining),
+            reset_at: Some(at(now + 1_000)),
+            blocked: Some((kind, at(now + 100))),
+            ..settled(0, 1)
+        };
+        store.settle(&said(0, year), at(year)).await.unwrap();
+        assert_eq!(refusal(&store, &ask(1, at(0)), at(0)).await, None, "{kind:?}");
+        store.settle(&said(70, 0), at(0)).await.unwrap();
+        let now = row(&store, resource, at(0)).await;
+        assert_eq!(now.blocked_until, Some(at(100)), "{kind:?}");
+        let left = row(&store, "graphql", at(0)).await;
+        assert_eq!((left.remaining, left.reset_at), (Some(70), Some(at(1_000))), "{kind:?}");
+        assert_eq!(refusal(&store, &ask(1, at(0)), at(0)).await, Some((kind, at(100))));
+        assert_eq!(refusal(&store, &ask(1, at(100)), at(100)).await, None);
+    }
+}
+
 /// Secondary limits count points a minute.
 pub async fn a_minutes_points_are_counted<P: Place>() {
     let place = P::fresh();
