@@ -137,8 +137,9 @@ impl Inner {
         let mut waiting = Vec::new();
         let mut free = Vec::new();
         for (mut one, row) in followed.into_iter().zip(rows) {
-            let lease = row.as_ref().and_then(|row| row.entry.lease.as_ref());
-            lease.into_iter().for_each(|lease| one.watch(lease, now));
+            if let Some(lease) = row.as_ref().and_then(|row| row.entry.lease.as_ref()) {
+                one.watch(lease, now);
+            }
             match judge(&one, row, now) {
                 Course::Wait => waiting.push(one),
                 Course::Acquire => free.push(one.flown),
