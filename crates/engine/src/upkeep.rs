@@ -38,9 +38,15 @@ impl Engine {
     pub async fn reconcile(&self) -> Result<Reconciled, StoreError> {
         let mut total = Reconciled::default();
         for (name, source) in &self.inner.sources {
+            let mut keys = source.keys();
+            if keys.is_empty() {
+                // Any name goes, or none does any more: the source says so of each that is held.
+                let rows = self.inner.store.rows(Some(name)).await?;
+                keys = rows.into_iter().map(|row| row.entry.key).collect();
+            }
             let configured: Vec<Configured> =
-                source.keys().into_iter().filter_map(|key| self.configured(key)).collect();
-            if configured.is_empty() || !self.differs(name, &configured).await? {
+                keys.into_iter().filter_map(|key| self.configured(key)).collect();
+            if !self.differs(name, &configured).await? {
                 continue;
             }
             let now = self.inner.clock.now();

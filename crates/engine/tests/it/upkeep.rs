@@ -53,3 +53,15 @@ async fn an_evicted_entry_is_fetched_anew() {
     world.read(&key).await.unwrap();
     assert_eq!(world.source.call_count(), 2);
 }
+
+#[tokio::test]
+async fn the_last_entry_that_leaves_the_configuration_is_remembered_too() {
+    let world = World::new();
+    let key = world.source.entry("last", &["a"]);
+    world.read(&key).await.unwrap();
+    world.source.forget(&key);
+    assert_eq!(world.engine.reconcile().await.unwrap().unconfigured, 1);
+    assert_eq!(world.engine.reconcile().await.unwrap().unconfigured, 0);
+    world.pass(31 * DAY).await;
+    assert_eq!(world.engine.sweep(&Retention::default()).await.unwrap().entries, 1);
+}
