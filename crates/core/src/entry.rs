@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Definition, Failure, Fingerprint, Item, Json, Key, Policy, Time};
+use crate::{Definition, Failure, Fingerprint, Item, Json, Key, Policy, Time, Trigger};
 
 /// The store-wide number that orders leases, invalidations and commits.
 ///
@@ -126,6 +126,8 @@ pub struct Entry {
     pub due_at: Time,
     /// Whether a trigger asked for a refresh that has not happened yet.
     pub marked: bool,
+    /// Which trigger, where it is marked.
+    pub marked_by: Option<Trigger>,
     /// Attempts without success since the last one.
     pub attempts: u32,
     /// Those of them that count towards `dead`.
@@ -216,6 +218,7 @@ impl Entry {
             fresh_until: None,
             due_at: now,
             marked: false,
+            marked_by: None,
             attempts: 0,
             faults: 0,
             last_error: None,

@@ -88,6 +88,7 @@ impl Inner {
         let now = self.clock.now();
         match acquired {
             Acquired::Granted(lease, before) => {
+                flown.want.attribute(before.entry.marked_by);
                 let leased = Leased { flown, lease, before: *before };
                 match still_wanted(&leased, now) {
                     None => sorted.leased.push(leased),

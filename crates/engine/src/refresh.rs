@@ -34,6 +34,19 @@ pub(crate) struct Want {
     pub(crate) began_seen: Option<u64>,
 }
 
+impl Want {
+    /// Takes the trigger that marked the entry for its own, where it is only its time that has come.
+    pub(crate) fn attribute(&mut self, marked_by: Option<Trigger>) {
+        let Some(trigger) = marked_by.filter(|_| self.trigger == Trigger::Backoff) else { return };
+        self.trigger = trigger;
+        self.priority = match trigger {
+            Trigger::Manual => Priority::Manual,
+            Trigger::Read => Priority::StaleRead,
+            Trigger::Backoff | Trigger::Schedule | Trigger::Watch | Trigger::Webhook => Priority::Schedule,
+        };
+    }
+}
+
 /// A wish with the flight that it leads.
 pub(crate) struct Flown {
     pub(crate) want: Want,

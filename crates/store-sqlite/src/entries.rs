@@ -140,8 +140,8 @@ pub(crate) fn heads(conn: &Connection, source: Option<&str>) -> Result<Vec<Head>
     let mut heads = Vec::new();
     while let Some(row) = rows.next()? {
         let (_, entry) = EntryRow::read(row)?.model()?;
-        let unconfigured_since = row.get::<_, Option<i64>>(26)?.map(Time::from_ms);
-        heads.push(Head { entry, shown: row.get::<_, i64>(27)? as u64, unconfigured_since });
+        let unconfigured_since = row.get::<_, Option<i64>>(27)?.map(Time::from_ms);
+        heads.push(Head { entry, shown: row.get::<_, i64>(28)? as u64, unconfigured_since });
     }
     Ok(heads)
 }
@@ -156,7 +156,7 @@ pub(crate) fn rows(conn: &Connection, source: Option<&str>) -> Result<Vec<larder
     let mut rows = Vec::new();
     while let Some(row) = found.next()? {
         let (_, entry) = EntryRow::read(row)?.model()?;
-        let unconfigured_since = row.get::<_, Option<i64>>(26)?.map(Time::from_ms);
+        let unconfigured_since = row.get::<_, Option<i64>>(27)?.map(Time::from_ms);
         rows.push(larder_core::Row { entry, unconfigured_since });
     }
     Ok(rows)
@@ -190,7 +190,8 @@ pub(crate) fn mark_due(conn: &Connection, keys: &[Key], trigger: Trigger, now: T
             "UPDATE entries SET \
              marked = CASE WHEN ?3 AND (attempts > 0 OR pending <> '[]') THEN marked \
              WHEN ?3 AND {LIVE} THEN max(marked, 1) ELSE ?4 END, \
-             marked_by = ?5, due_at = min(due_at, ?1), touched_at = ?1 WHERE key = ?2"
+             marked_by = CASE WHEN ?3 AND marked > 0 THEN marked_by ELSE ?5 END, \
+             due_at = min(due_at, ?1), touched_at = ?1 WHERE key = ?2"
         ))?
         .execute(params![now.ms(), key.as_str(), satisfied_by_flight, seq, trigger.to_string()])?;
     }

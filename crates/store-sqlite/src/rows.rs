@@ -13,7 +13,8 @@ use serde::de::DeserializeOwned;
 /// The columns that [`EntryRow::read`] wants, in its order.
 pub(crate) const ENTRY_COLUMNS: &str = "nr, key, definition, tried, body, validators, cursor, complete, \
     pending, warnings, version, began, invalidated, fetched_at, absent_at, fresh_until, due_at, marked, \
-    attempts, faults, last_error, lease_owner, lease_until, lease_length, lease_epoch, lease_seq";
+    attempts, faults, last_error, lease_owner, lease_until, lease_length, lease_epoch, lease_seq, \
+    marked_by";
 
 /// The columns that [`ItemRow::read`] wants, in its order, of a table called `i`.
 pub(crate) const ITEM_COLUMNS: &str = "i.nr, i.kind, i.id, i.scope, i.doc, i.derived, i.fetched_at";
@@ -38,6 +39,7 @@ pub(crate) struct EntryRow {
     fresh_until: Option<i64>,
     due_at: i64,
     marked: i64,
+    marked_by: Option<String>,
     attempts: i64,
     faults: i64,
     last_error: Option<String>,
@@ -84,6 +86,7 @@ impl EntryRow {
             fresh_until: row.get(15)?,
             due_at: row.get(16)?,
             marked: row.get(17)?,
+            marked_by: row.get(26)?,
             attempts: row.get(18)?,
             faults: row.get(19)?,
             last_error: row.get(20)?,
@@ -108,6 +111,8 @@ impl EntryRow {
             None => None,
             Some(text) => Some(decode("entries", name, "last_error", text)?),
         };
+        let marked_by = self.marked_by.filter(|_| self.marked > 0);
+        let marked_by = marked_by.map(|word| parse("entries", name, "marked_by", &word)).transpose()?;
         let entry = Entry {
             definition: Fingerprint::trusted(self.definition),
             tried: Fingerprint::trusted(self.tried),
@@ -125,6 +130,7 @@ impl EntryRow {
             fresh_until: self.fresh_until.map(Time::from_ms),
             due_at: Time::from_ms(self.due_at),
             marked: self.marked > 0,
+            marked_by,
             attempts: count("attempts", self.attempts)?,
             faults: count("faults", self.faults)?,
             last_error,

@@ -1,6 +1,6 @@
 //! Evicting, sweeping, reconciling: what goes, and when.
 
-use larder_core::{Retention, Target};
+use larder_core::{Retention, Target, Trigger};
 
 use crate::world::{HOUR, World, network};
 
@@ -64,4 +64,19 @@ async fn the_last_entry_that_leaves_the_configuration_is_remembered_too() {
     assert_eq!(world.engine.reconcile().await.unwrap().unconfigured, 0);
     world.pass(31 * DAY).await;
     assert_eq!(world.engine.sweep(&Retention::default()).await.unwrap().entries, 1);
+}
+
+#[tokio::test]
+async fn the_log_says_who_marked_an_entry_due() {
+    for trigger in [Trigger::Read, Trigger::Webhook, Trigger::Schedule] {
+        let world = World::new();
+        let key = world.source.entry("tools", &["a"]);
+        world.read(&key).await.unwrap();
+        world.pass(7 * HOUR).await;
+        world.engine.mark_due(std::slice::from_ref(&key), trigger).await.unwrap();
+        world.engine.mark_due(std::slice::from_ref(&key), Trigger::Read).await.unwrap();
+        world.run(world.engine.refresh_due(10, |_| {})).await.unwrap();
+        let line = world.log().await.remove(0);
+        assert_eq!((line.trigger, line.outcome.as_str()), (trigger, "updated"));
+    }
 }

@@ -132,7 +132,9 @@ pub async fn a_mark_is_due_until_a_fetch_that_began_later<P: Place>() {
     let cinder = key("shelf/cinder");
     let marked = [cinder.clone()];
     assert_eq!(store.mark_due(&marked, Trigger::Read, at(0)).await.unwrap(), 1);
-    assert!(row(&store, &cinder).await.entry.marked, "a row is made where there is none");
+    let entry = row(&store, &cinder).await.entry;
+    assert!(entry.marked, "a row is made where there is none");
+    assert_eq!(entry.marked_by, Some(Trigger::Read));
     assert_eq!(store.due(at(0), 10).await.unwrap(), marked);
     refresh(&store, &cinder, vec![book("a", 1)], at(1)).await;
     assert_eq!(store.due(at(1), 10).await.unwrap(), []);
