@@ -71,6 +71,8 @@ pub struct ConfigFile {
     pub how: How,
     /// Whether it may set what decides where data or a token goes.
     pub trusted: bool,
+    /// Whether another content of it was trusted.
+    pub changed: bool,
     /// What it tried to set and may not.
     pub ignored: Vec<String>,
 }
@@ -113,7 +115,14 @@ impl Config {
         };
         let text = read_file(&found.path)
             .map_err(|cause| ConfigError::Unreadable { path: found.path.clone(), cause })?;
-        let trusted = found.how != How::Project || Trust::load(env).holds(&found.path, &text);
+        let (trusted, changed) = match found.how {
+            How::Project => {
+                let trust = Trust::load(env);
+                let holds = trust.holds(&found.path, &text);
+                (holds, !holds && trust.knows(&found.path))
+            }
+            How::Flag | How::Env | How::User => (true, false),
+        };
         let shown = find::shown(&found.path, env);
         let places = problem::Places::new(&shown, &text);
         let (root, errors) = DeTable::parse_recoverable(&text);
@@ -127,6 +136,7 @@ impl Config {
             shown: shown.clone(),
             how: found.how,
             trusted,
+            changed,
             ignored: Vec::new(),
         };
         let layers = layers::Layers::new(
@@ -193,13 +203,17 @@ fn build(
 }
 
 fn untrusted_note(file: &ConfigFile) -> Option<String> {
+    let why = if file.changed {
+        "has changed since it was trusted"
+    } else {
+        "came with this directory and is not trusted"
+    };
+    let (is, it) = if file.ignored.len() == 1 { ("is", "it") } else { ("are", "them") };
     (!file.ignored.is_empty()).then(|| {
         format!(
-            "{} came with this directory and is not trusted: its {} {} ignored; to allow {}, read it and run `larder config trust`",
+            "{} {why}: its {} {is} ignored; to allow {it}, read it and run `larder config trust`",
             file.shown,
             file.ignored.join(", "),
-            if file.ignored.len() == 1 { "is" } else { "are" },
-            if file.ignored.len() == 1 { "it" } else { "them" },
         )
     })
 }

@@ -26,6 +26,11 @@ impl Trust {
         name(file).and_then(|name| self.files.get(&name)).is_some_and(|known| *known == digest(content))
     }
 
+    /// Whether some content of this file is or was trusted.
+    pub fn knows(&self, file: &Path) -> bool {
+        name(file).is_some_and(|name| self.files.contains_key(&name))
+    }
+
     /// Trusts this content of this file from now on.
     pub fn add(&mut self, file: &Path, content: &str) -> io::Result<()> {
         let name = name(file).ok_or_else(|| io::Error::other("its path is not UTF-8"))?;

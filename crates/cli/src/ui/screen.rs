@@ -160,8 +160,9 @@ impl Screen {
     fn tell(&self, label: &str, tone: Tone, text: &str) {
         let text = wrapped(&harmless(text), label.len() + 2, self.err_width);
         let label = painted(label, tone, self.paint_err);
-        // Nobody is left to hear that standard error is gone.
-        let _ = writeln!(io::stderr().lock(), "{label}: {text}");
+        // In one piece, so that what other programs write beside it stays outside the line. Nobody
+        // is left to hear that standard error is gone.
+        let _ = io::stderr().lock().write_all(format!("{label}: {text}\n").as_bytes());
     }
 }
 

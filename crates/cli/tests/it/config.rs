@@ -107,3 +107,14 @@ fn trust_can_be_given_for_a_file_and_taken_back() {
     user.ok(&["config", "trust", "--revoke"]);
     assert_eq!(shown(&user), false);
 }
+
+#[test]
+fn a_file_that_was_edited_after_it_was_trusted_is_told_from_a_strangers() {
+    let user = User::new();
+    user.write("larder.toml", "[github]\ntoken = \"x\"\n");
+    assert!(user.ok(&["cache", "status"]).err.contains("came with this directory and is not trusted"));
+    user.ok(&["config", "trust"]);
+    user.write("larder.toml", "[github]\ntoken = \"y\"\n");
+    let edited = user.ok(&["cache", "status"]);
+    assert!(edited.err.contains("larder.toml has changed since it was trusted"), "{}", edited.err);
+}

@@ -194,3 +194,12 @@ fn one_is_not_many() {
         assert!(!said.contains(wrong), "{said}");
     }
 }
+
+#[test]
+fn a_refused_token_is_said_once() {
+    let github = GitHub::demo();
+    github.switch(Switches { bad_credentials: true, ..Switches::default() });
+    let ran = User::of(&github, CLUSTERS).run(&["repos"]);
+    assert!(ran.err.to_lowercase().matches("bad credentials").count() == 1, "{}", ran.err);
+    assert!(ran.err.contains("hint: check the token and its rights"), "{}", ran.err);
+}

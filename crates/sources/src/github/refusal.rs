@@ -27,6 +27,9 @@ impl GitHub {
             status @ 500..=599 => {
                 FetchError::Upstream { host, status, detail: said, retry_at: rate.retry_at }
             }
+            401 if detail.eq_ignore_ascii_case("bad credentials") => {
+                FetchError::Refused { host, detail: "bad credentials".to_owned() }
+            }
             401 => FetchError::Refused { host, detail: format!("bad credentials ({detail})") },
             403 | 407 | 451 => FetchError::Refused { host, detail },
             300..=399 => FetchError::Unusable { host, detail: format!("HTTP {}, a redirect", reply.status) },
