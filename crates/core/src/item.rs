@@ -74,7 +74,7 @@ pub struct Item {
     pub doc: Json,
     /// What Larder or an enrichment adds; no source's commit touches it.
     pub derived: Option<Json>,
-    /// When a source last answered for this very item.
+    /// When a source was last asked for this very item, and answered.
     pub fetched_at: Time,
 }
 

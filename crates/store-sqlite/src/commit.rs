@@ -67,7 +67,8 @@ fn admit(
     commit: &Commit,
 ) -> Result<Committed, Fault> {
     let (now, token) = (commit.now, commit.lease.token);
-    let landed = land(conn, nr, write, now)?;
+    // An item is as old as the asking: what was asked for later knows better, whichever ends last.
+    let landed = land(conn, nr, write, commit.log.started_at.min(now))?;
     if let Some(tags) = &write.tags {
         write_tags(conn, nr, tags)?;
     }
@@ -85,11 +86,11 @@ fn admit(
 }
 
 /// Puts items and members.
-fn land(conn: &Connection, nr: i64, write: &Write, now: Time) -> Result<Landed, Fault> {
+fn land(conn: &Connection, nr: i64, write: &Write, asked_at: Time) -> Result<Landed, Fault> {
     let mut known: HashMap<&ItemRef, i64> = HashMap::with_capacity(write.items.len());
     let mut changed = Vec::new();
     for item in &write.items {
-        let put = items::put(conn, item, now)?;
+        let put = items::put(conn, item, asked_at)?;
         known.insert(&item.of, put.nr);
         if put.effect == Effect::Changed {
             changed.push(put.nr);

@@ -68,6 +68,7 @@ macro_rules! contract_suite {
             commits: everything_about_an_entry_survives_the_way_through;
             items: a_partial_answer_keeps_the_fields_it_does_not_know;
             items: a_newer_item_is_not_overwritten_by_an_older_one;
+            items: of_two_fetches_of_an_item_the_one_that_began_later_stands;
             items: an_item_from_a_wrong_clock_is_overwritten;
             items: an_item_in_two_entries_is_stored_once_and_announced_for_both;
             items: members_keep_their_order_and_their_states;

@@ -1,10 +1,12 @@
 //! Stories of items and members: stored once, held by many, never made worse.
 
-use larder_core::{Coverage, ItemCounts, MemberState, NewItem, Scope, Store, Target, Write};
+use larder_core::{Commit, Coverage, ItemCounts, MemberState, NewItem, Scope, Store, Target, Write};
 use serde_json::{Value, json};
 
 use super::Place;
-use super::build::{at, book, book_with, done, fetched, field, ids, key, member, refresh, row, words, write};
+use super::build::{
+    at, book, book_with, commit_of, done, fetched, field, ids, key, lease, member, refresh, row, words, write,
+};
 
 /// Mistake 8 of the field: two paths stored different fields. What a half answer does not name stays.
 pub async fn a_partial_answer_keeps_the_fields_it_does_not_know<P: Place>() {
@@ -43,6 +45,19 @@ pub async fn a_newer_item_is_not_overwritten_by_an_older_one<P: Place>() {
     assert_eq!(field(&row, "a", "stars"), 2);
     assert_eq!(row.members[0].item.fetched_at, at(10));
     assert_eq!(words(&store, &one).await, ["updated"]);
+}
+
+/// Of two fetches under way at once, the one that began later knows better, whichever ends last.
+pub async fn of_two_fetches_of_an_item_the_one_that_began_later_stands<P: Place>() {
+    let place = P::fresh();
+    let store = place.open().await;
+    let (slow, quick) = (key("shelf/slow"), key("shelf/quick"));
+    let (held, _) = lease(&store, &slow, at(0)).await;
+    refresh(&store, &quick, vec![book("a", 2)], at(2)).await;
+    let late = Commit { now: at(4), ..commit_of(&held, fetched(vec![book("a", 1)], at(4)), at(0)) };
+    let (_, counts, _) = done(store.commit(late).await.unwrap());
+    assert_eq!((counts.added, counts.changed), (1, 0));
+    assert_eq!(field(&row(&store, &slow).await, "a", "stars"), 2);
 }
 
 /// An item that a wrong clock dated far ahead must not refuse every answer until then.
