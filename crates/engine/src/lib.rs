@@ -1,7 +1,7 @@
 //! The flow: what stands between a reader who wants an answer now and a source that is slow,
 //! limited or down.
 //!
-//! The way of a read, file by file: [`read`] looks up and decides, `flights` lets readers of one
+//! The way of a read, file by file: `read` looks up and decides, `flights` lets readers of one
 //! key share one refresh in this process, `lease` makes it one across processes, `refresh` fetches,
 //! absorbs, commits and announces. The engine knows ports alone: any [`Store`](larder_core::Store),
 //! any [`Source`](larder_core::Source), any [`Clock`](larder_core::Clock).
