@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{cache, completions, config, doctor, github_sim, init, refresh, registry, repos, show};
+use crate::commands::{
+    cache, completions, config, demo, doctor, github_sim, init, refresh, registry, repos, server, show,
+};
 use crate::ui::ColorChoice;
 
 /// Keeps a fast, durable, self-refreshing copy of slow things: clusters of GitHub repositories.
@@ -17,7 +19,7 @@ use crate::ui::ColorChoice;
     after_help = "Exit codes: 0 answered; 1 failed; 2 wrong command line or configuration; \
                   3 the old copy was printed though a refresh was asked and failed, or part failed; \
                   4 not in the cache, and offline.\n\n\
-                  Start with `larder init`, then `larder repos`."
+                  Start with `larder demo` to see it work, or with `larder init` and `larder repos`."
 )]
 pub struct Cli {
     /// Options of all commands.
@@ -79,6 +81,10 @@ pub enum Command {
     Config(config::Command),
     /// Print a script that completes commands in a shell
     Completions(completions::Args),
+    /// Serve pages and an HTTP API on the cache, and keep it fresh
+    Serve(server::Args),
+    /// Show what Larder does: pages on a simulated GitHub, and switches to break it
+    Demo(demo::Args),
     /// Run a simulated GitHub on this machine, to try things out
     GithubSim(github_sim::Args),
 }

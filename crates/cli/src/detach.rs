@@ -6,6 +6,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -26,21 +27,38 @@ pub fn refresh_behind(config: &Config, context: &Context) {
     }
 }
 
-fn start(config: &Config, context: &Context) -> io::Result<bool> {
-    let dir = config.dirs.state.join("behind");
-    make_private_dir(&dir)?;
-    let name = crate::wiring::store_digest(config);
-    let lock = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .read(true)
-        .open(dir.join(format!("{name}.lock")))?;
-    match lock.try_lock() {
-        Ok(()) => {}
-        Err(std::fs::TryLockError::WouldBlock) => return Ok(false),
-        Err(std::fs::TryLockError::Error(error)) => return Err(error),
+/// For a server, which refreshes what is due itself: no reader starts a child on its store until
+/// the answer is dropped. A child that is at work already is left to end.
+pub fn keep_others_from_refreshing(config: &Config) -> Option<File> {
+    match take(config) {
+        Ok(lock) => lock,
+        Err(error) => {
+            tracing::warn!(%error, "readers cannot be told that a server refreshes their store");
+            None
+        }
     }
+}
+
+fn dir(config: &Config) -> PathBuf {
+    config.dirs.state.join("behind")
+}
+
+/// The lock of whoever refreshes the store with nobody watching; `None` = somebody does.
+fn take(config: &Config) -> io::Result<Option<File>> {
+    make_private_dir(&dir(config))?;
+    let path = dir(config).join(format!("{}.lock", crate::wiring::store_digest(config)));
+    let lock = OpenOptions::new().create(true).truncate(false).write(true).read(true).open(path)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(Some(lock)),
+        Err(std::fs::TryLockError::WouldBlock) => Ok(None),
+        Err(std::fs::TryLockError::Error(error)) => Err(error),
+    }
+}
+
+fn start(config: &Config, context: &Context) -> io::Result<bool> {
+    let Some(lock) = take(config)? else { return Ok(false) };
+    let name = crate::wiring::store_digest(config);
+    let dir = dir(config);
     let log = log_file(&dir.join(format!("{name}.log")))?;
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["refresh", "--due", "--detached", "--quiet"]);

@@ -38,6 +38,32 @@ pub fn block_on<F: Future>(work: F) -> Result<F::Output, Complaint> {
     Ok(runtime.block_on(work))
 }
 
+/// The same on threads, for a server.
+pub fn block_on_many<F: Future>(work: F) -> Result<F::Output, Complaint> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Complaint::failed("the runtime could not be started").because(error))?;
+    Ok(runtime.block_on(work))
+}
+
+/// Waits for Ctrl-C, or for the system's wish to end.
+pub async fn asked_to_stop() {
+    #[cfg(unix)]
+    {
+        let terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
+        if let Ok(mut terminated) = terminated {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminated.recv() => {}
+            }
+            return;
+        }
+    }
+    // Without a handler for it, the interrupt ends the process all the same.
+    let _ = tokio::signal::ctrl_c().await;
+}
+
 /// Does work of an engine's until it is done or the person has had enough; then what is under way
 /// is let go of, so that nobody has to wait for leases of a process that is gone.
 pub async fn until_interrupted<T>(engine: &Engine, work: impl Future<Output = T>) -> Result<T, Complaint> {

@@ -3,6 +3,7 @@
 pub mod cache;
 pub mod completions;
 pub mod config;
+pub mod demo;
 pub mod doctor;
 pub mod entry;
 pub mod github_sim;
@@ -11,6 +12,7 @@ pub mod refresh;
 pub mod registry;
 pub mod repos;
 pub mod serve;
+pub mod server;
 pub mod show;
 pub mod target;
 pub mod warnings;
@@ -86,6 +88,8 @@ pub fn run(cli: Cli, env: Environment) -> (Screen, Ended) {
         Command::Doctor(args) => doctor::run(&args, &context),
         Command::Config(command) => config::run(&command, &context),
         Command::Completions(args) => completions::run(&args, &context),
+        Command::Serve(args) => server::run(&args, &context),
+        Command::Demo(args) => demo::run(&args, &context),
         Command::GithubSim(args) => github_sim::run(&args, &context),
     };
     (screen, ended)

@@ -10,6 +10,7 @@ mod layers;
 mod origin;
 mod problem;
 mod registry;
+mod server;
 mod setting;
 mod shown;
 mod span;
@@ -29,6 +30,7 @@ pub use github::{GithubConfig, read_owner};
 pub use origin::owner_of_origin;
 pub use problem::{Problem, Problems, nearest};
 pub use registry::RegistryConfig;
+pub use server::{LISTEN as SERVER_LISTEN, ServerConfig};
 pub use setting::{Origin, Setting};
 pub use shown::Shown;
 pub use span::show as show_span;
@@ -50,6 +52,8 @@ pub struct Config {
     pub clusters: ClustersSection,
     /// `[registry]`.
     pub registry: RegistryConfig,
+    /// `[server]`.
+    pub server: ServerConfig,
     /// `[[cluster]]` and `[[repo]]` with what `[clusters]` and `[github]` say of them.
     pub listed: ClustersConfig,
     /// The user's directories.
@@ -180,6 +184,7 @@ fn build(
     let engine = EngineConfig::read(&mut layers);
     let clusters = ClustersSection::read(&mut layers, github.owner.as_ref());
     let registry = RegistryConfig::read(&mut layers);
+    let server = ServerConfig::read(&mut layers);
     let owner = github.owner.as_ref().map(|owner| owner.value.clone());
     let mut listed = ClustersConfig {
         clusters: clusters::read_clusters(&mut layers, owner.as_deref()),
@@ -199,7 +204,7 @@ fn build(
     notes.extend(file.as_ref().and_then(untrusted_note));
     let dirs = env.dirs.clone();
     let quiet_notes = layers.quiet_notes;
-    Ok(Config { file, store, github, engine, clusters, registry, listed, dirs, notes, quiet_notes })
+    Ok(Config { file, store, github, engine, clusters, registry, server, listed, dirs, notes, quiet_notes })
 }
 
 fn untrusted_note(file: &ConfigFile) -> Option<String> {

@@ -31,6 +31,17 @@ fn optional<T>(key: &'static str, setting: Option<&Setting<T>>, show: impl Fn(&T
     }
 }
 
+fn list<T: ToString>(key: &'static str, setting: &Setting<Vec<T>>) -> Shown {
+    let texts: Vec<String> = setting.value.iter().map(ToString::to_string).collect();
+    let value = (!texts.is_empty()).then(|| texts.join(", "));
+    Shown { key, value, origin: setting.origin.to_string(), secret: false }
+}
+
+fn secret<T>(key: &'static str, setting: Option<&Setting<T>>) -> Shown {
+    let origin = setting.map_or(Origin::Default, |setting| setting.origin.clone()).to_string();
+    Shown { key, value: None, origin, secret: setting.is_some() }
+}
+
 fn window(key: &'static str, setting: &Setting<Option<Duration>>) -> Shown {
     plain(key, setting, |window| window.map_or_else(|| "for ever".to_owned(), show_span))
 }
@@ -40,17 +51,11 @@ impl Config {
     pub fn settings(&self) -> Vec<Shown> {
         let span = |span: &Duration| show_span(*span);
         let (engine, github) = (&self.engine, &self.github);
-        let token = Shown {
-            key: "github.token",
-            value: None,
-            origin: github.token.as_ref().map_or(Origin::Default, |token| token.origin.clone()).to_string(),
-            secret: github.token.is_some(),
-        };
         vec![
             plain("store.url", &self.store.url, ToString::to_string),
             plain("github.api_url", &github.api_url, Clone::clone),
             optional("github.owner", github.owner.as_ref(), Clone::clone),
-            token,
+            secret("github.token", github.token.as_ref()),
             plain("engine.lease", &engine.lease, span),
             plain("engine.soft_timeout", &engine.soft_timeout, span),
             plain("engine.hard_timeout", &engine.hard_timeout, span),
@@ -68,6 +73,11 @@ impl Config {
             plain("registry.trending_stars", &self.registry.trending_stars, ToString::to_string),
             plain("registry.new_within", &self.registry.new_within, span),
             plain("registry.forks", &self.registry.forks, ToString::to_string),
+            plain("server.listen", &self.server.listen, ToString::to_string),
+            secret("server.read_token", self.server.read_token.as_ref()),
+            secret("server.admin_token", self.server.admin_token.as_ref()),
+            list("server.allowed_hosts", &self.server.allowed_hosts),
+            list("server.trusted_proxies", &self.server.trusted_proxies),
         ]
     }
 }

@@ -14,6 +14,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("larder-sources", &["larder-core", "larder-domain"]),
     ("larder-github-sim", &[]),
     ("larder-testkit", &["larder-core"]),
+    ("larder-server", &["larder-core", "larder-domain", "larder-engine"]),
     (
         "larder",
         &[
@@ -23,6 +24,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "larder-store-sqlite",
             "larder-sources",
             "larder-github-sim",
+            "larder-server",
         ],
     ),
 ];
@@ -30,8 +32,12 @@ const ARROWS: &[(&str, &[&str])] = &[
 /// What tests may lean on besides: helpers that are nobody's part.
 const IN_TESTS: &[&str] = &["larder-testkit", "larder-github-sim"];
 
-/// The engine's tests prove its face on the real default store too.
-const IN_TESTS_OF: &[(&str, &str)] = &[("larder-engine", "larder-store-sqlite")];
+/// The engine's tests prove its face on the real default store too, and the server's on all of it.
+const IN_TESTS_OF: &[(&str, &str)] = &[
+    ("larder-engine", "larder-store-sqlite"),
+    ("larder-server", "larder-store-sqlite"),
+    ("larder-server", "larder-sources"),
+];
 
 /// What must never reach a room, by any way: SQL, HTTP, pages.
 const BANNED: &[(&str, &[&str])] = &[
@@ -40,6 +46,7 @@ const BANNED: &[(&str, &[&str])] = &[
     ("larder-engine", &["rusqlite", "reqwest", "axum"]),
     ("larder-store-sqlite", &["reqwest", "axum"]),
     ("larder-sources", &["rusqlite", "axum"]),
+    ("larder-server", &["rusqlite", "reqwest"]),
     ("larder", &["rusqlite", "reqwest", "axum"]),
 ];
 

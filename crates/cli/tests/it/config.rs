@@ -73,6 +73,11 @@ fn show_tells_where_each_value_came_from_and_hides_the_token() {
     registry.trending_stars	100	default
     registry.new_within	14d	default
     registry.forks	false	default
+    server.listen	127.0.0.1:PORT	default
+    server.read_token	-	default
+    server.admin_token	-	default
+    server.allowed_hosts	-	default
+    server.trusted_proxies	-	default
     --- err
     note: /root/project/larder.toml, not trusted: `larder config trust`
     ");

@@ -17,6 +17,8 @@ const COMMANDS: &[&[&str]] = &[
     &["config", "show"],
     &["config", "trust"],
     &["completions"],
+    &["serve"],
+    &["demo"],
     &["github-sim"],
 ];
 
@@ -48,6 +50,8 @@ fn help_lists_the_commands_and_the_exit_codes() {
       doctor       Find out what is wrong, and what to do about it
       config       Show the configuration in effect, or trust a project's
       completions  Print a script that completes commands in a shell
+      serve        Serve pages and an HTTP API on the cache, and keep it fresh
+      demo         Show what Larder does: pages on a simulated GitHub, and switches to break it
       github-sim   Run a simulated GitHub on this machine, to try things out
       help         Print this message or the help of the given subcommand(s)
 
@@ -66,7 +70,7 @@ fn help_lists_the_commands_and_the_exit_codes() {
     Exit codes: 0 answered; 1 failed; 2 wrong command line or configuration; 3 the old copy was printed
     though a refresh was asked and failed, or part failed; 4 not in the cache, and offline.
 
-    Start with `larder init`, then `larder repos`.
+    Start with `larder demo` to see it work, or with `larder init` and `larder repos`.
     ");
     insta::assert_snapshot!(User::new().ok(&["repos", "-h"]).out, @r"
     List the repositories of all clusters, each once

@@ -11,6 +11,7 @@ mod help;
 mod init;
 mod messages;
 mod repos;
+mod serving;
 mod simulator;
 mod terminal;
 mod token;

@@ -1,0 +1,213 @@
+//! `larder demo`: a simulated GitHub and a server on it, with a panel that breaks things.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::BufReader;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use larder_core::{Clock as _, Policy, Time};
+use larder_domain::{ClusterConfig, ClustersConfig, REPOSITORIES, RegistryRules, RepoName};
+use larder_engine::{Engine, SystemClock};
+use larder_github_sim::{
+    Options, Outage, Repository, SecondaryLimit, Simulator, Switches, Token, When, World,
+};
+use larder_server::{Demo, DemoControl, DemoMode, DemoRequest, Settings, Site};
+use larder_sources::{ClustersSource, GitHub, GitHubConfig};
+use larder_store_sqlite::{OpenOptions, SqliteStore};
+use serde_json::json;
+
+use super::{Context, Ended};
+use crate::config::SERVER_LISTEN;
+use crate::report::{Complaint, Exit};
+
+/// Show what Larder does: pages on a simulated GitHub, and switches to break it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Nothing of it is kept, and nothing leaves this machine.\n\n\
+                  Example:\n  larder demo\n  larder demo --data ranking.csv --listen 127.0.0.1:0")]
+pub struct Args {
+    /// With the repositories of this ranking (rank, item, `repo_name`, stars, …), by language
+    #[arg(long, value_name = "FILE.csv")]
+    data: Option<PathBuf>,
+    /// Listen there; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value_t = SERVER_LISTEN)]
+    listen: SocketAddr,
+}
+
+/// Serves until it is interrupted.
+pub fn run(args: &Args, context: &Context) -> Ended {
+    let scene = match &args.data {
+        None => Scene::own()?,
+        Some(path) => Scene::of_ranking(path)?,
+    };
+    crate::wiring::block_on_many(async { serve(scene, args, context).await })?
+}
+
+/// Whose the demo's repositories are.
+const OWNER: &str = "octo-org";
+/// Whatever the simulator takes.
+const TOKEN: &str = "demo";
+
+/// What is there upstream, and what is kept of it.
+struct Scene {
+    world: World,
+    clusters: ClustersConfig,
+}
+
+impl Scene {
+    /// The imaginary owner's repositories.
+    fn own() -> Result<Self, Complaint> {
+        let world =
+            World::demo_at(jiff::Timestamp::from_millisecond(SystemClock.now().ms()).unwrap_or_default());
+        let mut clusters = ClustersConfig { owner: Some(OWNER.to_owned()), unclustered: true, ..base() };
+        for demo in World::demo_clusters() {
+            let repos = demo.repos.iter().map(|name| RepoName::parse(name, Some(OWNER)));
+            let repos =
+                repos.collect::<Result<_, _>>().map_err(|error| Complaint::failed(error.to_string()))?;
+            clusters.clusters.push(ClusterConfig {
+                id: demo.id.to_owned(),
+                name: demo.name.to_owned(),
+                repos,
+                featured: demo.id == "cinder",
+                experimental: demo.id == "photon",
+                ..ClusterConfig::default()
+            });
+        }
+        Ok(Scene { world, clusters })
+    }
+
+    /// A ranking's repositories: its largest languages, and the best of each.
+    fn of_ranking(path: &PathBuf) -> Result<Self, Complaint> {
+        const CLUSTERS: usize = 12;
+        const EACH: usize = 12;
+        let failed = || Complaint::failed(format!("{} could not be read", path.display()));
+        let file = File::open(path).map_err(|error| failed().because(error))?;
+        let world = World::load_ranking_csv(BufReader::new(file)).map_err(|error| failed().because(error))?;
+        let mut by_language: BTreeMap<String, Vec<&Arc<Repository>>> = BTreeMap::new();
+        for repository in world.repositories() {
+            if let Some(language) = &repository.language {
+                by_language.entry(language.clone()).or_default().push(repository);
+            }
+        }
+        let mut languages: Vec<_> = by_language.into_iter().collect();
+        languages.sort_by_key(|(_, all)| std::cmp::Reverse(all.iter().map(|one| one.stars).sum::<u64>()));
+        let mut clusters = base();
+        for (language, mut all) in languages.into_iter().take(CLUSTERS) {
+            all.sort_by_key(|one| std::cmp::Reverse(one.stars));
+            let repos = all.iter().take(EACH).filter_map(|one| RepoName::parse(&one.full_name, None).ok());
+            let id = language.to_lowercase().replace('+', "p").replace('#', "sharp");
+            let id = id.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+            let repos = repos.collect();
+            clusters.clusters.push(ClusterConfig { id, name: language, repos, ..ClusterConfig::default() });
+        }
+        Ok(Scene { world, clusters })
+    }
+}
+
+/// Short lives, so that copies can be watched getting old.
+fn base() -> ClustersConfig {
+    let ttl = Duration::from_mins(2);
+    ClustersConfig { ttl, active_ttl: Duration::from_secs(40), ..ClustersConfig::default() }
+}
+
+async fn serve(scene: Scene, args: &Args, context: &Context) -> Ended {
+    let Scene { mut world, clusters } = scene;
+    world.accept_any_token(Token::of("octocat").seeing_everything());
+    let repositories = world.repositories().count();
+    let no_simulator = |error| Complaint::failed("the simulated GitHub could not be started").because(error);
+    let simulator = Arc::new(Simulator::start(world, Options::default()).await.map_err(no_simulator)?);
+    let no_dir = |error| Complaint::failed("no temporary directory could be made").because(error);
+    let dir = tempfile::tempdir().map_err(no_dir)?;
+    let site = site(&simulator, dir.path(), clusters, args.listen)?;
+    let running = super::server::start(site).await?;
+    let url = format!("http://{}", running.address());
+    if context.json() {
+        context.screen.json(&json!({"url": url, "github": simulator.url(), "repositories": repositories}))?;
+    } else {
+        context.screen.answer(&format!(
+            "Open {url}/ and switch GitHub off on its panel. Ctrl-C ends the demo.\n\
+             {repositories} repositories are simulated; nothing leaves this machine.\n"
+        ))?;
+    }
+    crate::wiring::asked_to_stop().await;
+    running.stop().await;
+    Ok(Exit::Answered)
+}
+
+fn site(
+    simulator: &Arc<Simulator>,
+    dir: &std::path::Path,
+    clusters: ClustersConfig,
+    listen: SocketAddr,
+) -> Result<Site, Complaint> {
+    let clock = Arc::new(SystemClock);
+    let options =
+        OpenOptions { views: vec![REPOSITORIES], ..OpenOptions::new(dir.join("larder.db"), clock.now()) };
+    let store = Arc::new(SqliteStore::open(options)?);
+    let wrong =
+        |error: &dyn std::error::Error| Complaint::failed("the demo could not be set up").because(error);
+    let github = GitHubConfig::new(simulator.url()).with_token(TOKEN.into());
+    let github = GitHub::new(github, store.clone(), clock.clone(), 1).map_err(|error| wrong(&error))?;
+    // Nobody who watches wants to wait a quarter of an hour for the next try.
+    let policy = Policy { backoff_cap: Duration::from_secs(20), ..Policy::default() };
+    let source = ClustersSource::new(&clusters, Arc::new(github), &policy).map_err(|error| wrong(&error))?;
+    let engine = Engine::builder(store.clone(), clock.clone()).source(Arc::new(source)).owner("larder demo");
+    let panel = Panel { simulator: simulator.clone(), mode: Mutex::new(DemoMode::On) };
+    Ok(Site {
+        engine: engine.build(),
+        store: store.clone(),
+        budgets: store,
+        clusters,
+        rules: RegistryRules::default(),
+        clock,
+        settings: Settings { demo: Some(Demo::new(Arc::new(panel))), ..Settings::new(listen) },
+        extra: None,
+    })
+}
+
+/// The simulator behind the panel.
+struct Panel {
+    simulator: Arc<Simulator>,
+    mode: Mutex<DemoMode>,
+}
+
+impl DemoControl for Panel {
+    fn mode(&self) -> DemoMode {
+        *self.mode.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn switch(&self, mode: DemoMode) {
+        let all_well = Switches::default();
+        self.simulator.switch(match mode {
+            DemoMode::On => all_well,
+            DemoMode::Off => Switches { outage: Outage::Dropped, ..all_well },
+            DemoMode::Slow => Switches { latency_ms: 4_000, ..all_well },
+            DemoMode::RateLimited => {
+                let met = SecondaryLimit {
+                    when: When::Always,
+                    retry_after_s: Some(20),
+                    ..SecondaryLimit::default()
+                };
+                Switches { secondary_limit: met, ..all_well }
+            }
+            DemoMode::Flaky => Switches { flaky: 0.5, ..all_well },
+        });
+        *self.mode.lock().unwrap_or_else(PoisonError::into_inner) = mode;
+    }
+
+    fn requests(&self, limit: usize) -> Vec<DemoRequest> {
+        let all = self.simulator.requests();
+        let skipped = all.len().saturating_sub(limit);
+        let line = |request: larder_github_sim::LoggedRequest| DemoRequest {
+            at: Time::from_ms(request.at_ms),
+            method: request.method,
+            path: request.path,
+            status: request.status,
+            repositories: request.repositories as u64,
+            cost: request.cost,
+        };
+        all.into_iter().skip(skipped).map(line).collect()
+    }
+}

@@ -1,0 +1,102 @@
+//! `larder serve`: pages and an API on the cache, kept fresh for as long as it runs.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use larder_engine::SystemClock;
+use larder_server::{Settings, Site};
+use serde_json::json;
+
+use super::{Context, Ended};
+use crate::config::Config;
+use crate::report::{Complaint, Exit};
+use crate::wiring::Rooms;
+
+/// Serve pages and an HTTP API on the cache, and keep it fresh.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The pages are at /, the API's documentation at /docs. On this machine alone everybody may do \
+                  all; elsewhere private things want `[server] read_token`, and changes `admin_token`.\n\n\
+                  Example:\n  larder serve --listen 127.0.0.1:7070"
+)]
+pub struct Args {
+    /// Listen there, in place of `[server] listen`; port 0 takes a free one
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+}
+
+/// Serves until it is interrupted.
+pub fn run(args: &Args, context: &Context) -> Ended {
+    let config = context.config()?;
+    let rooms = context.rooms(&config)?;
+    let settings = settings(&config, args);
+    crate::wiring::block_on_many(async { serve(&config, &rooms, settings, context).await })?
+}
+
+fn settings(config: &Config, args: &Args) -> Settings {
+    let server = &config.server;
+    Settings {
+        read_token: server.read_token.as_ref().map(|token| token.value.clone()),
+        admin_token: server.admin_token.as_ref().map(|token| token.value.clone()),
+        allowed_hosts: server.allowed_hosts.value.clone(),
+        trusted_proxies: server.trusted_proxies.value.clone(),
+        ..Settings::new(args.listen.unwrap_or(server.listen.value))
+    }
+}
+
+async fn serve(config: &Config, rooms: &Rooms<'_>, settings: Settings, context: &Context) -> Ended {
+    let engine = rooms.fetcher()?.clone();
+    if let Err(error) = engine.reconcile().await {
+        context.screen.warn(&format!("what is configured could not be told to the store: {error}"));
+    }
+    let is_open = !settings.listen.ip().is_loopback();
+    let is_tokenless = settings.read_token.is_none() && settings.admin_token.is_none();
+    let store = Arc::new(rooms.store().clone());
+    let site = Site {
+        engine,
+        store: store.clone(),
+        budgets: store,
+        clusters: config.listed.clone(),
+        rules: config.registry_rules(),
+        clock: Arc::new(SystemClock),
+        settings,
+        extra: None,
+    };
+    let running = start(site).await?;
+    // While it is held, no reader starts a child of its own: what is due is done here.
+    let due = crate::detach::keep_others_from_refreshing(config);
+    if is_open && is_tokenless {
+        context
+            .screen
+            .note("others can reach it and there is no token: only what is public is shown to them");
+    }
+    tell(running.address(), context)?;
+    crate::wiring::asked_to_stop().await;
+    running.stop().await;
+    drop(due);
+    Ok(Exit::Answered)
+}
+
+/// Starts serving, or says why it cannot.
+pub async fn start(site: Site) -> Result<larder_server::Running, Complaint> {
+    let listen = site.settings.listen;
+    larder_server::start(site).await.map_err(|error| {
+        let complaint = Complaint::failed(format!("{listen} could not be served on")).because(&error);
+        match error {
+            larder_server::ServeError::Bind { .. } => {
+                complaint.hint("choose another: `--listen 127.0.0.1:0` takes a free port")
+            }
+            _ => complaint,
+        }
+    })
+}
+
+fn tell(address: SocketAddr, context: &Context) -> Result<(), Complaint> {
+    let url = format!("http://{address}");
+    if context.json() {
+        context.screen.json(&json!({"url": url}))?;
+    } else {
+        context.screen.answer(&format!("Larder serves at {url}/ (API: {url}/docs); Ctrl-C ends it.\n"))?;
+    }
+    Ok(())
+}

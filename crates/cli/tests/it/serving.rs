@@ -1,0 +1,157 @@
+//! `larder serve` and `larder demo`, run as people run them.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use larder_github_sim::Switches;
+use serde_json::Value;
+
+use crate::world::{CLUSTERS, GitHub, User};
+
+/// A server that runs until it is stopped, or the test ends.
+struct Serving {
+    child: Child,
+    address: String,
+}
+
+impl Serving {
+    fn start(user: &User, args: &[&str]) -> Self {
+        let args = [args, &["--listen", "127.0.0.1:0", "--json"]].concat();
+        let mut child = user.command(&args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let told: Value = serde_json::from_str(&line).unwrap();
+        let address = told["url"].as_str().unwrap().strip_prefix("http://").unwrap().to_owned();
+        Serving { child, address }
+    }
+
+    /// An answer's head and body.
+    fn get(&self, path: &str) -> (String, String) {
+        get(&self.address, path)
+    }
+
+    /// Asks it to stop, as the system does, and waits.
+    fn stop(mut self) -> ExitStatus {
+        let asked = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status();
+        assert!(asked.unwrap().success());
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // It may have been stopped already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn get(address: &str, path: &str) -> (String, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.to_owned(), body.to_owned())
+}
+
+#[test]
+fn a_server_answers_and_ends_when_it_is_asked_to() {
+    let github = GitHub::demo();
+    let user = User::of(&github, CLUSTERS);
+    let serving = Serving::start(&user, &["serve"]);
+    let (head, body) = serving.get("/api/v1/clusters/cinder");
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    let cluster: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(cluster["repositories"].as_array().unwrap().len(), 3);
+    let (head, page) = serving.get("/");
+    assert!(head.contains("text/html") && page.contains("cinder-mcp"), "{head}");
+    assert!(!page.contains("Break GitHub"), "the panel is the demo's alone");
+    let listed = user.json(&["repos", "--cluster", "cinder", "--offline"]);
+    assert_eq!(listed["repositories"].as_array().unwrap().len(), 3, "it is one store");
+    assert!(serving.stop().success());
+}
+
+#[test]
+fn where_a_server_runs_a_stale_reader_leaves_the_refresh_to_it() {
+    let github = GitHub::demo();
+    let user = User::of(&github, CLUSTERS);
+    let _serving = Serving::start(&user, &["serve"]);
+    user.ok(&["repos", "--cluster", "cinder"]);
+    user.ok(&["cache", "invalidate", "cinder"]);
+    let stale = user.json(&["repos", "--cluster", "cinder"]);
+    assert_eq!(stale["cache"][0]["status"], "stale");
+    let child_logs = user.home().join(".local/state/larder/behind");
+    let logs = std::fs::read_dir(child_logs).unwrap().filter_map(Result::ok);
+    assert_eq!(logs.filter(|file| file.path().extension().is_some_and(|ext| ext == "log")).count(), 0);
+    let is_fresh = || user.status("cluster/cinder")["status"] == "fresh";
+    assert!((0..1000).any(|_| is_fresh()), "the server refreshes what was marked due");
+}
+
+#[test]
+fn four_hundred_readers_on_two_servers_and_six_processes_make_one_call() {
+    let github = GitHub::demo();
+    let user = User::of(&github, CLUSTERS);
+    let servers = [Serving::start(&user, &["serve"]), Serving::start(&user, &["serve"])];
+    github.take_requests();
+    github.switch(Switches { latency_ms: 1_500, ..Switches::default() });
+    std::thread::scope(|scope| {
+        for reader in 0..400 {
+            let address = &servers[reader % 2].address;
+            scope.spawn(move || {
+                let (head, body) = get(address, "/api/v1/clusters/cinder");
+                assert!(head.starts_with("HTTP/1.1 200 ") && body.contains("cinder-mcp"), "{head}");
+            });
+        }
+        for _ in 0..6 {
+            scope.spawn(|| user.ok(&["repos", "--cluster", "cinder"]));
+        }
+    });
+    let calls = github.requests().iter().filter(|request| request.repositories > 0).count();
+    assert_eq!(calls, 1);
+}
+
+#[test]
+fn the_demo_shows_its_panel_and_takes_a_ranking() {
+    let user = User::new();
+    let demo = Serving::start(&user, &["demo"]);
+    let (_, page) = demo.get("/");
+    assert!(page.contains("Break GitHub") && page.contains("Cinder"));
+    assert!(demo.stop().success());
+
+    user.write(
+        "ranking.csv",
+        "rank,item,repo_name,stars,forks,language,repo_url,username,issues,last_commit,description\n\
+         1,Rust,bun,95558,1,Rust,https://github.com/oven-sh/bun,oven-sh,2,2026-08-22T04:05:34Z,\"Fast, they say\"\n",
+    );
+    let demo = Serving::start(&user, &["demo", "--data", "ranking.csv"]);
+    let (_, body) = demo.get("/api/v1/repos");
+    let repos: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(repos["repositories"][0]["full_name"], "oven-sh/bun");
+}
+
+#[test]
+fn an_address_that_is_taken_is_said_so() {
+    let user = User::new();
+    user.write("larder.toml", CLUSTERS);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let ran = user.run(&["serve", "--listen", &address]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.err.contains(&format!("error: {address} could not be served on")), "{}", ran.err);
+    assert!(ran.err.contains("hint: choose another"), "{}", ran.err);
+}
+
+#[test]
+fn a_config_that_came_with_a_clone_says_nothing_of_where_to_listen() {
+    let user = User::new();
+    user.write(
+        "larder.toml",
+        &format!("{CLUSTERS}\n[server]\nlisten = \"0.0.0.0:80\"\nread_token = \"0123456789abcdef\"\n"),
+    );
+    let shown = user.ok(&["config", "show"]);
+    assert!(shown.out.contains("server.listen\t127.0.0.1:7070\tdefault"), "{}", shown.out);
+    assert!(shown.err.contains("`[server] listen`"), "{}", shown.err);
+    assert!(!shown.all().contains("0123456789abcdef"));
+}

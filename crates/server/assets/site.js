@@ -1,0 +1,488 @@
+// What the pages can do with JavaScript: live updates, search as you type, forms that do not
+// reload, keys. Everything here is a convenience; each page is whole without it.
+(() => {
+  "use strict";
+
+  const root = document.documentElement;
+  const $ = (id) => document.getElementById(id);
+  const list = () => $("list");
+  const isClusters = location.pathname === "/";
+  const LISTENING = ["change", "refreshed"];
+
+  // ---- telling ----
+
+  let quiet;
+
+  function tell(text, isWrong) {
+    const told = $("told");
+    clearTimeout(quiet);
+    quiet = setTimeout(() => (told.hidden = true), isWrong ? 15000 : 7000);
+    told.classList.add("over");
+    told.textContent = text;
+    told.hidden = false;
+    told.classList.toggle("wrong", Boolean(isWrong));
+    told.setAttribute("role", isWrong ? "alert" : "status");
+  }
+
+  // A message that came with the address is said once, not at every reload or to who gets the link.
+  const here = new URL(location.href);
+  if (here.searchParams.has("told")) {
+    for (const name of ["told", "count"]) here.searchParams.delete(name);
+    history.replaceState(null, "", here);
+  }
+
+  // ---- ages ----
+
+  const UNITS = [[31536000, "y"], [2592000, "mo"], [86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
+
+  function span(seconds) {
+    const unit = UNITS.find(([length]) => seconds >= length);
+    return unit ? `${Math.floor(seconds / unit[0])} ${unit[1]}` : "";
+  }
+
+  // What is due in 5 h 59 min is due in 6 h.
+  function nearly(seconds) {
+    const [length] = UNITS.find(([length]) => seconds >= length) || [0];
+    return span(seconds + Math.floor(length / 2));
+  }
+
+  function tick() {
+    const now = Date.now();
+    for (const time of document.querySelectorAll("time[data-way]")) {
+      const seconds = Math.round((now - Date.parse(time.dateTime)) / 1000);
+      const words = seconds >= 1 ? `${span(seconds)} ago` : seconds <= -1 ? `in ${nearly(-seconds)}` : "just now";
+      const gone = time.dataset.way === "due" && seconds >= 0 ? "now" : words;
+      if (time.textContent !== gone) time.textContent = gone;
+    }
+  }
+
+  // ---- swapping what the server has rendered ----
+
+  function parsed(html) {
+    const template = document.createElement("template");
+    template.innerHTML = html;
+    return template.content;
+  }
+
+  function keyOf(element) {
+    return element.closest("[data-key]")?.dataset.key;
+  }
+
+  // The focus and what was unfolded outlive a swap.
+  function swap(old, fresh) {
+    const active = old.contains(document.activeElement) ? document.activeElement : null;
+    const place = active && {
+      key: keyOf(active),
+      label: active.getAttribute("aria-label"),
+      id: active.id,
+      href: active.getAttribute("href"),
+    };
+    const open = new Set([...old.querySelectorAll("details[open]")].map(nameOf));
+    old.replaceWith(fresh);
+    for (const details of fresh.querySelectorAll("details")) if (open.has(nameOf(details))) details.open = true;
+    if (place) restore(fresh, place);
+    packAll();
+    count();
+    tick();
+  }
+
+  function nameOf(details) {
+    return `${keyOf(details)} ${details.className}`;
+  }
+
+  function restore(fresh, place) {
+    const holder = [fresh, ...fresh.querySelectorAll("[data-key]")].find((one) => one.dataset?.key === place.key);
+    const inside = holder || fresh;
+    const same = [...inside.querySelectorAll("button, a, summary")].find(
+      (one) => (place.label && one.getAttribute("aria-label") === place.label) || (place.href && one.getAttribute("href") === place.href),
+    );
+    (same || holder)?.focus({ preventScroll: true });
+  }
+
+  async function ask(address) {
+    const began = performance.now();
+    const response = await fetch(address, { headers: { Accept: "text/html" }, credentials: "same-origin", cache: "no-store" });
+    const text = await response.text();
+    speed(performance.now() - began);
+    return { status: response.status, text };
+  }
+
+  function speed(ms) {
+    const line = $("demo-speed");
+    if (!line) return;
+    line.hidden = false;
+    line.textContent = `Larder's last answer to this page took ${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms.`;
+  }
+
+  // One request at a time; what comes up meanwhile is asked for once more at its end. `look` sees
+  // what is held without causing a refresh, so that an open page never keeps GitHub busy.
+  function oneAtATime(work) {
+    let running = false;
+    let again = false;
+    return async function run() {
+      if (running) {
+        again = true;
+        return;
+      }
+      running = true;
+      try {
+        await work();
+      } catch {
+        // The connection is gone; the event source says so, and its return brings everything anew.
+      } finally {
+        running = false;
+        if (again) {
+          again = false;
+          run();
+        }
+      }
+    };
+  }
+
+  function lookAddress(part) {
+    const address = new URL(location.href);
+    address.searchParams.set("part", part);
+    return address;
+  }
+
+  const reloadList = oneAtATime(async () => {
+    const { status, text } = await ask(lookAddress("list"));
+    const fresh = status === 200 && parsed(text).querySelector("#list");
+    if (!fresh || !list()) return;
+    swap(list(), fresh);
+  });
+
+  const wanted = new Set();
+  const reloadCards = oneAtATime(async () => {
+    const keys = [...wanted];
+    wanted.clear();
+    if (!isClusters || keys.length > 8 || keys.some((key) => !card(key))) return reloadList();
+    for (const key of keys) {
+      const address = lookAddress("card");
+      address.searchParams.set("key", key);
+      const { status, text } = await ask(address);
+      const fresh = status === 200 && parsed(text).querySelector("article");
+      if (fresh && card(key)) swap(card(key), fresh);
+      else return reloadList();
+    }
+  });
+
+  function card(key) {
+    return list()?.querySelector(`article[data-key="${CSS.escape(key)}"]`);
+  }
+
+  let soon;
+  function changed(key) {
+    if (!list()) return;
+    wanted.add(key);
+    clearTimeout(soon);
+    soon = setTimeout(isClusters ? reloadCards : reloadList, 40);
+  }
+
+  const STATES = { updating: "updating", stale: "stale", error: "failing", dead: "dead" };
+
+  function count() {
+    const words = [list()?.dataset.count];
+    if (!words[0] || !$("count")) return;
+    for (const [state, says] of Object.entries(STATES)) {
+      const many = list().querySelectorAll(`.card[data-state="${state}"]`).length;
+      if (many) words.push(`${many} ${says}`);
+    }
+    const text = words.join(" · ");
+    if ($("count").textContent !== text) $("count").textContent = text;
+  }
+
+  // ---- cards without holes between them ----
+
+  const ROW = 8;
+  const GAP = 16;
+
+  const sizes = new ResizeObserver((seen) => {
+    for (const { target } of seen) pack(target);
+  });
+
+  function pack(card) {
+    const rows = Math.ceil((card.offsetHeight + GAP) / ROW);
+    card.style.gridRowEnd = `span ${rows}`;
+  }
+
+  function packAll() {
+    sizes.disconnect();
+    const cards = list()?.querySelector(".cards");
+    if (!cards) return;
+    for (const card of cards.children) pack(card);
+    cards.classList.add("packed");
+    for (const card of cards.children) sizes.observe(card);
+  }
+
+  // ---- live ----
+
+  function listen() {
+    if (!list() || !window.EventSource) return;
+    const live = $("live");
+    const source = new EventSource("/api/v1/events");
+    let wasLost = false;
+    const show = (on) => {
+      live.hidden = false;
+      live.dataset.live = on ? "on" : "off";
+      live.firstElementChild.textContent = on ? "Live" : "Reconnecting…";
+    };
+    source.onopen = () => {
+      show(true);
+      if (wasLost) reloadList();
+      wasLost = false;
+    };
+    source.onerror = () => {
+      show(false);
+      wasLost = true;
+      // Refused altogether, such as by a server with too many streams: that is not tried again by itself.
+      if (source.readyState === EventSource.CLOSED) setTimeout(listen, 5000);
+    };
+    const hear = (event) => {
+      try {
+        changed(JSON.parse(event.data).key);
+      } catch {
+        reloadList();
+      }
+    };
+    for (const name of LISTENING) source.addEventListener(name, hear);
+    source.addEventListener("reset", reloadList);
+  }
+
+  // What is being refreshed is looked at until it has settled (the feed tells of ends, not of
+  // beginnings, nor of answers that changed nothing); what has just expired, once.
+  function watch() {
+    if (document.hidden || !list()) return;
+    const now = Date.now();
+    const busy = [...list().querySelectorAll('[data-state="updating"], [data-state="loading"]')];
+    const expired = [...list().querySelectorAll('[data-state="fresh"][data-fresh-until]')].filter(
+      (one) => Date.parse(one.dataset.freshUntil) <= now,
+    );
+    for (const one of [...busy, ...expired]) changed(one.dataset.key);
+  }
+
+  // ---- forms that do not reload ----
+
+  async function send(form, submitter) {
+    const body = new URLSearchParams(new FormData(form, submitter));
+    const button = submitter || form.querySelector("button");
+    button.setAttribute("aria-busy", "true");
+    const holder = form.closest("[data-key]");
+    const badge = form.action.endsWith("/refresh") && holder?.querySelector(".badge");
+    if (badge) {
+      badge.className = "badge updating";
+      badge.textContent = "updating…";
+    }
+    try {
+      const response = await fetch(form.action, {
+        method: "POST",
+        body,
+        headers: { Accept: "application/json" },
+        credentials: "same-origin",
+      });
+      const answer = await response.json();
+      tell(answer.message ?? answer.detail, !response.ok || answer.wrong);
+    } catch {
+      tell("The server could not be reached. What you see is as it was before.", true);
+    } finally {
+      button.removeAttribute("aria-busy");
+      if (holder) changed(holder.dataset.key);
+      else reloadList();
+    }
+  }
+
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (form.matches("[data-act]")) {
+      event.preventDefault();
+      send(form, event.submitter);
+    } else if (form.matches("[data-demo]")) {
+      event.preventDefault();
+      turn(form, event.submitter);
+    } else if (form.id === "find") {
+      event.preventDefault();
+      find();
+    } else if (form.id === "theme") {
+      event.preventDefault();
+      nextTheme(form);
+    }
+  });
+
+  // ---- colours ----
+
+  const THEMES = ["auto", "light", "dark"];
+  const THEME_WORDS = { auto: "Auto", light: "Light", dark: "Dark" };
+
+  function nextTheme(form) {
+    const theme = form.elements.theme.value;
+    if (theme === "auto") delete root.dataset.theme;
+    else root.dataset.theme = theme;
+    const year = 365 * 24 * 3600;
+    document.cookie = `larder_theme=${theme}; Path=/; Max-Age=${year}; SameSite=Strict`;
+    form.elements.theme.value = THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length];
+    form.querySelector(".word").textContent = THEME_WORDS[theme];
+  }
+
+  // ---- search as you type ----
+
+  function find() {
+    const address = new URL(location.href);
+    const search = $("search").value.trim();
+    const sort = $("sort").value;
+    address.search = "";
+    if (search) address.searchParams.set("search", search);
+    if (sort !== $("sort").options[0].value) address.searchParams.set("sort", sort);
+    if (address.href !== location.href) history.replaceState(null, "", address);
+    reloadList();
+  }
+
+  let typed;
+  function searchAsTyped() {
+    if (!$("find")) return;
+    $("find").querySelector("button").hidden = true;
+    $("search").addEventListener("input", () => {
+      clearTimeout(typed);
+      typed = setTimeout(find, 120);
+    });
+    $("sort").addEventListener("change", find);
+  }
+
+  // ---- keys ----
+
+  const ARROWS = { ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] };
+
+  function places() {
+    return [...document.querySelectorAll("#list .card, #list tr[data-row]")];
+  }
+
+  function selected() {
+    return document.activeElement?.closest("#list .card, #list tr[data-row]");
+  }
+
+  // The nearest place in that direction; what lies straight ahead comes before what lies aside.
+  function move([x, y]) {
+    const all = places();
+    const from = selected();
+    if (!from) return all[0]?.focus();
+    const middle = (box) => [box.left + box.width / 2, box.top];
+    const [fx, fy] = middle(from.getBoundingClientRect());
+    let best;
+    for (const one of all) {
+      if (one === from) continue;
+      const [ox, oy] = middle(one.getBoundingClientRect());
+      const ahead = (ox - fx) * x + (oy - fy) * y;
+      const aside = Math.abs((ox - fx) * y) + Math.abs((oy - fy) * x);
+      const cost = ahead + aside * 3;
+      if (ahead > 1 && (!best || cost < best.cost)) best = { one, cost };
+    }
+    best?.one.focus();
+  }
+
+  function takesText(element) {
+    return element.matches("input:not([type=hidden]), select, textarea, [contenteditable]");
+  }
+
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || $("keys").open) return;
+    const target = event.target;
+    if (takesText(target)) {
+      if (event.key === "Escape") target.blur();
+      return;
+    }
+    if (event.key === "/" && $("search")) {
+      event.preventDefault();
+      $("search").focus();
+      $("search").select();
+    } else if (event.key === "?") {
+      event.preventDefault();
+      $("keys").showModal();
+    } else if (event.key === "r" && selected()) {
+      event.preventDefault();
+      selected().querySelector("[data-refresh]")?.click();
+    } else if (ARROWS[event.key] && places().length && !target.closest("#demo")) {
+      event.preventDefault();
+      move(ARROWS[event.key]);
+    }
+  });
+
+  // ---- the demo's panel ----
+
+  async function turn(form, submitter) {
+    const body = new URLSearchParams(new FormData(form, submitter));
+    try {
+      const response = await fetch(form.action, {
+        method: "POST",
+        body,
+        headers: { Accept: "application/json" },
+        credentials: "same-origin",
+      });
+      const answer = await response.json();
+      if (response.ok) showMode(answer);
+      else tell(answer.message ?? answer.detail, true);
+    } catch {
+      tell("The server could not be reached.", true);
+    }
+    showRequests();
+  }
+
+  function showMode({ mode, says }) {
+    for (const button of $("demo").querySelectorAll("button[name=mode]")) {
+      button.setAttribute("aria-pressed", String(button.value === mode));
+    }
+    if ($("demo-says").textContent !== says) $("demo-says").textContent = says;
+  }
+
+  let newest = -1;
+  async function showRequests() {
+    if (document.hidden) return;
+    const response = await fetch("/demo/requests", { headers: { Accept: "application/json" }, credentials: "same-origin" });
+    if (!response.ok) return;
+    const { mode, says, lines, mark } = await response.json();
+    showMode({ mode, says });
+    if (mark === newest) return;
+    newest = mark;
+    $("demo-lines").replaceChildren(...(lines.length ? lines.map(line) : [none()]));
+  }
+
+  function none() {
+    const item = document.createElement("li");
+    item.className = "none";
+    item.textContent = "Nothing yet.";
+    return item;
+  }
+
+  function line({ when, status, what, cost, is_bad }) {
+    const item = document.createElement("li");
+    const cell = (name, text) => {
+      const span = document.createElement("span");
+      span.className = name;
+      span.textContent = text;
+      item.append(span);
+      return span;
+    };
+    cell("when", when);
+    cell(is_bad ? "status bad" : "status", status);
+    cell("what", what).title = what;
+    cell("cost", cost);
+    return item;
+  }
+
+  // ---- start ----
+
+  if ($("keys-hint")) $("keys-hint").hidden = false;
+  packAll();
+  searchAsTyped();
+  listen();
+  tick();
+  setInterval(tick, 1000);
+  setInterval(watch, 1500);
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden && list()) reloadList();
+  });
+  if ($("demo")) {
+    const [seen] = performance.getEntriesByType("navigation");
+    if (seen) speed(seen.responseEnd - seen.requestStart);
+    showRequests().catch(() => {});
+    setInterval(() => showRequests().catch(() => {}), 1000);
+  }
+})();

@@ -1,0 +1,171 @@
+//! A site to look at, for the browser test and for work on the pages: the server on a temporary
+//! store, with the simulated GitHub behind it. `cargo run -p larder-server --example site -- [WAY…]`
+//!
+//! Ways: `empty` configures nothing; `cold` starts with GitHub switched off; `token` asks for the
+//! tokens `reader` and `admin`, as off loopback; `many` has a hundred clusters more.
+//! It prints one line of JSON with its address and the simulator's, and runs until its input ends.
+
+use std::error::Error;
+use std::io::Read as _;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use larder_core::{Clock as _, Policy, Time};
+use larder_domain::{ClusterConfig, ClustersConfig, REPOSITORIES, RegistryRules, RepoName, RepoOverride};
+use larder_engine::{Engine, SystemClock};
+use larder_github_sim::{Options, Outage, SecondaryLimit, Simulator, Switches, When, World};
+use larder_server::{Demo, DemoControl, DemoMode, DemoRequest, Settings, Site};
+use larder_sources::{ClustersSource, GitHub, GitHubConfig};
+use larder_store_sqlite::{OpenOptions, SqliteStore};
+
+const OWNER: &str = "octo-org";
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let ways: Vec<String> = std::env::args().skip(1).collect();
+    let is = |way: &str| ways.iter().any(|asked| asked == way);
+    let dir = tempfile::tempdir()?;
+    let clock = Arc::new(SystemClock);
+    let now = clock.now();
+    let world = World::demo_at(jiff::Timestamp::from_millisecond(now.ms())?);
+    let simulator = Arc::new(Simulator::start(world, Options::default()).await?);
+    let panel = Arc::new(Panel { simulator: simulator.clone(), mode: Mutex::new(DemoMode::On) });
+    if is("cold") {
+        panel.switch(DemoMode::Off);
+    }
+    let options =
+        OpenOptions { views: vec![REPOSITORIES], ..OpenOptions::new(dir.path().join("larder.db"), now) };
+    let store = Arc::new(SqliteStore::open(options)?);
+    let github = GitHubConfig::new(simulator.url()).with_token(World::DEMO_TOKEN.into());
+    let github = Arc::new(GitHub::new(github, store.clone(), clock.clone(), 1)?);
+    let clusters = if is("empty") { ClustersConfig::default() } else { clusters(is("many"))? };
+    let policy = Policy { attempts: 2, backoff_base: Duration::from_secs(2), ..Policy::default() };
+    let source = ClustersSource::new(&clusters, github, &policy)?;
+    let engine =
+        Engine::builder(store.clone(), clock.clone()).source(Arc::new(source)).owner("site").seed(1).build();
+    let mut settings = Settings::new(SocketAddr::from(([127, 0, 0, 1], 0)));
+    if is("token") {
+        settings.read_token = Some("reader".into());
+        settings.admin_token = Some("admin".into());
+    } else {
+        settings.demo = Some(Demo::new(panel));
+    }
+    let site = Site {
+        engine,
+        store: store.clone(),
+        budgets: store,
+        clusters,
+        rules: RegistryRules::default(),
+        clock,
+        settings,
+        extra: None,
+    };
+    let running = larder_server::start(site).await?;
+    let addresses = serde_json::json!({
+        "site": format!("http://{}", running.address()),
+        "github": simulator.url(),
+    });
+    write_line(&addresses.to_string())?;
+    tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await??;
+    running.stop().await;
+    Ok(())
+}
+
+fn write_line(text: &str) -> std::io::Result<()> {
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{text}")?;
+    out.flush()
+}
+
+/// The demo's clusters, one of them with a short life, one experimental.
+fn clusters(many: bool) -> Result<ClustersConfig, Box<dyn Error>> {
+    let mut config = ClustersConfig {
+        owner: Some(OWNER.to_owned()),
+        ttl: Duration::from_hours(6),
+        active_ttl: Duration::from_hours(2),
+        unclustered: true,
+        ..ClustersConfig::default()
+    };
+    for demo in World::demo_clusters() {
+        let repos = demo.repos.iter().map(|name| RepoName::parse(name, Some(OWNER)));
+        config.clusters.push(ClusterConfig {
+            id: demo.id.to_owned(),
+            name: demo.name.to_owned(),
+            repos: repos.collect::<Result<_, _>>()?,
+            featured: demo.id == "cinder",
+            flagship: demo.id == "cinder",
+            experimental: demo.id == "photon",
+            ..ClusterConfig::default()
+        });
+    }
+    for number in 0..if many { 100 } else { 0 } {
+        let repos = vec![RepoName::parse("cinder", Some(OWNER))?];
+        let id = format!("more-{number:03}");
+        config.clusters.push(ClusterConfig {
+            name: format!("More {number}"),
+            id,
+            repos,
+            ..ClusterConfig::default()
+        });
+    }
+    let name = RepoName::parse("dotbench", Some(OWNER))?;
+    let display_name = Some("Dotbench".to_owned());
+    config.overrides.push(RepoOverride {
+        name,
+        display_name,
+        featured: None,
+        flagship: None,
+        experimental: None,
+    });
+    Ok(config)
+}
+
+/// The simulator behind the demo's panel.
+struct Panel {
+    simulator: Arc<Simulator>,
+    mode: Mutex<DemoMode>,
+}
+
+impl DemoControl for Panel {
+    fn mode(&self) -> DemoMode {
+        *self.mode.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn switch(&self, mode: DemoMode) {
+        let all_well = Switches::default();
+        self.simulator.switch(match mode {
+            DemoMode::On => all_well,
+            DemoMode::Off => Switches { outage: Outage::Dropped, ..all_well },
+            DemoMode::Slow => Switches { latency_ms: 4_000, ..all_well },
+            DemoMode::RateLimited => {
+                let limit = SecondaryLimit {
+                    when: When::Always,
+                    retry_after_s: Some(20),
+                    ..SecondaryLimit::default()
+                };
+                Switches { secondary_limit: limit, ..all_well }
+            }
+            DemoMode::Flaky => Switches { flaky: 0.5, ..all_well },
+        });
+        *self.mode.lock().unwrap_or_else(PoisonError::into_inner) = mode;
+    }
+
+    fn requests(&self, limit: usize) -> Vec<DemoRequest> {
+        let all = self.simulator.requests();
+        let last = all.into_iter().rev().take(limit);
+        let mut requests: Vec<DemoRequest> = last
+            .map(|request| DemoRequest {
+                at: Time::from_ms(request.at_ms),
+                method: request.method,
+                path: request.path,
+                status: request.status,
+                repositories: request.repositories as u64,
+                cost: request.cost,
+            })
+            .collect();
+        requests.reverse();
+        requests
+    }
+}

@@ -1,0 +1,188 @@
+//! Who asks, and what that lets them see and do. Design, section 8: on loopback with no token
+//! configured the local user may do all; anywhere else, nothing but public items without a
+//! credential.
+
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{Extensions, HeaderMap, HeaderValue, header};
+use larder_core::Time;
+use secrecy::{ExposeSecret, SecretString};
+use subtle::ConstantTimeEq;
+
+use crate::app::App;
+
+/// What the one who asks may see and do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Viewer {
+    /// Whether items that are not public are shown.
+    pub(crate) may_read_private: bool,
+    /// Whether anything may be refreshed, invalidated and replayed at will.
+    pub(crate) may_admin: bool,
+}
+
+impl Viewer {
+    /// Nobody in particular.
+    pub(crate) const PUBLIC: Viewer = Viewer { may_read_private: false, may_admin: false };
+    /// A bearer of the read token.
+    pub(crate) const READER: Viewer = Viewer { may_read_private: true, may_admin: false };
+    /// The local user, or a bearer of the admin token.
+    pub(crate) const ADMIN: Viewer = Viewer { may_read_private: true, may_admin: true };
+}
+
+/// The other end of a connection, put into each request by the listener.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
+
+/// The cookie of one who entered a token on a page.
+pub(crate) const SESSION_COOKIE: &str = "larder_session";
+
+/// How long such a cookie lasts.
+const SESSION_SECONDS: i64 = 30 * 24 * 3600;
+
+/// A key of this process alone, for sessions and form tokens: a restart ends both.
+pub(crate) struct Secret([u8; 32]);
+
+impl Secret {
+    /// A new one from the system's chance.
+    pub(crate) fn random() -> Result<Self, std::io::Error> {
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes).map_err(|error| std::io::Error::other(error.to_string()))?;
+        Ok(Secret(bytes))
+    }
+
+    /// What nobody without the key can make of `text`, for one purpose.
+    pub(crate) fn sign(&self, purpose: &str, text: &str) -> String {
+        let mut hasher = blake3::Hasher::new_keyed(&self.0);
+        hasher
+            .update(&(purpose.len() as u64).to_le_bytes())
+            .update(purpose.as_bytes())
+            .update(text.as_bytes());
+        hasher.finalize().to_hex().as_str()[..40].to_owned()
+    }
+
+    /// Whether `signature` is what [`sign`](Secret::sign) makes, in constant time.
+    pub(crate) fn verifies(&self, purpose: &str, text: &str, signature: &str) -> bool {
+        self.sign(purpose, text).as_bytes().ct_eq(signature.as_bytes()).into()
+    }
+}
+
+/// A random name for a visit, 128 bits.
+pub(crate) fn random_name() -> Option<String> {
+    let mut bytes = [0_u8; 16];
+    getrandom::fill(&mut bytes).ok()?;
+    Some(format!("{:032x}", u128::from_be_bytes(bytes)))
+}
+
+impl App {
+    /// Who asks, by the connection and the request's head.
+    pub(crate) fn viewer(&self, headers: &HeaderMap, extensions: &Extensions) -> Viewer {
+        self.viewer_from(headers, extensions.get().copied())
+    }
+
+    /// The same, where the connection's other end is at hand.
+    pub(crate) fn viewer_from(&self, headers: &HeaderMap, peer: Option<Peer>) -> Viewer {
+        if let Some(viewer) = bearer(headers).and_then(|token| self.viewer_by_token(token)) {
+            return viewer;
+        }
+        let session = cookie(headers, SESSION_COOKIE).and_then(|value| self.viewer_by_session(value));
+        session.unwrap_or_else(|| {
+            if self.is_local(headers, peer.map(|peer| peer.0.ip())) { Viewer::ADMIN } else { Viewer::PUBLIC }
+        })
+    }
+
+    /// Whether any credential is configured, so that a person may be asked for one.
+    pub(crate) fn has_tokens(&self) -> bool {
+        self.settings.read_token.is_some() || self.settings.admin_token.is_some()
+    }
+
+    /// What a token lets its bearer do; `None` = it is none of ours.
+    pub(crate) fn viewer_by_token(&self, token: &str) -> Option<Viewer> {
+        let is = |known: &Option<SecretString>| {
+            known.as_ref().is_some_and(|known| {
+                let known = known.expose_secret();
+                // Digests have one length, so that the comparison does not tell the token's.
+                let (a, b) = (blake3::hash(known.as_bytes()), blake3::hash(token.as_bytes()));
+                !known.is_empty() && bool::from(a.as_bytes().ct_eq(b.as_bytes()))
+            })
+        };
+        let (admin, read) = (is(&self.settings.admin_token), is(&self.settings.read_token));
+        if admin { Some(Viewer::ADMIN) } else { read.then_some(Viewer::READER) }
+    }
+
+    /// The cookie for one who entered a token on a page; `None` = the token is none of ours.
+    pub(crate) fn session_cookie(&self, token: &str) -> Option<HeaderValue> {
+        let viewer = self.viewer_by_token(token)?;
+        let role = if viewer.may_admin { "admin" } else { "read" };
+        let until = self.now().ms() / 1000 + SESSION_SECONDS;
+        let text = format!("{role}.{until}");
+        let value = format!("{text}.{}", self.secret.sign("session", &text));
+        cookie_header(SESSION_COOKIE, &value, SESSION_SECONDS)
+    }
+
+    /// The cookie that ends a session.
+    pub(crate) fn no_session_cookie() -> Option<HeaderValue> {
+        cookie_header(SESSION_COOKIE, "", 0)
+    }
+
+    fn viewer_by_session(&self, value: &str) -> Option<Viewer> {
+        let (text, signature) = value.rsplit_once('.')?;
+        if !self.secret.verifies("session", text, signature) {
+            return None;
+        }
+        let (role, until) = text.split_once('.')?;
+        let until = Time::from_ms(until.parse::<i64>().ok()?.saturating_mul(1000));
+        if self.now() >= until {
+            return None;
+        }
+        match role {
+            "admin" => Some(Viewer::ADMIN),
+            "read" => Some(Viewer::READER),
+            _ => None,
+        }
+    }
+
+    /// Whether the local user asks: the server listens on loopback, the connection comes from there
+    /// under a name of loopback's, nobody forwarded it, and no token is configured. Doubt means no.
+    fn is_local(&self, headers: &HeaderMap, peer: Option<IpAddr>) -> bool {
+        const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+        let forwarded = || FORWARDED.iter().any(|name| headers.contains_key(*name));
+        let is_named =
+            || crate::guard::host(headers).is_some_and(|host| crate::guard::is_loopback_name(&host));
+        !self.has_tokens()
+            && self.address.ip().is_loopback()
+            && peer.is_some_and(|peer| peer.to_canonical().is_loopback())
+            && !forwarded()
+            && is_named()
+    }
+}
+
+impl FromRequestParts<App> for Viewer {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
+        Ok(app.viewer(&parts.headers, &parts.extensions))
+    }
+}
+
+/// The bearer token of a request.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// A cookie's value.
+pub(crate) fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = all.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(known, _)| *known == name).map(|(_, value)| value)
+}
+
+/// A cookie that scripts cannot read and other sites cannot send.
+pub(crate) fn cookie_header(name: &str, value: &str, seconds: i64) -> Option<HeaderValue> {
+    let text = format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}");
+    HeaderValue::from_str(&text).ok()
+}

@@ -1,0 +1,35 @@
+//! Whether the process lives, and whether it can serve.
+
+use axum::extract::State;
+use axum::response::Response;
+
+use super::text;
+use crate::app::App;
+use crate::problem::Problem;
+
+/// The process lives.
+#[utoipa::path(
+    get, operation_id = "isAlive", path = "/healthz", tag = "service",
+    responses((status = 200, description = "It does", body = String, content_type = "text/plain"))
+)]
+pub(crate) async fn alive() -> Response {
+    text("text/plain; charset=utf-8", "ok\n")
+}
+
+/// The store can be read, and the server is not stopping.
+#[utoipa::path(
+    get, operation_id = "isReady", path = "/readyz", tag = "service",
+    responses(
+        (status = 200, description = "It can", body = String, content_type = "text/plain"),
+        (status = 500, response = crate::api::docs::Refusal),
+        (status = 503, response = crate::api::docs::Refusal),
+    )
+)]
+pub(crate) async fn ready(State(app): State<App>) -> Result<Response, Problem> {
+    if app.stopping.is_cancelled() {
+        let status = axum::http::StatusCode::SERVICE_UNAVAILABLE;
+        return Err(Problem::new(status, "stopping", "the server is stopping"));
+    }
+    app.store.changes(0, 0).await?;
+    Ok(text("text/plain; charset=utf-8", "ready\n"))
+}

@@ -1,0 +1,93 @@
+//! Reading requests: queries and bodies with nothing unknown in them, and problems for the rest.
+
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::IntoResponse;
+use bytes::Bytes;
+use larder_core::{Key, KeyError};
+use percent_encoding::percent_decode_str;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use utoipa::ToSchema;
+
+use crate::app::App;
+use crate::problem::Problem;
+
+/// A query string, read strictly.
+pub(crate) struct Asked<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequestParts<App> for Asked<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        match Query::<T>::from_request_parts(parts, app).await {
+            Ok(Query(asked)) => Ok(Asked(asked)),
+            Err(rejection) => Err(Problem::bad(rejection.body_text())),
+        }
+    }
+}
+
+/// A body of JSON.
+pub(crate) struct Posted<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<App> for Posted<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
+        if !is_json(request.headers()) {
+            let detail = "the body must be JSON, with `Content-Type: application/json`";
+            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type", detail));
+        }
+        let bytes = Bytes::from_request(request, app).await.map_err(|rejection| unread(rejection, app))?;
+        let read = serde_json::from_slice(&bytes);
+        read.map(Posted).map_err(|error| Problem::bad(format!("the body cannot be used: {error}")))
+    }
+}
+
+fn unread(rejection: BytesRejection, app: &App) -> Problem {
+    if rejection.into_response().status() == StatusCode::PAYLOAD_TOO_LARGE {
+        let detail = format!("a body may have {} bytes", app.settings.body_bytes_max);
+        return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail);
+    }
+    Problem::bad("the body could not be read")
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let named = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = named.and_then(|named| named.split(';').next()).map(str::trim);
+    essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"))
+}
+
+/// A key in a body.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[schema(value_type = String, max_length = 512, pattern = "^[a-z0-9_-]+(/([A-Za-z0-9._~-]|%[0-9A-Fa-f]{2})+)+$", example = "cluster/tools")]
+pub(crate) struct KeyText(pub(crate) Key);
+
+/// The key in a path, as it stands there: keys are percent-encoded themselves. A client that
+/// encoded it once more, slashes and all, is understood too, and one that encoded its slashes alone.
+pub(crate) fn key_in_path(text: &str) -> Result<Key, Problem> {
+    let bad = |error: KeyError| Problem::bad(error.to_string());
+    if text.contains('/') {
+        return text.parse().map_err(bad);
+    }
+    let decoded = percent_decode_str(text).decode_utf8_lossy();
+    let slashes_alone = || text.replace("%2F", "/").replace("%2f", "/").parse();
+    decoded.parse().or_else(|error| slashes_alone().map_err(|_| error)).map_err(bad)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_understood_however_often_it_was_encoded() {
+        for text in ["cluster/a%20b", "cluster%2Fa%2520b"] {
+            assert_eq!(key_in_path(text).unwrap().as_str(), "cluster/a%20b", "{text}");
+        }
+        assert_eq!(key_in_path("cluster%2fa%C3%A4").unwrap().as_str(), "cluster/a%C3%A4");
+        assert!(key_in_path("cluster").is_err());
+        assert!(key_in_path("cluster%2F").is_err());
+    }
+}

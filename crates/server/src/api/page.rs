@@ -1,0 +1,213 @@
+//! Lists: what they are made of is fetched as far as a reader has to wait for it, then the list is
+//! made once and kept in memory until something of it changes. Cursors are places in a list.
+
+use std::sync::Arc;
+
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use larder_core::{Decision, Entry, Key, Refusal, StaleReason, Stored, Time, decide};
+use larder_domain::ClusterConfig;
+use larder_engine::{Behind, ReadError, ReadOptions};
+
+use super::read::Reader;
+use crate::access::Viewer;
+use crate::answer::send_list;
+use crate::app::App;
+use crate::problem::Problem;
+use crate::sight::Sight;
+use crate::tier::{Document, HeldList};
+
+/// A list that is asked for.
+pub(crate) struct Listing<'a> {
+    /// Names it, with all that decides what it holds.
+    pub(crate) name: &'a str,
+    /// The entries that it is made of.
+    pub(crate) keys: &'a [Key],
+    /// Who asks.
+    pub(crate) reader: Reader,
+}
+
+/// A cluster as a viewer may see it; an empty row where nothing is held.
+pub(crate) struct HeldCluster {
+    pub(crate) config: ClusterConfig,
+    pub(crate) stored: Stored,
+}
+
+impl App {
+    /// Answers a list; `build` makes its bytes, and says whether all of it is public.
+    pub(crate) async fn listed(
+        &self,
+        listing: Listing<'_>,
+        asked: &HeaderMap,
+        build: impl AsyncFnOnce(&App) -> Result<(Vec<u8>, bool), Problem>,
+    ) -> Result<Response, Problem> {
+        let Listing { name, keys, reader } = listing;
+        let is_plain = reader.wishes == super::wishes::Wishes::default();
+        if let Some(list) = is_plain.then(|| self.tier.list(name, reader.sight(), self.now())).flatten() {
+            return Ok(send_list(&list.document, asked));
+        }
+        let good_until = self.settle(keys, reader).await?;
+        let stamp = self.tier.stamp();
+        let (bytes, is_public) = build(self).await?;
+        let digest = blake3::hash(&bytes).to_hex();
+        let document = Document::new(bytes, format!("W/\"l-{}\"", &digest.as_str()[..24]), is_public);
+        let list = Arc::new(HeldList { document, stamp, good_until });
+        if good_until > self.now() {
+            self.tier.put_list(name, reader.sight(), list.clone());
+        }
+        Ok(send_list(&list.document, asked))
+    }
+
+    /// Sees to it that the entries are as the reader wants them, as far as that can be had, deciding
+    /// about each from its row alone. Answers until when nothing more is to be done. Errs only if
+    /// nothing is held of any.
+    async fn settle(&self, keys: &[Key], reader: Reader) -> Result<Time, Problem> {
+        let now = self.now();
+        let source = keys.first().map(Key::source);
+        let rows = self.store.rows(source).await?;
+        let rows: std::collections::HashMap<Key, Entry> =
+            rows.into_iter().map(|row| (row.entry.key.clone(), row.entry)).collect();
+        let (mut wait, mut behind) = (Vec::new(), Vec::new());
+        let mut good_until = Time::MAX;
+        let mut refusal = None;
+        for key in keys {
+            let Some(definition) = self.engine.define(key) else { continue };
+            let granted = self.granted(key, reader);
+            let entry = rows.get(key);
+            let until = match decide(entry, &definition, &granted.wishes.request, now) {
+                Decision::Fresh => entry.and_then(|entry| entry.fresh_until).unwrap_or(now),
+                Decision::Stale(StaleReason::Backoff(until) | StaleReason::Dead(until)) => until,
+                Decision::Stale(StaleReason::Offline) => now,
+                Decision::Revalidate => {
+                    behind.push(key.clone());
+                    now
+                }
+                Decision::Fetch { .. } => {
+                    wait.push((key.clone(), granted));
+                    now
+                }
+                Decision::Refuse(why) => {
+                    refusal.get_or_insert_with(|| (key.clone(), refused(key, why)));
+                    now
+                }
+            };
+            good_until = good_until.min(until);
+        }
+        self.fetch_behind(behind);
+        let failed = self.fetch(wait).await;
+        let holds_something = rows.values().any(|entry| keys.contains(&entry.key) && entry.has_data());
+        match failed.or(refusal) {
+            Some((key, error)) if !holds_something && !self.holds_any(keys).await? => {
+                Err(self.why_not(&error, reader.viewer, &key).await)
+            }
+            Some(_) | None => Ok(good_until),
+        }
+    }
+
+    fn fetch_behind(&self, keys: Vec<Key>) {
+        if !keys.is_empty() {
+            let engine = self.engine.clone();
+            tokio::spawn(async move { engine.load_many(&keys, &ReadOptions::default()).await });
+        }
+    }
+
+    /// Fetches while the reader waits; answers the first failure.
+    async fn fetch(&self, wait: Vec<(Key, Reader)>) -> Option<(Key, ReadError)> {
+        let (forced, plain): (Vec<_>, Vec<_>) =
+            wait.into_iter().partition(|(_, reader)| reader.wishes.is_forced());
+        let load = async |wanted: Vec<(Key, Reader)>| {
+            let (_, reader) = wanted.first().cloned()?;
+            let options = ReadOptions { request: reader.wishes.request, behind: Behind::Refresh };
+            let keys: Vec<Key> = wanted.into_iter().map(|(key, _)| key).collect();
+            let readings = self.engine.load_many(&keys, &options).await;
+            keys.into_iter().zip(readings).find_map(|(key, reading)| Some((key, reading.err()?)))
+        };
+        let (forced, plain) = futures::join!(load(forced), load(plain));
+        forced.or(plain)
+    }
+
+    async fn holds_any(&self, keys: &[Key]) -> Result<bool, Problem> {
+        let rows = self.store.rows(keys.first().map(Key::source)).await?;
+        Ok(rows.iter().any(|row| row.entry.has_data() && keys.contains(&row.entry.key)))
+    }
+
+    /// What is held of all clusters that a viewer may know of, in the order of configuration.
+    pub(crate) async fn held_clusters(&self, sight: Sight) -> Result<Vec<HeldCluster>, Problem> {
+        let keys = self.cluster_keys();
+        let stored = self.store.lookup(&keys).await?;
+        let mut held = Vec::with_capacity(keys.len());
+        for (key, stored) in keys.into_iter().zip(stored) {
+            let definition = self.engine.define(&key);
+            let id = key.segments().pop().unwrap_or_default();
+            let stored = match stored {
+                Some(stored) => sight.stored(stored, definition.as_deref()),
+                // Nobody knows yet whether it shows anything public.
+                None if sight == Sight::All => {
+                    Some(Stored { entry: Entry::empty(key, Time::default()), members: Vec::new() })
+                }
+                None => None,
+            };
+            held.extend(stored.map(|stored| HeldCluster { config: self.cluster_config(&id), stored }));
+        }
+        Ok(held)
+    }
+
+    /// The keys of the clusters that a viewer may know of.
+    pub(crate) async fn visible_clusters(&self, viewer: Viewer) -> Result<Vec<Key>, Problem> {
+        if viewer.may_read_private {
+            return Ok(self.cluster_keys());
+        }
+        let held = self.held_clusters(viewer.into()).await?;
+        Ok(held.into_iter().map(|cluster| cluster.stored.entry.key).collect())
+    }
+}
+
+fn refused(key: &Key, refusal: Refusal) -> ReadError {
+    let key = key.clone();
+    match refusal {
+        Refusal::NotCached => ReadError::NotCached(key),
+        Refusal::TooOld => ReadError::TooOld(key),
+        Refusal::Absent { until } => ReadError::Absent { key, until },
+        Refusal::Backoff { until, error } => ReadError::Backoff { key, until, failure: error },
+    }
+}
+
+/// The furthest place that a cursor may name.
+const OFFSET_MAX: usize = 100_000;
+
+/// The length of what ties a cursor to its question.
+const MARK_LENGTH: usize = 12;
+
+/// A place in a list, as text that only means something for the same question.
+pub(crate) fn cursor_to(offset: usize, question: &str) -> Option<String> {
+    (offset <= OFFSET_MAX).then(|| format!("{offset:x}.{}", mark(question)))
+}
+
+/// The place that a cursor names.
+pub(crate) fn offset_of(cursor: Option<&str>, question: &str) -> Result<usize, Problem> {
+    let Some(cursor) = cursor else { return Ok(0) };
+    let bad = || Problem::bad("`cursor` is not one that a list gave");
+    let (offset, marked) = cursor.split_once('.').ok_or_else(bad)?;
+    let offset = usize::from_str_radix(offset, 16).map_err(|_| bad())?;
+    if marked.len() != MARK_LENGTH || !marked.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(bad());
+    }
+    if marked != mark(question) || offset > OFFSET_MAX {
+        let detail = "`cursor` belongs to another list, or to another question";
+        return Err(Problem::new(StatusCode::NOT_FOUND, "unknown_cursor", detail));
+    }
+    Ok(offset)
+}
+
+fn mark(question: &str) -> String {
+    blake3::hash(question.as_bytes()).to_hex().as_str()[..MARK_LENGTH].to_owned()
+}
+
+/// A limit within its bounds.
+pub(crate) fn limit_of(asked: Option<u32>, usual: u32, most: u32) -> Result<usize, Problem> {
+    match asked {
+        None => Ok(usual as usize),
+        Some(limit) if (1..=most).contains(&limit) => Ok(limit as usize),
+        Some(limit) => Err(Problem::bad(format!("`limit` is 1 to {most}, not {limit}"))),
+    }
+}

@@ -1,0 +1,397 @@
+//! One way to an entry's document for all routes: from memory where it is fresh, else by the engine.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::HeaderMap;
+use axum::response::Response;
+use larder_core::{Decision, Entry, Key, Member, MemberState, Mode, Request, Status, Time, decide};
+use larder_domain::Repository;
+use larder_engine::{Behind, Hit, ReadError, ReadOptions, Reading};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use super::clusters::ClusterView;
+use super::entry_view::{CacheView, RepositoryView};
+use super::refresh::FORCED_EVERY;
+use super::wishes::Wishes;
+use crate::access::Viewer;
+use crate::answer::{Came, Told, send};
+use crate::app::App;
+use crate::guard::is_own_page;
+use crate::problem::Problem;
+use crate::sight::{self, Sight};
+use crate::tier::{Document, Held, Shape};
+
+/// A document and how it came.
+pub(crate) struct Got {
+    pub(crate) held: Arc<Held>,
+    pub(crate) came: Came,
+    pub(crate) status: Status,
+}
+
+impl Got {
+    /// Sends it.
+    pub(crate) fn send(&self, asked: &HeaderMap, now: Time) -> Response {
+        let told = Told { entry: &self.held.entry, status: self.status, came: self.came, now };
+        send(&self.held.document, &told, asked)
+    }
+}
+
+/// Who reads, and what they wish.
+#[derive(Clone, Copy)]
+pub(crate) struct Reader {
+    pub(crate) viewer: Viewer,
+    pub(crate) wishes: Wishes,
+}
+
+impl Reader {
+    /// Reads a request's wishes, as far as the one who asks may have them: another site's page may
+    /// wish nothing, and only an admin may have a copy younger than half a minute at will.
+    pub(crate) fn of(viewer: Viewer, headers: &HeaderMap) -> Self {
+        let mut wishes = Wishes::of(headers);
+        if !is_own_page(headers) {
+            let is_offline = wishes.request.mode == Mode::Offline;
+            wishes = Wishes::default();
+            wishes.request.mode = if is_offline { Mode::Offline } else { Mode::Normal };
+        }
+        if !viewer.may_admin {
+            wishes.request.max_age = wishes.request.max_age.map(|age| age.max(FORCED_EVERY));
+        }
+        Reader { viewer, wishes }
+    }
+
+    /// One who wishes nothing.
+    pub(crate) fn plain(viewer: Viewer) -> Self {
+        Reader { viewer, wishes: Wishes::default() }
+    }
+
+    /// The same, insisting on a fetch.
+    pub(crate) fn forced(mut self) -> Self {
+        self.wishes.request.mode = Mode::Forced;
+        self
+    }
+
+    pub(crate) fn sight(&self) -> Sight {
+        self.viewer.into()
+    }
+}
+
+impl App {
+    /// Reads one entry.
+    pub(crate) async fn document(&self, key: &Key, shape: Shape, reader: Reader) -> Result<Got, Problem> {
+        let mut all = self.documents(std::slice::from_ref(key), shape, reader).await;
+        all.pop().unwrap_or_else(|| Err(Problem::unknown(key.as_str())))
+    }
+
+    /// Reads many as one batch, in the order asked.
+    pub(crate) async fn documents(
+        &self,
+        keys: &[Key],
+        shape: Shape,
+        reader: Reader,
+    ) -> Vec<Result<Got, Problem>> {
+        let now = self.now();
+        let mut all: Vec<Option<Result<Got, Problem>>> = Vec::with_capacity(keys.len());
+        let mut others = Vec::new();
+        for key in keys {
+            let reader = self.granted(key, reader);
+            let found = self.in_memory(key, shape, reader, now);
+            if found.is_none() {
+                others.push((key.clone(), reader));
+            }
+            all.push(found.map(Ok));
+        }
+        // All that wish alike are one batch for the engine.
+        let forced = others.iter().filter(|(_, reader)| reader.wishes.is_forced()).cloned().collect();
+        let plain = others.iter().filter(|(_, reader)| !reader.wishes.is_forced()).cloned().collect();
+        let (forced, plain) = futures::join!(self.by_engine(forced, shape), self.by_engine(plain, shape));
+        let (mut forced, mut plain) = (forced.into_iter(), plain.into_iter());
+        let mut others = others.into_iter();
+        let fill = |found: Option<Result<Got, Problem>>| {
+            found.or_else(|| {
+                let (_, reader) = others.next()?;
+                if reader.wishes.is_forced() { forced.next() } else { plain.next() }
+            })
+        };
+        let filled = all.into_iter().map(fill).zip(keys);
+        let filled = filled.map(|(got, key)| got.unwrap_or_else(|| Err(Problem::unknown(key.as_str()))));
+        filled.inspect(|got| self.count(got)).collect()
+    }
+
+    fn count(&self, got: &Result<Got, Problem>) {
+        match got {
+            Ok(got) => self.metrics.read(got.came, got.status == Status::Fresh),
+            Err(_) => self.metrics.read_failed(),
+        }
+    }
+
+    /// A wish for a fetch is granted to admins, and to others once in half a minute.
+    pub(crate) fn granted(&self, key: &Key, reader: Reader) -> Reader {
+        let is_granted = !reader.wishes.is_forced()
+            || reader.viewer.may_admin
+            || (self.engine.define(key).is_some() && self.forced.take_turn(key, self.now()));
+        if is_granted { reader } else { Reader { wishes: reader.wishes.patient(), ..reader } }
+    }
+
+    fn in_memory(&self, key: &Key, shape: Shape, reader: Reader, now: Time) -> Option<Got> {
+        if reader.wishes.is_forced() || reader.wishes.stale_if_error.is_some() {
+            return None;
+        }
+        let held = self.tier.entry(key, shape, reader.sight())?;
+        match decide(Some(&held.entry), &held.definition, &reader.wishes.request, now) {
+            Decision::Fresh | Decision::Stale(_) => {}
+            Decision::Revalidate | Decision::Fetch { .. } | Decision::Refuse(_) => return None,
+        }
+        self.metrics.read_from_memory();
+        let status = held.entry.status(Some(&held.definition), now);
+        Some(Got { held, came: Came::Held, status })
+    }
+
+    /// What is fresh in memory, counted as a read.
+    pub(crate) fn hit_in_memory(&self, key: &Key, shape: Shape, reader: Reader, now: Time) -> Option<Got> {
+        let got = self.in_memory(key, shape, reader, now)?;
+        self.metrics.read(got.came, got.status == Status::Fresh);
+        Some(got)
+    }
+
+    async fn by_engine(&self, asked: Vec<(Key, Reader)>, shape: Shape) -> Vec<Result<Got, Problem>> {
+        let Some((_, reader)) = asked.first().cloned() else { return Vec::new() };
+        let keys: Vec<Key> = asked.into_iter().map(|(key, _)| key).collect();
+        let stamp = self.tier.stamp();
+        let options = ReadOptions { request: reader.wishes.request, behind: Behind::Refresh };
+        let readings = self.engine.load_many(&keys, &options).await;
+        let mut all = Vec::with_capacity(keys.len());
+        for (key, reading) in keys.iter().zip(readings) {
+            let got = match self.within_error_window(key, reading, reader.wishes).await {
+                Ok(reading) => self.got(reading, shape, reader).ok_or_else(|| Problem::unknown(key.as_str())),
+                Err(error) => Err(self.why_not(&error, reader.viewer, key).await),
+            };
+            if let Ok(got) = &got {
+                self.tier.put(key, shape, reader.sight(), got.held.clone(), stamp);
+            }
+            all.push(got);
+        }
+        all
+    }
+
+    /// RFC 5861's `stale-if-error`: how old a copy may be if the source fails, and no older.
+    async fn within_error_window(
+        &self,
+        key: &Key,
+        reading: Result<Reading, ReadError>,
+        wishes: Wishes,
+    ) -> Result<Reading, ReadError> {
+        let Some(window) = wishes.stale_if_error else { return reading };
+        let now = self.now();
+        match reading {
+            Ok(reading) if reading.error.is_some() && reading.status == Status::Stale => {
+                let until = reading.stored.entry.fresh_until;
+                let by = until.map_or(Duration::ZERO, |until| now.since(until));
+                if by <= window {
+                    return Ok(reading);
+                }
+                let until = reading.stored.entry.due_at;
+                Err(ReadError::Backoff { key: key.clone(), until, failure: reading.error.map(Box::new) })
+            }
+            Err(error @ (ReadError::Failed { .. } | ReadError::Backoff { .. })) => {
+                let request = Request { mode: Mode::Offline, max_stale: Some(window), max_age: None };
+                let options = ReadOptions { request, behind: Behind::Leave };
+                self.engine.read(key, &options).await.map_err(|_| error)
+            }
+            other => other,
+        }
+    }
+
+    fn got(&self, mut reading: Reading, shape: Shape, reader: Reader) -> Option<Got> {
+        if reading.error.is_some() {
+            // The row may be the one from before the attempt that failed just now.
+            reading.stored.entry.last_error.clone_from(&reading.error);
+        }
+        let reading = reader.sight().reading(reading)?;
+        let came = match reading.hit {
+            Hit::Miss if reader.wishes.is_forced() => Came::Forced,
+            Hit::Miss => Came::Fetched,
+            Hit::Hit | Hit::Stale => Came::Held,
+        };
+        let status = reading.status;
+        let document = match shape {
+            Shape::Entry => entry_document(&reading),
+            Shape::Cluster => self.cluster_document(&reading),
+        };
+        let Reading { stored, definition, .. } = reading;
+        Some(Got { held: Arc::new(Held::new(stored.entry, definition, document)), came, status })
+    }
+
+    /// Why there is no answer. One who may not know of an entry is told that there is none.
+    pub(crate) async fn why_not(&self, error: &ReadError, viewer: Viewer, key: &Key) -> Problem {
+        let problem = Problem::of_read(error, viewer.into(), self.now());
+        let is_to_be_dated = problem.status == 503 && problem.retry_after.is_none();
+        if viewer.may_read_private && !is_to_be_dated {
+            return problem;
+        }
+        let row = match self.store.lookup(std::slice::from_ref(key)).await {
+            Ok(mut rows) => rows.pop().flatten(),
+            Err(error) => return Problem::of_store(&error),
+        };
+        let Some(row) = row else { return problem };
+        let definition = self.engine.define(key);
+        let is_secret = row.entry.has_data() && !sight::is_public(&row, definition.as_deref());
+        if !viewer.may_read_private && is_secret {
+            return Problem::unknown(key.as_str());
+        }
+        if is_to_be_dated { problem.retry_at(row.entry.due_at, self.now()) } else { problem }
+    }
+
+    fn cluster_document(&self, reading: &Reading) -> Document {
+        let id = reading.key.segments().pop().unwrap_or_default();
+        let mut repositories: Vec<(Repository, Time)> = Vec::with_capacity(reading.stored.members.len());
+        for member in &reading.stored.members {
+            match member.item.doc.decode() {
+                Ok(repository) => repositories.push((repository, member.item.fetched_at)),
+                Err(error) => tracing::warn!(item = %member.item.of.id, %error, "a copy cannot be read"),
+            }
+        }
+        let views: Vec<RepositoryView<'_>> = repositories
+            .iter()
+            .map(|(repository, at)| {
+                RepositoryView::new(repository, self.display_name(repository), vec![id.clone()], *at)
+            })
+            .collect();
+        let cluster = ClusterView::new(&self.cluster_config(&id));
+        let cluster_json = raw(&cluster);
+        let names = views.iter().map(|view| view.display_name.as_str());
+        let said: Vec<&str> = std::iter::once(cluster_json.get()).chain(names).chain(said(reading)).collect();
+        let etag = etag(&reading.stored.entry, &said, "c");
+        let data = raw(&views);
+        let body = ClusterBody { cluster, repositories: &data, cache: CacheView::new(&reading.stored.entry) };
+        Document::new(
+            serde_json::to_vec(&body).unwrap_or_default(),
+            etag,
+            sight::is_all_public(&reading.stored),
+        )
+    }
+}
+
+/// A cluster with its repositories.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ClusterBody<'a> {
+    /// What configuration says of it.
+    cluster: ClusterView,
+    /// Its repositories, in the order of configuration.
+    #[schema(value_type = Vec<RepositoryView>)]
+    repositories: &'a RawValue,
+    /// What its row says.
+    cache: CacheView<'a>,
+}
+
+/// Any entry.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct EntryBody<'a> {
+    /// Its key.
+    #[schema(value_type = String, example = "cluster/tools")]
+    key: &'a Key,
+    /// The source that fetches it.
+    source: &'a str,
+    /// Its own document, where it has one.
+    #[schema(value_type = Option<Object>, required = true)]
+    body: Option<&'a larder_core::Json>,
+    /// Its items, in order.
+    #[schema(value_type = Vec<ItemView>)]
+    items: &'a RawValue,
+    /// What its row says.
+    cache: CacheView<'a>,
+}
+
+/// An item of an entry.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ItemView<'a> {
+    /// What kind of thing it is.
+    #[schema(example = "repository")]
+    kind: &'a str,
+    /// Its identity.
+    #[schema(example = "github.com/octo-org/cinder")]
+    id: &'a str,
+    /// The name under which the entry asks for it.
+    asked: &'a str,
+    /// `shown`, or `absent` when the source said once that it is gone.
+    state: &'static str,
+    /// Who may see it: `public`, or `repo:host/owner/name`.
+    scope: String,
+    /// When its source last answered for it.
+    #[schema(value_type = String, format = DateTime)]
+    fetched_at: Time,
+    /// What the source says.
+    #[schema(value_type = Object)]
+    doc: &'a larder_core::Json,
+    /// What was added to it.
+    #[schema(value_type = Option<Object>, required = true)]
+    derived: Option<&'a larder_core::Json>,
+}
+
+impl<'a> ItemView<'a> {
+    fn new(member: &'a Member) -> Self {
+        let item = &member.item;
+        ItemView {
+            kind: &item.of.kind,
+            id: &item.of.id,
+            asked: &member.asked,
+            state: if member.state == MemberState::Absent { "absent" } else { "shown" },
+            scope: item.scope.to_string(),
+            fetched_at: item.fetched_at,
+            doc: &item.doc,
+            derived: item.derived.as_ref(),
+        }
+    }
+}
+
+fn entry_document(reading: &Reading) -> Document {
+    let entry = &reading.stored.entry;
+    let items: Vec<ItemView<'_>> = reading.stored.members.iter().map(ItemView::new).collect();
+    let etag = etag(entry, &said(reading).collect::<Vec<_>>(), "e");
+    let items = raw(&items);
+    let body = EntryBody {
+        key: &entry.key,
+        source: entry.key.source(),
+        body: entry.body.as_ref(),
+        items: &items,
+        cache: CacheView::new(entry),
+    };
+    Document::new(serde_json::to_vec(&body).unwrap_or_default(), etag, sight::is_all_public(&reading.stored))
+}
+
+/// What an entry and its items say. When they were fetched passes with every refresh, and is no
+/// part of it.
+fn said(reading: &Reading) -> impl Iterator<Item = &str> {
+    let own = reading.stored.entry.body.as_ref().map_or("", |body| body.as_str());
+    let each = reading.stored.members.iter().flat_map(|member| {
+        let derived = member.item.derived.as_ref().map_or("", |derived| derived.as_str());
+        [&*member.asked, member.item.doc.as_str(), derived]
+    });
+    std::iter::once(own).chain(each)
+}
+
+/// Names the data and its representation: weak, since the row's times are not part of it. The
+/// version alone would repeat itself after an entry was removed and fetched again.
+fn etag(entry: &Entry, said: &[&str], representation: &str) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for part in said {
+        hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
+    }
+    let error = entry.last_error.as_ref().map_or("", |failure| failure.code.as_str());
+    hasher.update(error.as_bytes()).update(&[u8::from(entry.complete)]);
+    for warning in &entry.warnings {
+        hasher.update(warning.message.as_bytes());
+    }
+    let digest = hasher.finalize().to_hex();
+    format!("W/\"{}{:x}-{}\"", representation, entry.version, &digest.as_str()[..16])
+}
+
+/// A value as JSON that is put into another as it is.
+pub(crate) fn raw<T: Serialize + ?Sized>(value: &T) -> Box<RawValue> {
+    serde_json::value::to_raw_value(value).unwrap_or_else(|error| {
+        tracing::warn!(%error, "an answer could not be written");
+        RawValue::NULL.to_owned()
+    })
+}

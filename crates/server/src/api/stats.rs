@@ -1,0 +1,143 @@
+//! `/api/v1/stats` and `/metrics`: how the cache does, with nobody's name in it.
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use larder_core::{Budget, RefreshState, Status, StoreError};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::entry_view::EntryView;
+use super::entry_view::shapes::BudgetView;
+use super::text;
+use crate::access::Viewer;
+use crate::answer::send_now;
+use crate::app::App;
+use crate::metrics::{Reads, head, line};
+use crate::problem::Problem;
+
+/// How the cache does.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Stats {
+    /// The version of the program.
+    pub(crate) version: &'static str,
+    /// Entries by their states.
+    pub(crate) entries: EntryCounts,
+    /// What reads came to since the start.
+    pub(crate) reads: Reads,
+    /// What may still be spent upstream.
+    #[schema(value_type = Vec<BudgetView>)]
+    pub(crate) budgets: Vec<Budget>,
+    /// Open event streams.
+    pub(crate) streams: usize,
+    /// The newest place of the feed.
+    pub(crate) seq: u64,
+}
+
+/// Entries by their states.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct EntryCounts {
+    /// All.
+    pub(crate) total: u64,
+    /// With nothing to serve.
+    pub(crate) missing: u64,
+    /// Young enough.
+    pub(crate) fresh: u64,
+    /// Past their lifetime.
+    pub(crate) stale: u64,
+    /// Being refreshed.
+    pub(crate) running: u64,
+    /// Waiting for another try.
+    pub(crate) retrying: u64,
+    /// Set aside for a person.
+    pub(crate) dead: u64,
+}
+
+impl EntryCounts {
+    pub(crate) fn of(entries: &[EntryView]) -> Self {
+        let mut counts = EntryCounts::default();
+        for entry in entries {
+            counts.total += 1;
+            match entry.status {
+                Status::Missing => counts.missing += 1,
+                Status::Fresh => counts.fresh += 1,
+                Status::Stale => counts.stale += 1,
+            }
+            match entry.refresh {
+                RefreshState::Idle => {}
+                RefreshState::Running => counts.running += 1,
+                RefreshState::Retrying => counts.retrying += 1,
+                RefreshState::Dead => counts.dead += 1,
+            }
+        }
+        counts
+    }
+}
+
+impl App {
+    /// How the cache does, as far as a viewer may know.
+    pub(crate) async fn stats(&self, viewer: Viewer) -> Result<Stats, StoreError> {
+        let entries = self.entries(viewer).await?;
+        Ok(Stats {
+            version: env!("CARGO_PKG_VERSION"),
+            entries: EntryCounts::of(&entries),
+            reads: self.metrics.reads(),
+            budgets: self.allowances(viewer).await?,
+            streams: self.events.open(),
+            seq: self.events.place(),
+        })
+    }
+}
+
+/// How the cache does.
+#[utoipa::path(
+    get, operation_id = "readStats", path = "/api/v1/stats", tag = "service",
+    responses(
+        (status = 200, description = "Figures", body = Stats, content_type = "application/json"),
+        (status = 500, response = crate::api::docs::Refusal),
+    )
+)]
+pub(crate) async fn stats(
+    State(app): State<App>,
+    viewer: Viewer,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    Ok(send_now(StatusCode::OK, &app.stats(viewer).await?, &headers))
+}
+
+/// The same for Prometheus.
+#[utoipa::path(
+    get, operation_id = "readMetrics", path = "/metrics", tag = "service",
+    responses(
+        (status = 200, description = "Prometheus' text format", body = String, content_type = "text/plain"),
+        (status = 500, response = crate::api::docs::Refusal),
+    )
+)]
+pub(crate) async fn metrics(State(app): State<App>, viewer: Viewer) -> Result<Response, Problem> {
+    let stats = app.stats(viewer).await?;
+    let mut out = app.metrics.text();
+    head(&mut out, "larder_entries", "gauge", "Entries by status.");
+    let EntryCounts { missing, fresh, stale, running, retrying, dead, .. } = stats.entries;
+    for (status, count) in [("missing", missing), ("fresh", fresh), ("stale", stale)] {
+        line(&mut out, "larder_entries", &format!("status=\"{status}\""), count);
+    }
+    head(&mut out, "larder_entries_refresh", "gauge", "Entries by what is being done about them.");
+    for (state, count) in [("running", running), ("retrying", retrying), ("dead", dead)] {
+        line(&mut out, "larder_entries_refresh", &format!("state=\"{state}\""), count);
+    }
+    head(&mut out, "larder_event_streams", "gauge", "Open event streams.");
+    line(&mut out, "larder_event_streams", "", stats.streams as u64);
+    head(&mut out, "larder_budget_remaining", "gauge", "Points left upstream, the least of all actors.");
+    let mut left: std::collections::BTreeMap<(&str, &str), u32> = std::collections::BTreeMap::new();
+    for budget in &stats.budgets {
+        if let Some(remaining) = budget.remaining {
+            let least = left.entry((&budget.host, &budget.resource)).or_insert(remaining);
+            *least = remaining.min(*least);
+        }
+    }
+    for ((host, resource), remaining) in left {
+        let labels = format!("host=\"{host}\",resource=\"{resource}\"");
+        line(&mut out, "larder_budget_remaining", &labels, u64::from(remaining));
+    }
+    Ok(text("text/plain; version=0.0.4; charset=utf-8", out))
+}

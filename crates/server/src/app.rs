@@ -1,0 +1,168 @@
+//! What a server is made of, and what all its requests share.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use larder_core::{Budgets, Clock, Retention, Store, Time};
+use larder_domain::{ClustersConfig, RegistryRules};
+use larder_engine::Engine;
+use secrecy::SecretString;
+use tokio_util::sync::CancellationToken;
+
+use crate::access::Secret;
+use crate::events::Events;
+use crate::metrics::Metrics;
+use crate::tier::Tier;
+use crate::web::Demo;
+
+/// What a server is made of.
+pub struct Site {
+    /// Reads and refreshes. Its sources, store and clock are the ones below.
+    pub engine: Engine,
+    /// Lists, logs and the feed.
+    pub store: Arc<dyn Store>,
+    /// What may still be spent upstream.
+    pub budgets: Arc<dyn Budgets>,
+    /// The clusters, and what is said of their repositories.
+    pub clusters: ClustersConfig,
+    /// How the registry looks.
+    pub rules: RegistryRules,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// How it serves.
+    pub settings: Settings,
+    /// More routes, such as the demo's panel. They pass the same checks of Host and Origin.
+    pub extra: Option<axum::Router>,
+}
+
+/// How a server serves.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where it listens; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Lets its bearer see what is private.
+    pub read_token: Option<SecretString>,
+    /// Lets its bearer see what is private, and refresh and invalidate at will.
+    pub admin_token: Option<SecretString>,
+    /// Names, besides loopback's, that a request's `Host` may have; a port is not compared.
+    pub allowed_hosts: Vec<String>,
+    /// Addresses whose `X-Forwarded-For` is believed in logs. A forwarded request is never local.
+    pub trusted_proxies: Vec<IpAddr>,
+    /// The most connections at once; more wait to be accepted.
+    pub connections_max: usize,
+    /// The most open event streams.
+    pub streams_max: usize,
+    /// The most bytes of a request's body.
+    pub body_bytes_max: usize,
+    /// How long a request may take, event streams apart.
+    pub request_timeout: Duration,
+    /// How long a connection may take for a request's head, or stay idle.
+    pub head_timeout: Duration,
+    /// How many bytes of serialised hits are kept in memory.
+    pub memory_bytes_max: u64,
+    /// How often the store is looked at for what other processes changed.
+    pub watch_every: Duration,
+    /// How often what is due is looked for.
+    pub due_every: Duration,
+    /// How often what is past its retention is swept.
+    pub sweep_every: Duration,
+    /// How long things are kept.
+    pub retention: Retention,
+    /// How long a stop waits for requests and fetches under way.
+    pub drain: Duration,
+    /// The demo's panel, on a demo's pages.
+    pub demo: Option<Demo>,
+}
+
+impl Settings {
+    /// The defaults, at this address.
+    pub fn new(listen: SocketAddr) -> Self {
+        Settings {
+            listen,
+            read_token: None,
+            admin_token: None,
+            allowed_hosts: Vec::new(),
+            trusted_proxies: Vec::new(),
+            connections_max: 1024,
+            streams_max: 256,
+            body_bytes_max: 64 * 1024,
+            request_timeout: Duration::from_mins(1),
+            head_timeout: Duration::from_secs(30),
+            memory_bytes_max: 16 * 1024 * 1024,
+            watch_every: Duration::from_millis(50),
+            due_every: Duration::from_secs(1),
+            sweep_every: Duration::from_hours(24),
+            retention: Retention::default(),
+            drain: Duration::from_secs(10),
+            demo: None,
+        }
+    }
+}
+
+/// What all requests share. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct App(Arc<Shared>);
+
+/// The parts of an [`App`].
+pub(crate) struct Shared {
+    pub(crate) engine: Engine,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) budgets: Arc<dyn Budgets>,
+    pub(crate) clusters: ClustersConfig,
+    pub(crate) rules: RegistryRules,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) settings: Settings,
+    /// Where it really listens.
+    pub(crate) address: SocketAddr,
+    pub(crate) secret: Secret,
+    pub(crate) tier: Tier,
+    pub(crate) events: Events,
+    pub(crate) metrics: Metrics,
+    pub(crate) forced: crate::api::Forced,
+    /// Ends event streams and background tasks.
+    pub(crate) stopping: CancellationToken,
+}
+
+impl App {
+    pub(crate) fn new(
+        site: Site,
+        address: SocketAddr,
+        secret: Secret,
+        place: u64,
+    ) -> (Self, Option<axum::Router>) {
+        let tier = Tier::new(site.settings.memory_bytes_max);
+        let events = Events::new(site.settings.streams_max, place);
+        let shared = Shared {
+            engine: site.engine,
+            store: site.store,
+            budgets: site.budgets,
+            clusters: site.clusters,
+            rules: site.rules,
+            clock: site.clock,
+            settings: site.settings,
+            address,
+            secret,
+            tier,
+            events,
+            metrics: Metrics::default(),
+            forced: crate::api::Forced::default(),
+            stopping: CancellationToken::new(),
+        };
+        (App(Arc::new(shared)), site.extra)
+    }
+
+    /// The time.
+    pub(crate) fn now(&self) -> Time {
+        self.clock.now()
+    }
+}
+
+impl Deref for App {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}

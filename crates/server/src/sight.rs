@@ -1,0 +1,136 @@
+//! What a viewer sees of what is held. Design rule 10: doubt means no.
+//!
+//! For one who may not see what is private, an entry exists only if it shows a public item (or can
+//! hold none at all), and nothing that could name a private one leaves: no warning about it, no
+//! message in an upstream's words, no pending name.
+
+use std::collections::HashSet;
+
+use larder_core::{Definition, Entry, Failure, MemberState, Stored, Warning};
+use larder_engine::Reading;
+
+use crate::access::Viewer;
+
+/// Which of an answer's two faces a viewer sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Sight {
+    /// Everything.
+    All,
+    /// What is public.
+    Public,
+}
+
+impl From<Viewer> for Sight {
+    fn from(viewer: Viewer) -> Self {
+        if viewer.may_read_private { Sight::All } else { Sight::Public }
+    }
+}
+
+impl Sight {
+    /// The reading as this viewer sees it; `None` = there is no such entry for it.
+    pub(crate) fn reading(self, mut reading: Reading) -> Option<Reading> {
+        if self == Sight::All {
+            return Some(reading);
+        }
+        if !is_public(&reading.stored, Some(&reading.definition)) {
+            return None;
+        }
+        keep_public(&mut reading.stored);
+        reading.error = reading.error.as_ref().map(plain_failure);
+        Some(reading)
+    }
+
+    /// As [`reading`](Sight::reading), of what a store holds: without members that nobody is shown.
+    pub(crate) fn stored(self, mut stored: Stored, definition: Option<&Definition>) -> Option<Stored> {
+        // What was committed under this definition has no other names.
+        let edited = definition.filter(|definition| stored.entry.is_edited(definition));
+        let is_named = |asked: &str| edited.is_none_or(|definition| definition.names(asked));
+        stored.members.retain(|member| member.state != MemberState::Hidden && is_named(&member.asked));
+        if self == Sight::All {
+            return Some(stored);
+        }
+        if !is_public(&stored, definition) {
+            return None;
+        }
+        keep_public(&mut stored);
+        Some(stored)
+    }
+
+    /// A failure as this viewer is told of it.
+    pub(crate) fn failure(self, failure: &Failure) -> Failure {
+        match self {
+            Sight::All => failure.clone(),
+            Sight::Public => plain_failure(failure),
+        }
+    }
+}
+
+/// Whether all of an answer may be seen by everybody, so that shared caches may keep it.
+pub(crate) fn is_all_public(stored: &Stored) -> bool {
+    let about_public =
+        |warning: &Warning| names_public(stored).contains(warning.about.to_lowercase().as_str());
+    let about_entry = |warning: &Warning| warning.about == stored.entry.key.as_str();
+    stored.members.iter().all(|member| member.item.scope.is_public())
+        && stored.entry.warnings.iter().all(|warning| about_entry(warning) || about_public(warning))
+        && stored.entry.body.is_none()
+}
+
+/// Whether the entry's very name may be told to everybody: it shows a public item, or nothing
+/// private could be in it.
+pub(crate) fn is_public(stored: &Stored, definition: Option<&Definition>) -> bool {
+    let shows_public = stored
+        .members
+        .iter()
+        .any(|member| member.state != MemberState::Hidden && member.item.scope.is_public());
+    let nothing_named =
+        definition.is_some_and(|definition| definition.names.as_ref().is_none_or(|names| names.is_empty()));
+    shows_public || (nothing_named && stored.entry.has_data())
+}
+
+fn keep_public(stored: &mut Stored) {
+    stored.members.retain(|member| member.item.scope.is_public() && member.state != MemberState::Hidden);
+    let known: HashSet<String> = names_public(stored).into_iter().map(str::to_owned).collect();
+    let Entry { key, warnings, pending, body, last_error, .. } = &mut stored.entry;
+    // A warning about the entry as a whole speaks in the source's own fixed words; any other may
+    // stay only if it is about something that is shown.
+    warnings.retain(|warning| {
+        known.contains(&warning.about.to_lowercase())
+            || (warning.about == key.as_str() && warning.code == "needs_token")
+    });
+    pending.retain(|name| known.contains(&**name));
+    *body = None;
+    *last_error = last_error.as_ref().map(plain_failure);
+}
+
+/// The names, lower-cased, under which public members are asked for, and their own.
+fn names_public(stored: &Stored) -> HashSet<&str> {
+    let public = stored.members.iter().filter(|member| member.item.scope.is_public());
+    public.flat_map(|member| [&*member.asked, without_host(&member.item.of.id)]).collect()
+}
+
+/// `owner/name` of `host/owner/name`.
+fn without_host(id: &str) -> &str {
+    id.split_once('/').map_or(id, |(_, name)| name)
+}
+
+/// A failure in words of our own: an upstream's may name what is private.
+fn plain_failure(failure: &Failure) -> Failure {
+    let own_words = matches!(
+        failure.code.as_str(),
+        "primary_limit" | "secondary_limit" | "budget" | "breaker_open" | "timed_out"
+    );
+    let message = if own_words {
+        failure.message.clone()
+    } else {
+        match failure.code.as_str() {
+            "network" => "the upstream could not be reached",
+            "upstream" => "the upstream failed",
+            "partial" => "the upstream left part of the answer out",
+            "refused" | "needs_token" | "access_lost" => "the upstream refused access",
+            "bad_request" | "unusable" => "the upstream's answer could not be used",
+            _ => "the refresh failed",
+        }
+        .to_owned()
+    };
+    Failure { code: failure.code.clone(), message, hint: None, at: failure.at }
+}

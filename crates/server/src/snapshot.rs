@@ -1,0 +1,231 @@
+//! What pages and lists show: all clusters with their readings, entries, log and figures, as one
+//! viewer sees them.
+
+use std::collections::BTreeSet;
+
+use larder_core::{
+    Budget, Definition, Entry, Key, LogFilter, LogLine, Mode, Policy, Request, Status, StoreError, Stored,
+    Time,
+};
+use larder_domain::{ClusterConfig, ClustersConfig, Holding, Registry, RepoName, Repository, registry};
+use larder_engine::{Behind, ReadError, ReadOptions, Reading};
+
+use crate::access::Viewer;
+use crate::api::EntryView;
+use crate::app::App;
+use crate::sight::{self, Sight};
+
+/// What happens behind a page that takes what is held, at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// What is missing or stale is fetched behind.
+    Glance,
+    /// Nothing: a page that only keeps itself current must not keep the upstream busy.
+    Look,
+}
+
+/// All clusters at one time, in the order of configuration.
+pub(crate) struct Snapshot {
+    /// When.
+    pub(crate) now: Time,
+    /// The clusters that the viewer may know of.
+    pub(crate) clusters: Vec<ClusterReading>,
+}
+
+/// A cluster as configured, and what is held of it.
+pub(crate) struct ClusterReading {
+    /// Its id.
+    pub(crate) id: String,
+    /// Its entry.
+    pub(crate) key: Key,
+    /// What configuration says of it.
+    pub(crate) config: ClusterConfig,
+    /// What is held, or why there is nothing.
+    pub(crate) reading: Result<Reading, ReadError>,
+}
+
+impl App {
+    /// Reads all clusters for a viewer.
+    pub(crate) async fn snapshot(&self, viewer: Viewer, patience: Patience) -> Snapshot {
+        let keys = self.cluster_keys();
+        let readings = self.readings(&keys, viewer, patience).await;
+        let now = self.now();
+        let clusters = keys.into_iter().zip(readings).filter_map(|(key, reading)| {
+            let reading = reading?;
+            let id = key.segments().pop()?;
+            let config = self.cluster_config(&id);
+            Some(ClusterReading { id, key, config, reading })
+        });
+        Snapshot { now, clusters: clusters.collect() }
+    }
+
+    /// Reads entries for a viewer, in the order asked; `None` = it may not know of it.
+    pub(crate) async fn readings(
+        &self,
+        keys: &[Key],
+        viewer: Viewer,
+        patience: Patience,
+    ) -> Vec<Option<Result<Reading, ReadError>>> {
+        let readings = match patience {
+            Patience::Glance => self.glance(keys).await,
+            Patience::Look => self.look(keys).await,
+        };
+        readings.into_iter().map(|reading| seen(reading, viewer)).collect()
+    }
+
+    /// What is held, at once. A refresh of what is not fresh goes its own way.
+    async fn glance(&self, keys: &[Key]) -> Vec<Result<Reading, ReadError>> {
+        let held = self.look(keys).await;
+        let is_wanting = |reading: &Result<Reading, ReadError>| match reading {
+            Ok(reading) => reading.status != Status::Fresh,
+            Err(ReadError::NotCached(_)) => true,
+            Err(_) => false,
+        };
+        let wanting: Vec<Key> =
+            keys.iter().zip(&held).filter(|(_, held)| is_wanting(held)).map(|(key, _)| key.clone()).collect();
+        if !wanting.is_empty() {
+            let engine = self.engine.clone();
+            // The engine decides what of it is due, and has one flight an entry.
+            tokio::spawn(async move { engine.load_many(&wanting, &ReadOptions::default()).await });
+        }
+        held
+    }
+
+    /// What is held, and nothing more.
+    async fn look(&self, keys: &[Key]) -> Vec<Result<Reading, ReadError>> {
+        let request = Request { mode: Mode::Offline, ..Request::default() };
+        self.engine.load_many(keys, &ReadOptions { request, behind: Behind::Leave }).await
+    }
+
+    /// The registry of these holdings; clusters that a viewer may not know of are not named.
+    pub(crate) fn registry_of(&self, held: &[Holding], known: &[&str], viewer: Viewer) -> Registry {
+        let mut registry = registry(&self.clusters, held, &self.rules, self.now());
+        if !viewer.may_read_private {
+            registry.empty.retain(|id| known.contains(&id.as_str()));
+        }
+        registry
+    }
+
+    /// The name people see of a repository.
+    pub(crate) fn display_name(&self, repository: &Repository) -> String {
+        let said = (!self.clusters.overrides.is_empty())
+            .then(|| RepoName::new(&repository.owner, &repository.name).ok())
+            .flatten()
+            .and_then(|name| self.clusters.override_of(&name)?.display_name.clone());
+        said.unwrap_or_else(|| repository.name.clone())
+    }
+
+    /// The states of all configured entries and of those that are held besides, by key.
+    pub(crate) async fn entries(&self, viewer: Viewer) -> Result<Vec<EntryView>, StoreError> {
+        let now = self.now();
+        let rows = self.store.rows(None).await?;
+        let mut views = Vec::with_capacity(rows.len());
+        let mut missing: BTreeSet<Key> =
+            if viewer.may_read_private { self.engine.keys().into_iter().collect() } else { BTreeSet::new() };
+        for row in rows {
+            missing.remove(&row.entry.key);
+            if viewer.may_read_private {
+                let definition = self.engine.define(&row.entry.key);
+                views.push(EntryView::new(&row.entry, definition.as_deref(), now));
+            } else if let Some(entry) = self.public_entry(row.entry).await? {
+                let definition = self.engine.define(&entry.key);
+                views.push(EntryView::new(&entry, definition.as_deref(), now));
+            }
+        }
+        for key in missing {
+            let definition = self.engine.define(&key);
+            views.push(EntryView::new(&Entry::empty(key, now), definition.as_deref(), now));
+        }
+        views.sort_by(|a, b| a.key.cmp(&b.key));
+        Ok(views)
+    }
+
+    /// The row as everybody may see it, if they may.
+    async fn public_entry(&self, entry: Entry) -> Result<Option<Entry>, StoreError> {
+        if !entry.has_data() {
+            return Ok(None);
+        }
+        let definition = self.engine.define(&entry.key);
+        let stored = self.store.lookup(std::slice::from_ref(&entry.key)).await?.pop().flatten();
+        let shown = stored.and_then(|stored| Sight::Public.stored(stored, definition.as_deref()));
+        Ok(shown.map(|stored| stored.entry))
+    }
+
+    /// Whether a viewer may know that the entry exists.
+    pub(crate) async fn knows(&self, key: &Key, viewer: Viewer) -> Result<bool, StoreError> {
+        if viewer.may_read_private {
+            return Ok(true);
+        }
+        let stored = self.store.lookup(std::slice::from_ref(key)).await?.pop().flatten();
+        let definition = self.engine.define(key);
+        Ok(stored.is_some_and(|stored| sight::is_public(&stored, definition.as_deref())))
+    }
+
+    /// The last refreshes that a viewer may know of, newest first.
+    pub(crate) async fn recent(&self, viewer: Viewer, limit: usize) -> Result<Vec<LogLine>, StoreError> {
+        let lines = self.store.log(&LogFilter { key: None, limit }).await?;
+        if viewer.may_read_private {
+            return Ok(lines);
+        }
+        let mut shown = Vec::with_capacity(lines.len());
+        for mut line in lines {
+            if self.knows(&line.key, viewer).await? {
+                line.error = line.error.map(|_| "the refresh failed".to_owned());
+                shown.push(line);
+            }
+        }
+        Ok(shown)
+    }
+
+    /// What may still be spent upstream. Whose it is, is told to those who may read private things.
+    pub(crate) async fn allowances(&self, viewer: Viewer) -> Result<Vec<Budget>, StoreError> {
+        let mut budgets = self.budgets.budgets(self.now()).await?;
+        if !viewer.may_read_private {
+            for budget in &mut budgets {
+                budget.actor = "hidden".into();
+            }
+        }
+        Ok(budgets)
+    }
+
+    /// The keys of the clusters, in the order of configuration.
+    pub(crate) fn cluster_keys(&self) -> Vec<Key> {
+        self.engine.keys().into_iter().filter(|key| key.source() == CLUSTER).collect()
+    }
+
+    /// What configuration says of a cluster.
+    pub(crate) fn cluster_config(&self, id: &str) -> ClusterConfig {
+        self.clusters.cluster(id).cloned().unwrap_or_else(|| ClusterConfig {
+            id: id.to_owned(),
+            name: if id == ClustersConfig::UNCLUSTERED {
+                "Everything else".to_owned()
+            } else {
+                id.to_owned()
+            },
+            ..ClusterConfig::default()
+        })
+    }
+}
+
+/// A reading as a viewer sees it. Why there is none is told to those who may know that there could
+/// be one.
+fn seen(reading: Result<Reading, ReadError>, viewer: Viewer) -> Option<Result<Reading, ReadError>> {
+    match reading {
+        Ok(reading) => Sight::from(viewer).reading(reading).map(Ok),
+        Err(error) if viewer.may_read_private => Some(Err(error)),
+        Err(_) => None,
+    }
+}
+
+/// The repositories that an entry shows, in order; those whose copies cannot be read left out.
+pub(crate) fn repositories_of(stored: &Stored) -> Vec<Repository> {
+    stored.members.iter().filter_map(|member| member.item.doc.decode().ok()).collect()
+}
+
+/// The source whose entries are clusters.
+pub(crate) const CLUSTER: &str = "cluster";
+
+/// The policy by which an entry without a definition is judged.
+pub(crate) fn policy_or_default(definition: Option<&Definition>) -> Policy {
+    definition.map_or_else(Policy::default, |definition| definition.policy.clone())
+}

@@ -1,0 +1,185 @@
+//! One cluster as a card: its state, why it is not fresh, its repositories.
+
+use std::collections::HashSet;
+
+use askama::Template;
+use larder_core::{Entry, Failure, Key, Member, RefreshState, Status, Time};
+use larder_domain::{ClusterConfig, Repository};
+use larder_engine::ReadError;
+
+use super::frame::Hidden;
+use super::repository::{LineStyle, RepositoryLine, sum};
+use super::words::{Badge, Note, Prose, State, sentence};
+use crate::access::Viewer;
+use crate::app::App;
+use crate::snapshot::ClusterReading;
+
+/// So many repositories are shown unfolded.
+const SHOWN: usize = 5;
+/// So many at the most in all; a program that wants more asks the API.
+const LISTED_MAX: usize = 200;
+
+/// A cluster, as shown.
+#[derive(Template)]
+#[template(path = "card.html")]
+pub(crate) struct Card {
+    pub(crate) key: Key,
+    slug: String,
+    name: String,
+    marks: Vec<&'static str>,
+    sum: String,
+    badge: Badge,
+    note: Option<Note>,
+    fresh_until: Option<Time>,
+    is_loading: bool,
+    is_empty: bool,
+    empty_words: &'static str,
+    repositories: Vec<RepositoryLine>,
+    rest: Vec<RepositoryLine>,
+    warnings: Vec<Prose>,
+    hidden: Hidden,
+    may_replay: bool,
+}
+
+/// What a list of cards is made with.
+pub(crate) struct Table<'a> {
+    pub(crate) app: &'a App,
+    pub(crate) hidden: Hidden,
+    pub(crate) viewer: Viewer,
+    pub(crate) now: Time,
+    /// The repositories that a search found, by their identity; `None` = all are shown.
+    pub(crate) found: Option<HashSet<String>>,
+    pub(crate) sort: super::sort::Sort,
+    /// Whether what is due is being refreshed behind this very answer.
+    pub(crate) refreshes: bool,
+}
+
+/// A cluster with its repositories picked and ordered, before it is laid out.
+pub(crate) struct Picked {
+    pub(crate) cluster: ClusterReading,
+    pub(crate) shown: Vec<(Repository, Member)>,
+    /// The row, where there is nothing to serve.
+    pub(crate) row: Option<Entry>,
+}
+
+impl Picked {
+    /// Whether it belongs on a page that shows what a search found.
+    pub(crate) fn is_found(&self, table: &Table<'_>) -> bool {
+        table.found.is_none() || !self.shown.is_empty()
+    }
+
+    /// Decodes and picks; a copy that cannot be read is left out.
+    pub(crate) fn new(cluster: ClusterReading, row: Option<Entry>, table: &Table<'_>) -> Self {
+        let members = cluster.reading.iter().flat_map(|reading| &reading.stored.members);
+        let is_found =
+            |member: &&Member| table.found.as_ref().is_none_or(|found| found.contains(&*member.item.of.id));
+        let decoded = |member: &Member| Some((member.item.doc.decode().ok()?, member.clone()));
+        let mut shown: Vec<(Repository, Member)> = members.filter(is_found).filter_map(decoded).collect();
+        table.sort.order(&mut shown, &table.app.clusters);
+        Picked { cluster, shown, row }
+    }
+
+    fn state(&self, table: &Table<'_>) -> State {
+        let held = match &self.cluster.reading {
+            Ok(reading) => Some((&reading.stored.entry, reading.status)),
+            Err(_) => self.row.as_ref().map(|row| (row, Status::Missing)),
+        };
+        let definition = table.app.engine.define(&self.cluster.key);
+        let Some((entry, status)) = held else {
+            let refresh =
+                if self.is_awaited() && table.refreshes { RefreshState::Running } else { RefreshState::Idle };
+            return State { status: Status::Missing, refresh, complete: true, fetched_at: None };
+        };
+        let policy = crate::snapshot::policy_or_default(definition.as_deref());
+        let mut state = State::of(entry, status, &policy, table.now);
+        let is_due = definition.is_none_or(|definition| entry.is_due(&definition, table.now));
+        if table.refreshes && state.refresh == RefreshState::Idle && status != Status::Fresh && is_due {
+            state.refresh = RefreshState::Running;
+        }
+        state
+    }
+
+    /// Whether there is nothing yet because nobody has fetched it yet.
+    fn is_awaited(&self) -> bool {
+        matches!(self.cluster.reading, Err(ReadError::NotCached(_)))
+    }
+
+    fn failure(&self) -> Option<(Failure, Time)> {
+        match &self.cluster.reading {
+            Ok(reading) => Some((reading.error.clone()?, reading.stored.entry.due_at)),
+            Err(_) => self.row.as_ref().and_then(|row| Some((row.last_error.clone()?, row.due_at))),
+        }
+    }
+}
+
+impl Card {
+    /// Lays a cluster out.
+    pub(crate) fn new(picked: Picked, table: &Table<'_>) -> Self {
+        let state = picked.state(table);
+        let failure = picked.failure();
+        let Picked { cluster, shown, .. } = picked;
+        let note =
+            failure.and_then(|(failure, due_at)| Note::new(&failure, state, due_at, &cluster.key, table.now));
+        let mut warnings = warnings(&cluster);
+        if let Err(error @ (ReadError::Absent { .. } | ReadError::Store(_))) = &cluster.reading {
+            warnings.insert(0, Prose::new(&sentence(&error.to_string())));
+        }
+        let clusters = &table.app.clusters;
+        let style = LineStyle { config: clusters, new_within: table.app.rules.new_within, now: table.now };
+        let line =
+            |(repository, member): &(Repository, Member)| RepositoryLine::new(repository, member, style);
+        let visible = if table.found.is_some() { SHOWN * 2 } else { SHOWN };
+        // One that would stand alone behind a fold is shown too.
+        let visible = if shown.len() == visible + 1 { shown.len() } else { visible };
+        let all: Vec<Repository> = shown.iter().map(|(repository, _)| repository.clone()).collect();
+        let is_running = state.refresh == RefreshState::Running;
+        let is_missing = state.status == Status::Missing;
+        Card {
+            slug: cluster.key.name().to_owned(),
+            name: if cluster.config.name.is_empty() {
+                cluster.id.clone()
+            } else {
+                cluster.config.name.clone()
+            },
+            marks: marks(&cluster.config),
+            sum: if is_missing { "no copy yet".to_owned() } else { sum(&all) },
+            badge: Badge::new(state, table.now),
+            fresh_until: cluster.reading.as_ref().ok().and_then(|reading| reading.stored.entry.fresh_until),
+            is_loading: is_missing && is_running && note.is_none(),
+            is_empty: all.is_empty() && note.is_none() && !(is_missing && is_running),
+            empty_words: if is_missing {
+                "Nothing was fetched yet."
+            } else {
+                "This cluster has no repositories."
+            },
+            note,
+            repositories: shown.iter().take(visible).map(line).collect(),
+            rest: shown.iter().take(LISTED_MAX).skip(visible).map(line).collect(),
+            warnings,
+            hidden: table.hidden.clone(),
+            may_replay: table.viewer.may_admin && state.refresh == RefreshState::Dead,
+            key: cluster.key,
+        }
+    }
+
+    /// Whether it will look different soon.
+    pub(crate) fn is_settling(&self) -> bool {
+        self.badge.class == "updating"
+    }
+
+    /// The word of its badge.
+    pub(crate) fn class(&self) -> &'static str {
+        self.badge.class
+    }
+}
+
+fn marks(config: &ClusterConfig) -> Vec<&'static str> {
+    let all =
+        [(config.featured, "featured"), (config.flagship, "flagship"), (config.experimental, "experimental")];
+    all.into_iter().filter(|(has, _)| *has).map(|(_, word)| word).collect()
+}
+
+fn warnings(cluster: &ClusterReading) -> Vec<Prose> {
+    let held = cluster.reading.iter().flat_map(|reading| &reading.stored.entry.warnings);
+    held.map(|warning| Prose::new(&sentence(&warning.message))).collect()
+}

@@ -1,0 +1,240 @@
+//! `/`: the clusters as cards. The same address answers parts of itself to the script: `part=list`
+//! and `part=card&key=…`, which show what is held and cause no refresh.
+
+use std::collections::{HashMap, HashSet};
+
+use askama::Template;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use larder_core::{Entry, Key, ListQuery, Status, StoreError};
+use larder_domain::REPOSITORIES;
+use larder_engine::ReadError;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
+
+use super::card::{Card, Picked, Table};
+use super::demo::Panel;
+use super::frame::{Frame, Here, Visit};
+use super::message::message;
+use super::sort::{SORTS, Sort};
+use super::words::{counted, sentence};
+use crate::answer::Came;
+use crate::app::App;
+use crate::snapshot::{ClusterReading, Patience};
+
+/// So many cards are on a page.
+const CARDS_MAX: usize = 48;
+/// So many repositories a search finds at the most.
+const FOUND_MAX: usize = 2_000;
+/// So long a search may be, in bytes.
+const SEARCH_BYTES_MAX: usize = 400;
+
+/// What the address asks for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Asked {
+    search: String,
+    sort: String,
+    /// The id of the cluster behind which the page begins.
+    after: String,
+    part: String,
+    key: String,
+}
+
+#[derive(Template)]
+#[template(path = "clusters.html")]
+struct ClustersPage {
+    frame: Frame,
+    demo: Option<Panel>,
+    list: List,
+    search: String,
+    sort: Sort,
+    sorts: &'static [Sort],
+}
+
+#[derive(Template)]
+#[template(path = "cards.html")]
+struct List {
+    cards: Vec<Card>,
+    search: Option<String>,
+    /// How many there are, on all pages.
+    count_words: String,
+    /// What is wrong with those on this one.
+    states: String,
+    next: Option<String>,
+    /// Whether all that is held is shown to this viewer.
+    sees_all: bool,
+}
+
+#[derive(Template)]
+#[template(path = "first_run.html")]
+struct FirstRun {
+    frame: Frame,
+    demo: Option<Panel>,
+}
+
+/// The page.
+pub(crate) async fn show(State(app): State<App>, visit: Visit, Query(asked): Query<Asked>) -> Response {
+    let is_part = matches!(asked.part.as_str(), "list" | "card");
+    if app.engine.keys().is_empty() && !is_part {
+        let frame = visit.frame(Here::Clusters, "Nothing is configured yet");
+        return visit.page(StatusCode::OK, &FirstRun { frame, demo: Panel::of(&app, &visit) });
+    }
+    let patience = if is_part { Patience::Look } else { Patience::Glance };
+    let snapshot = app.snapshot(visit.viewer, patience).await;
+    if let Some(error) = out_of_order(&snapshot.clusters) {
+        return message(&visit, StatusCode::SERVICE_UNAVAILABLE, "The store cannot be read", &[error]);
+    }
+    if patience == Patience::Glance {
+        for reading in snapshot.clusters.iter().filter_map(|cluster| cluster.reading.as_ref().ok()) {
+            app.metrics.read(Came::Held, reading.status == Status::Fresh);
+        }
+    }
+    let found = match find(&app, asked.search.trim()).await {
+        Ok(found) => found,
+        Err(error) => {
+            tracing::warn!(%error, "the repositories could not be searched");
+            return message(&visit, StatusCode::SERVICE_UNAVAILABLE, "The store cannot be searched", &[]);
+        }
+    };
+    let rows = rows_of_missing(&app, &snapshot.clusters).await;
+    let sort = Sort::parse(&asked.sort);
+    let table = Table {
+        app: &app,
+        hidden: visit.hidden(),
+        viewer: visit.viewer,
+        now: snapshot.now,
+        found,
+        sort,
+        refreshes: patience == Patience::Glance,
+    };
+    let is_wanted = |cluster: &ClusterReading| asked.part != "card" || cluster.key.as_str() == asked.key;
+    let mut picked: Vec<Picked> = snapshot
+        .clusters
+        .into_iter()
+        .filter(is_wanted)
+        .map(|cluster| {
+            let row = rows.get(&cluster.key).cloned();
+            Picked::new(cluster, row, &table)
+        })
+        .filter(|picked| picked.is_found(&table))
+        .collect();
+    if asked.part == "card" {
+        return match picked.pop() {
+            Some(picked) => visit.page(StatusCode::OK, &Card::new(picked, &table)),
+            None => message(&visit, StatusCode::NOT_FOUND, "No such card", &[]),
+        };
+    }
+    sort.order_cards(&mut picked);
+    let list = lay_out(picked, &asked, &table);
+    if asked.part == "list" {
+        return visit.page(StatusCode::OK, &list);
+    }
+    let mut frame = visit.frame(Here::Clusters, "Clusters");
+    frame.settling = list.cards.iter().any(Card::is_settling);
+    let page = ClustersPage {
+        frame,
+        demo: Panel::of(&app, &visit),
+        list,
+        search: asked.search,
+        sort,
+        sorts: &SORTS,
+    };
+    visit.page(StatusCode::OK, &page)
+}
+
+/// Why nothing at all can be read, where the store is to blame.
+fn out_of_order(clusters: &[ClusterReading]) -> Option<String> {
+    match &clusters.first()?.reading {
+        // Its path is nobody's business; the log has it.
+        Err(error @ ReadError::Store(cause)) => {
+            tracing::warn!(error = %cause, "the clusters could not be read");
+            Some(sentence(&error.to_string()))
+        }
+        _ => None,
+    }
+}
+
+/// The identities of the repositories that a search finds; `None` = nothing is searched for.
+async fn find(app: &App, search: &str) -> Result<Option<HashSet<String>>, StoreError> {
+    if search.is_empty() {
+        return Ok(None);
+    }
+    let mut end = search.len().min(SEARCH_BYTES_MAX);
+    while !search.is_char_boundary(end) {
+        end -= 1;
+    }
+    let query = ListQuery {
+        view: &REPOSITORIES,
+        entries: app.cluster_keys(),
+        search: Some(search[..end].to_owned()),
+        filters: Vec::new(),
+        order: None,
+        limit: FOUND_MAX,
+    };
+    let listed = app.store.list(&query).await?;
+    Ok(Some(listed.into_iter().map(|listed| listed.item.of.id.to_string()).collect()))
+}
+
+/// The rows of clusters that have nothing to serve: they know what went wrong. Only those who may
+/// read what is private are given such clusters at all.
+async fn rows_of_missing(app: &App, clusters: &[ClusterReading]) -> HashMap<Key, Entry> {
+    let missing: Vec<Key> = clusters
+        .iter()
+        .filter(|cluster| cluster.reading.is_err())
+        .map(|cluster| cluster.key.clone())
+        .collect();
+    if missing.is_empty() {
+        return HashMap::new();
+    }
+    let held = app.store.lookup(&missing).await.unwrap_or_default();
+    let rows = held.into_iter().flatten().map(|stored| (stored.entry.key.clone(), stored.entry));
+    rows.collect()
+}
+
+/// One page of the cards, with what stands above and below them.
+fn lay_out(picked: Vec<Picked>, asked: &Asked, table: &Table<'_>) -> List {
+    let clusters = picked.len();
+    let repositories = picked.iter().map(|picked| picked.shown.len() as u64).sum();
+    let start = match asked.after.as_str() {
+        "" => 0,
+        after => picked.iter().position(|one| one.cluster.id == after).map_or(0, |place| place + 1),
+    };
+    let mut on_page: Vec<Picked> = picked.into_iter().skip(start).take(CARDS_MAX).collect();
+    let last = on_page.last().map(|picked| picked.cluster.id.clone());
+    let next = last.filter(|_| start + on_page.len() < clusters).map(|last| address(asked, &last));
+    let cards: Vec<Card> = on_page.drain(..).map(|picked| Card::new(picked, table)).collect();
+    List {
+        count_words: format!(
+            "{} in {}",
+            counted(repositories, "repository", "repositories"),
+            counted(clusters as u64, "cluster", "clusters")
+        ),
+        states: states(&cards),
+        search: table.found.is_some().then(|| asked.search.trim().to_owned()),
+        cards,
+        next,
+        sees_all: table.viewer.may_read_private,
+    }
+}
+
+/// ` · 2 stale · 1 failing`.
+fn states(cards: &[Card]) -> String {
+    let words = [("updating", "updating"), ("stale", "stale"), ("error", "failing"), ("dead", "dead")];
+    let counts = words.map(|(class, says)| (cards.iter().filter(|card| card.class() == class).count(), says));
+    let words =
+        counts.iter().filter(|(count, _)| *count > 0).map(|(count, says)| format!(" · {count} {says}"));
+    words.collect::<Vec<_>>().concat()
+}
+
+fn address(asked: &Asked, after: &str) -> String {
+    let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+    let mut address = format!("/?after={}", encode(after));
+    for (name, value) in [("search", asked.search.trim()), ("sort", &asked.sort)] {
+        if !value.is_empty() {
+            address.extend(["&", name, "=", &encode(value)]);
+        }
+    }
+    address
+}

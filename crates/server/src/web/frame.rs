@@ -1,0 +1,227 @@
+//! What every page has in common: head, navigation, colours, form tokens, a message, its headers.
+
+use std::fmt;
+
+use askama::Template;
+use axum::body::Body;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+
+use super::assets::{ASSETS, Assets};
+use super::told::Told;
+use crate::access::{SESSION_COOKIE, Viewer, cookie};
+use crate::answer::{accepts_gzip, gzipped};
+use crate::app::App;
+use crate::csrf::{CSRF_FIELD, Csrf};
+
+/// The cookie that remembers the colours. The script writes it too, so it is not `HttpOnly`.
+pub(crate) const THEME_COOKIE: &str = "larder_theme";
+
+/// Smaller pages gain nothing from being compressed.
+const GZIP_BYTES_MIN: usize = 1024;
+
+/// Which colours a visitor wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Theme {
+    /// As the system has it.
+    Auto,
+    Light,
+    Dark,
+}
+
+impl Theme {
+    /// Reads its word; any other is as good as none.
+    pub(crate) fn parse(word: &str) -> Self {
+        match word {
+            "light" => Theme::Light,
+            "dark" => Theme::Dark,
+            _ => Theme::Auto,
+        }
+    }
+
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Theme::Auto => "auto",
+            Theme::Light => "light",
+            Theme::Dark => "dark",
+        }
+    }
+
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Theme::Auto => "Auto",
+            Theme::Light => "Light",
+            Theme::Dark => "Dark",
+        }
+    }
+
+    pub(crate) fn next(self) -> Self {
+        match self {
+            Theme::Auto => Theme::Light,
+            Theme::Light => Theme::Dark,
+            Theme::Dark => Theme::Auto,
+        }
+    }
+
+    pub(crate) fn attribute(self) -> Option<&'static str> {
+        (self != Theme::Auto).then(|| self.word())
+    }
+}
+
+/// Which page this is, for the navigation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Here {
+    Clusters,
+    Cache,
+    Elsewhere,
+}
+
+/// One visit of a page: who asks, from where, with which form token. An extractor.
+pub(crate) struct Visit {
+    pub(crate) viewer: Viewer,
+    pub(crate) csrf: Csrf,
+    theme: Theme,
+    told: Option<Told>,
+    /// The address that a form comes back to.
+    back: String,
+    can_leave: bool,
+    can_enter: bool,
+    takes_gzip: bool,
+}
+
+impl FromRequestParts<App> for Visit {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Self::Rejection> {
+        let viewer = app.viewer(&parts.headers, &parts.extensions);
+        let csrf = match Csrf::from_request_parts(parts, app).await {
+            Ok(csrf) => csrf,
+            Err(never) => match never {},
+        };
+        Ok(Visit {
+            viewer,
+            csrf,
+            theme: theme(&parts.headers),
+            told: Told::of(parts.uri.query().unwrap_or_default()),
+            back: back(&parts.uri),
+            can_leave: app.has_tokens()
+                && cookie(&parts.headers, SESSION_COOKIE).is_some_and(|value| !value.is_empty()),
+            can_enter: app.has_tokens() && !viewer.may_admin,
+            takes_gzip: accepts_gzip(&parts.headers),
+        })
+    }
+}
+
+fn theme(headers: &HeaderMap) -> Theme {
+    cookie(headers, THEME_COOKIE).map_or(Theme::Auto, Theme::parse)
+}
+
+/// The page's own address, without what is said once or asked by the script alone.
+fn back(uri: &Uri) -> String {
+    let is_kept =
+        |pair: &&str| !["told=", "count=", "part=", "key="].iter().any(|name| pair.starts_with(name));
+    let query: Vec<&str> =
+        uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()).filter(is_kept).collect();
+    if query.is_empty() { uri.path().to_owned() } else { format!("{}?{}", uri.path(), query.join("&")) }
+}
+
+impl Visit {
+    /// The hidden fields of a form.
+    pub(crate) fn hidden(&self) -> Hidden {
+        Hidden { csrf: self.csrf.token().to_owned(), back: self.back.clone() }
+    }
+
+    /// What the layout needs to know.
+    pub(crate) fn frame(&self, here: Here, title: &str) -> Frame {
+        Frame {
+            title: title.to_owned(),
+            here,
+            theme: self.theme,
+            assets: &ASSETS,
+            told: self.told,
+            settling: false,
+            can_leave: self.can_leave,
+            can_enter: self.can_enter && !self.can_leave,
+            version: env!("CARGO_PKG_VERSION"),
+            hidden: self.hidden(),
+        }
+    }
+
+    /// A page, with its headers.
+    pub(crate) fn page(&self, status: StatusCode, page: &impl Template) -> Response {
+        let text = match page.render() {
+            Ok(text) => text,
+            Err(error) => {
+                tracing::error!(%error, "a page could not be made");
+                return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+            }
+        };
+        let gzip = self.takes_gzip && text.len() >= GZIP_BYTES_MIN;
+        let body = if gzip { Body::from(gzipped(text.as_bytes())) } else { Body::from(text) };
+        let mut response = (status, body).into_response();
+        let headers = response.headers_mut();
+        let mut set = |name, value| headers.insert(name, HeaderValue::from_static(value));
+        set(header::CONTENT_TYPE, "text/html; charset=utf-8");
+        set(header::CACHE_CONTROL, "private, no-cache");
+        set(header::VARY, "Accept-Encoding, Authorization, Cookie");
+        // With `no-referrer`, browsers send `Origin: null` with our own forms, and they are refused.
+        set(header::REFERRER_POLICY, "same-origin");
+        if gzip {
+            set(header::CONTENT_ENCODING, "gzip");
+        }
+        if let Some(cookie) = self.csrf.set_cookie() {
+            headers.append(header::SET_COOKIE, cookie.clone());
+        }
+        response
+    }
+}
+
+/// What the layout shows around a page.
+pub(crate) struct Frame {
+    pub(crate) title: String,
+    pub(crate) here: Here,
+    pub(crate) theme: Theme,
+    pub(crate) assets: &'static Assets,
+    pub(crate) told: Option<Told>,
+    /// Whether something is under way, so that a page without JavaScript looks again soon.
+    pub(crate) settling: bool,
+    pub(crate) can_leave: bool,
+    pub(crate) can_enter: bool,
+    pub(crate) version: &'static str,
+    hidden: Hidden,
+}
+
+impl Frame {
+    pub(crate) fn hidden(&self) -> &Hidden {
+        &self.hidden
+    }
+}
+
+/// A form's hidden fields, as HTML.
+#[derive(Debug, Clone)]
+pub(crate) struct Hidden {
+    csrf: String,
+    back: String,
+}
+
+impl fmt::Display for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let back = escaped(&self.back);
+        write!(
+            f,
+            r#"<input type="hidden" name="{CSRF_FIELD}" value="{}"><input type="hidden" name="back" value="{back}">"#,
+            self.csrf
+        )
+    }
+}
+
+/// The text as HTML, in an attribute's value too.
+pub(crate) fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('"', "&quot;")
+        .replace('\'', "&#39;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+}

@@ -1,0 +1,42 @@
+//! The pages: a file a page. Each is whole without JavaScript; the one script asks the same
+//! addresses for parts of themselves.
+
+mod actions;
+mod assets;
+mod cache;
+mod card;
+mod clusters;
+mod demo;
+mod figures;
+mod frame;
+mod log;
+mod message;
+mod repository;
+mod sign_in;
+mod sort;
+mod told;
+mod words;
+
+use axum::Router;
+use axum::routing::{get, post};
+
+use crate::app::App;
+
+pub use demo::{Demo, DemoControl, DemoMode, DemoRequest};
+pub(crate) use message::not_found;
+
+/// The routes of all pages and of what they load.
+pub(crate) fn routes() -> Router<App> {
+    Router::new()
+        .route("/", get(clusters::show))
+        .route("/cache", get(cache::show))
+        .route("/actions/refresh", post(actions::refresh))
+        .route("/actions/invalidate", post(actions::invalidate))
+        .route("/actions/replay", post(actions::replay))
+        .route("/sign-in", get(sign_in::show).post(sign_in::enter))
+        .route("/sign-out", post(sign_in::leave))
+        .route("/theme", post(sign_in::colours))
+        .route("/demo/switch", post(demo::switch))
+        .route("/demo/requests", get(demo::requests))
+        .merge(assets::routes())
+}

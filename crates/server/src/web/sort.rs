@@ -1,0 +1,83 @@
+//! The orders of the clusters' page, and of the repositories on each card.
+
+use std::cmp::Reverse;
+
+use larder_core::Member;
+use larder_domain::{ClustersConfig, Repository};
+
+use super::card::Picked;
+use super::repository::display_name;
+
+/// An order; the first is what a page has that names none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sort {
+    /// As configuration has it, featured clusters first.
+    Configured,
+    /// What was pushed to last first.
+    Pushed,
+    /// What has the most stars first.
+    Stars,
+    /// By name.
+    Name,
+}
+
+pub(crate) const SORTS: [Sort; 4] = [Sort::Configured, Sort::Pushed, Sort::Stars, Sort::Name];
+
+impl Sort {
+    /// Reads its word; any other is as good as none.
+    pub(crate) fn parse(word: &str) -> Self {
+        SORTS.into_iter().find(|sort| sort.word() == word).unwrap_or(Sort::Configured)
+    }
+
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Sort::Configured => "configured",
+            Sort::Pushed => "pushed",
+            Sort::Stars => "stars",
+            Sort::Name => "name",
+        }
+    }
+
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Sort::Configured => "own order",
+            Sort::Pushed => "last push",
+            Sort::Stars => "stars",
+            Sort::Name => "name",
+        }
+    }
+
+    /// Orders a card's repositories.
+    pub(crate) fn order(self, shown: &mut [(Repository, Member)], config: &ClustersConfig) {
+        match self {
+            Sort::Configured => {}
+            Sort::Pushed => shown.sort_by_key(|(repository, _)| Reverse(repository.pushed_at)),
+            Sort::Stars => shown.sort_by_key(|(repository, _)| Reverse(repository.stars)),
+            Sort::Name => {
+                shown.sort_by_cached_key(|(repository, _)| display_name(repository, config).to_lowercase());
+            }
+        }
+    }
+
+    /// Orders the cards.
+    pub(crate) fn order_cards(self, cards: &mut [Picked]) {
+        let stars = |picked: &Picked| {
+            picked.shown.iter().fold(0_u64, |sum, (repository, _)| sum.saturating_add(repository.stars))
+        };
+        let pushed =
+            |picked: &Picked| picked.shown.iter().filter_map(|(repository, _)| repository.pushed_at).max();
+        match self {
+            Sort::Configured => cards.sort_by_key(|picked| !picked.cluster.config.featured),
+            Sort::Pushed => cards.sort_by_cached_key(|picked| Reverse(pushed(picked))),
+            Sort::Stars => cards.sort_by_cached_key(|picked| Reverse(stars(picked))),
+            Sort::Name => cards.sort_by_cached_key(|picked| {
+                let config = &picked.cluster.config;
+                if config.name.is_empty() {
+                    picked.cluster.id.to_lowercase()
+                } else {
+                    config.name.to_lowercase()
+                }
+            }),
+        }
+    }
+}

@@ -1,0 +1,385 @@
+// Clicks through the pages in a real Chromium. `node run.mjs BINARY [SHOTS]`: the built example
+// `site`, and the directory for screenshots. Closes with `N passed, N failed`.
+
+import { strict as assert } from "node:assert";
+import { WIDE, inspect, listenForComplaints, portray } from "./checks.mjs";
+import { launch, startSite } from "./site.mjs";
+
+const [binary, shots = "screenshots", only] = process.argv.slice(2);
+const browser = await launch();
+const tests = [];
+const test = (name, ways, body, options = {}) => tests.push({ name, ways, body, options });
+
+const card = (page, id) => page.locator(`#card-${id}`);
+const badge = (page, id) => card(page, id).locator("> header .badge");
+const told = (page) => page.locator("#told:not([hidden])");
+const settled = async (page) => {
+  await page.locator("#list .card").first().waitFor();
+  await page.waitForFunction(() => !document.querySelector('#list [data-state="updating"]'));
+};
+// A mark that only a page that was not loaded anew still has.
+const mark = (page) => page.evaluate(() => (window.isSame = true));
+const isSame = (page) => page.evaluate(() => window.isSame === true);
+
+// ---- the clusters ----
+
+test("what is not held yet is fetched, and the page shows it as it comes", [], async ({ page, site }) => {
+  await site.github.switch({ hold: true });
+  await page.goto(site.url);
+  await page.locator('.card[data-state="updating"]').first().waitFor();
+  await page.locator(".bones").first().waitFor();
+  await inspect(page, "clusters-loading", shots);
+  await mark(page);
+  await site.github.switch({});
+  await settled(page);
+  assert.ok(await isSame(page), "it was not loaded anew");
+  assert.match(await badge(page, "harbor").textContent(), /^updated (just now|\d+ s ago)$/);
+  assert.equal(await card(page, "harbor").locator(".repo").count(), 6);
+  await inspect(page, "clusters-fresh", shots);
+});
+
+test("a refresh button asks GitHub again without loading the page anew", [], async ({ page, site }) => {
+  await page.goto(site.url);
+  await settled(page);
+  await mark(page);
+  const before = (await site.github.requests()).length;
+  await site.github.change("octo-org/cinder", { stars: 424242 });
+  await page.getByRole("button", { name: "Refresh Cinder" }).click();
+  await told(page).getByText("1 entry refreshed.").waitFor();
+  await card(page, "cinder").getByText("424k").waitFor();
+  assert.ok((await site.github.requests()).length > before);
+  assert.ok(await isSame(page));
+});
+
+test("search narrows the cards as one types, and lives in the address", [], async ({ page, site }) => {
+  await page.goto(site.url);
+  await settled(page);
+  await page.getByRole("searchbox", { name: "Search repositories" }).fill("harbor cli");
+  await page.waitForURL(/search=harbor\+cli/);
+  await page.waitForFunction(() => document.querySelectorAll("#list .card").length === 1);
+  assert.match(await page.locator("#count").textContent(), /^1 repository in 1 cluster/);
+  await inspect(page, "clusters-search", shots);
+  await page.reload();
+  assert.equal(await page.locator("#list .card").count(), 1);
+  await page.getByRole("searchbox", { name: "Search repositories" }).fill("no such thing");
+  await page.getByText("Nothing found").waitFor();
+  await inspect(page, "clusters-nothing-found", shots);
+  await page.getByRole("searchbox", { name: "Search repositories" }).fill("");
+  await page.waitForFunction(() => document.querySelectorAll("#list .card").length > 5);
+  await page.getByLabel("Sort by").selectOption("stars");
+  await page.waitForURL(/sort=stars/);
+  await page.waitForFunction(() => document.querySelector("#list .card h2").textContent.trim() !== "Cinder featured flagship");
+});
+
+test("the keys search, select, refresh and explain themselves", [], async ({ page, site }) => {
+  await page.goto(site.url);
+  await settled(page);
+  await page.keyboard.press("/");
+  assert.equal(await page.evaluate(() => document.activeElement.id), "search");
+  await page.keyboard.press("Escape");
+  const selected = () => page.evaluate(() => document.activeElement.dataset.key);
+  await page.keyboard.press("ArrowDown");
+  const first = await selected();
+  await page.keyboard.press("ArrowRight");
+  const second = await selected();
+  await page.keyboard.press("ArrowDown");
+  const third = await selected();
+  assert.equal(new Set([first, second, third]).size, 3, `${first} ${second} ${third}`);
+  await page.keyboard.press("r");
+  await told(page).getByText("1 entry refreshed.").waitFor();
+  await page.waitForFunction((key) => document.activeElement.dataset.key === key, third);
+  await page.keyboard.press("?");
+  await page.getByRole("dialog", { name: "Keys" }).waitFor();
+  await inspect(page, "keys", shots);
+  await page.keyboard.press("Escape");
+  await page.getByRole("dialog", { name: "Keys" }).waitFor({ state: "hidden" });
+});
+
+test("the colours can be switched, and are remembered", [], async ({ page, site }) => {
+  await page.goto(site.url);
+  const theme = () => page.evaluate(() => document.documentElement.dataset.theme ?? "auto");
+  const ground = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  const light = await ground();
+  const button = page.getByRole("button", { name: /^Colours/ });
+  await button.click();
+  assert.equal(await theme(), "light");
+  await button.click();
+  assert.equal(await theme(), "dark");
+  assert.notEqual(await ground(), light);
+  await page.reload();
+  assert.equal(await theme(), "dark");
+  await button.click();
+  assert.equal(await theme(), "auto");
+});
+
+test("a change by somebody else is seen on an open page", [], async ({ page, site, context }) => {
+  await page.goto(site.url);
+  await settled(page);
+  await page.locator('#live[data-live="on"]').waitFor();
+  await mark(page);
+  const other = await context.newPage();
+  await other.goto(`${site.url}/cache`);
+  await other.getByRole("button", { name: "Invalidate cluster/quill" }).click();
+  await page.locator('#card-quill[data-state="stale"]').waitFor();
+  await page.bringToFront();
+  await inspect(page, "clusters-stale", shots);
+  await site.github.change("octo-org/quill", { description: "Seen at once" });
+  await other.getByRole("button", { name: "Refresh cluster/quill" }).click();
+  await card(page, "quill").getByText("Seen at once").waitFor();
+  await page.locator('#card-quill[data-state="fresh"]').waitFor();
+  assert.ok(await isSame(page));
+});
+
+test("an open page keeps nobody upstream busy", [], async ({ page, site }) => {
+  await page.goto(site.url);
+  await settled(page);
+  const csrf = await page.locator('.card input[name="csrf"]').first().inputValue();
+  const before = (await site.github.requests()).length;
+  const form = { csrf, back: "/", all: "clusters" };
+  const headers = { accept: "application/json", origin: site.url };
+  await page.request.post(`${site.url}/actions/invalidate`, { form, headers });
+  await page.waitForFunction(() => document.querySelectorAll('#list [data-state="stale"]').length > 5);
+  assert.equal((await site.github.requests()).length, before);
+});
+
+test("what upstream writes is text, never markup", [], async ({ page, site }) => {
+  await page.goto(site.url);
+  await settled(page);
+  const hostile = `<script>window.isTaken = 1</script><img src=x onerror="window.isTaken = 1"> "quoted" & 'more'`;
+  await site.github.change("octo-org/cinder", { description: hostile, topics: ["<b>bold</b>"] });
+  await page.getByRole("button", { name: "Refresh Cinder" }).click();
+  await card(page, "cinder").getByText(hostile).waitFor();
+  assert.equal(await page.evaluate(() => window.isTaken), undefined);
+  await page.reload();
+  await card(page, "cinder").getByText(hostile).waitFor();
+  assert.equal(await page.evaluate(() => window.isTaken), undefined);
+});
+
+// ---- when GitHub fails ----
+
+test("with GitHub switched off the copies are shown, with the reason and the next try", [], async ({ page, site }) => {
+  await page.goto(site.url);
+  await settled(page);
+  await page.getByRole("button", { name: "Off", exact: true }).click();
+  await page.getByText("GitHub is down").waitFor();
+  await page.getByRole("button", { name: "Refresh Harbor" }).click();
+  await page.locator('#card-harbor[data-state="error"]').waitFor();
+  assert.match(await badge(page, "harbor").textContent(), /^error, updated /);
+  await card(page, "harbor").getByText(/could not be reached/).waitFor();
+  await card(page, "harbor").getByText(/next try is/).waitFor();
+  assert.equal(await card(page, "harbor").locator(".repo").count(), 6);
+  await page.locator("#demo-lines .status.bad").first().waitFor();
+  // It comes back by itself.
+  await page.getByRole("button", { name: "On", exact: true }).click();
+  await page.locator('#card-harbor[data-state="fresh"]').waitFor({ timeout: 20_000 });
+  await page.getByRole("button", { name: "Off", exact: true }).click();
+  await page.getByRole("button", { name: "Refresh Cinder" }).click();
+  await page.locator('#card-cinder[data-state="error"]').waitFor();
+  await inspect(page, "clusters-off", shots);
+  await portray(page, "readme", shots);
+  await page.goto(`${site.url}/cache`);
+  await inspect(page, "cache-failing", shots);
+});
+
+test("a rate limit is told in GitHub's words, and no call is sent meanwhile", [], async ({ page, site }) => {
+  await page.goto(site.url);
+  await settled(page);
+  await page.getByRole("button", { name: "Rate-limited" }).click();
+  await page.getByText("GitHub refuses for its rate limit").waitFor();
+  await page.getByRole("button", { name: "Refresh Atlas" }).click();
+  await card(page, "atlas").getByText(/GitHub said/).waitFor();
+  const calls = (await site.github.requests()).length;
+  await page.getByRole("button", { name: "Refresh Kiln" }).click();
+  await page.locator('#card-kiln[data-state="error"]').waitFor();
+  assert.equal((await site.github.requests()).length, calls);
+  await inspect(page, "clusters-limited", shots);
+  await page.goto(`${site.url}/cache`);
+  await page.getByText(/must pause|Nothing is sent/).first().waitFor();
+  await inspect(page, "cache-limited", shots);
+});
+
+test("what fails by its own fault is set aside, and a person can replay it", [], async ({ page, site }) => {
+  await page.goto(site.url);
+  await settled(page);
+  await site.github.switch({ bad_credentials: true });
+  const refresh = page.getByRole("button", { name: "Refresh Photon" });
+  await refresh.click();
+  await page.locator('#card-photon[data-state="error"]').waitFor();
+  await refresh.click();
+  await page.locator('#card-photon[data-state="dead"]').waitFor();
+  await inspect(page, "clusters-dead", shots);
+  await site.github.switch({});
+  await page.getByRole("button", { name: "Replay Photon" }).click();
+  await told(page).getByText("1 entry given a new start.").waitFor();
+  await page.locator('#card-photon[data-state="fresh"]').waitFor();
+});
+
+test("with nothing held and GitHub off, the page says why", ["cold"], async ({ page, site }) => {
+  await page.goto(site.url);
+  await page.locator('#card-cinder[data-state="error"]').waitFor();
+  await card(page, "cinder").getByText("There is no copy to show yet.").waitFor();
+  await inspect(page, "clusters-error-without-data", shots);
+});
+
+// ---- the cache ----
+
+test("the cache can be looked through, invalidated, refreshed", [], async ({ page, site }) => {
+  await page.goto(site.url);
+  await settled(page);
+  await page.goto(`${site.url}/cache`);
+  const row = page.locator('tr[data-key="cluster/tools"]');
+  await row.waitFor();
+  await page.getByRole("img", { name: /% of .* left/ }).first().waitFor();
+  await page.getByRole("button", { name: "Invalidate cluster/tools" }).click();
+  await told(page).getByText("1 entry marked stale").waitFor();
+  await row.locator(".badge.stale").waitFor();
+  await page.waitForFunction(() => /11 fresh · 1 stale/.test(document.querySelector("#count").textContent));
+  await inspect(page, "cache", shots);
+  await page.getByRole("button", { name: "Refresh cluster/tools" }).click();
+  await row.locator(".badge.fresh").waitFor();
+  await page.getByRole("link", { name: "Items" }).click();
+  await page.locator('th[aria-sort="descending"]').waitFor();
+  await page.getByRole("link", { name: /^Items/ }).click();
+  await page.locator('th[aria-sort="ascending"]').waitFor();
+  await page.getByRole("link", { name: /^Failing/ }).click();
+  await page.getByText("No such entries").waitFor();
+  await inspect(page, "cache-nothing", shots);
+});
+
+test("arrows and r work on the rows of the cache", [], async ({ page, site }) => {
+  await page.goto(site.url);
+  await settled(page);
+  await page.goto(`${site.url}/cache`);
+  await page.keyboard.press("ArrowDown");
+  await page.keyboard.press("ArrowDown");
+  const key = await page.evaluate(() => document.activeElement.dataset.key);
+  assert.equal(key, await page.locator("tr[data-row]").nth(1).getAttribute("data-key"));
+  await page.keyboard.press("r");
+  await told(page).getByText("1 entry refreshed.").waitFor();
+});
+
+// ---- without JavaScript ----
+
+test("every page and form works without JavaScript", [], async ({ page, site }) => {
+  await page.goto(site.url);
+  await page.waitForFunction(() => true).catch(() => {});
+  await page.goto(site.url);
+  await page.getByRole("button", { name: "Refresh Harbor" }).click();
+  await page.getByText("1 entry refreshed.").waitFor();
+  assert.equal(await page.locator("#card-harbor .repo").count(), 6);
+  await page.getByRole("searchbox").fill("quill");
+  await page.getByRole("button", { name: "Show" }).click();
+  await page.waitForURL(/search=quill/);
+  assert.ok((await page.locator("#list .card").count()) <= 2);
+  await page.getByRole("button", { name: /^Colours/ }).click();
+  await page.waitForURL(/search=quill/);
+  assert.equal(await page.locator("html").getAttribute("data-theme"), "light");
+  await page.goto(`${site.url}/cache`);
+  await page.getByRole("button", { name: "Invalidate cluster/harbor" }).click();
+  await page.getByText("1 entry marked stale").waitFor();
+  await page.getByRole("button", { name: "Off", exact: true }).click();
+  await page.getByText("GitHub is down").waitFor();
+}, { javaScriptEnabled: false });
+
+// ---- first run, tokens, other addresses ----
+
+test("with nothing configured the page says what to do", ["empty"], async ({ page, site }) => {
+  await page.goto(site.url);
+  await page.getByRole("heading", { name: "Nothing is configured yet" }).waitFor();
+  await page.getByText("[[cluster]]").waitFor();
+  await inspect(page, "first-run", shots);
+  await page.goto(`${site.url}/cache`);
+  await page.getByText("Nothing is cached yet").waitFor();
+  await inspect(page, "cache-empty", shots);
+});
+
+test("without a token only what is public is shown, and changes ask for one", ["token"], async ({ page, site }) => {
+  const admin = { authorization: "Bearer admin" };
+  await page.request.get(`${site.url}/api/v1/clusters`, { headers: admin });
+  await page.goto(site.url);
+  await settled(page);
+  assert.equal(await page.locator(".mark.private").count(), 0);
+  await inspect(page, "public", shots);
+  await page.goto(`${site.url}/cache`);
+  assert.equal(await page.getByRole("button", { name: /^Invalidate/ }).count(), 0);
+  await page.getByRole("link", { name: "Sign in" }).click();
+  await inspect(page, "sign-in", shots);
+  await page.getByLabel("Token").fill("wrong");
+  await page.locator("main").getByRole("button", { name: "Sign in" }).click();
+  await page.getByText("That is not a token").waitFor();
+  await inspect(page, "sign-in-wrong", shots);
+  await page.getByLabel("Token").fill("admin");
+  await page.locator("main").getByRole("button", { name: "Sign in" }).click();
+  await page.getByText("You are signed in.").waitFor();
+  await page.locator(".mark.private").first().waitFor();
+  await page.goto(`${site.url}/cache`);
+  await page.getByRole("button", { name: "Invalidate cluster/harbor" }).click();
+  await told(page).getByText("1 entry marked stale").waitFor();
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await page.getByText("You are signed out.").waitFor();
+  assert.equal(await page.locator(".mark.private").count(), 0);
+}, { expected: [/status of 403/] });
+
+test("a long list goes on behind its end", ["many"], async ({ page, site }) => {
+  await page.goto(site.url);
+  await page.locator(".card").first().waitFor();
+  await page.getByRole("link", { name: "More clusters" }).click();
+  await page.waitForURL(/after=/);
+  await page.locator(".card").first().waitFor();
+  assert.equal(await page.locator("#card-cinder").count(), 0);
+});
+
+test("an address that is none says so", [], async ({ page, site }) => {
+  const response = await page.goto(`${site.url}/nowhere`);
+  assert.equal(response.status(), 404);
+  await page.getByRole("heading", { name: "There is no such page" }).waitFor();
+  await inspect(page, "not-found", shots);
+}, { expected: [/status of 404/] });
+
+test("nothing moves for those who do not want it", [], async ({ page, site }) => {
+  await site.github.switch({ hold: true });
+  await page.emulateMedia({ reducedMotion: "reduce" });
+  await page.goto(site.url);
+  await page.locator(".badge.updating").first().waitFor();
+  const name = await page.evaluate(() => getComputedStyle(document.querySelector(".badge.updating"), "::before").animationName);
+  assert.equal(name, "none");
+  await site.github.switch({});
+});
+
+// ---- run ----
+
+let failed = 0;
+let passed = 0;
+
+async function run({ name, ways, body, options }) {
+  const began = performance.now();
+  const site = await startSite(binary, ...ways);
+  const { expected, ...contextOptions } = options;
+  const context = await browser.newContext({ viewport: WIDE, colorScheme: "light", ...contextOptions });
+  context.setDefaultTimeout(15_000);
+  const page = await context.newPage();
+  const complaints = listenForComplaints(page, expected);
+  try {
+    await body({ page, site, context });
+    assert.deepEqual(complaints, [], "the browser complained");
+    passed += 1;
+    console.log(`ok      ${name} (${((performance.now() - began) / 1000).toFixed(1)} s)`);
+  } catch (error) {
+    failed += 1;
+    console.log(`FAILED  ${name}\n${String(error.stack).split("\n").slice(0, 30).join("\n")}`);
+    await page.screenshot({ path: `${shots}/failed-${failed}.png`, fullPage: true }).catch(() => {});
+  } finally {
+    await context.close();
+    await site.stop();
+  }
+}
+
+// Each has a site and a visitor of its own, so that two can go side by side.
+const waiting = tests.filter(({ name }) => !only || name.includes(only));
+const worker = async () => {
+  while (waiting.length > 0) await run(waiting.shift());
+};
+await Promise.all([worker(), worker()]);
+await browser.close();
+console.log(`${passed} passed, ${failed} failed`);
+process.exitCode = failed > 0 || passed === 0 ? 1 : 0;

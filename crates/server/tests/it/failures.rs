@@ -1,0 +1,81 @@
+//! Limits of the server itself, and its end.
+
+use std::time::Duration;
+
+use larder_core::{Key, Trigger};
+use larder_github_sim::Switches;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::world::{World, problem};
+
+#[tokio::test]
+async fn streams_have_a_limit_and_give_their_seats_back() {
+    let world = World::new().await;
+    let mut settings = world.settings();
+    settings.streams_max = 1;
+    let served = world.serve_with(settings).await;
+    let stream = served.events().await;
+    problem(served.get("/api/v1/events").send().await.unwrap(), 503, "streams").await;
+    drop(stream);
+    // The seat is free as soon as the server has seen that the reader left.
+    while served.get("/api/v1/events").send().await.unwrap().status() == 503 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_takes_too_long_says_so() {
+    let world = World::new().await;
+    let mut settings = world.settings();
+    settings.request_timeout = Duration::from_millis(50);
+    let served = world.serve_with(settings).await;
+    world.switch(Switches { hold: true, ..Switches::default() });
+    problem(served.get("/api/v1/clusters/tools").send().await.unwrap(), 503, "too_slow").await;
+    world.switch(Switches::default());
+}
+
+#[tokio::test]
+async fn who_never_finishes_a_request_is_let_go_of() {
+    let world = World::new().await;
+    let mut settings = world.settings();
+    settings.head_timeout = Duration::from_millis(50);
+    let served = world.serve_with(settings).await;
+    let mut slow = tokio::net::TcpStream::connect(served.running.address()).await.unwrap();
+    slow.write_all(b"GET / HTTP/1.1\r\nHost: local").await.unwrap();
+    let mut rest = Vec::new();
+    slow.read_to_end(&mut rest).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stop_lets_what_is_under_way_come_in() {
+    let world = World::new().await;
+    let served = world.serve().await;
+    world.switch(Switches { hold: true, ..Switches::default() });
+    let request = served.get("/api/v1/clusters/tools");
+    let reader = tokio::spawn(async move { request.send().await.unwrap().status().as_u16() });
+    world.sim.arrived(1).await;
+    let mut stream = served.events().await;
+    let url = served.url.clone();
+    let stop = tokio::spawn(served.running.stop());
+    // The stream ends at once, the answer when it is there.
+    let ended = async { while stream.raw().await.is_some() {} };
+    ended.await;
+    world.switch(Switches::default());
+    assert_eq!(reader.await.unwrap(), 200);
+    stop.await.unwrap();
+    assert!(world.http.get(format!("{url}/healthz")).send().await.is_err());
+}
+
+#[tokio::test]
+async fn what_a_command_line_marked_due_is_refreshed_by_the_server() {
+    let world = World::new().await;
+    let mut settings = world.settings();
+    settings.due_every = Duration::from_millis(20);
+    let served = world.serve_with(settings).await;
+    let mut events = served.events().await;
+    let (_, other) = world.process();
+    let key: Key = "cluster/tools".parse().unwrap();
+    other.mark_due(&[key], Trigger::Manual).await.unwrap();
+    assert_eq!(events.about("cluster/tools").await.data["what"], "updated");
+    assert_eq!(world.calls(), 1);
+}

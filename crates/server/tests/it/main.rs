@@ -1,0 +1,15 @@
+//! Stories of the real server over TCP: a SQLite store, the clusters' source, a GitHub that can be
+//! switched off.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod ages;
+mod document;
+mod events;
+mod failures;
+mod guards;
+mod herd;
+mod lists;
+mod pages;
+mod private;
+mod statuses;
+mod world;

@@ -1,0 +1,164 @@
+//! Off loopback, without a credential: public items only, on every route, event and metric.
+
+use std::time::Duration;
+
+use larder_core::{Key, Trigger};
+use larder_github_sim::{Outage, Switches};
+use serde_json::json;
+
+use crate::world::{HOUR, Served, World, header, problem};
+
+const SECRETS: [&str; 4] = ["vault", "bunker", "Bunker plans", "Plans of"];
+
+fn tells_nothing(text: &str, from: &str) {
+    for secret in SECRETS {
+        let around =
+            text.find(secret).map(|at| text[..at + secret.len()].chars().rev().take(160).collect::<String>());
+        let around = around.map(|around| around.chars().rev().collect::<String>());
+        assert_eq!(around, None, "{from} tells `{secret}`");
+    }
+}
+
+async fn text(served: &Served, path: &str) -> String {
+    served.get(path).send().await.unwrap().text().await.unwrap()
+}
+
+const ROUTES: [&str; 18] = [
+    "/",
+    "/cache",
+    "/api/v1/clusters",
+    "/api/v1/clusters/tools",
+    "/api/v1/clusters/mixed",
+    "/api/v1/registry",
+    "/api/v1/repos",
+    "/api/v1/repos?search=plans",
+    "/api/v1/repos?topic=vaulting",
+    "/api/v1/repos?sort=stars&limit=1",
+    "/api/v1/entries",
+    "/api/v1/entries?status=fresh",
+    "/api/v1/entries/cluster/mixed",
+    "/api/v1/stats",
+    "/metrics",
+    "/readyz",
+    "/docs",
+    "/openapi.json",
+];
+
+#[tokio::test]
+async fn no_answer_names_what_is_private() {
+    let world = World::new().await;
+    let local = world.serve().await;
+    for id in ["tools", "mixed", "bunker"] {
+        local.json(&format!("/api/v1/clusters/{id}")).await;
+    }
+    assert!(text(&local, "/api/v1/repos").await.contains("vault"));
+    let open = world.serve_with(world.open_settings()).await;
+    for path in ROUTES {
+        tells_nothing(&text(&open, path).await, path);
+    }
+    let mixed = open.json("/api/v1/clusters/mixed").await;
+    assert_eq!(mixed["repositories"].as_array().unwrap().len(), 1);
+    let entries = open.json("/api/v1/entries").await;
+    assert_eq!(entries["entries"].as_array().unwrap().len(), 2);
+    // What shows nothing public is as unknown as what is not there.
+    let secret =
+        problem(open.get("/api/v1/entries/cluster/bunker").send().await.unwrap(), 404, "unknown_key").await;
+    let absent =
+        problem(open.get("/api/v1/entries/cluster/absent").send().await.unwrap(), 404, "unknown_key").await;
+    assert_eq!(
+        secret.to_string().replace("bunker", "absent"),
+        absent.to_string(),
+        "the two cannot be told apart"
+    );
+    for control in ["only-if-cached", "no-cache", "only-if-cached, max-age=0"] {
+        let asked = open.get("/api/v1/clusters/bunker").header("cache-control", control);
+        problem(asked.send().await.unwrap(), 404, "unknown_key").await;
+    }
+    problem(open.post("/api/v1/entries/cluster/bunker/refresh").send().await.unwrap(), 404, "unknown_key")
+        .await;
+    let batch = open.post_json("/api/v1/batch", &json!({"keys": ["cluster/mixed", "cluster/bunker"]})).await;
+    let batch: serde_json::Value = batch.json().await.unwrap();
+    tells_nothing(&batch["results"][0].to_string(), "a batch");
+    assert_eq!(batch["results"][1]["error"]["code"], "unknown_key");
+    problem(open.post_json("/api/v1/invalidate", &json!({"all": true})).await, 403, "admin_only").await;
+    let mixed = open.get("/api/v1/clusters/mixed").send().await.unwrap();
+    assert!(header(&mixed, "cache-control").starts_with("public"), "what is left is for everybody");
+}
+
+#[tokio::test]
+async fn nor_does_an_answer_that_went_wrong() {
+    let world = World::new().await;
+    let local = world.serve().await;
+    let open = world.serve_with(world.open_settings()).await;
+    local.json("/api/v1/clusters").await;
+    world.sim.world(|world| world.remove("octo-org/vault"));
+    local.post("/api/v1/entries/cluster/mixed/refresh?wait=1").send().await.unwrap();
+    local.post("/api/v1/entries/cluster/bunker/refresh?wait=1").send().await.unwrap();
+    assert!(text(&local, "/api/v1/entries").await.contains("octo-org/vault"), "its end is a warning");
+    for path in ROUTES {
+        tells_nothing(&text(&open, path).await, path);
+    }
+    world.switch(Switches { outage: Outage::Unavailable, ..Switches::default() });
+    world.clock.advance(2 * HOUR);
+    for id in ["mixed", "bunker"] {
+        local.post(&format!("/api/v1/entries/cluster/{id}/refresh?wait=1")).send().await.unwrap();
+    }
+    for path in ROUTES {
+        tells_nothing(&text(&open, path).await, path);
+    }
+}
+
+#[tokio::test]
+async fn a_cold_server_tells_no_more_than_a_warm_one() {
+    let world = World::new().await;
+    let open = world.serve_with(world.open_settings()).await;
+    world.switch(Switches { outage: Outage::Unavailable, ..Switches::default() });
+    for path in ROUTES {
+        tells_nothing(&text(&open, path).await, path);
+    }
+    world.switch(Switches::default());
+    world.clock.advance(HOUR);
+    for path in ROUTES {
+        tells_nothing(&text(&open, path).await, path);
+    }
+    problem(open.get("/api/v1/clusters/bunker").send().await.unwrap(), 404, "unknown_key").await;
+}
+
+#[tokio::test]
+async fn no_event_names_what_is_private() {
+    let world = World::new().await;
+    let mut settings = world.open_settings();
+    settings.watch_every = Duration::from_millis(5);
+    let open = world.serve_with(settings).await;
+    let mut events = open.events().await;
+    let (_, other) = world.process();
+    let keys: Vec<Key> =
+        ["bunker", "mixed", "tools"].map(|id| format!("cluster/{id}").parse().unwrap()).to_vec();
+    let mut heard = Vec::new();
+    for _ in 0..2 {
+        for key in &keys {
+            other.refresh(std::slice::from_ref(key), Trigger::Manual, |_| {}).await;
+        }
+        world.sim.world(|world| world.edit("octo-org/vault", |vault| vault.stars += 1));
+    }
+    other.evict(&larder_core::Target::Keys(keys[..1].to_vec())).await.unwrap();
+    other.invalidate(&larder_core::Target::All).await.unwrap();
+    loop {
+        let event = events.next().await;
+        let last = event.data["key"] == "cluster/tools" && event.data["what"] == "invalidated";
+        heard.push(event);
+        if last {
+            break;
+        }
+    }
+    tells_nothing(&format!("{heard:?}"), "the stream");
+    assert!(heard.iter().any(|event| event.data["key"] == "cluster/mixed"));
+    let mut again = open.events_from(open.get("/api/v1/events").header("last-event-id", "0")).await;
+    loop {
+        let event = again.next().await;
+        tells_nothing(&format!("{event:?}"), "the stream from its beginning");
+        if event.data["key"] == "cluster/tools" && event.data["what"] == "invalidated" {
+            break;
+        }
+    }
+}

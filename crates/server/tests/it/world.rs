@@ -1,0 +1,275 @@
+//! One server or several on one SQLite file, in front of a GitHub simulator; time stands still
+//! until a story moves it, while waits are real.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use larder_core::{Clock, Policy, Store, Time};
+use larder_domain::{ClusterConfig, ClustersConfig, REPOSITORIES, RegistryRules, RepoName};
+use larder_engine::Engine;
+use larder_github_sim::{Options, Owner, Repository, Simulator, Switches, Token};
+use larder_server::{Running, Settings, Site, start};
+use larder_sources::{ClustersSource, GitHub, GitHubConfig};
+use larder_store_sqlite::{OpenOptions, SqliteStore};
+use larder_testkit::VirtualClock;
+use reqwest::{Client, RequestBuilder, Response};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A token that sees private repositories too.
+const SEEING: &str = "ghp_thisTokenSeesEverythingThereIs9876543";
+
+pub(crate) const MINUTE: Duration = Duration::from_mins(1);
+pub(crate) const HOUR: Duration = Duration::from_hours(1);
+
+/// Time that a test moves; waits take as long as they say.
+#[derive(Clone)]
+pub(crate) struct TestClock(VirtualClock);
+
+#[async_trait]
+impl Clock for TestClock {
+    fn now(&self) -> Time {
+        self.0.now()
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the server waits beside a client that is no part of it")]
+    async fn sleep(&self, span: Duration) {
+        tokio::time::sleep(span).await;
+    }
+}
+
+impl TestClock {
+    pub(crate) fn advance(&self, span: Duration) {
+        self.0.advance(span);
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) clock: TestClock,
+    pub(crate) sim: Simulator,
+    pub(crate) http: Client,
+    pub(crate) policy: Policy,
+    dir: TempDir,
+}
+
+/// A server of a world's, with its own store handle as another process has.
+pub(crate) struct Served {
+    pub(crate) running: Running,
+    pub(crate) url: String,
+    http: Client,
+}
+
+#[expect(clippy::unused_self, reason = "a story asks its world for all that it needs")]
+impl World {
+    /// `tools` (cinder, ember), `mixed` (cinder and the private vault), `bunker` (the vault alone).
+    pub(crate) async fn new() -> Self {
+        let mut world = larder_github_sim::World::new();
+        world.add_owner(Owner::organization("octo-org")).add_owner(Owner::user("octocat"));
+        world.add_token(SEEING, Token::of("octocat").seeing_everything());
+        let cinder = Repository::new("octo-org/cinder").with_languages(&[("Rust", 9000), ("Shell", 100)]);
+        world.add(Repository {
+            stars: 4821,
+            description: Some("An embedded event store".to_owned()),
+            topics: vec!["events".to_owned(), "storage".to_owned()],
+            ..cinder
+        });
+        world.add(Repository { stars: 980, ..Repository::new("octo-org/ember") });
+        world.add(Repository {
+            is_private: true,
+            stars: 7,
+            description: Some("Plans of the vault".to_owned()),
+            topics: vec!["vaulting".to_owned()],
+            ..Repository::new("octo-org/vault")
+        });
+        let clock = TestClock(VirtualClock::new());
+        let shared = clock.clone();
+        let options = Options::default().with_now(move || shared.now().ms());
+        let sim = Simulator::start(world, options).await.unwrap();
+        let http = Client::builder().no_gzip().build().unwrap();
+        let policy = Policy { jitter: 0.0, ..Policy::default() };
+        World { clock, sim, http, policy, dir: tempfile::tempdir().unwrap() }
+    }
+
+    pub(crate) fn settings(&self) -> Settings {
+        Settings::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+    }
+
+    /// Off loopback, as far as the server knows.
+    pub(crate) fn open_settings(&self) -> Settings {
+        Settings::new(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)))
+    }
+
+    pub(crate) fn config(&self) -> ClustersConfig {
+        let cluster = |id: &str, name: &str, repos: &[&str]| ClusterConfig {
+            id: id.to_owned(),
+            name: name.to_owned(),
+            repos: repos.iter().map(|name| RepoName::parse(name, Some("octo-org")).unwrap()).collect(),
+            ..ClusterConfig::default()
+        };
+        let clusters = vec![
+            cluster("tools", "Tools", &["cinder", "ember"]),
+            cluster("mixed", "Mixed", &["cinder", "vault"]),
+            cluster("bunker", "Bunker plans", &["vault"]),
+        ];
+        ClustersConfig { ttl: HOUR, clusters, ..ClustersConfig::default() }
+    }
+
+    /// A server on loopback.
+    pub(crate) async fn serve(&self) -> Served {
+        self.serve_with(self.settings()).await
+    }
+
+    pub(crate) async fn serve_with(&self, settings: Settings) -> Served {
+        let (store, engine) = self.process();
+        let site = Site {
+            engine,
+            store: store.clone(),
+            budgets: store,
+            clusters: self.config(),
+            rules: RegistryRules::default(),
+            clock: Arc::new(self.clock.clone()),
+            settings,
+            extra: None,
+        };
+        let running = start(site).await.unwrap();
+        let url = format!("http://127.0.0.1:{}", running.address().port());
+        Served { running, url, http: self.http.clone() }
+    }
+
+    /// What another process on the same file has: its own store handle and engine.
+    pub(crate) fn process(&self) -> (Arc<SqliteStore>, Engine) {
+        let options = OpenOptions {
+            views: vec![REPOSITORIES],
+            ..OpenOptions::new(self.dir.path().join("larder.db"), self.clock.now())
+        };
+        let store = Arc::new(SqliteStore::open(options).unwrap());
+        let config = GitHubConfig { token: Some(SEEING.into()), ..GitHubConfig::new(self.sim.url()) };
+        let github = GitHub::new(config, store.clone(), Arc::new(self.clock.clone()), 1).unwrap();
+        let source = ClustersSource::new(&self.config(), Arc::new(github), &self.policy).unwrap();
+        let shared: Arc<dyn Store> = store.clone();
+        let engine =
+            Engine::builder(shared, Arc::new(self.clock.clone())).source(Arc::new(source)).seed(1).build();
+        (store, engine)
+    }
+
+    pub(crate) fn switch(&self, switches: Switches) {
+        self.sim.switch(switches);
+    }
+
+    pub(crate) fn calls(&self) -> usize {
+        self.sim.requests().len()
+    }
+}
+
+impl Served {
+    pub(crate) fn get(&self, path: &str) -> RequestBuilder {
+        self.http.get(format!("{}{path}", self.url))
+    }
+
+    pub(crate) fn post(&self, path: &str) -> RequestBuilder {
+        self.http.post(format!("{}{path}", self.url))
+    }
+
+    /// A read that must succeed.
+    pub(crate) async fn json(&self, path: &str) -> Value {
+        let response = self.get(path).send().await.unwrap();
+        assert_eq!(response.status(), 200, "{path}");
+        response.json().await.unwrap()
+    }
+
+    pub(crate) async fn post_json(&self, path: &str, body: &Value) -> Response {
+        self.post(path)
+            .header("content-type", "application/json")
+            .body(body.to_string())
+            .send()
+            .await
+            .unwrap()
+    }
+
+    /// Opens the event stream and waits until it is.
+    pub(crate) async fn events(&self) -> Stream {
+        let mut stream = self.events_from(self.get("/api/v1/events")).await;
+        assert_eq!(stream.next().await.name, "ready");
+        stream
+    }
+
+    pub(crate) async fn events_from(&self, request: RequestBuilder) -> Stream {
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        assert_eq!(header(&response, "content-type"), "text/event-stream");
+        Stream { response, read: String::new() }
+    }
+}
+
+/// A header's text; empty if there is none.
+pub(crate) fn header(response: &Response, name: &str) -> String {
+    response.headers().get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
+}
+
+/// Checks that an answer is a problem of this status and kind, and gives its body.
+pub(crate) async fn problem(response: Response, status: u16, code: &str) -> Value {
+    let content_type = header(&response, "content-type");
+    let got = response.status().as_u16();
+    let body: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
+    assert_eq!((got, body["code"].as_str().unwrap()), (status, code), "{body}");
+    assert_eq!(content_type, "application/problem+json");
+    assert_eq!(body["status"], status);
+    body
+}
+
+/// An open event stream.
+pub(crate) struct Stream {
+    response: Response,
+    read: String,
+}
+
+/// An event as it came.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Heard {
+    pub(crate) id: Option<u64>,
+    pub(crate) name: String,
+    pub(crate) data: Value,
+}
+
+impl Stream {
+    /// The next event; comments and bare hints are passed over.
+    pub(crate) async fn next(&mut self) -> Heard {
+        loop {
+            while let Some((block, rest)) = self.read.split_once("\n\n") {
+                let field = |name: &str| {
+                    let line = block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+                    line.map(str::to_owned)
+                };
+                let heard = field("event").map(|name| Heard {
+                    id: field("id").map(|id| id.parse().unwrap()),
+                    name,
+                    data: serde_json::from_str(&field("data").unwrap()).unwrap(),
+                });
+                let rest = rest.to_owned();
+                self.read = rest;
+                if let Some(heard) = heard {
+                    return heard;
+                }
+            }
+            let chunk = self.response.chunk().await.unwrap().expect("the stream ended");
+            self.read.push_str(std::str::from_utf8(&chunk).unwrap());
+        }
+    }
+
+    /// The next bytes; `None` = the stream ended.
+    pub(crate) async fn raw(&mut self) -> Option<Vec<u8>> {
+        self.response.chunk().await.ok().flatten().map(|chunk| chunk.to_vec())
+    }
+
+    /// The next event about an entry.
+    pub(crate) async fn about(&mut self, key: &str) -> Heard {
+        loop {
+            let heard = self.next().await;
+            if heard.data["key"] == key {
+                return heard;
+            }
+        }
+    }
+}
