@@ -90,6 +90,26 @@ fn where_a_server_runs_a_stale_reader_leaves_the_refresh_to_it() {
 }
 
 #[test]
+fn an_open_page_hears_of_what_the_command_line_refreshed() {
+    let github = GitHub::demo();
+    let user = User::of(&github, CLUSTERS);
+    user.ok(&["repos", "--cluster", "cinder"]);
+    let serving = Serving::start(&user, &["serve"]);
+    let mut events = TcpStream::connect(&serving.address).unwrap();
+    write!(events, "GET /api/v1/events HTTP/1.1\r\nHost: {}\r\n\r\n", serving.address).unwrap();
+    let mut lines = BufReader::new(events).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line == "event: ready"));
+
+    github.world(|world| world.edit("octo-org/cinder", |cinder| cinder.stars = 9999));
+    user.ok(&["refresh", "cluster/cinder"]);
+    assert!(lines.any(|line| line == "event: change"));
+    let told = lines.find(|line| line.starts_with("data:")).unwrap();
+    assert!(told.contains("cluster/cinder"), "{told}");
+    let (_, body) = serving.get("/api/v1/clusters/cinder");
+    assert!(body.contains("9999"), "and whoever looks then sees it");
+}
+
+#[test]
 fn four_hundred_readers_on_two_servers_and_six_processes_make_one_call() {
     let github = GitHub::demo();
     let user = User::of(&github, CLUSTERS);
