@@ -1,5 +1,7 @@
 //! Marking, removing and cleaning: everything that changes entries without fetching them.
 
+use std::collections::HashMap;
+
 use larder_core::{Configured, Key, Reconciled, Retention, StoreError, Swept, Target, Trigger};
 
 use crate::Engine;
@@ -65,16 +67,14 @@ impl Engine {
 
     async fn differs(&self, source: &str, configured: &[Configured]) -> Result<bool, StoreError> {
         let rows = self.inner.store.rows(Some(source)).await?;
-        Ok(rows.iter().any(|row| {
-            let found = configured.iter().find(|one| one.key == row.entry.key);
-            match found {
-                Some(found) => {
-                    let tried = &row.entry.tried;
-                    row.unconfigured_since.is_some()
-                        || (!tried.as_str().is_empty() && !found.definition.answers_to(tried))
-                }
-                None => row.unconfigured_since.is_none(),
+        let configured: HashMap<&Key, &Configured> = configured.iter().map(|one| (&one.key, one)).collect();
+        Ok(rows.iter().any(|row| match configured.get(&row.entry.key) {
+            Some(found) => {
+                let tried = &row.entry.tried;
+                row.unconfigured_since.is_some()
+                    || (!tried.as_str().is_empty() && !found.definition.answers_to(tried))
             }
+            None => row.unconfigured_since.is_none(),
         }))
     }
 }

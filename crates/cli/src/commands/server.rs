@@ -46,9 +46,6 @@ fn settings(config: &Config, args: &Args) -> Settings {
 
 async fn serve(config: &Config, rooms: &Rooms<'_>, settings: Settings, context: &Context) -> Ended {
     let engine = rooms.fetcher()?.clone();
-    if let Err(error) = engine.reconcile().await {
-        context.screen.warn(&format!("what is configured could not be told to the store: {error}"));
-    }
     let is_open = !settings.listen.ip().is_loopback();
     let is_tokenless = settings.read_token.is_none() && settings.admin_token.is_none();
     let store = Arc::new(rooms.store().clone());
