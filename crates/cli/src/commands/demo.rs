@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use larder_core::{Clock as _, Policy, Time};
 use larder_domain::{ClusterConfig, ClustersConfig, REPOSITORIES, RegistryRules, RepoName};
-use larder_engine::{Engine, SystemClock};
+use larder_engine::{Engine, ReadOptions, SystemClock};
 use larder_github_sim::{
     Options, Outage, Repository, SecondaryLimit, Simulator, Switches, Token, When, World,
 };
@@ -121,6 +121,10 @@ async fn serve(scene: Scene, args: &Args, context: &Context) -> Ended {
     let no_dir = |error| Complaint::failed("no temporary directory could be made").because(error);
     let dir = tempfile::tempdir().map_err(no_dir)?;
     let site = site(&simulator, dir.path(), clusters, args.listen)?;
+    // Whoever opens it and switches GitHub off at once should see copies, not empty cards. What
+    // fails here shows on the page.
+    let keys = site.engine.keys();
+    drop(site.engine.load_many(&keys, &ReadOptions::default()).await);
     let running = super::server::start(site).await?;
     let url = format!("http://{}", running.address());
     if context.json() {

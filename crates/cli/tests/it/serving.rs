@@ -138,6 +138,7 @@ fn the_demo_shows_its_panel_and_takes_a_ranking() {
     let demo = Serving::start(&user, &["demo"]);
     let (_, page) = demo.get("/");
     assert!(page.contains("Break GitHub") && page.contains("Cinder"));
+    assert!(page.contains("cinder-mcp"), "the first page has its copies already");
     assert!(demo.stop().success());
 
     user.write(
