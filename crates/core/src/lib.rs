@@ -39,10 +39,10 @@ pub use item::{Coverage, Item, ItemRef, NewItem, Scope, merge_docs};
 pub use json::Json;
 pub use key::{Key, KeyError};
 pub use list::{Filter, ListQuery, Listed, Order, Test};
-pub use log::{Change, Changes, ItemCounts, LogLine, Spent, Trigger};
+pub use log::{Change, Changes, ItemCounts, LogLine, Spent, Subject, Trigger};
 pub use source::{Answers, Ask, Source};
 pub use store::{
-    Acquired, Budgets, Commit, Committed, Configured, Head, LeaseAsk, LogFilter, Problem, Reconciled,
+    Acquired, Budgets, Commit, Committed, Configured, Head, LeaseAsk, LogFilter, Met, Problem, Reconciled,
     Retention, Row, Store, StoreError, StoreInfo, Swept, Target,
 };
 pub use time::{Time, TimeError};

@@ -16,6 +16,8 @@ pub struct ListQuery {
     pub filters: Vec<Filter>,
     /// The order; items that tie stand by identity.
     pub order: Option<Order>,
+    /// How many items to leave out before the first.
+    pub offset: usize,
     /// The most items to answer.
     pub limit: usize,
 }
@@ -49,6 +51,9 @@ pub enum Order {
     Ascending(&'static str),
     /// By a column, greatest first; missing values last.
     Descending(&'static str),
+    /// By how well an item answers the search, best first; without a search, by identity. Of more
+    /// matches than a store looks at (10,000), the best of those looked at come first.
+    Rank,
 }
 
 /// An item of a list, and which of the asked entries show it, in the order they were asked.

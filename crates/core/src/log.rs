@@ -101,14 +101,82 @@ pub struct LogLine {
 pub struct Change {
     /// Its place in the feed; grows by one or more from line to line.
     pub seq: u64,
-    /// Which entry.
-    pub key: Key,
+    /// What changed.
+    #[serde(flatten)]
+    pub on: Subject,
     /// What happened: `updated`, `failed`, `invalidated`, `evicted`, …
     pub what: String,
-    /// The entry's version after it.
+    /// The entry's version after it; 0 where it is about more than one.
     pub version: u64,
     /// When.
     pub at: Time,
+}
+
+/// What a line of the feed is about. In JSON one field says it: `"key": "cluster/tools"`,
+/// `"tag": "…"`, `"source": "…"`, or `"all": true`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(from = "SubjectField", into = "SubjectField")]
+pub enum Subject {
+    /// One entry.
+    Entry(Key),
+    /// All that carry a tag.
+    Tag(String),
+    /// All of a source.
+    Source(String),
+    /// All.
+    All,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum SubjectField {
+    Key(Key),
+    Tag(String),
+    Source(String),
+    All(bool),
+}
+
+impl From<Subject> for SubjectField {
+    fn from(subject: Subject) -> Self {
+        match subject {
+            Subject::Entry(key) => SubjectField::Key(key),
+            Subject::Tag(tag) => SubjectField::Tag(tag),
+            Subject::Source(source) => SubjectField::Source(source),
+            Subject::All => SubjectField::All(true),
+        }
+    }
+}
+
+impl From<SubjectField> for Subject {
+    fn from(field: SubjectField) -> Self {
+        match field {
+            SubjectField::Key(key) => Subject::Entry(key),
+            SubjectField::Tag(tag) => Subject::Tag(tag),
+            SubjectField::Source(source) => Subject::Source(source),
+            SubjectField::All(_) => Subject::All,
+        }
+    }
+}
+
+impl Subject {
+    /// The entry, where it is about one.
+    pub fn key(&self) -> Option<&Key> {
+        match self {
+            Subject::Entry(key) => Some(key),
+            Subject::Tag(_) | Subject::Source(_) | Subject::All => None,
+        }
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Subject::Entry(key) => write!(f, "{key}"),
+            Subject::Tag(tag) => write!(f, "tag {tag}"),
+            Subject::Source(source) => write!(f, "source {source}"),
+            Subject::All => f.write_str("everything"),
+        }
+    }
 }
 
 /// A stretch of the feed.
@@ -120,4 +188,26 @@ pub struct Changes {
     pub reset: bool,
     /// The place of the newest line there is.
     pub last: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_the_feed_says_in_one_field_what_it_is_about() {
+        let line =
+            |on: Subject| Change { seq: 7, on, what: "invalidated".into(), version: 0, at: Time::default() };
+        let key: Key = "cluster/tools".parse().unwrap();
+        for (on, field) in [
+            (Subject::Entry(key), r#""key":"cluster/tools""#),
+            (Subject::Tag("rust".into()), r#""tag":"rust""#),
+            (Subject::Source("cluster".into()), r#""source":"cluster""#),
+            (Subject::All, r#""all":true"#),
+        ] {
+            let text = serde_json::to_string(&line(on.clone())).unwrap();
+            assert!(text.starts_with(&format!(r#"{{"seq":7,{field},"what""#)), "{text}");
+            assert_eq!(serde_json::from_str::<Change>(&text).unwrap().on, on);
+        }
+    }
 }

@@ -34,8 +34,11 @@ pub trait Store: Send + Sync {
     async fn mark_due(&self, keys: &[Key], trigger: Trigger, now: Time) -> Result<u64, StoreError>;
 
     /// Marks stale and keeps; ends any backoff. An invalidation that lands during a fetch wins.
-    /// Answers how many entries it met.
-    async fn invalidate(&self, target: &Target, now: Time) -> Result<u64, StoreError>;
+    ///
+    /// A tag, a source, and everything are invalidated by one marker with a number of the store-wide
+    /// sequence, however many entries they mean: whoever reads a row (lookup, list, due, the views)
+    /// compares it, and [`sweep`](Store::sweep) writes it through to the rows.
+    async fn invalidate(&self, target: &Target, now: Time) -> Result<Met, StoreError>;
 
     /// Removes entries, and the items that no entry holds any more. A fetch under way is refused
     /// when it comes. Answers how many entries it met.
@@ -86,6 +89,17 @@ pub trait Store: Send + Sync {
 
     /// What there is to say about the store as a whole.
     async fn info(&self) -> Result<StoreInfo, StoreError>;
+
+    /// A number that differs from the one before when anything was committed since, by whichever
+    /// process: cheap enough to be asked every 50 ms.
+    async fn pulse(&self) -> Result<u64, StoreError>;
+
+    /// Completes when the store has heard that something was committed, by whichever process. It may
+    /// complete for nothing, and a store that cannot hear never completes: whoever waits looks at
+    /// the [`pulse`](Store::pulse) every so often all the same.
+    async fn heard(&self) {
+        std::future::pending().await
+    }
 }
 
 /// What actors may still spend, shared by all processes on one store.
@@ -172,6 +186,36 @@ pub enum Target {
     Tag(String),
     /// All.
     All,
+}
+
+/// How many entries a target met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Met {
+    /// The count, up to [`Met::COUNTED_MAX`].
+    pub count: u64,
+    /// Whether there are more than were counted.
+    pub or_more: bool,
+}
+
+impl Met {
+    /// Beyond this many, counting would take longer than what is counted.
+    pub const COUNTED_MAX: u64 = 1_000;
+
+    /// An exact count.
+    pub fn exactly(count: u64) -> Self {
+        Met { count, or_more: false }
+    }
+
+    /// What a count that looked at no more than one above [`Met::COUNTED_MAX`] says.
+    pub fn counted(count: u64) -> Self {
+        Met { count: count.min(Met::COUNTED_MAX), or_more: count > Met::COUNTED_MAX }
+    }
+}
+
+impl std::fmt::Display for Met {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.or_more { write!(f, "more than {}", self.count) } else { write!(f, "{}", self.count) }
+    }
 }
 
 /// A configured entry, for [`Store::reconcile`].
@@ -291,8 +335,18 @@ pub struct StoreInfo {
 }
 
 /// Why a store could not do something.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
+    /// It cannot be reached, or the connection broke: nobody knows whether a write went through.
+    #[error("{place} cannot be reached to {attempted}: {cause}")]
+    Unreachable {
+        /// The store, without secrets.
+        place: String,
+        /// What for.
+        attempted: &'static str,
+        /// In the network's or the database's words.
+        cause: String,
+    },
     /// Another process holds it, for longer than we wait.
     #[error("{place} is in use by another process: {attempted} waited in vain")]
     Busy {
@@ -372,12 +426,15 @@ pub enum StoreError {
 impl StoreError {
     /// Whether the same call may succeed later with nobody doing anything.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, StoreError::Busy { .. } | StoreError::Full { .. })
+        matches!(self, StoreError::Busy { .. } | StoreError::Full { .. } | StoreError::Unreachable { .. })
     }
 
     /// What a person can do.
     pub fn hints(&self) -> Vec<Hint> {
         let hint: Hint = match self {
+            StoreError::Unreachable { .. } => {
+                "see whether the database runs and `[store] url` names it; what is in memory is served meanwhile".into()
+            }
             StoreError::Busy { .. } => "wait for the other larder, or see which one it is: `larder doctor`".into(),
             StoreError::Full { .. } => "free some room, or move the store: `[store] url`".into(),
             StoreError::ReadOnly { .. } => {

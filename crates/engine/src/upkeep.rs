@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use larder_core::{Configured, Key, Reconciled, Retention, StoreError, Swept, Target, Trigger};
+use larder_core::{Configured, Key, Met, Reconciled, Retention, StoreError, Swept, Target, Trigger};
 
 use crate::Engine;
 
@@ -16,7 +16,7 @@ impl Engine {
 
     /// Marks stale and keeps. One that lands while a fetch is under way wins over it. Answers how
     /// many entries it met.
-    pub async fn invalidate(&self, target: &Target) -> Result<u64, StoreError> {
+    pub async fn invalidate(&self, target: &Target) -> Result<Met, StoreError> {
         self.inner.store.invalidate(target, self.inner.clock.now()).await
     }
 

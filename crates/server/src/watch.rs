@@ -3,7 +3,7 @@
 //!
 //! What this process commits is dropped from memory as it is announced, without waiting for a turn.
 
-use larder_core::{Changes, Key, LogFilter, LogLine, StoreError};
+use larder_core::{Changes, Key, LogFilter, LogLine, StoreError, Subject};
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::app::App;
@@ -66,9 +66,17 @@ async fn look(app: &App, seen: &mut Seen) -> Result<(), StoreError> {
         let is_all = lines.len() < LINES_MAX;
         for line in lines {
             seen.place = line.seq;
-            app.tier.drop_entry(&line.key);
-            changed.push(line.key.clone());
-            let is_public = may_all_know(app, &line.key).await?;
+            let is_public = match &line.on {
+                Subject::Entry(key) => {
+                    app.tier.drop_entry(key);
+                    changed.push(key.clone());
+                    may_all_know(app, key).await?
+                }
+                on => {
+                    app.tier.clear();
+                    is_all_told(on)
+                }
+            };
             app.events.tell(Event::Changed(line), is_public);
         }
         if is_all {
@@ -103,6 +111,12 @@ async fn look_at_log(app: &App, seen: &mut Seen, changed: &[Key]) -> Result<(), 
     }
     seen.log = lines.into_iter().next();
     Ok(())
+}
+
+/// Whether everybody may know of a line that is about more than one entry. A tag may be named after
+/// something private.
+pub(crate) fn is_all_told(on: &Subject) -> bool {
+    matches!(on, Subject::Source(_) | Subject::All)
 }
 
 /// Whether everybody may know of an entry; of one that is gone, what was so before.

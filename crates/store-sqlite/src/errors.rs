@@ -80,32 +80,6 @@ pub(crate) fn io_error(error: &io::Error, path: &Path, attempted: &'static str) 
     }
 }
 
-/// The same error once more, for everybody who travelled in one transaction.
-pub(crate) fn again(error: &StoreError) -> StoreError {
-    match error {
-        StoreError::Busy { place, attempted } => StoreError::Busy { place: place.clone(), attempted },
-        StoreError::Full { place, attempted } => StoreError::Full { place: place.clone(), attempted },
-        StoreError::ReadOnly { place, cause } => {
-            StoreError::ReadOnly { place: place.clone(), cause: cause.clone() }
-        }
-        StoreError::Foreign { place, found } => {
-            StoreError::Foreign { place: place.clone(), found: found.clone() }
-        }
-        StoreError::TooNew { place, found, known } => {
-            StoreError::TooNew { place: place.clone(), found: *found, known: *known }
-        }
-        StoreError::Corrupt { place, cause, moved_to } => {
-            StoreError::Corrupt { place: place.clone(), cause: cause.clone(), moved_to: moved_to.clone() }
-        }
-        StoreError::BadRow { table, row, column, found } => {
-            StoreError::BadRow { table, row: row.clone(), column, found: found.clone() }
-        }
-        StoreError::Failed { place, attempted, cause } => {
-            StoreError::Failed { place: place.clone(), attempted, cause: cause.clone() }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

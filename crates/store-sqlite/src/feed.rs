@@ -1,7 +1,7 @@
 //! The changes feed and the refresh log.
 
 use larder_core::ItemCounts;
-use larder_core::{Change, Changes, Key, LogFilter, LogLine, Spent, StoreError, Time};
+use larder_core::{Change, Changes, Key, LogFilter, LogLine, Spent, StoreError, Subject, Time};
 use rusqlite::{Connection, Row, params};
 
 use crate::errors::Fault;
@@ -45,12 +45,21 @@ pub(crate) fn last(conn: &Connection) -> rusqlite::Result<u64> {
         .query_row([], |row| Ok(row.get::<_, i64>(0)? as u64))
 }
 
+/// A number that differs after every commit: leases, marks and invalidations take one of the
+/// sequence, and attempts leave a line in the log.
+pub(crate) fn pulse(conn: &Connection) -> Result<u64, Fault> {
+    let pulse: i64 = conn
+        .prepare_cached("SELECT seq + (SELECT coalesce(max(nr), 0) FROM refresh_log) FROM meta")?
+        .query_row([], |row| row.get(0))?;
+    Ok(pulse as u64)
+}
+
 fn change(row: &Row<'_>) -> Result<Change, Fault> {
     let seq: i64 = row.get(0)?;
     let key: String = row.get(1)?;
     Ok(Change {
         seq: seq as u64,
-        key: parse("changes", &seq.to_string(), "key", &key)?,
+        on: Subject::Entry(parse("changes", &seq.to_string(), "key", &key)?),
         what: row.get(2)?,
         version: row.get::<_, i64>(3)? as u64,
         at: Time::from_ms(row.get(4)?),

@@ -1,6 +1,6 @@
 //! Invalidating, which marks stale and keeps, and evicting, which removes.
 
-use larder_core::{Target, Time};
+use larder_core::{Met, Target, Time};
 use rusqlite::{Connection, params};
 
 use crate::entries;
@@ -10,7 +10,7 @@ use crate::rows::int;
 use crate::sequence;
 
 /// Marks what the target means as stale, now and for fetches under way.
-pub(crate) fn invalidate(conn: &Connection, target: &Target, now: Time) -> Result<u64, Fault> {
+pub(crate) fn invalidate(conn: &Connection, target: &Target, now: Time) -> Result<Met, Fault> {
     let stamp = int(sequence::next(conn)?.seq);
     if let Some(name) = marker(target) {
         conn.prepare_cached("INSERT OR REPLACE INTO markers (name, seq, at) VALUES (?1, ?2, ?3)")?
@@ -24,7 +24,7 @@ pub(crate) fn invalidate(conn: &Connection, target: &Target, now: Time) -> Resul
         .execute(params![entry.nr, stamp, now.ms()])?;
         feed::announce(conn, &entry.key, "invalidated", entry.version, now)?;
     }
-    Ok(met.len() as u64)
+    Ok(Met::exactly(met.len() as u64))
 }
 
 /// Removes what the target means.

@@ -125,8 +125,9 @@ impl Sql {
             conditions.push(condition);
         }
         let most = sql.bind(Value::Integer(limit(query.limit)));
+        let offset = sql.bind(Value::Integer(limit(query.offset)));
         sql.text = format!(
-            "SELECT {ITEM_COLUMNS} FROM items i WHERE {} ORDER BY {} LIMIT {most}",
+            "SELECT {ITEM_COLUMNS} FROM items i WHERE {} ORDER BY {} LIMIT {most} OFFSET {offset}",
             conditions.join(" AND "),
             order(view, query.order)?
         );
@@ -186,7 +187,7 @@ fn column(view: &ViewSpec, name: &str) -> Result<&'static Column, Fault> {
 
 fn order(view: &ViewSpec, order: Option<Order>) -> Result<String, Fault> {
     Ok(match order {
-        None => "i.id".to_owned(),
+        None | Some(Order::Rank) => "i.id".to_owned(),
         // Missing values are the smallest to SQLite, so that going down they come last by themselves.
         Some(Order::Descending(name)) => format!("{} DESC, i.id", compared(column(view, name)?, "i.")),
         Some(Order::Ascending(name)) => {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use larder_core::{
     Acquired, Budget, Budgets, Changes, Commit, Committed, Configured, Fingerprint, Head, Key, Lease,
-    LeaseAsk, ListQuery, Listed, LogFilter, LogLine, Problem, Reconciled, Reservation, Reserved, Retention,
-    Row, Settlement, Store, StoreError, StoreInfo, Stored, Swept, Target, Time, Trigger,
+    LeaseAsk, ListQuery, Listed, LogFilter, LogLine, Met, Problem, Reconciled, Reservation, Reserved,
+    Retention, Row, Settlement, Store, StoreError, StoreInfo, Stored, Swept, Target, Time, Trigger,
 };
 
 use crate::{SqliteStore, budgets, commit, entries, feed, invalidate, leases, list, sweep, verify};
@@ -36,7 +36,7 @@ impl Store for SqliteStore {
         self.write("mark entries due", move |conn| entries::mark_due(conn, &keys, trigger, now)).await
     }
 
-    async fn invalidate(&self, target: &Target, now: Time) -> Result<u64, StoreError> {
+    async fn invalidate(&self, target: &Target, now: Time) -> Result<Met, StoreError> {
         let target = target.clone();
         self.write("invalidate", move |conn| invalidate::invalidate(conn, &target, now)).await
     }
@@ -114,6 +114,10 @@ impl Store for SqliteStore {
     async fn info(&self) -> Result<StoreInfo, StoreError> {
         let shared = &self.shared;
         self.read("describe the store", |conn| verify::info(conn, &shared.place, shared.bytes()))
+    }
+
+    async fn pulse(&self) -> Result<u64, StoreError> {
+        self.read("take the pulse", feed::pulse)
     }
 }
 

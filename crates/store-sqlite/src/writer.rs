@@ -9,7 +9,7 @@ use larder_core::StoreError;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::errors::{Fault, again, sql_error};
+use crate::errors::{Fault, sql_error};
 
 /// How many requests may wait before callers do.
 const QUEUE_MAX: usize = 1_024;
@@ -177,7 +177,7 @@ fn commit_together(conn: &Connection, batch: Vec<Box<dyn Job>>, place: &str) -> 
                 // A full disk or an I/O error rolls everything back, the work of the others too.
                 if conn.is_autocommit() {
                     for job in done {
-                        job.reply(Some(again(&error)));
+                        job.reply(Some(error.clone()));
                     }
                     job.reply(Some(error));
                     return waiting.collect();

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use larder_core::{
     Acquired, Changes, Commit, Committed, Configured, Head, Key, Lease, LeaseAsk, ListQuery, Listed,
-    LogFilter, LogLine, Problem, Reconciled, Retention, Row, Store, StoreError, StoreInfo, Stored, Swept,
-    Target, Time, Trigger,
+    LogFilter, LogLine, Met, Problem, Reconciled, Retention, Row, Store, StoreError, StoreInfo, Stored,
+    Swept, Target, Time, Trigger,
 };
 
 use crate::VirtualClock;
@@ -94,7 +94,7 @@ impl Store for FaultyStore {
         self.inner.mark_due(keys, trigger, now).await
     }
 
-    async fn invalidate(&self, target: &Target, now: Time) -> Result<u64, StoreError> {
+    async fn invalidate(&self, target: &Target, now: Time) -> Result<Met, StoreError> {
         let _still = self.clock.hold_still();
         self.inner.invalidate(target, now).await
     }
@@ -162,5 +162,14 @@ impl Store for FaultyStore {
     async fn info(&self) -> Result<StoreInfo, StoreError> {
         let _still = self.clock.hold_still();
         self.inner.info().await
+    }
+
+    async fn pulse(&self) -> Result<u64, StoreError> {
+        let _still = self.clock.hold_still();
+        self.inner.pulse().await
+    }
+
+    async fn heard(&self) {
+        self.inner.heard().await;
     }
 }

@@ -59,7 +59,7 @@ async fn act(command: &Command, context: &Context, config: &Config) -> Ended {
         Command::Invalidate(args) => {
             let target = args.named(&known)?;
             let met = engine.invalidate(&target).await.map_err(Complaint::from)?;
-            told("invalidated", met, "marked stale", context)
+            told("invalidated", met.count, "marked stale", context)
         }
         Command::Replay(args) => {
             let target = args.named(&known)?;

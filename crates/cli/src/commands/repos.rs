@@ -194,6 +194,7 @@ fn query(args: &Args, keys: &[Key]) -> ListQuery {
             Sort::Updated => Order::Descending("updated_at"),
             Sort::Name => Order::Ascending("name"),
         }),
+        offset: 0,
         limit: args.limit.map_or(LIST_MAX, |limit| limit as usize),
     }
 }

@@ -11,6 +11,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("larder-domain", &["larder-core"]),
     ("larder-engine", &["larder-core"]),
     ("larder-store-sqlite", &["larder-core"]),
+    ("larder-store-postgres", &["larder-core"]),
+    ("larder-store-redb", &["larder-core"]),
     ("larder-sources", &["larder-core", "larder-domain"]),
     ("larder-github-sim", &[]),
     ("larder-testkit", &["larder-core"]),
@@ -22,6 +24,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "larder-domain",
             "larder-engine",
             "larder-store-sqlite",
+            "larder-store-postgres",
+            "larder-store-redb",
             "larder-sources",
             "larder-github-sim",
             "larder-server",
@@ -41,13 +45,15 @@ const IN_TESTS_OF: &[(&str, &str)] = &[
 
 /// What must never reach a room, by any way: SQL, HTTP, pages.
 const BANNED: &[(&str, &[&str])] = &[
-    ("larder-core", &["tokio", "rusqlite", "reqwest", "axum"]),
-    ("larder-domain", &["tokio", "rusqlite", "reqwest", "axum"]),
-    ("larder-engine", &["rusqlite", "reqwest", "axum"]),
-    ("larder-store-sqlite", &["reqwest", "axum"]),
-    ("larder-sources", &["rusqlite", "axum"]),
-    ("larder-server", &["rusqlite", "reqwest"]),
-    ("larder", &["rusqlite", "reqwest", "axum"]),
+    ("larder-core", &["tokio", "rusqlite", "tokio-postgres", "redb", "reqwest", "axum"]),
+    ("larder-domain", &["tokio", "rusqlite", "tokio-postgres", "redb", "reqwest", "axum"]),
+    ("larder-engine", &["rusqlite", "tokio-postgres", "redb", "reqwest", "axum"]),
+    ("larder-store-sqlite", &["tokio-postgres", "redb", "reqwest", "axum"]),
+    ("larder-store-postgres", &["rusqlite", "redb", "reqwest", "axum"]),
+    ("larder-store-redb", &["rusqlite", "tokio-postgres", "reqwest", "axum"]),
+    ("larder-sources", &["rusqlite", "tokio-postgres", "redb", "axum"]),
+    ("larder-server", &["rusqlite", "tokio-postgres", "redb", "reqwest"]),
+    ("larder", &["rusqlite", "tokio-postgres", "redb", "reqwest", "axum"]),
 ];
 
 #[test]

@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
-use larder_core::{Change, Changes, Key};
+use larder_core::{Change, Changes, Key, Subject};
 use serde::Deserialize;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
@@ -20,7 +20,7 @@ use crate::access::Viewer;
 use crate::app::App;
 use crate::events::{Event, Seat, Told};
 use crate::problem::Problem;
-use crate::watch::may_all_know;
+use crate::watch::{is_all_told, may_all_know};
 
 /// Where to begin.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
@@ -126,12 +126,18 @@ impl Stream {
             let is_all = lines.len() < LINES_MAX;
             for line in lines {
                 after = line.seq;
-                let is_public = match public.get(&line.key).copied() {
+                let is_public = match &line.on {
                     _ if self.viewer.may_read_private => true,
-                    Some(known) => known,
-                    None => may_all_know(&self.app, &line.key).await?,
+                    Subject::Entry(key) => match public.get(key).copied() {
+                        Some(known) => known,
+                        None => {
+                            let is_public = may_all_know(&self.app, key).await?;
+                            public.insert(key.clone(), is_public);
+                            is_public
+                        }
+                    },
+                    on => is_all_told(on),
                 };
-                public.insert(line.key.clone(), is_public);
                 self.change(&line, is_public);
             }
             if is_all {

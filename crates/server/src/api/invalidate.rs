@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use larder_core::Target;
+use larder_core::{Met, Target};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
@@ -104,7 +104,7 @@ impl App {
     }
 
     /// Marks stale, so that the next reader of this process sees it.
-    pub(crate) async fn invalidate(&self, viewer: Viewer, target: &Target) -> Result<u64, Problem> {
+    pub(crate) async fn invalidate(&self, viewer: Viewer, target: &Target) -> Result<Met, Problem> {
         self.check_admin(viewer)?;
         let met = self.engine.invalidate(target).await?;
         self.tier.clear();
@@ -140,6 +140,6 @@ pub(crate) async fn invalidate(
     Posted(asked): Posted<InvalidateAsked>,
 ) -> Result<Response, Problem> {
     app.check_admin(viewer)?;
-    let invalidated = app.invalidate(viewer, &asked.target()?).await?;
-    Ok(send_now(StatusCode::OK, &InvalidateBody { invalidated }, &headers))
+    let met = app.invalidate(viewer, &asked.target()?).await?;
+    Ok(send_now(StatusCode::OK, &InvalidateBody { invalidated: met.count }, &headers))
 }

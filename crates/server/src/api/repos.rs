@@ -154,6 +154,7 @@ impl ReposQuery {
                 Sort::Updated => Order::Descending("updated_at"),
                 Sort::Name => Order::Ascending("name"),
             }),
+            offset: 0,
             limit,
         }
     }

@@ -114,7 +114,7 @@ async fn change(app: &App, visit: &Visit, headers: &HeaderMap, act: &Act, word: 
     };
     let met = match word {
         Word::Replayed => app.replay(visit.viewer, &target).await,
-        _ => app.invalidate(visit.viewer, &target).await,
+        _ => app.invalidate(visit.viewer, &target).await.map(|met| met.count),
     };
     match met {
         Ok(met) => told(Told::new(word, met), &act.back, headers),

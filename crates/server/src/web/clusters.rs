@@ -171,6 +171,7 @@ async fn find(app: &App, search: &str) -> Result<Option<HashSet<String>>, StoreE
         search: Some(search[..end].to_owned()),
         filters: Vec::new(),
         order: None,
+        offset: 0,
         limit: FOUND_MAX,
     };
     let listed = app.store.list(&query).await?;

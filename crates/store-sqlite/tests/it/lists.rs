@@ -13,6 +13,7 @@ fn query(order: Order) -> ListQuery {
         search: None,
         filters: Vec::new(),
         order: Some(order),
+        offset: 0,
         limit: 100,
     }
 }

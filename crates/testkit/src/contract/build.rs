@@ -215,5 +215,5 @@ pub fn done(committed: Committed) -> (u64, ItemCounts, bool) {
 /// The feed's words about an entry, oldest first.
 pub async fn words(store: &impl Store, key: &Key) -> Vec<String> {
     let changes = store.changes(0, 1_000).await.unwrap();
-    changes.lines.into_iter().filter(|line| line.key == *key).map(|line| line.what).collect()
+    changes.lines.into_iter().filter(|line| line.on.key() == Some(key)).map(|line| line.what).collect()
 }

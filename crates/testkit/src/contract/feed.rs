@@ -28,7 +28,7 @@ pub async fn a_reader_resumes_where_it_stopped<P: Place>() {
         assert!(piece.lines.is_sorted_by(|one, next| one.seq < next.seq) && last.seq <= piece.last);
         place_in_feed = last.seq;
         seen.extend(
-            piece.lines.into_iter().map(|line| format!("{} {} {}", line.key, line.what, line.version)),
+            piece.lines.into_iter().map(|line| format!("{} {} {}", line.on, line.what, line.version)),
         );
     }
     let expected = [

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use larder_core::{Status, Store, Target, Trigger, Write};
+use larder_core::{Met, Status, Store, Target, Trigger, Write};
 
 use super::Place;
 use super::build::{at, book, commit_of, done, fail, fetched, ids, key, lease, refresh, row, words, write};
@@ -15,7 +15,7 @@ pub async fn one_key_is_stale_and_kept<P: Place>() {
     refresh(&store, &cinder, vec![book("a", 1)], at(0)).await;
     refresh(&store, &other, vec![], at(0)).await;
     let target = Target::Keys(vec![cinder.clone(), key("shelf/unknown"), cinder.clone()]);
-    assert_eq!(store.invalidate(&target, at(1)).await.unwrap(), 1);
+    assert_eq!(store.invalidate(&target, at(1)).await.unwrap(), Met::exactly(1));
     let held = row(&store, &cinder).await;
     assert_eq!(held.entry.status(None, at(1)), Status::Stale);
     assert_eq!((ids(&held), held.entry.due_at), (vec!["a"], at(1)));
@@ -58,7 +58,7 @@ pub async fn a_source_a_tag_and_everything_can_be_invalidated<P: Place>() {
         let now = at(round * 10);
         refresh_all(now).await;
         assert_eq!(stale(now).await, "", "before {target:?}");
-        assert_eq!(store.invalidate(&target, now).await.unwrap(), met, "{target:?}");
+        assert_eq!(store.invalidate(&target, now).await.unwrap(), Met::exactly(met), "{target:?}");
         assert_eq!(stale(now).await, expected, "{target:?}");
     }
 }
@@ -70,7 +70,7 @@ pub async fn an_invalidation_in_flight_wins<P: Place>() {
     let cinder = key("shelf/cinder");
     for target in [Target::Keys(vec![cinder.clone()]), Target::Source("shelf".to_owned()), Target::All] {
         let (held, _) = lease(&store, &cinder, at(0)).await;
-        assert_eq!(store.invalidate(&target, at(1)).await.unwrap(), 1);
+        assert_eq!(store.invalidate(&target, at(1)).await.unwrap(), Met::exactly(1));
         let commit = commit_of(&held, fetched(vec![book("a", 1)], at(2)), at(2));
         let (_, _, invalidated) = done(store.commit(commit).await.unwrap());
         assert!(invalidated, "{target:?}");
@@ -91,7 +91,7 @@ pub async fn a_tag_invalidated_before_the_fetch_brings_it_wins<P: Place>() {
     let (cinder, later) = (key("shelf/cinder"), key("shelf/later"));
     let tagged = |now| Write { tags: Some(vec!["red".to_owned()]), ..fetched(vec![], now) };
     let (held, _) = lease(&store, &cinder, at(0)).await;
-    assert_eq!(store.invalidate(&Target::Tag("red".to_owned()), at(1)).await.unwrap(), 0);
+    assert_eq!(store.invalidate(&Target::Tag("red".to_owned()), at(1)).await.unwrap(), Met::default());
     let (_, _, invalidated) = done(store.commit(commit_of(&held, tagged(at(2)), at(2))).await.unwrap());
     assert!(invalidated);
     assert_eq!(row(&store, &cinder).await.entry.status(None, at(2)), Status::Stale);

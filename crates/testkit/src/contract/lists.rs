@@ -15,6 +15,7 @@ fn query(entries: &[&str]) -> ListQuery {
         search: None,
         filters: Vec::new(),
         order: None,
+        offset: 0,
         limit: 100,
     }
 }

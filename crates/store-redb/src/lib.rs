@@ -1,0 +1,1 @@
+//! The pure-Rust key-value store: one redb file.
