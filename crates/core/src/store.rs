@@ -98,7 +98,7 @@ pub trait Store: Send + Sync {
     /// complete for nothing, and a store that cannot hear never completes: whoever waits looks at
     /// the [`pulse`](Store::pulse) every so often all the same.
     async fn heard(&self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -128,14 +128,15 @@ impl Stream {
                 after = line.seq;
                 let is_public = match &line.on {
                     _ if self.viewer.may_read_private => true,
-                    Subject::Entry(key) => match public.get(key).copied() {
-                        Some(known) => known,
-                        None => {
+                    Subject::Entry(key) => {
+                        if let Some(known) = public.get(key).copied() {
+                            known
+                        } else {
                             let is_public = may_all_know(&self.app, key).await?;
                             public.insert(key.clone(), is_public);
                             is_public
                         }
-                    },
+                    }
                     on => is_all_told(on),
                 };
                 self.change(&line, is_public);
