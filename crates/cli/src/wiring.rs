@@ -1,24 +1,26 @@
 //! The one place that knows every room: opens the store, makes the sources, sets the engine up.
 //! Lazily: who only reads pays for no HTTP client, no certificates and no `gh`.
 
+mod store;
+
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use larder_core::{Clock as _, Fingerprint, Key, Time};
-use larder_domain::REPOSITORIES;
 use larder_engine::{Engine, SystemClock};
 use larder_sources::{ClustersSource, GitHub, GitHubConfig};
-use larder_store_sqlite::{OpenOptions, SqliteStore};
 
-use crate::config::{Config, StoreUrl};
+use crate::config::Config;
 use crate::report::Complaint;
 use crate::token;
+
+pub use store::AnyStore;
 
 /// Everything a command works with, open.
 pub struct Rooms<'c> {
     config: &'c Config,
-    store: Arc<SqliteStore>,
+    store: AnyStore,
     clock: Arc<SystemClock>,
     seed: u64,
     reader: Engine,
@@ -77,17 +79,11 @@ pub async fn until_interrupted<T>(engine: &Engine, work: impl Future<Output = T>
     }
 }
 
-/// Opens the store that is configured.
-pub fn open_store(config: &Config) -> Result<SqliteStore, Complaint> {
-    let StoreUrl::Sqlite(path) = &config.store.url.value;
-    let options = OpenOptions { views: vec![REPOSITORIES], ..OpenOptions::new(path, SystemClock.now()) };
-    Ok(SqliteStore::open(options)?)
-}
-
 impl<'c> Rooms<'c> {
     /// Opens the store and sets a reading engine up.
-    pub fn open(config: &'c Config) -> Result<Self, Complaint> {
-        let store = Arc::new(open_store(config)?);
+    #[expect(clippy::unused_async, reason = "a store on a server is waited for")]
+    pub async fn open(config: &'c Config) -> Result<Self, Complaint> {
+        let store = AnyStore::open(config)?;
         let clock = Arc::new(SystemClock);
         let seed = RandomState::new().hash_one(std::process::id());
         let mut rooms = GitHubConfig::new(&config.github.api_url.value);
@@ -120,7 +116,7 @@ impl<'c> Rooms<'c> {
     }
 
     /// The store, with its budgets.
-    pub fn store(&self) -> &SqliteStore {
+    pub fn store(&self) -> &AnyStore {
         &self.store
     }
 
@@ -176,25 +172,25 @@ impl<'c> Rooms<'c> {
 
 fn github(
     options: GitHubConfig,
-    store: &Arc<SqliteStore>,
+    store: &AnyStore,
     clock: &Arc<SystemClock>,
     seed: u64,
 ) -> Result<Arc<GitHub>, Complaint> {
-    let made = GitHub::new(options, store.clone(), clock.clone(), seed);
+    let made = GitHub::new(options, store.budgets().clone(), clock.clone(), seed);
     let complaint = |error| Complaint::usage("GitHub cannot be asked").because(error);
     made.map(Arc::new).map_err(complaint)
 }
 
 fn engine(
     config: &Config,
-    store: &Arc<SqliteStore>,
+    store: &AnyStore,
     clock: &Arc<SystemClock>,
     github: &Arc<GitHub>,
     seed: u64,
 ) -> Result<Engine, Complaint> {
     let clusters = ClustersSource::new(&config.listed, github.clone(), &config.engine.policy())
         .map_err(|error| Complaint::usage(error.to_string()))?;
-    let engine = Engine::builder(store.clone(), clock.clone())
+    let engine = Engine::builder(store.entries().clone(), clock.clone())
         .source(Arc::new(clusters))
         .owner(format!("larder, process {}", std::process::id()))
         .seed(seed);

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 
-use larder_core::{Budget, Budgets as _, Head, Key, SECONDARY, StoreInfo, Target, Time};
+use larder_core::{Budget, Head, Key, SECONDARY, StoreInfo, Target, Time};
 use serde_json::json;
 
 use super::entry::EntryView;
@@ -50,7 +50,7 @@ pub fn run(command: &Command, context: &Context) -> Ended {
 }
 
 async fn act(command: &Command, context: &Context, config: &Config) -> Ended {
-    let rooms = context.rooms(config)?;
+    let rooms = context.rooms(config).await?;
     let known = rooms.known_keys().await?;
     let engine = rooms.reader();
     match command {
@@ -116,7 +116,7 @@ fn confirm(args: &ClearArgs, target: &Target, known: &[Key], context: &Context) 
 
 async fn status(target: Option<Target>, rooms: &Rooms<'_>, context: &Context) -> Ended {
     let heads = rooms.reader().store().heads(None).await.map_err(Complaint::from)?;
-    let mut budgets = rooms.store().budgets(rooms.now()).await.map_err(Complaint::from)?;
+    let mut budgets = rooms.store().budgets().budgets(rooms.now()).await.map_err(Complaint::from)?;
     budgets.retain(|budget| is_known(budget, rooms.now()));
     let info = rooms.reader().store().info().await.map_err(Complaint::from)?;
     let now = rooms.now();

@@ -85,14 +85,16 @@ pub fn run(args: &Args, context: &Context) -> Ended {
             checks.extend(configuration(&config));
             let StoreUrl::Sqlite(path) = &config.store.url.value;
             checks.extend(disk::check(path, &config.dirs));
-            match Rooms::open(&config) {
-                Err(complaint) => checks.push(Check::of_complaint("database", &complaint)),
-                Ok(rooms) => crate::wiring::block_on(async {
-                    checks.extend(database(&rooms).await);
-                    checks.extend(upstream::check(&config, &rooms, args.offline).await);
-                    checks.extend(entries(&rooms).await);
-                })?,
-            }
+            crate::wiring::block_on(async {
+                match Rooms::open(&config).await {
+                    Err(complaint) => checks.push(Check::of_complaint("database", &complaint)),
+                    Ok(rooms) => {
+                        checks.extend(database(&rooms).await);
+                        checks.extend(upstream::check(&config, &rooms, args.offline).await);
+                        checks.extend(entries(&rooms).await);
+                    }
+                }
+            })?;
         }
     }
     answer(&checks, context)?;

@@ -47,8 +47,8 @@ impl Context {
     }
 
     /// Opens what a command works with, and says so if a damaged database had to be replaced.
-    pub fn rooms<'c>(&self, config: &'c Config) -> Result<Rooms<'c>, Complaint> {
-        let rooms = Rooms::open(config)?;
+    pub async fn rooms<'c>(&self, config: &'c Config) -> Result<Rooms<'c>, Complaint> {
+        let rooms = Rooms::open(config).await?;
         if let Some(moved) = rooms.store().recovered() {
             let moved = moved.display();
             self.screen

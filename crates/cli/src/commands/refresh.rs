@@ -69,7 +69,7 @@ pub fn run(args: &Args, context: &Context) -> Ended {
 
 async fn refresh(args: &Args, context: &Context, config: &Config) -> Ended {
     check_configured(config)?;
-    let rooms = context.rooms(config)?;
+    let rooms = context.rooms(config).await?;
     let known = rooms.reader().keys();
     let target = args.target.named(&known)?;
     let keys = match target {
@@ -150,7 +150,7 @@ fn line(one: &Refreshed, longest: usize, screen: &Screen) -> String {
 /// Takes a turn of what is due, then sweeps. Within `limit`, what is not done is let go of and
 /// stays due.
 async fn due(config: &Config, limit: Option<Duration>) -> Ended {
-    let rooms = Rooms::open(config)?;
+    let rooms = Rooms::open(config).await?;
     rooms.reader().reconcile().await.map_err(Complaint::from)?;
     let engine = rooms.fetcher()?;
     let turn = async {

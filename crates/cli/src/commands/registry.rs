@@ -53,7 +53,7 @@ pub fn run(args: &Args, context: &Context) -> Ended {
 
 async fn list(args: &Args, context: &Context, config: &Config) -> Ended {
     check_configured(config)?;
-    let rooms = context.rooms(config)?;
+    let rooms = context.rooms(config).await?;
     let keys = rooms.reader().keys();
     let wish = match (args.refresh, args.offline) {
         (true, _) => Wish::Refresh,

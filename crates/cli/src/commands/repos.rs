@@ -116,7 +116,7 @@ pub fn run(args: &Args, context: &Context) -> Ended {
 
 async fn list(args: &Args, context: &Context, config: &Config) -> Ended {
     check_configured(config)?;
-    let rooms = context.rooms(config)?;
+    let rooms = context.rooms(config).await?;
     let keys = asked_keys(args, &rooms)?;
     let wish = match (args.refresh, args.offline) {
         (true, _) => Wish::Refresh,

@@ -10,7 +10,6 @@ use serde_json::json;
 use super::{Context, Ended};
 use crate::config::Config;
 use crate::report::{Complaint, Exit};
-use crate::wiring::Rooms;
 
 /// Serve pages and an HTTP API on the cache, and keep it fresh.
 #[derive(Debug, clap::Args)]
@@ -28,9 +27,8 @@ pub struct Args {
 /// Serves until it is interrupted.
 pub fn run(args: &Args, context: &Context) -> Ended {
     let config = context.config()?;
-    let rooms = context.rooms(&config)?;
     let settings = settings(&config, args);
-    crate::wiring::block_on_many(async { serve(&config, &rooms, settings, context).await })?
+    crate::wiring::block_on_many(async { serve(&config, settings, context).await })?
 }
 
 fn settings(config: &Config, args: &Args) -> Settings {
@@ -44,15 +42,15 @@ fn settings(config: &Config, args: &Args) -> Settings {
     }
 }
 
-async fn serve(config: &Config, rooms: &Rooms<'_>, settings: Settings, context: &Context) -> Ended {
+async fn serve(config: &Config, settings: Settings, context: &Context) -> Ended {
+    let rooms = context.rooms(config).await?;
     let engine = rooms.fetcher()?.clone();
     let is_open = !settings.listen.ip().is_loopback();
     let is_tokenless = settings.read_token.is_none() && settings.admin_token.is_none();
-    let store = Arc::new(rooms.store().clone());
     let site = Site {
         engine,
-        store: store.clone(),
-        budgets: store,
+        store: rooms.store().entries().clone(),
+        budgets: rooms.store().budgets().clone(),
         clusters: config.listed.clone(),
         rules: config.registry_rules(),
         clock: Arc::new(SystemClock),

@@ -62,7 +62,7 @@ pub fn run(args: &Args, context: &Context) -> Ended {
 }
 
 async fn show(args: &Args, context: &Context, config: &Config) -> Ended {
-    let rooms = context.rooms(config)?;
+    let rooms = context.rooms(config).await?;
     let known = rooms.known_keys().await?;
     let key = find_key(&args.key, &known)?;
     let wish = match (args.refresh, args.offline) {
