@@ -1,0 +1,363 @@
+//! The manifest `.github/pmu-cache.json`, which a repository carries so that a whole team reads its
+//! trackers without a call (seed 003): read, judged against what is held, and written so that an
+//! equal payload keeps its bytes.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use larder_core::{Fingerprint, Time};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Value, json};
+
+use super::{Tracker, TrackerState, TrackerType};
+
+/// The version that is written, and the only one that is read.
+const VERSION: u64 = 1;
+
+/// A manifest as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest {
+    /// When its data were fetched; manifests made by hand may lack it.
+    pub updated_at: Option<Time>,
+    /// `owner/name`.
+    pub repo: String,
+    /// By field: `releases`, `microsprints`, …
+    lists: BTreeMap<String, Vec<ManifestTracker>>,
+}
+
+/// One issue of a manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct ManifestTracker {
+    /// The issue's number.
+    pub number: u64,
+    /// Its title.
+    pub title: String,
+    /// Open or closed, in either case.
+    #[serde(default, deserialize_with = "state")]
+    pub state: TrackerState,
+    /// When it was opened.
+    #[serde(default, rename = "createdAt", alias = "created_at")]
+    pub created_at: Option<Time>,
+    /// When it was closed.
+    #[serde(default, rename = "closedAt", alias = "closed_at")]
+    pub closed_at: Option<Time>,
+}
+
+/// Why a manifest is passed over.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ManifestError {
+    /// Not JSON, or not of the shape.
+    #[error("it cannot be read: {0}")]
+    Malformed(String),
+    /// From a newer writer.
+    #[error("it has version {0}, and only version {VERSION} is known")]
+    Version(String),
+    /// Of another repository.
+    #[error("it is of `{found}`, not of `{wanted}`")]
+    Repo {
+        /// Whose it is.
+        found: String,
+        /// Whose it should be.
+        wanted: String,
+    },
+}
+
+/// What is held of one repository's type, as far as a manifest is judged against it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held<'a> {
+    /// When the fetch that brought it began, or the `updated_at` of the manifest that did.
+    pub as_of: Time,
+    /// The payload's digest.
+    pub payload: &'a Fingerprint,
+}
+
+/// What a manifest is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is newer: it takes the held data's place, and was true then.
+    Apply {
+        /// When.
+        as_of: Time,
+    },
+    /// It says the same, later: what is held was still true then.
+    Confirm {
+        /// When.
+        as_of: Time,
+    },
+    /// It is no newer than what is held.
+    Older,
+}
+
+impl Manifest {
+    /// Reads a manifest, which must be of `repo` (in any case).
+    pub fn read(bytes: &[u8], repo: &str) -> Result<Self, ManifestError> {
+        let malformed = |error: &dyn fmt::Display| ManifestError::Malformed(error.to_string());
+        let whole: Value = serde_json::from_slice(bytes).map_err(|error| malformed(&error))?;
+        let Value::Object(fields) = whole else { return Err(malformed(&"it is not an object")) };
+        match fields.get("version") {
+            None | Some(Value::Null) => {}
+            Some(version) if version.as_u64() == Some(VERSION) => {}
+            Some(version) => return Err(ManifestError::Version(version.to_string())),
+        }
+        let found = fields.get("repo").and_then(Value::as_str).unwrap_or_default();
+        if !found.eq_ignore_ascii_case(repo) {
+            return Err(ManifestError::Repo { found: found.to_owned(), wanted: repo.to_owned() });
+        }
+        let updated_at = match fields.get("updated_at").or_else(|| fields.get("updatedAt")) {
+            None | Some(Value::Null) => None,
+            Some(at) => Some(Time::deserialize(at).map_err(|error| malformed(&error))?),
+        };
+        let mut lists = BTreeMap::new();
+        for (name, list) in &fields {
+            if list.is_array() {
+                let list =
+                    Vec::deserialize(list).map_err(|error| malformed(&format!("`{name}`: {error}")))?;
+                lists.insert(name.clone(), list);
+            }
+        }
+        Ok(Manifest { updated_at, repo: found.to_owned(), lists })
+    }
+
+    /// Whether it speaks of such trackers at all. A manifest that does not says nothing of them.
+    pub fn lists(&self, of: &TrackerType) -> bool {
+        self.lists.contains_key(&of.plural())
+    }
+
+    /// Its trackers of a type. `page` makes an issue's address of its number.
+    pub fn trackers(&self, of: &TrackerType, page: impl Fn(u64) -> String) -> Vec<Tracker> {
+        let list = self.lists.get(&of.plural()).map(Vec::as_slice).unwrap_or_default();
+        let each = |found: &ManifestTracker| {
+            let titled = of.read(&found.title)?;
+            Some(Tracker {
+                repo: self.repo.clone(),
+                number: found.number,
+                kind: of.name.clone(),
+                title: found.title.clone(),
+                name: titled.name,
+                version: titled.version,
+                codename: titled.codename,
+                state: found.state,
+                created_at: found.created_at,
+                closed_at: found.closed_at,
+                url: page(found.number),
+            })
+        };
+        let mut trackers: Vec<Tracker> = list.iter().filter_map(each).collect();
+        trackers.sort_by_key(|tracker| std::cmp::Reverse(tracker.number));
+        trackers.dedup_by_key(|tracker| tracker.number);
+        trackers
+    }
+
+    /// What it is good for, beside what is held. One from the future is as old as now.
+    pub fn judge(&self, payload: &Fingerprint, held: Option<Held<'_>>, now: Time) -> Verdict {
+        let updated_at = self.updated_at.map(|at| at.min(now));
+        match (updated_at, held) {
+            (None, None) => Verdict::Apply { as_of: now },
+            (Some(as_of), None) => Verdict::Apply { as_of },
+            (Some(as_of), Some(held)) if as_of > held.as_of => {
+                if payload == held.payload {
+                    Verdict::Confirm { as_of }
+                } else {
+                    Verdict::Apply { as_of }
+                }
+            }
+            (_, Some(_)) => Verdict::Older,
+        }
+    }
+}
+
+/// The digest of trackers of one type, whatever their order: what is equal says nothing new.
+pub fn payload(trackers: &[Tracker]) -> Fingerprint {
+    let mut lines: Vec<(u64, String)> =
+        trackers.iter().map(|tracker| (tracker.number, line(tracker))).collect();
+    lines.sort();
+    let lines: Vec<String> = lines.into_iter().map(|(_, line)| line).collect();
+    Fingerprint::of(&lines)
+}
+
+fn line(tracker: &Tracker) -> String {
+    written(tracker).to_string()
+}
+
+fn written(tracker: &Tracker) -> Value {
+    json!({
+        "number": tracker.number,
+        "title": tracker.title,
+        "state": match tracker.state { TrackerState::Open => "OPEN", TrackerState::Closed => "CLOSED" },
+        "createdAt": tracker.created_at,
+        "closedAt": tracker.closed_at,
+    })
+}
+
+/// What a generator came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Generated {
+    /// The old file says the same: it stays, byte for byte.
+    Unchanged,
+    /// The new file.
+    Changed(String),
+}
+
+/// Writes a manifest of `trackers` (of any types), true as of `now`. Sorted, so that the same
+/// trackers give the same file; where the old one says the same, it stays with its `updated_at`.
+pub fn generate(
+    old: Option<&[u8]>,
+    repo: &str,
+    types: &[TrackerType],
+    trackers: &[Tracker],
+    now: Time,
+) -> Generated {
+    let of_type = |of: &TrackerType| -> Vec<&Tracker> {
+        let mut list: Vec<&Tracker> = trackers.iter().filter(|tracker| tracker.kind == of.name).collect();
+        list.sort_by_key(|tracker| std::cmp::Reverse(tracker.number));
+        list
+    };
+    let mut fields = serde_json::Map::new();
+    for of in types {
+        fields.insert(of.plural(), of_type(of).into_iter().map(written).collect());
+    }
+    let says_the_same = |old: &[u8]| {
+        let Ok(Value::Object(mut old)) = serde_json::from_slice(old) else { return false };
+        let head = old.remove("version") == Some(VERSION.into())
+            && old.remove("repo").is_some_and(|named| named == repo)
+            && old.remove("updated_at").is_some_and(|at| Time::deserialize(at).is_ok());
+        head && old == fields
+    };
+    if old.is_some_and(says_the_same) {
+        return Generated::Unchanged;
+    }
+    let mut whole = serde_json::Map::new();
+    whole.insert("version".to_owned(), VERSION.into());
+    whole.insert("updated_at".to_owned(), json!(whole_second(now)));
+    whole.insert("repo".to_owned(), repo.into());
+    whole.extend(fields);
+    let text = serde_json::to_string_pretty(&Value::Object(whole)).unwrap_or_default();
+    Generated::Changed(text + "\n")
+}
+
+/// The second that `now` is in: never later than the fetch it stands for.
+fn whole_second(now: Time) -> Time {
+    Time::from_ms(now.ms().div_euclid(1000) * 1000)
+}
+
+fn state<'de, D: Deserializer<'de>>(deserializer: D) -> Result<TrackerState, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match text.to_ascii_lowercase().as_str() {
+        "open" => Ok(TrackerState::Open),
+        "closed" => Ok(TrackerState::Closed),
+        _ => Err(serde::de::Error::custom(format!("a state is open or closed, not `{text}`"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REPO: &str = "rubrical-studios/gh-pmu";
+
+    fn time(text: &str) -> Time {
+        Time::parse(text).unwrap()
+    }
+
+    fn manifest(rest: &str) -> String {
+        format!(r#"{{"repo": "{REPO}", {rest}}}"#)
+    }
+
+    fn page(number: u64) -> String {
+        format!("https://github.com/{REPO}/issues/{number}")
+    }
+
+    #[test]
+    fn the_seeds_manifest_is_read_and_its_other_spellings_too() {
+        let seed = manifest(
+            r#""version": 1, "updated_at": "2024-12-24T10:00:00Z",
+            "releases": [{"number": 430, "title": "Release: v0.9.0", "state": "OPEN",
+                          "createdAt": "2024-12-20T08:00:00Z", "closedAt": null}],
+            "microsprints": [{"number": 425, "title": "Microsprint: cache-impl", "state": "closed",
+                          "created_at": "2024-12-23T09:00:00Z", "closed_at": "2024-12-24T15:00:00Z"},
+                         {"number": 426, "title": "Not one"}]"#,
+        );
+        let read = Manifest::read(seed.as_bytes(), "Rubrical-Studios/GH-pmu").unwrap();
+        assert_eq!(read.updated_at, Some(time("2024-12-24T10:00:00Z")));
+        let releases = read.trackers(&TrackerType::release(), page);
+        assert_eq!((releases[0].number, releases[0].url.as_str()), (430, page(430).as_str()));
+        let sprints = read.trackers(&TrackerType::microsprint(), page);
+        assert_eq!(sprints.len(), 1, "a title without the prefix is no tracker");
+        assert_eq!(sprints[0].state, TrackerState::Closed);
+        assert_eq!(sprints[0].closed_at, Some(time("2024-12-24T15:00:00Z")));
+        let bare = Manifest::read(manifest(r#""releases": []"#).as_bytes(), REPO).unwrap();
+        assert!(bare.lists(&TrackerType::release()) && !bare.lists(&TrackerType::microsprint()));
+    }
+
+    #[test]
+    fn what_cannot_be_trusted_is_refused_in_words() {
+        let read = |text: &str| Manifest::read(text.as_bytes(), REPO).map(drop).unwrap_err();
+        assert!(matches!(read("<<<<<<< HEAD"), ManifestError::Malformed(_)));
+        assert!(matches!(read("[]"), ManifestError::Malformed(_)));
+        assert_eq!(read(&manifest(r#""version": 2"#)), ManifestError::Version("2".into()));
+        assert_eq!(read(&manifest(r#""version": "x""#)), ManifestError::Version("\"x\"".into()));
+        assert!(matches!(read(r#"{"repo": "o/other"}"#), ManifestError::Repo { .. }));
+        let bad =
+            read(&manifest(r#""releases": [{"number": 1, "title": "Release: v1", "state": "MERGED"}]"#));
+        assert!(bad.to_string().contains("`releases`: a state is open or closed"), "{bad}");
+    }
+
+    #[test]
+    fn the_newer_word_stands() {
+        let now = time("2026-01-02T00:00:00Z");
+        let (early, late) = (time("2026-01-01T10:00:00Z"), time("2026-01-01T11:00:00Z"));
+        let (same, other) = (payload(&[]), payload(&[Tracker::default()]));
+        let of =
+            |updated_at: Option<Time>| Manifest { updated_at, repo: REPO.into(), lists: BTreeMap::new() };
+        let held = |as_of, payload| Some(Held { as_of, payload });
+        assert_eq!(of(Some(late)).judge(&same, held(early, &other), now), Verdict::Apply { as_of: late });
+        assert_eq!(of(Some(late)).judge(&same, held(early, &same), now), Verdict::Confirm { as_of: late });
+        assert_eq!(
+            of(Some(late)).judge(&same, held(late, &other), now),
+            Verdict::Older,
+            "no later than the fetch"
+        );
+        assert_eq!(of(Some(early)).judge(&same, held(late, &other), now), Verdict::Older);
+        assert_eq!(
+            of(None).judge(&same, held(early, &other), now),
+            Verdict::Older,
+            "it fills an empty cache alone"
+        );
+        assert_eq!(of(None).judge(&same, None, now), Verdict::Apply { as_of: now });
+        let ahead = time("2027-01-01T00:00:00Z");
+        assert_eq!(of(Some(ahead)).judge(&same, None, now), Verdict::Apply { as_of: now });
+    }
+
+    #[test]
+    fn an_equal_payload_keeps_the_old_bytes() {
+        let types = [TrackerType::release(), TrackerType::microsprint()];
+        let tracker = |number, title: &str| Tracker {
+            number,
+            kind: "release".into(),
+            title: title.into(),
+            created_at: Some(time("2026-01-01T00:00:00Z")),
+            ..Tracker::default()
+        };
+        let (one, two) = (tracker(4, "Release: v1"), tracker(9, "Release: v1"));
+        let now = Time::from_ms(time("2026-02-01T00:00:00Z").ms() + 999);
+        let Generated::Changed(first) = generate(None, REPO, &types, &[one.clone(), two.clone()], now) else {
+            panic!("there was no file")
+        };
+        assert!(
+            first.starts_with("{\n  \"version\": 1,\n  \"updated_at\": \"2026-02-01T00:00:00Z\",\n"),
+            "{first}"
+        );
+        assert!(first.find("\"number\": 9") < first.find("\"number\": 4"), "sorted: {first}");
+        assert!(first.contains("\"microsprints\": []"), "zero is an answer");
+        let later = time("2026-03-01T00:00:00Z");
+        let again = generate(Some(first.as_bytes()), REPO, &types, &[two.clone(), one.clone()], later);
+        assert_eq!(again, Generated::Unchanged, "whatever order they come in");
+        let closed = Tracker { state: TrackerState::Closed, ..one };
+        let changed = generate(Some(first.as_bytes()), REPO, &types, &[two, closed], later);
+        assert!(
+            matches!(changed, Generated::Changed(text) if text.contains("2026-03-01") && text.contains("CLOSED"))
+        );
+        let read = Manifest::read(first.as_bytes(), REPO).unwrap();
+        assert_eq!(read.trackers(&types[0], page).len(), 2);
+    }
+}
