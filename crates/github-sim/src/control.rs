@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::limits::Limits;
 use crate::shared::Shared;
 use crate::switches::Switches;
-use crate::world::{Repository, World};
+use crate::world::{Issue, Repository, World};
 
 /// The routes. None of them is logged, limited or struck by faults.
 pub(crate) fn routes() -> Router<Arc<Shared>> {
@@ -24,6 +24,7 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         .route("/_sim/requests", get(requests).delete(take_requests))
         .route("/_sim/limits", get(limits).put(replace_limits).delete(forget_spending))
         .route("/_sim/repos/{owner}/{name}", get(repository).post(patch_repository).delete(remove_repository))
+        .route("/_sim/issues/{owner}/{name}/{number}", get(issue).post(patch_issue).delete(remove_issue))
         .route("/_sim/rename", axum::routing::post(rename))
 }
 
@@ -127,6 +128,55 @@ async fn remove_repository(
     let full_name = format!("{owner}/{name}");
     let removed = Arc::make_mut(&mut shared.state().world).remove(&full_name);
     if removed { Ok(StatusCode::NO_CONTENT) } else { Err(not_found(&full_name)) }
+}
+
+type Numbered = Path<(String, String, u64)>;
+
+fn no_issue(full_name: &str, number: u64) -> Refused {
+    Refused(StatusCode::NOT_FOUND, format!("the simulator has no issue {number} in `{full_name}`"))
+}
+
+async fn issue(
+    State(shared): State<Arc<Shared>>,
+    Path((owner, name, number)): Numbered,
+) -> Result<Json<Issue>, Refused> {
+    let full_name = format!("{owner}/{name}");
+    let found = held_issue(&shared.state().world, &full_name, number);
+    found.map(Json).ok_or_else(|| no_issue(&full_name, number))
+}
+
+fn held_issue(world: &World, full_name: &str, number: u64) -> Option<Issue> {
+    world.issues(world.repository(full_name)?)?.get(&number).cloned()
+}
+
+/// Changes the fields given; makes the issue when there is none of that number.
+async fn patch_issue(
+    State(shared): State<Arc<Shared>>,
+    Path((owner, name, number)): Numbered,
+    body: Bytes,
+) -> Result<(StatusCode, Json<Issue>), Refused> {
+    let full_name = format!("{owner}/{name}");
+    let changes: Value = read(&body)?;
+    let mut state = shared.state();
+    let world: &mut World = Arc::make_mut(&mut state.world);
+    let held = held_issue(world, &full_name, number);
+    let status = if held.is_some() { StatusCode::OK } else { StatusCode::CREATED };
+    let wanted: Issue = merged(&held.unwrap_or_else(|| Issue::new(number, "")), changes)?;
+    let issue = Issue { number, ..wanted };
+    if world.add_issues(&full_name, [issue.clone()]) {
+        Ok((status, Json(issue)))
+    } else {
+        Err(not_found(&full_name))
+    }
+}
+
+async fn remove_issue(
+    State(shared): State<Arc<Shared>>,
+    Path((owner, name, number)): Numbered,
+) -> Result<StatusCode, Refused> {
+    let full_name = format!("{owner}/{name}");
+    let removed = Arc::make_mut(&mut shared.state().world).remove_issue(&full_name, number);
+    if removed { Ok(StatusCode::NO_CONTENT) } else { Err(no_issue(&full_name, number)) }
 }
 
 /// A rename or transfer.

@@ -67,6 +67,7 @@
 //! | `GET`, `PUT /_sim/limits` | reads, replaces [`Limits`] |
 //! | `DELETE /_sim/limits` | forgets what was spent |
 //! | `GET`, `POST`, `DELETE /_sim/repos/{owner}/{name}` | reads, changes or makes, removes a [`Repository`] |
+//! | `GET`, `POST`, `DELETE /_sim/issues/{owner}/{name}/{number}` | reads, changes or makes, removes an [`Issue`] |
 //! | `POST /_sim/rename` | `{"from": "o/a", "to": "o/b"}` |
 
 mod answer;
@@ -93,6 +94,6 @@ pub use switches::{
     SlowQuery, Switches, When,
 };
 pub use world::{
-    Block, DemoCluster, Language, License, Owner, OwnerKind, RankingError, Release, Repository, Sees, Token,
-    World,
+    Block, DemoCluster, Issue, Language, License, Owner, OwnerKind, RankingError, Release, Repository, Sees,
+    Token, World,
 };

@@ -12,7 +12,8 @@ use async_graphql::parser::types::{
 };
 use serde_json::{Value, json};
 
-const CONNECTIONS: &[&str] = &["repositories", "languages", "repositoryTopics", "stargazers", "issues"];
+const CONNECTIONS: &[&str] =
+    &["repositories", "languages", "repositoryTopics", "stargazers", "issues", "labels"];
 const NODES_MAX: u64 = 500_000;
 const FIRST_MAX: u64 = 100;
 /// Fragments within fragments; a query that nests deeper is refused later, by the schema's own check for cycles.

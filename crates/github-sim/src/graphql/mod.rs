@@ -3,6 +3,8 @@
 
 mod account;
 pub(crate) mod cost;
+#[expect(clippy::unused_async, reason = "the macro wants resolvers to be async")]
+mod issues;
 mod page;
 #[expect(clippy::unused_async, reason = "the macro wants resolvers to be async")]
 mod repository;

@@ -6,11 +6,12 @@ use async_graphql::{Context, ID, Object, Result, SimpleObject};
 
 use super::Sight;
 use super::account::RepositoryOwner;
+use super::issues::{Asked, IssueConnection, IssueFilters, IssueOrder};
 use super::page::{Bounds, Page};
 use super::values::{
-    DateTime, IssueConnection, IssueState, Language, LanguageConnection, LanguageEdge, LanguageOrder,
-    License, OrderDirection, PageInfo, Release, RepositoryTopic, RepositoryTopicConnection,
-    RepositoryTopicEdge, RepositoryVisibility, StargazerConnection, Uri, int,
+    DateTime, IssueState, Language, LanguageConnection, LanguageEdge, LanguageOrder, License, OrderDirection,
+    PageInfo, Release, RepositoryTopic, RepositoryTopicConnection, RepositoryTopicEdge, RepositoryVisibility,
+    StargazerConnection, Uri, int,
 };
 use crate::world;
 
@@ -118,16 +119,21 @@ impl Repository {
         int(self.0.forks)
     }
 
-    /// Closed issues are not simulated: they count as none.
+    #[expect(clippy::too_many_arguments, reason = "GitHub's own")]
     async fn issues(
         &self,
-        states: Option<Vec<IssueState>>,
+        ctx: &Context<'_>,
+        after: Option<String>,
+        before: Option<String>,
         first: Option<i32>,
         last: Option<i32>,
-    ) -> IssueConnection {
-        let _ = (first, last);
-        let open = states.is_none_or(|states| states.contains(&IssueState::Open));
-        IssueConnection { total_count: if open { int(self.0.open_issues) } else { 0 } }
+        labels: Option<Vec<String>>,
+        states: Option<Vec<IssueState>>,
+        filter_by: Option<IssueFilters>,
+        order_by: Option<IssueOrder>,
+    ) -> Result<IssueConnection> {
+        let bounds = Bounds { after, before, first, last };
+        Asked { labels, states, filter_by, order_by, bounds }.of(&self.0, ctx)
     }
 
     async fn pushed_at(&self) -> Option<DateTime> {

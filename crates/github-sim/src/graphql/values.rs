@@ -19,6 +19,13 @@ scalar!(Uri, "URI");
 pub(crate) struct DateTime(String);
 scalar!(DateTime, "DateTime");
 
+impl DateTime {
+    /// The instant, if it is one.
+    pub(crate) fn instant(&self) -> Option<Timestamp> {
+        self.0.parse().ok()
+    }
+}
+
 impl From<Timestamp> for DateTime {
     fn from(at: Timestamp) -> Self {
         Self(github_time(at))
@@ -155,12 +162,6 @@ pub(crate) struct RepositoryTopicConnection {
 /// Stargazers are counted, never listed.
 #[derive(SimpleObject)]
 pub(crate) struct StargazerConnection {
-    pub(crate) total_count: i32,
-}
-
-/// Issues are counted, never listed.
-#[derive(SimpleObject)]
-pub(crate) struct IssueConnection {
     pub(crate) total_count: i32,
 }
 

@@ -44,7 +44,7 @@ impl View {
         sort(&mut found, query, if of_organization { "created" } else { "full_name" });
 
         let page = Page::of(query, found.len());
-        let shown = found.iter().skip((page.number - 1) * page.size).take(page.size);
+        let shown = page.shown(&found);
         let door = if of_organization { "organizations" } else { "user" };
         let authorised = self.token.is_some();
         Ok(Found {
@@ -81,14 +81,14 @@ fn sort(found: &mut [&Repository], query: &Query, default: &str) {
 }
 
 /// One page of a list, numbered from 1.
-struct Page {
+pub(super) struct Page {
     number: usize,
     size: usize,
     last: usize,
 }
 
 impl Page {
-    fn of(query: &Query, total: usize) -> Self {
+    pub(super) fn of(query: &Query, total: usize) -> Self {
         let number = |name| {
             value(query, name).and_then(|text| text.parse::<usize>().ok()).filter(|number| *number > 0)
         };
@@ -96,8 +96,13 @@ impl Page {
         Self { number: number("page").unwrap_or(1), size, last: total.div_ceil(size).max(1) }
     }
 
+    /// What is on it, of all that was found.
+    pub(super) fn shown<'t, T>(&self, found: &'t [T]) -> impl Iterator<Item = &'t T> {
+        found.iter().skip((self.number - 1) * self.size).take(self.size)
+    }
+
     /// The `Link` header; none when all fits on one page.
-    fn link(&self, url: &str, query: &Query) -> Option<String> {
+    pub(super) fn link(&self, url: &str, query: &Query) -> Option<String> {
         let mut related = Vec::new();
         if self.number > 1 {
             related.push((self.number.min(self.last + 1) - 1, "prev"));
@@ -121,6 +126,6 @@ impl Page {
     }
 }
 
-fn value<'a>(query: &'a Query, name: &str) -> Option<&'a str> {
+pub(super) fn value<'a>(query: &'a Query, name: &str) -> Option<&'a str> {
     query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
 }

@@ -1,5 +1,6 @@
 //! REST: the addresses Larder asks, with GitHub's redirects, refusals, pages and validators.
 
+mod issues;
 mod list;
 mod shapes;
 
@@ -37,8 +38,8 @@ impl View {
             ["users" | "orgs" | "user" | "organizations", who, "repos"] => {
                 self.list(segments[0], who, &arrival.query)
             }
-            ["repos", owner, name, rest @ ..] => self.named(&format!("{owner}/{name}"), rest),
-            ["repositories", id, rest @ ..] => self.numbered(id, rest),
+            ["repos", owner, name, rest @ ..] => self.named(&format!("{owner}/{name}"), rest, &arrival.query),
+            ["repositories", id, rest @ ..] => self.numbered(id, rest, &arrival.query),
             _ => Err(not_found()),
         };
         found.map_or_else(|refused| refused, |found| self.validated(arrival, found))
@@ -62,21 +63,26 @@ impl View {
         Found::now(shapes::account(owner, &self.base, public))
     }
 
-    fn named(&self, full_name: &str, rest: &[&str]) -> Result<Found, Answer> {
+    fn named(&self, full_name: &str, rest: &[&str], query: &[(String, String)]) -> Result<Found, Answer> {
         let repository =
             self.world.repository(full_name).filter(|one| self.shows(one)).ok_or_else(not_found)?;
         if !repository.full_name.eq_ignore_ascii_case(full_name) {
             return Err(self.moved(repository, rest));
         }
-        self.part(repository, rest)
+        self.part(repository, rest, query)
     }
 
-    fn numbered(&self, id: &str, rest: &[&str]) -> Result<Found, Answer> {
+    fn numbered(&self, id: &str, rest: &[&str], query: &[(String, String)]) -> Result<Found, Answer> {
         let repository = id.parse().ok().and_then(|id| self.world.repository_by_id(id));
-        self.part(repository.filter(|one| self.shows(one)).ok_or_else(not_found)?, rest)
+        self.part(repository.filter(|one| self.shows(one)).ok_or_else(not_found)?, rest, query)
     }
 
-    fn part(&self, repository: &Repository, rest: &[&str]) -> Result<Found, Answer> {
+    fn part(
+        &self,
+        repository: &Repository,
+        rest: &[&str],
+        query: &[(String, String)],
+    ) -> Result<Found, Answer> {
         if let Some(block) = repository.blocked {
             return Err(blocked(block));
         }
@@ -87,6 +93,7 @@ impl View {
                 link: None,
             }),
             ["languages"] => Found::now(shapes::languages(repository)),
+            ["issues"] => self.issues(repository, query),
             ["topics"] => Found::now(json!({"names": repository.topics})),
             ["releases", "latest"] => {
                 let release = repository.latest_release.as_ref().filter(|release| !release.is_prerelease);

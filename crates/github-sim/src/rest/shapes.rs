@@ -22,7 +22,7 @@ pub(super) fn repository(world: &World, one: &Repository, base: &str, authorised
 /// A repository in a list.
 pub(super) fn repository_in_list(world: &World, one: &Repository, base: &str, authorised: bool) -> Value {
     let api = format!("{base}/repos/{}", one.full_name);
-    let issues = one.open_issues + one.open_pull_requests;
+    let issues = world.open_issues(one) + one.open_pull_requests;
     let mut body = json!({
         "id": one.id, "node_id": one.node_id, "name": one.name(), "full_name": one.full_name,
         "private": one.is_private,

@@ -4,6 +4,8 @@ mod account;
 mod colours;
 mod demo;
 pub(crate) mod ids;
+mod issue;
+mod issues;
 mod ranking;
 mod repository;
 
@@ -13,6 +15,7 @@ use std::sync::Arc;
 
 pub use account::{Owner, OwnerKind, Sees, Token};
 pub use demo::DemoCluster;
+pub use issue::Issue;
 pub use ranking::RankingError;
 pub use repository::{Block, Language, License, Release, Repository};
 
@@ -43,6 +46,8 @@ pub struct World {
     names: BTreeMap<String, u64>,
     /// Former full name in lower case to id.
     former_names: BTreeMap<String, u64>,
+    /// The repository's id to its issues, for those that keep more than a count.
+    issues: BTreeMap<u64, Arc<BTreeMap<u64, Issue>>>,
     tokens: BTreeMap<String, Token>,
     any_token: Option<Token>,
 }
@@ -139,6 +144,7 @@ impl World {
     pub fn remove(&mut self, full_name: &str) -> bool {
         let Some(id) = self.names.remove(&full_name.to_ascii_lowercase()) else { return false };
         self.former_names.retain(|_, former| *former != id);
+        self.issues.remove(&id);
         self.repositories.remove(&id).is_some()
     }
 

@@ -6,6 +6,7 @@ mod control;
 mod faults;
 mod github;
 mod graphql;
+mod issues;
 mod limits;
 mod rest;
 mod world;

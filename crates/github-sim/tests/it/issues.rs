@@ -1,0 +1,88 @@
+//! Issues: listed by label, state and time, in pages, by both interfaces.
+
+use larder_github_sim::{Issue, Limits, World};
+use serde_json::{Value, json};
+
+use crate::github::{GitHub, TOKEN, told, world};
+
+const QUERY: &str = "
+query Trackers($owner: String!, $name: String!, $after: String, $since: DateTime) {
+  repository(owner: $owner, name: $name) {
+    issues(labels: [\"release\"], first: 100, after: $after, filterBy: {since: $since},
+           orderBy: {field: CREATED_AT, direction: ASC}) {
+      totalCount pageInfo { hasNextPage endCursor }
+      nodes { number title state createdAt updatedAt closedAt url labels(first: 10) { nodes { name } } }
+    }
+  }
+}";
+
+fn with_issues() -> World {
+    let mut world = world();
+    let release = |number: u64| Issue {
+        labels: vec!["Release".to_owned()],
+        updated_at: format!("2026-02-01T00:{:02}:{:02}Z", number / 60, number % 60).parse().unwrap(),
+        ..Issue::new(number, &format!("Release: v0.{number}.0"))
+    };
+    assert!(world.add_issues("octo-org/cinder", (1..=120).map(release)));
+    let pull = Issue { is_pull_request: true, ..release(121) };
+    assert!(world.add_issues("octo-org/cinder", [pull, Issue::new(122, "Something else")]));
+    assert!(
+        world.edit_issue("octo-org/cinder", 7, |issue| issue.close("2026-03-01T00:00:00Z".parse().unwrap()))
+    );
+    world
+}
+
+async fn asked(github: &GitHub, variables: Value) -> Value {
+    let mut all = json!({"owner": "octo-org", "name": "cinder"});
+    all.as_object_mut().unwrap().extend(variables.as_object().unwrap().clone());
+    let answer = told(github.query(QUERY, &all).bearer_auth(TOKEN)).await.json();
+    assert_eq!(answer["errors"], Value::Null);
+    answer["data"]["repository"]["issues"].clone()
+}
+
+#[tokio::test]
+async fn graphql_lists_the_issues_of_a_label_in_pages() {
+    let github = GitHub::with(with_issues(), Limits::default()).await;
+    let first = asked(&github, json!({})).await;
+    assert_eq!((&first["totalCount"], first["nodes"].as_array().unwrap().len()), (&json!(120), 100));
+    let second = asked(&github, json!({"after": first["pageInfo"]["endCursor"]})).await;
+    assert_eq!(second["nodes"].as_array().unwrap().len(), 20);
+    assert_eq!(second["pageInfo"]["hasNextPage"], false);
+    let closed = &first["nodes"][6];
+    assert_eq!(
+        closed,
+        &json!({"number": 7, "title": "Release: v0.7.0", "state": "CLOSED", "createdAt": "2026-01-01T00:00:00Z",
+            "updatedAt": "2026-03-01T00:00:00Z", "closedAt": "2026-03-01T00:00:00Z",
+            "url": "https://github.com/octo-org/Cinder/issues/7", "labels": {"nodes": [{"name": "Release"}]}})
+    );
+    let since = asked(&github, json!({"since": "2026-02-01T00:02:00Z"})).await;
+    assert_eq!(since["totalCount"], 2, "the one that was updated last, and the one that was closed");
+}
+
+#[tokio::test]
+async fn rest_lists_pull_requests_among_them() {
+    let github = GitHub::with(with_issues(), Limits::default()).await;
+    let list = github.get("/repos/octo-org/cinder/issues?labels=release&state=all&per_page=100&page=2").await;
+    let found = list.json();
+    assert_eq!(found.as_array().unwrap().len(), 21);
+    assert!(list.header("link").unwrap().contains("rel=\"prev\""));
+    let pulls = found.as_array().unwrap().iter().filter(|one| one.get("pull_request").is_some()).count();
+    let newest =
+        github.get("/repos/octo-org/cinder/issues?sort=updated&since=2026-02-01T00:02:00Z").await.json();
+    assert_eq!(newest.as_array().unwrap().len() + pulls, 2, "open ones alone, unless all are asked for");
+    assert_eq!(github.get("/repos/octo-org/cinder/issues?since=yesterday").await.status, 422);
+    assert_eq!(github.get("/repos/octo-org/cinder/issues?state=closed").await.json()[0]["number"], 7);
+}
+
+#[tokio::test]
+async fn an_issue_can_be_changed_and_deleted_from_outside() {
+    let github = GitHub::with(with_issues(), Limits::default()).await;
+    let url = |number: u64| format!("{}/_sim/issues/octo-org/cinder/{number}", github.sim.url());
+    let made =
+        told(github.client.post(url(500)).body(r#"{"title": "Release: v9", "labels": ["release"]}"#)).await;
+    assert_eq!((made.status, &made.json()["number"]), (201, &json!(500)));
+    assert_eq!(asked(&github, json!({})).await["totalCount"], 121);
+    assert_eq!(told(github.client.delete(url(500))).await.status, 204);
+    assert_eq!(told(github.client.delete(url(500))).await.status, 404);
+    assert_eq!(asked(&github, json!({})).await["totalCount"], 120);
+}
