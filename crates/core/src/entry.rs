@@ -68,7 +68,8 @@ pub struct Warning {
 }
 
 /// Whether a member is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum MemberState {
     /// It was there when last asked for.
     Shown,
@@ -89,8 +90,8 @@ pub struct Member {
     pub item: Item,
 }
 
-/// An entry's row.
-#[derive(Debug, Clone, PartialEq)]
+/// An entry's row. In JSON it comes without its lease, which is nothing to hand on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     /// Its name.
     pub key: Key,
@@ -135,6 +136,7 @@ pub struct Entry {
     /// The last failure since the last success.
     pub last_error: Option<Failure>,
     /// Who is refreshing it.
+    #[serde(skip)]
     pub lease: Option<Lease>,
 }
 

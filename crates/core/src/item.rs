@@ -25,8 +25,9 @@ impl ItemRef {
     }
 }
 
-/// The permission a reader must have to see an item.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// The permission a reader must have to see an item. In JSON it is its text.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub enum Scope {
     /// Everybody.
     Public,
@@ -63,8 +64,22 @@ impl FromStr for Scope {
     }
 }
 
+impl From<Scope> for String {
+    fn from(scope: Scope) -> String {
+        scope.to_string()
+    }
+}
+
+impl TryFrom<String> for Scope {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
 /// An item as a store holds it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Item {
     /// Its name.
     pub of: ItemRef,
@@ -98,7 +113,10 @@ pub struct NewItem {
     pub doc: Json,
     /// How much of it.
     pub coverage: Coverage,
-    /// The words that full-text search should find it by.
+    /// What people call it. A search looks here as well, and what it finds here ranks above what it
+    /// finds in `search` alone.
+    pub title: String,
+    /// The other words that full-text search should find it by.
     pub search: String,
 }
 

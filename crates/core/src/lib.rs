@@ -10,6 +10,7 @@ mod clock;
 mod decide;
 mod definition;
 mod entry;
+mod export;
 mod failure;
 mod fetched;
 mod item;
@@ -33,6 +34,7 @@ pub use definition::{Definition, Fingerprint, Policy};
 pub use entry::{
     Entry, Lease, Member, MemberState, RefreshState, Status, Stored, Token, Validators, Warning,
 };
+pub use export::{Exported, ExportedMember};
 pub use failure::{Failure, FetchError, Hint, LimitKind, Retry};
 pub use fetched::{Absence, Answer, Fetched, Finding, Listing};
 pub use item::{Coverage, Item, ItemRef, NewItem, Scope, merge_docs};

@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::{
-    Budget, Changes, Definition, Entry, Fingerprint, Hint, ItemCounts, Key, Lease, ListQuery, Listed,
-    LogLine, Reservation, Reserved, Settlement, Stored, Time, Trigger, Write,
+    Budget, Changes, Definition, Entry, Exported, Fingerprint, Hint, ItemCounts, Key, Lease, ListQuery,
+    Listed, LogLine, Reservation, Reserved, Settlement, Stored, Time, Trigger, Write,
 };
 
 /// Entries, items, leases, log and feed. Each method is one transaction; [`commit`](Store::commit)
@@ -89,6 +89,19 @@ pub trait Store: Send + Sync {
 
     /// What there is to say about the store as a whole.
     async fn info(&self) -> Result<StoreInfo, StoreError>;
+
+    /// Entries by key, behind `after`, at most `limit`, with everything worth moving to another store.
+    async fn export(&self, after: Option<&Key>, limit: usize) -> Result<Vec<Exported>, StoreError>;
+
+    /// Takes entries of another store in, each in one piece and announced as `imported`. Answers how
+    /// many it took.
+    ///
+    /// One that is held already and was fetched as late or later stays as it is, and so does an item:
+    /// importing twice is importing once. What is taken gets a new place in this store's sequence:
+    /// `began` a new number (0 where it was 0), `invalidated` one above it where it was invalidated and
+    /// 0 where not; no lease, so that a fetch under way is refused; and a version that this store
+    /// never gave it: the exported one, or one above what it had here and above the removed ones.
+    async fn import(&self, entries: &[Exported], now: Time) -> Result<u64, StoreError>;
 
     /// A number that differs from the one before when anything was committed since, by whichever
     /// process: cheap enough to be asked every 50 ms.

@@ -165,11 +165,10 @@ impl Repository {
         if self.is_private { Scope::Repo(self.id().into()) } else { Scope::Public }
     }
 
-    /// The words that full-text search finds it by.
+    /// The words that full-text search finds it by, besides its name.
     pub fn search(&self) -> String {
         let topics = self.topics().iter().map(String::as_str);
-        let words = [self.name.as_str(), &self.owner]
-            .into_iter()
+        let words = std::iter::once(self.owner.as_str())
             .chain(self.description.as_deref())
             .chain(topics)
             .chain(self.language.as_deref());
@@ -183,6 +182,7 @@ impl Repository {
             scope: self.scope(),
             doc: Json::encode(self)?,
             coverage,
+            title: self.name.clone(),
             search: self.search(),
         })
     }
@@ -223,7 +223,7 @@ mod tests {
         let public = cinder();
         assert_eq!(public.id(), "github.com/octo-org/cinder");
         assert_eq!(public.scope(), Scope::Public);
-        assert_eq!(public.search(), "Cinder Octo-Org Parses things parser Rust");
+        assert_eq!(public.search(), "Octo-Org Parses things parser Rust");
         let private = Repository { is_private: true, ..cinder() };
         assert_eq!(private.scope().to_string(), "repo:github.com/octo-org/cinder");
     }

@@ -207,12 +207,12 @@ impl Tracker {
 
     /// It as an item.
     pub fn into_item(self, host: &str, scope: Scope) -> NewItem {
-        let search =
-            [self.title.as_str(), self.codename.as_deref().unwrap_or(""), self.repo.as_str()].join(" ");
+        let title = self.title.clone();
+        let search = [self.codename.as_deref().unwrap_or(""), self.repo.as_str()].join(" ");
         let document = Document { sort_key: self.sort_key(), tracker: &self };
         let doc =
             serde_json::to_value(&document).map_or_else(|_| Json::from(serde_json::Value::Null), Json::from);
-        NewItem { of: self.item_ref(host), scope, doc, coverage: Coverage::Whole, search }
+        NewItem { of: self.item_ref(host), scope, doc, coverage: Coverage::Whole, title, search }
     }
 
     /// The order of a list: the newest version or the last name first; of two with one title the

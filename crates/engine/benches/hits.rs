@@ -60,7 +60,8 @@ fn item(n: usize) -> NewItem {
         scope: Scope::Public,
         doc: Json::from(doc),
         coverage: Coverage::Whole,
-        search: format!("r{n} o cache"),
+        title: format!("r{n}"),
+        search: "o cache".to_owned(),
     }
 }
 

@@ -46,8 +46,8 @@ fn doc(n: usize, rev: usize) -> String {
     .to_string()
 }
 
-fn search(n: usize) -> String {
-    format!("r{n} o a repository with a description of a usual length cache github sqlite Rust")
+fn search() -> &'static str {
+    "o a repository with a description of a usual length cache github sqlite Rust"
 }
 
 fn listing(rev: usize) -> Fetched {
@@ -57,7 +57,8 @@ fn listing(rev: usize) -> Fetched {
             scope: Scope::Public,
             doc: Json::parse(doc(n, rev)).unwrap(),
             coverage: Coverage::Whole,
-            search: search(n),
+            title: format!("r{n}"),
+            search: search().to_owned(),
         };
         Answer { asked: format!("o/r{n}").into(), finding: Finding::Present(item) }
     };
@@ -111,7 +112,7 @@ fn through_the_store(runtime: &tokio::runtime::Runtime, store: &SqliteStore, rev
 /// The same rows by hand, into a file with the same schema, indexes and full text.
 fn by_hand(path: &Path, rev: usize) -> Duration {
     let docs: Vec<_> = (0..ITEMS)
-        .map(|n| (format!("github.com/o/r{n}"), format!("o/r{n}"), doc(n, rev), search(n)))
+        .map(|n| (format!("github.com/o/r{n}"), format!("o/r{n}"), doc(n, rev), format!("r{n}")))
         .collect();
     let mut conn = Connection::open(path).unwrap();
     conn.pragma_update(None, "synchronous", "NORMAL").unwrap();
@@ -133,8 +134,8 @@ fn by_hand(path: &Path, rev: usize) -> Duration {
         tx.execute("DELETE FROM members WHERE entry = ?1", [entry]).unwrap();
         let mut items = tx
             .prepare(
-                "INSERT INTO items (kind, id, scope, doc, search, fetched_at) VALUES ('repository', ?1, 'public', ?2, \
-                 ?3, ?4) ON CONFLICT (kind, id) DO UPDATE SET doc = excluded.doc, search = excluded.search, \
+                "INSERT INTO items (kind, id, scope, doc, title, search, fetched_at) \
+                 VALUES ('repository', ?1, 'public', ?2, ?3, ?4, ?5) ON CONFLICT (kind, id) DO UPDATE SET doc = excluded.doc, title = excluded.title, search = excluded.search, \
                  fetched_at = excluded.fetched_at RETURNING nr",
             )
             .unwrap();
@@ -143,8 +144,9 @@ fn by_hand(path: &Path, rev: usize) -> Duration {
                 "INSERT INTO members (entry, position, asked, state, item) VALUES (?1, ?2, ?3, 'shown', ?4)",
             )
             .unwrap();
-        for (position, (id, asked, doc, search)) in (0_i64..).zip(&docs) {
-            let item: i64 = items.query_row(params![id, doc, search, NOW.ms()], |row| row.get(0)).unwrap();
+        for (position, (id, asked, doc, title)) in (0_i64..).zip(&docs) {
+            let item: i64 =
+                items.query_row(params![id, doc, title, search(), NOW.ms()], |row| row.get(0)).unwrap();
             members.execute(params![entry, position, asked, item]).unwrap();
         }
     }

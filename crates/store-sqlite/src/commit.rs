@@ -182,6 +182,11 @@ fn announce(
     if let Some(what) = what_happened(before, write, visible) {
         feed::announce(conn, before.key.as_str(), what, int(after.version), now)?;
     }
+    announce_others(conn, nr, changed, now)
+}
+
+/// Tells of the entries besides `nr` that show one of the changed items.
+pub(crate) fn announce_others(conn: &Connection, nr: i64, changed: &[i64], now: Time) -> Result<(), Fault> {
     for (other, key, version) in other_holders(conn, nr, changed)? {
         let version = version + 1;
         conn.prepare_cached("UPDATE entries SET version = ?2 WHERE nr = ?1")?.execute([other, version])?;
@@ -224,7 +229,8 @@ fn other_holders(conn: &Connection, nr: i64, changed: &[i64]) -> Result<Vec<(i64
     Ok(found)
 }
 
-fn write_tags(conn: &Connection, nr: i64, tags: &[String]) -> Result<(), Fault> {
+/// Makes `tags` the entry's tags.
+pub(crate) fn write_tags(conn: &Connection, nr: i64, tags: &[String]) -> Result<(), Fault> {
     let wanted: BTreeSet<&str> = tags.iter().map(String::as_str).collect();
     let held: Vec<String> = conn
         .prepare_cached("SELECT tag FROM tags WHERE entry = ?1 ORDER BY tag")?

@@ -71,6 +71,12 @@ pub(crate) fn create(conn: &Connection, key: &Key, now: Time) -> rusqlite::Resul
     .map(drop)
 }
 
+/// Makes it, and answers it as the store has it.
+pub(crate) fn create_and_find(conn: &Connection, key: &Key, now: Time) -> Result<(i64, Entry), Fault> {
+    create(conn, key, now)?;
+    find(conn, key)?.ok_or_else(|| Fault::Wrong(format!("the row of `{key}` was not made")))
+}
+
 /// A row as the calls that go over many need it.
 pub(crate) struct Met {
     pub(crate) nr: i64,

@@ -5,7 +5,7 @@ use larder_core::{Change, Changes, Key, LogFilter, LogLine, Spent, StoreError, S
 use rusqlite::{Connection, Row, params};
 
 use crate::errors::Fault;
-use crate::rows::{int, limit, parse};
+use crate::rows::{bad_row, int, limit, parse};
 use crate::sequence;
 
 /// Writes a line that says what became of an entry.
@@ -17,7 +17,7 @@ pub(crate) fn announce(
     at: Time,
 ) -> rusqlite::Result<()> {
     let seq = int(sequence::next(conn)?.seq);
-    conn.prepare_cached("INSERT INTO changes (seq, key, what, version, at) VALUES (?1, ?2, ?3, ?4, ?5)")?
+    conn.prepare_cached("INSERT INTO changes (seq, name, what, version, at) VALUES (?1, ?2, ?3, ?4, ?5)")?
         .execute(params![seq, key, what, version, at.ms()])
         .map(drop)
 }
@@ -28,7 +28,7 @@ pub(crate) fn changes(conn: &Connection, after: u64, most: usize) -> Result<Chan
         .prepare_cached("SELECT seq, feed_swept FROM meta")?
         .query_row([], |row| Ok((row.get::<_, i64>(0)? as u64, row.get::<_, i64>(1)? as u64)))?;
     let mut statement = conn.prepare_cached(
-        "SELECT seq, key, what, version, at FROM changes WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+        "SELECT seq, about, name, what, version, at FROM changes WHERE seq > ?1 ORDER BY seq LIMIT ?2",
     )?;
     let mut rows = statement.query(params![int(after), limit(most)])?;
     let mut lines = Vec::new();
@@ -56,13 +56,20 @@ pub(crate) fn pulse(conn: &Connection) -> Result<u64, Fault> {
 
 fn change(row: &Row<'_>) -> Result<Change, Fault> {
     let seq: i64 = row.get(0)?;
-    let key: String = row.get(1)?;
+    let (about, name): (String, String) = (row.get(1)?, row.get(2)?);
+    let on = match about.as_str() {
+        "entry" => Subject::Entry(parse("changes", &seq.to_string(), "name", &name)?),
+        "tag" => Subject::Tag(name),
+        "source" => Subject::Source(name),
+        "all" => Subject::All,
+        _ => return Err(bad_row("changes", seq, "about", about).into()),
+    };
     Ok(Change {
         seq: seq as u64,
-        on: Subject::Entry(parse("changes", &seq.to_string(), "key", &key)?),
-        what: row.get(2)?,
-        version: row.get::<_, i64>(3)? as u64,
-        at: Time::from_ms(row.get(4)?),
+        on,
+        what: row.get(3)?,
+        version: row.get::<_, i64>(4)? as u64,
+        at: Time::from_ms(row.get(5)?),
     })
 }
 

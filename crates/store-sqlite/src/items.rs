@@ -34,6 +34,7 @@ struct Held {
     nr: i64,
     scope: String,
     doc: String,
+    title: String,
     search: String,
     fetched_at: Time,
 }
@@ -53,45 +54,52 @@ pub(crate) fn put(conn: &Connection, item: &NewItem, at: Time) -> Result<Put, Fa
         Coverage::Partial => merge_docs(&Json::trusted(held.doc.as_str()), &item.doc),
     };
     // Half an answer without words of its own must not hide the item from searches.
-    let keeps_search = item.coverage == Coverage::Partial && item.search.is_empty();
-    let search = if keeps_search { &held.search } else { &item.search };
+    let keeps_words = item.coverage == Coverage::Partial && item.title.is_empty() && item.search.is_empty();
+    let words = if keeps_words { (&held.title, &held.search) } else { (&item.title, &item.search) };
     if doc.as_str() == held.doc && scope == held.scope {
         conn.prepare_cached("UPDATE items SET fetched_at = ?2 WHERE nr = ?1")?
             .execute(params![held.nr, at.ms()])?;
-        if *search != held.search {
-            conn.prepare_cached("UPDATE items SET search = ?2 WHERE nr = ?1")?
-                .execute(params![held.nr, search])?;
+        if words != (&held.title, &held.search) {
+            conn.prepare_cached("UPDATE items SET title = ?2, search = ?3 WHERE nr = ?1")?
+                .execute(params![held.nr, words.0, words.1])?;
         }
         return Ok(Put { nr: held.nr, effect: Effect::Same });
     }
-    conn.prepare_cached("UPDATE items SET scope = ?2, doc = ?3, search = ?4, fetched_at = ?5 WHERE nr = ?1")?
-        .execute(params![held.nr, scope, doc.as_str(), search, at.ms()])?;
+    conn.prepare_cached(
+        "UPDATE items SET scope = ?2, doc = ?3, title = ?4, search = ?5, fetched_at = ?6 WHERE nr = ?1",
+    )?
+    .execute(params![held.nr, scope, doc.as_str(), words.0, words.1, at.ms()])?;
     Ok(Put { nr: held.nr, effect: Effect::Changed })
 }
 
 fn held(conn: &Connection, of: &ItemRef) -> rusqlite::Result<Option<Held>> {
-    conn.prepare_cached("SELECT nr, scope, doc, search, fetched_at FROM items WHERE kind = ?1 AND id = ?2")?
-        .query_row([&*of.kind, &*of.id], |row| {
-            Ok(Held {
-                nr: row.get(0)?,
-                scope: row.get(1)?,
-                doc: row.get(2)?,
-                search: row.get(3)?,
-                fetched_at: Time::from_ms(row.get(4)?),
-            })
+    conn.prepare_cached(
+        "SELECT nr, scope, doc, title, search, fetched_at FROM items WHERE kind = ?1 AND id = ?2",
+    )?
+    .query_row([&*of.kind, &*of.id], |row| {
+        Ok(Held {
+            nr: row.get(0)?,
+            scope: row.get(1)?,
+            doc: row.get(2)?,
+            title: row.get(3)?,
+            search: row.get(4)?,
+            fetched_at: Time::from_ms(row.get(5)?),
         })
-        .optional()
+    })
+    .optional()
 }
 
 fn insert(conn: &Connection, item: &NewItem, at: Time) -> rusqlite::Result<i64> {
     conn.prepare_cached(
-        "INSERT INTO items (kind, id, scope, doc, search, fetched_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        "INSERT INTO items (kind, id, scope, doc, title, search, fetched_at) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?
     .insert(params![
         &*item.of.kind,
         &*item.of.id,
         item.scope.to_string(),
         item.doc.as_str(),
+        item.title,
         item.search,
         at.ms()
     ])

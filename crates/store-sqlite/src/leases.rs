@@ -69,8 +69,7 @@ fn find_or_create(conn: &Connection, key: &Key, now: Time) -> Result<(i64, larde
     if let Some(found) = entries::find(conn, key)? {
         return Ok(found);
     }
-    entries::create(conn, key, now)?;
-    entries::find(conn, key)?.ok_or_else(|| Fault::Wrong(format!("the row of `{key}` was not made")))
+    entries::create_and_find(conn, key, now)
 }
 
 /// Moves the ends of leases on.

@@ -8,6 +8,7 @@ mod budgets;
 mod commit;
 mod entries;
 mod errors;
+mod export;
 mod feed;
 mod files;
 mod invalidate;

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use larder_core::{
-    Acquired, Budget, Budgets, Changes, Commit, Committed, Configured, Fingerprint, Head, Key, Lease,
-    LeaseAsk, ListQuery, Listed, LogFilter, LogLine, Met, Problem, Reconciled, Reservation, Reserved,
+    Acquired, Budget, Budgets, Changes, Commit, Committed, Configured, Exported, Fingerprint, Head, Key,
+    Lease, LeaseAsk, ListQuery, Listed, LogFilter, LogLine, Met, Problem, Reconciled, Reservation, Reserved,
     Retention, Row, Settlement, Store, StoreError, StoreInfo, Stored, Swept, Target, Time, Trigger,
 };
 
-use crate::{SqliteStore, budgets, commit, entries, feed, invalidate, leases, list, sweep, verify};
+use crate::{SqliteStore, budgets, commit, entries, export, feed, invalidate, leases, list, sweep, verify};
 
 #[async_trait]
 impl Store for SqliteStore {
@@ -114,6 +114,16 @@ impl Store for SqliteStore {
     async fn info(&self) -> Result<StoreInfo, StoreError> {
         let shared = &self.shared;
         self.read("describe the store", |conn| verify::info(conn, &shared.place, shared.bytes()))
+    }
+
+    async fn export(&self, after: Option<&Key>, limit: usize) -> Result<Vec<Exported>, StoreError> {
+        let after = after.cloned();
+        self.read_long("export entries", move |conn| export::export(conn, after.as_ref(), limit)).await
+    }
+
+    async fn import(&self, entries: &[Exported], now: Time) -> Result<u64, StoreError> {
+        let entries = entries.to_vec();
+        self.write("import entries", move |conn| export::import(conn, &entries, now)).await
     }
 
     async fn pulse(&self) -> Result<u64, StoreError> {

@@ -234,7 +234,13 @@ fn decode_unless<T: DeserializeOwned + Default>(
     if text == usual { Ok(T::default()) } else { decode("entries", row, column, text) }
 }
 
-fn bad_row(table: &'static str, row: impl Display, column: &'static str, found: impl Display) -> StoreError {
+/// A row that cannot be understood.
+pub(crate) fn bad_row(
+    table: &'static str,
+    row: impl Display,
+    column: &'static str,
+    found: impl Display,
+) -> StoreError {
     /// Enough to recognise it by, not a page of it.
     const SHOWN_MAX: usize = 80;
     let found: String = found.to_string().chars().take(SHOWN_MAX).collect();

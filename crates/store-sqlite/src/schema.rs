@@ -19,11 +19,18 @@ struct Migration {
     down: &'static str,
 }
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    name: "initial",
-    up: include_str!("../migrations/001_initial.up.sql"),
-    down: include_str!("../migrations/001_initial.down.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        name: "initial",
+        up: include_str!("../migrations/001_initial.up.sql"),
+        down: include_str!("../migrations/001_initial.down.sql"),
+    },
+    Migration {
+        name: "markers_and_titles",
+        up: include_str!("../migrations/002_markers_and_titles.up.sql"),
+        down: include_str!("../migrations/002_markers_and_titles.down.sql"),
+    },
+];
 
 /// The runner's own table, which stays when all migrations are taken back.
 const OWN_TABLE: &str = "CREATE TABLE IF NOT EXISTS migrations (

@@ -18,6 +18,7 @@ pub mod invalidation;
 pub mod items;
 pub mod leases;
 pub mod lists;
+pub mod moving;
 pub mod reconciling;
 pub mod sweeps;
 
@@ -102,6 +103,10 @@ macro_rules! contract_suite {
             lists: a_large_list_is_the_same_list;
             lists: heads_show_all_rows_and_their_counts;
             lists: a_store_says_what_it_is_and_finds_no_damage;
+            moving: a_moved_cache_answers_alike;
+            moving: importing_twice_is_importing_once;
+            moving: what_is_held_and_younger_stays;
+            moving: an_imported_version_names_nothing_else;
             budgets: concurrent_reservations_never_oversell;
             budgets: a_killed_holders_reservation_comes_back;
             budgets: answers_that_overtake_each_other_never_raise_what_is_left;

@@ -196,7 +196,8 @@ fn item(name: &str, rev: u64, scope: Scope) -> NewItem {
         scope,
         doc: Json::from(serde_json::json!({"name": name, "rev": rev})),
         coverage: Coverage::Whole,
-        search: name.to_owned(),
+        title: name.to_owned(),
+        search: String::new(),
     }
 }
 

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use larder_core::{
-    Acquired, Changes, Commit, Committed, Configured, Head, Key, Lease, LeaseAsk, ListQuery, Listed,
-    LogFilter, LogLine, Met, Problem, Reconciled, Retention, Row, Store, StoreError, StoreInfo, Stored,
-    Swept, Target, Time, Trigger,
+    Acquired, Changes, Commit, Committed, Configured, Exported, Head, Key, Lease, LeaseAsk, ListQuery,
+    Listed, LogFilter, LogLine, Met, Problem, Reconciled, Retention, Row, Store, StoreError, StoreInfo,
+    Stored, Swept, Target, Time, Trigger,
 };
 
 use crate::VirtualClock;
@@ -162,6 +162,16 @@ impl Store for FaultyStore {
     async fn info(&self) -> Result<StoreInfo, StoreError> {
         let _still = self.clock.hold_still();
         self.inner.info().await
+    }
+
+    async fn export(&self, after: Option<&Key>, limit: usize) -> Result<Vec<Exported>, StoreError> {
+        let _still = self.clock.hold_still();
+        self.inner.export(after, limit).await
+    }
+
+    async fn import(&self, entries: &[Exported], now: Time) -> Result<u64, StoreError> {
+        let _still = self.clock.hold_still();
+        self.inner.import(entries, now).await
     }
 
     async fn pulse(&self) -> Result<u64, StoreError> {

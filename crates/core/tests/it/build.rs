@@ -73,7 +73,8 @@ pub fn present(name: &str, rev: u64) -> Answer {
         scope: Scope::Public,
         doc: doc(rev),
         coverage: Coverage::Whole,
-        search: name.to_owned(),
+        title: name.to_owned(),
+        search: String::new(),
     };
     Answer { asked: name.into(), finding: Finding::Present(item) }
 }

@@ -45,13 +45,14 @@ pub fn book(id: &str, stars: i64) -> NewItem {
     book_with(id, json!({"title": id, "stars": stars}))
 }
 
-/// A book with these fields; its words are its title and description.
+/// A book with these fields; what is searched is its title, and its description.
 pub fn book_with(id: &str, doc: Value) -> NewItem {
     let text = |field: &str| doc.get(field).and_then(Value::as_str).unwrap_or_default();
     NewItem {
         of: ItemRef::new("book", id),
         scope: Scope::Public,
-        search: format!("{} {}", text("title"), text("description")),
+        title: text("title").to_owned(),
+        search: text("description").to_owned(),
         doc: Json::from(doc),
         coverage: Coverage::Whole,
     }
