@@ -7,7 +7,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use larder_core::{Clock as _, Fingerprint, Key, Time};
+use larder_core::{Clock as _, Fingerprint, Key, Rows, Time};
 use larder_engine::{Engine, SystemClock};
 use larder_sources::{ClustersSource, GitHub, GitHubConfig};
 
@@ -128,7 +128,8 @@ impl<'c> Rooms<'c> {
     /// The keys that are configured, and those that are held besides.
     pub async fn known_keys(&self) -> Result<Vec<Key>, Complaint> {
         let mut keys = self.reader().keys();
-        for row in self.reader().store().rows(None).await? {
+        let mut rows = Rows::of(&**self.reader().store(), None);
+        while let Some(row) = rows.next().await? {
             if !keys.contains(&row.entry.key) {
                 keys.push(row.entry.key);
             }

@@ -18,6 +18,7 @@ mod json;
 mod key;
 mod list;
 mod log;
+mod rows;
 mod sorting;
 mod source;
 mod store;
@@ -42,6 +43,7 @@ pub use json::Json;
 pub use key::{Key, KeyError};
 pub use list::{Filter, ListQuery, Listed, Order, Test};
 pub use log::{Change, Changes, ItemCounts, LogLine, Spent, Subject, Trigger};
+pub use rows::Rows;
 pub use source::{Answers, Ask, Source};
 pub use store::{
     Acquired, Budgets, Commit, Committed, Configured, Head, LeaseAsk, LogFilter, Met, Problem, Reconciled,

@@ -64,12 +64,15 @@ pub trait Store: Send + Sync {
     /// The rows of all entries (of one source), by key, without members.
     async fn heads(&self, source: Option<&str>) -> Result<Vec<Head>, StoreError>;
 
-    /// As [`heads`](Store::heads) with nothing counted: what a reader asks of every entry, each
-    /// time, must not take longer the more members they have.
-    async fn rows(&self, source: Option<&str>) -> Result<Vec<Row>, StoreError> {
-        let row = |head: Head| Row { entry: head.entry, unconfigured_since: head.unconfigured_since };
-        Ok(self.heads(source).await?.into_iter().map(row).collect())
-    }
+    /// As [`heads`](Store::heads), behind the key `after` and at most `limit`, with nothing counted:
+    /// what a reader asks of every entry, each time, must not take longer the more members they
+    /// have, nor hold them all at once. [`Rows`](crate::Rows) goes over them.
+    async fn rows(
+        &self,
+        source: Option<&str>,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError>;
 
     /// Entries that want a refresh now without a reader: marked, or past their backoff. Earliest
     /// first. Entries that merely expired are not among them.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use larder_core::{Configured, Key, Met, Reconciled, Retention, StoreError, Swept, Target, Trigger};
+use larder_core::{Configured, Key, Met, Reconciled, Retention, Rows, StoreError, Swept, Target, Trigger};
 
 use crate::Engine;
 
@@ -43,8 +43,10 @@ impl Engine {
             let mut keys = source.keys();
             if keys.is_empty() {
                 // Any name goes, or none does any more: the source says so of each that is held.
-                let rows = self.inner.store.rows(Some(name)).await?;
-                keys = rows.into_iter().map(|row| row.entry.key).collect();
+                let mut rows = Rows::of(&*self.inner.store, Some(name));
+                while let Some(row) = rows.next().await? {
+                    keys.push(row.entry.key);
+                }
             }
             let configured: Vec<Configured> =
                 keys.into_iter().filter_map(|key| self.configured(key)).collect();
@@ -66,15 +68,21 @@ impl Engine {
     }
 
     async fn differs(&self, source: &str, configured: &[Configured]) -> Result<bool, StoreError> {
-        let rows = self.inner.store.rows(Some(source)).await?;
         let configured: HashMap<&Key, &Configured> = configured.iter().map(|one| (&one.key, one)).collect();
-        Ok(rows.iter().any(|row| match configured.get(&row.entry.key) {
-            Some(found) => {
-                let tried = &row.entry.tried;
-                row.unconfigured_since.is_some()
-                    || (!tried.as_str().is_empty() && !found.definition.answers_to(tried))
+        let mut rows = Rows::of(&*self.inner.store, Some(source));
+        while let Some(row) = rows.next().await? {
+            let differs = match configured.get(&row.entry.key) {
+                Some(found) => {
+                    let tried = &row.entry.tried;
+                    row.unconfigured_since.is_some()
+                        || (!tried.as_str().is_empty() && !found.definition.answers_to(tried))
+                }
+                None => row.unconfigured_since.is_none(),
+            };
+            if differs {
+                return Ok(true);
             }
-            None => row.unconfigured_since.is_none(),
-        }))
+        }
+        Ok(false)
     }
 }

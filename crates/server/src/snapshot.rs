@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use larder_core::{
-    Budget, Definition, Entry, Key, LogFilter, LogLine, Mode, Policy, Request, Status, StoreError, Stored,
-    Time,
+    Budget, Definition, Entry, Key, LogFilter, LogLine, Mode, Policy, Request, Rows, Status, StoreError,
+    Stored, Time,
 };
 use larder_domain::{ClusterConfig, ClustersConfig, Holding, Registry, RepoName, Repository, registry};
 use larder_engine::{Behind, ReadError, ReadOptions, Reading};
@@ -118,11 +118,11 @@ impl App {
     /// The states of all configured entries and of those that are held besides, by key.
     pub(crate) async fn entries(&self, viewer: Viewer) -> Result<Vec<EntryView>, StoreError> {
         let now = self.now();
-        let rows = self.store.rows(None).await?;
-        let mut views = Vec::with_capacity(rows.len());
+        let mut rows = Rows::of(&*self.store, None);
+        let mut views = Vec::new();
         let mut missing: BTreeSet<Key> =
             if viewer.may_read_private { self.engine.keys().into_iter().collect() } else { BTreeSet::new() };
-        for row in rows {
+        while let Some(row) = rows.next().await? {
             missing.remove(&row.entry.key);
             if viewer.may_read_private {
                 let definition = self.engine.define(&row.entry.key);

@@ -152,13 +152,24 @@ pub(crate) fn heads(conn: &Connection, source: Option<&str>) -> Result<Vec<Head>
     Ok(heads)
 }
 
-/// The same rows with nothing counted.
-pub(crate) fn rows(conn: &Connection, source: Option<&str>) -> Result<Vec<larder_core::Row>, Fault> {
-    let clause = if source.is_some() { "source = ?1" } else { "?1 IS NULL" };
+/// The rows behind `after`, with nothing counted.
+pub(crate) fn rows(
+    conn: &Connection,
+    source: Option<&str>,
+    after: Option<&Key>,
+    most: usize,
+) -> Result<Vec<larder_core::Row>, Fault> {
+    // A source's keys stand together: they all begin with its name and a slash, which `0` follows.
     let mut statement = conn.prepare_cached(&format!(
-        "SELECT {ENTRY_COLUMNS}, unconfigured_since FROM entries WHERE {clause} ORDER BY key"
+        "SELECT {ENTRY_COLUMNS}, unconfigured_since FROM entries WHERE key > ?1 AND key < ?2 \
+         ORDER BY key LIMIT ?3"
     ))?;
-    let mut found = statement.query([source])?;
+    let (first, end) = match source {
+        Some(source) => (format!("{source}/"), format!("{source}0")),
+        None => (String::new(), "\u{7f}".to_owned()),
+    };
+    let first = after.map_or(first.as_str(), |after| after.as_str().max(&first));
+    let mut found = statement.query(params![first, end, limit(most)])?;
     let mut rows = Vec::new();
     while let Some(row) = found.next()? {
         let (_, entry) = EntryRow::read(row)?.model()?;

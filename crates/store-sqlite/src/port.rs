@@ -73,8 +73,13 @@ impl Store for SqliteStore {
         self.read("list entries", |conn| entries::heads(conn, source))
     }
 
-    async fn rows(&self, source: Option<&str>) -> Result<Vec<Row>, StoreError> {
-        self.read("list entries", |conn| entries::rows(conn, source))
+    async fn rows(
+        &self,
+        source: Option<&str>,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        self.read("list entries", |conn| entries::rows(conn, source, after, limit))
     }
 
     async fn due(&self, now: Time, limit: usize) -> Result<Vec<Key>, StoreError> {

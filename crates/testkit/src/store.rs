@@ -129,9 +129,14 @@ impl Store for FaultyStore {
         self.inner.heads(source).await
     }
 
-    async fn rows(&self, source: Option<&str>) -> Result<Vec<Row>, StoreError> {
+    async fn rows(
+        &self,
+        source: Option<&str>,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError> {
         let _still = self.clock.hold_still();
-        self.inner.rows(source).await
+        self.inner.rows(source, after, limit).await
     }
 
     async fn due(&self, now: Time, limit: usize) -> Result<Vec<Key>, StoreError> {

@@ -1,10 +1,11 @@
 //! What reading commands have in common: every entry asked for is looked at once; what is missing
 //! is fetched while the reader waits, what is stale is served and refreshed behind.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use larder_core::{
-    Decision, Entry, Key, Mode, RefreshState, Refusal, Request, Status, StoreError, Time, Trigger, decide,
+    Decision, Entry, Key, Mode, RefreshState, Refusal, Request, Rows, Status, StoreError, Time, Trigger,
+    decide,
 };
 use larder_engine::{Behind, Hit, ReadError, ReadOptions};
 
@@ -153,8 +154,15 @@ pub async fn serve(
 async fn look(rooms: &Rooms<'_>, keys: &[Key]) -> Result<BTreeMap<Key, Entry>, Complaint> {
     let source = keys.first().map(Key::source);
     let of_one = source.filter(|source| keys.iter().all(|key| key.source() == *source));
-    let rows = rooms.reader().store().rows(of_one).await?;
-    Ok(rows.into_iter().map(|row| (row.entry.key.clone(), row.entry)).collect())
+    let wanted: HashSet<&Key> = keys.iter().collect();
+    let mut rows = Rows::of(&**rooms.reader().store(), of_one);
+    let mut found = BTreeMap::new();
+    while let Some(row) = rows.next().await? {
+        if wanted.contains(&row.entry.key) {
+            found.insert(row.entry.key.clone(), row.entry);
+        }
+    }
+    Ok(found)
 }
 
 /// Why entries could not be had, or not anew.

@@ -1,11 +1,12 @@
 //! Lists: what they are made of is fetched as far as a reader has to wait for it, then the list is
 //! made once and kept in memory until something of it changes. Cursors are places in a list.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use larder_core::{Decision, Entry, Key, Refusal, StaleReason, Stored, Time, decide};
+use larder_core::{Decision, Entry, Key, Refusal, Rows, StaleReason, Stored, Time, decide};
 use larder_domain::ClusterConfig;
 use larder_engine::{Behind, ReadError, ReadOptions};
 
@@ -63,10 +64,7 @@ impl App {
     /// nothing is held of any.
     async fn settle(&self, keys: &[Key], reader: Reader) -> Result<Time, Problem> {
         let now = self.now();
-        let source = keys.first().map(Key::source);
-        let rows = self.store.rows(source).await?;
-        let rows: std::collections::HashMap<Key, Entry> =
-            rows.into_iter().map(|row| (row.entry.key.clone(), row.entry)).collect();
+        let rows = self.rows_of(keys).await?;
         let (mut wait, mut behind) = (Vec::new(), Vec::new());
         let mut good_until = Time::MAX;
         let mut refusal = None;
@@ -95,7 +93,7 @@ impl App {
         }
         self.fetch_behind(behind);
         let failed = self.fetch(wait).await;
-        let holds_something = rows.values().any(|entry| keys.contains(&entry.key) && entry.has_data());
+        let holds_something = rows.values().any(Entry::has_data);
         match failed.or(refusal) {
             Some((key, error)) if !holds_something && !self.holds_any(keys).await? => {
                 Err(self.why_not(&error, reader.viewer, &key).await)
@@ -127,8 +125,20 @@ impl App {
     }
 
     async fn holds_any(&self, keys: &[Key]) -> Result<bool, Problem> {
-        let rows = self.store.rows(keys.first().map(Key::source)).await?;
-        Ok(rows.iter().any(|row| row.entry.has_data() && keys.contains(&row.entry.key)))
+        Ok(self.rows_of(keys).await?.values().any(Entry::has_data))
+    }
+
+    /// The rows of entries of one source.
+    async fn rows_of(&self, keys: &[Key]) -> Result<HashMap<Key, Entry>, Problem> {
+        let wanted: HashSet<&Key> = keys.iter().collect();
+        let mut rows = Rows::of(&*self.store, keys.first().map(Key::source));
+        let mut found = HashMap::with_capacity(keys.len());
+        while let Some(row) = rows.next().await? {
+            if wanted.contains(&row.entry.key) {
+                found.insert(row.entry.key.clone(), row.entry);
+            }
+        }
+        Ok(found)
     }
 
     /// What is held of all clusters that a viewer may know of, in the order of configuration.
