@@ -1,13 +1,14 @@
 //! What an attempt changes: one pure function from what was held and what came (or failed to
 //! come) to what is written. Design rule 3 lives here: good data is never replaced by worse.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::sorting::Sorting;
 use crate::{
-    Absence, Definition, Failure, FetchError, Fetched, Finding, Fingerprint, ItemRef, Json, Listing, Member,
-    MemberState, NewItem, Policy, Retry, Stored, Time, Validators, Warning,
+    Absence, Definition, Delta, Failure, FetchError, Fetched, Finding, Fingerprint, ItemRef, Json, Listing,
+    Member, MemberState, NewItem, Others, Policy, Retry, Stored, Time, Validators, Warning,
 };
 
 /// An attempt that ended.
@@ -117,7 +118,7 @@ pub fn absorb(attempt: Attempt<'_>) -> Write {
     let frame = Frame { before, definition, subset, now, chance };
     match result {
         Ok(Fetched::Items(listing)) => frame.items(listing),
-        Ok(Fetched::Delta { upserts, removals, cursor }) => frame.delta(upserts, &removals, cursor),
+        Ok(Fetched::Delta(delta)) => frame.delta(delta),
         Ok(Fetched::Body { body, validators, ttl }) => {
             Write { body: Some(body), validators, ..frame.success(ttl) }
         }
@@ -286,12 +287,19 @@ impl Frame<'_> {
         Write { fetched_at: entry.fetched_at, members: Some(hidden.collect()), ..base }
     }
 
-    fn delta(&self, upserts: Vec<NewItem>, removals: &[ItemRef], cursor: Option<String>) -> Write {
-        let gone = |item: &ItemRef| removals.contains(item);
-        let held = self.before.members.iter().filter(|member| !gone(&member.item.of));
+    fn delta(&self, delta: Delta) -> Write {
+        let Delta { upserts, removals, others, cursor, body, warnings, ttl } = delta;
+        let removed: HashSet<&ItemRef> = removals.iter().collect();
+        let named: HashSet<&ItemRef> = upserts.iter().map(|item| &item.of).collect();
+        let stays = |item: &ItemRef| match others {
+            Others::Stay => !removed.contains(item),
+            Others::Go => named.contains(item),
+        };
+        let held = self.before.members.iter().filter(|member| stays(&member.item.of));
         let mut members: Vec<MemberWrite> = held.map(|member| keep(member, MemberState::Shown)).collect();
+        let mut placed: HashSet<ItemRef> = members.iter().map(|member| member.item.clone()).collect();
         for item in &upserts {
-            if !members.iter().any(|member| member.item == item.of) {
+            if placed.insert(item.of.clone()) {
                 members.push(MemberWrite {
                     asked: item.of.id.clone(),
                     state: MemberState::Shown,
@@ -299,7 +307,15 @@ impl Frame<'_> {
                 });
             }
         }
-        Write { members: Some(members), items: upserts, cursor, ..self.success(None) }
+        let success = self.success(ttl);
+        Write {
+            members: Some(members),
+            items: upserts,
+            cursor,
+            body: body.or(success.body.clone()),
+            warnings,
+            ..success
+        }
     }
 
     fn items(&self, listing: Listing) -> Write {

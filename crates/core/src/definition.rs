@@ -114,6 +114,9 @@ pub struct Definition {
     pub names: Option<Arc<[Arc<str>]>>,
     /// Names that belong to other entries, where the source decides but for these.
     pub except: Arc<HashSet<Arc<str>>>,
+    /// Whether the entry as a whole, its name and its document, is for those alone who may see what
+    /// is private.
+    pub private: bool,
 }
 
 impl Definition {
@@ -126,6 +129,7 @@ impl Definition {
             tags: Vec::new(),
             names: None,
             except: Arc::default(),
+            private: false,
         }
     }
 

@@ -10,15 +10,8 @@ use crate::{FetchError, ItemRef, Json, NewItem, Validators, Warning};
 pub enum Fetched {
     /// Items, each answered for on its own.
     Items(Listing),
-    /// Changes since the cursor that the ask carried.
-    Delta {
-        /// Items that are new or changed; new ones go behind the others.
-        upserts: Vec<NewItem>,
-        /// Items that are gone.
-        removals: Vec<ItemRef>,
-        /// Where the next delta goes on.
-        cursor: Option<String>,
-    },
+    /// What came, changed and went, as a source says it that misses nothing.
+    Delta(Delta),
     /// A document of the entry's own, with no items.
     Body {
         /// The document.
@@ -42,6 +35,36 @@ impl Fetched {
     pub fn body(body: Json) -> Self {
         Fetched::Body { body, validators: Validators::default(), ttl: None }
     }
+}
+
+/// What came, changed and went. A source that answers so is believed at once: what it says is gone
+/// has gone, however many they are.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Delta {
+    /// Items that are new or changed; new ones go behind the others.
+    pub upserts: Vec<NewItem>,
+    /// Items that are gone.
+    pub removals: Vec<ItemRef>,
+    /// What becomes of the others that are held.
+    pub others: Others,
+    /// Where the next delta goes on.
+    pub cursor: Option<String>,
+    /// A small document of the entry's own; `None` leaves it alone.
+    pub body: Option<Json>,
+    /// What a reader should know, in place of what it was told before.
+    pub warnings: Vec<Warning>,
+    /// A freshness lifetime of the source's own, in place of the policy's.
+    pub ttl: Option<Duration>,
+}
+
+/// What becomes of items that a [`Delta`] does not name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Others {
+    /// They are as they were: it tells the changes since its cursor.
+    #[default]
+    Stay,
+    /// They are gone: it tells everything from the beginning.
+    Go,
 }
 
 /// Items of an entry, each answered for.

@@ -37,14 +37,14 @@ pub use entry::{
 };
 pub use export::{Exported, ExportedMember};
 pub use failure::{Failure, FetchError, Hint, LimitKind, Retry};
-pub use fetched::{Absence, Answer, Fetched, Finding, Listing};
+pub use fetched::{Absence, Answer, Delta, Fetched, Finding, Listing, Others};
 pub use item::{Coverage, Item, ItemRef, NewItem, Scope, merge_docs};
 pub use json::Json;
 pub use key::{Key, KeyError};
 pub use list::{Filter, ListQuery, Listed, Order, Test};
 pub use log::{Change, Changes, ItemCounts, LogLine, Spent, Subject, Trigger};
 pub use rows::Rows;
-pub use source::{Answers, Ask, Source};
+pub use source::{Answers, Ask, Learned, Source};
 pub use store::{
     Acquired, Budgets, Commit, Committed, Configured, Head, LeaseAsk, LogFilter, Met, Problem, Reconciled,
     Retention, Row, Store, StoreError, StoreInfo, Swept, Target,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::{Definition, FetchError, Fetched, Json, Key, Priority, Spent, Time, Validators};
+use crate::{Definition, FetchError, Fetched, Json, Key, Member, Priority, Spent, Time, Validators};
 
 /// One entry's fetch, as the engine asks a source for it.
 #[derive(Debug, Clone)]
@@ -21,6 +21,8 @@ pub struct Ask {
     pub cursor: Option<String>,
     /// The entry's own document as held.
     pub body: Option<Json>,
+    /// The members as held, for a source that goes on from them.
+    pub held: Vec<Member>,
     /// How urgent it is when the budget runs short.
     pub priority: Priority,
     /// When the engine gives up waiting.
@@ -45,6 +47,15 @@ impl Answers {
     }
 }
 
+/// What an index made a difference to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Learned {
+    /// Entries that there were not before.
+    pub came: Vec<Key>,
+    /// Entries that there are no more, by no index.
+    pub gone: Vec<Key>,
+}
+
 /// Something that can fetch entries: GitHub's clusters, a folder of projects, an API of your own.
 ///
 /// A source says what an entry is meant to be ([`define`](Source::define), no I/O) and fetches it.
@@ -57,9 +68,21 @@ pub trait Source: Send + Sync {
     /// What the entry is meant to be; `None` = not configured, or no such thing.
     fn define(&self, key: &Key) -> Option<Arc<Definition>>;
 
-    /// The configured entries. Empty where any name goes.
+    /// The configured entries but for its [`indexes`](Source::indexes). Empty where any name goes.
     fn keys(&self) -> Vec<Key> {
         Vec::new()
+    }
+
+    /// Those of its entries whose documents say which others there are, as the folders that hold
+    /// projects do. What they say is [learned](Source::learn) before the others are asked for.
+    fn indexes(&self) -> Vec<Key> {
+        Vec::new()
+    }
+
+    /// Hears what one of its [`indexes`](Source::indexes) says now; `None` = it is not held. From
+    /// then on [`keys`](Source::keys) and [`define`](Source::define) answer by it.
+    fn learn(&self, _index: &Key, _body: Option<&Json>) -> Learned {
+        Learned::default()
     }
 
     /// Fetches one entry. It may be dropped at any await, when the hard time-out passes.

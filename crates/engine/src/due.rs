@@ -3,8 +3,10 @@
 
 use std::time::Duration;
 
+use futures::stream::{FuturesUnordered, StreamExt};
 use larder_core::{Mode, Priority, StoreError, Trigger};
 
+use crate::flights::landed;
 use crate::refresh::Want;
 use crate::{Engine, Refreshed};
 
@@ -38,16 +40,38 @@ impl Engine {
         }
     }
 
-    /// Refreshes what becomes due, turn by turn, until the engine stops.
+    /// Refreshes what becomes due, turn by turn, until the engine stops. What this engine itself is
+    /// told of is looked at at once, beside what is still under way: a file that changed does not
+    /// wait for an upstream that is slow.
     pub async fn run(&self, every: Duration) {
+        let mut in_the_air = FuturesUnordered::new();
+        let mut marked_meanwhile = false;
         while !self.inner.stopping.is_cancelled() && !self.inner.tasks.is_closed() {
-            if let Err(error) = self.refresh_due(TURN_MAX, |_| {}).await {
-                tracing::warn!(%error, "what is due could not be looked up");
+            match self.due_wants(TURN_MAX).await {
+                Ok(wants) => {
+                    let landings = self.fly(wants).into_iter();
+                    in_the_air.extend(landings.map(async |mut landing| landed(&mut landing).await));
+                }
+                Err(error) => tracing::warn!(%error, "what is due could not be looked up"),
             }
-            tokio::select! {
-                biased;
-                () = self.inner.stopping.cancelled() => return,
-                () = self.inner.clock.sleep(every) => {}
+            let mut turn = self.inner.clock.sleep(every);
+            loop {
+                tokio::select! {
+                    biased;
+                    () = self.inner.stopping.cancelled() => return,
+                    () = self.inner.marked.notified() => {
+                        // What is marked while it is being fetched is fetched once more behind that.
+                        marked_meanwhile = !in_the_air.is_empty();
+                        break;
+                    }
+                    Some(_) = in_the_air.next(), if !in_the_air.is_empty() => {
+                        if marked_meanwhile {
+                            marked_meanwhile = !in_the_air.is_empty();
+                            break;
+                        }
+                    }
+                    () = &mut turn => break,
+                }
             }
         }
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use larder_core::{Clock, Definition, Key, Source, Store};
-use tokio::sync::broadcast;
+use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -27,6 +27,8 @@ pub(crate) struct Inner {
     pub(crate) announcer: Announcer,
     pub(crate) tasks: TaskTracker,
     pub(crate) stopping: CancellationToken,
+    /// Something was marked due by this very engine: [`run`](Engine::run) need not wait its turn.
+    pub(crate) marked: Notify,
     chance: Mutex<fastrand::Rng>,
 }
 
@@ -74,6 +76,7 @@ impl Builder {
                 announcer: Announcer::new(),
                 tasks: TaskTracker::new(),
                 stopping: CancellationToken::new(),
+                marked: Notify::new(),
                 chance: Mutex::new(fastrand::Rng::with_seed(self.seed)),
             }),
         }
@@ -91,11 +94,12 @@ impl Engine {
         &self.inner.store
     }
 
-    /// The configured entries of all sources, by source and in their own order.
+    /// The configured entries of all sources, by source and in their own order, a source's indexes
+    /// first.
     pub fn keys(&self) -> Vec<Key> {
         let mut sources: Vec<&Arc<dyn Source>> = self.inner.sources.values().collect();
         sources.sort_by(|a, b| a.name().cmp(b.name()));
-        sources.into_iter().flat_map(|source| source.keys()).collect()
+        sources.into_iter().flat_map(|source| source.indexes().into_iter().chain(source.keys())).collect()
     }
 
     /// What an entry is meant to be; `None` = no source knows it.

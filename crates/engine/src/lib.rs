@@ -13,6 +13,7 @@ mod clock;
 mod due;
 mod engine;
 mod flights;
+mod indexes;
 mod lease;
 mod outcome;
 mod read;

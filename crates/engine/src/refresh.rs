@@ -192,6 +192,9 @@ impl Inner {
         let stored = self.look_up(&flown.want.key).await;
         let result = match committed {
             Ok(Committed::Done { version, .. }) => {
+                if let Some(stored) = &stored {
+                    self.take_in(stored, flown.want.trigger).await;
+                }
                 self.announcer.announce(&flown.want.key, outcome, version);
                 match (outcome, error, failure) {
                     (Outcome::Failed, Some(error), _) => Err(RefreshError::Fetch(error)),
@@ -424,6 +427,7 @@ fn ask(leased: &Leased, subset: Option<Vec<Arc<str>>>, deadline: Time) -> Ask {
         validators: if comparable { entry.validators.clone() } else { larder_core::Validators::default() },
         cursor: entry.cursor.clone().filter(|_| comparable),
         body: entry.body.clone(),
+        held: leased.before.members.clone(),
         priority: want.priority,
         deadline,
     }

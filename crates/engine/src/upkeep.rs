@@ -11,7 +11,9 @@ impl Engine {
     /// many were marked. Keys that no source knows are left out.
     pub async fn mark_due(&self, keys: &[Key], trigger: Trigger) -> Result<u64, StoreError> {
         let known: Vec<Key> = keys.iter().filter(|key| self.define(key).is_some()).cloned().collect();
-        self.inner.store.mark_due(&known, trigger, self.inner.clock.now()).await
+        let marked = self.inner.store.mark_due(&known, trigger, self.inner.clock.now()).await?;
+        self.inner.marked.notify_one();
+        Ok(marked)
     }
 
     /// Marks stale and keeps. One that lands while a fetch is under way wins over it. Answers how
@@ -38,9 +40,11 @@ impl Engine {
     /// Tells the store what is configured now. Writes only if something differs, so that it can
     /// be called at every start, on a store that may only be read too.
     pub async fn reconcile(&self) -> Result<Reconciled, StoreError> {
+        self.learn().await?;
         let mut total = Reconciled::default();
         for (name, source) in &self.inner.sources {
-            let mut keys = source.keys();
+            let mut keys = source.indexes();
+            keys.extend(source.keys());
             if keys.is_empty() {
                 // Any name goes, or none does any more: the source says so of each that is held.
                 let mut rows = Rows::of(&*self.inner.store, Some(name));

@@ -78,6 +78,9 @@ pub(crate) fn is_all_public(stored: &Stored) -> bool {
 /// Whether the entry's very name may be told to everybody: it shows a public item, or nothing
 /// private could be in it.
 pub(crate) fn is_public(stored: &Stored, definition: Option<&Definition>) -> bool {
+    if definition.is_some_and(|definition| definition.private) {
+        return false;
+    }
     let shows_public = stored
         .members
         .iter()

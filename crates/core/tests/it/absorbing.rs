@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use larder_core::{
-    Absence, Answer, Attempt, Definition, Entry, FetchError, Fetched, Finding, ItemRef, LimitKind, Listing,
-    MemberState, Outcome, Policy, Scope, Status, Stored, Write, absorb, backoff,
+    Absence, Answer, Attempt, Definition, Delta, Entry, FetchError, Fetched, Finding, ItemRef, LimitKind,
+    Listing, MemberState, Others, Outcome, Policy, Scope, Status, Stored, Warning, Write, absorb, backoff,
 };
 use proptest::prelude::*;
 
@@ -389,14 +389,43 @@ fn a_wait_that_the_upstream_asks_for_is_kept_for_a_day_at_the_most() {
 fn a_delta_adds_changes_and_removes() {
     let Finding::Present(changed) = present("b", 2).finding else { unreachable!() };
     let Finding::Present(new) = present("d", 1).finding else { unreachable!() };
-    let delta = Fetched::Delta {
+    let delta = Delta {
         upserts: vec![changed, new],
         removals: vec![ItemRef::new("thing", "a")],
         cursor: Some("17".to_owned()),
+        ..Delta::default()
     };
-    let write = take(&holding(&["a", "b", "c"]), Ok(delta));
+    let write = take(&holding(&["a", "b", "c"]), Ok(Fetched::Delta(delta)));
     assert_eq!(states(&write), [("b", SHOWN), ("c", SHOWN), ("d", SHOWN)]);
     assert_eq!(write.cursor.as_deref(), Some("17"));
+}
+
+#[test]
+fn a_delta_from_the_beginning_drops_whatever_it_does_not_name_without_a_doubt() {
+    let Finding::Present(changed) = present("c", 2).finding else { unreachable!() };
+    let delta = Delta { upserts: vec![changed], others: Others::Go, ..Delta::default() };
+    let write = take(&holding(&["a", "b", "c"]), Ok(Fetched::Delta(delta)));
+    assert_eq!(states(&write), [("c", SHOWN)]);
+    assert!(write.complete);
+}
+
+#[test]
+fn a_delta_says_anew_what_to_warn_of_and_leaves_a_document_that_it_does_not_bring() {
+    let warning = |about: &str| Warning {
+        about: about.to_owned(),
+        code: "malformed".to_owned(),
+        message: "it cannot be read".to_owned(),
+    };
+    let mut before = holding(&["a"]);
+    before.entry.body = Some(doc(1));
+    before.entry.warnings = vec![warning("old")];
+    let delta = Delta { warnings: vec![warning("new")], ..Delta::default() };
+    let write = take(&before, Ok(Fetched::Delta(delta.clone())));
+    assert_eq!((&write.warnings, &write.body), (&delta.warnings, &before.entry.body));
+    let delta = Delta { body: Some(doc(2)), ttl: Some(mins(5)), ..Delta::default() };
+    let write = take(&before, Ok(Fetched::Delta(delta)));
+    assert_eq!((write.warnings, write.body), (Vec::new(), Some(doc(2))));
+    assert!(write.fresh_until.unwrap() <= NOW.plus(mins(5)));
 }
 
 #[test]

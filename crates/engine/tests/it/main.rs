@@ -10,6 +10,7 @@
 mod clocks;
 mod failing;
 mod herd;
+mod indexes;
 mod leasing;
 mod mistakes;
 mod model;

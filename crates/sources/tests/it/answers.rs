@@ -59,6 +59,7 @@ async fn fetch(
             validators,
             cursor: None,
             body: None,
+            held: Vec::new(),
             priority,
             deadline,
         })

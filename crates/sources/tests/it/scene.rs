@@ -67,6 +67,7 @@ impl Scene {
             validators: Validators::default(),
             cursor: None,
             body: None,
+            held: Vec::new(),
             priority: Priority::Waiting,
             deadline: self.clock.now().plus(Duration::from_secs(30)),
         }

@@ -1,0 +1,78 @@
+//! Entries that say which other entries there are: the folders that hold projects, say. A source
+//! learns from them what it is asked for, when the engine starts and whenever one changes, by
+//! whichever process; the entries that came are due, and those that went are removed.
+
+use larder_core::{Key, Learned, Store, StoreError, Stored, Target, Trigger};
+
+use crate::Engine;
+use crate::engine::Inner;
+
+impl Engine {
+    /// The configured entries of one source, in its own order, without its indexes.
+    pub fn keys_of(&self, source: &str) -> Vec<Key> {
+        self.inner.sources.get(source).map(|source| source.keys()).unwrap_or_default()
+    }
+
+    /// The entries of one source that say which others it has.
+    pub fn indexes_of(&self, source: &str) -> Vec<Key> {
+        self.inner.sources.get(source).map(|source| source.indexes()).unwrap_or_default()
+    }
+
+    /// Shows every source what its indexes hold now. Done by [`reconcile`](Engine::reconcile) too,
+    /// and to be done when another process may have changed one.
+    pub async fn learn(&self) -> Result<(), StoreError> {
+        for source in self.inner.sources.values() {
+            let indexes = source.indexes();
+            if indexes.is_empty() {
+                continue;
+            }
+            let rows = self.inner.store.lookup(&indexes).await?;
+            for (index, row) in indexes.iter().zip(rows) {
+                source.learn(index, row.as_ref().and_then(|row| row.entry.body.as_ref()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Shows a source one of its indexes, where that is what `key` is: another process changed it.
+    pub async fn heard_of(&self, key: &Key) -> Result<(), StoreError> {
+        let Some(source) = self.inner.sources.get(key.source()) else { return Ok(()) };
+        if !source.indexes().contains(key) {
+            return Ok(());
+        }
+        let row = self.inner.store.lookup(std::slice::from_ref(key)).await?.pop().flatten();
+        source.learn(key, row.as_ref().and_then(|row| row.entry.body.as_ref()));
+        Ok(())
+    }
+}
+
+impl Inner {
+    /// Takes in what a refresh of an index brought, where that is what it was.
+    pub(crate) async fn take_in(&self, stored: &Stored, trigger: Trigger) {
+        let key = &stored.entry.key;
+        let Some(source) = self.sources.get(key.source()) else { return };
+        if !source.indexes().contains(key) {
+            return;
+        }
+        let Learned { came, gone } = source.learn(key, stored.entry.body.as_ref());
+        if let Err(error) = follow_up(&*self.store, &came, gone, trigger, self.clock.now()).await {
+            tracing::warn!(%key, %error, "what came and went with it could not be noted");
+        }
+    }
+}
+
+async fn follow_up(
+    store: &dyn Store,
+    came: &[Key],
+    gone: Vec<Key>,
+    trigger: Trigger,
+    now: larder_core::Time,
+) -> Result<(), StoreError> {
+    if !came.is_empty() {
+        store.mark_due(came, trigger, now).await?;
+    }
+    if !gone.is_empty() {
+        store.evict(&Target::Keys(gone), now).await?;
+    }
+    Ok(())
+}
