@@ -3,8 +3,10 @@
 //! The document is read leniently (a field that is missing or null is its default), so that a row
 //! written by an older Larder, or by an answer that knew less, never fails a list.
 
-use larder_core::{Column, ColumnType, Coverage, ItemRef, Json, NewItem, Scope, Time, ViewSpec};
-use serde::{Deserialize, Deserializer, Serialize};
+use larder_core::{ColumnType, Coverage, ItemRef, Json, NewItem, Scope, Time, ViewSpec};
+use serde::{Deserialize, Serialize};
+
+use crate::lenient::{column, indexed, lenient};
 
 /// The kind's name.
 pub const REPOSITORY: &str = "repository";
@@ -136,14 +138,6 @@ pub const REPOSITORIES: ViewSpec = ViewSpec {
     ],
 };
 
-const fn column(name: &'static str, holds: ColumnType) -> Column {
-    Column { name, holds, indexed: false }
-}
-
-const fn indexed(name: &'static str, holds: ColumnType) -> Column {
-    Column { name, holds, indexed: true }
-}
-
 impl Repository {
     /// Its identity: `host/owner/name`, lower-cased.
     pub fn id(&self) -> String {
@@ -186,15 +180,6 @@ impl Repository {
             search: self.search(),
         })
     }
-}
-
-/// Reads `null` as the default: a document is old, or its source knew less.
-fn lenient<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Default + Deserialize<'de>,
-{
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -1,0 +1,207 @@
+//! Collections, from which artifacts are deployed, and their locks: what there is upstream by now.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::Deserialize;
+
+use crate::artifact::{ArtifactType, is_sha256, short};
+use crate::deployed::{bare_name, one_line, plain_hash};
+
+/// What a collection has of one artifact.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Upstream {
+    /// The hash of its content.
+    pub content_hash: Option<String>,
+    /// The commit it is at.
+    pub resolved_sha: Option<String>,
+    /// The version's name.
+    pub resolved_version: Option<String>,
+    /// Where it is from.
+    pub source: Option<String>,
+}
+
+impl Upstream {
+    /// How the version is shown: its name, else the commit's first seven, else the hash's.
+    pub fn shown(&self) -> Option<String> {
+        let by_sha = || self.resolved_sha.as_deref().map(short);
+        let by_hash = || self.content_hash.as_deref().map(short);
+        self.resolved_version.clone().or_else(by_sha).or_else(by_hash)
+    }
+
+    /// What a deployed hash can be compared with: a content's with a content's, a commit's with a
+    /// commit's.
+    pub(crate) fn comparable(&self, deployed: &str) -> Option<&str> {
+        if is_sha256(deployed) {
+            return self.content_hash.as_deref().filter(|hash| is_sha256(hash));
+        }
+        self.resolved_sha.as_deref().filter(|sha| sha.len() == deployed.len())
+    }
+}
+
+/// A collection with its lock.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Collection {
+    /// Its name.
+    pub name: String,
+    /// What it has, by name (without a file's ending) and type.
+    pub artifacts: HashMap<(String, ArtifactType), Upstream>,
+}
+
+#[derive(Deserialize)]
+struct ManifestArtifact {
+    name: String,
+    #[serde(rename = "type")]
+    kind: String,
+    origin: Option<String>,
+    upstream: Option<String>,
+    resolved_sha: Option<String>,
+    resolved_version: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct LockEntry {
+    content_hash: Option<String>,
+    upstream: Option<String>,
+    resolved_sha: Option<String>,
+    resolved_version: Option<String>,
+}
+
+impl Collection {
+    /// Reads `collection.toml` or `manifest.toml`; `folder` names it if it does not itself. The
+    /// error is a sentence.
+    pub fn read(manifest: &[u8], folder: &str) -> Result<Collection, String> {
+        let table = table(manifest)?;
+        let said = table.get("collection").and_then(|of| of.get("name")).and_then(toml::Value::as_str);
+        let name = said.filter(|name| !name.trim().is_empty()).unwrap_or(folder).to_owned();
+        let mut artifacts = HashMap::new();
+        let all = table.get("artifacts").and_then(toml::Value::as_array);
+        for value in all.into_iter().flatten() {
+            let Ok(one) = value.clone().try_into::<ManifestArtifact>() else { continue };
+            let Ok(kind) = one.kind.parse::<ArtifactType>() else { continue };
+            let upstream = Upstream {
+                content_hash: None,
+                resolved_sha: filled(one.resolved_sha),
+                resolved_version: filled(one.resolved_version),
+                source: filled(one.upstream).or_else(|| filled(one.origin)),
+            };
+            artifacts.insert((bare_name(&one.name).to_owned(), kind), upstream);
+        }
+        Ok(Collection { name, artifacts })
+    }
+
+    /// Lays a lock (`collection.lock`, `lockfile.toml`) over it: what is locked is what there is.
+    /// The error is a sentence.
+    pub fn lock(&mut self, lock: &[u8]) -> Result<(), String> {
+        let table = table(lock)?;
+        let entries = table.get("lock").and_then(|lock| lock.get("entries"));
+        let entries = entries.and_then(toml::Value::as_table).cloned().unwrap_or_default();
+        for (key, value) in entries {
+            let Some((name, kind)) = key.rsplit_once("::") else { continue };
+            let Ok(kind) = kind.parse::<ArtifactType>() else { continue };
+            let Ok(entry) = value.try_into::<LockEntry>() else { continue };
+            let held = self.artifacts.entry((bare_name(name).to_owned(), kind)).or_default();
+            held.content_hash = filled(entry.content_hash).map(|hash| plain_hash(&hash).to_owned());
+            held.resolved_sha = filled(entry.resolved_sha).or(held.resolved_sha.take());
+            held.resolved_version = filled(entry.resolved_version).or(held.resolved_version.take());
+            held.source = held.source.take().or(filled(entry.upstream));
+        }
+        Ok(())
+    }
+}
+
+/// All collections, by name.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Collections(BTreeMap<String, Collection>);
+
+impl Collections {
+    /// Adds one; of two by the same name, the first stands. Answers whether it was added.
+    pub fn add(&mut self, collection: Collection) -> bool {
+        let is_new = !self.0.contains_key(&collection.name);
+        if is_new {
+            self.0.insert(collection.name.clone(), collection);
+        }
+        is_new
+    }
+
+    /// What there is of an artifact: in the collection that its record names, or, where it names
+    /// none that is there, in the only one that has it.
+    pub fn upstream(&self, collection: Option<&str>, name: &str, kind: ArtifactType) -> Option<&Upstream> {
+        let identity = (name.to_owned(), kind);
+        if let Some(named) = collection.and_then(|name| self.0.get(name)) {
+            return named.artifacts.get(&identity);
+        }
+        let mut having = self.0.values().filter_map(|one| one.artifacts.get(&identity));
+        having.next().filter(|_| having.next().is_none())
+    }
+}
+
+fn table(file: &[u8]) -> Result<toml::Table, String> {
+    let text = std::str::from_utf8(file).map_err(|_| "it is not UTF-8".to_owned())?;
+    text.parse().map_err(|error: toml::de::Error| format!("it is not TOML: {}", one_line(&error)))
+}
+
+fn filled(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.trim().is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MANIFEST: &str = r#"
+[collection]
+name = "default"
+version = "1.0.0"
+
+[[artifacts]]
+name = "pdf"
+type = "skill"
+path = "skills/pdf"
+origin = "github"
+upstream = "https://github.com/octo-org/skills/tree/main/pdf"
+resolved_sha = "0123456789abcdef0123456789abcdef01234567"
+tags = ["docs"]
+
+[[artifacts]]
+name = "odd"
+type = "spell"
+"#;
+
+    fn skill<'a>(collections: &'a Collections, collection: Option<&str>, name: &str) -> Option<&'a Upstream> {
+        collections.upstream(collection, name, ArtifactType::Skill)
+    }
+
+    #[test]
+    fn a_lock_says_what_there_is_and_how_it_is_called() {
+        let mut collection = Collection::read(MANIFEST.as_bytes(), "folder").unwrap();
+        assert_eq!((collection.name.as_str(), collection.artifacts.len()), ("default", 1));
+        let pdf = ("pdf".to_owned(), ArtifactType::Skill);
+        assert_eq!(collection.artifacts[&pdf].shown().as_deref(), Some("0123456"), "a commit's first seven");
+        let hash = "ab".repeat(32);
+        let lock = format!(
+            "[lock.entries.\"pdf::skill\"]\ncontent_hash = \"{hash}\"\nresolved_version = \"v2\"\n[lock.entries.\"x::agent\"]\ncontent_hash = \"{hash}\"\n"
+        );
+        collection.lock(lock.as_bytes()).unwrap();
+        assert_eq!(collection.artifacts[&pdf].shown().as_deref(), Some("v2"));
+        assert!(collection.artifacts[&pdf].source.as_deref().unwrap().ends_with("/pdf"));
+        let locked_alone = &collection.artifacts[&("x".to_owned(), ArtifactType::Agent)];
+        assert_eq!(locked_alone.shown().as_deref(), Some("ababab"[..6].to_owned() + "a").as_deref());
+    }
+
+    #[test]
+    fn an_artifact_is_looked_for_where_its_record_says() {
+        let with = |name: &str, version: &str| {
+            let upstream = Upstream { resolved_version: Some(version.to_owned()), ..Upstream::default() };
+            let pdf = ("pdf".to_owned(), ArtifactType::Skill);
+            Collection { name: name.to_owned(), artifacts: HashMap::from([(pdf, upstream)]) }
+        };
+        let mut collections = Collections::default();
+        assert!(collections.add(with("default", "1")));
+        assert!(!collections.add(with("default", "9")), "the first of a name stands");
+        assert_eq!(skill(&collections, None, "pdf").unwrap().resolved_version.as_deref(), Some("1"));
+        collections.add(with("work", "2"));
+        assert_eq!(skill(&collections, Some("work"), "pdf").unwrap().resolved_version.as_deref(), Some("2"));
+        assert_eq!(skill(&collections, None, "pdf"), None, "two have it: nobody knows which is meant");
+        assert_eq!(skill(&collections, Some("default"), "none"), None);
+    }
+}

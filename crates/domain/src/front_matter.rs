@@ -1,0 +1,271 @@
+//! What a Markdown artifact says of itself: YAML between two lines of `---`.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
+
+/// What an artifact says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FrontMatter {
+    /// Its name.
+    pub name: Option<String>,
+    /// What it is for.
+    pub description: Option<String>,
+    /// Its version, as written.
+    pub version: Option<String>,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// Its licence, as written.
+    pub license: Option<String>,
+    /// Other names that it goes by.
+    pub aliases: Vec<String>,
+}
+
+/// A longer description is cut: it is shown in lists and searched, not read.
+const DESCRIPTION_CHARS_MAX: usize = 4_000;
+/// No front matter is longer.
+const YAML_BYTES_MAX: usize = 64 * 1024;
+/// A list of tags or aliases ends here, and so does each of its words.
+const LIST_MAX: usize = 100;
+const WORD_CHARS_MAX: usize = 200;
+
+impl FrontMatter {
+    /// Reads the front matter of a file, as far as it can be understood, and says what is wrong
+    /// with it. A file without any says nothing, which is not wrong.
+    pub fn read(file: &[u8]) -> (FrontMatter, Option<String>) {
+        let Some(yaml) = front(file) else { return (FrontMatter::default(), None) };
+        let Ok(text) = std::str::from_utf8(yaml) else {
+            let plain = by_lines(&String::from_utf8_lossy(yaml));
+            return (plain, Some("its front matter is not UTF-8".to_owned()));
+        };
+        match serde_saphyr::from_str::<Option<BTreeMap<String, Written>>>(text) {
+            Ok(fields) => {
+                let front = of(fields.unwrap_or_default());
+                // Read once more as text where it was taken for a number: `1.10` is not `1.1`.
+                let as_text = serde_saphyr::from_str::<VersionField>(text).ok().and_then(|read| read.version);
+                (FrontMatter { version: as_text.or(front.version), ..front }, None)
+            }
+            Err(error) => {
+                let error = error.to_string();
+                let first = error.lines().next().unwrap_or_default().trim();
+                // People write `description: Use when: …`, which YAML forbids and tools forgive.
+                (by_lines(text), Some(format!("its front matter is not YAML: {first}")))
+            }
+        }
+    }
+}
+
+/// What stands between the first line `---` and the next.
+fn front(file: &[u8]) -> Option<&[u8]> {
+    let file = file.strip_prefix(b"\xef\xbb\xbf").unwrap_or(file);
+    let rest = file.strip_prefix(b"---")?;
+    let rest = rest.strip_prefix(b"\r").unwrap_or(rest).strip_prefix(b"\n")?;
+    let rest = &rest[..rest.len().min(YAML_BYTES_MAX)];
+    let mut start = 0;
+    for line in rest.split_inclusive(|byte| *byte == b'\n') {
+        if line.trim_ascii_end() == b"---" {
+            return Some(&rest[..start]);
+        }
+        start += line.len();
+    }
+    None
+}
+
+fn of(mut fields: BTreeMap<String, Written>) -> FrontMatter {
+    let mut text = |name: &str| fields.remove(name).and_then(Written::text);
+    let (name, description) = (text("name"), text("description"));
+    let (version, license) = (text("version"), text("license").or_else(|| text("licence")));
+    let nested = |fields: &BTreeMap<String, Written>, name: &str| match fields.get("metadata") {
+        Some(Written::Map(map)) => map.get(name).cloned().and_then(Written::text),
+        _ => None,
+    };
+    let version = version.or_else(|| nested(&fields, "version"));
+    let mut list = |name: &str| fields.remove(name).map(Written::list).unwrap_or_default();
+    let (tags, aliases) = (list("tags"), list("aliases"));
+    FrontMatter { name, description: description.map(cut), version, tags, license, aliases }
+}
+
+/// The plain `key: value` lines of what is not YAML.
+fn by_lines(text: &str) -> FrontMatter {
+    let mut fields = BTreeMap::new();
+    for line in text.lines().filter(|line| !line.starts_with([' ', '\t', '-', '#'])) {
+        let Some((key, value)) = line.split_once(':') else { continue };
+        let value = value.trim().trim_matches(['"', '\'']);
+        if !value.is_empty() {
+            fields.insert(key.trim().to_owned(), Written::Text(value.to_owned()));
+        }
+    }
+    of(fields)
+}
+
+fn cut(text: String) -> String {
+    match text.char_indices().nth(DESCRIPTION_CHARS_MAX) {
+        Some((at, _)) => text[..at].to_owned(),
+        None => text,
+    }
+}
+
+#[derive(Deserialize)]
+struct VersionField {
+    version: Option<String>,
+}
+
+/// A value as it was written.
+#[derive(Debug, Clone)]
+enum Written {
+    Text(String),
+    List(Vec<Written>),
+    Map(BTreeMap<String, Written>),
+    Nothing,
+}
+
+impl Written {
+    fn text(self) -> Option<String> {
+        match self {
+            Written::Text(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
+            Written::List(_) | Written::Map(_) | Written::Nothing => None,
+        }
+    }
+
+    /// A list, or words with commas between.
+    fn list(self) -> Vec<String> {
+        let words: Vec<String> = match self {
+            Written::List(all) => all.into_iter().filter_map(Written::text).collect(),
+            Written::Text(text) => text.split(',').map(|word| word.trim().to_owned()).collect(),
+            Written::Map(_) | Written::Nothing => Vec::new(),
+        };
+        let fits = |word: &String| !word.is_empty() && word.chars().count() <= WORD_CHARS_MAX;
+        words.into_iter().filter(fits).take(LIST_MAX).collect()
+    }
+}
+
+impl<'de> Deserialize<'de> for Written {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(WrittenVisitor)
+    }
+}
+
+struct WrittenVisitor;
+
+impl<'de> Visitor<'de> for WrittenVisitor {
+    type Value = Written;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Written, E> {
+        Ok(Written::Text(text.to_owned()))
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Written, E> {
+        Ok(Written::Text(value.to_string()))
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Written, E> {
+        Ok(Written::Text(value.to_string()))
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Written, E> {
+        Ok(Written::Text(value.to_string()))
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Written, E> {
+        Ok(Written::Text(format!("{value:?}")))
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Written, E> {
+        Ok(Written::Nothing)
+    }
+
+    fn visit_none<E: de::Error>(self) -> Result<Written, E> {
+        Ok(Written::Nothing)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Written, D::Error> {
+        Deserialize::deserialize(deserializer)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Written, A::Error> {
+        let mut all = Vec::new();
+        while let Some(one) = seq.next_element()? {
+            all.push(one);
+        }
+        Ok(Written::List(all))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Written, A::Error> {
+        let mut all = BTreeMap::new();
+        while let Some((key, value)) = map.next_entry::<Written, Written>()? {
+            all.extend(key.text().map(|key| (key, value)));
+        }
+        Ok(Written::Map(all))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> FrontMatter {
+        let (front, problem) = FrontMatter::read(text.as_bytes());
+        assert_eq!(problem, None, "{text}");
+        front
+    }
+
+    #[test]
+    fn a_skill_says_what_it_is() {
+        let front = read(
+            "---\nname: pdf\ndescription: >\n  Fills forms,\n  reads tables\nversion: 1.10\ntags: [docs, forms]\n\
+             license: Apache-2.0\nallowed-tools:\n  - Bash(pdftk:*)\n---\n# PDF\n---\nname: no\n",
+        );
+        assert_eq!(front.name.as_deref(), Some("pdf"));
+        assert_eq!(front.description.as_deref(), Some("Fills forms, reads tables"));
+        assert_eq!(front.version.as_deref(), Some("1.10"));
+        assert_eq!(
+            (front.tags, front.license.as_deref()),
+            (vec!["docs".to_owned(), "forms".to_owned()], Some("Apache-2.0"))
+        );
+    }
+
+    #[test]
+    fn numbers_commas_and_nested_versions_are_read_as_people_mean_them() {
+        let front = read("---\nversion: 2\ntags: a, b\naliases:\n- x\n- 7\n---\n");
+        assert_eq!(front.version.as_deref(), Some("2"));
+        assert_eq!(front.tags, ["a", "b"]);
+        assert_eq!(front.aliases, ["x", "7"]);
+        let front = read("\u{feff}---\r\nname: a\r\nmetadata:\r\n  version: 1.0\r\n---\r\n");
+        assert_eq!((front.name.as_deref(), front.version.as_deref()), (Some("a"), Some("1.0")));
+    }
+
+    #[test]
+    fn no_front_matter_says_nothing_and_is_not_wrong() {
+        for text in ["", "# Title\n", "---\nname: never closed\n", "--- \nname: a\n---\n", "---\n---\n"] {
+            assert_eq!(FrontMatter::read(text.as_bytes()), (FrontMatter::default(), None), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_yaml_is_told_of_and_read_as_far_as_it_goes() {
+        let text = "---\nname: review\ndescription: Use when: reviewing: code\ntags: [a\n---\n";
+        let (front, problem) = FrontMatter::read(text.as_bytes());
+        assert_eq!(front.name.as_deref(), Some("review"));
+        assert_eq!(front.description.as_deref(), Some("Use when: reviewing: code"));
+        assert!(problem.unwrap().starts_with("its front matter is not YAML"));
+        let (front, problem) = FrontMatter::read(b"---\nname: caf\xe9\n---\n");
+        assert!(front.name.is_some() && problem.is_some());
+    }
+
+    #[test]
+    fn a_bomb_of_aliases_is_refused_and_not_unfolded() {
+        let mut text = "---\na0: &a0 [x,x,x,x,x,x,x,x,x,x]\n".to_owned();
+        for level in 1..12 {
+            let inner = vec![format!("*a{}", level - 1); 10].join(",");
+            text = format!("{text}a{level}: &a{level} [{inner}]\n");
+        }
+        text.push_str("---\n");
+        let (_, problem) = FrontMatter::read(text.as_bytes());
+        assert!(problem.is_some(), "ten to the twelfth is too many");
+    }
+}
