@@ -271,12 +271,9 @@ impl Artifact {
         format!("{project}/{profile}/{kind}/{name}")
     }
 
-    /// The words that full-text search finds it by, the most telling first.
+    /// The words that full-text search finds it by besides its name.
     pub fn search(&self) -> String {
-        let words = std::iter::once(&self.name)
-            .chain(&self.aliases)
-            .chain(self.description.as_ref())
-            .chain(&self.tags);
+        let words = self.aliases.iter().chain(self.description.as_ref()).chain(&self.tags);
         words.map(String::as_str).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
     }
 
@@ -287,6 +284,7 @@ impl Artifact {
             scope,
             doc: Json::encode(self)?,
             coverage: Coverage::Whole,
+            title: self.name.clone(),
             search: self.search(),
         })
     }
@@ -428,7 +426,7 @@ mod tests {
         let disk = OnDisk { content_hash: Some(hash('a')), updated_at: Some(Time::from_ms(5)), front };
         let first = Artifact::of(placed(), Some(disk), None, None);
         assert_eq!(first.aliases, ["pdf-tools"]);
-        assert_eq!(first.search(), "pdf pdf-tools Fills forms docs");
+        assert_eq!(first.search(), "pdf-tools Fills forms docs");
         let again = Artifact::of(placed(), Some(first.on_disk()), None, None);
         assert_eq!(again, first);
     }

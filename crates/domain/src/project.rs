@@ -91,11 +91,6 @@ impl LocalProject {
         self.profiles = profiles;
     }
 
-    /// The words that full-text search finds it by.
-    pub fn search(&self) -> String {
-        format!("{} {}", self.name, self.relative_path)
-    }
-
     /// The project as a fetch brings it. Fails only if it cannot be written as JSON.
     pub fn item(&self, scope: Scope) -> Result<NewItem, serde_json::Error> {
         Ok(NewItem {
@@ -103,7 +98,8 @@ impl LocalProject {
             scope,
             doc: Json::encode(self)?,
             coverage: Coverage::Whole,
-            search: self.search(),
+            title: self.name.clone(),
+            search: self.relative_path.clone(),
         })
     }
 }
