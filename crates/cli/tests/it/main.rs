@@ -7,6 +7,8 @@ mod cache;
 mod config;
 mod doctor;
 mod failure;
+#[cfg(target_os = "linux")]
+mod fire;
 mod help;
 mod init;
 mod messages;
