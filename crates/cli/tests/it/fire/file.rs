@@ -43,7 +43,6 @@ fn play(world: &Carousel, user: &User, mut chance: fastrand::Rng, kills: &Atomic
         let cluster = chance.usize(0..world.len());
         let key = format!("cluster/k{cluster}");
         let floors = world.floors();
-        let turned = world.now()[cluster];
         // Beside each, about how many system calls it takes.
         let (args, calls): (&[&str], u64) = match chance.u8(0..10) {
             0..=4 => (&["refresh", &key, "--json"], 450),
@@ -51,9 +50,7 @@ fn play(world: &Carousel, user: &User, mut chance: fastrand::Rng, kills: &Atomic
             8 => (&["show", &key, "--json"], 50),
             _ => (&["cache", "invalidate", &key, "--json"], 70),
         };
-        if args[0] == "refresh" {
-            world.turn(cluster);
-        }
+        let turned = if args[0] == "refresh" { world.turn(cluster) } else { 0 };
         let mut process = Running::start(user, args);
         if chance.bool() && process.kill_after_calls(chance.u64(1..calls)) {
             kills.fetch_add(1, Ordering::SeqCst);
