@@ -46,8 +46,8 @@ pub use log::{Change, Changes, ItemCounts, LogLine, Spent, Subject, Trigger};
 pub use rows::Rows;
 pub use source::{Answers, Ask, Learned, Source};
 pub use store::{
-    Acquired, Budgets, Commit, Committed, Configured, Head, LeaseAsk, LogFilter, Met, Problem, Reconciled,
-    Retention, Row, Store, StoreError, StoreInfo, Swept, Target,
+    Acquired, Budgets, Commit, Committed, Configured, Head, LeaseAsk, LogFilter, Met, Migration, Problem,
+    Reconciled, Retention, Row, Store, StoreError, StoreInfo, Swept, Target,
 };
 pub use time::{Time, TimeError};
 pub use view::{Column, ColumnType, ViewSpec};

@@ -350,6 +350,17 @@ pub struct StoreInfo {
     pub seq: u64,
 }
 
+/// A step of a store's schema, for `larder migrate status`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Migration {
+    /// The schema after it.
+    pub version: u32,
+    /// What it is called.
+    pub name: String,
+    /// When it was applied to this store; `None` = it was not.
+    pub applied_at: Option<Time>,
+}
+
 /// Why a store could not do something.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {

@@ -1,0 +1,17 @@
+DROP VIEW larder.cache;
+DROP VIEW larder.entry_markers;
+DROP FUNCTION larder.texts(jsonb);
+DROP FUNCTION larder.whole(jsonb);
+DROP FUNCTION larder.instant(text);
+DROP TABLE larder.actors;
+DROP TABLE larder.reservations;
+DROP TABLE larder.budgets;
+DROP TABLE larder.refresh_log;
+DROP TABLE larder.changes;
+DROP TABLE larder.markers;
+DROP TABLE larder.tags;
+DROP TABLE larder.members;
+DROP TABLE larder.items;
+DROP TABLE larder.entries;
+DROP SEQUENCE larder.sequence;
+DROP TABLE larder.meta;

@@ -1,0 +1,273 @@
+//! Where the database is: a URL as libpq and its many relatives write it, read into what the client
+//! needs, and a name for it that may be shown.
+
+use std::path::PathBuf;
+
+use larder_core::StoreError;
+use secrecy::{ExposeSecret, SecretString};
+use tokio_postgres::config::{Host, SslMode};
+
+/// What is told of an address that cannot be read: not even a part of it, which may be a password.
+const UNREADABLE: &str = "the address in `[store] url`";
+
+/// Parameters that other clients understand and that change nothing here.
+const NOT_OURS: &[&str] = &[
+    "client_encoding",
+    "connection_limit",
+    "fallback_application_name",
+    "gssencmode",
+    "krbsrvname",
+    "pool_timeout",
+    "prepared_statements",
+    "prepare_threshold",
+    "schema",
+    "sslcompression",
+    "sslsni",
+    "statement_cache_size",
+];
+
+/// A database's address.
+#[derive(Clone)]
+pub(crate) struct Address {
+    /// All that the client needs, the password too.
+    pub(crate) config: tokio_postgres::Config,
+    /// How the connection is secured.
+    pub(crate) security: Security,
+    /// Whether the address itself says that a transaction pooler stands there.
+    pub(crate) is_pooler: bool,
+    /// Without secrets.
+    pub(crate) place: String,
+}
+
+/// How a connection is secured, beyond what [`SslMode`] tells the client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Security {
+    /// Encrypted if at all: who answers is not checked (`disable`, `prefer`, `require`).
+    Unchecked,
+    /// The certificate must be signed by a trusted root (`verify-ca`).
+    Signed(Roots),
+    /// It must be, and name the host (`verify-full`).
+    Named(Roots),
+}
+
+/// Whom certificates are trusted from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Roots {
+    /// The system's.
+    System,
+    /// Those in a PEM file.
+    File(PathBuf),
+}
+
+/// Whether an address means PostgreSQL: `postgres://…`, `postgresql://…`, also with the driver that
+/// other programs put there (`postgresql+asyncpg://…`).
+pub fn is_postgres(url: &str) -> bool {
+    scheme_and_rest(url).is_some()
+}
+
+fn scheme_and_rest(url: &str) -> Option<&str> {
+    let (scheme, rest) = url.trim().split_once("://")?;
+    let base = scheme.split_once('+').map_or(scheme, |(base, _)| base);
+    matches!(base, "postgres" | "postgresql").then_some(rest)
+}
+
+impl Address {
+    /// Reads a URL. Errors never repeat any of it.
+    pub(crate) fn parse(url: &SecretString) -> Result<Address, StoreError> {
+        let wrong =
+            |cause: String| StoreError::Failed { place: UNREADABLE.to_owned(), attempted: "read it", cause };
+        let rest = scheme_and_rest(url.expose_secret())
+            .ok_or_else(|| wrong("it does not begin with `postgres://`".to_owned()))?;
+        let (credentials, rest) = split_credentials(rest);
+        let (target, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let parameters = Parameters::read(query).map_err(wrong)?;
+        // Whoever wrote an `@` into a password without encoding it meant the password.
+        let credentials = credentials.map(|text| text.replace('@', "%40") + "@").unwrap_or_default();
+        let text = format!("postgres://{credentials}{target}?{}", parameters.left.join("&"));
+        let mut config: tokio_postgres::Config =
+            text.parse().map_err(|error| wrong(crate::errors::chain(&error)))?;
+        if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
+            config.host("localhost");
+        }
+        if config.get_application_name().is_none() {
+            config.application_name("larder");
+        }
+        let (mode, security) = parameters.security().map_err(wrong)?;
+        config.ssl_mode(mode);
+        let place = place(&config);
+        Ok(Address { config, security, is_pooler: parameters.is_pooler, place })
+    }
+}
+
+/// Up to the last `@` before the path; a password may hold a `/` too, where no `@` comes before it.
+fn split_credentials(rest: &str) -> (Option<&str>, &str) {
+    let authority = &rest[..rest.find(['/', '?']).unwrap_or(rest.len())];
+    let end = authority.rfind('@').or_else(|| {
+        let before_query = &rest[..rest.find('?').unwrap_or(rest.len())];
+        before_query.find('@')
+    });
+    match end {
+        Some(at) => (Some(&rest[..at]), &rest[at + 1..]),
+        None => (None, rest),
+    }
+}
+
+/// The part behind the `?`, sorted by who understands it.
+#[derive(Default)]
+struct Parameters<'a> {
+    left: Vec<&'a str>,
+    mode: Option<String>,
+    roots: Option<String>,
+    is_pooler: bool,
+}
+
+impl<'a> Parameters<'a> {
+    fn read(query: &'a str) -> Result<Self, String> {
+        let mut parameters = Parameters::default();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            match name {
+                "sslmode" | "ssl-mode" => parameters.mode = Some(decode(value)),
+                "sslrootcert" => parameters.roots = Some(decode(value)),
+                "pgbouncer" => parameters.is_pooler = value == "true",
+                "sslcert" | "sslkey" | "sslpassword" | "sslcrl" => {
+                    return Err(format!("`{name}` (certificates of the client's own) is not supported"));
+                }
+                _ if NOT_OURS.contains(&name) => {}
+                _ => parameters.left.push(pair),
+            }
+        }
+        Ok(parameters)
+    }
+
+    /// As libpq has it: with a root at hand, `require` checks who signed.
+    fn security(&self) -> Result<(SslMode, Security), String> {
+        let named = self.roots.as_ref().filter(|roots| *roots != "system");
+        let roots = || named.map_or(Roots::System, |path| Roots::File(PathBuf::from(path)));
+        let default = if self.roots.is_some() { "verify-full" } else { "prefer" };
+        Ok(match self.mode.as_deref().unwrap_or(default) {
+            "disable" => (SslMode::Disable, Security::Unchecked),
+            "allow" | "prefer" => (SslMode::Prefer, Security::Unchecked),
+            "require" if named.is_none() => (SslMode::Require, Security::Unchecked),
+            "require" | "verify-ca" => (SslMode::Require, Security::Signed(roots())),
+            "verify-full" => (SslMode::Require, Security::Named(roots())),
+            other => {
+                return Err(format!(
+                    "sslmode `{other}` is none of disable, prefer, require, verify-ca and verify-full"
+                ));
+            }
+        })
+    }
+}
+
+/// Undoes percent-encoding; what is no encoding stays.
+fn decode(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let hex = text.get(at + 1..at + 3).and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        match hex {
+            Some(byte) if bytes[at] == b'%' => {
+                decoded.push(byte);
+                at += 3;
+            }
+            _ => {
+                decoded.push(bytes[at]);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
+}
+
+fn place(config: &tokio_postgres::Config) -> String {
+    let ports = config.get_ports();
+    let port = |nth: usize| ports.get(nth).or(ports.first()).copied().unwrap_or(5432);
+    let host = |(nth, host): (usize, &Host)| match host {
+        Host::Tcp(name) => format!("{name}:{}", port(nth)),
+        #[cfg(unix)]
+        Host::Unix(path) => path.display().to_string(),
+    };
+    let hosts: Vec<String> = config.get_hosts().iter().enumerate().map(host).collect();
+    let database = config.get_dbname().or(config.get_user()).unwrap_or_default();
+    format!("postgres://{}/{database}", hosts.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(url: &str) -> Address {
+        Address::parse(&SecretString::from(url)).unwrap()
+    }
+
+    fn refused(url: &str) -> String {
+        Address::parse(&SecretString::from(url)).map(|_| ()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn many_ways_to_write_an_address_mean_the_same() {
+        for url in [
+            "postgres://me:secret@db.example:5433/cache",
+            "postgresql://me:secret@db.example:5433/cache?schema=public&connection_limit=5",
+            "postgresql+asyncpg://me:secret@db.example:5433/cache",
+            " postgres://me:secret@db.example:5433/cache?gssencmode=disable ",
+        ] {
+            let address = parse(url);
+            assert_eq!(address.place, "postgres://db.example:5433/cache", "{url}");
+            assert_eq!(address.config.get_user(), Some("me"));
+            assert_eq!(address.config.get_password(), Some(&b"secret"[..]));
+            assert_eq!(address.config.get_application_name(), Some("larder"));
+        }
+        assert!(is_postgres("postgres://h/d") && is_postgres("postgresql+psycopg2://h/d"));
+        assert!(
+            !is_postgres("sqlite:///x") && !is_postgres("/var/lib/postgres") && !is_postgres("postgresx://h")
+        );
+    }
+
+    #[test]
+    fn a_password_never_gets_into_the_name_of_a_place() {
+        for url in [
+            "postgres://me:pa@ss@host/db",
+            "postgres://me:pa/ss@host/db",
+            "postgres://me:pa%40ss@host/db",
+            "postgres://me:pass@host/db?options=a%40b",
+        ] {
+            let address = parse(url);
+            assert_eq!(address.place, "postgres://host:5432/db", "{url}");
+        }
+        assert_eq!(parse("postgres://me:pa@ss@host/db").config.get_password(), Some(&b"pa@ss"[..]));
+        assert_eq!(parse("postgres://me:pa/ss@host/db").config.get_password(), Some(&b"pa/ss"[..]));
+        assert_eq!(parse("postgres:///db?host=/run/postgresql").place, "postgres:///run/postgresql/db");
+        assert_eq!(parse("postgres://a:1,b:2/db").place, "postgres://a:1,b:2/db");
+        for url in ["postgres://me:secret@host:secret/db", "mysql://me:secret@host/db", "secret"] {
+            assert!(!refused(url).contains("secret"), "{url}: {}", refused(url));
+        }
+    }
+
+    #[test]
+    fn sslmode_says_what_is_checked() {
+        let mode = |query: &str| {
+            let address = parse(&format!("postgres://h/d?{query}"));
+            (address.config.get_ssl_mode(), address.security)
+        };
+        let file = || Roots::File(PathBuf::from("/ca file.pem"));
+        assert_eq!(mode(""), (SslMode::Prefer, Security::Unchecked));
+        assert_eq!(mode("sslmode=disable"), (SslMode::Disable, Security::Unchecked));
+        assert_eq!(mode("sslmode=require"), (SslMode::Require, Security::Unchecked));
+        assert_eq!(mode("sslmode=verify-full"), (SslMode::Require, Security::Named(Roots::System)));
+        assert_eq!(
+            mode("sslmode=verify-full&sslrootcert=%2Fca%20file.pem"),
+            (SslMode::Require, Security::Named(file()))
+        );
+        assert_eq!(mode("sslrootcert=/ca%20file.pem"), (SslMode::Require, Security::Named(file())));
+        assert_eq!(
+            mode("sslmode=require&sslrootcert=/ca%20file.pem"),
+            (SslMode::Require, Security::Signed(file()))
+        );
+        assert!(refused("postgres://h/d?sslmode=yes").contains("sslmode `yes`"));
+        assert!(refused("postgres://h/d?sslkey=k").contains("`sslkey`"));
+        assert!(parse("postgres://h/d?pgbouncer=true").is_pooler);
+    }
+}

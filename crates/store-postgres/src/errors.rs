@@ -1,0 +1,169 @@
+//! From what PostgreSQL and the network say to [`StoreError`], which names the place and the attempt.
+
+use std::error::Error as _;
+use std::io;
+
+use deadpool_postgres::{PoolError, TimeoutType};
+use larder_core::StoreError;
+use tokio_postgres::error::{DbError, SqlState};
+
+/// What goes wrong inside a transaction, before place and attempt are known.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// The database's or the network's own word.
+    Sql(tokio_postgres::Error),
+    /// No connection could be had.
+    Pool(PoolError),
+    /// No answer came in time: the connection is given up.
+    Silent,
+    /// Already said in the port's words.
+    Store(StoreError),
+    /// The call makes no sense: in a sentence.
+    Wrong(String),
+}
+
+impl From<tokio_postgres::Error> for Fault {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Fault::Sql(error)
+    }
+}
+
+impl From<PoolError> for Fault {
+    fn from(error: PoolError) -> Self {
+        Fault::Pool(error)
+    }
+}
+
+impl From<StoreError> for Fault {
+    fn from(error: StoreError) -> Self {
+        Fault::Store(error)
+    }
+}
+
+/// What may be done about a fault without anybody being asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Remedy {
+    /// Others were in the way: the same transaction again.
+    Again,
+    /// The connection is gone: the same transaction on another.
+    Reconnect,
+    /// Nothing.
+    None,
+}
+
+impl Fault {
+    /// The error that leaves the store.
+    pub(crate) fn named(self, place: &str, attempted: &'static str) -> StoreError {
+        match self {
+            Fault::Sql(error) => sql_error(&error, place, attempted),
+            Fault::Pool(error) => pool_error(&error, place, attempted),
+            Fault::Silent => StoreError::Unreachable {
+                place: place.to_owned(),
+                attempted,
+                cause: "it did not answer in time".to_owned(),
+            },
+            Fault::Store(error) => error,
+            Fault::Wrong(cause) => StoreError::Failed { place: place.to_owned(), attempted, cause },
+        }
+    }
+
+    pub(crate) fn remedy(&self) -> Remedy {
+        let Fault::Sql(error) = self else { return Remedy::None };
+        match error.code() {
+            Some(code) if matches!(code.code(), "40001" | "40P01") => Remedy::Again,
+            Some(code) if is_of_connection(code) => Remedy::Reconnect,
+            None if is_broken(error) => Remedy::Reconnect,
+            Some(_) | None => Remedy::None,
+        }
+    }
+
+    /// Whether the database said that there is no such table or schema.
+    pub(crate) fn is_missing_table(&self) -> bool {
+        let Fault::Sql(error) = self else { return false };
+        error.code().is_some_and(|code| {
+            *code == SqlState::UNDEFINED_TABLE
+                || *code == SqlState::INVALID_SCHEMA_NAME
+                || *code == SqlState::UNDEFINED_COLUMN
+        })
+    }
+}
+
+/// An error of the database or of the way there.
+pub(crate) fn sql_error(error: &tokio_postgres::Error, place: &str, attempted: &'static str) -> StoreError {
+    let place = place.to_owned();
+    match error.as_db_error() {
+        Some(said) => said_error(said, place, attempted),
+        None if is_broken(error) => StoreError::Unreachable { place, attempted, cause: chain(error) },
+        None => StoreError::Failed { place, attempted, cause: chain(error) },
+    }
+}
+
+fn said_error(said: &DbError, place: String, attempted: &'static str) -> StoreError {
+    let code = said.code();
+    let cause = format!("{} ({})", said.message(), code.code());
+    if is_of_connection(code) {
+        return StoreError::Unreachable { place, attempted, cause };
+    }
+    match code.code() {
+        // Too many connections; waited too long for a lock, for others, or for the answer.
+        "53300" | "55P03" | "57014" | "40001" | "40P01" => StoreError::Busy { place, attempted },
+        "53100" => StoreError::Full { place, attempted },
+        // A standby, or a session that may only read.
+        "25006" => StoreError::ReadOnly { place, cause },
+        "XX001" | "XX002" => StoreError::Corrupt { place, cause, moved_to: None },
+        _ => StoreError::Failed { place, attempted, cause },
+    }
+}
+
+fn pool_error(error: &PoolError, place: &str, attempted: &'static str) -> StoreError {
+    let place = place.to_owned();
+    match error {
+        PoolError::Timeout(TimeoutType::Wait) => StoreError::Busy { place, attempted },
+        PoolError::Timeout(TimeoutType::Create | TimeoutType::Recycle) => {
+            let cause = "no connection came about in time".to_owned();
+            StoreError::Unreachable { place, attempted, cause }
+        }
+        PoolError::Backend(error) => sql_error(error, &place, attempted),
+        PoolError::Closed | PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => {
+            StoreError::Failed { place, attempted, cause: error.to_string() }
+        }
+    }
+}
+
+/// Class 08 is the connection's (poolers say all their troubles in it); 57P01 to 57P05 are a server
+/// that goes, comes or has dropped us.
+fn is_of_connection(code: &SqlState) -> bool {
+    code.code().starts_with("08") || code.code().starts_with("57P0")
+}
+
+/// Whether the way to the database broke or was never there. A certificate that is not trusted, a
+/// server without TLS and a value that is not understood are errors of another kind: waiting does
+/// not mend them.
+fn is_broken(error: &tokio_postgres::Error) -> bool {
+    if error.is_closed() {
+        return true;
+    }
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            return !matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput);
+        }
+        cause = error.source();
+    }
+    error.source().is_none() && error.to_string().starts_with("timeout")
+}
+
+/// An error with all that it comes from.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        cause = error.source();
+    }
+    text
+}

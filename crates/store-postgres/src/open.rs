@@ -1,0 +1,147 @@
+//! Opening: telling a schema of ours from a foreign, an old and a too new one, and making a new one;
+//! the usual case in one statement.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use larder_core::{Clock, StoreError, Time, ViewSpec};
+use secrecy::SecretString;
+
+use crate::address::Address;
+use crate::schema;
+use crate::tls;
+use crate::transaction::Connections;
+use crate::views::Views;
+
+/// How to open a store.
+#[derive(Debug, Clone)]
+pub struct OpenOptions {
+    /// The database: `postgres://user:password@host:port/database?sslmode=…`. `sslmode` is `disable`,
+    /// `prefer` (the default), `require`, `verify-ca` or `verify-full`, the last two by the system's
+    /// roots or by the PEM file that `sslrootcert` names.
+    pub url: SecretString,
+    /// The kinds to make views and indexes for.
+    pub views: Vec<ViewSpec>,
+    /// How many connections are kept.
+    pub pool_size: usize,
+    /// How many more may be opened when those are in use.
+    pub max_overflow: usize,
+    /// How long to wait for one of them before [`StoreError::Busy`].
+    pub pool_timeout: Duration,
+    /// How long to wait for a new connection before [`StoreError::Unreachable`].
+    pub connect_timeout: Duration,
+    /// The longest that a statement may take before [`StoreError::Busy`]; whole milliseconds.
+    pub statement_timeout: Duration,
+    /// How statements are sent.
+    pub statements: Statements,
+    /// Where to hear of what other instances commit.
+    pub listen: Listen,
+    /// Whether opening may make or change the schema.
+    pub migrate: Migrate,
+    /// Whose clock leases go by.
+    pub times: Times,
+    /// Now, for the dates of what opening makes.
+    pub now: Time,
+}
+
+impl OpenOptions {
+    /// Ten connections and ten more, unnamed statements of at most 30 s, listening at the same address,
+    /// migrating as needed, leases by the database's clock; without views.
+    pub fn new(url: SecretString, clock: Arc<dyn Clock>) -> Self {
+        OpenOptions {
+            url,
+            views: Vec::new(),
+            pool_size: 10,
+            max_overflow: 10,
+            pool_timeout: Duration::from_secs(5),
+            connect_timeout: Duration::from_secs(5),
+            statement_timeout: Duration::from_secs(30),
+            statements: Statements::Unnamed,
+            listen: Listen::Here,
+            migrate: Migrate::Auto,
+            now: clock.now(),
+            times: Times::Database(clock),
+        }
+    }
+}
+
+/// How statements are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Statements {
+    /// Each with its text: works behind every pooler.
+    #[default]
+    Unnamed,
+    /// Prepared once a connection: quicker, for a database without a transaction pooler before it.
+    Prepared,
+}
+
+/// Where to hear of what other instances commit. Wherever nothing is heard, polling stays right.
+#[derive(Debug, Clone, Default)]
+pub enum Listen {
+    /// At the store's own address, unless that says `pgbouncer=true`.
+    #[default]
+    Here,
+    /// At another address of the same database, that no transaction pooler stands before.
+    At(SecretString),
+    /// Nowhere.
+    Never,
+}
+
+/// Whether opening may make or change the schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Migrate {
+    /// Brings it up to date.
+    #[default]
+    Auto,
+    /// Leaves it: one that is not up to date is an error that says so.
+    No,
+}
+
+/// Whose clock leases and reservations go by.
+#[derive(Clone)]
+pub enum Times {
+    /// The database's, so that instances whose clocks differ neither steal leases nor lose them. The
+    /// caller's clock is what ends are told in.
+    Database(Arc<dyn Clock>),
+    /// The caller's: every call's `now` is believed. For tests, where time is virtual.
+    Caller,
+}
+
+impl fmt::Debug for Times {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Times::Database(_) => "Database",
+            Times::Caller => "Caller",
+        })
+    }
+}
+
+/// An open database.
+pub(crate) struct Opened {
+    pub(crate) connections: Connections,
+    pub(crate) address: Address,
+}
+
+/// Opens the database, and brings schema and views to where they must be.
+pub(crate) async fn open(options: &OpenOptions) -> Result<Opened, StoreError> {
+    let opened = connect(options)?;
+    let place = opened.address.place.as_str();
+    let views = Views::of(&options.views, place)?;
+    let standing = schema::inspect(&opened.connections).await?.checked(place)?;
+    if standing.is_up_to_date() && standing.views() == Some(views.fingerprint()) {
+        return Ok(opened);
+    }
+    match options.migrate {
+        Migrate::Auto => schema::make(&opened.connections, place, &views, options.now).await?,
+        Migrate::No => standing.refuse_older(place)?,
+    }
+    Ok(opened)
+}
+
+/// A pool at the address; nothing is sent yet.
+pub(crate) fn connect(options: &OpenOptions) -> Result<Opened, StoreError> {
+    let address = Address::parse(&options.url)?;
+    let tls = tls::connector(&address)?;
+    Ok(Opened { connections: Connections::new(options, &address, tls)?, address })
+}

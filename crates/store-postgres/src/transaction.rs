@@ -1,0 +1,380 @@
+//! Connections and the transactions on them.
+//!
+//! Everything runs inside a transaction, reads too: the time-out is set for it alone (`SET LOCAL`),
+//! so that nothing of a session outlives it and a pooler may hand the connection to somebody else.
+//! What can be sent at once is: `BEGIN` travels with the first statement, `COMMIT` with the last.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolConfig, QueueMode, Runtime, Timeouts};
+use larder_core::{StoreError, Time};
+use tokio_postgres::Row;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::address::Address;
+use crate::errors::{Fault, Remedy};
+use crate::open::{OpenOptions, Statements, Times};
+use crate::rows::At;
+
+/// A statement's values with their types.
+pub(crate) type Params<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
+
+/// How often a transaction is tried that others were in the way of.
+const TRIES_MAX: u32 = 8;
+
+/// How often one is tried whose connection broke before anything could be committed.
+const CONNECTIONS_MAX: u32 = 3;
+
+/// An answer takes a statement's time-out and this long on the way before a connection is given up.
+const ON_THE_WAY: Duration = Duration::from_secs(2);
+
+/// The pool, and what every transaction on it has in common.
+pub(crate) struct Connections {
+    pool: Pool,
+    kept: usize,
+    statement_timeout: Duration,
+    statements: Statements,
+    times: Times,
+    place: String,
+}
+
+/// What a transaction is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// One state of the store, for as many statements as it takes.
+    Read,
+    /// Each statement sees what others have committed, and waits for rows that they hold.
+    Write,
+    /// As `Write`; done twice it is as good as done once.
+    Rewrite,
+    /// As `Write`, for as long as an index may take to build.
+    Long,
+}
+
+impl Mode {
+    fn may_be_repeated(self) -> bool {
+        matches!(self, Mode::Read | Mode::Rewrite)
+    }
+}
+
+/// The longest that a migration or an index may take.
+const LONG: Duration = Duration::from_mins(10);
+
+impl Connections {
+    pub(crate) fn new(
+        options: &OpenOptions,
+        address: &Address,
+        tls: MakeRustlsConnect,
+    ) -> Result<Self, StoreError> {
+        let mut config = address.config.clone();
+        config
+            .connect_timeout(options.connect_timeout)
+            .tcp_user_timeout(options.statement_timeout + ON_THE_WAY);
+        let manager = Manager::from_config(config, tls, ManagerConfig::default());
+        let timeouts = Timeouts {
+            wait: Some(options.pool_timeout),
+            create: Some(options.connect_timeout),
+            recycle: Some(options.connect_timeout),
+        };
+        let max_size = (options.pool_size + options.max_overflow).max(1);
+        let pool = Pool::builder(manager)
+            // The last one used is the next, so that those beyond the kept ones become idle.
+            .config(PoolConfig { max_size, timeouts, queue_mode: QueueMode::Lifo })
+            .runtime(Runtime::Tokio1)
+            .build()
+            .map_err(|error| StoreError::Failed {
+                place: address.place.clone(),
+                attempted: "make the pool",
+                cause: error.to_string(),
+            })?;
+        Ok(Connections {
+            pool,
+            kept: options.pool_size.max(1),
+            statement_timeout: options.statement_timeout,
+            statements: options.statements,
+            times: options.times.clone(),
+            place: address.place.clone(),
+        })
+    }
+
+    /// Runs `work` in a transaction and commits it, and does so again where that is safe: when others
+    /// were in the way, or the connection broke before `COMMIT` was sent. An answer to `COMMIT` that
+    /// is lost is [`StoreError::Unreachable`]: nobody knows then.
+    pub(crate) async fn run<T, W: Future<Output = Result<T, Fault>>>(
+        &self,
+        mode: Mode,
+        attempted: &'static str,
+        work: impl Fn(Arc<Tx>) -> W,
+    ) -> Result<T, StoreError> {
+        let (mut tries, mut connections) = (1, 1);
+        loop {
+            let (fault, is_open) = match self.once(mode, &work).await {
+                Ok(done) => return Ok(done),
+                Err(failed) => failed,
+            };
+            match fault.remedy() {
+                Remedy::Again if tries < TRIES_MAX => tries += 1,
+                Remedy::Reconnect if !is_open && connections < CONNECTIONS_MAX => connections += 1,
+                _ => return Err(fault.named(&self.place, attempted)),
+            }
+        }
+    }
+
+    /// One try. With the fault it answers whether it is open what became of it.
+    async fn once<T, W: Future<Output = Result<T, Fault>>>(
+        &self,
+        mode: Mode,
+        work: &impl Fn(Arc<Tx>) -> W,
+    ) -> Result<T, (Fault, bool)> {
+        let tx = Arc::new(self.begin(mode).await.map_err(|fault| (fault, false))?);
+        let ended = match work(tx.clone()).await {
+            Ok(done) => tx.commit().await.map(|()| done),
+            Err(fault) => {
+                tx.roll_back(&fault).await;
+                Err(fault)
+            }
+        };
+        let is_open = !mode.may_be_repeated() && tx.state() == State::Committing;
+        if let Some(tx) = Arc::into_inner(tx) {
+            self.give_back(tx);
+        }
+        ended.map_err(|fault| (fault, is_open))
+    }
+
+    async fn begin(&self, mode: Mode) -> Result<Tx, Fault> {
+        let conn = self.pool.get().await?;
+        let timeout = if mode == Mode::Long { LONG } else { self.statement_timeout };
+        let isolation = match mode {
+            Mode::Read => "ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            Mode::Write | Mode::Rewrite | Mode::Long => "ISOLATION LEVEL READ COMMITTED READ WRITE",
+        };
+        Ok(Tx {
+            conn: Some(conn),
+            state: AtomicU8::new(State::Idle as u8),
+            begin: format!("BEGIN {isolation}; SET LOCAL statement_timeout = {}", timeout.as_millis()),
+            patience: timeout + ON_THE_WAY,
+            statements: self.statements,
+            times: self.times.clone(),
+        })
+    }
+
+    /// Connections beyond those that are kept are closed when nobody waits for one.
+    fn give_back(&self, mut tx: Tx) {
+        if tx.state() == State::Ended
+            && let Some(conn) = tx.conn.take()
+        {
+            let status = self.pool.status();
+            if status.size > self.kept && status.waiting == 0 {
+                drop(Object::take(conn));
+            }
+        }
+    }
+
+    /// How connections stand: open ones, and those that wait for one.
+    #[cfg(test)]
+    pub(crate) fn open(&self) -> usize {
+        self.pool.status().size
+    }
+}
+
+/// Where a transaction stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum State {
+    /// Nothing was sent.
+    Idle,
+    /// `BEGIN` was sent.
+    Open,
+    /// `COMMIT` was sent, and not answered.
+    Committing,
+    /// It is over: the connection may be used for another.
+    Ended,
+}
+
+/// A transaction. One that is dropped before its end takes its connection with it, so that the
+/// database rolls it back.
+pub(crate) struct Tx {
+    conn: Option<Object>,
+    state: AtomicU8,
+    begin: String,
+    patience: Duration,
+    statements: Statements,
+    times: Times,
+}
+
+impl Drop for Tx {
+    fn drop(&mut self) {
+        if let Some(conn) = self.conn.take()
+            && !matches!(self.state(), State::Idle | State::Ended)
+        {
+            drop(Object::take(conn));
+        }
+    }
+}
+
+impl Tx {
+    /// Asks for rows.
+    pub(crate) async fn query(&self, sql: &str, params: Params<'_>) -> Result<Vec<Row>, Fault> {
+        let conn = self.conn()?;
+        let (begun, rows) = futures::join!(self.begin_unless_begun(conn), self.ask(conn, sql, params));
+        begun?;
+        rows
+    }
+
+    /// Asks for a row that must be there.
+    pub(crate) async fn query_one(&self, sql: &str, params: Params<'_>) -> Result<Row, Fault> {
+        let row = self.query(sql, params).await?.into_iter().next();
+        row.ok_or_else(|| Fault::Wrong("the database answered no row where there must be one".to_owned()))
+    }
+
+    /// Asks for nothing but to do it; answers how many rows it met.
+    pub(crate) async fn execute(&self, sql: &str, params: Params<'_>) -> Result<u64, Fault> {
+        let conn = self.conn()?;
+        let (begun, met) = futures::join!(self.begin_unless_begun(conn), self.tell(conn, sql, params));
+        begun?;
+        met
+    }
+
+    /// Several statements without values, as migrations are.
+    pub(crate) async fn batch(&self, sql: &str) -> Result<(), Fault> {
+        let conn = self.conn()?;
+        self.begin_unless_begun(conn).await?;
+        self.in_time(async { Ok(conn.batch_execute(sql).await?) }).await
+    }
+
+    /// The last statements, sent at once and `COMMIT` right behind them: what they lock is held for no
+    /// way to and fro. They must not wait for one another's answers. If one of them fails, `COMMIT`
+    /// rolls back.
+    pub(crate) async fn conclude<T>(&self, last: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+        if self.statements == Statements::Prepared {
+            // They are prepared before they are sent, which is a way of its own.
+            let done = last.await?;
+            self.commit().await?;
+            return Ok(done);
+        }
+        let conn = self.conn()?;
+        let (done, committed) = futures::join!(last, async {
+            self.set(State::Committing);
+            self.in_time(async { Ok(conn.batch_execute("COMMIT").await?) }).await
+        });
+        if committed.is_ok() {
+            self.set(State::Ended);
+        }
+        let done = done?;
+        committed?;
+        Ok(done)
+    }
+
+    /// Ends it well.
+    async fn commit(&self) -> Result<(), Fault> {
+        match self.state() {
+            State::Idle => self.set(State::Ended),
+            State::Ended => {}
+            State::Open | State::Committing => {
+                let conn = self.conn()?;
+                self.set(State::Committing);
+                self.in_time(async { Ok(conn.batch_execute("COMMIT").await?) }).await?;
+                self.set(State::Ended);
+            }
+        }
+        Ok(())
+    }
+
+    async fn roll_back(&self, fault: &Fault) {
+        let is_lost = matches!(fault, Fault::Silent) || fault.remedy() == Remedy::Reconnect;
+        if self.state() != State::Open || is_lost {
+            return;
+        }
+        let Ok(conn) = self.conn() else { return };
+        let ended = self.in_time(async { Ok(conn.batch_execute("ROLLBACK").await?) }).await;
+        if ended.is_ok() {
+            self.set(State::Ended);
+        }
+    }
+
+    async fn begin_unless_begun(&self, conn: &Object) -> Result<(), Fault> {
+        let (idle, open) = (State::Idle as u8, State::Open as u8);
+        if self.state.compare_exchange(idle, open, Ordering::AcqRel, Ordering::Acquire).is_err() {
+            return Ok(());
+        }
+        self.in_time(async { Ok(conn.batch_execute(&self.begin).await?) }).await
+    }
+
+    async fn ask(&self, conn: &Object, sql: &str, params: Params<'_>) -> Result<Vec<Row>, Fault> {
+        self.in_time(async {
+            Ok(match self.statements {
+                Statements::Unnamed => conn.query_typed(sql, params).await?,
+                Statements::Prepared => {
+                    let (types, values) = split(params);
+                    let statement = conn.prepare_typed_cached(sql, &types).await?;
+                    conn.query(&statement, &values).await?
+                }
+            })
+        })
+        .await
+    }
+
+    async fn tell(&self, conn: &Object, sql: &str, params: Params<'_>) -> Result<u64, Fault> {
+        self.in_time(async {
+            Ok(match self.statements {
+                Statements::Unnamed => conn.execute_typed(sql, params).await?,
+                Statements::Prepared => {
+                    let (types, values) = split(params);
+                    let statement = conn.prepare_typed_cached(sql, &types).await?;
+                    conn.execute(&statement, &values).await?
+                }
+            })
+        })
+        .await
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a network that is silent is silent in real time")]
+    async fn in_time<T>(&self, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+        tokio::time::timeout(self.patience, work).await.unwrap_or(Err(Fault::Silent))
+    }
+
+    fn conn(&self) -> Result<&Object, Fault> {
+        self.conn.as_ref().ok_or_else(|| Fault::Wrong("the transaction is over".to_owned()))
+    }
+
+    fn state(&self) -> State {
+        match self.state.load(Ordering::Acquire) {
+            0 => State::Idle,
+            1 => State::Open,
+            2 => State::Committing,
+            _ => State::Ended,
+        }
+    }
+
+    fn set(&self, state: State) {
+        self.state.store(state as u8, Ordering::Release);
+    }
+
+    /// The clock that leases go by, as a value for `coalesce($n, clock_timestamp())`.
+    pub(crate) fn lease_clock(&self, now: Time) -> Option<At> {
+        match self.times {
+            Times::Caller => Some(At(now)),
+            Times::Database(_) => None,
+        }
+    }
+
+    /// The caller's now, where a call does not say it.
+    pub(crate) fn local_now(&self) -> Option<Time> {
+        match &self.times {
+            Times::Caller => None,
+            Times::Database(clock) => Some(clock.now()),
+        }
+    }
+
+    /// Whether leases go by the database's clock.
+    pub(crate) fn has_database_times(&self) -> bool {
+        matches!(self.times, Times::Database(_))
+    }
+}
+
+fn split(params: Params<'_>) -> (Vec<Type>, Vec<&(dyn ToSql + Sync)>) {
+    params.iter().map(|(value, holds)| (holds.clone(), *value)).unzip()
+}

@@ -1,0 +1,6 @@
+//! The contract that every store keeps, and what is PostgreSQL's own: addresses, schemas, connections
+//! that break, clocks that differ. Wants the databases that `ci/postgres.sh` starts.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod migrations;
+mod place;

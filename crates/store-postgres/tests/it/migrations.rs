@@ -1,0 +1,152 @@
+//! Migrations up and down, on a database that is full; schemas that are not ours, or too new; many
+//! that start at once; views that follow their specs.
+
+use larder_core::{Column, ColumnType, StoreError, ViewSpec};
+use larder_store_postgres::{
+    Migrate, OpenOptions, PostgresStore, SCHEMA, migrate_down, migrate_up, migrations,
+};
+use larder_testkit::contract::build::VIEW;
+use tokio_postgres::Client;
+
+use crate::place::{Database, block_on};
+
+async fn names(client: &Client, sql: &str) -> Vec<String> {
+    client.query(sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
+}
+
+async fn relations(client: &Client, kind: &str) -> Vec<String> {
+    let sql = format!(
+        "SELECT relname::text FROM pg_class WHERE relnamespace = to_regnamespace('larder') \
+         AND relkind = '{kind}' ORDER BY relname::text COLLATE \"C\""
+    );
+    names(client, &sql).await
+}
+
+#[test]
+fn a_schema_called_larder_that_is_not_ours_is_left_alone() {
+    let database = Database::fresh();
+    block_on(async {
+        let client = database.client().await;
+        client.batch_execute("CREATE SCHEMA larder; CREATE TABLE larder.jars (jam text)").await.unwrap();
+        let error = PostgresStore::open(database.options()).await.map(|_| ()).unwrap_err();
+        assert!(matches!(&error, StoreError::Foreign { .. }), "{error}");
+        assert!(matches!(migrate_down(&database.options(), 0).await, Err(StoreError::Foreign { .. })));
+        assert_eq!(relations(&client, "r").await, ["jars"]);
+        let ours = "DROP TABLE larder.jars; CREATE TABLE larder.mark (one boolean, magic text); \
+            INSERT INTO larder.mark VALUES (true, 'mine')";
+        client.batch_execute(ours).await.unwrap();
+        let error = PostgresStore::open(database.options()).await.map(|_| ()).unwrap_err();
+        assert!(matches!(&error, StoreError::Foreign { .. }), "{error}");
+        client.batch_execute("DROP TABLE larder.mark").await.unwrap();
+        // An empty one was made for us, by somebody who may make schemas.
+        PostgresStore::open(database.options()).await.unwrap();
+    });
+}
+
+#[test]
+fn sixteen_open_a_new_database_at_once_and_one_migrates() {
+    let database = Database::fresh();
+    block_on(async {
+        let opening = (0..16).map(|_| {
+            let options = database.options();
+            tokio::spawn(async move { PostgresStore::open(options).await.map(drop) })
+        });
+        for opened in futures::future::join_all(opening).await {
+            opened.unwrap().unwrap();
+        }
+        let client = database.client().await;
+        let applied = names(&client, "SELECT name FROM larder.migrations ORDER BY version").await;
+        assert_eq!(applied.len(), SCHEMA as usize);
+    });
+}
+
+#[test]
+fn a_schema_from_a_newer_larder_is_left_alone() {
+    let database = Database::fresh();
+    block_on(async {
+        drop(PostgresStore::open(database.options()).await.unwrap());
+        let client = database.client().await;
+        client
+            .batch_execute("INSERT INTO larder.migrations VALUES (99, 'from the future', 'x', now())")
+            .await
+            .unwrap();
+        let error = PostgresStore::open(database.options()).await.map(|_| ()).unwrap_err();
+        assert!(matches!(&error, StoreError::TooNew { found: 99, known: SCHEMA, .. }), "{error}");
+        assert!(matches!(migrate_down(&database.options(), 0).await, Err(StoreError::TooNew { .. })));
+        let last = migrations(&database.options()).await.unwrap().pop().unwrap();
+        assert_eq!((last.version, last.name.as_str()), (99, "from the future"));
+    });
+}
+
+#[test]
+fn an_edited_migration_is_an_error() {
+    let database = Database::fresh();
+    block_on(async {
+        drop(PostgresStore::open(database.options()).await.unwrap());
+        let client = database.client().await;
+        client.batch_execute("UPDATE larder.migrations SET checksum = 'x'").await.unwrap();
+        let error = PostgresStore::open(database.options()).await.map(|_| ()).unwrap_err();
+        assert!(matches!(&error, StoreError::Failed { cause, .. } if cause.contains("initial")), "{error}");
+    });
+}
+
+#[test]
+fn whoever_may_not_migrate_is_told_what_to_do() {
+    let database = Database::fresh();
+    block_on(async {
+        let careful = || OpenOptions { migrate: Migrate::No, ..database.options() };
+        let error = PostgresStore::open(careful()).await.map(|_| ()).unwrap_err();
+        assert!(error.to_string().contains("larder migrate up"), "{error}");
+        assert!(relations(&database.client().await, "r").await.is_empty());
+        let pending = migrations(&careful()).await.unwrap();
+        assert!(pending.iter().all(|step| step.applied_at.is_none()), "{pending:?}");
+        let applied = migrate_up(&careful()).await.unwrap();
+        assert!(applied.iter().all(|step| step.applied_at.is_some()), "{applied:?}");
+        assert_eq!(applied.len(), SCHEMA as usize);
+        PostgresStore::open(careful()).await.unwrap();
+        let taken_back = migrate_down(&careful(), 0).await.unwrap();
+        assert_eq!(taken_back, pending);
+        assert!(PostgresStore::open(careful()).await.is_err());
+    });
+}
+
+#[test]
+fn views_follow_their_specs_and_leave_other_peoples_alone() {
+    static NARROW: ViewSpec = ViewSpec {
+        kind: "book",
+        view: "titles",
+        columns: &[Column { name: "title", holds: ColumnType::Text, indexed: true }],
+    };
+    let database = Database::fresh();
+    block_on(async {
+        drop(PostgresStore::open(database.options()).await.unwrap());
+        let client = database.client().await;
+        let mine =
+            "CREATE VIEW larder.mine AS SELECT 1 AS one; CREATE INDEX my_index ON larder.items (scope)";
+        client.batch_execute(mine).await.unwrap();
+        assert_eq!(relations(&client, "v").await, ["books", "cache", "entry_markers", "mine"]);
+        let narrow = OpenOptions { views: vec![NARROW], ..database.options() };
+        drop(PostgresStore::open(narrow).await.unwrap());
+        assert_eq!(relations(&client, "v").await, ["cache", "entry_markers", "mine", "titles"]);
+        let indexes = relations(&client, "i").await;
+        assert!(indexes.contains(&"titles_by_title".to_owned()) && indexes.contains(&"my_index".to_owned()));
+        assert!(!indexes.iter().any(|name| name.starts_with("books_")));
+        drop(PostgresStore::open(database.options()).await.unwrap());
+        assert_eq!(relations(&client, "v").await, ["books", "cache", "entry_markers", "mine"]);
+    });
+}
+
+#[test]
+fn a_name_that_cannot_be_a_column_is_refused() {
+    static HOSTILE: ViewSpec = ViewSpec {
+        kind: "book",
+        view: "books",
+        columns: &[Column { name: "a'); DROP TABLE items; --", holds: ColumnType::Text, indexed: true }],
+    };
+    let database = Database::fresh();
+    block_on(async {
+        let options = OpenOptions { views: vec![VIEW, HOSTILE], ..database.options() };
+        assert!(PostgresStore::open(options).await.is_err());
+        assert!(relations(&database.client().await, "r").await.is_empty());
+    });
+}
