@@ -227,22 +227,38 @@ impl GitHub {
         let hidden = problems.len();
         let owner = serde_json::from_value::<OwnerField>(owner)
             .map_err(|error| self.unusable(format!("a list of repositories: {error}")))?;
-        let nodes = owner.repositories.nodes.unwrap_or_default();
+        let (nodes, next) = self.nodes_but(hidden, owner.repositories, "repositories")?;
+        let repositories = nodes.into_iter().map(|node| node.keep(self.host())).collect();
+        Ok(Some(OwnedPage { repositories, next }))
+    }
+
+    /// What stands on a page, and where the next one begins.
+    pub(super) fn nodes<T>(&self, page: Nodes<T>, of: &str) -> Result<(Vec<T>, Option<String>), FetchError> {
+        self.nodes_but(0, page, of)
+    }
+
+    /// The same, where so many may be hidden.
+    fn nodes_but<T>(
+        &self,
+        hidden: usize,
+        page: Nodes<T>,
+        of: &str,
+    ) -> Result<(Vec<T>, Option<String>), FetchError> {
+        let nodes = page.nodes.unwrap_or_default();
         let gaps = nodes.iter().filter(|node| node.is_none()).count();
         if gaps > hidden {
-            let detail = format!("{gaps} repositories of a list");
+            let detail = format!("{gaps} {of} of a list");
             return Err(FetchError::Partial { host: self.host().to_owned(), detail });
         }
-        let PageInfo { has_next_page, end_cursor } = owner.repositories.page_info;
+        let PageInfo { has_next_page, end_cursor } = page.page_info;
         let next = has_next_page.then_some(end_cursor).flatten();
         if has_next_page && next.is_none() {
             return Err(self.unusable("a list that goes on, but not where".to_owned()));
         }
-        let repositories = nodes.into_iter().flatten().map(|node| node.keep(self.host())).collect();
-        Ok(Some(OwnedPage { repositories, next }))
+        Ok((nodes.into_iter().flatten().collect(), next))
     }
 
-    fn left_out(&self, problem: &Problem) -> FetchError {
+    pub(super) fn left_out(&self, problem: &Problem) -> FetchError {
         FetchError::Partial { host: self.host().to_owned(), detail: problem.detail() }
     }
 }
@@ -256,14 +272,15 @@ pub(super) struct OwnedPage {
 
 #[derive(Debug, Deserialize)]
 struct OwnerField {
-    repositories: Connection,
+    repositories: Nodes<Node>,
 }
 
+/// One page of a connection.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Connection {
+pub(super) struct Nodes<T> {
     page_info: PageInfo,
-    nodes: Option<Vec<Option<Node>>>,
+    nodes: Option<Vec<Option<T>>>,
 }
 
 #[derive(Debug, Deserialize)]

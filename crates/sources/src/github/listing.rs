@@ -143,7 +143,7 @@ impl GitHub {
     }
 
     /// Whether a query should ask whom the token belongs to.
-    async fn viewer(&self) -> Result<Viewer, FetchError> {
+    pub(super) async fn viewer(&self) -> Result<Viewer, FetchError> {
         Ok(if self.actor().await?.is_known { Viewer::Known } else { Viewer::Asked })
     }
 
@@ -175,7 +175,7 @@ impl GitHub {
     }
 
     /// Whether less at once may go better: GitHub took too long, or left something out.
-    fn may_halve(&self, error: &FetchError, errand: &Errand) -> bool {
+    pub(super) fn may_halve(&self, error: &FetchError, errand: &Errand) -> bool {
         let is_too_much = match error {
             FetchError::TimedOut { .. } | FetchError::Partial { .. } => true,
             FetchError::Upstream { status, .. } => matches!(status, 200 | 502 | 504),

@@ -6,6 +6,8 @@ use std::fmt::Write as _;
 use larder_domain::RepoName;
 use serde_json::{Value, json};
 
+use super::issues::LabelAsked;
+
 /// What is asked of each repository.
 const FRAGMENT: &str = "fragment Repo on Repository { \
     name nameWithOwner owner { login } description url homepageUrl \
@@ -80,6 +82,29 @@ pub(super) fn owned(login: &str, after: Option<&str>, first: usize, viewer: View
     Query { text, variables, points: points(1 + first * CONNECTIONS) }
 }
 
+/// One page of the issues of a label, in an order that does not change while pages are turned, and
+/// how many there are in all. Labels are asked for where more than one decides.
+pub(super) fn issues(asked: LabelAsked<'_>, after: Option<&str>, first: usize, viewer: Viewer) -> Query {
+    let LabelAsked { repo, labels, since } = asked;
+    let (labels_field, nested) =
+        if labels.len() > 1 { (" labels(first: 100) { nodes { name } }", first) } else { ("", 0) };
+    let text = format!(
+        "query Issues($owner: String!, $name: String!, $labels: [String!], $since: DateTime, \
+         $after: String, $first: Int!) {{ {RATE_LIMIT}{} \
+         repository(owner: $owner, name: $name, followRenames: true) {{ nameWithOwner isPrivate \
+         all: issues(labels: $labels) {{ totalCount }} \
+         page: issues(labels: $labels, filterBy: {{since: $since}}, first: $first, after: $after, \
+         orderBy: {{field: CREATED_AT, direction: ASC}}) {{ pageInfo {{ hasNextPage endCursor }} \
+         nodes {{ number title state createdAt closedAt url{labels_field} }} }} }} }}",
+        viewer.field()
+    );
+    let variables = json!({
+        "owner": repo.owner(), "name": repo.name(), "labels": labels.first().map(|label| vec![label]),
+        "since": since, "after": after, "first": first,
+    });
+    Query { text, variables, points: points(2 + nested) }
+}
+
 /// Whom the token belongs to, and what it may still spend.
 pub(super) fn viewer() -> Query {
     let text = format!("query Viewer {{ {RATE_LIMIT} viewer {{ login }} }}");
@@ -104,6 +129,10 @@ mod tests {
         assert_eq!(repositories(&names(50), Viewer::Known).points, 2);
         assert_eq!(repositories(&names(100), Viewer::Asked).points, 3);
         assert_eq!(owned("octo-org", None, 100, Viewer::Known).points, 4);
+        let (repo, labels) = (&names(1)[0], ["a".to_owned(), "b".to_owned()]);
+        let asked = LabelAsked { repo, labels: &labels[..1], since: None };
+        assert_eq!(issues(asked, None, 100, Viewer::Known).points, 1);
+        assert_eq!(issues(LabelAsked { labels: &labels, ..asked }, None, 100, Viewer::Known).points, 2);
     }
 
     /// Every shape of query, checked as GitHub's server would.
@@ -117,6 +146,14 @@ mod tests {
             }
             for after in [None, Some("Y3Vyc29y\"}")] {
                 queries.push(owned("octo-org", after, 100, asked));
+            }
+        }
+        let name = RepoName::new("octo-org", "kiln").unwrap();
+        let labels = ["release".to_owned(), "ours".to_owned()];
+        for labels in [&labels[..1], &labels[..]] {
+            for since in [None, Some(larder_core::Time::default())] {
+                let asked = LabelAsked { repo: &name, labels, since };
+                queries.push(issues(asked, since.map(|_| "cursor"), 100, Viewer::Asked));
             }
         }
         for query in queries {

@@ -128,7 +128,12 @@ impl GitHub {
     }
 
     /// GETs a path, following redirects within the host.
-    async fn get(&self, path: &str, etag: Option<&str>, errand: &Errand) -> Result<Reply, FetchError> {
+    pub(super) async fn get(
+        &self,
+        path: &str,
+        etag: Option<&str>,
+        errand: &Errand,
+    ) -> Result<Reply, FetchError> {
         let mut url = self.address.rest(path).map_err(|error| FetchError::Local(error.to_string()))?;
         for _ in 0..REDIRECTS_MAX {
             let request = Request {
@@ -163,7 +168,11 @@ impl GitHub {
         Judged { verdict: Verdict::Good(reply), spent: u32::from(!is_free), rate, login: None }
     }
 
-    fn read<T: serde::de::DeserializeOwned>(&self, body: &[u8], path: &str) -> Result<T, FetchError> {
+    pub(super) fn read<T: serde::de::DeserializeOwned>(
+        &self,
+        body: &[u8],
+        path: &str,
+    ) -> Result<T, FetchError> {
         serde_json::from_slice(body).map_err(|error| self.unusable(format!("{path}: {error}")))
     }
 }
@@ -178,15 +187,21 @@ fn etag_of(headers: &HeaderMap) -> Option<String> {
 }
 
 /// The number of the last page by RFC 8288's `Link`: GitHub names it on all pages but the last.
-fn last_page(links: &str, here: u32) -> u32 {
-    let page_of = |relation: &str| {
-        let link = links.split(',').find(|link| link.contains(&format!("rel=\"{relation}\"")))?;
-        let target = link.split_once('<')?.1.split_once('>')?.0;
-        let target = Url::parse(target).ok()?;
-        let (_, page) = target.query_pairs().find(|(name, _)| name == "page")?;
-        page.parse::<u32>().ok()
-    };
-    page_of("last").or_else(|| page_of("next")).unwrap_or(here).max(here)
+pub(super) fn last_page(links: &str, here: u32) -> u32 {
+    linked_page(links, "last").or_else(|| next_page(links)).unwrap_or(here).max(here)
+}
+
+/// The number of the next page, if there is one.
+pub(super) fn next_page(links: &str) -> Option<u32> {
+    linked_page(links, "next")
+}
+
+fn linked_page(links: &str, relation: &str) -> Option<u32> {
+    let link = links.split(',').find(|link| link.contains(&format!("rel=\"{relation}\"")))?;
+    let target = link.split_once('<')?.1.split_once('>')?.0;
+    let target = Url::parse(target).ok()?;
+    let (_, page) = target.query_pairs().find(|(name, _)| name == "page")?;
+    page.parse::<u32>().ok()
 }
 
 #[cfg(test)]

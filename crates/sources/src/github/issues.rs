@@ -1,0 +1,294 @@
+//! The issues of a label: all of them, or those that changed since, in as many pages as there are.
+//! With a token by GraphQL, without one by REST, which counts pull requests among them.
+
+use std::collections::HashSet;
+
+use larder_core::{Absence, FetchError, Time};
+use larder_domain::RepoName;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::header::LINK;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::answer::{Envelope, Nodes, forbidden, not_found};
+use super::call::Errand;
+use super::rest::{last_page, next_page};
+use super::{GitHub, query};
+
+/// Issues on one page, which is GitHub's limit too.
+const PAGE_SIZE: usize = 100;
+/// Pages that are turned: twenty thousand issues of one label.
+const PAGES_MAX: u32 = 200;
+
+/// Which issues.
+#[derive(Debug, Clone, Copy)]
+pub struct LabelAsked<'a> {
+    /// Of which repository.
+    pub repo: &'a RepoName,
+    /// With which labels: all of them, at least one.
+    pub labels: &'a [String],
+    /// That changed at or after this instant alone.
+    pub since: Option<Time>,
+}
+
+/// What was found of a label.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Labelled {
+    /// The repository is there.
+    Here(Box<LabelledIssues>),
+    /// It is not there, or not for us.
+    Absent(Absence),
+}
+
+/// The issues of a label.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct LabelledIssues {
+    /// The repository's name as it is now written.
+    pub repo: String,
+    /// Whether the repository is not for everybody.
+    pub is_private: bool,
+    /// Those that were asked for, each once. Of several labels they carry the first at least.
+    pub issues: Vec<Issue>,
+    /// How many carry the first label in all, counted as `issues` are.
+    pub total: u64,
+}
+
+/// An issue, as far as a list says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Issue {
+    /// Its number within the repository.
+    pub number: u64,
+    /// Its title.
+    pub title: String,
+    /// Its labels, where several were asked for.
+    pub labels: Vec<String>,
+    /// Whether it is open.
+    pub is_open: bool,
+    /// When it was opened.
+    pub created_at: Option<Time>,
+    /// When it was closed.
+    pub closed_at: Option<Time>,
+    /// Its page.
+    pub url: String,
+    /// Whether it is a pull request, which only REST lists.
+    pub is_pull_request: bool,
+}
+
+impl GitHub {
+    /// The issues of a label. A list with a gap is an error, never a short list.
+    pub async fn issues(&self, asked: LabelAsked<'_>, errand: &Errand) -> Result<Labelled, FetchError> {
+        if self.has_token() {
+            self.issues_by_graphql(asked, errand).await
+        } else {
+            self.issues_by_rest(asked, errand).await
+        }
+    }
+
+    async fn issues_by_graphql(
+        &self,
+        asked: LabelAsked<'_>,
+        errand: &Errand,
+    ) -> Result<Labelled, FetchError> {
+        let mut found = LabelledIssues::default();
+        let mut after: Option<String> = None;
+        let mut first = PAGE_SIZE;
+        for _ in 0..PAGES_MAX {
+            let page = loop {
+                let viewer = self.viewer().await?;
+                let query = query::issues(asked, after.as_deref(), first, viewer);
+                match self.graphql(&query, errand).await.and_then(|envelope| self.issues_page(envelope)) {
+                    Err(error) if first > 1 && self.may_halve(&error, errand) => first = first.div_ceil(2),
+                    result => break result?,
+                }
+            };
+            let Some((page, next)) = page else { return Ok(Labelled::Absent(not_found(asked.repo))) };
+            let issues = std::mem::take(&mut found.issues).into_iter().chain(page.issues).collect();
+            found = LabelledIssues { issues, ..page };
+            match next {
+                Some(next) => after = Some(next),
+                None => return self.whole(asked, found),
+            }
+        }
+        Err(self.too_many(asked))
+    }
+
+    /// One page and where the next begins; `None` = there is no such repository.
+    fn issues_page(
+        &self,
+        mut envelope: Envelope,
+    ) -> Result<Option<(LabelledIssues, Option<String>)>, FetchError> {
+        let field = envelope.data.as_mut().and_then(|data| data.remove("repository")).unwrap_or_default();
+        let is_telling = |kind: &str| !(field.is_null() && kind == "NOT_FOUND");
+        if let Some(problem) = envelope.problems().iter().find(|problem| is_telling(problem.kind())) {
+            return Err(self.left_out(problem));
+        }
+        if field.is_null() {
+            return Ok(None);
+        }
+        let field = RepositoryField::deserialize(field)
+            .map_err(|error| self.unusable(format!("a list of issues: {error}")))?;
+        let (nodes, next) = self.nodes(field.page, "issues")?;
+        let page = LabelledIssues {
+            repo: field.name_with_owner,
+            is_private: field.is_private,
+            issues: nodes.into_iter().map(Node::keep).collect(),
+            total: field.all.total_count,
+        };
+        Ok(Some((page, next)))
+    }
+
+    async fn issues_by_rest(&self, asked: LabelAsked<'_>, errand: &Errand) -> Result<Labelled, FetchError> {
+        let mut found = LabelledIssues { repo: asked.repo.to_string(), ..LabelledIssues::default() };
+        for number in 1..=PAGES_MAX {
+            let path = rest_path(asked, PAGE_SIZE, number);
+            let reply = self.get(&path, None, errand).await?;
+            match reply.status {
+                404 | 410 => return Ok(Labelled::Absent(not_found(asked.repo))),
+                403 | 451 => {
+                    return Ok(Labelled::Absent(forbidden(asked.repo, "Repository access blocked")));
+                }
+                _ => {}
+            }
+            let nodes: Vec<RestNode> = self.read(&reply.body, &path)?;
+            if let Some(repo) = nodes.first().and_then(RestNode::repo) {
+                found.repo = repo;
+            }
+            found.issues.extend(nodes.into_iter().map(RestNode::keep));
+            let links = reply.headers.get(LINK).and_then(|value| value.to_str().ok()).unwrap_or_default();
+            if next_page(links).is_none() {
+                found.total = match asked.since {
+                    None => found.issues.len() as u64,
+                    Some(_) => self.count_by_rest(asked, errand).await?,
+                };
+                return self.whole(asked, found);
+            }
+        }
+        Err(self.too_many(asked))
+    }
+
+    /// How many there are: as many as pages of one.
+    async fn count_by_rest(&self, asked: LabelAsked<'_>, errand: &Errand) -> Result<u64, FetchError> {
+        let path = rest_path(LabelAsked { since: None, ..asked }, 1, 1);
+        let reply = self.get(&path, None, errand).await?;
+        let nodes: Vec<Value> = self.read(&reply.body, &path)?;
+        let links = reply.headers.get(LINK).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        Ok(if nodes.is_empty() { 0 } else { u64::from(last_page(links, 1)) })
+    }
+
+    /// Each issue once; a whole list has as many as were counted, unless it changed while its pages
+    /// were turned.
+    fn whole(&self, asked: LabelAsked<'_>, found: LabelledIssues) -> Result<Labelled, FetchError> {
+        let mut seen = HashSet::new();
+        let LabelledIssues { issues, total, .. } = found;
+        let issues: Vec<Issue> = issues.into_iter().filter(|issue| seen.insert(issue.number)).collect();
+        if asked.since.is_none() && (issues.len() as u64) < total {
+            let detail = format!("{} of {total} issues of `{}`", issues.len(), asked.repo);
+            return Err(FetchError::Partial { host: self.host().to_owned(), detail });
+        }
+        Ok(Labelled::Here(Box::new(LabelledIssues { issues, ..found })))
+    }
+
+    fn too_many(&self, asked: LabelAsked<'_>) -> FetchError {
+        let most = PAGES_MAX as usize * PAGE_SIZE;
+        self.unusable(format!("`{}` has more than {most} issues of that label", asked.repo))
+    }
+}
+
+fn rest_path(asked: LabelAsked<'_>, size: usize, number: u32) -> String {
+    let LabelAsked { repo, labels, since } = asked;
+    let labels: Vec<String> =
+        labels.iter().take(1).map(|label| utf8_percent_encode(label, NON_ALPHANUMERIC).to_string()).collect();
+    let since = since.map(|since| format!("&since={since}")).unwrap_or_default();
+    format!(
+        "/repos/{}/{}/issues?state=all&labels={}&per_page={size}&page={number}&sort=created&direction=asc{since}",
+        repo.owner(),
+        repo.name(),
+        labels.join(",")
+    )
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RepositoryField {
+    name_with_owner: String,
+    is_private: bool,
+    all: Count,
+    page: Nodes<Node>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Count {
+    total_count: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Node {
+    number: u64,
+    title: String,
+    state: String,
+    created_at: Option<Time>,
+    closed_at: Option<Time>,
+    url: String,
+    labels: Option<Labels>,
+}
+
+#[derive(Deserialize)]
+struct Labels {
+    nodes: Option<Vec<Option<Label>>>,
+}
+
+#[derive(Deserialize)]
+struct Label {
+    name: String,
+}
+
+impl Node {
+    fn keep(self) -> Issue {
+        let labels = self.labels.and_then(|labels| labels.nodes).unwrap_or_default();
+        Issue {
+            number: self.number,
+            title: self.title,
+            labels: labels.into_iter().flatten().map(|label| label.name).collect(),
+            is_open: self.state.eq_ignore_ascii_case("open"),
+            created_at: self.created_at,
+            closed_at: self.closed_at,
+            url: self.url,
+            is_pull_request: false,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct RestNode {
+    number: u64,
+    title: String,
+    state: String,
+    labels: Vec<Label>,
+    created_at: Option<Time>,
+    closed_at: Option<Time>,
+    html_url: String,
+    repository_url: Option<String>,
+    pull_request: Option<Value>,
+}
+
+impl RestNode {
+    /// The name that the repository has now.
+    fn repo(&self) -> Option<String> {
+        Some(self.repository_url.as_ref()?.split_once("/repos/")?.1.to_owned())
+    }
+
+    fn keep(self) -> Issue {
+        Issue {
+            number: self.number,
+            title: self.title,
+            labels: self.labels.into_iter().map(|label| label.name).collect(),
+            is_open: self.state.eq_ignore_ascii_case("open"),
+            created_at: self.created_at,
+            closed_at: self.closed_at,
+            url: self.html_url,
+            is_pull_request: self.pull_request.is_some(),
+        }
+    }
+}
