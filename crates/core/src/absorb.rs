@@ -288,7 +288,7 @@ impl Frame<'_> {
     }
 
     fn delta(&self, delta: Delta) -> Write {
-        let Delta { upserts, removals, others, cursor, body, warnings, ttl } = delta;
+        let Delta { upserts, removals, others, cursor, body, warnings, ttl, as_of } = delta;
         let removed: HashSet<&ItemRef> = removals.iter().collect();
         let named: HashSet<&ItemRef> = upserts.iter().map(|item| &item.of).collect();
         let stays = |item: &ItemRef| match others {
@@ -314,6 +314,7 @@ impl Frame<'_> {
             cursor,
             body: body.or(success.body.clone()),
             warnings,
+            fetched_at: Some(as_of.map_or(self.now, |as_of| as_of.min(self.now))),
             ..success
         }
     }

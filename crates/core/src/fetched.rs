@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{FetchError, ItemRef, Json, NewItem, Validators, Warning};
+use crate::{FetchError, ItemRef, Json, NewItem, Time, Validators, Warning};
 
 /// The answer to one entry's fetch.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,6 +55,9 @@ pub struct Delta {
     pub warnings: Vec<Warning>,
     /// A freshness lifetime of the source's own, in place of the policy's.
     pub ttl: Option<Duration>,
+    /// When what it tells was true, where it comes by way of somebody who asked before; `None` =
+    /// now. Freshness counts from now all the same: it was confirmed that nothing newer is known.
+    pub as_of: Option<Time>,
 }
 
 /// What becomes of items that a [`Delta`] does not name.

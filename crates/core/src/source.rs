@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::{Definition, FetchError, Fetched, Json, Key, Member, Priority, Spent, Time, Validators};
+use crate::{Definition, FetchError, Fetched, Json, Key, Member, Priority, Spent, Time, Trigger, Validators};
 
 /// One entry's fetch, as the engine asks a source for it.
 #[derive(Debug, Clone)]
@@ -23,6 +23,8 @@ pub struct Ask {
     pub body: Option<Json>,
     /// The members as held, for a source that goes on from them.
     pub held: Vec<Member>,
+    /// What asked for it.
+    pub trigger: Trigger,
     /// How urgent it is when the budget runs short.
     pub priority: Priority,
     /// When the engine gives up waiting.

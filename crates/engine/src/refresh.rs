@@ -428,6 +428,7 @@ fn ask(leased: &Leased, subset: Option<Vec<Arc<str>>>, deadline: Time) -> Ask {
         cursor: entry.cursor.clone().filter(|_| comparable),
         body: entry.body.clone(),
         held: leased.before.members.clone(),
+        trigger: want.trigger,
         priority: want.priority,
         deadline,
     }

@@ -3,6 +3,8 @@
 
 mod clusters;
 pub mod github;
+mod trackers;
 
 pub use clusters::{ClustersError, ClustersSource};
 pub use github::{Checked, GitHub, GitHubConfig, GitHubError, RateLimit};
+pub use trackers::{Desk, MANIFEST, News, Pull, PullHow, Seen, TrackersSource, Way, WayIn, root_of};

@@ -60,6 +60,7 @@ async fn fetch(
             cursor: None,
             body: None,
             held: Vec::new(),
+            trigger: larder_core::Trigger::Read,
             priority,
             deadline,
         })

@@ -8,4 +8,5 @@ mod budgets;
 mod limits;
 mod scene;
 mod secrets;
+mod trackers;
 mod unclustered;

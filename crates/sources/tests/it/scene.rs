@@ -68,6 +68,7 @@ impl Scene {
             cursor: None,
             body: None,
             held: Vec::new(),
+            trigger: larder_core::Trigger::Read,
             priority: Priority::Waiting,
             deadline: self.clock.now().plus(Duration::from_secs(30)),
         }

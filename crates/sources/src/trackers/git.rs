@@ -1,0 +1,136 @@
+//! The `git` program, run so that it asks nobody, runs nothing of the repository's, and ends.
+
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use larder_core::Clock;
+use tokio::process::Command;
+
+/// A remote that does not answer for so long is left alone.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Why git brought nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum GitError {
+    /// It could not be run.
+    #[error("`git {what}` could not be run: {cause}")]
+    NotRun {
+        /// The subcommand.
+        what: &'static str,
+        /// In the system's words.
+        cause: String,
+    },
+    /// It said no.
+    #[error("`git {what}` failed: {said}")]
+    Failed {
+        /// The subcommand.
+        what: &'static str,
+        /// The last line of what it said.
+        said: String,
+    },
+    /// It did not end in time.
+    #[error("`git {what}` did not end within {} s", PATIENCE.as_secs())]
+    TimedOut {
+        /// The subcommand.
+        what: &'static str,
+    },
+}
+
+/// A clone.
+pub(super) struct Git<'a> {
+    pub(super) root: &'a Path,
+    pub(super) clock: &'a Arc<dyn Clock>,
+}
+
+impl Git<'_> {
+    /// Asks the remote of the current branch what is new; the working tree stays.
+    pub(super) async fn fetch(&self) -> Result<(), GitError> {
+        self.run("fetch", &["--quiet", "--no-tags", "--no-recurse-submodules", "--no-auto-maintenance"])
+            .await
+            .map(drop)
+    }
+
+    /// Moves a clean working tree on to what was fetched, if it can without merging.
+    pub(super) async fn follow(&self) -> Result<(), GitError> {
+        let changed = self.run("status", &["--porcelain", "--untracked-files=no"]).await?;
+        if changed.stdout.is_empty() {
+            self.run("merge", &["--quiet", "--ff-only", "@{upstream}"]).await?;
+        }
+        Ok(())
+    }
+
+    /// A file as the upstream has it; `None` = there is none, or no upstream.
+    pub(super) async fn at_upstream(&self, path: &str) -> Result<Option<Vec<u8>>, GitError> {
+        let object = format!("@{{upstream}}:{path}");
+        match self.run("cat-file", &["blob", &object]).await {
+            Ok(output) => Ok(Some(output.stdout)),
+            Err(GitError::Failed { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn run(&self, what: &'static str, args: &[&str]) -> Result<Output, GitError> {
+        let mut command = Command::new("git");
+        command
+            .arg("-C")
+            .arg(self.root)
+            // Nothing that the repository's own configuration could have run.
+            .args(["-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "core.askPass="])
+            .args(["-c", "protocol.ext.allow=never", "-c", "submodule.recurse=false"])
+            .arg(what)
+            .args(args)
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .env("GIT_OPTIONAL_LOCKS", "0")
+            .env("GIT_ASKPASS", "")
+            .env("SSH_ASKPASS", "")
+            .env("GIT_SSH_COMMAND", "ssh -o BatchMode=yes -o ConnectTimeout=10")
+            .env("LC_ALL", "C")
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        let output = tokio::select! {
+            biased;
+            output = command.output() => output.map_err(|error| GitError::NotRun { what, cause: error.to_string() })?,
+            () = self.clock.sleep(PATIENCE) => return Err(GitError::TimedOut { what }),
+        };
+        if output.status.success() {
+            return Ok(output);
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        let said = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it did not say why");
+        Err(GitError::Failed { what, said: without_credentials(said) })
+    }
+}
+
+/// An address in a message may hold a password: `https://user:secret@host/…`.
+fn without_credentials(said: &str) -> String {
+    let words = said.split(' ').map(|word| match word.split_once("://") {
+        Some((scheme, rest)) => match rest.split_once('@') {
+            Some((credentials, rest)) if !credentials.contains('/') => format!("{scheme}://{rest}"),
+            _ => word.to_owned(),
+        },
+        None => word.to_owned(),
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// The root of the clone that a folder is in, by walking up to a `.git`.
+pub fn root_of(folder: &Path) -> Option<PathBuf> {
+    folder.ancestors().find(|folder| folder.join(".git").exists()).map(Path::to_path_buf)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_password_shows_in_what_git_said() {
+        let said = "fatal: unable to access 'x': https://me:secret@github.com/o/r.git/ ssh://git@h/p done";
+        let shown = without_credentials(said);
+        assert_eq!(shown, "fatal: unable to access 'x': https://github.com/o/r.git/ ssh://h/p done");
+        let quoted =
+            without_credentials("fatal: Authentication failed for 'https://me:secret@github.com/o/r/'");
+        assert!(!quoted.contains("secret"), "{quoted}");
+    }
+}
