@@ -37,7 +37,13 @@ pub trait Store: Send + Sync {
     ///
     /// A tag, a source, and everything are invalidated by one marker with a number of the store-wide
     /// sequence, however many entries they mean: whoever reads a row (lookup, list, due, the views)
-    /// compares it, and [`sweep`](Store::sweep) writes it through to the rows.
+    /// compares it, and [`sweep`](Store::sweep) writes it through to the rows. It is one line of the
+    /// feed, with version 0, also where it met nothing: a fetch under way may bring the tag.
+    ///
+    /// A marker that is newer than the row's own `invalidated` takes its place, and ends the backoff
+    /// (`due_at` is the marker's time, if that is earlier). So that it ends one backoff and not the
+    /// next one too, every commit, failed ones as well, every import, and the making of a row write
+    /// the newest marker down in it. A marker stays while a lease is live that is older than it.
     async fn invalidate(&self, target: &Target, now: Time) -> Result<Met, StoreError>;
 
     /// Removes entries, and the items that no entry holds any more. A fetch under way is refused
@@ -58,7 +64,8 @@ pub trait Store: Send + Sync {
         now: Time,
     ) -> Result<Reconciled, StoreError>;
 
-    /// Removes what is past its retention.
+    /// Removes what is past its retention, and writes invalidations by markers through to the rows, in
+    /// transactions of a bounded size.
     async fn sweep(&self, retention: &Retention, now: Time) -> Result<Swept, StoreError>;
 
     /// The rows of all entries (of one source), by key, without members.
@@ -293,6 +300,8 @@ pub struct Swept {
     pub log: u64,
     /// Lines of the feed.
     pub feed: u64,
+    /// Rows that learnt of an invalidation that one marker had told of.
+    pub written_through: u64,
 }
 
 /// An entry without its members.

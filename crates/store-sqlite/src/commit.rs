@@ -8,9 +8,9 @@ use rusqlite::{Connection, params};
 use crate::entries::{self, json};
 use crate::errors::Fault;
 use crate::feed;
-use crate::invalidate::newest_marker;
 use crate::items::{self, Effect};
 use crate::leases::holds;
+use crate::markers;
 use crate::rows::int;
 
 /// Admits what came of an attempt, if its lease still holds.
@@ -75,8 +75,9 @@ fn admit(
     let visible = landed.visible || looks_different(before, write);
     let version = if visible { before.version + 1 } else { before.version };
     let began = if write.answers_invalidation { token.seq } else { before.began };
-    let marker = newest_marker(conn, nr, before.key.source())?;
-    let invalidated = if marker > token.seq { before.invalidated.max(marker) } else { before.invalidated };
+    // By the tags that it had, which the row as it was found knows of, and by those that it has now.
+    let marker = markers::newest(conn, nr, before.key.source())?.map_or(0, |marker| marker.seq);
+    let invalidated = before.invalidated.max(marker);
     let met_by_invalidation = invalidated > token.seq;
     let after = After { version, began, invalidated, still_stale: invalidated > began };
     write_row(conn, nr, write, &after, commit)?;

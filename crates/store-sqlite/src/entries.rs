@@ -10,7 +10,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use crate::errors::Fault;
 use crate::feed;
 use crate::leases::LIVE;
-use crate::rows::{ENTRY_COLUMNS, EntryRow, ITEM_COLUMNS, ItemRow, int, limit, parse, state};
+use crate::markers::ANY;
+use crate::rows::{BEHIND_ENTRY, ENTRY_COLUMNS, EntryRow, ITEM_COLUMNS, ItemRow, int, limit, parse, state};
 use crate::sequence;
 
 /// Looks entries up with their members, in the order asked.
@@ -27,7 +28,7 @@ pub(crate) fn lookup(conn: &Connection, keys: &[Key]) -> Result<Vec<Option<Store
 pub(crate) fn find(conn: &Connection, key: &Key) -> Result<Option<(i64, Entry)>, Fault> {
     let sql = const_format_entry();
     let row = conn.prepare_cached(sql)?.query_row([key.as_str()], EntryRow::read).optional()?;
-    Ok(row.map(EntryRow::model).transpose()?)
+    row.map(|row| row.model(conn)).transpose()
 }
 
 fn const_format_entry() -> &'static str {
@@ -60,12 +61,13 @@ fn member(row: &Row<'_>, nr: i64) -> Result<Member, Fault> {
     Ok(Member { asked: asked.into(), state, item: ItemRow::read(row, 2)?.model()? })
 }
 
-/// Makes the row of an entry that has no data yet.
+/// Makes the row of an entry that has no data yet; no marker from before it was made means it.
 pub(crate) fn create(conn: &Connection, key: &Key, now: Time) -> rusqlite::Result<()> {
     conn.prepare_cached(
         "INSERT INTO entries (key, source, definition, tried, validators, complete, pending, warnings, \
          version, began, invalidated, due_at, marked, attempts, faults, touched_at) \
-         VALUES (?1, ?2, '', '', '{}', 0, '[]', '[]', (SELECT version_floor FROM meta), 0, 0, ?3, 0, 0, 0, ?3)",
+         VALUES (?1, ?2, '', '', '{}', 0, '[]', '[]', (SELECT version_floor FROM meta), 0, \
+         (SELECT coalesce(max(seq), 0) FROM markers WHERE name IN ('all', 'source:' || ?2)), ?3, 0, 0, 0, ?3)",
     )?
     .execute(params![key.as_str(), key.source(), now.ms()])
     .map(drop)
@@ -108,6 +110,19 @@ pub(crate) fn met(conn: &Connection, target: &Target) -> Result<Vec<Met>, Fault>
     }
 }
 
+/// How many rows a target means that is not named key by key, looking at no more than `most`.
+pub(crate) fn count(conn: &Connection, target: &Target, most: u64) -> Result<u64, Fault> {
+    let (rows, name) = match target {
+        Target::Keys(_) => return Ok(met(conn, target)?.len() as u64),
+        Target::Source(source) => ("entries WHERE source = ?1", source.as_str()),
+        Target::Tag(tag) => ("tags WHERE tag = ?1", tag.as_str()),
+        Target::All => ("entries WHERE ?1 = ''", ""),
+    };
+    let sql = format!("SELECT count(*) FROM (SELECT 1 FROM {rows} LIMIT ?2)");
+    let count: i64 = conn.prepare_cached(&sql)?.query_row(params![name, int(most)], |row| row.get(0))?;
+    Ok(count as u64)
+}
+
 /// Removes entries with all that is theirs, and the items that no entry holds any more.
 pub(crate) fn remove(conn: &Connection, entries: &[Met], now: Time) -> Result<u64, Fault> {
     let mut orphans = HashSet::new();
@@ -145,9 +160,9 @@ pub(crate) fn heads(conn: &Connection, source: Option<&str>) -> Result<Vec<Head>
     let mut rows = statement.query([source])?;
     let mut heads = Vec::new();
     while let Some(row) = rows.next()? {
-        let (_, entry) = EntryRow::read(row)?.model()?;
-        let unconfigured_since = row.get::<_, Option<i64>>(27)?.map(Time::from_ms);
-        heads.push(Head { entry, shown: row.get::<_, i64>(28)? as u64, unconfigured_since });
+        let (_, entry) = EntryRow::read(row)?.model(conn)?;
+        let unconfigured_since = row.get::<_, Option<i64>>(BEHIND_ENTRY)?.map(Time::from_ms);
+        heads.push(Head { entry, shown: row.get::<_, i64>(BEHIND_ENTRY + 1)? as u64, unconfigured_since });
     }
     Ok(heads)
 }
@@ -172,8 +187,8 @@ pub(crate) fn rows(
     let mut found = statement.query(params![first, end, limit(most)])?;
     let mut rows = Vec::new();
     while let Some(row) = found.next()? {
-        let (_, entry) = EntryRow::read(row)?.model()?;
-        let unconfigured_since = row.get::<_, Option<i64>>(27)?.map(Time::from_ms);
+        let (_, entry) = EntryRow::read(row)?.model(conn)?;
+        let unconfigured_since = row.get::<_, Option<i64>>(BEHIND_ENTRY)?.map(Time::from_ms);
         rows.push(larder_core::Row { entry, unconfigured_since });
     }
     Ok(rows)
@@ -181,11 +196,34 @@ pub(crate) fn rows(
 
 /// Entries that want a refresh now without a reader, earliest first.
 pub(crate) fn due(conn: &Connection, now: Time, most: usize) -> Result<Vec<Key>, Fault> {
-    let mut statement = conn.prepare_cached(&format!(
-        "SELECT key FROM entries WHERE (marked > 0 OR attempts > 0 OR pending <> '[]') \
-         AND (marked > 0 OR due_at <= ?1) AND unconfigured_since IS NULL AND NOT {LIVE} \
-         ORDER BY due_at, key LIMIT ?2"
-    ))?;
+    let has_markers: bool = conn.prepare_cached(&format!("SELECT {ANY}"))?.query_row([], |row| row.get(0))?;
+    let wanted = format!(
+        "(marked > 0 OR attempts > 0 OR pending <> '[]') AND unconfigured_since IS NULL AND NOT {LIVE}"
+    );
+    let sql = if has_markers {
+        // Few are retried at a time; of those a marker may end the wait.
+        let newest = |column: &str| {
+            format!(
+                "(SELECT {column} FROM markers WHERE name IN ('all', 'source:' || entries.source) \
+                 OR name IN (SELECT 'tag:' || tag FROM tags WHERE entry = entries.nr) \
+                 ORDER BY seq DESC LIMIT 1)"
+            )
+        };
+        format!(
+            "SELECT key FROM (SELECT key, marked, \
+             CASE WHEN seq > invalidated THEN min(due_at, at) ELSE due_at END AS due FROM \
+             (SELECT key, marked, due_at, invalidated, {} AS seq, {} AS at FROM entries WHERE {wanted})) \
+             WHERE marked > 0 OR due <= ?1 ORDER BY due, key LIMIT ?2",
+            newest("seq"),
+            newest("at")
+        )
+    } else {
+        format!(
+            "SELECT key FROM entries WHERE {wanted} AND (marked > 0 OR due_at <= ?1) \
+             ORDER BY due_at, key LIMIT ?2"
+        )
+    };
+    let mut statement = conn.prepare_cached(&sql)?;
     let keys: Vec<String> = statement
         .query_map(params![now.ms(), limit(most)], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;

@@ -10,7 +10,8 @@ use crate::entries::{self, json};
 use crate::errors::Fault;
 use crate::feed;
 use crate::items;
-use crate::rows::{ENTRY_COLUMNS, EntryRow, ITEM_COLUMNS, ItemRow, int, limit, state};
+use crate::markers;
+use crate::rows::{BEHIND_ENTRY, ENTRY_COLUMNS, EntryRow, ITEM_COLUMNS, ItemRow, int, limit, state};
 use crate::sequence;
 
 /// Entries by key behind `after`, with everything worth moving.
@@ -21,8 +22,8 @@ pub(crate) fn export(conn: &Connection, after: Option<&Key>, most: usize) -> Res
     let mut rows = statement.query(params![after.map_or("", Key::as_str), limit(most)])?;
     let mut exported = Vec::new();
     while let Some(row) = rows.next()? {
-        let unconfigured_since = row.get::<_, Option<i64>>(27)?.map(Time::from_ms);
-        let (nr, mut entry) = EntryRow::read(row)?.model()?;
+        let unconfigured_since = row.get::<_, Option<i64>>(BEHIND_ENTRY)?.map(Time::from_ms);
+        let (nr, mut entry) = EntryRow::read(row)?.model(conn)?;
         entry.lease = None;
         exported.push(Exported {
             entry,
@@ -177,8 +178,9 @@ fn put_item(conn: &Connection, member: &ExportedMember) -> Result<(i64, bool), F
 
 fn write_row(conn: &Connection, nr: i64, exported: &Exported, version: u64, now: Time) -> Result<(), Fault> {
     let entry = &exported.entry;
+    let answered = markers::newest(conn, nr, entry.key.source())?.map_or(0, |marker| marker.seq);
     let began = if entry.began > 0 { sequence::next(conn)?.seq } else { 0 };
-    let invalidated = if entry.is_invalidated() { sequence::next(conn)?.seq } else { 0 };
+    let invalidated = if entry.is_invalidated() { sequence::next(conn)?.seq } else { answered };
     let marked = if entry.marked { sequence::next(conn)?.seq } else { 0 };
     conn.prepare_cached(
         "UPDATE entries SET definition = ?2, tried = ?3, body = ?4, validators = ?5, cursor = ?6, \

@@ -16,10 +16,33 @@ pub(crate) fn announce(
     version: i64,
     at: Time,
 ) -> rusqlite::Result<()> {
+    write(conn, ("entry", key), what, version, at)
+}
+
+/// Writes a line that may be about more than one entry.
+pub(crate) fn announce_of(
+    conn: &Connection,
+    on: &Subject,
+    what: &str,
+    version: i64,
+    at: Time,
+) -> rusqlite::Result<()> {
+    let on = match on {
+        Subject::Entry(key) => ("entry", key.as_str()),
+        Subject::Tag(tag) => ("tag", tag.as_str()),
+        Subject::Source(source) => ("source", source.as_str()),
+        Subject::All => ("all", ""),
+    };
+    write(conn, on, what, version, at)
+}
+
+fn write(conn: &Connection, on: (&str, &str), what: &str, version: i64, at: Time) -> rusqlite::Result<()> {
     let seq = int(sequence::next(conn)?.seq);
-    conn.prepare_cached("INSERT INTO changes (seq, name, what, version, at) VALUES (?1, ?2, ?3, ?4, ?5)")?
-        .execute(params![seq, key, what, version, at.ms()])
-        .map(drop)
+    conn.prepare_cached(
+        "INSERT INTO changes (seq, about, name, what, version, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?
+    .execute(params![seq, on.0, on.1, what, version, at.ms()])
+    .map(drop)
 }
 
 /// The stretch of the feed behind `after`.

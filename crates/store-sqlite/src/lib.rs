@@ -16,6 +16,7 @@ mod items;
 mod leases;
 mod list;
 mod lock;
+mod markers;
 mod open;
 mod port;
 mod readers;

@@ -9,7 +9,9 @@ use larder_core::{
     Retention, Row, Settlement, Store, StoreError, StoreInfo, Stored, Swept, Target, Time, Trigger,
 };
 
-use crate::{SqliteStore, budgets, commit, entries, export, feed, invalidate, leases, list, sweep, verify};
+use crate::{
+    SqliteStore, budgets, commit, entries, export, feed, invalidate, leases, list, markers, sweep, verify,
+};
 
 #[async_trait]
 impl Store for SqliteStore {
@@ -66,7 +68,15 @@ impl Store for SqliteStore {
 
     async fn sweep(&self, retention: &Retention, now: Time) -> Result<Swept, StoreError> {
         let retention = *retention;
-        self.write("sweep", move |conn| sweep::sweep(conn, &retention, now)).await
+        let mut swept = self.write("sweep", move |conn| sweep::sweep(conn, &retention, now)).await?;
+        let mut next = Some(markers::Progress::default());
+        while let Some(from) = next {
+            let work = move |conn: &rusqlite::Connection| markers::write_through(conn, &from, now);
+            let step = self.write("write invalidations through", work).await?;
+            swept.written_through += step.written;
+            next = step.next;
+        }
+        Ok(swept)
     }
 
     async fn heads(&self, source: Option<&str>) -> Result<Vec<Head>, StoreError> {

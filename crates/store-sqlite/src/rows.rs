@@ -7,14 +7,20 @@ use std::time::Duration;
 use larder_core::{
     Entry, Fingerprint, Item, ItemRef, Json, Key, Lease, MemberState, StoreError, Time, Token,
 };
-use rusqlite::Row;
+use rusqlite::{Connection, Row};
 use serde::de::DeserializeOwned;
 
-/// The columns that [`EntryRow::read`] wants, in its order.
+use crate::errors::Fault;
+use crate::markers;
+
+/// The columns that [`EntryRow::read`] wants, in its order. The last says whether there are markers.
 pub(crate) const ENTRY_COLUMNS: &str = "nr, key, definition, tried, body, validators, cursor, complete, \
     pending, warnings, version, began, invalidated, fetched_at, absent_at, fresh_until, due_at, marked, \
     attempts, faults, last_error, lease_owner, lease_until, lease_length, lease_epoch, lease_seq, \
-    marked_by";
+    marked_by, EXISTS (SELECT 1 FROM markers)";
+
+/// The place of the first column behind [`ENTRY_COLUMNS`].
+pub(crate) const BEHIND_ENTRY: usize = 28;
 
 /// The columns that [`ItemRow::read`] wants, in its order, of a table called `i`.
 pub(crate) const ITEM_COLUMNS: &str = "i.nr, i.kind, i.id, i.scope, i.doc, i.derived, i.fetched_at";
@@ -44,6 +50,7 @@ pub(crate) struct EntryRow {
     faults: i64,
     last_error: Option<String>,
     lease: Option<LeaseRow>,
+    has_markers: bool,
 }
 
 struct LeaseRow {
@@ -91,11 +98,21 @@ impl EntryRow {
             faults: row.get(19)?,
             last_error: row.get(20)?,
             lease,
+            has_markers: row.get(27)?,
         })
     }
 
-    /// The row's number and the entry.
-    pub(crate) fn model(self) -> Result<(i64, Entry), StoreError> {
+    /// The row's number, and the entry as the markers leave it.
+    pub(crate) fn model(self, conn: &Connection) -> Result<(i64, Entry), Fault> {
+        let has_markers = self.has_markers;
+        let (nr, mut entry) = self.plain()?;
+        if has_markers && let Some(marker) = markers::newest(conn, nr, entry.key.source())? {
+            marker.meet(&mut entry);
+        }
+        Ok((nr, entry))
+    }
+
+    fn plain(self) -> Result<(i64, Entry), StoreError> {
         let name = self.key.as_str();
         let key: Key = parse("entries", name, "key", name)?;
         let count =

@@ -19,9 +19,8 @@ pub(crate) fn sweep(conn: &Connection, retention: &Retention, now: Time) -> Resu
     let log =
         conn.execute("DELETE FROM refresh_log WHERE started_at < ?1", [now.minus(retention.log).ms()])?;
     let feed = sweep_feed(conn, retention, now)?;
-    // No fetch is under way for as long as the feed is kept.
-    conn.execute("DELETE FROM markers WHERE at < ?1", [now.minus(retention.feed).ms()])?;
-    Ok(Swept { entries: gone.len() as u64, items: removed + orphans as u64, log: log as u64, feed })
+    let (entries, items) = (gone.len() as u64, removed + orphans as u64);
+    Ok(Swept { entries, items, log: log as u64, feed, written_through: 0 })
 }
 
 fn past_retention(conn: &Connection, retention: &Retention, now: Time) -> Result<Vec<Met>, Fault> {

@@ -41,6 +41,11 @@ const PROMISES: &[(&str, &str, &str)] = &[
         "a line is ahead of the store's number",
         "SELECT 'line ' || seq FROM changes WHERE seq > (SELECT seq FROM meta)",
     ),
+    (
+        "markers",
+        "its number is ahead of the store's",
+        "SELECT name FROM markers WHERE seq > (SELECT seq FROM meta)",
+    ),
     ("meta", "there must be one row", "SELECT 'meta' WHERE (SELECT count(*) FROM meta) <> 1"),
 ];
 
@@ -130,8 +135,10 @@ fn understand_rows(conn: &Connection, problems: &mut Vec<Problem>) -> Result<(),
     };
     let mut statement = conn.prepare(&format!("SELECT {ENTRY_COLUMNS} FROM entries"))?;
     for row in statement.query_map([], EntryRow::read)? {
-        if let Err(error) = row?.model() {
-            note("entries", &error);
+        match row?.model(conn) {
+            Err(Fault::Store(error)) => note("entries", &error),
+            Err(fault) => return Err(fault),
+            Ok(_) => {}
         }
     }
     let mut statement = conn.prepare(&format!("SELECT {ITEM_COLUMNS} FROM items i"))?;

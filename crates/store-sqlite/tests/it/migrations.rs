@@ -2,10 +2,14 @@
 
 use std::process::Command;
 
-use larder_core::{Column, ColumnType, Store, StoreError, ViewSpec};
+use larder_core::{
+    Column, ColumnType, Retention, Status, Store, StoreError, Subject, Target, ViewSpec, Write,
+};
 use larder_store_sqlite::{APPLICATION_ID, OpenOptions, SCHEMA, SqliteStore, migrate_down};
 use larder_testkit::contract::Place;
-use larder_testkit::contract::build::{NOW, VIEW, at, book, book_with, fail, find, ids, key, refresh, row};
+use larder_testkit::contract::build::{
+    NOW, VIEW, at, book, book_with, fail, fetched, find, ids, key, refresh, row, write,
+};
 use rusqlite::Connection;
 use serde_json::json;
 
@@ -40,6 +44,82 @@ fn a_full_database_goes_down_and_up_again() {
         refresh(&store, &key("shelf/big"), vec![book("a", 1)], at(1)).await;
         assert_eq!(ids(&row(&store, &key("shelf/big")).await), ["a"]);
         assert_eq!(store.verify().await.unwrap(), []);
+    });
+}
+
+#[test]
+fn one_step_down_keeps_the_cache_and_what_markers_said_of_it() {
+    let place = TempPlace::fresh();
+    let (big, red) = (key("shelf/big"), key("shelf/red"));
+    block_on(async {
+        let store = place.open().await;
+        let books = (0..500).map(|n| book(&format!("{n:05}"), n)).collect();
+        refresh(&store, &big, books, at(0)).await;
+        let tagged = Write { tags: Some(vec!["red".to_owned()]), ..fetched(vec![book("r", 1)], at(0)) };
+        write(&store, &red, tagged, at(0)).await;
+        fail(&store, &red, at(1)).await;
+        store.invalidate(&Target::Tag("red".to_owned()), at(2)).await.unwrap();
+        refresh(&store, &big, vec![book("last", 1)], at(3)).await;
+        let before = store.heads(None).await.unwrap();
+        drop(store);
+        migrate_down(&place.path(), 1).unwrap();
+        let conn = Connection::open(place.path()).unwrap();
+        let old: (i64, i64, String) = conn
+            .query_row(
+                "SELECT invalidated > began, due_at, (SELECT search FROM items WHERE id = 'r') \
+                 FROM entries WHERE key = 'shelf/red'",
+                [],
+                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+            )
+            .unwrap();
+        assert_eq!(old, (1, at(2).ms(), "r".to_owned()), "the rows say what the marker said");
+        let found: i64 = conn
+            .query_row("SELECT count(*) FROM items_fts WHERE items_fts MATCH 'last'", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(found, 1, "its full text is made anew");
+        let keys: Vec<String> = conn
+            .prepare("SELECT key FROM changes ORDER BY seq")
+            .unwrap()
+            .query_map([], |row| row.get(0))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        assert_eq!(keys, ["shelf/big"], "what came before a line that it cannot say is swept");
+        drop(conn);
+        let store = place.open().await;
+        assert_eq!(store.heads(None).await.unwrap(), before);
+        assert!(store.changes(1, 10).await.unwrap().reset, "whoever had read further back starts over");
+        assert_eq!(store.changes(1, 10).await.unwrap().lines[0].on, Subject::Entry(big.clone()));
+        refresh(&store, &red, vec![book("r", 2)], at(5)).await;
+        assert_eq!(row(&store, &red).await.entry.status(None, at(5)), Status::Fresh);
+        assert_eq!(store.verify().await.unwrap(), []);
+    });
+}
+
+#[test]
+fn people_see_in_the_cache_view_what_a_marker_means() {
+    let place = TempPlace::fresh();
+    block_on(async {
+        let store = place.open().await;
+        for name in ["shelf/a", "shelf/b"] {
+            let tagged = Write { tags: Some(vec![name.to_owned()]), ..fetched(vec![], at(0)) };
+            write(&store, &key(name), tagged, at(0)).await;
+        }
+        let conn = Connection::open(place.path()).unwrap();
+        let seen = || -> Vec<(String, bool, String)> {
+            let mut statement =
+                conn.prepare("SELECT key, invalidated, due_at FROM cache ORDER BY key").unwrap();
+            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+            rows.map(Result::unwrap).collect()
+        };
+        let row = |key: &str, invalidated, due: &str| (key.to_owned(), invalidated, due.to_owned());
+        let later = "2026-01-01T01:00:00Z";
+        assert_eq!(seen(), [row("shelf/a", false, later), row("shelf/b", false, later)]);
+        store.invalidate(&Target::Tag("shelf/a".to_owned()), at(60)).await.unwrap();
+        let expected = [row("shelf/a", true, "2026-01-01T00:01:00Z"), row("shelf/b", false, later)];
+        assert_eq!(seen(), expected);
+        store.sweep(&Retention::default(), at(61)).await.unwrap();
+        assert_eq!(seen(), expected, "written through, it is the same");
     });
 }
 

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use larder_core::{
-    Acquired, Column, ColumnType, Commit, Committed, Coverage, Failure, Fingerprint, ItemCounts, ItemRef,
-    Json, Key, Lease, LeaseAsk, LogLine, MemberState, MemberWrite, NewItem, Outcome, Scope, Spent, Store,
-    Stored, Time, Trigger, Validators, ViewSpec, Write,
+    Acquired, Column, ColumnType, Commit, Committed, Coverage, Entry, Exported, Failure, Fingerprint,
+    ItemCounts, ItemRef, Json, Key, Lease, LeaseAsk, LogLine, MemberState, MemberWrite, NewItem, Outcome,
+    Scope, Spent, Store, Stored, Time, Trigger, Validators, ViewSpec, Write,
 };
 use serde_json::{Value, json};
 
@@ -38,6 +38,25 @@ pub fn at(seconds: u64) -> Time {
 /// The key of that text.
 pub fn key(text: &str) -> Key {
     text.parse().unwrap()
+}
+
+/// What a store that knows of `key` exports of it: fetched at `now`, with these tags and no members.
+pub fn exported(key: &Key, tags: &[&str], now: Time) -> Exported {
+    let fresh_until = now.plus(Duration::from_hours(1));
+    let one = Fingerprint::trusted("one");
+    let entry = Entry {
+        definition: one.clone(),
+        tried: one,
+        complete: true,
+        version: 1,
+        began: 1,
+        fetched_at: Some(now),
+        fresh_until: Some(fresh_until),
+        due_at: fresh_until,
+        ..Entry::empty(key.clone(), now)
+    };
+    let tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
+    Exported { entry, tags, unconfigured_since: None, members: Vec::new() }
 }
 
 /// A book with a title, stars and whatever else.

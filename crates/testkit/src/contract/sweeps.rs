@@ -17,7 +17,7 @@ fn day(days: u32) -> Time {
 }
 
 /// Keeps everything for ever but what a story asks about.
-fn lasting() -> Retention {
+pub fn lasting() -> Retention {
     let ever = DAY * 36_500;
     Retention { failed: ever, log: ever, unconfigured: ever, feed: ever, feed_lines_max: u64::MAX }
 }
