@@ -240,7 +240,10 @@
     };
     const hear = (event) => {
       try {
-        changed(JSON.parse(event.data).key);
+        const { key } = JSON.parse(event.data);
+        // A line about a tag, a source or everything names no entry.
+        if (key) changed(key);
+        else reloadList();
       } catch {
         reloadList();
       }

@@ -145,7 +145,7 @@ async fn no_event_names_what_is_private() {
     other.invalidate(&larder_core::Target::All).await.unwrap();
     loop {
         let event = events.next().await;
-        let last = event.data["key"] == "cluster/tools" && event.data["what"] == "invalidated";
+        let last = event.data["all"] == true && event.data["what"] == "invalidated";
         heard.push(event);
         if last {
             break;
@@ -157,7 +157,7 @@ async fn no_event_names_what_is_private() {
     loop {
         let event = again.next().await;
         tells_nothing(&format!("{event:?}"), "the stream from its beginning");
-        if event.data["key"] == "cluster/tools" && event.data["what"] == "invalidated" {
+        if event.data["all"] == true && event.data["what"] == "invalidated" {
             break;
         }
     }
