@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    cache, completions, config, demo, doctor, github_sim, init, refresh, registry, repos, server, show,
+    cache, completions, config, demo, doctor, export, github_sim, import, init, refresh, registry, repos,
+    server, show,
 };
 use crate::ui::ColorChoice;
 
@@ -74,6 +75,10 @@ pub enum Command {
     /// Look at the cache, and change what it holds
     #[command(subcommand)]
     Cache(cache::Command),
+    /// Write the cache to a file that `larder import` reads
+    Export(export::Args),
+    /// Take in a file that `larder export` wrote
+    Import(import::Args),
     /// Find out what is wrong, and what to do about it
     Doctor(doctor::Args),
     /// Show the configuration in effect, or trust a project's

@@ -2,6 +2,7 @@
 
 #![allow(unreachable_pub, reason = "a binary exports nothing: `pub` marks what a module offers the others")]
 
+mod archive;
 mod args;
 mod commands;
 mod config;

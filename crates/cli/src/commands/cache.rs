@@ -1,7 +1,5 @@
 //! `larder cache`: look at the cache, and change what it holds.
 
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
-
 use larder_core::{Budget, Head, Key, SECONDARY, StoreInfo, Target, Time};
 use serde_json::json;
 
@@ -10,7 +8,7 @@ use super::target::{TargetArgs, is_met};
 use super::{Context, Ended};
 use crate::config::Config;
 use crate::report::{Complaint, Exit};
-use crate::ui::{Cell, Column, Table, Tone, ago, counted, harmless, in_a_while};
+use crate::ui::{CanAsk, Cell, Column, Table, Tone, ago, ask, counted, harmless, in_a_while};
 use crate::wiring::Rooms;
 
 /// Look at the cache, and change what it holds.
@@ -99,19 +97,8 @@ fn confirm(args: &ClearArgs, target: &Target, known: &[Key], context: &Context) 
         Target::Keys(keys) if keys.len() == 1 => format!("`{}`", keys[0]),
         _ => format!("{met} entries"),
     };
-    if context.json() || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-        return Err(Complaint::usage(format!("{what} would be removed, and nobody can be asked"))
-            .hint("add `--yes` if that is meant"));
-    }
-    let mut err = std::io::stderr().lock();
-    // A question that cannot be shown gets no answer, which means no.
-    let _ = write!(err, "remove {what} from the cache? [y/N] ").and_then(|()| err.flush());
-    let mut answer = String::new();
-    let _ = std::io::stdin().lock().read_line(&mut answer);
-    match answer.trim().to_lowercase().as_str() {
-        "y" | "yes" => Ok(()),
-        _ => Err(Complaint::failed("nothing was removed")),
-    }
+    let can_ask = if context.json() { CanAsk::Nobody } else { CanAsk::Maybe };
+    ask(&format!("remove {what} from the cache?"), &format!("{what} would be removed"), can_ask)
 }
 
 async fn status(target: Option<Target>, rooms: &Rooms<'_>, context: &Context) -> Ended {

@@ -6,7 +6,9 @@ pub mod config;
 pub mod demo;
 pub mod doctor;
 pub mod entry;
+pub mod export;
 pub mod github_sim;
+pub mod import;
 pub mod init;
 pub mod refresh;
 pub mod registry;
@@ -85,6 +87,8 @@ pub fn run(cli: Cli, env: Environment) -> (Screen, Ended) {
         Command::Show(args) => show::run(&args, &context),
         Command::Refresh(args) => refresh::run(&args, &context),
         Command::Cache(command) => cache::run(&command, &context),
+        Command::Export(args) => export::run(&args, &context),
+        Command::Import(args) => import::run(&args, &context),
         Command::Doctor(args) => doctor::run(&args, &context),
         Command::Config(command) => config::run(&command, &context),
         Command::Completions(args) => completions::run(&args, &context),

@@ -1,12 +1,14 @@
 //! What people see: answers on standard output, all else on standard error, each in its manner.
 
 mod age;
+mod ask;
 mod progress;
 mod screen;
 mod table;
 mod words;
 
 pub use age::{age, ago, in_a_while};
+pub use ask::{CanAsk, ask};
 pub use progress::Progress;
 pub use screen::{ColorChoice, Screen, Tone, harmless};
 pub use table::{Cell, Column, Table};

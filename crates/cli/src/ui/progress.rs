@@ -38,6 +38,15 @@ impl Progress {
         Progress::show(bar, &format!("{{spinner}} {doing}, {{elapsed}}"), |style| style)
     }
 
+    /// Counts what is done, where nobody knows how much there is.
+    pub fn count(screen: &Screen, doing: &str, what: &str) -> Self {
+        if !screen.shows_progress {
+            return Progress(None);
+        }
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        Progress::show(bar, &format!("{{spinner}} {doing}: {{pos}} {what}, {{elapsed}}"), |style| style)
+    }
+
     fn show(bar: ProgressBar, template: &str, add: impl FnOnce(ProgressStyle) -> ProgressStyle) -> Self {
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(add(style));

@@ -13,6 +13,8 @@ const COMMANDS: &[&[&str]] = &[
     &["cache", "clear"],
     &["cache", "replay"],
     &["cache", "verify"],
+    &["export"],
+    &["import"],
     &["doctor"],
     &["config", "show"],
     &["config", "trust"],
@@ -47,6 +49,8 @@ fn help_lists_the_commands_and_the_exit_codes() {
       show         Show one entry: its data, its age, what is wrong with it
       refresh      Fetch entries anew, and wait for it
       cache        Look at the cache, and change what it holds
+      export       Write the cache to a file that `larder import` reads
+      import       Take in a file that `larder export` wrote
       doctor       Find out what is wrong, and what to do about it
       config       Show the configuration in effect, or trust a project's
       completions  Print a script that completes commands in a shell
@@ -111,7 +115,7 @@ fn mistyped_commands_and_options_get_the_nearest_one() {
     let user = User::new();
     let command = user.run(&["repso"]);
     assert_eq!(command.code, 2);
-    assert!(command.err.contains("similar subcommand exists: 'repos'"), "{}", command.err);
+    assert!(command.err.contains("similar subcommands exist: 'export', 'repos'"), "{}", command.err);
     let option = user.run(&["repos", "--languge", "rust"]);
     assert_eq!(option.code, 2);
     assert!(option.err.contains("'--language'"), "{}", option.err);

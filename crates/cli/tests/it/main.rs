@@ -12,6 +12,7 @@ mod fire;
 mod help;
 mod init;
 mod messages;
+mod moving;
 mod repos;
 mod serving;
 mod simulator;

@@ -10,13 +10,13 @@ use serde_json::Value;
 use crate::world::{CLUSTERS, GitHub, User};
 
 /// A server that runs until it is stopped, or the test ends.
-struct Serving {
+pub(crate) struct Serving {
     child: Child,
-    address: String,
+    pub(crate) address: String,
 }
 
 impl Serving {
-    fn start(user: &User, args: &[&str]) -> Self {
+    pub(crate) fn start(user: &User, args: &[&str]) -> Self {
         let args = [args, &["--listen", "127.0.0.1:0", "--json"]].concat();
         let mut child = user.command(&args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut line = String::new();
@@ -27,12 +27,17 @@ impl Serving {
     }
 
     /// An answer's head and body.
-    fn get(&self, path: &str) -> (String, String) {
+    pub(crate) fn get(&self, path: &str) -> (String, String) {
         get(&self.address, path)
     }
 
+    /// The answer to something posted.
+    pub(crate) fn post(&self, path: &str, body: &str) -> (String, String) {
+        asked(&self.address, "POST", path, body)
+    }
+
     /// Asks it to stop, as the system does, and waits.
-    fn stop(mut self) -> ExitStatus {
+    pub(crate) fn stop(mut self) -> ExitStatus {
         let asked = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status();
         assert!(asked.unwrap().success());
         self.child.wait().unwrap()
@@ -47,9 +52,19 @@ impl Drop for Serving {
     }
 }
 
-fn get(address: &str, path: &str) -> (String, String) {
+pub(crate) fn get(address: &str, path: &str) -> (String, String) {
+    asked(address, "GET", path, "")
+}
+
+fn asked(address: &str, method: &str, path: &str, body: &str) -> (String, String) {
     let mut stream = TcpStream::connect(address).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+    let length = body.len();
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n\
+         Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+    )
+    .unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();

@@ -60,6 +60,8 @@ impl GitHub {
 pub(crate) struct User {
     dir: tempfile::TempDir,
     vars: Vec<(String, String)>,
+    /// What larder is started by, if by anything.
+    starter: Vec<String>,
 }
 
 /// What a run came to.
@@ -91,7 +93,7 @@ impl User {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(dir.path().join("project")).unwrap();
         std::fs::create_dir_all(dir.path().join("home")).unwrap();
-        User { dir, vars: Vec::new() }
+        User { dir, vars: Vec::new(), starter: Vec::new() }
     }
 
     /// A user of this GitHub with a token, in a project with these clusters.
@@ -114,6 +116,13 @@ impl User {
         self
     }
 
+    /// Starts larder by another program, which is given its path and arguments.
+    #[must_use]
+    pub(crate) fn started_by(mut self, starter: &[&str]) -> Self {
+        self.starter = starter.iter().map(|&part| part.to_owned()).collect();
+        self
+    }
+
     pub(crate) fn project(&self) -> PathBuf {
         self.dir.path().join("project")
     }
@@ -127,7 +136,11 @@ impl User {
     }
 
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_larder"));
+        let larder = env!("CARGO_BIN_EXE_larder");
+        let mut command = Command::new(self.starter.first().map_or(larder, String::as_str));
+        if !self.starter.is_empty() {
+            command.args(&self.starter[1..]).arg(larder);
+        }
         let bin = self.dir.path().join("bin");
         command
             .args(args)
@@ -215,7 +228,7 @@ impl User {
 }
 
 impl Ran {
-    fn of(output: &Output, user: &User) -> Self {
+    pub(crate) fn of(output: &Output, user: &User) -> Self {
         let text = |bytes: &[u8]| {
             let text = String::from_utf8(bytes.to_vec()).unwrap();
             let root = user.dir.path().canonicalize().unwrap();

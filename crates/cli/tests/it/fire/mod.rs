@@ -5,7 +5,10 @@
 //! and change it together. Moments are told by what a process has done (its system calls, its
 //! requests, its row in the store), never by how long it ran.
 
+mod clock;
+mod damage;
 mod file;
+mod together;
 
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -1,0 +1,238 @@
+//! The file that a cache moves in: JSON lines. The first says what it is, each further one is an
+//! entry with its items, the last says how many there were, so that a file that was cut off shows.
+
+use std::io::{self, BufRead, Read as _, Write};
+
+use larder_core::{Exported, Time};
+use serde::{Deserialize, Serialize};
+
+/// What the first line says the file is.
+const NAME: &str = "larder-export";
+/// The version of the file's form. A newer one is refused, an older one is to be read for ever.
+const VERSION: u32 = 1;
+/// The longest line, in bytes. The largest entries have some ten thousand items of a few kilobytes.
+const LINE_BYTES_MAX: u64 = 512 << 20;
+
+/// The first line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Header {
+    format: String,
+    version: u32,
+    /// Which larder wrote it.
+    larder: String,
+    exported_at: Time,
+}
+
+/// The last line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct End {
+    end: Count,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Count {
+    entries: u64,
+}
+
+/// Why a file cannot be taken in. Lines are counted from 1.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    /// It is something else.
+    #[error("line 1: this is no export of Larder's: {0}")]
+    Foreign(&'static str),
+    /// A newer Larder wrote it.
+    #[error("line 1: it has version {found} of the format, this larder knows up to {VERSION}")]
+    TooNew {
+        /// Its version.
+        found: u32,
+    },
+    /// It ends too early.
+    #[error("line {line}: the file ends here, in the middle: it was cut off")]
+    Truncated {
+        /// Where.
+        line: u64,
+    },
+    /// A line that cannot be understood.
+    #[error("line {line}: {cause}")]
+    Wrong {
+        /// Which.
+        line: u64,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// The system said no.
+    #[error("line {line}: it could not be read: {cause}")]
+    Unreadable {
+        /// Where.
+        line: u64,
+        /// In the system's words.
+        cause: io::Error,
+    },
+}
+
+/// Writes an export.
+pub struct Writing<W> {
+    to: W,
+    entries: u64,
+}
+
+impl<W: Write> Writing<W> {
+    /// Begins one.
+    pub fn begin(mut to: W, now: Time) -> io::Result<Self> {
+        let larder = env!("CARGO_PKG_VERSION").to_owned();
+        line(&mut to, &Header { format: NAME.to_owned(), version: VERSION, larder, exported_at: now })?;
+        Ok(Writing { to, entries: 0 })
+    }
+
+    /// Adds an entry.
+    pub fn add(&mut self, entry: &Exported) -> io::Result<()> {
+        self.entries += 1;
+        line(&mut self.to, entry)
+    }
+
+    /// Ends it; answers how many entries it has.
+    pub fn end(mut self) -> io::Result<u64> {
+        line(&mut self.to, &End { end: Count { entries: self.entries } })?;
+        self.to.flush()?;
+        Ok(self.entries)
+    }
+}
+
+fn line(to: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer(&mut *to, value)?;
+    to.write_all(b"\n")
+}
+
+/// Reads an export, entry by entry.
+pub struct Reading<R> {
+    from: R,
+    text: Vec<u8>,
+    line: u64,
+    entries: u64,
+    ended: bool,
+}
+
+impl<R: BufRead> Reading<R> {
+    /// Begins with the first line, which says whether it is one.
+    pub fn begin(from: R) -> Result<Self, ArchiveError> {
+        let mut reading = Reading { from, text: Vec::new(), line: 0, entries: 0, ended: false };
+        if !reading.next_line()? {
+            return Err(ArchiveError::Foreign("it is empty"));
+        }
+        let Ok(header) = serde_json::from_slice::<Header>(&reading.text) else {
+            return Err(ArchiveError::Foreign("its first line does not say so"));
+        };
+        match header {
+            Header { format, .. } if format != NAME => Err(ArchiveError::Foreign("it names another format")),
+            Header { version, .. } if version > VERSION => Err(ArchiveError::TooNew { found: version }),
+            _ => Ok(reading),
+        }
+    }
+
+    /// The next entry; `None` = that was all of it.
+    pub fn next(&mut self) -> Result<Option<Exported>, ArchiveError> {
+        if self.ended {
+            return Ok(None);
+        }
+        if !self.next_line()? {
+            return Err(ArchiveError::Truncated { line: self.line });
+        }
+        if let Ok(End { end }) = serde_json::from_slice(&self.text) {
+            return self.end(end);
+        }
+        match serde_json::from_slice(&self.text) {
+            Ok(entry) => {
+                self.entries += 1;
+                Ok(Some(entry))
+            }
+            // Only the last line lacks its end, and only where the file was cut off.
+            Err(_) if !self.text.ends_with(b"\n") => Err(ArchiveError::Truncated { line: self.line }),
+            Err(error) => Err(self.wrong(format!("this is no entry: {error}"))),
+        }
+    }
+
+    fn end(&mut self, said: Count) -> Result<Option<Exported>, ArchiveError> {
+        self.ended = true;
+        if said.entries != self.entries {
+            let cause = format!("it should hold {} entries and holds {}", said.entries, self.entries);
+            return Err(self.wrong(cause));
+        }
+        if self.next_line()? {
+            return Err(self.wrong("something follows behind the end".to_owned()));
+        }
+        Ok(None)
+    }
+
+    fn wrong(&self, cause: String) -> ArchiveError {
+        ArchiveError::Wrong { line: self.line, cause }
+    }
+
+    fn next_line(&mut self) -> Result<bool, ArchiveError> {
+        self.text.clear();
+        self.line += 1;
+        let line = self.line;
+        let mut limited = (&mut self.from).take(LINE_BYTES_MAX);
+        let unreadable = |cause| ArchiveError::Unreadable { line, cause };
+        let read = limited.read_until(b'\n', &mut self.text).map_err(unreadable)?;
+        if read as u64 == LINE_BYTES_MAX && !self.text.ends_with(b"\n") {
+            return Err(self.wrong(format!("it is longer than {LINE_BYTES_MAX} bytes")));
+        }
+        Ok(read > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads all of it: how many entries, or what is wrong.
+    fn read(text: &str) -> Result<u64, String> {
+        let mut reading = Reading::begin(text.as_bytes()).map_err(|error| error.to_string())?;
+        while reading.next().map_err(|error| error.to_string())?.is_some() {}
+        Ok(reading.entries)
+    }
+
+    fn written() -> String {
+        let mut bytes = Vec::new();
+        let writing = Writing::begin(&mut bytes, Time::from_ms(0)).unwrap();
+        assert_eq!(writing.end().unwrap(), 0);
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn what_is_written_says_what_it_is_and_how_much_there_is() {
+        let text = written();
+        let version = env!("CARGO_PKG_VERSION");
+        let first = format!(
+            "{{\"format\":\"larder-export\",\"version\":1,\"larder\":\"{version}\",\"exported_at\":\"1970-01-01T00:00:00Z\"}}\n"
+        );
+        assert_eq!(text, format!("{first}{{\"end\":{{\"entries\":0}}}}\n"));
+        assert_eq!(read(&text), Ok(0));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_file_is_told_with_its_line() {
+        let text = written();
+        let (first, end) = text.split_once('\n').unwrap();
+        for (text, says) in [
+            (String::new(), "line 1: this is no export of Larder's: it is empty"),
+            (
+                "name,stars\n".to_owned(),
+                "line 1: this is no export of Larder's: its first line does not say so",
+            ),
+            (
+                first.replace("larder-export", "other"),
+                "line 1: this is no export of Larder's: it names another",
+            ),
+            (text.replace("\"version\":1", "\"version\":2"), "line 1: it has version 2 of the format"),
+            (format!("{first}\n"), "line 2: the file ends here, in the middle"),
+            (format!("{first}\n{{\"entry\":"), "line 2: the file ends here, in the middle"),
+            (format!("{first}\n{{}}\n{end}"), "line 2: this is no entry: missing field `entry`"),
+            (text.replace("\"entries\":0", "\"entries\":7"), "line 2: it should hold 7 entries and holds 0"),
+            (format!("{text}{end}"), "line 3: something follows behind the end"),
+        ] {
+            let error = read(&text).unwrap_err();
+            assert!(error.starts_with(says), "{error}\nfor {says}");
+        }
+    }
+}

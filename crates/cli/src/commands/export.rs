@@ -1,0 +1,111 @@
+//! `larder export`: the cache as a file, for another store or another machine.
+
+use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::path::Path;
+
+use serde_json::json;
+
+use super::{Context, Ended};
+use crate::archive::Writing;
+use crate::config::Config;
+use crate::report::{Complaint, Exit};
+use crate::ui::{Progress, counted};
+use crate::wiring::{Rooms, until_interrupted};
+
+/// Write the cache to a file that `larder import` reads.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "JSON lines: a header, a line an entry with its items, and how many there were. The log, \
+                  the feed and the budgets stay behind. It holds what is private too, so that only its \
+                  user may read it.\n\n\
+                  Example:\n  larder export cache.jsonl\n  \
+                  larder export - | larder import - --store postgres://larder@db/larder"
+)]
+pub struct Args {
+    /// Where to; `-` = standard output
+    #[arg(value_name = "FILE", default_value = "-")]
+    file: String,
+}
+
+/// How many entries are held at once: one may have ten thousand items.
+const PAGE: usize = 16;
+
+/// Exports.
+pub fn run(args: &Args, context: &Context) -> Ended {
+    let config = context.config()?;
+    if args.file == "-" && io::stdout().is_terminal() {
+        return Err(Complaint::usage("this would fill the terminal")
+            .hint("name a file: `larder export cache.jsonl`")
+            .into());
+    }
+    crate::wiring::block_on(export(args, context, &config))?
+}
+
+async fn export(args: &Args, context: &Context, config: &Config) -> Ended {
+    let rooms = context.rooms(config).await?;
+    let path = context.env.cwd.join(&args.file);
+    if args.file == "-" {
+        context.screen.note("what this prints holds private items too");
+        // A line may have megabytes, and standard output as it comes writes each on its own.
+        write(&rooms, BufWriter::new(io::stdout().lock()), "standard output", context).await?;
+        return Ok(Exit::Answered);
+    }
+    let entries = to_file(&rooms, &path, context).await?;
+    if context.json() {
+        context.screen.json(&json!({"exported": entries, "path": path}))?;
+    } else {
+        let entries = counted(usize::try_from(entries).unwrap_or(usize::MAX), "entry", "entries");
+        context.screen.answer(&format!("exported {entries} to {}\n", path.display()))?;
+        context.screen.note("it holds private items too: it is written so that only you may read it");
+    }
+    Ok(Exit::Answered)
+}
+
+/// Written beside and then given its name: what has the name is whole.
+async fn to_file(rooms: &Rooms<'_>, path: &Path, context: &Context) -> Result<u64, Complaint> {
+    let shown = path.display().to_string();
+    let taken = || {
+        Complaint::failed(format!("{shown} could not be written"))
+            .because("it is there already")
+            .hint("name another file, or remove this one")
+    };
+    if path.exists() {
+        return Err(taken());
+    }
+    let failed = |error: io::Error| Complaint::failed(format!("{shown} could not be written")).because(error);
+    let dir = path.parent().unwrap_or(Path::new("."));
+    // Such files are their user's alone.
+    let beside = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;
+    let entries = write(rooms, BufWriter::new(&beside), &shown, context).await?;
+    beside.as_file().sync_all().map_err(failed)?;
+    match beside.persist_noclobber(path) {
+        Ok(_) => Ok(entries),
+        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Err(taken()),
+        Err(error) => Err(failed(error.error)),
+    }
+}
+
+async fn write(rooms: &Rooms<'_>, to: impl Write, shown: &str, context: &Context) -> Result<u64, Complaint> {
+    let store = rooms.store().entries();
+    let failed = |error: io::Error| Complaint::failed(format!("{shown} could not be written")).because(error);
+    let total = usize::try_from(store.info().await?.entries).unwrap_or(usize::MAX);
+    let progress = Progress::start(&context.screen, "exporting", "entries", total);
+    let work = async {
+        let mut writing = Writing::begin(to, rooms.now()).map_err(failed)?;
+        let mut last = None;
+        loop {
+            let page = store.export(last.as_ref(), PAGE).await?;
+            for entry in &page {
+                writing.add(entry).map_err(failed)?;
+                progress.step();
+            }
+            match page.into_iter().next_back() {
+                Some(entry) => last = Some(entry.entry.key),
+                None => return writing.end().map_err(failed),
+            }
+        }
+    };
+    let written = until_interrupted(rooms.reader(), work).await;
+    progress.finish();
+    written?
+}
