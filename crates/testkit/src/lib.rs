@@ -9,4 +9,4 @@ mod store;
 
 pub use clock::{Still, VirtualClock};
 pub use source::{Call, FakeSource};
-pub use store::{FaultyStore, Step};
+pub use store::{Fault, FaultyStore, Step};

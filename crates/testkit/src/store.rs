@@ -1,19 +1,21 @@
-//! A decorator for stores: fails what a test says, and keeps virtual time still while a real
-//! database works.
+//! A decorator for stores: fails, hangs, delays and loses word as a test says, and keeps virtual time
+//! still while a real database works.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use larder_core::{
-    Acquired, Changes, Commit, Committed, Configured, Exported, Head, Key, Lease, LeaseAsk, ListQuery,
+    Acquired, Changes, Clock, Commit, Committed, Configured, Exported, Head, Key, Lease, LeaseAsk, ListQuery,
     Listed, LogFilter, LogLine, Met, Problem, Reconciled, Retention, Row, Store, StoreError, StoreInfo,
     Stored, Swept, Target, Time, Trigger,
 };
+use tokio::sync::{Notify, watch};
 
 use crate::VirtualClock;
 
-/// What a decorated store can be told to fail at.
+/// What a decorated store can be told to go wrong at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     /// Looking up.
@@ -24,25 +26,96 @@ pub enum Step {
     Renew,
     /// Committing.
     Commit,
+    /// Marking, invalidating, evicting, replaying, comparing, sweeping, importing.
+    Mark,
+    /// Lists, rows, what is due, and all else that is read of many.
+    List,
+    /// The feed and the refresh log.
+    Feed,
+    /// The pulse.
+    Pulse,
 }
 
-/// A store that fails on demand and counts what is asked of it.
+impl Step {
+    /// All of them: a store that is out of reach.
+    pub const ALL: [Step; 8] = [
+        Step::Lookup,
+        Step::Acquire,
+        Step::Renew,
+        Step::Commit,
+        Step::Mark,
+        Step::List,
+        Step::Feed,
+        Step::Pulse,
+    ];
+}
+
+/// What goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The disk is full.
+    Full,
+    /// It cannot be reached.
+    Unreachable,
+    /// No answer, and nothing done, until the fault is taken away.
+    Hang,
+    /// Done at once, but the answer comes when the fault is taken away: it may be old by then.
+    Late,
+    /// Each call takes this long on the clock before anything is done.
+    Slow(Duration),
+}
+
+/// A store that goes wrong on demand and counts what is asked of it.
 pub struct FaultyStore {
     inner: Arc<dyn Store>,
     clock: VirtualClock,
-    failing: Mutex<Vec<Step>>,
+    faults: watch::Sender<Vec<(Step, Fault)>>,
+    bell: Notify,
+    is_deaf: Mutex<bool>,
     lookups: AtomicUsize,
 }
 
 impl FaultyStore {
     /// Decorates `inner`.
     pub fn new(inner: Arc<dyn Store>, clock: VirtualClock) -> Self {
-        FaultyStore { inner, clock, failing: Mutex::default(), lookups: AtomicUsize::new(0) }
+        FaultyStore {
+            inner,
+            clock,
+            faults: watch::Sender::new(Vec::new()),
+            bell: Notify::new(),
+            is_deaf: Mutex::new(false),
+            lookups: AtomicUsize::new(0),
+        }
     }
 
-    /// Fails at these steps from now on.
+    /// Fails at these steps from now on, with a full disk.
     pub fn fail_at(&self, steps: &[Step]) {
-        *self.failing.lock().unwrap_or_else(PoisonError::into_inner) = steps.to_vec();
+        self.inflict(Fault::Full, steps);
+    }
+
+    /// Goes wrong at these steps from now on, and at no others.
+    pub fn inflict(&self, fault: Fault, steps: &[Step]) {
+        self.faults.send_replace(steps.iter().map(|step| (*step, fault)).collect());
+    }
+
+    /// Cannot be reached at all from now on.
+    pub fn cut(&self) {
+        self.inflict(Fault::Unreachable, &Step::ALL);
+    }
+
+    /// Works again; what hung goes on.
+    pub fn mend(&self) {
+        self.inflict(Fault::Full, &[]);
+    }
+
+    /// Lets everybody hear that something was committed, as a notification would.
+    pub fn ring(&self) {
+        self.bell.notify_waiters();
+    }
+
+    /// Loses all notifications from now on, or none any more.
+    pub fn lose_word(&self, is_lost: bool) {
+        *self.is_deaf.lock().unwrap_or_else(PoisonError::into_inner) = is_lost;
     }
 
     /// How many lookups there were.
@@ -50,63 +123,78 @@ impl FaultyStore {
         self.lookups.load(Ordering::Relaxed)
     }
 
-    fn check(&self, step: Step) -> Result<(), StoreError> {
-        let failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
-        if failing.contains(&step) {
-            return Err(StoreError::Full {
-                place: "the test's store".to_owned(),
-                attempted: "do as it was told",
-            });
+    /// Does `work` with whatever is to go wrong at this step.
+    async fn at<T, F>(&self, step: Step, work: impl FnOnce() -> F) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        let place = || "the test's store".to_owned();
+        match self.fault(step) {
+            Some(Fault::Full) => {
+                return Err(StoreError::Full { place: place(), attempted: "do as it was told" });
+            }
+            Some(Fault::Unreachable) => {
+                let cause = "the test cut it".to_owned();
+                return Err(StoreError::Unreachable { place: place(), attempted: "do as it was told", cause });
+            }
+            Some(Fault::Hang) => self.taken_away(step, Fault::Hang).await,
+            Some(Fault::Slow(span)) => self.clock.sleep(span).await,
+            Some(Fault::Late) | None => {}
         }
-        Ok(())
+        let done = {
+            let _still = self.clock.hold_still();
+            work().await
+        };
+        if self.fault(step) == Some(Fault::Late) {
+            self.taken_away(step, Fault::Late).await;
+        }
+        done
+    }
+
+    fn fault(&self, step: Step) -> Option<Fault> {
+        self.faults.borrow().iter().find(|(at, _)| *at == step).map(|(_, fault)| *fault)
+    }
+
+    async fn taken_away(&self, step: Step, fault: Fault) {
+        let mut faults = self.faults.subscribe();
+        // The sender lives as long as `self`, so waiting cannot fail.
+        let _ = faults.wait_for(|faults| !faults.contains(&(step, fault))).await;
     }
 }
 
 #[async_trait]
 impl Store for FaultyStore {
     async fn lookup(&self, keys: &[Key]) -> Result<Vec<Option<Stored>>, StoreError> {
-        let _still = self.clock.hold_still();
         self.lookups.fetch_add(1, Ordering::Relaxed);
-        self.check(Step::Lookup)?;
-        self.inner.lookup(keys).await
+        self.at(Step::Lookup, || self.inner.lookup(keys)).await
     }
 
     async fn acquire(&self, asks: &[LeaseAsk], now: Time) -> Result<Vec<Acquired>, StoreError> {
-        let _still = self.clock.hold_still();
-        self.check(Step::Acquire)?;
-        self.inner.acquire(asks, now).await
+        self.at(Step::Acquire, || self.inner.acquire(asks, now)).await
     }
 
     async fn renew(&self, leases: &[Lease], now: Time) -> Result<Vec<bool>, StoreError> {
-        let _still = self.clock.hold_still();
-        self.check(Step::Renew)?;
-        self.inner.renew(leases, now).await
+        self.at(Step::Renew, || self.inner.renew(leases, now)).await
     }
 
     async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
-        let _still = self.clock.hold_still();
-        self.check(Step::Commit)?;
-        self.inner.commit(commit).await
+        self.at(Step::Commit, || self.inner.commit(commit)).await
     }
 
     async fn mark_due(&self, keys: &[Key], trigger: Trigger, now: Time) -> Result<u64, StoreError> {
-        let _still = self.clock.hold_still();
-        self.inner.mark_due(keys, trigger, now).await
+        self.at(Step::Mark, || self.inner.mark_due(keys, trigger, now)).await
     }
 
     async fn invalidate(&self, target: &Target, now: Time) -> Result<Met, StoreError> {
-        let _still = self.clock.hold_still();
-        self.inner.invalidate(target, now).await
+        self.at(Step::Mark, || self.inner.invalidate(target, now)).await
     }
 
     async fn evict(&self, target: &Target, now: Time) -> Result<u64, StoreError> {
-        let _still = self.clock.hold_still();
-        self.inner.evict(target, now).await
+        self.at(Step::Mark, || self.inner.evict(target, now)).await
     }
 
     async fn replay(&self, target: &Target, now: Time) -> Result<u64, StoreError> {
-        let _still = self.clock.hold_still();
-        self.inner.replay(target, now).await
+        self.at(Step::Mark, || self.inner.replay(target, now)).await
     }
 
     async fn reconcile(
@@ -115,18 +203,15 @@ impl Store for FaultyStore {
         configured: &[Configured],
         now: Time,
     ) -> Result<Reconciled, StoreError> {
-        let _still = self.clock.hold_still();
-        self.inner.reconcile(source, configured, now).await
+        self.at(Step::Mark, || self.inner.reconcile(source, configured, now)).await
     }
 
     async fn sweep(&self, retention: &Retention, now: Time) -> Result<Swept, StoreError> {
-        let _still = self.clock.hold_still();
-        self.inner.sweep(retention, now).await
+        self.at(Step::Mark, || self.inner.sweep(retention, now)).await
     }
 
     async fn heads(&self, source: Option<&str>) -> Result<Vec<Head>, StoreError> {
-        let _still = self.clock.hold_still();
-        self.inner.heads(source).await
+        self.at(Step::List, || self.inner.heads(source)).await
     }
 
     async fn rows(
@@ -135,56 +220,54 @@ impl Store for FaultyStore {
         after: Option<&Key>,
         limit: usize,
     ) -> Result<Vec<Row>, StoreError> {
-        let _still = self.clock.hold_still();
-        self.inner.rows(source, after, limit).await
+        self.at(Step::List, || self.inner.rows(source, after, limit)).await
     }
 
     async fn due(&self, now: Time, limit: usize) -> Result<Vec<Key>, StoreError> {
-        let _still = self.clock.hold_still();
-        self.inner.due(now, limit).await
+        self.at(Step::List, || self.inner.due(now, limit)).await
     }
 
     async fn list(&self, query: &ListQuery) -> Result<Vec<Listed>, StoreError> {
-        let _still = self.clock.hold_still();
-        self.inner.list(query).await
+        self.at(Step::List, || self.inner.list(query)).await
     }
 
     async fn changes(&self, after: u64, limit: usize) -> Result<Changes, StoreError> {
-        let _still = self.clock.hold_still();
-        self.inner.changes(after, limit).await
+        self.at(Step::Feed, || self.inner.changes(after, limit)).await
     }
 
     async fn log(&self, filter: &LogFilter) -> Result<Vec<LogLine>, StoreError> {
-        let _still = self.clock.hold_still();
-        self.inner.log(filter).await
+        self.at(Step::Feed, || self.inner.log(filter)).await
     }
 
     async fn verify(&self) -> Result<Vec<Problem>, StoreError> {
-        let _still = self.clock.hold_still();
-        self.inner.verify().await
+        self.at(Step::List, || self.inner.verify()).await
     }
 
     async fn info(&self) -> Result<StoreInfo, StoreError> {
-        let _still = self.clock.hold_still();
-        self.inner.info().await
+        self.at(Step::List, || self.inner.info()).await
     }
 
     async fn export(&self, after: Option<&Key>, limit: usize) -> Result<Vec<Exported>, StoreError> {
-        let _still = self.clock.hold_still();
-        self.inner.export(after, limit).await
+        self.at(Step::List, || self.inner.export(after, limit)).await
     }
 
     async fn import(&self, entries: &[Exported], now: Time) -> Result<u64, StoreError> {
-        let _still = self.clock.hold_still();
-        self.inner.import(entries, now).await
+        self.at(Step::Mark, || self.inner.import(entries, now)).await
     }
 
     async fn pulse(&self) -> Result<u64, StoreError> {
-        let _still = self.clock.hold_still();
-        self.inner.pulse().await
+        self.at(Step::Pulse, || self.inner.pulse()).await
     }
 
     async fn heard(&self) {
-        self.inner.heard().await;
+        loop {
+            tokio::select! {
+                () = self.inner.heard() => {}
+                () = self.bell.notified() => {}
+            }
+            if !*self.is_deaf.lock().unwrap_or_else(PoisonError::into_inner) {
+                return;
+            }
+        }
     }
 }
