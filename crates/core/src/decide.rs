@@ -170,8 +170,9 @@ fn staleness(entry: &Entry, definition: &Definition, now: Time) -> Option<Durati
     measurable.then(|| entry.fresh_until.map_or(Duration::ZERO, |until| now.since(until)))
 }
 
-/// Whether what is held may be served when the source fails (RFC 5861, stale-if-error).
-fn may_serve_on_error(entry: &Entry, definition: &Definition, request: &Request, now: Time) -> bool {
+/// Whether what is held may be served when nothing newer can be had: the source failed, or the store
+/// cannot be asked (RFC 5861, stale-if-error).
+pub fn may_serve_on_error(entry: &Entry, definition: &Definition, request: &Request, now: Time) -> bool {
     let by = staleness(entry, definition, now);
     let in_window =
         definition.policy.stale_if_error.is_none_or(|window| by.unwrap_or(Duration::ZERO) <= window);

@@ -30,7 +30,7 @@ pub use budget::{
     Admission, Budget, Priority, Reservation, Reserved, Resource, SECONDARY, Settlement, admit,
 };
 pub use clock::Clock;
-pub use decide::{Decision, Mode, Refusal, Request, StaleReason, decide};
+pub use decide::{Decision, Mode, Refusal, Request, StaleReason, decide, may_serve_on_error};
 pub use definition::{Definition, Fingerprint, Policy};
 pub use entry::{
     Entry, Lease, Member, MemberState, RefreshState, Status, Stored, Token, Validators, Warning,

@@ -46,13 +46,18 @@ impl Engine {
     pub async fn run(&self, every: Duration) {
         let mut in_the_air = FuturesUnordered::new();
         let mut marked_meanwhile = false;
+        let mut is_failing = false;
         while !self.inner.stopping.is_cancelled() && !self.inner.tasks.is_closed() {
-            match self.due_wants(TURN_MAX).await {
+            let due = self.due_wants(TURN_MAX).await;
+            let is_first = !std::mem::replace(&mut is_failing, due.is_err());
+            match due {
                 Ok(wants) => {
                     let landings = self.fly(wants).into_iter();
                     in_the_air.extend(landings.map(async |mut landing| landed(&mut landing).await));
                 }
-                Err(error) => tracing::warn!(%error, "what is due could not be looked up"),
+                // Once an outage: it is tried again and again.
+                Err(error) if is_first => tracing::warn!(%error, "what is due could not be looked up"),
+                Err(_) => {}
             }
             let mut turn = self.inner.clock.sleep(every);
             loop {

@@ -1,6 +1,7 @@
 //! The engine itself: its ports, its settings, its life.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,6 +12,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::announce::{Announcement, Announcer};
 use crate::flights::Flights;
+use crate::follow::{self, News};
+use crate::reach::Reach;
+use crate::tier::Tier;
 
 /// Reads, refreshes and keeps entries. Cheap to clone; clones are one engine.
 #[derive(Clone)]
@@ -25,6 +29,12 @@ pub(crate) struct Inner {
     pub(crate) owner: Arc<str>,
     pub(crate) flights: Flights,
     pub(crate) announcer: Announcer,
+    pub(crate) tier: Option<Tier>,
+    pub(crate) reach: Reach,
+    pub(crate) news: broadcast::Sender<News>,
+    /// The place of the feed up to which it was followed.
+    pub(crate) place: AtomicU64,
+    pub(crate) is_followed: AtomicBool,
     pub(crate) tasks: TaskTracker,
     pub(crate) stopping: CancellationToken,
     /// Something was marked due by this very engine: [`run`](Engine::run) need not wait its turn.
@@ -39,6 +49,7 @@ pub struct Builder {
     sources: HashMap<String, Arc<dyn Source>>,
     owner: String,
     seed: u64,
+    memory_bytes_max: u64,
 }
 
 impl Builder {
@@ -64,6 +75,14 @@ impl Builder {
         self
     }
 
+    /// Keeps copies in memory, of at most so many bytes, for a process that lives long enough to
+    /// [`follow`](Engine::follow) the store: a copy is believed only while it does. 0 = none.
+    #[must_use]
+    pub fn memory(mut self, bytes_max: u64) -> Self {
+        self.memory_bytes_max = bytes_max;
+        self
+    }
+
     /// The engine. Nothing is looked up, fetched or started before it is asked.
     pub fn build(self) -> Engine {
         Engine {
@@ -74,6 +93,11 @@ impl Builder {
                 owner: self.owner.into(),
                 flights: Flights::default(),
                 announcer: Announcer::new(),
+                tier: (self.memory_bytes_max > 0).then(|| Tier::new(self.memory_bytes_max)),
+                reach: Reach::new(),
+                news: broadcast::Sender::new(follow::BACKLOG_MAX),
+                place: AtomicU64::new(0),
+                is_followed: AtomicBool::new(false),
                 tasks: TaskTracker::new(),
                 stopping: CancellationToken::new(),
                 marked: Notify::new(),
@@ -86,7 +110,14 @@ impl Builder {
 impl Engine {
     /// Starts setting an engine up.
     pub fn builder(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Builder {
-        Builder { store, clock, sources: HashMap::new(), owner: "larder".to_owned(), seed: 0 }
+        Builder {
+            store,
+            clock,
+            sources: HashMap::new(),
+            owner: "larder".to_owned(),
+            seed: 0,
+            memory_bytes_max: 0,
+        }
     }
 
     /// The store, for lists, logs and the feed.

@@ -89,6 +89,8 @@ impl Inner {
         match acquired {
             Acquired::Granted(lease, before) => {
                 flown.want.attribute(before.entry.marked_by);
+                // Whoever reads it from now on sees that it is being refreshed.
+                self.doubt(&flown.want.key);
                 let leased = Leased { flown, lease, before: *before };
                 match still_wanted(&leased, now) {
                     None => sorted.leased.push(leased),
@@ -106,7 +108,11 @@ impl Inner {
 
     /// Follows entries that others refresh, until each has landed or was taken over. What was taken
     /// over is fetched at once, beside those still followed.
-    pub(crate) async fn follow(self: Arc<Self>, source: Arc<dyn Source>, mut followed: Vec<Followed>) {
+    pub(crate) async fn wait_for_others(
+        self: Arc<Self>,
+        source: Arc<dyn Source>,
+        mut followed: Vec<Followed>,
+    ) {
         while !followed.is_empty() {
             tokio::select! {
                 biased;
@@ -203,7 +209,7 @@ fn standing(failure: Option<&Failure>) -> Result<Outcome, RefreshError> {
 
 /// Another's fetch has answered: its result is this flight's.
 fn land_as_is(flown: Flown, stored: Stored) {
-    flown.land(Ok(Outcome::NotModified), Some(stored));
+    flown.land(Ok(Outcome::NotModified), Some(Arc::new(stored)));
 }
 
 pub(crate) fn land_all(flown: Vec<Flown>, error: &Arc<StoreError>) {

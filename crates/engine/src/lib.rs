@@ -1,7 +1,7 @@
 //! The flow: what stands between a reader who wants an answer now and a source that is slow,
 //! limited or down.
 //!
-//! The way of a read, file by file: `read` looks up and decides, `flights` lets readers of one
+//! The way of a read, file by file: `memory` answers hits from the `tier`, `read` looks up and decides, `flights` lets readers of one
 //! key share one refresh in this process, `lease` makes it one across processes, `refresh` fetches,
 //! absorbs, commits and announces. The engine knows ports alone: any [`Store`](larder_core::Store),
 //! any [`Source`](larder_core::Source), any [`Clock`](larder_core::Clock).
@@ -13,15 +13,22 @@ mod clock;
 mod due;
 mod engine;
 mod flights;
+mod follow;
 mod indexes;
 mod lease;
+mod memory;
 mod outcome;
+mod reach;
 mod read;
 mod refresh;
+mod tier;
 mod upkeep;
 
 pub use announce::Announcement;
 pub use clock::SystemClock;
 pub use engine::{Builder, Engine};
+pub use follow::News;
+pub use memory::MemorySize;
 pub use outcome::{Hit, ReadError, Reading, RefreshError, Refreshed};
+pub use reach::OutOfReach;
 pub use read::{Behind, ReadOptions};

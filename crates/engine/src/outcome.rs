@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use larder_core::{
-    Definition, Failure, FetchError, Hint, Key, MemberState, Outcome, RefreshState, Status, StoreError,
-    Stored, Time,
+    Definition, Failure, FetchError, Hint, Key, Outcome, RefreshState, Status, StoreError, Stored, Time,
 };
+
+use crate::OutOfReach;
 
 /// Where a reader's answer came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,8 +35,9 @@ impl Hit {
 pub struct Reading {
     /// Which entry.
     pub key: Key,
-    /// The row, with the members a reader may see.
-    pub stored: Stored,
+    /// The row, with the members a reader may see. Shared: as long as memory holds a copy, every
+    /// reading of it has the same `Arc`.
+    pub stored: Arc<Stored>,
     /// Where it came from.
     pub hit: Hit,
     /// Its status when it was served.
@@ -44,20 +46,10 @@ pub struct Reading {
     pub refresh: RefreshState,
     /// Why it is not fresher, where a refresh failed.
     pub error: Option<Failure>,
+    /// Whether it is only what memory held, since the store could not be asked.
+    pub out_of_reach: Option<OutOfReach>,
     /// What it is meant to be.
     pub definition: Arc<Definition>,
-}
-
-impl Reading {
-    /// Leaves out the members that are hidden, or whose names are no longer configured.
-    pub(crate) fn visible(mut stored: Stored, definition: &Definition) -> Stored {
-        // What was committed under this definition has no other names.
-        let edited = stored.entry.is_edited(definition);
-        let is_shown =
-            |state, asked: &str| state != MemberState::Hidden && (!edited || definition.names(asked));
-        stored.members.retain(|member| is_shown(member.state, &member.asked));
-        stored
-    }
 }
 
 /// Why a reader has no answer.

@@ -10,8 +10,9 @@ use larder_core::{
 };
 
 use crate::flights::{Landing, landed};
+use crate::memory::visible;
 use crate::refresh::Want;
-use crate::{Engine, Hit, ReadError, Reading, RefreshError};
+use crate::{Engine, Hit, OutOfReach, ReadError, Reading, RefreshError};
 
 /// What happens behind a reader who was served a stale copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -37,21 +38,45 @@ pub struct ReadOptions {
 /// How one key of a batch goes on after the decision.
 enum Course {
     Done(Result<Reading, ReadError>),
-    Await { landing: Landing, held: Option<Stored>, definition: Arc<Definition> },
+    Await { landing: Landing, held: Option<Arc<Stored>>, definition: Arc<Definition> },
 }
 
 impl Engine {
     /// Reads one entry. Errs only if nothing may be served.
     pub async fn read(&self, key: &Key, options: &ReadOptions) -> Result<Reading, ReadError> {
-        let mut readings = self.load_many(std::slice::from_ref(key), options).await;
+        if let Some(reading) = self.glance(key, &options.request) {
+            return Ok(reading);
+        }
+        // On the heap, so that a hit does not carry what only the long way needs.
+        let mut readings = Box::pin(self.ask(std::slice::from_ref(key), options)).await;
         readings.pop().unwrap_or_else(|| Err(ReadError::Unknown(key.clone())))
     }
 
     /// Reads many as one batch, in the order asked, with an error per key.
     pub async fn load_many(&self, keys: &[Key], options: &ReadOptions) -> Vec<Result<Reading, ReadError>> {
-        let held = match self.inner.store.lookup(keys).await {
+        let now = self.inner.clock.now();
+        let glanced: Vec<Option<Reading>> =
+            keys.iter().map(|key| self.glance_at(key, &options.request, now)).collect();
+        let missed = keys.iter().zip(&glanced).filter(|(_, found)| found.is_none());
+        let missed: Vec<Key> = missed.map(|(key, _)| key.clone()).collect();
+        let mut asked =
+            if missed.is_empty() { Vec::new() } else { self.ask(&missed, options).await }.into_iter();
+        let fill = |(found, key): (Option<Reading>, &Key)| match found {
+            Some(reading) => Ok(reading),
+            None => asked.next().unwrap_or_else(|| Err(ReadError::Unknown(key.clone()))),
+        };
+        glanced.into_iter().zip(keys).map(fill).collect()
+    }
+
+    /// Reads many by way of the store.
+    async fn ask(&self, keys: &[Key], options: &ReadOptions) -> Vec<Result<Reading, ReadError>> {
+        let now = self.inner.clock.now();
+        if let Some(out) = self.inner.reach.out_lately(now).filter(|_| self.inner.tier.is_some()) {
+            return self.stand_in_for_all(keys, options, &out, now);
+        }
+        let held = match self.inner.look_up(keys).await {
             Ok(held) => held,
-            Err(error) => return self.cannot_look_up(keys, error),
+            Err(error) => return self.cannot_look_up(keys, options, &error),
         };
         let now = self.inner.clock.now();
         let mut wants = Vec::new();
@@ -62,7 +87,8 @@ impl Engine {
                 courses.push(Some(Course::Done(Err(ReadError::Unknown(key.clone())))));
                 continue;
             };
-            let decision = decide(held.as_ref().map(|held| &held.entry), &definition, &options.request, now);
+            let decision =
+                decide(held.as_deref().map(|held| &held.entry), &definition, &options.request, now);
             let want = |priority, request| Want {
                 key: key.clone(),
                 definition: definition.clone(),
@@ -94,8 +120,26 @@ impl Engine {
         self.finish(keys, courses, options, now).await
     }
 
-    fn cannot_look_up(&self, keys: &[Key], error: StoreError) -> Vec<Result<Reading, ReadError>> {
-        let error = Arc::new(error);
+    fn stand_in_for_all(
+        &self,
+        keys: &[Key],
+        options: &ReadOptions,
+        out: &OutOfReach,
+        now: Time,
+    ) -> Vec<Result<Reading, ReadError>> {
+        keys.iter().map(|key| self.stand_in(key, &options.request, out, now)).collect()
+    }
+
+    fn cannot_look_up(
+        &self,
+        keys: &[Key],
+        options: &ReadOptions,
+        error: &Arc<StoreError>,
+    ) -> Vec<Result<Reading, ReadError>> {
+        let now = self.inner.clock.now();
+        if let Some(out) = self.inner.reach.out(now).filter(|_| self.inner.tier.is_some()) {
+            return self.stand_in_for_all(keys, options, &out, now);
+        }
         let each = |key: &Key| match self.define(key) {
             Some(_) => Err(ReadError::Store(error.clone())),
             None => Err(ReadError::Unknown(key.clone())),
@@ -103,7 +147,7 @@ impl Engine {
         keys.iter().map(each).collect()
     }
 
-    fn board_wants(&self, wants: Vec<(usize, Want, Option<Stored>)>, courses: &mut [Option<Course>]) {
+    fn board_wants(&self, wants: Vec<(usize, Want, Option<Arc<Stored>>)>, courses: &mut [Option<Course>]) {
         if wants.is_empty() {
             return;
         }
@@ -162,7 +206,7 @@ impl Engine {
         &self,
         key: &Key,
         mut landing: Landing,
-        held: Option<Stored>,
+        held: Option<Arc<Stored>>,
         definition: Arc<Definition>,
         options: &ReadOptions,
         started: Time,
@@ -180,7 +224,7 @@ impl Engine {
             // Late for the reader: it is kept when it comes.
             return serve(key, held, definition, now);
         };
-        match (&refreshed.result, refreshed.stored.as_deref()) {
+        match (&refreshed.result, &refreshed.stored) {
             (Ok(_), Some(stored)) => served_after(key, stored.clone(), definition, now),
             (Ok(_), None) => match self.look_again(key).await {
                 Ok(stored) => served_after(key, stored, definition, now),
@@ -191,9 +235,9 @@ impl Engine {
     }
 
     /// The row after a flight that could not say what it brought.
-    async fn look_again(&self, key: &Key) -> Result<Stored, RefreshError> {
-        let rows = self.inner.store.lookup(std::slice::from_ref(key)).await;
-        let row = rows.map_err(|error| RefreshError::Store(Arc::new(error)))?.pop().flatten();
+    async fn look_again(&self, key: &Key) -> Result<Arc<Stored>, RefreshError> {
+        let rows = self.inner.look_up(std::slice::from_ref(key)).await;
+        let row = rows.map_err(RefreshError::Store)?.pop().flatten();
         // It was evicted since.
         row.ok_or(RefreshError::Superseded)
     }
@@ -201,14 +245,14 @@ impl Engine {
 
 fn serve(
     key: &Key,
-    held: Option<Stored>,
+    held: Option<Arc<Stored>>,
     definition: Arc<Definition>,
     now: Time,
 ) -> Result<Reading, ReadError> {
     held.map(|held| reading(key, held, definition, now)).ok_or_else(|| ReadError::NotCached(key.clone()))
 }
 
-fn reading(key: &Key, stored: Stored, definition: Arc<Definition>, now: Time) -> Reading {
+pub(crate) fn reading(key: &Key, stored: Arc<Stored>, definition: Arc<Definition>, now: Time) -> Reading {
     let status = stored.entry.status(Some(&definition), now);
     let hit = if status == larder_core::Status::Fresh { Hit::Hit } else { Hit::Stale };
     Reading {
@@ -217,7 +261,8 @@ fn reading(key: &Key, stored: Stored, definition: Arc<Definition>, now: Time) ->
         status,
         refresh: stored.entry.refresh_state(&definition.policy, now),
         error: stored.entry.last_error.clone(),
-        stored: Reading::visible(stored, &definition),
+        out_of_reach: None,
+        stored: visible(stored, &definition),
         definition,
     }
 }
@@ -225,7 +270,7 @@ fn reading(key: &Key, stored: Stored, definition: Arc<Definition>, now: Time) ->
 /// The fetch ended well: what it brought, or that there is nothing.
 fn served_after(
     key: &Key,
-    stored: Stored,
+    stored: Arc<Stored>,
     definition: Arc<Definition>,
     now: Time,
 ) -> Result<Reading, ReadError> {
@@ -238,7 +283,7 @@ fn served_after(
 /// The fetch failed: what is held is served if it may be, and says why it is not fresher.
 fn fall_back(
     key: &Key,
-    held: Option<Stored>,
+    held: Option<Arc<Stored>>,
     definition: Arc<Definition>,
     error: &RefreshError,
     now: Time,

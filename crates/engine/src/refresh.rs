@@ -57,8 +57,8 @@ pub(crate) struct Flown {
 
 impl Flown {
     /// Lands the flight with what came of it and the row as it is now.
-    pub(crate) fn land(self, result: Result<Outcome, RefreshError>, stored: Option<Stored>) {
-        self.pilot.land(Refreshed { key: self.want.key, result, stored: stored.map(Arc::new) });
+    pub(crate) fn land(self, result: Result<Outcome, RefreshError>, stored: Option<Arc<Stored>>) {
+        self.pilot.land(Refreshed { key: self.want.key, result, stored });
     }
 }
 
@@ -153,7 +153,7 @@ impl Inner {
         }
         let sorted = self.acquire(flown).await;
         if !sorted.followed.is_empty() {
-            self.tasks.spawn(self.clone().follow(source.clone(), sorted.followed));
+            self.tasks.spawn(self.clone().wait_for_others(source.clone(), sorted.followed));
         }
         self.fetch(source, sorted.leased).await;
     }
@@ -189,7 +189,12 @@ impl Inner {
         };
         let began = lease.token.seq;
         let committed = self.store.commit(Commit { lease, write: Some(write), log, now }).await;
-        let stored = self.look_up(&flown.want.key).await;
+        if committed.is_ok() {
+            self.forget_copy(&flown.want.key);
+        }
+        // Memory has the new copy before anybody hears of it.
+        let stored = self.look_up(std::slice::from_ref(&flown.want.key)).await;
+        let stored = stored.ok().and_then(|mut rows| rows.pop().flatten());
         let result = match committed {
             Ok(Committed::Done { version, .. }) => {
                 if let Some(stored) = &stored {
@@ -224,12 +229,21 @@ impl Inner {
             // It ends by itself.
             tracing::warn!(key = %flown.want.key, %error, "a lease could not be let go of");
         }
-        flown.land(result, Some(before));
+        self.doubt(&flown.want.key);
+        flown.land(result, Some(Arc::new(before)));
     }
 
-    async fn look_up(&self, key: &Key) -> Option<Stored> {
-        let rows = self.store.lookup(std::slice::from_ref(key)).await;
-        rows.ok().and_then(|mut rows| rows.pop().flatten())
+    /// Has memory look an entry up again before it serves it.
+    pub(crate) fn doubt(&self, key: &Key) {
+        if let Some(tier) = &self.tier {
+            tier.doubt(key);
+        }
+    }
+
+    fn forget_copy(&self, key: &Key) {
+        if let Some(tier) = &self.tier {
+            tier.drop_copy(key);
+        }
     }
 }
 

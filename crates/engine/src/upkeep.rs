@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use larder_core::{Configured, Key, Met, Reconciled, Retention, Rows, StoreError, Swept, Target, Trigger};
 
 use crate::Engine;
+use crate::engine::Inner;
 
 impl Engine {
     /// Notes that a refresh is wanted; whoever looks for due entries next does it. Answers how
@@ -12,6 +13,7 @@ impl Engine {
     pub async fn mark_due(&self, keys: &[Key], trigger: Trigger) -> Result<u64, StoreError> {
         let known: Vec<Key> = keys.iter().filter(|key| self.define(key).is_some()).cloned().collect();
         let marked = self.inner.store.mark_due(&known, trigger, self.inner.clock.now()).await?;
+        self.inner.doubt_target(&Target::Keys(known));
         self.inner.marked.notify_one();
         Ok(marked)
     }
@@ -19,17 +21,23 @@ impl Engine {
     /// Marks stale and keeps. One that lands while a fetch is under way wins over it. Answers how
     /// many entries it met.
     pub async fn invalidate(&self, target: &Target) -> Result<Met, StoreError> {
-        self.inner.store.invalidate(target, self.inner.clock.now()).await
+        let met = self.inner.store.invalidate(target, self.inner.clock.now()).await?;
+        self.inner.doubt_target(target);
+        Ok(met)
     }
 
     /// Removes entries. What a fetch under way brings is refused. Answers how many it met.
     pub async fn evict(&self, target: &Target) -> Result<u64, StoreError> {
-        self.inner.store.evict(target, self.inner.clock.now()).await
+        let met = self.inner.store.evict(target, self.inner.clock.now()).await?;
+        self.inner.drop_target(target);
+        Ok(met)
     }
 
     /// Gives failed and dead entries a new start. Answers how many it met.
     pub async fn replay(&self, target: &Target) -> Result<u64, StoreError> {
-        self.inner.store.replay(target, self.inner.clock.now()).await
+        let met = self.inner.store.replay(target, self.inner.clock.now()).await?;
+        self.inner.doubt_target(target);
+        Ok(met)
     }
 
     /// Removes what is past its retention.
@@ -59,6 +67,7 @@ impl Engine {
             }
             let now = self.inner.clock.now();
             let done = self.inner.store.reconcile(name, &configured, now).await?;
+            self.inner.drop_target(&Target::All);
             total.edited += done.edited;
             total.unconfigured += done.unconfigured;
             total.returned += done.returned;
@@ -88,5 +97,33 @@ impl Engine {
             }
         }
         Ok(false)
+    }
+}
+
+impl Inner {
+    /// What was only marked is looked up again before memory serves it.
+    fn doubt_target(&self, target: &Target) {
+        let Some(tier) = &self.tier else { return };
+        match target {
+            Target::Keys(keys) => {
+                for key in keys {
+                    tier.doubt(key);
+                }
+            }
+            Target::Source(_) | Target::Tag(_) | Target::All => tier.doubt_all(),
+        }
+    }
+
+    /// What was removed is no longer in memory when the one who removed it hears so.
+    fn drop_target(&self, target: &Target) {
+        let Some(tier) = &self.tier else { return };
+        match target {
+            Target::Keys(keys) => {
+                for key in keys {
+                    tier.drop_copy(key);
+                }
+            }
+            Target::Source(_) | Target::Tag(_) | Target::All => tier.clear(),
+        }
     }
 }

@@ -135,7 +135,11 @@ impl FaultyStore {
             }
             Some(Fault::Unreachable) => {
                 let cause = "the test cut it".to_owned();
-                return Err(StoreError::Unreachable { place: place(), attempted: "do as it was told", cause });
+                return Err(StoreError::Unreachable {
+                    place: place(),
+                    attempted: "do as it was told",
+                    cause,
+                });
             }
             Some(Fault::Hang) => self.taken_away(step, Fault::Hang).await,
             Some(Fault::Slow(span)) => self.clock.sleep(span).await,

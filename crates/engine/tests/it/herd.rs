@@ -58,7 +58,7 @@ async fn five_hundred_readers(dir: &Path) {
         .collect();
     for reader in readers {
         let reading = reader.await.unwrap().unwrap();
-        assert_eq!(reading.stored.entry.body.unwrap().as_str(), r#"{"answer":42}"#);
+        assert_eq!(reading.stored.entry.body.as_ref().unwrap().as_str(), r#"{"answer":42}"#);
     }
 }
 

@@ -24,15 +24,27 @@ pub struct World {
 
 pub const SECOND: Duration = Duration::from_secs(1);
 pub const MINUTE: Duration = Duration::from_mins(1);
+pub const FOLLOW_EVERY: Duration = Duration::from_millis(50);
 pub const HOUR: Duration = Duration::from_hours(1);
 
 impl World {
     pub fn new() -> Self {
+        World::with_memory(0)
+    }
+
+    /// As in a process that lives long: copies in memory, and a task that follows the store.
+    pub fn remembering() -> Self {
+        let world = World::with_memory(1 << 20);
+        follow(&world.engine);
+        world
+    }
+
+    fn with_memory(bytes: u64) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock = VirtualClock::new();
         let source = FakeSource::new(Arc::new(clock.clone()));
         let store = open(dir.path(), &clock);
-        let engine = engine(&store, &clock, Arc::new(source.clone()), 0);
+        let engine = engine(&store, &clock, Arc::new(source.clone()), 0, bytes);
         World { clock, source, store, engine, dir, engines: 0 }
     }
 
@@ -45,7 +57,7 @@ impl World {
     pub fn another_process_with(&mut self, source: Arc<dyn Source>) -> (Engine, Arc<FaultyStore>) {
         self.engines += 1;
         let store = open(self.dir.path(), &self.clock);
-        let engine = engine(&store, &self.clock, source, self.engines);
+        let engine = engine(&store, &self.clock, source, self.engines, 0);
         (engine, store)
     }
 
@@ -116,12 +128,25 @@ pub fn options(dir: &Path, now: Time) -> OpenOptions {
     OpenOptions::new(dir.join("larder.db"), now)
 }
 
-fn engine(store: &Arc<FaultyStore>, clock: &VirtualClock, source: Arc<dyn Source>, number: u64) -> Engine {
+/// Starts the task that follows the store.
+pub fn follow(engine: &Engine) {
+    let engine = engine.clone();
+    tokio::spawn(async move { engine.follow(0, FOLLOW_EVERY).await });
+}
+
+fn engine(
+    store: &Arc<FaultyStore>,
+    clock: &VirtualClock,
+    source: Arc<dyn Source>,
+    number: u64,
+    bytes: u64,
+) -> Engine {
     let store: Arc<dyn Store> = store.clone();
     Engine::builder(store, Arc::new(clock.clone()))
         .source(source)
         .owner(format!("process {number}"))
         .seed(number)
+        .memory(bytes)
         .build()
 }
 

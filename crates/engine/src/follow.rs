@@ -1,0 +1,291 @@
+//! The one task of a process that follows the store: what anybody committed is dropped from memory
+//! and told to whoever listens.
+//!
+//! It wakes when the store has heard something, and every 50 ms all the same; looks at the store's
+//! pulse, and if that moved, at the feed behind the last place and at the refresh log (which also has
+//! what changed nothing visible). Only when all of that is in memory's hands does the look count: its
+//! beginning is the instant up to which memory is believed. What was in memory and changed is looked
+//! up again at once, so that readers go on hitting, and an outage finds memory warm.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use larder_core::{Change, Changes, Key, LogFilter, LogLine, StoreError, Subject};
+use tokio::sync::broadcast;
+
+use crate::engine::Inner;
+use crate::reach::PATIENCE;
+use crate::{Engine, OutOfReach};
+
+/// What the follower saw.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum News {
+    /// A line of the feed.
+    Changed(Change),
+    /// A line of the refresh log.
+    Refreshed {
+        /// The line.
+        line: LogLine,
+        /// Whether the feed had a line of the same entry in the same look.
+        is_told: bool,
+    },
+    /// Lines of the feed were lost: start over.
+    Reset {
+        /// Where the feed goes on.
+        last: u64,
+    },
+    /// The store is out of reach.
+    Lost(OutOfReach),
+    /// It can be reached again.
+    Found,
+}
+
+/// Lines that are read at once.
+const LINES_MAX: usize = 256;
+
+/// How many changed entries are looked up again in one turn at the most; more are left to their
+/// readers.
+const REFILLED_MAX: usize = 64;
+
+/// Turns are this far apart, however often the store hears something.
+const GAP: Duration = Duration::from_millis(10);
+
+/// How often a store that is out of reach is tried.
+const OUT_EVERY: Duration = Duration::from_millis(250);
+
+/// How many pieces of news a slow listener may fall behind.
+pub(crate) const BACKLOG_MAX: usize = 4096;
+
+/// What was seen of the store so far.
+#[derive(Default)]
+struct Seen {
+    pulse: Option<u64>,
+    place: u64,
+    log: Option<LogLine>,
+    /// Whether the log was looked at before: its first lines are no news.
+    knows_log: bool,
+    is_reset: bool,
+    is_failing: bool,
+    is_lost: bool,
+}
+
+impl Engine {
+    /// Follows the store from a place of its feed on, at least once in `every`, until the engine
+    /// stops. Memory is believed only while this runs. Answers `false` at once where this engine
+    /// follows the store already.
+    pub async fn follow(&self, from: u64, every: Duration) -> bool {
+        let inner = &self.inner;
+        if inner.is_followed.swap(true, Ordering::SeqCst) {
+            return false;
+        }
+        let _end = End(inner);
+        inner.place.store(from, Ordering::SeqCst);
+        // What is there was put there when nobody looked after it.
+        if let Some(tier) = &inner.tier {
+            tier.clear();
+        }
+        let mut seen =
+            Seen { pulse: None, place: from, log: None, knows_log: false, is_failing: false, is_lost: false };
+        while !inner.stopping.is_cancelled() {
+            let changed = inner.turn(&mut seen).await;
+            self.take_note(&changed, std::mem::take(&mut seen.is_reset)).await;
+            let pause = if seen.is_failing || seen.is_lost { OUT_EVERY } else { every };
+            tokio::select! {
+                biased;
+                () = inner.stopping.cancelled() => {}
+                () = inner.wait_for_news(pause) => {}
+            }
+        }
+        true
+    }
+
+    /// Shows sources those of their indexes that changed, or all of them where lines were lost.
+    async fn take_note(&self, changed: &[Key], is_reset: bool) {
+        let mut noted = if is_reset { self.learn().await } else { Ok(()) };
+        for key in changed {
+            noted = self.heard_of(key).await.and(noted);
+        }
+        if let Err(error) = noted {
+            tracing::warn!(%error, "what entries there are now could not be looked up");
+        }
+    }
+
+    /// Hears of what the follower sees from now on.
+    pub fn news(&self) -> broadcast::Receiver<News> {
+        self.inner.news.subscribe()
+    }
+
+    /// The place of the feed up to which it was followed.
+    pub fn place(&self) -> u64 {
+        self.inner.place.load(Ordering::SeqCst)
+    }
+}
+
+/// Lets another follower begin, also when this one was dropped.
+struct End<'a>(&'a Inner);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.is_followed.store(false, Ordering::SeqCst);
+    }
+}
+
+impl Inner {
+    async fn wait_for_news(&self, pause: Duration) {
+        let gap = GAP.min(pause);
+        self.clock.sleep(gap).await;
+        tokio::select! {
+            biased;
+            () = self.store.heard() => {}
+            () = self.clock.sleep(pause.saturating_sub(gap)) => {}
+        }
+    }
+
+    /// One look, and what it means for what may be believed. Answers the entries that changed.
+    async fn turn(&self, seen: &mut Seen) -> Vec<Key> {
+        let began = self.clock.now();
+        let mut changed = Vec::new();
+        match self.look_at_store(seen, &mut changed).await {
+            Ok(()) => {
+                self.note_answer();
+                self.reach.looked(began);
+                seen.is_failing = false;
+            }
+            Err(error) => {
+                // Not that the store could not be followed, but whether it can be asked, is what
+                // its readers have to know.
+                if self.probe().await && !std::mem::replace(&mut seen.is_failing, true) {
+                    tracing::warn!(%error, "the store cannot be followed: memory is not believed");
+                }
+            }
+        }
+        match self.reach.out(self.clock.now()) {
+            Some(out) if !seen.is_lost => self.tell(News::Lost(out)),
+            None if seen.is_lost => self.tell(News::Found),
+            Some(_) | None => {}
+        }
+        seen.is_lost = self.reach.out(self.clock.now()).is_some();
+        changed
+    }
+
+    /// Whether the store answers a reader.
+    async fn probe(&self) -> bool {
+        let Ok(nobody) = Key::new("larder", &["nobody"]) else { return false };
+        match self.within(PATIENCE, "look entries up", self.store.lookup(&[nobody])).await {
+            Ok(_) => self.note_answer(),
+            Err(error) => drop(self.note_failure(error)),
+        }
+        self.reach.out(self.clock.now()).is_none()
+    }
+
+    /// Everything that came since the last look.
+    async fn look_at_store(&self, seen: &mut Seen, changed: &mut Vec<Key>) -> Result<(), StoreError> {
+        // Before the feed: what is committed while it is read moves the next pulse.
+        let pulse = self.within(PATIENCE, "take the pulse", self.store.pulse()).await?;
+        if seen.pulse == Some(pulse) {
+            return Ok(());
+        }
+        let mut gone = Vec::new();
+        self.look_at_feed(seen, changed, &mut gone).await?;
+        self.look_at_log(seen, changed, &mut gone).await?;
+        seen.pulse = Some(pulse);
+        gone.sort();
+        gone.dedup();
+        gone.truncate(REFILLED_MAX);
+        if !gone.is_empty()
+            && let Err(error) = self.look_up(&gone).await
+        {
+            tracing::debug!(%error, "what had changed could not be looked up again");
+        }
+        Ok(())
+    }
+
+    /// Reads the feed to its end: `changed` gets the entries that it was about, `gone` those of them
+    /// that were in memory.
+    async fn look_at_feed(
+        &self,
+        seen: &mut Seen,
+        changed: &mut Vec<Key>,
+        gone: &mut Vec<Key>,
+    ) -> Result<(), StoreError> {
+        loop {
+            let read = self.store.changes(seen.place, LINES_MAX);
+            let Changes { lines, reset, last } = self.within(PATIENCE, "read the feed", read).await?;
+            if reset {
+                if let Some(tier) = &self.tier {
+                    tier.clear();
+                }
+                seen.is_reset = true;
+                self.move_to(seen, last);
+                self.tell(News::Reset { last });
+                return Ok(());
+            }
+            let is_all = lines.len() < LINES_MAX;
+            for line in lines {
+                self.forget(&line, gone);
+                changed.extend(line.on.key().cloned());
+                self.move_to(seen, line.seq);
+                self.tell(News::Changed(line));
+            }
+            if is_all {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reads the refresh log behind the last line seen: an entry whose data are the same is younger
+    /// for it all the same.
+    async fn look_at_log(
+        &self,
+        seen: &mut Seen,
+        changed: &[Key],
+        gone: &mut Vec<Key>,
+    ) -> Result<(), StoreError> {
+        let newest = LogFilter { key: None, limit: 1 };
+        let newest =
+            self.within(PATIENCE, "read the refresh log", self.store.log(&newest)).await?.into_iter().next();
+        let knows_log = std::mem::replace(&mut seen.knows_log, true);
+        if !knows_log || newest == seen.log {
+            seen.log = newest;
+            return Ok(());
+        }
+        let filter = LogFilter { key: None, limit: LINES_MAX };
+        let lines = self.within(PATIENCE, "read the refresh log", self.store.log(&filter)).await?;
+        let new = lines.iter().take_while(|line| seen.log.as_ref() != Some(*line)).count();
+        if let Some(tier) = self.tier.as_ref().filter(|_| new == LINES_MAX) {
+            tier.doubt_all();
+        }
+        for line in lines[..new].iter().rev() {
+            if self.tier.as_ref().is_some_and(|tier| tier.doubt(&line.key)) {
+                gone.push(line.key.clone());
+            }
+            self.tell(News::Refreshed { line: line.clone(), is_told: changed.contains(&line.key) });
+        }
+        seen.log = lines.into_iter().next();
+        Ok(())
+    }
+
+    /// Takes what a line is about out of memory: what is only marked stale may still stand in.
+    fn forget(&self, line: &Change, gone: &mut Vec<Key>) {
+        let Some(tier) = &self.tier else { return };
+        let is_only_stale = line.what == "invalidated";
+        match &line.on {
+            Subject::Entry(key) => {
+                let was_held = if is_only_stale { tier.doubt(key) } else { tier.drop_copy(key) };
+                gone.extend(was_held.then(|| key.clone()));
+            }
+            Subject::Tag(_) | Subject::Source(_) | Subject::All if is_only_stale => tier.doubt_all(),
+            Subject::Tag(_) | Subject::Source(_) | Subject::All => tier.clear(),
+        }
+    }
+
+    fn move_to(&self, seen: &mut Seen, place: u64) {
+        seen.place = place;
+        self.place.store(place, Ordering::SeqCst);
+    }
+
+    fn tell(&self, news: News) {
+        // Nobody listening is not an error.
+        let _ = self.news.send(news);
+    }
+}

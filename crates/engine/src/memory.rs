@@ -1,0 +1,230 @@
+//! What is answered from memory: hits, and whatever may stand in while the store is out of reach.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use larder_core::{
+    Decision, Definition, Failure, Key, Mode, Request, StaleReason, Status, StoreError, Stored, Time, decide,
+    may_serve_on_error,
+};
+
+use crate::engine::Inner;
+use crate::reach::PATIENCE;
+use crate::read::reading;
+use crate::tier::{Stamp, Tier, shown};
+use crate::{Engine, Hit, OutOfReach, ReadError, Reading};
+
+/// How much memory holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemorySize {
+    /// Copies of entries.
+    pub entries: u64,
+    /// About how many bytes they take.
+    pub bytes: u64,
+}
+
+/// The word by which readers are told that the store is out of reach.
+const STORE_UNREACHABLE: &str = "store_unreachable";
+
+impl Engine {
+    /// What memory alone can answer, without a look at the store: a fresh copy, or a stale one whose
+    /// refresh failed and waits for its time. `None` = [`read`](Engine::read) it.
+    pub fn glance(&self, key: &Key, request: &Request) -> Option<Reading> {
+        self.glance_at(key, request, self.inner.clock.now())
+    }
+
+    /// A number that differs once any entry changed, as far as is known here: what was made of several
+    /// entries is good for as long as it is the same. `None` = memory is not to be
+    /// believed now, or there is none.
+    pub fn edition(&self) -> Option<u64> {
+        let tier = self.inner.tier.as_ref()?;
+        self.inner.reach.is_trusted(self.inner.clock.now()).then(|| tier.edition())
+    }
+
+    /// Whether the store is out of reach, and since when.
+    pub fn out_of_reach(&self) -> Option<OutOfReach> {
+        self.inner.reach.out(self.inner.clock.now())
+    }
+
+    /// How much memory holds; `None` = there is none.
+    pub fn memory(&self) -> Option<MemorySize> {
+        let (entries, bytes) = self.inner.tier.as_ref()?.size();
+        Some(MemorySize { entries, bytes })
+    }
+
+    pub(crate) fn glance_at(&self, key: &Key, request: &Request, now: Time) -> Option<Reading> {
+        let tier = self.inner.tier.as_ref()?;
+        if request.mode == Mode::Forced || !self.inner.reach.is_trusted(now) {
+            return None;
+        }
+        let stored = tier.get(key)?;
+        let definition = self.define(key)?;
+        let (hit, status) = match decide(Some(&stored.entry), &definition, request, now) {
+            Decision::Fresh => (Hit::Hit, Status::Fresh),
+            Decision::Stale(StaleReason::Backoff(_) | StaleReason::Dead(_))
+                if !stored.entry.is_edited(&definition) =>
+            {
+                (Hit::Stale, Status::Stale)
+            }
+            _ => return None,
+        };
+        Some(Reading {
+            key: key.clone(),
+            hit,
+            status,
+            refresh: stored.entry.refresh_state(&definition.policy, now),
+            error: stored.entry.last_error.clone(),
+            out_of_reach: None,
+            stored,
+            definition,
+        })
+    }
+
+    /// Answers without the store: what is held, marked stale, for as long as the policy lets a reader
+    /// have it when nothing newer can be had.
+    pub(crate) fn stand_in(
+        &self,
+        key: &Key,
+        request: &Request,
+        out: &OutOfReach,
+        now: Time,
+    ) -> Result<Reading, ReadError> {
+        let definition = self.define(key).ok_or_else(|| ReadError::Unknown(key.clone()))?;
+        let held = self.inner.tier.as_ref().and_then(|tier| tier.get_any(key));
+        let offline = Request { mode: Mode::Offline, ..*request };
+        let may_be_served = |held: &Arc<Stored>| {
+            let decision = decide(Some(&held.entry), &definition, &offline, now);
+            matches!(decision, Decision::Fresh | Decision::Stale(_))
+                && may_serve_on_error(&held.entry, &definition, &offline, now)
+        };
+        let proven = held.filter(may_be_served).and_then(|held| provable(held, out));
+        let Some(stored) = proven else { return Err(ReadError::Store(self.inner.why_out())) };
+        let mut reading = reading(key, stored, definition, now);
+        reading.hit = Hit::Stale;
+        reading.status = Status::Stale;
+        reading.error = Some(failure(out));
+        reading.out_of_reach = Some(*out);
+        Ok(reading)
+    }
+}
+
+impl Inner {
+    /// Looks entries up; where there is memory to fall back on, not for longer than a reader's
+    /// patience. What came is kept under the stamps that were taken before.
+    pub(crate) async fn look_up(&self, keys: &[Key]) -> Result<Vec<Option<Arc<Stored>>>, Arc<StoreError>> {
+        let Some(tier) = &self.tier else {
+            let rows = self.store.lookup(keys).await.map_err(Arc::new)?;
+            return Ok(rows.into_iter().map(|row| row.map(|stored| Arc::new(shown(stored)))).collect());
+        };
+        let stamps: Vec<Stamp> = keys.iter().map(|key| tier.stamp(key)).collect();
+        let patience = PATIENCE + Duration::from_millis(keys.len() as u64 - keys.len().min(1) as u64);
+        match self.within(patience, "look entries up", self.store.lookup(keys)).await {
+            Ok(rows) => {
+                self.note_answer();
+                Ok(rows.into_iter().zip(stamps).map(|(row, stamp)| Some(keep(tier, row?, stamp))).collect())
+            }
+            Err(error) => Err(self.note_failure(error)),
+        }
+    }
+
+    /// Does `work` of the store's, and takes it for out of reach if it does not come to its end.
+    pub(crate) async fn within<T>(
+        &self,
+        span: Duration,
+        attempted: &'static str,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let mut work = pin!(work);
+        // What is answered at once needs no alarm.
+        if let Poll::Ready(done) = futures::poll!(work.as_mut()) {
+            return done;
+        }
+        tokio::select! {
+            biased;
+            done = work => done,
+            () = self.clock.sleep(span) => Err(StoreError::Unreachable {
+                place: "the store".to_owned(),
+                attempted,
+                cause: format!("no answer within {} s", span.as_secs_f32()),
+            }),
+        }
+    }
+
+    /// The store answered.
+    pub(crate) fn note_answer(&self) {
+        if self.reach.answered() {
+            tracing::info!("the store can be reached again");
+        }
+    }
+
+    /// The store failed.
+    pub(crate) fn note_failure(&self, error: StoreError) -> Arc<StoreError> {
+        let error = Arc::new(error);
+        if self.reach.failed(&error, self.clock.now()) {
+            tracing::warn!(%error, "the store is out of reach: memory stands in, and nothing is refreshed");
+        }
+        error
+    }
+
+    fn why_out(&self) -> Arc<StoreError> {
+        let unknown = || StoreError::Unreachable {
+            place: "the store".to_owned(),
+            attempted: "look entries up",
+            cause: "it did not answer".to_owned(),
+        };
+        self.reach.error().unwrap_or_else(|| Arc::new(unknown()))
+    }
+}
+
+/// Keeps what was looked up, if there is anything to serve.
+fn keep(tier: &Tier, stored: Stored, stamp: Stamp) -> Arc<Stored> {
+    let stored = Arc::new(shown(stored));
+    if stored.entry.has_data() { tier.put(stored, stamp) } else { stored }
+}
+
+/// A copy as it may be shown while nobody can ask who may see it: all of it for as long as the last
+/// look at the store is recent, and after that what is public. Doubt means no: with anything private
+/// in it, all words of the entry's own are left out too.
+fn provable(stored: Arc<Stored>, out: &OutOfReach) -> Option<Arc<Stored>> {
+    if out.is_proven || stored.members.iter().all(|member| member.item.scope.is_public()) {
+        let has_a_scope = out.is_proven || !stored.members.is_empty();
+        return has_a_scope.then_some(stored);
+    }
+    let mut stored = Arc::unwrap_or_clone(stored);
+    stored.members.retain(|member| member.item.scope.is_public());
+    let entry = &mut stored.entry;
+    entry.body = None;
+    entry.warnings.clear();
+    entry.pending.clear();
+    entry.last_error = None;
+    (!stored.members.is_empty()).then(|| Arc::new(stored))
+}
+
+fn failure(out: &OutOfReach) -> Failure {
+    Failure {
+        code: STORE_UNREACHABLE.to_owned(),
+        message: format!(
+            "the store cannot be reached since {}; this is the copy from memory",
+            out.since.whole_second()
+        ),
+        hint: Some("see whether the database runs; it is looked for all the time".to_owned()),
+        at: out.since,
+    }
+}
+
+/// Leaves out the members that are hidden, or whose names are no longer configured.
+pub(crate) fn visible(stored: Arc<Stored>, definition: &Definition) -> Arc<Stored> {
+    // What was committed under this definition has no other names.
+    let edited = stored.entry.is_edited(definition);
+    let is_shown = |member: &larder_core::Member| {
+        member.state != larder_core::MemberState::Hidden && (!edited || definition.names(&member.asked))
+    };
+    if stored.members.iter().all(is_shown) {
+        return stored;
+    }
+    let mut stored = Arc::unwrap_or_clone(stored);
+    stored.members.retain(is_shown);
+    Arc::new(stored)
+}

@@ -1,0 +1,156 @@
+//! What is known of the store from here: when its feed was last read to the end, and since when it
+//! has been out of reach.
+//!
+//! Memory is believed while the last look at the feed is younger than [`TRUSTED_FOR`]; after that
+//! readers ask the store. A store that answers a lookup as one that cannot be reached, or is silent for
+//! [`PATIENCE`], is *out of reach*: readers are answered from memory at once, without asking, until
+//! whoever follows the store (or a reader, where nobody does) has had an answer again.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use larder_core::{StoreError, Time};
+
+/// How long after a look at the feed memory is believed.
+pub(crate) const TRUSTED_FOR: Duration = Duration::from_secs(1);
+
+/// How long a call of the store may take before it is taken for out of reach.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long an entry's private items are shown from memory after the last look at the store: who may
+/// see them may have changed since.
+pub(crate) const PROVEN_FOR: Duration = Duration::from_mins(5);
+
+/// After this long without another failed try, a reader tries the store itself.
+const TRIED_FOR: Duration = Duration::from_secs(2);
+
+/// The store is out of reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutOfReach {
+    /// Since when.
+    pub since: Time,
+    /// When its feed was last read to the end; `None` = never.
+    pub looked_at: Option<Time>,
+    /// Whether that is recent enough for private items to be shown.
+    pub is_proven: bool,
+}
+
+/// What is known of the store.
+pub(crate) struct Reach {
+    /// When the last look at the feed that came to its end had begun, in ms.
+    looked_at: AtomicI64,
+    /// Since when it is out of reach, in ms; [`NEVER`] = it is not.
+    out_since: AtomicI64,
+    /// When it was last found to be so.
+    tried_at: AtomicI64,
+    error: Mutex<Option<Arc<StoreError>>>,
+}
+
+const NEVER: i64 = i64::MIN;
+
+impl Reach {
+    pub(crate) fn new() -> Self {
+        Reach {
+            looked_at: AtomicI64::new(NEVER),
+            out_since: AtomicI64::new(NEVER),
+            tried_at: AtomicI64::new(NEVER),
+            error: Mutex::new(None),
+        }
+    }
+
+    /// Whether memory may be believed. A look from the future comes from a clock that was set back.
+    pub(crate) fn is_trusted(&self, now: Time) -> bool {
+        is_recent(self.looked_at.load(Ordering::SeqCst), now, TRUSTED_FOR)
+    }
+
+    /// The feed was read to its end by a look that had begun at `began`.
+    pub(crate) fn looked(&self, began: Time) {
+        self.looked_at.store(began.ms(), Ordering::SeqCst);
+    }
+
+    /// The store answered. Answers whether it had been out of reach.
+    pub(crate) fn answered(&self) -> bool {
+        // Read before it is written: readers on many threads share this line.
+        self.out_since.load(Ordering::SeqCst) != NEVER
+            && self.out_since.swap(NEVER, Ordering::SeqCst) != NEVER
+    }
+
+    /// A call failed. Answers whether it is only now that the store went out of reach.
+    pub(crate) fn failed(&self, error: &Arc<StoreError>, now: Time) -> bool {
+        if !loses_reach(error) {
+            return false;
+        }
+        *self.error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
+        self.tried_at.store(now.ms(), Ordering::SeqCst);
+        self.out_since.compare_exchange(NEVER, now.ms(), Ordering::SeqCst, Ordering::SeqCst).is_ok()
+    }
+
+    /// Whether, and since when, it is out of reach.
+    pub(crate) fn out(&self, now: Time) -> Option<OutOfReach> {
+        let since = self.out_since.load(Ordering::SeqCst);
+        if since == NEVER {
+            return None;
+        }
+        let looked_at = self.looked_at.load(Ordering::SeqCst);
+        Some(OutOfReach {
+            since: Time::from_ms(since),
+            looked_at: (looked_at != NEVER).then(|| Time::from_ms(looked_at)),
+            is_proven: is_recent(looked_at, now, PROVEN_FOR),
+        })
+    }
+
+    /// As [`out`](Reach::out), where that was found out so lately that there is no use in asking.
+    pub(crate) fn out_lately(&self, now: Time) -> Option<OutOfReach> {
+        self.out(now).filter(|_| is_recent(self.tried_at.load(Ordering::SeqCst), now, TRIED_FOR))
+    }
+
+    /// What the store's last failure was.
+    pub(crate) fn error(&self) -> Option<Arc<StoreError>> {
+        self.error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Whether an error means that nobody can ask the store now, rather than that it said no.
+fn loses_reach(error: &StoreError) -> bool {
+    matches!(error, StoreError::Unreachable { .. } | StoreError::Busy { .. } | StoreError::Failed { .. })
+}
+
+fn is_recent(at: i64, now: Time, span: Duration) -> bool {
+    at != NEVER && at <= now.ms() && now.since(Time::from_ms(at)) < span
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_is_believed_for_a_second_and_never_from_the_future() {
+        let reach = Reach::new();
+        let at = Time::from_ms(1_000_000);
+        assert!(!reach.is_trusted(at), "nobody has looked");
+        reach.looked(at);
+        assert!(reach.is_trusted(at.plus(Duration::from_millis(999))));
+        assert!(!reach.is_trusted(at.plus(TRUSTED_FOR)));
+        assert!(!reach.is_trusted(at.minus(Duration::from_millis(1))));
+    }
+
+    #[test]
+    fn only_what_cannot_be_asked_is_out_of_reach_and_only_for_a_while_untried() {
+        let reach = Reach::new();
+        let at = Time::from_ms(1_000_000);
+        let place = || "the store".to_owned();
+        let full = StoreError::Full { place: place(), attempted: "write" };
+        assert!(!reach.failed(&Arc::new(full), at));
+        assert_eq!(reach.out(at), None);
+        let gone = StoreError::Unreachable { place: place(), attempted: "read", cause: "gone".to_owned() };
+        let gone = Arc::new(gone);
+        assert!(reach.failed(&gone, at));
+        assert!(!reach.failed(&gone, at.plus(TRUSTED_FOR)), "it was so before");
+        let later = at.plus(Duration::from_secs(2));
+        assert_eq!(reach.out_lately(later).map(|out| (out.since, out.is_proven)), Some((at, false)));
+        assert_eq!(reach.out_lately(later.plus(TRIED_FOR)), None, "it is time to try again");
+        assert!(reach.answered());
+        assert_eq!(reach.out(later), None);
+    }
+}

@@ -1,0 +1,288 @@
+//! The memory tier: copies of entries in front of the store, so that a hit touches nothing else.
+//!
+//! - Opt-in ([`Builder::memory`](crate::Builder::memory)), bounded by bytes, shared (`Arc<Stored>`): a
+//!   reading clones no member.
+//! - The store stays the truth. A copy answers only what needs no store: it is fresh, or nothing may
+//!   start before a time that it names. All else is looked up.
+//! - It is believed for as long as [`follow`](crate::Engine::follow) has looked at the store's feed
+//!   within the last second ([`reach`](crate::reach)). Whoever hangs, whatever notification is lost:
+//!   nothing that was replaced more than a second ago is served as if it were not.
+//! - *Dropped* is what was replaced or removed; *doubted* is what was only marked stale, or may have
+//!   been: it is looked up again before it is served, but still stands in when the store is out of reach.
+//! - A reader that looked the store up before a change cannot put its old copy back after it: it took
+//!   a stamp first, and a drop or a doubt in between makes the stamp void.
+//! - What else is made of a copy (a server's serialised bodies) is tied to the very `Arc`: one drop
+//!   drops both, since nobody is given that `Arc` any more.
+
+use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
+use std::mem::size_of;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use larder_core::{Item, Key, Member, MemberState, Stored};
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+
+/// Keys share this many counters of drops.
+const SHARDS: usize = 256;
+
+/// An entry is taken to weigh about this much when the tables are laid out.
+const USUAL_BYTES: u64 = 16 * 1024;
+
+/// The copies.
+pub(crate) struct Tier {
+    copies: Cache<Key, Arc<Kept>, Heavy>,
+    /// How often copies of a shard's keys were dropped or doubted.
+    drops: [AtomicU64; SHARDS],
+    /// How often all were doubted.
+    doubts: AtomicU64,
+    /// How often all were dropped.
+    clears: AtomicU64,
+    /// How often anything was dropped or doubted, in memory or not.
+    edition: AtomicU64,
+}
+
+/// A copy.
+struct Kept {
+    stored: Arc<Stored>,
+    bytes: u64,
+    /// How often all had been doubted when it was looked up.
+    doubts: u64,
+    is_doubted: AtomicBool,
+}
+
+/// What a reader takes before it looks the store up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    drops: u64,
+    doubts: u64,
+    clears: u64,
+}
+
+#[derive(Clone)]
+struct Heavy;
+
+impl Weighter<Key, Arc<Kept>> for Heavy {
+    fn weight(&self, _: &Key, kept: &Arc<Kept>) -> u64 {
+        kept.bytes
+    }
+}
+
+impl Tier {
+    /// A tier of at most so many bytes.
+    pub(crate) fn new(bytes_max: u64) -> Self {
+        let entries = usize::try_from(bytes_max / USUAL_BYTES).unwrap_or(usize::MAX).clamp(64, 1 << 20);
+        Tier {
+            copies: Cache::with_weighter(entries, bytes_max, Heavy),
+            drops: [const { AtomicU64::new(0) }; SHARDS],
+            doubts: AtomicU64::new(0),
+            clears: AtomicU64::new(0),
+            edition: AtomicU64::new(0),
+        }
+    }
+
+    /// To be taken before the store is asked for what shall be put here.
+    pub(crate) fn stamp(&self, key: &Key) -> Stamp {
+        Stamp {
+            drops: self.shard(key).load(Ordering::SeqCst),
+            doubts: self.doubts.load(Ordering::SeqCst),
+            clears: self.clears.load(Ordering::SeqCst),
+        }
+    }
+
+    /// A copy that nothing is known against.
+    pub(crate) fn get(&self, key: &Key) -> Option<Arc<Stored>> {
+        let kept = self.copies.get(key)?;
+        let is_doubted =
+            kept.is_doubted.load(Ordering::SeqCst) || kept.doubts != self.doubts.load(Ordering::SeqCst);
+        (!is_doubted).then(|| kept.stored.clone())
+    }
+
+    /// A copy that may be out of date: for when the store cannot be asked.
+    pub(crate) fn get_any(&self, key: &Key) -> Option<Arc<Stored>> {
+        self.copies.get(key).map(|kept| kept.stored.clone())
+    }
+
+    /// Keeps a copy, unless it was dropped or doubted since the stamp. Answers the copy to go on
+    /// with: the one that was held where it says the same, so that what was made of it serves on.
+    pub(crate) fn put(&self, stored: Arc<Stored>, stamp: Stamp) -> Arc<Stored> {
+        let key = stored.entry.key.clone();
+        let stored = match self.copies.peek(&key) {
+            Some(held) if held.stored == stored => held.stored.clone(),
+            _ => stored,
+        };
+        let kept = Kept {
+            bytes: weigh(&stored),
+            stored: stored.clone(),
+            doubts: stamp.doubts,
+            is_doubted: AtomicBool::new(false),
+        };
+        if self.stamp(&key) == stamp {
+            self.copies.insert(key.clone(), Arc::new(kept));
+            // A drop between the look and the insert came too early for it.
+            if self.stamp(&key) != stamp {
+                self.copies.remove(&key);
+            }
+        }
+        stored
+    }
+
+    /// Forgets a copy. Answers whether there was one.
+    pub(crate) fn drop_copy(&self, key: &Key) -> bool {
+        self.shard(key).fetch_add(1, Ordering::SeqCst);
+        self.edition.fetch_add(1, Ordering::SeqCst);
+        self.copies.remove(key).is_some()
+    }
+
+    /// Has a copy looked up again before it is served. Answers whether there is one.
+    pub(crate) fn doubt(&self, key: &Key) -> bool {
+        self.shard(key).fetch_add(1, Ordering::SeqCst);
+        self.edition.fetch_add(1, Ordering::SeqCst);
+        let kept = self.copies.peek(key);
+        kept.inspect(|kept| kept.is_doubted.store(true, Ordering::SeqCst)).is_some()
+    }
+
+    /// Has all copies looked up again before they are served.
+    pub(crate) fn doubt_all(&self) {
+        self.doubts.fetch_add(1, Ordering::SeqCst);
+        self.edition.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Forgets all copies.
+    pub(crate) fn clear(&self) {
+        self.clears.fetch_add(1, Ordering::SeqCst);
+        self.edition.fetch_add(1, Ordering::SeqCst);
+        self.copies.clear();
+    }
+
+    /// A number that differs once anything changed.
+    pub(crate) fn edition(&self) -> u64 {
+        self.edition.load(Ordering::SeqCst)
+    }
+
+    /// How many copies there are, and their bytes.
+    pub(crate) fn size(&self) -> (u64, u64) {
+        (self.copies.len() as u64, self.copies.weight())
+    }
+
+    fn shard(&self, key: &Key) -> &AtomicU64 {
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(key.as_str());
+        &self.drops[hash as usize % SHARDS]
+    }
+}
+
+/// A row with the members that anybody is shown.
+pub(crate) fn shown(mut stored: Stored) -> Stored {
+    stored.members.retain(|member| member.state != MemberState::Hidden);
+    stored
+}
+
+/// About how many bytes a copy takes.
+fn weigh(stored: &Stored) -> u64 {
+    let entry = &stored.entry;
+    let texts = entry.key.as_str().len()
+        + entry.body.as_ref().map_or(0, |body| body.as_str().len())
+        + entry.cursor.as_ref().map_or(0, String::len)
+        + entry.pending.iter().map(|name| name.len() + 32).sum::<usize>()
+        + entry
+            .warnings
+            .iter()
+            .map(|warning| warning.about.len() + warning.code.len() + warning.message.len() + 96)
+            .sum::<usize>()
+        + entry.last_error.as_ref().map_or(0, |failure| failure.message.len() + 256);
+    let members: usize =
+        stored.members.iter().map(|member| weigh_item(&member.item) + member.asked.len()).sum();
+    // Beside the texts: the allocations themselves, and the tables' own room.
+    let frame = size_of::<Stored>() + size_of::<Kept>() + 256;
+    (frame + texts + members + stored.members.len() * (size_of::<Member>() + 96)) as u64
+}
+
+fn weigh_item(item: &Item) -> usize {
+    let derived = item.derived.as_ref().map_or(0, |derived| derived.as_str().len());
+    item.of.id.len() + item.of.kind.len() + item.doc.as_str().len() + derived
+}
+
+#[cfg(test)]
+mod tests {
+    use larder_core::{Entry, Json, Time};
+
+    use super::*;
+
+    fn copy(name: &str, version: u64) -> Arc<Stored> {
+        let key = Key::new("fake", &[name]).unwrap();
+        let body = Some(Json::from(serde_json::json!({ "filling": "x".repeat(1000) })));
+        let entry = Entry { version, body, ..Entry::empty(key, Time::default()) };
+        Arc::new(Stored { entry, members: Vec::new() })
+    }
+
+    #[test]
+    fn what_was_looked_up_before_a_change_cannot_come_back_after_it() {
+        let tier = Tier::new(1 << 20);
+        let old = copy("tools", 1);
+        let key = old.entry.key.clone();
+        let changes: [fn(&Tier, &Key) -> bool; 4] = [
+            |tier, key| tier.drop_copy(key),
+            |tier, key| tier.doubt(key),
+            |tier, _| {
+                tier.doubt_all();
+                true
+            },
+            |tier, _| {
+                tier.clear();
+                true
+            },
+        ];
+        for change in changes {
+            let stamp = tier.stamp(&key);
+            tier.put(old.clone(), stamp);
+            assert!(tier.get(&key).is_some());
+            assert!(change(&tier, &key));
+            assert!(tier.get(&key).is_none());
+            tier.put(old.clone(), stamp);
+            assert!(tier.get(&key).is_none(), "it was looked up before");
+            tier.put(old.clone(), tier.stamp(&key));
+            assert!(tier.get(&key).is_some(), "it was looked up since");
+        }
+    }
+
+    #[test]
+    fn what_is_doubted_stands_in_and_what_is_dropped_does_not() {
+        let tier = Tier::new(1 << 20);
+        let held = copy("tools", 1);
+        let key = held.entry.key.clone();
+        tier.put(held.clone(), tier.stamp(&key));
+        tier.doubt(&key);
+        assert!(tier.get_any(&key).is_some());
+        tier.doubt_all();
+        assert!(tier.get_any(&key).is_some());
+        tier.drop_copy(&key);
+        assert!(tier.get_any(&key).is_none());
+    }
+
+    #[test]
+    fn a_copy_that_says_the_same_takes_nobody_s_place() {
+        let tier = Tier::new(1 << 20);
+        let held = copy("tools", 1);
+        let key = held.entry.key.clone();
+        tier.put(held.clone(), tier.stamp(&key));
+        tier.doubt(&key);
+        let again = tier.put(copy("tools", 1), tier.stamp(&key));
+        assert!(Arc::ptr_eq(&again, &held));
+        assert!(tier.get(&key).is_some_and(|kept| Arc::ptr_eq(&kept, &held)));
+        let other = tier.put(copy("tools", 2), tier.stamp(&key));
+        assert!(!Arc::ptr_eq(&other, &held));
+    }
+
+    #[test]
+    fn it_never_holds_more_than_it_may() {
+        let tier = Tier::new(64 * 1024);
+        for place in 0..1000 {
+            let one = copy(&place.to_string(), 1);
+            let stamp = tier.stamp(&one.entry.key);
+            tier.put(one, stamp);
+        }
+        let (entries, bytes) = tier.size();
+        assert!(bytes <= 64 * 1024, "{bytes}");
+        assert!(entries > 5, "{entries}");
+    }
+}

@@ -1,0 +1,231 @@
+//! What memory answers, and what it must not: another process's changes, through whatever is lost.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use larder_core::{Change, Key, Mode, Policy, Status, Subject, Target};
+use larder_engine::{Hit, News, ReadOptions};
+use larder_testkit::{Fault, Step};
+
+use crate::world::{FOLLOW_EVERY, HOUR, SECOND, World, follow, network, shown, with_mode};
+
+/// What a reader must see at the latest.
+const AT_ONCE: Duration = Duration::from_millis(60);
+
+/// One entry, read once, and the follower at work.
+async fn warm() -> (World, Key) {
+    let world = World::remembering();
+    let key = world.source.entry("tools", &["a"]);
+    world.pass(FOLLOW_EVERY).await;
+    world.read(&key).await.unwrap();
+    world.pass(2 * FOLLOW_EVERY).await;
+    (world, key)
+}
+
+#[tokio::test]
+async fn a_hit_does_not_touch_the_store_and_clones_no_member() {
+    let (world, key) = warm().await;
+    let lookups = world.store.lookups();
+    let first = world.read(&key).await.unwrap();
+    let second = world.read(&key).await.unwrap();
+    assert_eq!((first.hit, first.status, first.out_of_reach), (Hit::Hit, Status::Fresh, None));
+    assert!(Arc::ptr_eq(&first.stored, &second.stored));
+    assert_eq!(world.store.lookups(), lookups);
+    let offline = world.run(world.engine.read(&key, &with_mode(Mode::Offline))).await.unwrap();
+    assert!(Arc::ptr_eq(&first.stored, &offline.stored));
+    assert_eq!(world.engine.memory().unwrap().entries, 1);
+}
+
+#[tokio::test]
+async fn without_a_follower_memory_is_not_believed() {
+    let world = World::new();
+    let key = world.source.entry("tools", &["a"]);
+    world.read(&key).await.unwrap();
+    let lookups = world.store.lookups();
+    world.read(&key).await.unwrap();
+    assert_eq!(world.store.lookups(), lookups + 1);
+    assert_eq!((world.engine.edition(), world.engine.memory()), (None, None));
+}
+
+#[tokio::test]
+async fn what_is_stale_or_forced_goes_to_the_store() {
+    let (world, key) = warm().await;
+    world.source.present("a", 2);
+    let forced = world.run(world.engine.read(&key, &with_mode(Mode::Forced))).await.unwrap();
+    assert_eq!((forced.hit, shown(&forced)[0].1), (Hit::Miss, 2));
+    assert_eq!(shown(&world.read(&key).await.unwrap())[0].1, 2, "its own commit is in memory at once");
+    world.clock.advance(7 * HOUR);
+    world.source.present("a", 3);
+    world.pass(FOLLOW_EVERY).await;
+    assert_eq!(world.read(&key).await.unwrap().hit, Hit::Stale);
+    world.pass(SECOND).await;
+    assert_eq!(shown(&world.read(&key).await.unwrap())[0].1, 3);
+}
+
+#[tokio::test]
+async fn what_another_process_replaced_is_served_within_a_turn() {
+    let (mut world, key) = warm().await;
+    let (other, _) = world.another_process();
+    world.source.present("a", 2);
+    world.run(other.refresh(std::slice::from_ref(&key), larder_core::Trigger::Manual, |_| {})).await;
+    world.pass(AT_ONCE).await;
+    let lookups = world.store.lookups();
+    assert_eq!(shown(&world.read(&key).await.unwrap())[0].1, 2);
+    assert_eq!(world.store.lookups(), lookups, "it was looked up again by the follower already");
+}
+
+#[tokio::test]
+async fn a_notification_wakes_the_follower_before_its_turn() {
+    let world = World::remembering();
+    let slow = world.engine.clone();
+    let key = world.source.entry("tools", &["a"]);
+    world.pass(FOLLOW_EVERY).await;
+    world.read(&key).await.unwrap();
+    world.pass(2 * FOLLOW_EVERY).await;
+    drop(slow);
+    let mut news = world.engine.news();
+    world.engine.store().invalidate(&Target::Keys(vec![key.clone()]), world.now()).await.unwrap();
+    world.pass(Duration::from_millis(11)).await;
+    world.store.ring();
+    world.settle().await;
+    let heard = std::iter::from_fn(|| news.try_recv().ok()).collect::<Vec<_>>();
+    assert!(
+        heard.iter().any(|news| matches!(news, News::Changed(Change { what, .. }) if what == "invalidated")),
+        "{heard:?}"
+    );
+}
+
+#[tokio::test]
+async fn markers_of_another_process_reach_what_they_mean_without_emptying_memory() {
+    let (mut world, key) = warm().await;
+    let (other, _) = world.another_process();
+    for target in [Target::Tag("fake".to_owned()), Target::Source("fake".to_owned()), Target::All] {
+        world.run(other.invalidate(&target)).await.unwrap();
+        world.pass(AT_ONCE).await;
+        assert_eq!(world.peek(&key).await.unwrap().status, Status::Stale, "{target:?}");
+        assert_eq!(world.engine.memory().unwrap().entries, 1, "it can still stand in");
+        world.refresh(&key).await.result.unwrap();
+        assert_eq!(world.peek(&key).await.unwrap().status, Status::Fresh);
+    }
+}
+
+#[tokio::test]
+async fn what_another_process_removed_is_gone_from_memory_too() {
+    let (mut world, key) = warm().await;
+    let (other, _) = world.another_process();
+    world.run(other.evict(&Target::Keys(vec![key.clone()]))).await.unwrap();
+    world.pass(AT_ONCE).await;
+    assert_eq!(world.engine.memory().unwrap().entries, 0);
+    world.store.cut();
+    world.pass(2 * SECOND).await;
+    world.read(&key).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn a_follower_that_hangs_costs_no_reader_more_than_a_second_of_the_past() {
+    for step in [Step::Pulse, Step::Feed] {
+        let (mut world, key) = warm().await;
+        let (other, _) = world.another_process();
+        world.store.lose_word(true);
+        world.store.inflict(Fault::Hang, &[step]);
+        world.source.present("a", 2);
+        let (_, store) = world.another_process();
+        world.run(other.refresh(std::slice::from_ref(&key), larder_core::Trigger::Manual, |_| {})).await;
+        let replaced = world.now();
+        drop(store);
+        while world.now().since(replaced) < 1001 * Duration::from_millis(1) {
+            world.pass(Duration::from_millis(7)).await;
+        }
+        assert_eq!(shown(&world.peek(&key).await.unwrap())[0].1, 2, "{step:?}");
+        world.store.mend();
+        world.pass(SECOND).await;
+        let lookups = world.store.lookups();
+        assert_eq!(shown(&world.peek(&key).await.unwrap())[0].1, 2);
+        assert_eq!(world.store.lookups(), lookups, "and memory is believed again");
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_looked_before_a_change_does_not_bring_the_old_copy_back() {
+    let (mut world, key) = warm().await;
+    let (other, _) = world.another_process();
+    // Its copy is doubted, so that the next reader looks the store up.
+    world.run(other.invalidate(&Target::Keys(vec![key.clone()]))).await.unwrap();
+    world.run(other.refresh(std::slice::from_ref(&key), larder_core::Trigger::Manual, |_| {})).await;
+    world.store.inflict(Fault::Late, &[Step::Lookup]);
+    let late = tokio::spawn({
+        let (engine, key) = (world.engine.clone(), key.clone());
+        let options = ReadOptions { behind: larder_engine::Behind::Leave, ..ReadOptions::default() };
+        async move { engine.read(&key, &options).await }
+    });
+    world.engine.invalidate(&Target::Keys(vec!["fake/none".parse().unwrap()])).await.unwrap();
+    world.settle().await;
+    world.source.present("a", 2);
+    world.run(other.refresh(std::slice::from_ref(&key), larder_core::Trigger::Manual, |_| {})).await;
+    world.pass(AT_ONCE).await;
+    world.store.mend();
+    world.run(late).await.unwrap().unwrap();
+    world.pass(AT_ONCE).await;
+    assert_eq!(shown(&world.peek(&key).await.unwrap())[0].1, 2);
+}
+
+#[tokio::test]
+async fn an_upstream_that_fails_is_answered_for_from_memory_until_it_is_tried_again() {
+    let (world, key) = warm().await;
+    world.source.policy(Policy { backoff_base: HOUR, backoff_cap: HOUR, jitter: 0.0, ..Policy::default() });
+    world.source.down(Some(network()));
+    world.clock.advance(7 * HOUR);
+    world.pass(FOLLOW_EVERY).await;
+    world.read(&key).await.unwrap();
+    world.pass(Duration::from_millis(70)).await;
+    let backing_off = world.peek(&key).await.unwrap();
+    assert_eq!(backing_off.hit, Hit::Stale);
+    assert!(backing_off.error.is_some());
+    let lookups = world.store.lookups();
+    assert!(Arc::ptr_eq(&world.peek(&key).await.unwrap().stored, &backing_off.stored));
+    assert_eq!(world.store.lookups(), lookups);
+}
+
+#[tokio::test]
+async fn an_edited_entry_is_not_answered_from_memory() {
+    let (world, key) = warm().await;
+    world.source.entry("tools", &["a", "b"]);
+    world.read(&key).await.unwrap();
+    world.pass(SECOND).await;
+    assert_eq!(shown(&world.read(&key).await.unwrap()).len(), 2);
+}
+
+#[tokio::test]
+async fn one_follower_an_engine_and_it_tells_what_anybody_commits_in_order() {
+    let (mut world, key) = warm().await;
+    assert!(!world.run(world.engine.follow(0, FOLLOW_EVERY)).await, "there is one");
+    let mut news = world.engine.news();
+    let (other, _) = world.another_process();
+    world.source.present("a", 2);
+    world.run(other.refresh(std::slice::from_ref(&key), larder_core::Trigger::Manual, |_| {})).await;
+    world.run(other.refresh(std::slice::from_ref(&key), larder_core::Trigger::Manual, |_| {})).await;
+    world.pass(AT_ONCE).await;
+    let heard: Vec<News> = std::iter::from_fn(|| news.try_recv().ok()).collect();
+    let changes: Vec<_> = heard
+        .iter()
+        .filter_map(|news| match news {
+            News::Changed(Change { on: Subject::Entry(key), what, .. }) => Some((key.clone(), what.as_str())),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(changes, [(key.clone(), "updated")], "the second changed nothing that is seen");
+    let refreshed =
+        heard.iter().filter(|news| matches!(news, News::Refreshed { line, .. } if line.key == key)).count();
+    assert_eq!(refreshed, 2);
+}
+
+#[tokio::test]
+async fn an_engine_that_stops_stops_following() {
+    let world = World::remembering();
+    world.pass(FOLLOW_EVERY).await;
+    world.run(world.engine.shutdown(SECOND)).await;
+    world.settle().await;
+    follow(&world.engine);
+    world.settle().await;
+    assert!(world.run(world.engine.follow(0, FOLLOW_EVERY)).await, "the ones before have ended");
+}
