@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use larder_core::{Clock, Definition, Key, Source, Store};
@@ -29,12 +29,14 @@ pub(crate) struct Inner {
     pub(crate) owner: Arc<str>,
     pub(crate) flights: Flights,
     pub(crate) announcer: Announcer,
-    pub(crate) tier: Option<Tier>,
+    tier: OnceLock<Tier>,
     pub(crate) reach: Reach,
     pub(crate) news: broadcast::Sender<News>,
     /// The place of the feed up to which it was followed.
     pub(crate) place: AtomicU64,
     pub(crate) is_followed: AtomicBool,
+    /// Wakes the follower: this engine committed something.
+    pub(crate) committed: Notify,
     pub(crate) tasks: TaskTracker,
     pub(crate) stopping: CancellationToken,
     /// Something was marked due by this very engine: [`run`](Engine::run) need not wait its turn.
@@ -85,7 +87,7 @@ impl Builder {
 
     /// The engine. Nothing is looked up, fetched or started before it is asked.
     pub fn build(self) -> Engine {
-        Engine {
+        let engine = Engine {
             inner: Arc::new(Inner {
                 store: self.store,
                 clock: self.clock,
@@ -93,17 +95,20 @@ impl Builder {
                 owner: self.owner.into(),
                 flights: Flights::default(),
                 announcer: Announcer::new(),
-                tier: (self.memory_bytes_max > 0).then(|| Tier::new(self.memory_bytes_max)),
+                tier: OnceLock::new(),
                 reach: Reach::new(),
                 news: broadcast::Sender::new(follow::BACKLOG_MAX),
                 place: AtomicU64::new(0),
                 is_followed: AtomicBool::new(false),
+                committed: Notify::new(),
                 tasks: TaskTracker::new(),
                 stopping: CancellationToken::new(),
                 marked: Notify::new(),
                 chance: Mutex::new(fastrand::Rng::with_seed(self.seed)),
             }),
-        }
+        };
+        engine.remember(self.memory_bytes_max);
+        engine
     }
 }
 
@@ -123,6 +128,15 @@ impl Engine {
     /// The store, for lists, logs and the feed.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.inner.store
+    }
+
+    /// As [`Builder::memory`], for a process that learns only later that it lives long. Answers
+    /// whether there is memory now; the first size stands.
+    pub fn remember(&self, bytes_max: u64) -> bool {
+        if bytes_max > 0 {
+            self.inner.tier.get_or_init(|| Tier::new(bytes_max));
+        }
+        self.inner.tier().is_some()
     }
 
     /// The configured entries of all sources, by source and in their own order, a source's indexes
@@ -166,6 +180,11 @@ impl Engine {
 }
 
 impl Inner {
+    /// The copies in memory, where any are kept.
+    pub(crate) fn tier(&self) -> Option<&Tier> {
+        self.tier.get()
+    }
+
     /// A number in 0 ≤ x < 1.
     pub(crate) fn chance(&self) -> f64 {
         self.chance.lock().unwrap_or_else(PoisonError::into_inner).f64()

@@ -56,14 +56,22 @@ const OUT_EVERY: Duration = Duration::from_millis(250);
 /// How many pieces of news a slow listener may fall behind.
 pub(crate) const BACKLOG_MAX: usize = 4096;
 
+/// What was seen of the refresh log.
+#[derive(Default)]
+enum LogSeen {
+    /// Nothing yet: what it has is no news.
+    #[default]
+    Nothing,
+    /// Up to its newest line.
+    UpTo(Option<LogLine>),
+}
+
 /// What was seen of the store so far.
 #[derive(Default)]
 struct Seen {
     pulse: Option<u64>,
     place: u64,
-    log: Option<LogLine>,
-    /// Whether the log was looked at before: its first lines are no news.
-    knows_log: bool,
+    log: LogSeen,
     is_reset: bool,
     is_failing: bool,
     is_lost: bool,
@@ -81,11 +89,10 @@ impl Engine {
         let _end = End(inner);
         inner.place.store(from, Ordering::SeqCst);
         // What is there was put there when nobody looked after it.
-        if let Some(tier) = &inner.tier {
+        if let Some(tier) = inner.tier() {
             tier.clear();
         }
-        let mut seen =
-            Seen { pulse: None, place: from, log: None, knows_log: false, is_failing: false, is_lost: false };
+        let mut seen = Seen { place: from, ..Seen::default() };
         while !inner.stopping.is_cancelled() {
             let changed = inner.turn(&mut seen).await;
             self.take_note(&changed, std::mem::take(&mut seen.is_reset)).await;
@@ -131,13 +138,18 @@ impl Drop for End<'_> {
 }
 
 impl Inner {
+    /// Waits until something was committed, here or as far as the store hears, or for `pause`.
     async fn wait_for_news(&self, pause: Duration) {
-        let gap = GAP.min(pause);
-        self.clock.sleep(gap).await;
-        tokio::select! {
+        let began = self.clock.now();
+        let turn_is_over = tokio::select! {
             biased;
-            () = self.store.heard() => {}
-            () = self.clock.sleep(pause.saturating_sub(gap)) => {}
+            () = self.committed.notified() => false,
+            () = self.store.heard() => false,
+            () = self.clock.sleep(pause) => true,
+        };
+        let waited = self.clock.now().since(began);
+        if !turn_is_over && waited < GAP {
+            self.clock.sleep(GAP.min(pause).saturating_sub(waited)).await;
         }
     }
 
@@ -212,7 +224,7 @@ impl Inner {
             let read = self.store.changes(seen.place, LINES_MAX);
             let Changes { lines, reset, last } = self.within(PATIENCE, "read the feed", read).await?;
             if reset {
-                if let Some(tier) = &self.tier {
+                if let Some(tier) = self.tier() {
                     tier.clear();
                 }
                 seen.is_reset = true;
@@ -244,30 +256,32 @@ impl Inner {
         let newest = LogFilter { key: None, limit: 1 };
         let newest =
             self.within(PATIENCE, "read the refresh log", self.store.log(&newest)).await?.into_iter().next();
-        let knows_log = std::mem::replace(&mut seen.knows_log, true);
-        if !knows_log || newest == seen.log {
-            seen.log = newest;
-            return Ok(());
-        }
+        let known = match &seen.log {
+            LogSeen::UpTo(known) if *known != newest => known.clone(),
+            LogSeen::UpTo(_) | LogSeen::Nothing => {
+                seen.log = LogSeen::UpTo(newest);
+                return Ok(());
+            }
+        };
         let filter = LogFilter { key: None, limit: LINES_MAX };
         let lines = self.within(PATIENCE, "read the refresh log", self.store.log(&filter)).await?;
-        let new = lines.iter().take_while(|line| seen.log.as_ref() != Some(*line)).count();
-        if let Some(tier) = self.tier.as_ref().filter(|_| new == LINES_MAX) {
+        let new = lines.iter().take_while(|line| known.as_ref() != Some(*line)).count();
+        if let Some(tier) = self.tier().filter(|_| new == LINES_MAX) {
             tier.doubt_all();
         }
         for line in lines[..new].iter().rev() {
-            if self.tier.as_ref().is_some_and(|tier| tier.doubt(&line.key)) {
+            if self.tier().is_some_and(|tier| tier.doubt(&line.key)) {
                 gone.push(line.key.clone());
             }
             self.tell(News::Refreshed { line: line.clone(), is_told: changed.contains(&line.key) });
         }
-        seen.log = lines.into_iter().next();
+        seen.log = LogSeen::UpTo(lines.into_iter().next());
         Ok(())
     }
 
     /// Takes what a line is about out of memory: what is only marked stale may still stand in.
     fn forget(&self, line: &Change, gone: &mut Vec<Key>) {
-        let Some(tier) = &self.tier else { return };
+        let Some(tier) = self.tier() else { return };
         let is_only_stale = line.what == "invalidated";
         match &line.on {
             Subject::Entry(key) => {

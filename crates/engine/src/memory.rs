@@ -29,17 +29,11 @@ pub struct MemorySize {
 const STORE_UNREACHABLE: &str = "store_unreachable";
 
 impl Engine {
-    /// What memory alone can answer, without a look at the store: a fresh copy, or a stale one whose
-    /// refresh failed and waits for its time. `None` = [`read`](Engine::read) it.
-    pub fn glance(&self, key: &Key, request: &Request) -> Option<Reading> {
-        self.glance_at(key, request, self.inner.clock.now())
-    }
-
     /// A number that differs once any entry changed, as far as is known here: what was made of several
     /// entries is good for as long as it is the same. `None` = memory is not to be
     /// believed now, or there is none.
     pub fn edition(&self) -> Option<u64> {
-        let tier = self.inner.tier.as_ref()?;
+        let tier = self.inner.tier()?;
         self.inner.reach.is_trusted(self.inner.clock.now()).then(|| tier.edition())
     }
 
@@ -50,12 +44,14 @@ impl Engine {
 
     /// How much memory holds; `None` = there is none.
     pub fn memory(&self) -> Option<MemorySize> {
-        let (entries, bytes) = self.inner.tier.as_ref()?.size();
+        let (entries, bytes) = self.inner.tier()?.size();
         Some(MemorySize { entries, bytes })
     }
 
-    pub(crate) fn glance_at(&self, key: &Key, request: &Request, now: Time) -> Option<Reading> {
-        let tier = self.inner.tier.as_ref()?;
+    /// What memory alone can answer, without a look at the store: a fresh copy, or a stale one whose
+    /// refresh failed and waits for its time. `None` = [`read`](Engine::read) it.
+    pub fn glance(&self, key: &Key, request: &Request, now: Time) -> Option<Reading> {
+        let tier = self.inner.tier()?;
         if request.mode == Mode::Forced || !self.inner.reach.is_trusted(now) {
             return None;
         }
@@ -92,7 +88,7 @@ impl Engine {
         now: Time,
     ) -> Result<Reading, ReadError> {
         let definition = self.define(key).ok_or_else(|| ReadError::Unknown(key.clone()))?;
-        let held = self.inner.tier.as_ref().and_then(|tier| tier.get_any(key));
+        let held = self.inner.tier().and_then(|tier| tier.get_any(key));
         let offline = Request { mode: Mode::Offline, ..*request };
         let may_be_served = |held: &Arc<Stored>| {
             let decision = decide(Some(&held.entry), &definition, &offline, now);
@@ -114,7 +110,7 @@ impl Inner {
     /// Looks entries up; where there is memory to fall back on, not for longer than a reader's
     /// patience. What came is kept under the stamps that were taken before.
     pub(crate) async fn look_up(&self, keys: &[Key]) -> Result<Vec<Option<Arc<Stored>>>, Arc<StoreError>> {
-        let Some(tier) = &self.tier else {
+        let Some(tier) = self.tier() else {
             let rows = self.store.lookup(keys).await.map_err(Arc::new)?;
             return Ok(rows.into_iter().map(|row| row.map(|stored| Arc::new(shown(stored)))).collect());
         };

@@ -44,7 +44,7 @@ enum Course {
 impl Engine {
     /// Reads one entry. Errs only if nothing may be served.
     pub async fn read(&self, key: &Key, options: &ReadOptions) -> Result<Reading, ReadError> {
-        if let Some(reading) = self.glance(key, &options.request) {
+        if let Some(reading) = self.glance(key, &options.request, self.inner.clock.now()) {
             return Ok(reading);
         }
         // On the heap, so that a hit does not carry what only the long way needs.
@@ -56,7 +56,7 @@ impl Engine {
     pub async fn load_many(&self, keys: &[Key], options: &ReadOptions) -> Vec<Result<Reading, ReadError>> {
         let now = self.inner.clock.now();
         let glanced: Vec<Option<Reading>> =
-            keys.iter().map(|key| self.glance_at(key, &options.request, now)).collect();
+            keys.iter().map(|key| self.glance(key, &options.request, now)).collect();
         let missed = keys.iter().zip(&glanced).filter(|(_, found)| found.is_none());
         let missed: Vec<Key> = missed.map(|(key, _)| key.clone()).collect();
         let mut asked =
@@ -71,7 +71,7 @@ impl Engine {
     /// Reads many by way of the store.
     async fn ask(&self, keys: &[Key], options: &ReadOptions) -> Vec<Result<Reading, ReadError>> {
         let now = self.inner.clock.now();
-        if let Some(out) = self.inner.reach.out_lately(now).filter(|_| self.inner.tier.is_some()) {
+        if let Some(out) = self.inner.reach.out_lately(now).filter(|_| self.inner.tier().is_some()) {
             return self.stand_in_for_all(keys, options, &out, now);
         }
         let held = match self.inner.look_up(keys).await {
@@ -137,7 +137,7 @@ impl Engine {
         error: &Arc<StoreError>,
     ) -> Vec<Result<Reading, ReadError>> {
         let now = self.inner.clock.now();
-        if let Some(out) = self.inner.reach.out(now).filter(|_| self.inner.tier.is_some()) {
+        if let Some(out) = self.inner.reach.out(now).filter(|_| self.inner.tier().is_some()) {
             return self.stand_in_for_all(keys, options, &out, now);
         }
         let each = |key: &Key| match self.define(key) {

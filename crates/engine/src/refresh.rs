@@ -191,6 +191,7 @@ impl Inner {
         let committed = self.store.commit(Commit { lease, write: Some(write), log, now }).await;
         if committed.is_ok() {
             self.forget_copy(&flown.want.key);
+            self.committed.notify_one();
         }
         // Memory has the new copy before anybody hears of it.
         let stored = self.look_up(std::slice::from_ref(&flown.want.key)).await;
@@ -235,13 +236,13 @@ impl Inner {
 
     /// Has memory look an entry up again before it serves it.
     pub(crate) fn doubt(&self, key: &Key) {
-        if let Some(tier) = &self.tier {
+        if let Some(tier) = self.tier() {
             tier.doubt(key);
         }
     }
 
     fn forget_copy(&self, key: &Key) {
-        if let Some(tier) = &self.tier {
+        if let Some(tier) = self.tier() {
             tier.drop_copy(key);
         }
     }

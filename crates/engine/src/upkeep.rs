@@ -103,7 +103,8 @@ impl Engine {
 impl Inner {
     /// What was only marked is looked up again before memory serves it.
     fn doubt_target(&self, target: &Target) {
-        let Some(tier) = &self.tier else { return };
+        self.committed.notify_one();
+        let Some(tier) = self.tier() else { return };
         match target {
             Target::Keys(keys) => {
                 for key in keys {
@@ -116,7 +117,8 @@ impl Inner {
 
     /// What was removed is no longer in memory when the one who removed it hears so.
     fn drop_target(&self, target: &Target) {
-        let Some(tier) = &self.tier else { return };
+        self.committed.notify_one();
+        let Some(tier) = self.tier() else { return };
         match target {
             Target::Keys(keys) => {
                 for key in keys {

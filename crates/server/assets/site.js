@@ -250,6 +250,11 @@
     };
     for (const name of LISTENING) source.addEventListener(name, hear);
     source.addEventListener("reset", reloadList);
+    source.addEventListener("store", (event) => {
+      const isBack = JSON.parse(event.data).reachable;
+      $("outage").hidden = isBack;
+      if (isBack) reloadList();
+    });
   }
 
   // What is being refreshed is looked at until it has settled (the feed tells of ends, not of

@@ -90,6 +90,15 @@ pub(crate) fn send_list(document: &Document, asked: &HeaderMap) -> Response {
     response
 }
 
+/// Sends a list as it was made last, since the store is out of reach.
+pub(crate) fn send_last_list(document: &Document, asked: &HeaderMap) -> Response {
+    let mut response = send_list(document, asked);
+    let headers = response.headers_mut();
+    insert(headers, "cache-status", "larder; hit; detail=\"store_unreachable\"");
+    headers.insert("x-cache-hit", HeaderValue::from_static("stale"));
+    response
+}
+
 /// An answer that is made anew each time and kept by nobody.
 pub(crate) fn send_now<T: serde::Serialize>(status: StatusCode, value: &T, asked: &HeaderMap) -> Response {
     let plain = serde_json::to_vec(value).unwrap_or_default();

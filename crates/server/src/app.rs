@@ -60,10 +60,13 @@ pub struct Settings {
     pub request_timeout: Duration,
     /// How long a connection may take for a request's head, or stay idle.
     pub head_timeout: Duration,
-    /// How many bytes of serialised hits are kept in memory.
+    /// How many bytes of entries the engine keeps in memory, and how many of serialised answers the
+    /// server does: each so many, unless the engine has memory already.
     pub memory_bytes_max: u64,
     /// How often the store is looked at for what other processes changed.
     pub watch_every: Duration,
+    /// How long a store that is out of reach is waited for at the start.
+    pub store_wait: Duration,
     /// How often what is due is looked for.
     pub due_every: Duration,
     /// How often what is past its retention is swept.
@@ -92,6 +95,7 @@ impl Settings {
             head_timeout: Duration::from_secs(30),
             memory_bytes_max: 16 * 1024 * 1024,
             watch_every: Duration::from_millis(50),
+            store_wait: Duration::from_secs(30),
             due_every: Duration::from_secs(1),
             sweep_every: Duration::from_hours(24),
             retention: Retention::default(),

@@ -20,6 +20,10 @@ pub(crate) enum Event {
         /// Where the feed goes on.
         last: u64,
     },
+    /// The store is out of reach.
+    Lost(Time),
+    /// It can be reached again.
+    Found,
 }
 
 /// A refresh that the feed has no line of.
@@ -102,7 +106,7 @@ impl Events {
         match &event {
             Event::Changed(change) => self.place.store(change.seq, Ordering::SeqCst),
             Event::Reset { last } => self.place.store(*last, Ordering::SeqCst),
-            Event::Refreshed(_) => {}
+            Event::Refreshed(_) | Event::Lost(_) | Event::Found => {}
         }
         // Nobody listening is not an error.
         let _ = self.sender.send(Told { event: Arc::new(event), is_public });

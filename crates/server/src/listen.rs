@@ -78,7 +78,7 @@ pub async fn start(site: Site) -> Result<Running, ServeError> {
     let listener = TcpListener::bind(listen).await.map_err(bind_error)?;
     let address = listener.local_addr().map_err(bind_error)?;
     let secret = Secret::random().map_err(ServeError::Chance)?;
-    let place = site.store.changes(0, 0).await?.last;
+    let place = watch::first_place(&site).await?;
     let (app, extra) = App::new(site, address, secret, place);
     let running = Running {
         app: app.clone(),

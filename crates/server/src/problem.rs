@@ -162,8 +162,20 @@ impl Problem {
         )
     }
 
+    /// The store is out of reach, and memory does not hold what was asked for.
+    pub(crate) fn out_of_reach() -> Self {
+        let detail = "the store cannot be reached, and memory does not hold this";
+        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store_unreachable", detail);
+        Problem { retry_after: Some(OUT_OF_REACH_SECONDS), ..problem }
+    }
+
     /// The store could not be asked. Its path is nobody's business; the log has it.
     pub(crate) fn of_store(error: &StoreError) -> Self {
+        if matches!(error, StoreError::Unreachable { .. }) {
+            // The log has that once an outage.
+            tracing::debug!(%error, "the store could not be asked");
+            return Problem::out_of_reach();
+        }
         tracing::warn!(%error, "the store could not be asked");
         if error.is_retryable() {
             let problem =
@@ -177,6 +189,9 @@ impl Problem {
         StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 }
+
+/// When to come back to a store that is out of reach: it is looked for all the time.
+const OUT_OF_REACH_SECONDS: u64 = 5;
 
 /// Whether a failure's word means a limit.
 pub(crate) fn is_limit(code: &str) -> bool {

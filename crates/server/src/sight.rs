@@ -5,6 +5,7 @@
 //! message in an upstream's words, no pending name.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use larder_core::{Definition, Entry, Failure, MemberState, Stored, Warning};
 use larder_engine::Reading;
@@ -35,7 +36,7 @@ impl Sight {
         if !is_public(&reading.stored, Some(&reading.definition)) {
             return None;
         }
-        keep_public(&mut reading.stored);
+        keep_public(Arc::make_mut(&mut reading.stored));
         reading.error = reading.error.as_ref().map(plain_failure);
         Some(reading)
     }
@@ -120,7 +121,7 @@ fn without_host(id: &str) -> &str {
 fn plain_failure(failure: &Failure) -> Failure {
     let own_words = matches!(
         failure.code.as_str(),
-        "primary_limit" | "secondary_limit" | "budget" | "breaker_open" | "timed_out"
+        "primary_limit" | "secondary_limit" | "budget" | "breaker_open" | "timed_out" | "store_unreachable"
     );
     let message = if own_words {
         failure.message.clone()

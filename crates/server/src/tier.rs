@@ -1,14 +1,15 @@
-//! The memory tier: what was serialised once is sent as bytes until its entry changes.
+//! Documents in memory: what was serialised once is sent as bytes until its entry changes.
 //!
-//! The store stays the truth. Whoever learns of a change drops it here; a reader that looked the
-//! store up before such a drop cannot put its old copy back after it (`Stamp`).
+//! Which copies are good the engine's memory knows. A document is tied to the very copy that it was
+//! made of: once the engine gives out another, or none, it is not found any more, so that one drop
+//! drops both.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use axum::http::HeaderMap;
 use bytes::Bytes;
-use larder_core::{Definition, Entry, Key, Status, Time};
+use larder_core::{Entry, Key, Status, Stored, Time};
+use larder_engine::{OutOfReach, Reading};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
@@ -38,8 +39,11 @@ pub(crate) struct Document {
 
 /// An entry's document with the row that it was made of.
 pub(crate) struct Held {
+    /// The engine's copy that it was made of; its place in memory is not given to another meanwhile.
+    of: Weak<Stored>,
+    /// Whether it was made while the store was out of reach, and says so.
+    out: Option<OutOfReach>,
     pub(crate) entry: Entry,
-    pub(crate) definition: Arc<Definition>,
     pub(crate) document: Document,
     /// The last head that was made for it, good for as long as its age in seconds is the same.
     pub(crate) head: Mutex<Option<Arc<Head>>>,
@@ -54,8 +58,13 @@ pub(crate) struct Head {
 }
 
 impl Held {
-    pub(crate) fn new(entry: Entry, definition: Arc<Definition>, document: Document) -> Self {
-        Held { entry, definition, document, head: Mutex::new(None) }
+    /// A document made of a reading, with the row as its reader is told of it.
+    pub(crate) fn new(of: &Reading, entry: Entry, document: Document) -> Self {
+        Held { of: Arc::downgrade(&of.stored), out: of.out_of_reach, entry, document, head: Mutex::new(None) }
+    }
+
+    fn is_of(&self, reading: &Reading) -> bool {
+        std::ptr::eq(self.of.as_ptr(), Arc::as_ptr(&reading.stored)) && self.out == reading.out_of_reach
     }
 }
 
@@ -63,14 +72,10 @@ impl Held {
 pub(crate) struct HeldList {
     pub(crate) document: Document,
     /// It was made of what was held then.
-    pub(crate) stamp: Stamp,
+    pub(crate) edition: Option<u64>,
     /// The first of its entries expires then.
     pub(crate) good_until: Time,
 }
-
-/// How many drops there had been.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stamp(u64);
 
 type Place = (Key, Shape, Sight);
 type ListPlace = (Arc<str>, Sight);
@@ -79,7 +84,6 @@ type ListPlace = (Arc<str>, Sight);
 pub(crate) struct Tier {
     entries: Cache<Place, Arc<Held>, Heavy>,
     lists: Cache<ListPlace, Arc<HeldList>, Heavy>,
-    drops: AtomicU64,
 }
 
 #[derive(Clone)]
@@ -121,82 +125,84 @@ impl Tier {
         Tier {
             entries: Cache::with_weighter(1024, bytes_max - lists, Heavy),
             lists: Cache::with_weighter(256, lists, Heavy),
-            drops: AtomicU64::new(0),
         }
     }
 
-    /// To be taken before the store is asked for what shall be put here.
-    pub(crate) fn stamp(&self) -> Stamp {
-        Stamp(self.drops.load(Ordering::SeqCst))
+    /// The document that was made of this very reading's copy.
+    pub(crate) fn entry(&self, shape: Shape, sight: Sight, reading: &Reading) -> Option<Arc<Held>> {
+        let held = self.entries.get(&(reading.key.clone(), shape, sight))?;
+        held.is_of(reading).then_some(held)
     }
 
-    pub(crate) fn entry(&self, key: &Key, shape: Shape, sight: Sight) -> Option<Arc<Held>> {
-        self.entries.get(&(key.clone(), shape, sight))
+    /// Keeps a document.
+    pub(crate) fn put(&self, key: &Key, shape: Shape, sight: Sight, held: Arc<Held>) {
+        self.entries.insert((key.clone(), shape, sight), held);
     }
 
-    /// Keeps a document, unless anything was dropped since the stamp.
-    pub(crate) fn put(&self, key: &Key, shape: Shape, sight: Sight, held: Arc<Held>, stamp: Stamp) {
-        let place = (key.clone(), shape, sight);
-        if self.stamp() == stamp {
-            self.entries.insert(place.clone(), held);
-        }
-        // A drop between the look and the insert came too early for it.
-        if self.stamp() != stamp {
-            self.entries.remove(&place);
-        }
+    /// The list that was made of what is held now.
+    pub(crate) fn list(
+        &self,
+        query: &str,
+        sight: Sight,
+        edition: Option<u64>,
+        now: Time,
+    ) -> Option<Arc<HeldList>> {
+        self.last_list(query, sight)
+            .filter(|list| edition.is_some() && list.edition == edition && now < list.good_until)
     }
 
-    pub(crate) fn list(&self, query: &str, sight: Sight, now: Time) -> Option<Arc<HeldList>> {
-        let place = (Arc::from(query), sight);
-        self.lists.get(&place).filter(|list| list.stamp == self.stamp() && now < list.good_until)
+    /// The list as it was made last, however old: for when no other can be made.
+    pub(crate) fn last_list(&self, query: &str, sight: Sight) -> Option<Arc<HeldList>> {
+        self.lists.get(&(Arc::from(query), sight))
     }
 
     pub(crate) fn put_list(&self, query: &str, sight: Sight, list: Arc<HeldList>) {
         self.lists.insert((Arc::from(query), sight), list);
     }
-
-    /// Forgets an entry, and all lists with it.
-    pub(crate) fn drop_entry(&self, key: &Key) {
-        self.drops.fetch_add(1, Ordering::SeqCst);
-        for shape in [Shape::Entry, Shape::Cluster] {
-            for sight in [Sight::All, Sight::Public] {
-                self.entries.remove(&(key.clone(), shape, sight));
-            }
-        }
-    }
-
-    /// Forgets everything.
-    pub(crate) fn clear(&self) {
-        self.drops.fetch_add(1, Ordering::SeqCst);
-        self.entries.clear();
-        self.lists.clear();
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use larder_core::{Fingerprint, Policy};
+    use larder_core::{Definition, Fingerprint, Policy, RefreshState};
+    use larder_engine::Hit;
 
     use super::*;
 
-    fn held(key: &Key) -> Arc<Held> {
-        let definition = Arc::new(Definition::new(Fingerprint::trusted(""), Policy::default()));
+    fn reading(key: &Key) -> Reading {
+        let entry = Entry::empty(key.clone(), Time::default());
+        Reading {
+            key: key.clone(),
+            stored: Arc::new(Stored { entry, members: Vec::new() }),
+            hit: Hit::Hit,
+            status: Status::Fresh,
+            refresh: RefreshState::Idle,
+            error: None,
+            out_of_reach: None,
+            definition: Arc::new(Definition::new(Fingerprint::trusted(""), Policy::default())),
+        }
+    }
+
+    fn held(of: &Reading) -> Arc<Held> {
         let document = Document::new(vec![b' '; 1000], "W/\"1\"".to_owned(), true);
-        Arc::new(Held::new(Entry::empty(key.clone(), Time::default()), definition, document))
+        Arc::new(Held::new(of, of.stored.entry.clone(), document))
     }
 
     #[test]
-    fn what_was_looked_up_before_a_change_cannot_come_back_after_it() {
+    fn a_document_is_found_by_those_alone_who_have_the_copy_it_was_made_of() {
         let tier = Tier::new(1 << 20);
         let key: Key = "cluster/tools".parse().unwrap();
-        let stamp = tier.stamp();
-        tier.put(&key, Shape::Entry, Sight::All, held(&key), stamp);
-        assert!(tier.entry(&key, Shape::Entry, Sight::All).is_some());
-        assert!(tier.entry(&key, Shape::Entry, Sight::Public).is_none());
-        tier.drop_entry(&key);
-        assert!(tier.entry(&key, Shape::Entry, Sight::All).is_none());
-        tier.put(&key, Shape::Entry, Sight::All, held(&key), stamp);
-        assert!(tier.entry(&key, Shape::Entry, Sight::All).is_none());
+        let copy = reading(&key);
+        tier.put(&key, Shape::Entry, Sight::All, held(&copy));
+        assert!(tier.entry(Shape::Entry, Sight::All, &copy.clone()).is_some());
+        assert!(tier.entry(Shape::Cluster, Sight::All, &copy).is_none());
+        assert!(tier.entry(Shape::Entry, Sight::Public, &copy).is_none());
+        let out = OutOfReach { since: Time::default(), looked_at: None, is_proven: true };
+        let in_an_outage = Reading { out_of_reach: Some(out), ..copy.clone() };
+        assert!(tier.entry(Shape::Entry, Sight::All, &in_an_outage).is_none());
+        // The engine dropped it: another copy says the same, and is another all the same.
+        drop(copy);
+        drop(in_an_outage);
+        assert!(tier.entry(Shape::Entry, Sight::All, &reading(&key)).is_none());
     }
 
     #[test]
@@ -204,7 +210,7 @@ mod tests {
         let tier = Tier::new(64 * 1024);
         for place in 0..1000 {
             let key = Key::new("cluster", &[place.to_string()]).unwrap();
-            tier.put(&key, Shape::Entry, Sight::All, held(&key), tier.stamp());
+            tier.put(&key, Shape::Entry, Sight::All, held(&reading(&key)));
         }
         assert!(tier.entries.weight() <= 48 * 1024);
         assert!(tier.entries.len() > 5);

@@ -1,130 +1,129 @@
-//! The one task that looks at the store for what others changed: every 50 ms the feed behind the
-//! last place, and the newest line of the refresh log, which also has what changed nothing visible.
-//!
-//! What this process commits is dropped from memory as it is announced, without waiting for a turn.
+//! What the engine's follower sees of the store, told to open streams: each line with whether
+//! everybody may know of it.
 
-use larder_core::{Changes, Key, LogFilter, LogLine, StoreError, Subject};
+use std::time::Duration;
+
+use larder_core::{Change, Key, StoreError, Subject};
+use larder_engine::News;
+use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::app::App;
+use crate::app::{App, Site};
 use crate::events::{Event, Renewal};
 use crate::sight;
 
-/// Lines of the feed that are read at once.
-const LINES_MAX: usize = 256;
+/// How often a store that is out of reach is asked for at the start.
+const TRY_EVERY: Duration = Duration::from_millis(250);
 
-/// What was seen of the store so far.
-struct Seen {
-    place: u64,
-    log: Option<LogLine>,
-}
-
-/// Watches until the server stops.
-pub(crate) async fn watch(app: App) {
-    let mut announced = app.engine.subscribe();
-    let log = app.store.log(&LogFilter { key: None, limit: 1 }).await.ok().and_then(|mut lines| lines.pop());
-    let mut seen = Seen { place: app.events.place(), log };
-    let mut failing = false;
+/// The place of the feed from which on the server follows it. A store that is out of reach at the
+/// start is waited for as long as the settings say.
+pub(crate) async fn first_place(site: &Site) -> Result<u64, StoreError> {
+    let began = site.clock.now();
+    let mut is_told = false;
     loop {
-        let looked = look(&app, &mut seen).await;
-        match &looked {
-            // What cannot be watched must not be trusted.
-            Err(error) if !failing => {
-                tracing::warn!(%error, "the store cannot be watched");
-                app.tier.clear();
+        match site.store.changes(0, 0).await {
+            Ok(changes) => return Ok(changes.last),
+            Err(error) if !error.is_retryable() => return Err(error),
+            Err(error) if site.clock.now().since(began) >= site.settings.store_wait => return Err(error),
+            Err(error) => {
+                if !std::mem::replace(&mut is_told, true) {
+                    tracing::warn!(%error, "waiting for the store");
+                }
+                site.clock.sleep(TRY_EVERY).await;
             }
-            Err(_) => app.tier.clear(),
-            Ok(()) => {}
-        }
-        failing = looked.is_err();
-        let turn = app.clock.sleep(app.settings.watch_every);
-        tokio::pin!(turn);
-        tokio::select! {
-            biased;
-            () = app.stopping.cancelled() => return,
-            heard = announced.recv() => match heard {
-                Ok(announcement) => app.tier.drop_entry(&announcement.key),
-                Err(RecvError::Lagged(_)) => app.tier.clear(),
-                Err(RecvError::Closed) => turn.await,
-            },
-            () = &mut turn => {}
         }
     }
 }
 
-/// One look: everything that came since the last one.
-async fn look(app: &App, seen: &mut Seen) -> Result<(), StoreError> {
-    let mut changed: Vec<Key> = Vec::new();
-    loop {
-        let Changes { lines, reset, last } = app.store.changes(seen.place, LINES_MAX).await?;
-        if reset {
-            app.tier.clear();
-            seen.place = last;
-            app.events.tell(Event::Reset { last }, true);
-            break;
+/// Follows the store, and tells what is seen, until the server stops.
+pub(crate) async fn watch(app: App) {
+    let news = app.engine.news();
+    app.engine.remember(app.settings.memory_bytes_max);
+    tokio::select! {
+        biased;
+        () = app.stopping.cancelled() => {}
+        is_own = app.engine.follow(app.events.place(), app.settings.watch_every) => {
+            if !is_own {
+                tracing::warn!("this engine follows the store already: its memory is looked after elsewhere");
+            }
         }
-        let is_all = lines.len() < LINES_MAX;
-        for line in lines {
-            seen.place = line.seq;
-            let is_public = match &line.on {
-                Subject::Entry(key) => {
-                    app.tier.drop_entry(key);
-                    changed.push(key.clone());
-                    may_all_know(app, key).await?
-                }
-                on => {
-                    app.tier.clear();
-                    is_all_told(on)
-                }
-            };
+        () = tell_all(&app, news) => {}
+    }
+}
+
+async fn tell_all(app: &App, mut news: Receiver<News>) {
+    loop {
+        match news.recv().await {
+            Ok(news) => tell(app, news).await,
+            Err(RecvError::Lagged(_)) => {
+                app.events.tell(Event::Reset { last: app.engine.place() }, true);
+            }
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+async fn tell(app: &App, news: News) {
+    match news {
+        News::Changed(line) => {
+            let is_public = may_all_be_told(app, &line).await;
             app.events.tell(Event::Changed(line), is_public);
         }
-        if is_all {
-            break;
+        News::Refreshed { line, is_told } => {
+            app.metrics.refreshed(&line.outcome);
+            if is_told {
+                return;
+            }
+            let is_public = may_all_know(app, &line.key).await.unwrap_or(false);
+            let at = line.started_at.plus(Duration::from_millis(line.duration_ms));
+            app.events.tell(Event::Refreshed(Renewal { key: line.key, what: line.outcome, at }), is_public);
         }
+        News::Reset { last } => app.events.tell(Event::Reset { last }, true),
+        News::Lost(out) => app.events.tell(Event::Lost(out.since), true),
+        News::Found => app.events.tell(Event::Found, true),
     }
-    look_at_log(app, seen, &changed).await
 }
 
-/// Refreshes that changed nothing that the feed tells of: the copy is younger all the same.
-async fn look_at_log(app: &App, seen: &mut Seen, changed: &[Key]) -> Result<(), StoreError> {
-    let newest = app.store.log(&LogFilter { key: None, limit: 1 }).await?.pop();
-    if newest == seen.log {
-        return Ok(());
+/// Whether everybody may be told of a line. Doubt means no.
+pub(crate) async fn may_all_be_told(app: &App, line: &Change) -> bool {
+    match &line.on {
+        Subject::Entry(key) => may_all_know(app, key).await.unwrap_or(false),
+        Subject::Tag(_) | Subject::Source(_) | Subject::All => true,
     }
-    let lines = app.store.log(&LogFilter { key: None, limit: LINES_MAX }).await?;
-    let known = seen.log.take();
-    let is_new = |line: &&LogLine| known.as_ref() != Some(*line);
-    let fresh: Vec<&LogLine> = lines.iter().take_while(is_new).collect();
-    if fresh.len() == LINES_MAX {
-        app.tier.clear();
-    }
-    for line in fresh.into_iter().rev() {
-        app.metrics.refreshed(&line.outcome);
-        app.tier.drop_entry(&line.key);
-        if !changed.contains(&line.key) {
-            let is_public = may_all_know(app, &line.key).await?;
-            let at = line.started_at.plus(std::time::Duration::from_millis(line.duration_ms));
-            let renewal = Renewal { key: line.key.clone(), what: line.outcome.clone(), at };
-            app.events.tell(Event::Refreshed(renewal), is_public);
-        }
-    }
-    seen.log = lines.into_iter().next();
-    Ok(())
 }
 
-/// Whether everybody may know of a line that is about more than one entry. A tag may be named after
-/// something private.
-pub(crate) fn is_all_told(on: &Subject) -> bool {
-    matches!(on, Subject::Source(_) | Subject::All)
+/// A line as those are told of it who may not see what is private: a tag may be named after
+/// something that is, so that it is told as if it were about everything.
+pub(crate) fn for_all(line: &Change) -> Change {
+    let on = match &line.on {
+        Subject::Tag(_) => Subject::All,
+        on => on.clone(),
+    };
+    Change { on, ..line.clone() }
 }
 
 /// Whether everybody may know of an entry; of one that is gone, what was so before.
-pub(crate) async fn may_all_know(app: &App, key: &Key) -> Result<bool, StoreError> {
+async fn may_all_know(app: &App, key: &Key) -> Result<bool, StoreError> {
     let stored = app.store.lookup(std::slice::from_ref(key)).await?.pop().flatten();
     let definition = app.engine.define(key);
     let now = stored
         .filter(|stored| stored.entry.has_data())
         .map(|stored| sight::is_public(&stored, definition.as_deref()));
     Ok(app.events.remember(key, now))
+}
+
+#[cfg(test)]
+mod tests {
+    use larder_core::Time;
+
+    use super::*;
+
+    #[test]
+    fn a_tag_is_named_to_those_alone_who_may_see_what_is_private() {
+        let line =
+            |on: Subject| Change { seq: 7, on, what: "invalidated".into(), version: 0, at: Time::default() };
+        assert_eq!(for_all(&line(Subject::Tag("acme-merger".into()))).on, Subject::All);
+        let source = Subject::Source("cluster".into());
+        assert_eq!(for_all(&line(source.clone())).on, source);
+    }
 }

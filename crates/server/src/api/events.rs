@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
-use larder_core::{Change, Changes, Key, Subject};
+use larder_core::{Change, Changes, Key};
 use serde::Deserialize;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
@@ -20,7 +20,7 @@ use crate::access::Viewer;
 use crate::app::App;
 use crate::events::{Event, Seat, Told};
 use crate::problem::Problem;
-use crate::watch::{is_all_told, may_all_know};
+use crate::watch::{for_all, may_all_be_told};
 
 /// Where to begin.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
@@ -50,6 +50,7 @@ const BEAT: Duration = Duration::from_secs(15);
     responses(
         (status = 200, description = "`event: ready` with the place where the stream begins; \
             `event: change` with a line of the feed; `event: refreshed` where nothing but the age changed; \
+            `event: store` when the store goes out of reach and when it is back; \
             `event: reset` where lines were lost", body = String, content_type = "text/event-stream"),
         (status = 400, response = crate::api::docs::Refusal),
         (status = 500, response = crate::api::docs::Refusal),
@@ -126,18 +127,18 @@ impl Stream {
             let is_all = lines.len() < LINES_MAX;
             for line in lines {
                 after = line.seq;
-                let is_public = match &line.on {
+                let is_public = match line.on.key() {
                     _ if self.viewer.may_read_private => true,
-                    Subject::Entry(key) => {
-                        if let Some(known) = public.get(key).copied() {
-                            known
+                    None => true,
+                    Some(key) => {
+                        if let Some(known) = public.get(key) {
+                            *known
                         } else {
-                            let is_public = may_all_know(&self.app, key).await?;
+                            let is_public = may_all_be_told(&self.app, &line).await;
                             public.insert(key.clone(), is_public);
                             is_public
                         }
                     }
-                    on => is_all_told(on),
                 };
                 self.change(&line, is_public);
             }
@@ -159,7 +160,12 @@ impl Stream {
         }
         self.place = line.seq;
         if self.viewer.may_read_private || is_public {
-            let data = serde_json::to_string(line).unwrap_or_default();
+            let data = if self.viewer.may_read_private {
+                serde_json::to_string(line)
+            } else {
+                serde_json::to_string(&for_all(line))
+            };
+            let data = data.unwrap_or_default();
             self.waiting.push_back(format!("id: {}\nevent: change\ndata: {data}\n\n", line.seq));
         }
     }
@@ -202,6 +208,12 @@ impl Stream {
                 self.waiting.push_back(format!("event: refreshed\ndata: {data}\n\n"));
             }
             Event::Refreshed(_) => {}
+            Event::Lost(since) => self
+                .waiting
+                .push_back(format!("event: store\ndata: {{\"reachable\":false,\"since\":\"{since}\"}}\n\n")),
+            Event::Found => {
+                self.waiting.push_back("event: store\ndata: {\"reachable\":true}\n\n".to_owned());
+            }
         }
     }
 }

@@ -16,11 +16,11 @@ pub(crate) async fn alive() -> Response {
     text("text/plain; charset=utf-8", "ok\n")
 }
 
-/// The store can be read, and the server is not stopping.
+/// The store can be read, or memory stands in for it, and the server is not stopping.
 #[utoipa::path(
     get, operation_id = "isReady", path = "/readyz", tag = "service",
     responses(
-        (status = 200, description = "It can", body = String, content_type = "text/plain"),
+        (status = 200, description = "It can: `ready`, or `degraded: …` while memory stands in", body = String, content_type = "text/plain"),
         (status = 500, response = crate::api::docs::Refusal),
         (status = 503, response = crate::api::docs::Refusal),
     )
@@ -30,6 +30,18 @@ pub(crate) async fn ready(State(app): State<App>) -> Result<Response, Problem> {
         let status = axum::http::StatusCode::SERVICE_UNAVAILABLE;
         return Err(Problem::new(status, "stopping", "the server is stopping"));
     }
-    app.store.changes(0, 0).await?;
-    Ok(text("text/plain; charset=utf-8", "ready\n"))
+    // An instance with copies in memory serves its readers better than none: it says how it is, and
+    // stays in turn. One with nothing in memory has nothing to serve.
+    let holds_any = app.engine.memory().is_some_and(|memory| memory.entries > 0);
+    match app.engine.out_of_reach() {
+        Some(out) if holds_any => {
+            let says = format!("degraded: the store cannot be reached since {}\n", out.since.whole_second());
+            Ok(text("text/plain; charset=utf-8", says))
+        }
+        Some(_) => Err(Problem::out_of_reach()),
+        None => {
+            app.store.changes(0, 0).await?;
+            Ok(text("text/plain; charset=utf-8", "ready\n"))
+        }
+    }
 }

@@ -61,8 +61,10 @@ impl ToSchema for True {}
 /// What an invalidation met.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct InvalidateBody {
-    /// How many entries it met.
+    /// How many entries it met, counted up to a thousand.
     invalidated: u64,
+    /// Whether it met more than were counted.
+    or_more: bool,
 }
 
 const KEYS_MAX: usize = 100;
@@ -106,17 +108,13 @@ impl App {
     /// Marks stale, so that the next reader of this process sees it.
     pub(crate) async fn invalidate(&self, viewer: Viewer, target: &Target) -> Result<Met, Problem> {
         self.check_admin(viewer)?;
-        let met = self.engine.invalidate(target).await?;
-        self.tier.clear();
-        Ok(met)
+        Ok(self.engine.invalidate(target).await?)
     }
 
     /// Gives failed and dead entries a new start.
     pub(crate) async fn replay(&self, viewer: Viewer, target: &Target) -> Result<u64, Problem> {
         self.check_admin(viewer)?;
-        let met = self.engine.replay(target).await?;
-        self.tier.clear();
-        Ok(met)
+        Ok(self.engine.replay(target).await?)
     }
 }
 
@@ -141,5 +139,5 @@ pub(crate) async fn invalidate(
 ) -> Result<Response, Problem> {
     app.check_admin(viewer)?;
     let met = app.invalidate(viewer, &asked.target()?).await?;
-    Ok(send_now(StatusCode::OK, &InvalidateBody { invalidated: met.count }, &headers))
+    Ok(send_now(StatusCode::OK, &InvalidateBody { invalidated: met.count, or_more: met.or_more }, &headers))
 }

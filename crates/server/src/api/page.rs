@@ -12,7 +12,7 @@ use larder_engine::{Behind, ReadError, ReadOptions};
 
 use super::read::Reader;
 use crate::access::Viewer;
-use crate::answer::send_list;
+use crate::answer::{send_last_list, send_list};
 use crate::app::App;
 use crate::problem::Problem;
 use crate::sight::Sight;
@@ -44,19 +44,36 @@ impl App {
     ) -> Result<Response, Problem> {
         let Listing { name, keys, reader } = listing;
         let is_plain = reader.wishes == super::wishes::Wishes::default();
-        if let Some(list) = is_plain.then(|| self.tier.list(name, reader.sight(), self.now())).flatten() {
+        let edition = self.engine.edition();
+        if let Some(list) =
+            is_plain.then(|| self.tier.list(name, reader.sight(), edition, self.now())).flatten()
+        {
             return Ok(send_list(&list.document, asked));
         }
-        let good_until = self.settle(keys, reader).await?;
-        let stamp = self.tier.stamp();
-        let (bytes, is_public) = build(self).await?;
+        let made = async {
+            let good_until = self.settle(keys, reader).await?;
+            let edition = self.engine.edition();
+            Ok::<_, Problem>((good_until, edition, build(self).await?))
+        };
+        let (good_until, edition, (bytes, is_public)) = match made.await {
+            Ok(made) => made,
+            Err(problem) => return self.last_list(name, reader, asked).ok_or(problem),
+        };
         let digest = blake3::hash(&bytes).to_hex();
         let document = Document::new(bytes, format!("W/\"l-{}\"", &digest.as_str()[..24]), is_public);
-        let list = Arc::new(HeldList { document, stamp, good_until });
+        let list = Arc::new(HeldList { document, edition, good_until });
         if good_until > self.now() {
             self.tier.put_list(name, reader.sight(), list.clone());
         }
         Ok(send_list(&list.document, asked))
+    }
+
+    /// The list as it was made last, while the store is out of reach: what is private only while its
+    /// proof is recent.
+    fn last_list(&self, name: &str, reader: Reader, asked: &HeaderMap) -> Option<Response> {
+        let out = self.engine.out_of_reach().filter(|_| !reader.wishes.is_forced())?;
+        let list = self.tier.last_list(name, reader.sight())?;
+        (list.document.is_public || out.is_proven).then(|| send_last_list(&list.document, asked))
     }
 
     /// Sees to it that the entries are as the reader wants them, as far as that can be had, deciding

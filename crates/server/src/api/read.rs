@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::http::HeaderMap;
 use axum::response::Response;
-use larder_core::{Decision, Entry, Key, Member, MemberState, Mode, Request, Status, Time, decide};
+use larder_core::{Entry, Key, Member, MemberState, Mode, Request, Status, Time, Warning};
 use larder_domain::Repository;
 use larder_engine::{Behind, Hit, ReadError, ReadOptions, Reading};
 use serde::Serialize;
@@ -139,13 +139,13 @@ impl App {
         if reader.wishes.is_forced() || reader.wishes.stale_if_error.is_some() {
             return None;
         }
-        let held = self.tier.entry(key, shape, reader.sight())?;
-        match decide(Some(&held.entry), &held.definition, &reader.wishes.request, now) {
-            Decision::Fresh | Decision::Stale(_) => {}
-            Decision::Revalidate | Decision::Fetch { .. } | Decision::Refuse(_) => return None,
-        }
+        let reading = self.engine.glance(key, &reader.wishes.request, now)?;
+        let status = reading.status;
+        let held = match self.tier.entry(shape, reader.sight(), &reading) {
+            Some(held) => held,
+            None => self.got(&reading, shape, reader)?.held,
+        };
         self.metrics.read_from_memory();
-        let status = held.entry.status(Some(&held.definition), now);
         Some(Got { held, came: Came::Held, status })
     }
 
@@ -159,18 +159,22 @@ impl App {
     async fn by_engine(&self, asked: Vec<(Key, Reader)>, shape: Shape) -> Vec<Result<Got, Problem>> {
         let Some((_, reader)) = asked.first().cloned() else { return Vec::new() };
         let keys: Vec<Key> = asked.into_iter().map(|(key, _)| key).collect();
-        let stamp = self.tier.stamp();
         let options = ReadOptions { request: reader.wishes.request, behind: Behind::Refresh };
         let readings = self.engine.load_many(&keys, &options).await;
         let mut all = Vec::with_capacity(keys.len());
         for (key, reading) in keys.iter().zip(readings) {
             let got = match self.within_error_window(key, reading, reader.wishes).await {
-                Ok(reading) => self.got(reading, shape, reader).ok_or_else(|| Problem::unknown(key.as_str())),
+                Ok(reading) => {
+                    let out = reading.out_of_reach;
+                    // In an outage a secret is as little there as what memory does not hold.
+                    let none = || match out {
+                        Some(_) => Problem::out_of_reach(),
+                        None => Problem::unknown(key.as_str()),
+                    };
+                    self.got(&reading, shape, reader).ok_or_else(none)
+                }
                 Err(error) => Err(self.why_not(&error, reader.viewer, key).await),
             };
-            if let Ok(got) = &got {
-                self.tier.put(key, shape, reader.sight(), got.held.clone(), stamp);
-            }
             all.push(got);
         }
         all
@@ -204,28 +208,39 @@ impl App {
         }
     }
 
-    fn got(&self, mut reading: Reading, shape: Shape, reader: Reader) -> Option<Got> {
-        if reading.error.is_some() {
-            // The row may be the one from before the attempt that failed just now.
-            reading.stored.entry.last_error.clone_from(&reading.error);
-        }
-        let reading = reader.sight().reading(reading)?;
+    /// The document of a reading, as its reader may see it: the one that was made of it before, or a
+    /// new one, which is kept.
+    fn got(&self, reading: &Reading, shape: Shape, reader: Reader) -> Option<Got> {
         let came = match reading.hit {
             Hit::Miss if reader.wishes.is_forced() => Came::Forced,
             Hit::Miss => Came::Fetched,
             Hit::Hit | Hit::Stale => Came::Held,
         };
         let status = reading.status;
+        // The row may be the one from before the attempt that failed just now.
+        let is_as_held = reading.error == reading.stored.entry.last_error || reading.out_of_reach.is_some();
+        if is_as_held && let Some(held) = self.tier.entry(shape, reader.sight(), reading) {
+            return Some(Got { held, came, status });
+        }
+        let seen = reader.sight().reading(told_of_error(reading.clone()))?;
+        let seen = told_of_outage(seen);
         let document = match shape {
-            Shape::Entry => entry_document(&reading),
-            Shape::Cluster => self.cluster_document(&reading),
+            Shape::Entry => entry_document(&seen),
+            Shape::Cluster => self.cluster_document(&seen),
         };
-        let Reading { stored, definition, .. } = reading;
-        Some(Got { held: Arc::new(Held::new(stored.entry, definition, document)), came, status })
+        let held = Arc::new(Held::new(reading, seen.stored.entry.clone(), document));
+        if is_as_held {
+            self.tier.put(&reading.key, shape, reader.sight(), held.clone());
+        }
+        Some(Got { held, came, status })
     }
 
     /// Why there is no answer. One who may not know of an entry is told that there is none.
     pub(crate) async fn why_not(&self, error: &ReadError, viewer: Viewer, key: &Key) -> Problem {
+        if !viewer.may_read_private && self.engine.out_of_reach().is_some() {
+            // Nobody can say now what this viewer may know of.
+            return Problem::out_of_reach();
+        }
         let problem = Problem::of_read(error, viewer.into(), self.now());
         let is_to_be_dated = problem.status == 503 && problem.retry_after.is_none();
         if viewer.may_read_private && !is_to_be_dated {
@@ -344,6 +359,27 @@ impl<'a> ItemView<'a> {
             derived: item.derived.as_ref(),
         }
     }
+}
+
+/// The reading with the failure that its reader is told of in its row.
+fn told_of_error(mut reading: Reading) -> Reading {
+    if reading.error.is_some() && reading.error != reading.stored.entry.last_error {
+        Arc::make_mut(&mut reading.stored).entry.last_error.clone_from(&reading.error);
+    }
+    reading
+}
+
+/// The reading with a warning, where it is only what memory held.
+fn told_of_outage(mut reading: Reading) -> Reading {
+    if let (Some(_), Some(failure)) = (reading.out_of_reach, &reading.error) {
+        let warning = Warning {
+            about: reading.key.to_string(),
+            code: failure.code.clone(),
+            message: failure.message.clone(),
+        };
+        Arc::make_mut(&mut reading.stored).entry.warnings.push(warning);
+    }
+    reading
 }
 
 fn entry_document(reading: &Reading) -> Document {

@@ -104,6 +104,9 @@ pub(crate) async fn refresh(
     wait: bool,
     asked: &HeaderMap,
 ) -> Result<Response, Problem> {
+    if app.engine.out_of_reach().is_some() {
+        return Err(Problem::out_of_reach());
+    }
     check_known(app, viewer, &key).await?;
     if !wait {
         let refresh = app.start_refresh(viewer, std::slice::from_ref(&key)).pop();
@@ -121,7 +124,6 @@ pub(crate) async fn refresh(
     let keys = [key.clone()];
     let work = tokio::spawn(async move { engine.refresh(&keys, Trigger::Manual, |_| {}).await });
     let refreshed = work.await.ok().and_then(|mut all| all.pop());
-    app.tier.drop_entry(&key);
     match refreshed {
         Some(Refreshed { result: Ok(outcome), .. }) => {
             let entry = state(app, viewer, &key).await?;

@@ -32,6 +32,17 @@ pub(crate) struct Stats {
     pub(crate) streams: usize,
     /// The newest place of the feed.
     pub(crate) seq: u64,
+    /// What is kept in memory.
+    pub(crate) memory: MemoryCounts,
+}
+
+/// What is kept in memory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct MemoryCounts {
+    /// Entries.
+    pub(crate) entries: u64,
+    /// About how many bytes they take.
+    pub(crate) bytes: u64,
 }
 
 /// Entries by their states.
@@ -85,6 +96,15 @@ impl App {
             budgets: self.allowances(viewer).await?,
             streams: self.events.open(),
             seq: self.events.place(),
+            memory: self.memory_counts(),
+        })
+    }
+
+    fn memory_counts(&self) -> MemoryCounts {
+        let held = self.engine.memory();
+        held.map_or_else(MemoryCounts::default, |held| MemoryCounts {
+            entries: held.entries,
+            bytes: held.bytes,
         })
     }
 }
@@ -114,20 +134,38 @@ pub(crate) async fn stats(
     )
 )]
 pub(crate) async fn metrics(State(app): State<App>, viewer: Viewer) -> Result<Response, Problem> {
-    let stats = app.stats(viewer).await?;
     let mut out = app.metrics.text();
-    head(&mut out, "larder_entries", "gauge", "Entries by status.");
+    let since = app.engine.out_of_reach().map(|out| out.since);
+    head(&mut out, "larder_store_reachable", "gauge", "Whether the store answers.");
+    line(&mut out, "larder_store_reachable", "", u64::from(since.is_none()));
+    head(&mut out, "larder_store_unreachable_seconds", "gauge", "For how long it has not.");
+    let seconds = since.map_or(0, |since| app.now().since(since).as_secs());
+    line(&mut out, "larder_store_unreachable_seconds", "", seconds);
+    let memory = app.memory_counts();
+    head(&mut out, "larder_memory_entries", "gauge", "Entries in memory.");
+    line(&mut out, "larder_memory_entries", "", memory.entries);
+    head(&mut out, "larder_memory_bytes", "gauge", "About how many bytes they take.");
+    line(&mut out, "larder_memory_bytes", "", memory.bytes);
+    if since.is_none() {
+        figures_of_store(&mut out, &app.stats(viewer).await?);
+    }
+    Ok(text("text/plain; version=0.0.4; charset=utf-8", out))
+}
+
+/// What only the store knows.
+fn figures_of_store(out: &mut String, stats: &Stats) {
+    head(out, "larder_entries", "gauge", "Entries by status.");
     let EntryCounts { missing, fresh, stale, running, retrying, dead, .. } = stats.entries;
     for (status, count) in [("missing", missing), ("fresh", fresh), ("stale", stale)] {
-        line(&mut out, "larder_entries", &format!("status=\"{status}\""), count);
+        line(out, "larder_entries", &format!("status=\"{status}\""), count);
     }
-    head(&mut out, "larder_entries_refresh", "gauge", "Entries by what is being done about them.");
+    head(out, "larder_entries_refresh", "gauge", "Entries by what is being done about them.");
     for (state, count) in [("running", running), ("retrying", retrying), ("dead", dead)] {
-        line(&mut out, "larder_entries_refresh", &format!("state=\"{state}\""), count);
+        line(out, "larder_entries_refresh", &format!("state=\"{state}\""), count);
     }
-    head(&mut out, "larder_event_streams", "gauge", "Open event streams.");
-    line(&mut out, "larder_event_streams", "", stats.streams as u64);
-    head(&mut out, "larder_budget_remaining", "gauge", "Points left upstream, the least of all actors.");
+    head(out, "larder_event_streams", "gauge", "Open event streams.");
+    line(out, "larder_event_streams", "", stats.streams as u64);
+    head(out, "larder_budget_remaining", "gauge", "Points left upstream, the least of all actors.");
     let mut left: std::collections::BTreeMap<(&str, &str), u32> = std::collections::BTreeMap::new();
     for budget in &stats.budgets {
         if let Some(remaining) = budget.remaining {
@@ -137,7 +175,6 @@ pub(crate) async fn metrics(State(app): State<App>, viewer: Viewer) -> Result<Re
     }
     for ((host, resource), remaining) in left {
         let labels = format!("host=\"{host}\",resource=\"{resource}\"");
-        line(&mut out, "larder_budget_remaining", &labels, u64::from(remaining));
+        line(out, "larder_budget_remaining", &labels, u64::from(remaining));
     }
-    Ok(text("text/plain; version=0.0.4; charset=utf-8", out))
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::extract::{Form, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
-use larder_core::{Key, Target, Trigger};
+use larder_core::{Key, Met, Target, Trigger};
 use serde::{Deserialize, Serialize};
 
 use super::frame::Visit;
@@ -113,11 +113,11 @@ async fn change(app: &App, visit: &Visit, headers: &HeaderMap, act: &Act, word: 
         Err(problem) => return problem.into_response(),
     };
     let met = match word {
-        Word::Replayed => app.replay(visit.viewer, &target).await,
-        _ => app.invalidate(visit.viewer, &target).await.map(|met| met.count),
+        Word::Replayed => app.replay(visit.viewer, &target).await.map(Met::exactly),
+        _ => app.invalidate(visit.viewer, &target).await,
     };
     match met {
-        Ok(met) => told(Told::new(word, met), &act.back, headers),
+        Ok(met) => told(Told::met(word, met), &act.back, headers),
         Err(problem) => problem.into_response(),
     }
 }

@@ -93,7 +93,13 @@ impl Picked {
         let policy = crate::snapshot::policy_or_default(definition.as_deref());
         let mut state = State::of(entry, status, &policy, table.now);
         let is_due = definition.is_none_or(|definition| entry.is_due(&definition, table.now));
-        if table.refreshes && state.refresh == RefreshState::Idle && status != Status::Fresh && is_due {
+        let is_out = self.cluster.reading.as_ref().is_ok_and(|reading| reading.out_of_reach.is_some());
+        if table.refreshes
+            && !is_out
+            && state.refresh == RefreshState::Idle
+            && status != Status::Fresh
+            && is_due
+        {
             state.refresh = RefreshState::Running;
         }
         state
@@ -106,6 +112,8 @@ impl Picked {
 
     fn failure(&self) -> Option<(Failure, Time)> {
         match &self.cluster.reading {
+            // In an outage of the store the page says it once, for all.
+            Ok(reading) if reading.out_of_reach.is_some() => None,
             Ok(reading) => Some((reading.error.clone()?, reading.stored.entry.due_at)),
             Err(_) => self.row.as_ref().and_then(|row| Some((row.last_error.clone()?, row.due_at))),
         }

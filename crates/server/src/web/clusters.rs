@@ -146,6 +146,9 @@ pub(crate) async fn show(State(app): State<App>, visit: Visit, Query(asked): Que
 
 /// Why nothing at all can be read, where the store is to blame.
 fn out_of_order(clusters: &[ClusterReading]) -> Option<String> {
+    if clusters.iter().any(|cluster| !matches!(cluster.reading, Err(ReadError::Store(_)))) {
+        return None;
+    }
     match &clusters.first()?.reading {
         // Its path is nobody's business; the log has it.
         Err(error @ ReadError::Store(cause)) => {

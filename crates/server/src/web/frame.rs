@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::assets::{ASSETS, Assets};
 use super::told::Told;
+use super::words::Stamp;
 use crate::access::{SESSION_COOKIE, Viewer, cookie};
 use crate::answer::{accepts_gzip, gzipped};
 use crate::app::App;
@@ -89,6 +90,8 @@ pub(crate) struct Visit {
     can_leave: bool,
     can_enter: bool,
     takes_gzip: bool,
+    /// Since when the store is out of reach.
+    out_since: Option<Stamp>,
 }
 
 impl FromRequestParts<App> for Visit {
@@ -110,6 +113,7 @@ impl FromRequestParts<App> for Visit {
                 && cookie(&parts.headers, SESSION_COOKIE).is_some_and(|value| !value.is_empty()),
             can_enter: app.has_tokens() && !viewer.may_admin,
             takes_gzip: accepts_gzip(&parts.headers),
+            out_since: app.engine.out_of_reach().map(|out| Stamp::new(out.since, app.now())),
         })
     }
 }
@@ -142,6 +146,7 @@ impl Visit {
             assets: &ASSETS,
             told: self.told,
             settling: false,
+            out_since: self.out_since.clone(),
             can_leave: self.can_leave,
             can_enter: self.can_enter && !self.can_leave,
             version: env!("CARGO_PKG_VERSION"),
@@ -187,6 +192,8 @@ pub(crate) struct Frame {
     pub(crate) told: Option<Told>,
     /// Whether something is under way, so that a page without JavaScript looks again soon.
     pub(crate) settling: bool,
+    /// Since when the store is out of reach, so that what is shown is what memory holds.
+    pub(crate) out_since: Option<Stamp>,
     pub(crate) can_leave: bool,
     pub(crate) can_enter: bool,
     pub(crate) version: &'static str,

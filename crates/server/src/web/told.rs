@@ -1,6 +1,8 @@
 //! What a page says after a form was sent: a word of a fixed list in the address, so that a link
 //! cannot make a page say anything else.
 
+use larder_core::Met;
+
 use super::words::counted;
 
 /// What became of a form.
@@ -14,7 +16,7 @@ pub(crate) struct Told {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Text {
     word: Word,
-    count: u64,
+    met: Met,
 }
 
 /// What happened.
@@ -52,7 +54,12 @@ const WORDS: [(Word, &str); 8] = [
 impl Told {
     /// A message about so many entries.
     pub(crate) fn new(word: Word, count: u64) -> Self {
-        Told { text: Text { word, count }, is_wrong: word == Word::Failed }
+        Told::met(word, Met::exactly(count))
+    }
+
+    /// A message about so many entries, or more.
+    pub(crate) fn met(word: Word, met: Met) -> Self {
+        Told { text: Text { word, met }, is_wrong: word == Word::Failed }
     }
 
     /// Reads it from a query.
@@ -60,22 +67,30 @@ impl Told {
         let value = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
         let said = value("told")?;
         let (word, _) = WORDS.iter().find(|(_, text)| *text == said)?;
-        let count = value("count").and_then(|count| count.parse().ok()).unwrap_or(0).min(1_000_000);
-        Some(Told::new(*word, count))
+        let count = value("count").unwrap_or_default();
+        let (count, or_more) = count.strip_prefix(OVER).map_or((count, false), |count| (count, true));
+        let count = count.parse().unwrap_or(0).min(1_000_000);
+        Some(Told::met(*word, Met { count, or_more }))
     }
 
     /// The address to go back to, with it.
     pub(crate) fn on(self, back: &str) -> String {
         let word = WORDS.iter().find(|(word, _)| *word == self.text.word).map_or("", |(_, text)| text);
         let joint = if back.contains('?') { '&' } else { '?' };
-        format!("{back}{joint}told={word}&count={}", self.text.count)
+        let Met { count, or_more } = self.text.met;
+        format!("{back}{joint}told={word}&count={}{count}", if or_more { OVER } else { "" })
     }
 }
 
+/// Stands before a count that is not all there are.
+const OVER: &str = "over-";
+
 impl std::fmt::Display for Text {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let entries = counted(self.count, "entry", "entries");
-        let is = if self.count == 1 { "is" } else { "are" };
+        let Met { count, or_more } = self.met;
+        let more = if or_more { "more than " } else { "" };
+        let entries = format!("{more}{}", counted(count, "entry", "entries"));
+        let is = if count == 1 { "is" } else { "are" };
         match self.word {
             Word::Refreshed => write!(f, "{entries} refreshed."),
             Word::Started => write!(f, "{entries} {is} being refreshed; the page shows them as they come."),
@@ -96,6 +111,15 @@ impl std::fmt::Display for Text {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_not_counted_to_its_end_is_told_as_more() {
+        let told = Told::met(Word::Invalidated, Met::counted(5000));
+        assert_eq!(told.on("/"), "/?told=invalidated&count=over-1000");
+        assert_eq!(Told::of("told=invalidated&count=over-1000"), Some(told));
+        let text = "more than 1,000 entries marked stale; the next read refreshes behind it.";
+        assert_eq!(told.text.to_string(), text);
+    }
 
     #[test]
     fn a_link_can_only_say_what_is_on_the_list() {

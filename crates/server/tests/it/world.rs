@@ -13,7 +13,7 @@ use larder_github_sim::{Options, Owner, Repository, Simulator, Switches, Token};
 use larder_server::{Running, Settings, Site, start};
 use larder_sources::{ClustersSource, GitHub, GitHubConfig};
 use larder_store_sqlite::{OpenOptions, SqliteStore};
-use larder_testkit::VirtualClock;
+use larder_testkit::{FaultyStore, VirtualClock};
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -123,16 +123,42 @@ impl World {
 
     pub(crate) async fn serve_with(&self, settings: Settings) -> Served {
         let (store, engine) = self.process();
-        let site = Site {
+        self.serve_site(self.site(store.clone(), store, engine, settings)).await
+    }
+
+    /// A server whose store goes wrong as a story says.
+    pub(crate) async fn serve_faulty(&self, settings: Settings) -> (Served, Arc<FaultyStore>) {
+        let (site, store) = self.faulty_site(settings);
+        (self.serve_site(site).await, store)
+    }
+
+    pub(crate) fn faulty_site(&self, settings: Settings) -> (Site, Arc<FaultyStore>) {
+        let inner = self.open();
+        let store = Arc::new(FaultyStore::new(inner.clone(), self.clock.0.clone()));
+        let engine = self.engine(store.clone(), &inner);
+        (self.site(store.clone(), inner, engine, settings), store)
+    }
+
+    fn site(
+        &self,
+        store: Arc<dyn Store>,
+        budgets: Arc<SqliteStore>,
+        engine: Engine,
+        settings: Settings,
+    ) -> Site {
+        Site {
             engine,
-            store: store.clone(),
-            budgets: store,
+            store,
+            budgets,
             clusters: self.config(),
             rules: RegistryRules::default(),
             clock: Arc::new(self.clock.clone()),
             settings,
             extra: None,
-        };
+        }
+    }
+
+    async fn serve_site(&self, site: Site) -> Served {
         let running = start(site).await.unwrap();
         let url = format!("http://127.0.0.1:{}", running.address().port());
         Served { running, url, http: self.http.clone() }
@@ -140,18 +166,24 @@ impl World {
 
     /// What another process on the same file has: its own store handle and engine.
     pub(crate) fn process(&self) -> (Arc<SqliteStore>, Engine) {
+        let store = self.open();
+        let engine = self.engine(store.clone(), &store);
+        (store, engine)
+    }
+
+    fn open(&self) -> Arc<SqliteStore> {
         let options = OpenOptions {
             views: vec![REPOSITORIES],
             ..OpenOptions::new(self.dir.path().join("larder.db"), self.clock.now())
         };
-        let store = Arc::new(SqliteStore::open(options).unwrap());
+        Arc::new(SqliteStore::open(options).unwrap())
+    }
+
+    fn engine(&self, store: Arc<dyn Store>, budgets: &Arc<SqliteStore>) -> Engine {
         let config = GitHubConfig { token: Some(SEEING.into()), ..GitHubConfig::new(self.sim.url()) };
-        let github = GitHub::new(config, store.clone(), Arc::new(self.clock.clone()), 1).unwrap();
+        let github = GitHub::new(config, budgets.clone(), Arc::new(self.clock.clone()), 1).unwrap();
         let source = ClustersSource::new(&self.config(), Arc::new(github), &self.policy).unwrap();
-        let shared: Arc<dyn Store> = store.clone();
-        let engine =
-            Engine::builder(shared, Arc::new(self.clock.clone())).source(Arc::new(source)).seed(1).build();
-        (store, engine)
+        Engine::builder(store, Arc::new(self.clock.clone())).source(Arc::new(source)).seed(1).build()
     }
 
     pub(crate) fn switch(&self, switches: Switches) {
@@ -261,6 +293,16 @@ impl Stream {
     /// The next bytes; `None` = the stream ended.
     pub(crate) async fn raw(&mut self) -> Option<Vec<u8>> {
         self.response.chunk().await.ok().flatten().map(|chunk| chunk.to_vec())
+    }
+
+    /// The next event of a name.
+    pub(crate) async fn named(&mut self, name: &str) -> Heard {
+        loop {
+            let heard = self.next().await;
+            if heard.name == name {
+                return heard;
+            }
+        }
     }
 
     /// The next event about an entry.
