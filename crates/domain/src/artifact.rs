@@ -266,6 +266,33 @@ impl Artifact {
         }
     }
 
+    /// Takes over what was known of its deployment, where that cannot be read now.
+    pub fn keep_deployment(&mut self, held: &Artifact) {
+        let was_deployed = held.deployed_version.is_some() || held.deployed_at.is_some();
+        let is_another = self.content_hash.is_some() && self.content_hash != held.content_hash;
+        self.modified = held.modified || (was_deployed && is_another);
+        self.deployed_version.clone_from(&held.deployed_version);
+        self.deployed_at = held.deployed_at;
+        self.collection.clone_from(&held.collection);
+        self.keep_upstream(held);
+    }
+
+    /// Takes over what was known of its collection, where that cannot be read now.
+    pub fn keep_upstream(&mut self, held: &Artifact) {
+        self.upstream_version.clone_from(&held.upstream_version);
+        self.source.clone_from(&held.source);
+        self.outdated = held.outdated;
+    }
+
+    /// Takes over what it said of itself, where it is not there any more.
+    pub fn keep_description(&mut self, held: &Artifact) {
+        self.description.clone_from(&held.description);
+        self.version.clone_from(&held.version);
+        self.tags.clone_from(&held.tags);
+        self.license.clone_from(&held.license);
+        self.aliases.clone_from(&held.aliases);
+    }
+
     /// Its identity within all projects, each part percent-encoded by the caller's rule.
     pub fn id(project: &str, profile: &str, kind: ArtifactType, name: &str) -> String {
         format!("{project}/{profile}/{kind}/{name}")

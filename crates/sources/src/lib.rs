@@ -3,8 +3,10 @@
 
 mod clusters;
 pub mod github;
+mod projects;
 mod trackers;
 
 pub use clusters::{ClustersError, ClustersSource};
 pub use github::{Checked, GitHub, GitHubConfig, GitHubError, RateLimit};
+pub use projects::{PRUNED, ProjectsConfig, ProjectsSource};
 pub use trackers::{Desk, MANIFEST, News, Pull, PullHow, Seen, TrackersSource, Way, WayIn, root_of};

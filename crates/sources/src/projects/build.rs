@@ -1,0 +1,474 @@
+//! What came of a look at a project, put together: what is as it was is not read again, what changed
+//! is read alone, and what cannot be read keeps what was known of it.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use larder_core::{Ask, Delta, Fetched, ItemRef, Json, NewItem, Others, Scope, Warning};
+use larder_domain::{
+    ARTIFACT, Artifact, ArtifactType, LocalProject, OnDisk, PROFILES, PROJECT, Placed, Record,
+    read_project_file, read_records,
+};
+
+use super::content::{Content, warning};
+use super::find::{Sight, Spotted};
+use super::place::{encoded, shown, shown_path};
+use super::reach::Led;
+use super::scan::{Look, Scan, digest, unreadable, warnings_of};
+use super::stamp::{EDITION, Known, Stamp};
+use super::{PROJECT_FILE, RECORDS_FILE};
+
+/// No record file is longer.
+const RECORDS_BYTES_MAX: u64 = 64 << 20;
+/// Warnings beyond these are counted, not told.
+const WARNINGS_MAX: usize = 50;
+
+/// Puts a project together from a look at it.
+pub(super) fn build(scan: &Scan<'_>, ask: &Ask, look: Look) -> Result<Fetched, serde_json::Error> {
+    let held = Held::of(ask);
+    let mut build = Build {
+        scan,
+        held: &held,
+        known: Known {
+            edition: EDITION,
+            inputs: look.inputs.clone(),
+            upstream: scan.frame.upstreams.stamp.clone(),
+            ..Known::default()
+        },
+        artifacts: Vec::new(),
+        ids: HashSet::new(),
+        recorded: HashSet::new(),
+        names_are_known: true,
+    };
+    let project = build.project_file();
+    let records = build.records();
+    build.names_are_known = records.is_some();
+    let deployed = records.unwrap_or_default();
+    let (look, placed) = build.place(look, &deployed, &project.name);
+    for (number, placed) in placed.into_iter().enumerate() {
+        build.artifact(&look.sight.spotted[number], &look.contents[number], placed, &deployed);
+    }
+    build.missing(&deployed, &look, &project.name);
+    let warnings = warnings_of(&look, &build.known.told);
+    build.finish(project, warnings)
+}
+
+/// The artifacts as held.
+struct Held {
+    artifacts: HashMap<String, (Artifact, Json)>,
+    project: Option<Json>,
+}
+
+impl Held {
+    fn of(ask: &Ask) -> Self {
+        let mut held = Held { artifacts: HashMap::new(), project: None };
+        for member in &ask.held {
+            let of = &member.item.of;
+            match &*of.kind {
+                ARTIFACT => {
+                    let Ok(artifact) = member.item.doc.decode::<Artifact>() else { continue };
+                    held.artifacts.insert(of.id.to_string(), (artifact, member.item.doc.clone()));
+                }
+                PROJECT => held.project = Some(member.item.doc.clone()),
+                _ => {}
+            }
+        }
+        held
+    }
+}
+
+struct Build<'a> {
+    scan: &'a Scan<'a>,
+    held: &'a Held,
+    /// What the next look will go by.
+    known: Known,
+    artifacts: Vec<(String, Artifact)>,
+    ids: HashSet<String>,
+    /// The records that are about something that is there.
+    recorded: HashSet<usize>,
+    /// Whether what was deployed could be read.
+    names_are_known: bool,
+}
+
+/// What an artifact is known by: its profile, its type, its name.
+type Identity = (String, ArtifactType, String);
+
+/// What an artifact is called and which record is about it.
+struct Named {
+    placed: Placed,
+    record: Option<usize>,
+}
+
+impl Build<'_> {
+    fn tell(&mut self, path: &str, warning: Warning) {
+        self.known.told.entry(path.to_owned()).or_default().push(warning);
+    }
+
+    /// What the project calls itself, whichever profile says it.
+    fn project_file(&mut self) -> LocalProject {
+        let of = self.scan.project;
+        let mut project = LocalProject {
+            id: of.id.clone(),
+            name: of.path.file_name().map_or_else(|| of.relative_path.clone(), shown),
+            path: shown(of.path.as_os_str()),
+            relative_path: of.relative_path.clone(),
+            ..LocalProject::default()
+        };
+        for (root, _) in PROFILES {
+            let about = format!("{root}/{PROJECT_FILE}");
+            let read = self
+                .input(&about)
+                .map(|file| file.and_then(|file| read_project_file(&file, self.scan.frame.zone)));
+            match read {
+                None => {}
+                Some(Ok(said)) => {
+                    project.name = said.name.unwrap_or(project.name);
+                    project.created_at = said.created_at;
+                    break;
+                }
+                Some(Err(why)) => {
+                    self.tell(&about, warning(&about, "malformed", format!("`{about}`: {why}")));
+                }
+            }
+        }
+        project
+    }
+
+    /// What was deployed; `None` = some of it cannot be read, so that nothing may be taken for
+    /// not deployed.
+    fn records(&mut self) -> Option<Vec<Record>> {
+        let mut all = Vec::new();
+        let mut readable = true;
+        for (root, _) in PROFILES {
+            let about = format!("{root}/{RECORDS_FILE}");
+            let Some(file) = self.input(&about) else { continue };
+            match file.and_then(|file| read_records(&file, self.scan.frame.zone)) {
+                Ok(records) => {
+                    all.extend(records.records);
+                    for problem in records.problems {
+                        self.tell(&about, warning(&about, "malformed", format!("`{about}`: {problem}")));
+                    }
+                }
+                Err(why) => {
+                    readable = false;
+                    let message = format!("`{about}`: {why}; what was known of deployments stays");
+                    self.tell(&about, warning(&about, "malformed", message));
+                }
+            }
+        }
+        readable.then_some(all)
+    }
+
+    /// One of the files that say something of the project; `None` = there is none.
+    fn input(&self, about: &str) -> Option<Result<Vec<u8>, String>> {
+        let path = self.scan.project.path.join(about);
+        let real = match self.scan.reach.follow(&path, about) {
+            Led::To(real) => real,
+            Led::Nowhere => return None,
+            Led::Astray(warning) => return Some(Err(warning.message)),
+        };
+        let whole = || {
+            let meta = fs::metadata(&real)?;
+            if !meta.is_file() || meta.len() > RECORDS_BYTES_MAX {
+                return Err(io::Error::other("it is no file of a sensible size"));
+            }
+            fs::read(&real)
+        };
+        match whole() {
+            Ok(file) => Some(Ok(file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => Some(Err(format!("it cannot be read: {error}"))),
+        }
+    }
+
+    /// Gives everything that is there its name and record, and finds what lies elsewhere.
+    fn place(&mut self, look: Look, records: &[Record], project_name: &str) -> (Look, Vec<Named>) {
+        let Look { sight, contents, inputs } = look;
+        let Sight { spotted, mut warnings, dark } = sight;
+        let sight = Sight { dark, ..Sight::default() };
+        let paths: Vec<String> = records.iter().map(expected_path).collect();
+        let by_path: HashMap<&str, usize> =
+            paths.iter().enumerate().map(|(number, path)| (path.as_str(), number)).collect();
+        let mut there: Vec<(Spotted, io::Result<Content>)> = Vec::new();
+        for (spotted, content) in spotted.into_iter().zip(contents) {
+            // What was found elsewhere the last time is there for its record's sake alone.
+            if !spotted.profile.is_empty() || by_path.contains_key(spotted.path.as_str()) {
+                there.push((spotted, content));
+            }
+        }
+        let seen: HashSet<String> = there.iter().map(|(spotted, _)| spotted.path.clone()).collect();
+        for path in paths.iter().filter(|path| !seen.contains(*path) && !sight.is_dark(path)) {
+            if let Some(spotted) = self.scan.spotted_at(path, &mut warnings) {
+                let content = Content::look(&spotted.real, &spotted.path, self.scan.reach);
+                there.push((spotted, content));
+            }
+        }
+        // Recorded names are taken first: they are what people know.
+        let mut order: Vec<usize> = (0..there.len()).collect();
+        order.sort_by_key(|place| !by_path.contains_key(there[*place].0.path.as_str()));
+        let mut named: Vec<Option<Named>> = there.iter().map(|_| None).collect();
+        let mut taken = HashSet::new();
+        let mut moved = moved_by_identity(records, &paths, &there);
+        for place in order {
+            let spotted = &mut there[place].0;
+            let identity = (spotted.profile.clone(), spotted.kind, spotted.name.clone());
+            let by_path = by_path.get(spotted.path.as_str()).copied();
+            let record = by_path.or_else(|| moved.remove(&identity));
+            self.recorded.extend(record);
+            if let Some(record) = record.map(|number| &records[number]) {
+                spotted.profile.clone_from(&record.profile);
+                spotted.kind = record.kind;
+                spotted.name.clone_from(&record.name);
+            }
+            let mut name = spotted.name.clone();
+            if !taken.insert((spotted.profile.clone(), spotted.kind, name.clone())) {
+                name.clone_from(&spotted.below);
+                taken.insert((spotted.profile.clone(), spotted.kind, name.clone()));
+            }
+            let placed = self.placed(&spotted.profile, spotted.kind, name, &spotted.path, project_name);
+            named[place] = Some(Named { placed, record });
+        }
+        let (spotted, contents) = there.into_iter().unzip();
+        let look = Look { sight: Sight { spotted, warnings, ..sight }, contents, inputs };
+        (look, named.into_iter().flatten().collect())
+    }
+
+    fn placed(
+        &self,
+        profile: &str,
+        kind: ArtifactType,
+        name: String,
+        path: &str,
+        project_name: &str,
+    ) -> Placed {
+        Placed {
+            project: self.scan.project.id.clone(),
+            project_name: project_name.to_owned(),
+            profile: profile.to_owned(),
+            kind,
+            name,
+            path: path.to_owned(),
+        }
+    }
+
+    /// An artifact that is there.
+    fn artifact(
+        &mut self,
+        spotted: &Spotted,
+        content: &io::Result<Content>,
+        named: Named,
+        records: &[Record],
+    ) {
+        let id = id_of(&named.placed);
+        let held = self.held.artifacts.get(&id).map(|(artifact, _)| artifact);
+        let stamp = content.as_ref().ok().and_then(|content| content.stamp.clone());
+        let known = self.scan.before.and_then(|before| before.stamps.get(&spotted.path)).cloned().flatten();
+        let is_same = stamp.is_some() && stamp == known;
+        let disk = match (held.filter(|held| is_same && !held.missing), content) {
+            (Some(held), _) => {
+                let told = self.scan.before.and_then(|before| before.told.get(&spotted.path));
+                for warning in told.into_iter().flatten() {
+                    self.tell(&spotted.path, warning.clone());
+                }
+                self.known.stamps.insert(spotted.path.clone(), stamp);
+                Some(held.on_disk())
+            }
+            (None, Ok(content)) => self.read(spotted, content, stamp),
+            (None, Err(_)) => {
+                self.known.stamps.insert(spotted.path.clone(), Some(Stamp::unproven()));
+                None
+            }
+        };
+        let record = named.record.map(|number| &records[number]);
+        let artifact = match (disk, held) {
+            (Some(disk), _) => self.of(named.placed, Some(disk), record, held),
+            // It is there and cannot be read: what was known of it stays.
+            (None, Some(held)) => held.clone(),
+            (None, None) => self.of(named.placed, Some(OnDisk::default()), record, None),
+        };
+        self.push(id, artifact);
+    }
+
+    /// Reads what changed. Its stamp is kept only if all of it could be read.
+    fn read(&mut self, spotted: &Spotted, content: &Content, stamp: Option<Stamp>) -> Option<OnDisk> {
+        match content.read(&spotted.path) {
+            Ok(read) => {
+                for warning in read.warnings {
+                    self.tell(&spotted.path, warning);
+                }
+                let stamp = stamp.unwrap_or_else(Stamp::unproven);
+                self.known.stamps.insert(spotted.path.clone(), Some(stamp));
+                Some(read.disk)
+            }
+            Err(error) => {
+                self.known.stamps.insert(spotted.path.clone(), Some(Stamp::unproven()));
+                self.tell(&spotted.path, unreadable(&spotted.path, &error));
+                None
+            }
+        }
+    }
+
+    /// What follows from the facts, and from what was known where some cannot be had.
+    fn of(
+        &self,
+        placed: Placed,
+        disk: Option<OnDisk>,
+        record: Option<&Record>,
+        held: Option<&Artifact>,
+    ) -> Artifact {
+        let upstreams = &self.scan.frame.upstreams;
+        let collection = record.and_then(|record| record.collection.as_deref());
+        let upstream =
+            record.and_then(|record| upstreams.all.upstream(collection, &record.name, record.kind));
+        let mut artifact = Artifact::of(placed, disk, record, upstream);
+        let Some(held) = held else { return artifact };
+        if !self.names_are_known {
+            artifact.keep_deployment(held);
+        } else if upstreams.partly && upstream.is_none() && record.is_some() {
+            artifact.keep_upstream(held);
+        }
+        if artifact.missing {
+            artifact.keep_description(held);
+        }
+        artifact
+    }
+
+    /// What was deployed and is not there; and, where it cannot be told what was deployed or what is
+    /// there, what was known.
+    fn missing(&mut self, records: &[Record], look: &Look, project_name: &str) {
+        let there: HashSet<&str> = look.sight.spotted.iter().map(|spotted| spotted.path.as_str()).collect();
+        for (number, record) in records.iter().enumerate() {
+            let path = expected_path(record);
+            if self.recorded.contains(&number) || there.contains(path.as_str()) || look.sight.is_dark(&path) {
+                continue;
+            }
+            let placed = self.placed(&record.profile, record.kind, record.name.clone(), &path, project_name);
+            let id = id_of(&placed);
+            let held = self.held.artifacts.get(&id).map(|(artifact, _)| artifact);
+            let artifact = self.of(placed, None, Some(record), held);
+            self.known.stamps.insert(path, None);
+            self.push(id, artifact);
+        }
+        let kept: Vec<(String, Artifact)> = self
+            .held
+            .artifacts
+            .iter()
+            .filter(|(id, _)| !self.ids.contains(*id))
+            .filter_map(|(id, (held, _))| {
+                let was_deployed = held.deployed_at.is_some() || held.deployed_version.is_some();
+                if look.sight.is_dark(&held.path) {
+                    return Some((id.clone(), held.clone()));
+                }
+                let is_gone = !there.contains(held.path.as_str());
+                (!self.names_are_known && was_deployed && is_gone).then(|| {
+                    let gone = Artifact {
+                        missing: true,
+                        modified: false,
+                        content_hash: None,
+                        updated_at: None,
+                        ..held.clone()
+                    };
+                    (id.clone(), gone)
+                })
+            })
+            .collect();
+        for (id, artifact) in kept {
+            if artifact.missing {
+                self.known.stamps.insert(artifact.path.clone(), None);
+            }
+            self.push(id, artifact);
+        }
+    }
+
+    fn push(&mut self, id: String, artifact: Artifact) {
+        if self.ids.insert(id.clone()) {
+            self.artifacts.push((id, artifact));
+        }
+    }
+
+    fn finish(
+        mut self,
+        mut project: LocalProject,
+        mut warnings: Vec<Warning>,
+    ) -> Result<Fetched, serde_json::Error> {
+        self.known.warned = digest(&warnings);
+        warnings.sort_by(|a, b| (&a.about, &a.message).cmp(&(&b.about, &b.message)));
+        warnings.dedup();
+        project.warnings = warnings.len() as u64;
+        if warnings.len() > WARNINGS_MAX {
+            let more = warnings.len() - WARNINGS_MAX;
+            warnings.truncate(WARNINGS_MAX);
+            warnings.push(warning("…", "more", format!("there are {more} more warnings like these")));
+        }
+        self.artifacts.sort_by(|(a, _), (b, _)| a.cmp(b));
+        project.count(self.artifacts.iter().map(|(_, artifact)| artifact));
+        let scope = scope_of(&project.id);
+        let from_the_beginning = self.scan.before.is_none();
+        let mut upserts = Vec::new();
+        let differs = |item: &NewItem, held: Option<&Json>| from_the_beginning || held != Some(&item.doc);
+        let item = project.item(scope.clone())?;
+        if differs(&item, self.held.project.as_ref()) {
+            upserts.push(item);
+        }
+        for (id, artifact) in &self.artifacts {
+            let item = artifact.item(id, scope.clone())?;
+            if differs(&item, self.held.artifacts.get(id).map(|(_, doc)| doc)) {
+                upserts.push(item);
+            }
+        }
+        let gone = self.held.artifacts.keys().filter(|id| !self.ids.contains(*id));
+        let mut removals: Vec<ItemRef> = gone.map(|id| ItemRef::new(ARTIFACT, id.as_str())).collect();
+        removals.sort();
+        Ok(Fetched::Delta(Delta {
+            upserts,
+            removals,
+            others: if from_the_beginning { Others::Go } else { Others::Stay },
+            cursor: self.known.write(),
+            warnings,
+            ..Delta::default()
+        }))
+    }
+}
+
+/// Records of which nothing is where they say, by what they are about: it may have been moved.
+fn moved_by_identity(
+    records: &[Record],
+    paths: &[String],
+    there: &[(Spotted, io::Result<Content>)],
+) -> HashMap<Identity, usize> {
+    let seen: HashSet<&str> = there.iter().map(|(spotted, _)| spotted.path.as_str()).collect();
+    let moved = paths.iter().enumerate().filter(|(_, path)| !seen.contains(path.as_str()));
+    let identity = |record: &Record| (record.profile.clone(), record.kind, record.name.clone());
+    moved.map(|(number, _)| (identity(&records[number]), number)).collect()
+}
+
+/// The permission that everything of a project needs: it is this machine's.
+fn scope_of(project: &str) -> Scope {
+    Scope::Repo(format!("localhost/projects/{project}").into())
+}
+
+fn id_of(placed: &Placed) -> String {
+    Artifact::id(&placed.project, &encoded(&placed.profile), placed.kind, &encoded(&placed.name))
+}
+
+/// Where a record says that its artifact is, from the project's folder.
+fn expected_path(record: &Record) -> String {
+    let below = record.path.as_deref().map_or_else(
+        || {
+            let is_markdown = matches!(record.kind, ArtifactType::Command | ArtifactType::Agent);
+            let ending = if is_markdown { ".md" } else { "" };
+            format!("{}/{}{ending}", record.kind.folder(), record.name)
+        },
+        |path| {
+            let path = path.replace('\\', "/");
+            let path = path.trim_end_matches('/');
+            // Some name the file that describes a skill, which is its folder.
+            let skill = path.strip_suffix("/SKILL.md").filter(|_| record.kind == ArtifactType::Skill);
+            skill.unwrap_or(path).to_owned()
+        },
+    );
+    let root = Path::new(&record.profile_root);
+    shown_path(&root.join(below))
+}

@@ -1,0 +1,189 @@
+//! Which projects there are, by what the roots' entries say: held in memory, learned from the
+//! store, so that every process that reads it knows the same.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use larder_core::{Definition, Fingerprint, Json, Key, KeyError, Learned, Policy};
+use serde::{Deserialize, Serialize};
+
+use super::place::{id_of, kept, opened};
+use super::{PROJECTS_SOURCE, ProjectsConfig};
+
+/// What a root's entry holds.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) struct Index {
+    /// The root, for people.
+    pub(super) root: String,
+    /// The projects below it, by path.
+    pub(super) projects: Vec<Listed>,
+}
+
+/// A project in a root's entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Listed {
+    /// Its id.
+    pub(super) id: String,
+    /// How it is called from the root.
+    pub(super) relative_path: String,
+    /// Where it really is, percent-encoded.
+    pub(super) path: String,
+}
+
+impl Listed {
+    pub(super) fn new(path: &Path, relative_path: String) -> Self {
+        Listed { id: id_of(path), relative_path, path: kept(path) }
+    }
+}
+
+/// A root.
+#[derive(Debug, Clone)]
+pub(super) struct Root {
+    pub(super) key: Key,
+    pub(super) path: PathBuf,
+    definition: Arc<Definition>,
+}
+
+/// A project that is known.
+#[derive(Debug, Clone)]
+pub(super) struct Project {
+    pub(super) id: String,
+    pub(super) path: PathBuf,
+    pub(super) relative_path: String,
+    pub(super) root: PathBuf,
+    definition: Arc<Definition>,
+}
+
+/// A change of what a scan finds makes all older copies stale.
+const EDITION: &str = "projects 1";
+
+#[derive(Debug)]
+pub(super) struct Catalogue {
+    roots: Vec<Root>,
+    /// What decides about every project alike.
+    shared: Vec<String>,
+    policy: Policy,
+    known: RwLock<Arc<Known>>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    by_root: HashMap<Key, Arc<Index>>,
+    projects: HashMap<Key, Arc<Project>>,
+    /// In the order of roots and paths.
+    keys: Vec<Key>,
+}
+
+impl Catalogue {
+    pub(super) fn new(config: &ProjectsConfig, base: &Policy) -> Result<Self, KeyError> {
+        let policy = Policy { ttl: config.ttl, ..base.clone() };
+        let text = |path: &PathBuf| kept(path);
+        let mut walk = vec![EDITION.to_owned(), config.depth.to_string()];
+        walk.extend(config.prune.iter().cloned());
+        walk.push("links".to_owned());
+        walk.extend(config.allow_links.iter().map(text));
+        let mut roots = Vec::new();
+        for path in config.roots.iter().chain(&config.cwd) {
+            if roots.iter().any(|root: &Root| root.path == *path) {
+                continue;
+            }
+            let mut parts = walk.clone();
+            parts.push(kept(path));
+            let definition = definition(&parts, &policy);
+            let key = Key::new(PROJECTS_SOURCE, &["roots", &id_of(path)])?;
+            roots.push(Root { key, path: path.clone(), definition });
+        }
+        let mut shared = vec![EDITION.to_owned()];
+        for (name, folders) in
+            [("roots", &config.roots), ("links", &config.allow_links), ("collections", &config.collections)]
+        {
+            shared.push(name.to_owned());
+            shared.extend(folders.iter().map(text));
+        }
+        Ok(Catalogue { roots, shared, policy, known: RwLock::default() })
+    }
+
+    pub(super) fn roots(&self) -> &[Root] {
+        &self.roots
+    }
+
+    pub(super) fn root(&self, key: &Key) -> Option<&Root> {
+        self.roots.iter().find(|root| root.key == *key)
+    }
+
+    pub(super) fn project(&self, key: &Key) -> Option<Arc<Project>> {
+        self.known().projects.get(key).cloned()
+    }
+
+    pub(super) fn keys(&self) -> Vec<Key> {
+        self.known().keys.clone()
+    }
+
+    pub(super) fn define(&self, key: &Key) -> Option<Arc<Definition>> {
+        if let Some(project) = self.known().projects.get(key) {
+            return Some(project.definition.clone());
+        }
+        self.root(key).map(|root| root.definition.clone())
+    }
+
+    /// Takes in what a root's entry says.
+    pub(super) fn learn(&self, key: &Key, body: Option<&Json>) -> Learned {
+        if self.root(key).is_none() {
+            return Learned::default();
+        }
+        let index: Arc<Index> = Arc::new(body.and_then(|body| body.decode().ok()).unwrap_or_default());
+        let mut held = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if held.by_root.get(key).is_some_and(|known| *known == index) {
+            return Learned::default();
+        }
+        let mut by_root = held.by_root.clone();
+        by_root.insert(key.clone(), index);
+        let known = self.assemble(by_root);
+        let without = |all: &[Key], others: &HashMap<Key, Arc<Project>>| -> Vec<Key> {
+            all.iter().filter(|key| !others.contains_key(*key)).cloned().collect()
+        };
+        let learned = Learned {
+            came: without(&known.keys, &held.projects),
+            gone: without(&held.keys, &known.projects),
+        };
+        *held = Arc::new(known);
+        learned
+    }
+
+    /// Everything from all roots; a project below two is the first one's.
+    fn assemble(&self, by_root: HashMap<Key, Arc<Index>>) -> Known {
+        let mut known = Known { by_root, ..Known::default() };
+        for root in &self.roots {
+            let Some(index) = known.by_root.get(&root.key).cloned() else { continue };
+            for listed in &index.projects {
+                let Ok(key) = Key::new(PROJECTS_SOURCE, &[&listed.id]) else { continue };
+                if known.projects.contains_key(&key) {
+                    continue;
+                }
+                let mut parts = self.shared.clone();
+                parts.extend([kept(&root.path), listed.path.clone(), listed.relative_path.clone()]);
+                let project = Project {
+                    id: listed.id.clone(),
+                    path: opened(&listed.path),
+                    relative_path: listed.relative_path.clone(),
+                    root: root.path.clone(),
+                    definition: definition(&parts, &self.policy),
+                };
+                known.keys.push(key.clone());
+                known.projects.insert(key, Arc::new(project));
+            }
+        }
+        known
+    }
+
+    fn known(&self) -> Arc<Known> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Folders are their owner's alone, names and all.
+fn definition(parts: &[String], policy: &Policy) -> Arc<Definition> {
+    let definition = Definition::new(Fingerprint::of(parts), policy.clone());
+    Arc::new(Definition { private: true, ..definition })
+}

@@ -1,0 +1,274 @@
+//! The content of one artifact: which files it has, their stamp, their hash, what it says of itself.
+//!
+//! The hash is the one that the deploying tool records, byte for byte: a file's is the SHA-256 of its
+//! bytes; a folder's is one SHA-256 over its files in the order of their path components, of each
+//! its path from the folder (with `/`) and then its bytes, with nothing between.
+
+use std::collections::HashSet;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use larder_core::{Time, Warning};
+use larder_domain::{FrontMatter, OnDisk};
+use sha2::{Digest, Sha256};
+
+use super::place::shown_path;
+use super::reach::{Led, Reach};
+use super::stamp::{Stamp, Stamper};
+
+/// No artifact has more files …
+const FILES_MAX: usize = 20_000;
+/// … deeper folders …
+const DEPTH_MAX: usize = 32;
+/// … or more bytes.
+const BYTES_MAX: u64 = 1 << 30;
+/// Front matter stands within so many bytes.
+const HEAD_BYTES: usize = 64 * 1024;
+const BUFFER_BYTES: usize = 64 * 1024;
+
+/// The files of an artifact, looked at and not read.
+pub(super) struct Content {
+    files: Vec<Entry>,
+    /// What tells that all of it is as it was; `None` = nothing does.
+    pub(super) stamp: Option<Stamp>,
+    /// When the newest file was written.
+    pub(super) updated_at: Option<Time>,
+    /// What a reader should know.
+    pub(super) warnings: Vec<Warning>,
+    /// Whether some of it could not be looked at, so that it has no hash.
+    pub(super) partly: bool,
+    is_folder: bool,
+}
+
+struct Entry {
+    /// From the artifact's folder; empty for an artifact that is a file.
+    name: PathBuf,
+    /// Where it really is.
+    real: PathBuf,
+    bytes: u64,
+}
+
+/// What came of reading.
+pub(super) struct Read1 {
+    /// What was found.
+    pub(super) disk: OnDisk,
+    /// What is wrong with what it says of itself.
+    pub(super) warnings: Vec<Warning>,
+}
+
+impl Content {
+    /// Looks at an artifact that is really at `real`; `about` names it to people.
+    pub(super) fn look(real: &Path, about: &str, reach: &Reach) -> io::Result<Content> {
+        let meta = fs::symlink_metadata(real)?;
+        let mut look = Look {
+            reach,
+            about,
+            files: Vec::new(),
+            warnings: Vec::new(),
+            partly: false,
+            above: HashSet::new(),
+        };
+        if meta.is_dir() {
+            look.above.insert(real.to_owned());
+            look.folder(real, Path::new(""), 0);
+        } else if meta.is_file() {
+            look.files.push((
+                Entry { name: PathBuf::new(), real: real.to_owned(), bytes: meta.len() },
+                meta.clone(),
+            ));
+        } else {
+            return Err(io::Error::other("it is neither a file nor a folder"));
+        }
+        let Look { mut files, mut warnings, mut partly, .. } = look;
+        files.sort_by(|(a, _), (b, _)| a.name.components().cmp(b.name.components()));
+        let bytes: u64 = files.iter().map(|(entry, _)| entry.bytes).sum();
+        if bytes > BYTES_MAX {
+            partly = true;
+            warnings.push(warning(
+                about,
+                "too_large",
+                format!("`{about}` has {bytes} bytes and is not read"),
+            ));
+        }
+        let mut stamper = Stamper::new();
+        for (entry, meta) in &files {
+            stamper.file(&entry.name, meta);
+        }
+        stamper.word(if partly { "partly" } else { "all" });
+        Ok(Content {
+            stamp: stamper.stamp(),
+            updated_at: stamper.newest().or_else(|| written(&meta)),
+            files: files.into_iter().map(|(entry, _)| entry).collect(),
+            warnings,
+            partly,
+            is_folder: meta.is_dir(),
+        })
+    }
+
+    /// Reads it: its hash, and what the file that describes it says.
+    pub(super) fn read(&self, about: &str) -> io::Result<Read1> {
+        let mut hasher = Sha256::new();
+        let mut buffer = vec![0_u8; BUFFER_BYTES];
+        let describing = self.describing();
+        let mut head = Vec::new();
+        for (number, entry) in self.files.iter().enumerate() {
+            let wanted = Some(number) == describing;
+            if self.partly && !wanted {
+                continue;
+            }
+            if self.is_folder {
+                let parts = entry.name.components().map(|part| part.as_os_str().as_encoded_bytes());
+                for (place, part) in parts.enumerate() {
+                    if place > 0 {
+                        hasher.update(b"/");
+                    }
+                    hasher.update(part);
+                }
+            }
+            let mut file = open(&entry.real)?;
+            loop {
+                let read = match file.read(&mut buffer) {
+                    Ok(0) => break,
+                    Ok(read) => read,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    Err(error) => return Err(error),
+                };
+                hasher.update(&buffer[..read]);
+                if wanted && head.len() < HEAD_BYTES {
+                    let room = HEAD_BYTES - head.len();
+                    head.extend_from_slice(&buffer[..read.min(room)]);
+                }
+            }
+        }
+        let (front, problem) = FrontMatter::read(&head);
+        let warnings = problem.map(|what| warning(about, "malformed", format!("`{about}`: {what}")));
+        let content_hash = (!self.partly).then(|| hex(&hasher.finalize()));
+        Ok(Read1 {
+            disk: OnDisk { content_hash, updated_at: self.updated_at, front },
+            warnings: warnings.into_iter().collect(),
+        })
+    }
+
+    /// The file that says what the artifact is: itself, or a skill's `SKILL.md`.
+    fn describing(&self) -> Option<usize> {
+        if !self.is_folder {
+            let is_text = |entry: &Entry| {
+                entry.real.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("md"))
+            };
+            return self.files.first().filter(|entry| is_text(entry)).map(|_| 0);
+        }
+        let by_name = |name: &str| {
+            self.files
+                .iter()
+                .position(|entry| entry.name.to_str().is_some_and(|found| found.eq_ignore_ascii_case(name)))
+        };
+        by_name("SKILL.md").or_else(|| by_name("README.md"))
+    }
+}
+
+/// A look below one folder.
+struct Look<'a> {
+    reach: &'a Reach,
+    about: &'a str,
+    files: Vec<(Entry, Metadata)>,
+    warnings: Vec<Warning>,
+    partly: bool,
+    /// The folders that one stands in, really: whoever leads back to one of them is a loop.
+    above: HashSet<PathBuf>,
+}
+
+impl Look<'_> {
+    fn folder(&mut self, real: &Path, name: &Path, depth: usize) {
+        let entries = match fs::read_dir(real) {
+            Ok(entries) => entries,
+            Err(error) => return self.cannot(name, &error),
+        };
+        for entry in entries {
+            if self.files.len() >= FILES_MAX || depth >= DEPTH_MAX {
+                self.partly = true;
+                let about = self.about;
+                let message = format!(
+                    "`{about}` has more than {FILES_MAX} files or {DEPTH_MAX} folders in one another"
+                );
+                if !self.warnings.iter().any(|warning| warning.code == "too_large") {
+                    self.warnings.push(warning(about, "too_large", message));
+                }
+                return;
+            }
+            match entry {
+                Ok(entry) => self.entry(&entry.path(), &name.join(entry.file_name()), depth),
+                Err(error) => self.cannot(name, &error),
+            }
+        }
+    }
+
+    fn entry(&mut self, path: &Path, name: &Path, depth: usize) {
+        let meta = match fs::symlink_metadata(path) {
+            Ok(meta) => meta,
+            // It went while we looked.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+            Err(error) => return self.cannot(name, &error),
+        };
+        if !meta.is_symlink() {
+            return self.plain(path.to_owned(), name, meta, depth);
+        }
+        let about = format!("{}/{}", self.about, shown_path(name));
+        match self.reach.follow(path, &about) {
+            Led::To(real) => match fs::symlink_metadata(&real) {
+                Ok(meta) => self.plain(real, name, meta, depth),
+                Err(error) => self.cannot(name, &error),
+            },
+            Led::Nowhere => {
+                let message = format!("`{about}` is a link to nothing");
+                self.warnings.push(warning(&about, "link_broken", message));
+            }
+            Led::Astray(warning) => {
+                self.partly = true;
+                self.warnings.push(warning);
+            }
+        }
+    }
+
+    fn plain(&mut self, real: PathBuf, name: &Path, meta: Metadata, depth: usize) {
+        if meta.is_file() {
+            self.files.push((Entry { name: name.to_owned(), real, bytes: meta.len() }, meta));
+        } else if meta.is_dir() {
+            // A link to a folder that one stands in ends here: what is below it is being read.
+            if self.above.insert(real.clone()) {
+                self.folder(&real, name, depth + 1);
+                self.above.remove(&real);
+            }
+        }
+    }
+
+    fn cannot(&mut self, name: &Path, error: &io::Error) {
+        self.partly = true;
+        let about = if name.as_os_str().is_empty() {
+            self.about.to_owned()
+        } else {
+            format!("{}/{}", self.about, shown_path(name))
+        };
+        let message = format!("`{about}` cannot be read: {error}");
+        self.warnings.push(warning(&about, "unreadable", message));
+    }
+}
+
+/// Opens a file to read; never one that would make us wait, such as a pipe.
+fn open(path: &Path) -> io::Result<File> {
+    let file = File::open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a file any more")) }
+}
+
+fn written(meta: &Metadata) -> Option<Time> {
+    let since_epoch = meta.modified().ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
+    i64::try_from(since_epoch.as_millis()).ok().map(Time::from_ms)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |text, byte| text + &format!("{byte:02x}"))
+}
+
+pub(super) fn warning(about: &str, code: &str, message: String) -> Warning {
+    Warning { about: about.to_owned(), code: code.to_owned(), message }
+}

@@ -1,0 +1,216 @@
+//! The artifacts of a project that are there, by where they lie: nothing is read but folders.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use larder_core::Warning;
+use larder_domain::{ArtifactType, bare_name};
+
+use super::content::warning;
+use super::place::{shown, shown_path};
+use super::reach::{Led, Reach};
+
+/// An artifact that is there.
+#[derive(Debug, Clone)]
+pub(super) struct Spotted {
+    /// For which tool.
+    pub(super) profile: String,
+    /// What it is.
+    pub(super) kind: ArtifactType,
+    /// Its file's or folder's name without an ending.
+    pub(super) name: String,
+    /// Where it is below its type's folder, with its ending: unique where a name is not.
+    pub(super) below: String,
+    /// Where it is, from the project's folder.
+    pub(super) path: String,
+    /// Where it really is.
+    pub(super) real: PathBuf,
+}
+
+/// What a look found.
+#[derive(Debug, Default)]
+pub(super) struct Sight {
+    /// The artifacts, by profile, type and path.
+    pub(super) spotted: Vec<Spotted>,
+    /// What a reader should know.
+    pub(super) warnings: Vec<Warning>,
+    /// Folders that could not be read, from the project's folder: what was known below them stays.
+    pub(super) dark: Vec<String>,
+}
+
+impl Sight {
+    /// Whether a path lies where one could not look.
+    pub(super) fn is_dark(&self, path: &str) -> bool {
+        let is_below = |rest: &str| rest.is_empty() || rest.starts_with('/');
+        self.dark.iter().any(|folder| path.strip_prefix(folder.as_str()).is_some_and(is_below))
+    }
+}
+
+/// How deep artifacts of a type may lie below their folder: people sort them in folders.
+const DEPTH_MAX: usize = 6;
+/// No project has more.
+const ARTIFACTS_MAX: usize = 20_000;
+
+/// Looks at one profile's folder (`.claude`) of a project.
+pub(super) fn spot(project: &Path, root: &str, profile: &str, reach: &Reach, sight: &mut Sight) {
+    let mut look = Look { reach, profile, sight };
+    let Some(real) = look.enter(&project.join(root), root) else { return };
+    for kind in ArtifactType::ALL {
+        let about = format!("{root}/{}", kind.folder());
+        let Some(folder) = look.enter(&real.join(kind.folder()), &about) else { continue };
+        look.folder(kind, &folder, &PathBuf::from(&about), Path::new(""), 0);
+    }
+}
+
+/// Whether a folder holds a profile's artifacts or records, as far as one look tells. A profile's
+/// folder that may not be looked into counts, so that somebody is told; the error is that not even
+/// that can be said.
+pub(super) fn holds_artifacts(profile_folder: &Path) -> io::Result<bool> {
+    match fs::symlink_metadata(profile_folder) {
+        Ok(meta) if meta.is_dir() || meta.is_symlink() => {}
+        Ok(_) => return Ok(false),
+        Err(error) if is_nothing(&error) => return Ok(false),
+        Err(error) => return Err(error),
+    }
+    for name in [super::RECORDS_FILE, super::PROJECT_FILE] {
+        match fs::symlink_metadata(profile_folder.join(name)) {
+            Err(error) if is_nothing(&error) => {}
+            Ok(_) | Err(_) => return Ok(true),
+        }
+    }
+    Ok(ArtifactType::ALL.iter().any(|kind| match fs::read_dir(profile_folder.join(kind.folder())) {
+        Ok(mut entries) => {
+            entries.any(|entry| entry.is_ok_and(|entry| !is_hidden(&shown(&entry.file_name()))))
+        }
+        Err(error) => !is_nothing(&error),
+    }))
+}
+
+fn is_hidden(name: &str) -> bool {
+    name.starts_with('.') || name.starts_with('~') || name.ends_with('~') || name.starts_with('#')
+}
+
+struct Look<'a> {
+    reach: &'a Reach,
+    profile: &'a str,
+    sight: &'a mut Sight,
+}
+
+impl Look<'_> {
+    /// Goes into a folder by a known name, links followed; `None` = there is none to go into.
+    fn enter(&mut self, path: &Path, about: &str) -> Option<PathBuf> {
+        let meta = match fs::symlink_metadata(path) {
+            Ok(meta) => meta,
+            Err(error) if is_nothing(&error) => return None,
+            Err(error) => {
+                self.cannot(about, &error);
+                return None;
+            }
+        };
+        if meta.is_dir() {
+            return Some(path.to_owned());
+        }
+        if !meta.is_symlink() {
+            return None;
+        }
+        self.follow(path, about).filter(|real| real.is_dir())
+    }
+
+    fn follow(&mut self, path: &Path, about: &str) -> Option<PathBuf> {
+        match self.reach.follow(path, about) {
+            Led::To(real) => Some(real),
+            Led::Nowhere => {
+                let message = format!("`{about}` is a link to nothing");
+                self.sight.warnings.push(warning(about, "link_broken", message));
+                None
+            }
+            Led::Astray(warning) => {
+                self.sight.dark.push(about.to_owned());
+                self.sight.warnings.push(warning);
+                None
+            }
+        }
+    }
+
+    fn cannot(&mut self, about: &str, error: &io::Error) {
+        self.sight.dark.push(about.to_owned());
+        let message = format!("`{about}` cannot be read: {error}");
+        self.sight.warnings.push(warning(about, "unreadable", message));
+    }
+
+    /// The artifacts of a type below a folder; `named` is that folder from the project's.
+    fn folder(&mut self, kind: ArtifactType, real: &Path, named: &Path, below: &Path, depth: usize) {
+        let about = shown_path(named);
+        let mut entries = match fs::read_dir(real).and_then(Iterator::collect::<io::Result<Vec<_>>>) {
+            Ok(entries) => entries,
+            Err(error) => return self.cannot(&about, &error),
+        };
+        entries.sort_by_key(fs::DirEntry::file_name);
+        for entry in entries {
+            let file_name = entry.file_name();
+            if is_hidden(&shown(&file_name)) {
+                continue;
+            }
+            if self.sight.spotted.len() >= ARTIFACTS_MAX {
+                let message =
+                    format!("there are more than {ARTIFACTS_MAX} artifacts; the others are left out");
+                self.sight.warnings.push(warning(&about, "too_many", message));
+                return;
+            }
+            let (named, below) = (named.join(&file_name), below.join(&file_name));
+            let Ok(kind_of_file) = entry.file_type() else { continue };
+            let real = if kind_of_file.is_symlink() {
+                match self.follow(&entry.path(), &shown_path(&named)) {
+                    Some(real) => real,
+                    None => continue,
+                }
+            } else {
+                entry.path()
+            };
+            // A link was followed, so whatever this is now is none.
+            let is_folder = kind_of_file.is_dir() || (kind_of_file.is_symlink() && real.is_dir());
+            self.entry(kind, real, is_folder, &named, &below, depth);
+        }
+    }
+
+    fn entry(
+        &mut self,
+        kind: ArtifactType,
+        real: PathBuf,
+        is_folder: bool,
+        named: &Path,
+        below: &Path,
+        depth: usize,
+    ) {
+        let is_markdown =
+            || below.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("md")) && real.is_file();
+        let is_one = match kind {
+            ArtifactType::Skill => is_folder && has_skill_file(&real),
+            ArtifactType::Command | ArtifactType::Agent => !is_folder && is_markdown(),
+            ArtifactType::Hook | ArtifactType::Mcp => is_folder || real.is_file(),
+        };
+        if is_one {
+            let name = below.file_name().map(shown).unwrap_or_default();
+            self.sight.spotted.push(Spotted {
+                profile: self.profile.to_owned(),
+                kind,
+                name: if is_folder { name } else { bare_name(&name).to_owned() },
+                below: shown_path(below),
+                path: shown_path(named),
+                real,
+            });
+        } else if is_folder && depth < DEPTH_MAX {
+            self.folder(kind, &real, named, below, depth + 1);
+        }
+    }
+}
+
+fn has_skill_file(folder: &Path) -> bool {
+    let is_there = |name: &str| fs::symlink_metadata(folder.join(name)).is_ok();
+    is_there("SKILL.md") || is_there("skill.md")
+}
+
+fn is_nothing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}

@@ -1,0 +1,261 @@
+//! The source `projects`: folders on this machine that hold skills, commands, agents, hooks and MCP
+//! servers. No upstream: what is on disk now is the truth.
+//!
+//! Two kinds of entries. `projects/roots/<id>`, one a root, says which projects there are below it;
+//! `projects/<id>`, one a project, holds the project and its artifacts as items. What the roots say
+//! is [learned](larder_core::Source::learn), so that a project is known to every process on the same store, and
+//! dropped only when its root was walked completely and it was not there.
+
+mod build;
+mod catalogue;
+mod content;
+mod find;
+mod place;
+mod reach;
+mod scan;
+mod stamp;
+mod upstreams;
+mod walk;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::tz::TimeZone;
+use larder_core::{
+    Answers, Ask, Definition, Delta, FetchError, Fetched, Json, Key, KeyError, Learned, Policy, Source, Spent,
+};
+use tokio::sync::mpsc::UnboundedSender;
+
+use catalogue::{Catalogue, Index, Listed, Project, Root};
+use reach::Reach;
+use scan::Frame;
+use upstreams::Shelf;
+use walk::Rules;
+
+/// The file that records what was deployed, in a profile's folder.
+const RECORDS_FILE: &str = ".skillmeat-deployed.toml";
+/// The file in which a project says what it is called.
+const PROJECT_FILE: &str = ".skillmeat-project.toml";
+const PROJECTS_SOURCE: &str = "projects";
+
+/// Folders that hold no projects of one's own.
+pub const PRUNED: [&str; 9] =
+    ["node_modules", ".git", "venv", ".venv", "target", "dist", "build", "vendor", "__pycache__"];
+
+/// Where projects are looked for. Paths are absolute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProjectsConfig {
+    /// Below these.
+    pub roots: Vec<PathBuf>,
+    /// And below the folder that the process was started in, where that is wanted. What is found
+    /// there is known to this process alone.
+    pub cwd: Option<PathBuf>,
+    /// So many folders deep.
+    pub depth: usize,
+    /// Not in folders of these names.
+    pub prune: Vec<String>,
+    /// Folders that links may lead to.
+    pub allow_links: Vec<PathBuf>,
+    /// Collections, or folders of them.
+    pub collections: Vec<PathBuf>,
+    /// How long what was found is taken for true without a look.
+    pub ttl: Duration,
+}
+
+impl Default for ProjectsConfig {
+    fn default() -> Self {
+        ProjectsConfig {
+            roots: Vec::new(),
+            cwd: None,
+            depth: 3,
+            prune: PRUNED.map(str::to_owned).to_vec(),
+            allow_links: Vec::new(),
+            collections: Vec::new(),
+            ttl: Duration::from_hours(6),
+        }
+    }
+}
+
+/// Local projects.
+pub struct ProjectsSource {
+    shared: Arc<Shared>,
+}
+
+/// What a fetch takes with it to the threads that read.
+struct Shared {
+    catalogue: Catalogue,
+    shelf: Shelf,
+    rules: Rules,
+    allowed: Vec<PathBuf>,
+    zone: TimeZone,
+}
+
+impl ProjectsSource {
+    /// The name of the source.
+    pub const NAME: &'static str = PROJECTS_SOURCE;
+
+    /// The projects of `config`. `base` gives all of the policy but the freshness lifetime; times
+    /// without an offset are meant in `zone`. Nothing is looked at yet.
+    pub fn new(config: &ProjectsConfig, base: &Policy, zone: TimeZone) -> Result<Self, KeyError> {
+        let allowed = config.roots.iter().chain(&config.allow_links).chain(&config.collections);
+        Ok(ProjectsSource {
+            shared: Arc::new(Shared {
+                catalogue: Catalogue::new(config, base)?,
+                shelf: Shelf::of(config.collections.clone()),
+                rules: Rules {
+                    depth: config.depth,
+                    prune: Arc::new(config.prune.iter().cloned().collect::<BTreeSet<String>>()),
+                },
+                allowed: allowed.cloned().collect(),
+                zone,
+            }),
+        })
+    }
+
+    /// The key of a project.
+    pub fn key(id: &str) -> Result<Key, KeyError> {
+        Key::new(Self::NAME, &[id])
+    }
+}
+
+#[async_trait]
+impl Source for ProjectsSource {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+
+    fn define(&self, key: &Key) -> Option<Arc<Definition>> {
+        self.shared.catalogue.define(key)
+    }
+
+    fn keys(&self) -> Vec<Key> {
+        self.shared.catalogue.keys()
+    }
+
+    fn indexes(&self) -> Vec<Key> {
+        self.shared.catalogue.roots().iter().map(|root| root.key.clone()).collect()
+    }
+
+    fn learn(&self, index: &Key, body: Option<&Json>) -> Learned {
+        self.shared.catalogue.learn(index, body)
+    }
+
+    async fn fetch(&self, ask: &Ask) -> Result<Fetched, FetchError> {
+        let (sender, mut answered) = tokio::sync::mpsc::unbounded_channel();
+        let _stop = self.start(vec![ask.clone()], sender);
+        answered.recv().await.map_or_else(|| Err(left(&ask.key)), |(_, answer)| answer)
+    }
+
+    async fn fetch_many(&self, asks: &[Ask], answers: &Answers) {
+        let (sender, mut answered) = tokio::sync::mpsc::unbounded_channel();
+        let _stop = self.start(asks.to_vec(), sender);
+        while let Some((key, answer)) = answered.recv().await {
+            // Nothing is spent: nobody else is asked.
+            answers.send(&key, answer, Spent::default());
+        }
+    }
+}
+
+fn left(key: &Key) -> FetchError {
+    FetchError::Local(format!("`{key}` was left without an answer"))
+}
+
+type Answered = (Key, Result<Fetched, FetchError>);
+
+/// Stops the threads that read when nobody waits for them any more.
+struct Stop(Arc<AtomicBool>);
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl ProjectsSource {
+    /// Starts looking, on threads that may block. Each answer is sent as soon as there is one, so
+    /// there are at most as many as asks.
+    fn start(&self, asks: Vec<Ask>, sender: UnboundedSender<Answered>) -> Stop {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (shared, stopping) = (self.shared.clone(), stop.clone());
+        // It ends by itself: each answer's receiver is watched through `stopping`.
+        drop(tokio::task::spawn_blocking(move || shared.answer(&asks, &sender, &stopping)));
+        Stop(stop)
+    }
+}
+
+/// No more threads read at once: disks do not get faster by more.
+const THREADS_MAX: usize = 8;
+
+impl Shared {
+    fn answer(&self, asks: &[Ask], sender: &UnboundedSender<Answered>, stop: &AtomicBool) {
+        let allowed: Vec<&Path> = self.allowed.iter().map(PathBuf::as_path).collect();
+        let reach = Reach::of(allowed);
+        let frame = Frame { reach: &reach, upstreams: self.shelf.upstreams(), zone: &self.zone };
+        let (roots, others): (Vec<&Ask>, Vec<&Ask>) =
+            asks.iter().partition(|ask| self.catalogue.root(&ask.key).is_some());
+        // The receiver is gone when nobody waits any more.
+        let send = |ask: &Ask, answer| drop(sender.send((ask.key.clone(), answer)));
+        for ask in roots {
+            if let Some(root) = self.catalogue.root(&ask.key) {
+                send(ask, self.find(root, ask, &frame, stop));
+            }
+        }
+        let next = AtomicUsize::new(0);
+        let work = || {
+            while let Some(ask) = others.get(next.fetch_add(1, Ordering::Relaxed)) {
+                if stop.load(Ordering::Relaxed) {
+                    return;
+                }
+                send(ask, self.look(ask, &frame));
+            }
+        };
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = threads.min(THREADS_MAX).min(others.len());
+        std::thread::scope(|scope| {
+            for _ in 1..threads {
+                scope.spawn(work);
+            }
+            work();
+        });
+    }
+
+    fn look(&self, ask: &Ask, frame: &Frame<'_>) -> Result<Fetched, FetchError> {
+        let project: Arc<Project> = self.catalogue.project(&ask.key).ok_or_else(|| left(&ask.key))?;
+        let own_root = frame.reach.and(&project.root.canonicalize().unwrap_or_else(|_| project.root.clone()));
+        let frame = Frame { reach: &own_root, upstreams: frame.upstreams.clone(), zone: frame.zone };
+        scan::scan(&project, ask, &frame)
+    }
+
+    /// Which projects there are below a root. Those known before stay unless all of it was seen.
+    fn find(
+        &self,
+        root: &Root,
+        ask: &Ask,
+        frame: &Frame<'_>,
+        stop: &AtomicBool,
+    ) -> Result<Fetched, FetchError> {
+        let real = root.path.canonicalize().unwrap_or_else(|_| root.path.clone());
+        let reach = frame.reach.and(&real);
+        let walked = walk::walk(&root.path, &self.rules, &reach, stop).map_err(|error| {
+            let path = root.path.display();
+            FetchError::Local(format!("the root {path} cannot be looked at: {error}"))
+        })?;
+        let before: Index = ask.body.as_ref().and_then(|body| body.decode().ok()).unwrap_or_default();
+        let mut projects: Vec<Listed> =
+            walked.projects.into_iter().map(|(path, called)| Listed::new(&path, called)).collect();
+        if !walked.completely {
+            let found: BTreeSet<String> = projects.iter().map(|listed| listed.id.clone()).collect();
+            projects.extend(before.projects.into_iter().filter(|listed| !found.contains(&listed.id)));
+        }
+        projects.sort_by_cached_key(|listed| place::opened(&listed.path));
+        let mut warnings = walked.warnings;
+        warnings.extend(frame.upstreams.warnings.iter().cloned());
+        let index = Index { root: place::shown(root.path.as_os_str()), projects };
+        let body = Json::encode(&index).map_err(|error| FetchError::Local(error.to_string()))?;
+        Ok(Fetched::Delta(Delta { body: Some(body), warnings, ..Delta::default() }))
+    }
+}

@@ -1,0 +1,97 @@
+//! How folders are named: in keys, in identities, in documents, whatever bytes their names hold.
+
+use std::ffi::OsStr;
+use std::path::{Component, Path, PathBuf};
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
+
+/// Everything but RFC 3986's unreserved characters and the `/` between parts.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
+
+/// How many hexadecimal digits of a path's digest tell one folder from another of the same name.
+const DIGITS: usize = 12;
+/// How much of a name is shown in an id.
+const SLUG_CHARS_MAX: usize = 40;
+
+/// A stable name for a folder that fits an address: what it is called, and a digest of its path.
+pub(super) fn id_of(path: &Path) -> String {
+    let name = path.file_name().map(OsStr::to_string_lossy).unwrap_or_default();
+    let mut slug = String::new();
+    for c in name.chars().flat_map(char::to_lowercase).take(SLUG_CHARS_MAX) {
+        if c.is_ascii_alphanumeric() {
+            slug.push(c);
+        } else if !slug.is_empty() && !slug.ends_with('-') {
+            slug.push('-');
+        }
+    }
+    let digest = blake3::hash(path.as_os_str().as_encoded_bytes()).to_hex();
+    let dash = if slug.is_empty() || slug.ends_with('-') { "" } else { "-" };
+    format!("{slug}{dash}{}", &digest[..DIGITS])
+}
+
+/// A text for people: as it is, or with `\xNN` for bytes that are no text.
+pub(super) fn shown(name: &OsStr) -> String {
+    let mut text = String::new();
+    for chunk in name.as_encoded_bytes().utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02X}")));
+    }
+    text
+}
+
+/// A relative path for people, with `/` between.
+pub(super) fn shown_path(path: &Path) -> String {
+    let parts = path.components().filter_map(|part| match part {
+        Component::Normal(name) => Some(shown(name)),
+        _ => None,
+    });
+    let parts: Vec<String> = parts.collect();
+    if parts.is_empty() { ".".to_owned() } else { parts.join("/") }
+}
+
+/// A path as a document keeps it, to be opened again by another process.
+pub(super) fn kept(path: &Path) -> String {
+    percent_encode(path.as_os_str().as_encoded_bytes(), ENCODED).to_string()
+}
+
+/// The path that [`kept`] wrote.
+pub(super) fn opened(text: &str) -> PathBuf {
+    let bytes: Vec<u8> = percent_decode_str(text).collect();
+    #[cfg(unix)]
+    {
+        use std::os::unix::ffi::OsStringExt;
+        PathBuf::from(std::ffi::OsString::from_vec(bytes))
+    }
+    #[cfg(not(unix))]
+    PathBuf::from(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// A part of an identity, so that parts never run into each other.
+pub(super) fn encoded(text: &str) -> String {
+    percent_encode(text.as_bytes(), ENCODED).to_string().replace('/', "%2F")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_says_the_name_and_tells_folders_apart() {
+        let id = id_of(Path::new("/home/a/dev/My App!"));
+        assert!(id.starts_with("my-app-") && id.len() == "my-app-".len() + DIGITS, "{id}");
+        assert_ne!(id, id_of(Path::new("/home/b/dev/My App!")));
+        assert_eq!(id, id_of(Path::new("/home/a/dev/My App!")));
+        assert_eq!(id_of(Path::new("/")).len(), DIGITS);
+        assert!(id_of(Path::new("/srv/проект")).chars().all(|c| c.is_ascii_hexdigit()));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn any_bytes_survive_the_way_there_and_back() {
+        use std::os::unix::ffi::OsStrExt;
+        let odd = Path::new(OsStr::from_bytes(b"/srv/caf\xe9/new\nline %41"));
+        assert_eq!(opened(&kept(odd)), odd);
+        assert_eq!(shown_path(odd.strip_prefix("/srv").unwrap()), "caf\\xE9/new\nline %41");
+        assert_eq!(shown_path(Path::new("")), ".");
+    }
+}

@@ -1,0 +1,74 @@
+//! What may be read: the roots, the collections and the links that are allowed, and nothing else.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use larder_core::Warning;
+
+/// The folders below which everything may be read.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Reach {
+    folders: Vec<PathBuf>,
+}
+
+/// Where a path leads, links followed.
+#[derive(Debug)]
+pub(super) enum Led {
+    /// There, and it may be read.
+    To(PathBuf),
+    /// Nowhere: nothing is there.
+    Nowhere,
+    /// Out of reach, or in circles.
+    Astray(Warning),
+}
+
+impl Reach {
+    /// Of folders, which need not exist.
+    pub(super) fn of<'a>(folders: impl IntoIterator<Item = &'a Path>) -> Self {
+        // A folder that is a link itself was named by a person: it is what it leads to.
+        let real = |folder: &Path| folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+        Reach { folders: folders.into_iter().map(real).collect() }
+    }
+
+    /// The same and one more folder.
+    pub(super) fn and(&self, folder: &Path) -> Self {
+        let mut folders = self.folders.clone();
+        folders.push(folder.to_owned());
+        Reach { folders }
+    }
+
+    /// Whether a path with no links in it may be read.
+    pub(super) fn has(&self, real: &Path) -> bool {
+        self.folders.iter().any(|folder| real.starts_with(folder))
+    }
+
+    /// Follows a path. `about` names it to people.
+    pub(super) fn follow(&self, path: &Path, about: &str) -> Led {
+        let warn = |code: &str, message: String| {
+            Led::Astray(Warning { about: about.to_owned(), code: code.to_owned(), message })
+        };
+        match path.canonicalize() {
+            Ok(real) if self.has(&real) => Led::To(real),
+            Ok(real) => warn(
+                "link_outside",
+                format!(
+                    "`{about}` leads to {}, outside of all roots, and is not read; `[projects] allow_links` allows it",
+                    real.display()
+                ),
+            ),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Led::Nowhere,
+            Err(error) if is_loop(&error) => warn("link_loop", format!("`{about}` leads back to itself")),
+            Err(error) => warn("unreadable", format!("`{about}` cannot be read: {error}")),
+        }
+    }
+}
+
+#[cfg(unix)]
+fn is_loop(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
+}
+
+#[cfg(not(unix))]
+fn is_loop(_error: &io::Error) -> bool {
+    false
+}

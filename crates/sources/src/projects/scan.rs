@@ -1,0 +1,180 @@
+//! One project, looked at and not read: whether anything of it is another than the last time.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+use larder_core::{Ask, FetchError, Fetched, Warning};
+use larder_domain::{ArtifactType, PROFILES};
+
+use super::build::build;
+use super::catalogue::Project;
+use super::content::{Content, warning};
+use super::find::{Sight, Spotted, spot};
+use super::reach::{Led, Reach};
+use super::stamp::{Known, Stamp, Stamper};
+use super::upstreams::Upstreams;
+use super::{PROJECT_FILE, RECORDS_FILE};
+
+/// What scans of one batch have in common.
+pub(super) struct Frame<'a> {
+    pub(super) reach: &'a Reach,
+    pub(super) upstreams: Arc<Upstreams>,
+    pub(super) zone: &'a TimeZone,
+}
+
+/// Scans a project.
+pub(super) fn scan(project: &Project, ask: &Ask, frame: &Frame<'_>) -> Result<Fetched, FetchError> {
+    let about = match fs::metadata(&project.path) {
+        Ok(about) => about,
+        Err(error) => {
+            let path = project.path.display();
+            return Err(FetchError::Local(format!("the folder {path} cannot be looked at: {error}")));
+        }
+    };
+    if !about.is_dir() {
+        return Err(FetchError::Local(format!("{} is not a folder any more", project.path.display())));
+    }
+    let reach = frame.reach.and(&project.path);
+    let before = ask.cursor.as_deref().and_then(Known::read);
+    let scan = Scan { project, frame, reach: &reach, before: before.as_ref() };
+    let look = scan.look();
+    if let Some(before) = &before
+        && scan.is_as_before(&look, before)
+    {
+        return Ok(Fetched::NotModified { ttl: None });
+    }
+    build(&scan, ask, look).map_err(|error| FetchError::Local(format!("it cannot be written down: {error}")))
+}
+
+pub(super) struct Scan<'a> {
+    pub(super) project: &'a Project,
+    pub(super) frame: &'a Frame<'a>,
+    pub(super) reach: &'a Reach,
+    /// What is known from the last look; `None` = this is the first.
+    pub(super) before: Option<&'a Known>,
+}
+
+/// What a look at everything brought, with nothing read.
+pub(super) struct Look {
+    pub(super) sight: Sight,
+    /// What is there, in the order of `sight.spotted`.
+    pub(super) contents: Vec<io::Result<Content>>,
+    /// The stamp of the files that say what was deployed.
+    pub(super) inputs: String,
+}
+
+impl Scan<'_> {
+    fn look(&self) -> Look {
+        let mut sight = Sight::default();
+        for (root, profile) in PROFILES {
+            spot(&self.project.path, root, profile, self.reach, &mut sight);
+        }
+        self.spot_elsewhere(&mut sight);
+        let content = |spotted: &Spotted| Content::look(&spotted.real, &spotted.path, self.reach);
+        let contents = sight.spotted.iter().map(content).collect();
+        let mut stamper = Stamper::new();
+        for file in self.inputs() {
+            match fs::metadata(&file) {
+                Ok(meta) => stamper.file(&file, &meta),
+                Err(error) => stamper.word(&error.kind().to_string()),
+            }
+        }
+        Look { sight, contents, inputs: stamper.text() }
+    }
+
+    /// The files that say what was deployed, and what the project is called.
+    fn inputs(&self) -> Vec<PathBuf> {
+        let both = [RECORDS_FILE, PROJECT_FILE];
+        let all =
+            PROFILES.iter().flat_map(|(root, _)| both.map(|file| self.project.path.join(root).join(file)));
+        all.collect()
+    }
+
+    /// What was recorded to be where artifacts are not looked for, and was there the last time.
+    fn spot_elsewhere(&self, sight: &mut Sight) {
+        let Some(before) = self.before else { return };
+        let seen: HashSet<&str> = sight.spotted.iter().map(|spotted| spotted.path.as_str()).collect();
+        let elsewhere =
+            before.stamps.keys().filter(|path| !seen.contains(path.as_str()) && !sight.is_dark(path));
+        let mut warnings = Vec::new();
+        let found: Vec<Spotted> = elsewhere.filter_map(|path| self.spotted_at(path, &mut warnings)).collect();
+        sight.spotted.extend(found);
+        sight.warnings.extend(warnings);
+    }
+
+    /// Something at a path that a record names.
+    pub(super) fn spotted_at(&self, path: &str, warnings: &mut Vec<Warning>) -> Option<Spotted> {
+        match self.reach.follow(&self.project.path.join(path), path) {
+            Led::To(real) => Some(Spotted {
+                profile: String::new(),
+                kind: ArtifactType::Skill,
+                name: String::new(),
+                below: path.to_owned(),
+                path: path.to_owned(),
+                real,
+            }),
+            Led::Nowhere => None,
+            Led::Astray(warning) => {
+                warnings.push(warning);
+                None
+            }
+        }
+    }
+
+    fn is_as_before(&self, look: &Look, before: &Known) -> bool {
+        let now: BTreeMap<&str, Option<&Stamp>> = stamps(look);
+        let is_proven = |(path, stamp): (&&str, Option<&Stamp>)| {
+            stamp.is_some() && before.stamps.get(*path).is_some_and(|known| known.as_ref() == stamp)
+        };
+        let missing = before.stamps.iter().filter(|(path, _)| !now.contains_key(path.as_str()));
+        let missing: Vec<_> = missing.collect();
+        !look.inputs.is_empty()
+            && look.inputs == before.inputs
+            && self.frame.upstreams.stamp == before.upstream
+            && now.iter().map(|(path, stamp)| (path, *stamp)).all(is_proven)
+            && missing.iter().all(|(_, stamp)| stamp.is_none())
+            && now.len() + missing.len() == before.stamps.len()
+            && digest(&warnings_of(look, &before.told)) == before.warned
+    }
+}
+
+fn stamps<'l>(look: &'l Look) -> BTreeMap<&'l str, Option<&'l Stamp>> {
+    let stamp = |content: &'l io::Result<Content>| content.as_ref().ok().and_then(|one| one.stamp.as_ref());
+    look.sight
+        .spotted
+        .iter()
+        .zip(&look.contents)
+        .map(|(spotted, content)| (spotted.path.as_str(), stamp(content)))
+        .collect()
+}
+
+/// All warnings but those of this very build: of folders, of links, and of what was read before.
+pub(super) fn warnings_of(look: &Look, told: &BTreeMap<String, Vec<Warning>>) -> Vec<Warning> {
+    let mut warnings = look.sight.warnings.clone();
+    for (spotted, content) in look.sight.spotted.iter().zip(&look.contents) {
+        match content {
+            Ok(content) => warnings.extend(content.warnings.iter().cloned()),
+            Err(error) => warnings.push(unreadable(&spotted.path, error)),
+        }
+    }
+    warnings.extend(told.values().flatten().cloned());
+    warnings
+}
+
+pub(super) fn unreadable(path: &str, error: &io::Error) -> Warning {
+    warning(path, "unreadable", format!("`{path}` cannot be read: {error}"))
+}
+
+pub(super) fn digest(warnings: &[Warning]) -> String {
+    let mut texts: Vec<String> = warnings
+        .iter()
+        .map(|warning| format!("{}\0{}\0{}", warning.about, warning.code, warning.message))
+        .collect();
+    texts.sort();
+    texts.dedup();
+    blake3::hash(texts.join("\0\0").as_bytes()).to_hex()[..16].to_owned()
+}

@@ -1,0 +1,157 @@
+//! How it is told that a file is as it was without reading it: size, times and inode of all files
+//! of an artifact as one number.
+//!
+//! A file that was written a moment before it was looked at may be written once more within the
+//! same tick of its clock: such a number proves nothing, and is not kept.
+
+use std::collections::BTreeMap;
+use std::fs::Metadata;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use larder_core::{Time, Warning};
+use serde::{Deserialize, Serialize};
+
+/// What is known from the last look at a project, kept as its entry's cursor.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) struct Known {
+    /// The edition of this very record.
+    pub(super) edition: u32,
+    /// The files that say what was deployed and what the project is called.
+    pub(super) inputs: String,
+    /// The collections.
+    pub(super) upstream: String,
+    /// All that was warned of.
+    pub(super) warned: String,
+    /// The artifacts, by their paths from the project's folder; one that was missing has none.
+    pub(super) stamps: BTreeMap<String, Option<Stamp>>,
+    /// What was warned of when an artifact was read, since it is not read again.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) told: BTreeMap<String, Vec<Warning>>,
+}
+
+/// A change of what is kept makes all older records void.
+pub(super) const EDITION: u32 = 1;
+
+/// One number for all files of an artifact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Stamp(String);
+
+impl Stamp {
+    /// That of something that must be read again whatever its files look like.
+    pub(super) fn unproven() -> Self {
+        Stamp(String::new())
+    }
+}
+
+impl Known {
+    /// Reads a cursor; one of another edition, or of nobody's, is none.
+    pub(super) fn read(cursor: &str) -> Option<Self> {
+        serde_json::from_str(cursor).ok().filter(|known: &Known| known.edition == EDITION)
+    }
+
+    /// As a cursor.
+    pub(super) fn write(&self) -> Option<String> {
+        serde_json::to_string(self).ok()
+    }
+}
+
+/// Takes files one by one.
+pub(super) struct Stamper {
+    hasher: blake3::Hasher,
+    looked_at: SystemTime,
+    newest: Option<SystemTime>,
+    too_young: bool,
+}
+
+/// Within this span of a look, a file may change without its times telling, on a file system with
+/// fine times (Linux moves them every 4 to 10 ms) …
+const FINE_TICK: Duration = Duration::from_millis(40);
+/// … and on one that knows whole seconds, or two.
+const COARSE_TICK: Duration = Duration::from_secs(3);
+
+impl Stamper {
+    /// Starts a look.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "files carry the machine's own time, which is compared with nothing else"
+    )]
+    pub(super) fn new() -> Self {
+        Stamper {
+            hasher: blake3::Hasher::new(),
+            looked_at: SystemTime::now(),
+            newest: None,
+            too_young: false,
+        }
+    }
+
+    /// Takes a file.
+    pub(super) fn file(&mut self, path: &Path, about: &Metadata) {
+        let name = path.as_os_str().as_encoded_bytes();
+        self.number(name.len() as u64);
+        self.hasher.update(name);
+        self.number(about.len());
+        let modified = about.modified().ok();
+        for number in numbers(about) {
+            self.number(number);
+        }
+        if let Some(modified) = modified {
+            let age = self.looked_at.duration_since(modified).unwrap_or_default();
+            let since_epoch = modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            let tick = if since_epoch.subsec_nanos() == 0 { COARSE_TICK } else { FINE_TICK };
+            self.too_young |= age < tick;
+            self.newest = self.newest.max(Some(modified));
+        }
+    }
+
+    /// Takes that something is not there, or anything else that would make a difference.
+    pub(super) fn word(&mut self, word: &str) {
+        self.number(word.len() as u64);
+        self.hasher.update(word.as_bytes());
+    }
+
+    fn number(&mut self, number: u64) {
+        self.hasher.update(&number.to_le_bytes());
+    }
+
+    /// The stamp, if it proves anything.
+    pub(super) fn stamp(&self) -> Option<Stamp> {
+        (!self.too_young).then(|| Stamp(self.digest()))
+    }
+
+    /// The same as text, whether or not it proves anything: one that does not differs each time.
+    pub(super) fn text(&self) -> String {
+        if self.too_young { String::new() } else { self.digest() }
+    }
+
+    fn digest(&self) -> String {
+        self.hasher.finalize().to_hex()[..16].to_owned()
+    }
+
+    /// When the newest of the files was written.
+    pub(super) fn newest(&self) -> Option<Time> {
+        let since_epoch = self.newest?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+        i64::try_from(since_epoch.as_millis()).ok().map(Time::from_ms)
+    }
+}
+
+#[cfg(unix)]
+fn numbers(about: &Metadata) -> [u64; 5] {
+    use std::os::unix::fs::MetadataExt;
+    [
+        about.ino(),
+        about.mtime() as u64,
+        about.mtime_nsec() as u64,
+        about.ctime() as u64,
+        about.ctime_nsec() as u64,
+    ]
+}
+
+#[cfg(not(unix))]
+fn numbers(about: &Metadata) -> [u64; 5] {
+    let modified = about.modified().ok().and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+    let created = about.created().ok().and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+    let nanos = |span: Option<Duration>| span.unwrap_or_default().as_nanos() as u64;
+    [nanos(modified), nanos(created), 0, 0, 0]
+}

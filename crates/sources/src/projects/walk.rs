@@ -1,0 +1,223 @@
+//! The one walk that finds projects below a root: parallel, pruned, blind to nothing but what
+//! ignore files and `prune` leave out. A link is followed where it may be.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ignore::{WalkBuilder, WalkState};
+use larder_core::Warning;
+use larder_domain::PROFILES;
+
+use super::content::warning;
+use super::find::holds_artifacts;
+use super::place::shown_path;
+use super::reach::{Led, Reach};
+
+/// How to walk.
+#[derive(Debug, Clone)]
+pub(super) struct Rules {
+    /// How many folders below the root a project may lie.
+    pub(super) depth: usize,
+    /// Names of folders that are not looked into.
+    pub(super) prune: Arc<BTreeSet<String>>,
+}
+
+/// What a walk found.
+#[derive(Debug, Default)]
+pub(super) struct Walked {
+    /// Projects by their real folders, with how they are called from the root.
+    pub(super) projects: BTreeMap<PathBuf, String>,
+    /// Every folder that was looked into: whoever watches them misses no new project.
+    pub(super) folders: BTreeSet<PathBuf>,
+    /// What a reader should know.
+    pub(super) warnings: Vec<Warning>,
+    /// Whether all of it was looked at: if not, nothing may be taken for gone.
+    pub(super) completely: bool,
+}
+
+/// Warnings beyond these are counted, not told.
+const WARNINGS_MAX: usize = 50;
+/// No root has more folders than this within its depth.
+const FOLDERS_MAX: usize = 1_000_000;
+/// Links to folders beyond these are not followed.
+const LINKS_MAX: usize = 10_000;
+
+/// Walks below a root. The error is the system's: the root itself cannot be looked at.
+pub(super) fn walk(root: &Path, rules: &Rules, reach: &Reach, stop: &AtomicBool) -> std::io::Result<Walked> {
+    let real = root.canonicalize()?;
+    std::fs::read_dir(&real)?;
+    let mut walked = Walked { completely: true, ..Walked::default() };
+    let mut seen_links = 0;
+    // Folders to begin at: how each is called from the root, and how deep it lies.
+    let mut starts = vec![(real.clone(), PathBuf::new(), 0)];
+    while let Some((start, called, depth)) = starts.pop() {
+        if depth > rules.depth || walked.folders.contains(&start) {
+            continue;
+        }
+        let part = below(&start, rules, rules.depth - depth, stop);
+        for (path, about) in part.failures {
+            walked.dark(&path.map_or(about, |path| path.display().to_string()));
+        }
+        walked.completely &= part.completely;
+        for folder in part.folders {
+            let name = called.join(folder.strip_prefix(&start).unwrap_or(Path::new("")));
+            if !walked.folders.insert(folder.clone()) {
+                continue;
+            }
+            match is_project(&folder) {
+                Ok(true) => {
+                    walked.projects.entry(folder).or_insert_with(|| shown_path(&name));
+                }
+                Ok(false) => {}
+                Err(_) => walked.dark(&folder.display().to_string()),
+            }
+        }
+        for link in part.links {
+            let is_left_out = |name: &OsStr| {
+                is_profile(name) || name.to_str().is_some_and(|name| rules.prune.contains(name))
+            };
+            if link.file_name().is_some_and(is_left_out) {
+                continue;
+            }
+            seen_links += 1;
+            let name = called.join(link.strip_prefix(&start).unwrap_or(Path::new("")));
+            match reach.follow(&link, &shown_path(&name)) {
+                Led::To(target) if target.is_dir() && seen_links <= LINKS_MAX => {
+                    let depth = name.components().count();
+                    starts.push((target, name, depth));
+                }
+                Led::To(_) | Led::Nowhere => {}
+                Led::Astray(warning) => {
+                    if warning.code != "link_outside" || leads_to_folder(&link) {
+                        walked.warnings.push(warning);
+                    }
+                }
+            }
+        }
+    }
+    shorten(&mut walked.warnings);
+    Ok(walked)
+}
+
+impl Walked {
+    /// Something could not be looked at.
+    fn dark(&mut self, about: &str) {
+        self.completely = false;
+        if self.warnings.iter().any(|warning| warning.about == about) {
+            return;
+        }
+        let message = format!(
+            "{about} cannot be read, so projects below its root that are gone are still listed; \
+             `[projects] prune` leaves it out"
+        );
+        self.warnings.push(warning(about, "unreadable", message));
+    }
+}
+
+/// Whether a folder is a project: it has a profile's folder with records or artifacts in it.
+fn is_project(folder: &Path) -> std::io::Result<bool> {
+    for (name, _) in PROFILES {
+        if holds_artifacts(&folder.join(name))? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether a name is that of a folder that holds artifacts, which are found by other rules.
+pub(super) fn is_profile(name: &OsStr) -> bool {
+    PROFILES.iter().any(|(profile, _)| name == *profile)
+}
+
+/// What one start brought.
+#[derive(Default)]
+struct Part {
+    folders: Vec<PathBuf>,
+    links: Vec<PathBuf>,
+    failures: Vec<(Option<PathBuf>, String)>,
+    completely: bool,
+}
+
+fn below(start: &Path, rules: &Rules, depth: usize, stop: &AtomicBool) -> Part {
+    let part = Mutex::new(Part { completely: true, ..Part::default() });
+    let lock = || part.lock().unwrap_or_else(PoisonError::into_inner);
+    let prune = rules.prune.clone();
+    let is_pruned = move |name: &OsStr| name.to_str().is_some_and(|name| prune.contains(name));
+    WalkBuilder::new(start)
+        .hidden(false)
+        // Ignore files above the root are outside of what may be read, and so are the user's own.
+        .parents(false)
+        .git_global(false)
+        .follow_links(false)
+        .max_depth(Some(depth))
+        .filter_entry(move |entry| {
+            let is_folder = entry.file_type().is_some_and(|kind| kind.is_dir());
+            entry.depth() == 0
+                || !is_folder
+                || !(is_pruned(entry.file_name()) || is_profile(entry.file_name()))
+        })
+        .build_parallel()
+        .run(|| {
+            Box::new(|entry| {
+                if stop.load(Ordering::Relaxed) {
+                    lock().completely = false;
+                    return WalkState::Quit;
+                }
+                match entry {
+                    Ok(entry) => {
+                        let kind = entry.file_type();
+                        if kind.is_some_and(|kind| kind.is_dir()) {
+                            lock().folders.push(entry.into_path());
+                        } else if kind.is_some_and(|kind| kind.is_symlink()) {
+                            lock().links.push(entry.into_path());
+                        }
+                    }
+                    Err(error) => fail(&mut lock(), &error),
+                }
+                if lock().folders.len() > FOLDERS_MAX {
+                    lock().completely = false;
+                    return WalkState::Quit;
+                }
+                WalkState::Continue
+            })
+        });
+    let mut part = part.into_inner().unwrap_or_else(PoisonError::into_inner);
+    part.folders.sort();
+    part.links.sort();
+    part
+}
+
+/// A folder that could not be looked at. One that went meanwhile, or an ignore file with a mistake
+/// in it, hides nothing.
+fn fail(part: &mut Part, error: &ignore::Error) {
+    let Some(io) = error.io_error() else { return };
+    if io.kind() == std::io::ErrorKind::NotFound {
+        return;
+    }
+    part.failures.push((path_of(error), error.to_string()));
+}
+
+fn path_of(error: &ignore::Error) -> Option<PathBuf> {
+    match error {
+        ignore::Error::WithPath { path, .. } => Some(path.clone()),
+        ignore::Error::WithDepth { err, .. } | ignore::Error::WithLineNumber { err, .. } => path_of(err),
+        _ => None,
+    }
+}
+
+fn leads_to_folder(link: &Path) -> bool {
+    link.metadata().is_ok_and(|about| about.is_dir())
+}
+
+/// A root full of links has one warning too many for people to read.
+fn shorten(warnings: &mut Vec<Warning>) {
+    warnings.sort_by(|a, b| a.about.cmp(&b.about));
+    if warnings.len() > WARNINGS_MAX {
+        let more = warnings.len() - WARNINGS_MAX;
+        warnings.truncate(WARNINGS_MAX);
+        warnings.push(warning("…", "more", format!("there are {more} more warnings like these")));
+    }
+}

@@ -1,0 +1,5 @@
+//! The source of local projects, on real folders.
+
+mod finding;
+mod folder;
+mod scanning;

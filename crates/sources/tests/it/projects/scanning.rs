@@ -1,0 +1,376 @@
+//! What a project holds, and what is wrong with it.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use larder_core::Outcome;
+use larder_domain::ArtifactType;
+use sha2::{Digest, Sha256};
+
+use crate::projects::folder::{Folder, chmod, codes, told_by_nobody};
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+}
+
+fn sha(parts: &[&[u8]]) -> String {
+    hex(&Sha256::digest(parts.concat()))
+}
+
+fn record(name: &str, kind: &str, path: &str, hash: &str) -> String {
+    format!(
+        "[[deployed]]\nartifact_name = \"{name}\"\nartifact_type = \"{kind}\"\nfrom_collection = \"default\"\n\
+         deployed_at = \"2026-01-09T14:32:10.550083\"\nartifact_path = \"{path}\"\n{hash}\n\
+         local_modifications = false\ndeployment_profile_id = \"claude_code\"\nplatform = \"claude_code\"\n\
+         profile_root_dir = \".claude\"\n\n"
+    )
+}
+
+fn content_hash(hash: &str) -> String {
+    format!("content_hash = \"{hash}\"")
+}
+
+const RECORDS: &str = "dev/kiln/.claude/.skillmeat-deployed.toml";
+
+#[tokio::test]
+async fn a_hash_is_the_deploying_tool_s_byte_for_byte() {
+    let mut folder = Folder::new();
+    let skill = "dev/kiln/.claude/skills/pdf";
+    folder.write(&format!("{skill}/SKILL.md"), "# pdf\n");
+    folder.write(&format!("{skill}/a/b.txt"), "two");
+    folder.write(&format!("{skill}/a.txt"), "one");
+    folder.write(&format!("{skill}/a/.hidden"), "");
+    folder.write("dev/kiln/.claude/agents/pm/prd-writer.md", "# writer\n");
+    folder.refresh().await;
+    let by_parts = sha(&[b"SKILL.md", b"# pdf\n", b"a/.hidden", b"", b"a/b.txt", b"two", b"a.txt", b"one"]);
+    assert_eq!(folder.artifact("kiln", "pdf").content_hash, Some(by_parts), "`a/b` stands before `a.txt`");
+    let writer = folder.artifact("kiln", "prd-writer");
+    assert_eq!((writer.kind, writer.content_hash), (ArtifactType::Agent, Some(sha(&[b"# writer\n"]))));
+}
+
+#[tokio::test]
+async fn states_come_from_what_is_on_disk_and_not_from_what_a_record_claims() {
+    let mut folder = Folder::new();
+    for name in ["same", "edited", "old", "gone", "older-record", "unrecorded"] {
+        folder.write(&format!("dev/kiln/.claude/commands/{name}.md"), &format!("# {name}\n"));
+    }
+    let own = |name: &str| sha(&[format!("# {name}\n").as_bytes()]);
+    let path = |name: &str| format!("commands/{name}.md");
+    let collection_sha = format!("collection_sha = \"{}\"", own("another"));
+    let records: String = [
+        record("same.md", "command", &path("same"), &content_hash(&own("same"))),
+        record("edited", "command", &path("edited"), &content_hash(&own("before"))),
+        record("old", "command", &path("old"), &content_hash(&own("old"))),
+        record("gone", "command", &path("gone"), &content_hash(&own("gone"))),
+        record("older-record", "command", &path("older-record"), &collection_sha),
+    ]
+    .concat();
+    folder.write(RECORDS, &records);
+    folder.remove("dev/kiln/.claude/commands/gone.md");
+    let lock = format!(
+        "[lock.entries.\"old::command\"]\ncontent_hash = \"{}\"\nresolved_version = \"v2\"\n\
+         [lock.entries.\"same::command\"]\ncontent_hash = \"{}\"\nresolved_version = \"v1\"\n",
+        own("new"),
+        own("same")
+    );
+    folder.write("skillmeat/collections/default/collection.toml", "[collection]\nname = \"default\"\n");
+    folder.write("skillmeat/collections/default/collection.lock", &lock);
+    folder.refresh().await;
+    let states = |name: &str| {
+        let artifact = folder.artifact("kiln", name);
+        (artifact.outdated, artifact.modified, artifact.missing)
+    };
+    assert_eq!(states("same"), (false, false, false));
+    assert_eq!(states("edited"), (false, true, false), "though it claims local_modifications = false");
+    assert_eq!(states("old"), (true, false, false));
+    assert_eq!(states("gone"), (false, false, true));
+    assert_eq!(states("older-record"), (false, true, false), "collection_sha alone");
+    assert_eq!(states("unrecorded"), (false, false, false));
+    let old = folder.artifact("kiln", "old");
+    assert_eq!(old.upstream_version.as_deref(), Some("v2"));
+    assert_eq!(old.deployed_version.as_deref(), Some(&own("old")[..7]));
+    assert_eq!(old.deployed_at.unwrap().to_string(), "2026-01-09T14:32:10.55Z");
+    let project = &folder.projects()[0];
+    assert_eq!((project.artifacts, project.outdated, project.modified, project.missing), (6, 1, 2, 1));
+}
+
+#[tokio::test]
+async fn both_names_of_a_collection_s_files_are_known() {
+    let hash = |digit: &str| digit.repeat(64);
+    for (place, manifest, lock) in [
+        ("skillmeat/collections/default", "collection.toml", "collection.lock"),
+        ("skillmeat/collection", "manifest.toml", "lockfile.toml"),
+    ] {
+        let mut folder = Folder::new();
+        folder.skill("kiln", "pdf", "d");
+        folder.write(RECORDS, &record("pdf", "skill", "skills/pdf", &content_hash(&hash("a"))));
+        folder.write(&format!("{place}/{manifest}"), "[collection]\nname = \"default\"\n");
+        let locked =
+            |digit: &str| format!("[lock.entries.\"pdf::skill\"]\ncontent_hash = \"{}\"\n", hash(digit));
+        folder.write(&format!("{place}/{lock}"), &locked("b"));
+        folder.refresh().await;
+        assert!(folder.artifact("kiln", "pdf").outdated, "{place}");
+        folder.write(&format!("{place}/{lock}"), &format!("{}\n", locked("a")));
+        let outcomes = folder.refresh().await;
+        assert_eq!(outcomes[&folder.key("kiln")], Outcome::Updated);
+        let pdf = folder.artifact("kiln", "pdf");
+        assert_eq!((pdf.outdated, pdf.upstream_version.as_deref()), (false, Some("aaaaaaa")));
+        folder.write(&format!("{place}/{lock}"), "[lock.entries.\"pdf::skill\"]\ncontent_");
+        folder.refresh().await;
+        assert_eq!(folder.artifact("kiln", "pdf"), pdf, "half a lock takes nothing away");
+        assert_eq!(codes(&folder.root_warnings()), ["malformed"]);
+    }
+}
+
+#[tokio::test]
+async fn what_is_as_it_was_is_not_read_again_and_a_change_touches_its_artifact_alone() {
+    let mut folder = Folder::new();
+    for name in ["a", "b", "c"] {
+        folder.skill("kiln", name, "first");
+    }
+    folder.refresh().await;
+    let key = folder.key("kiln");
+    assert_eq!(folder.fetch(&key).await.unwrap(), Outcome::NotModified);
+    // Who reads it would see other bytes: its size, times and inode are as they were.
+    let kept = folder.artifact("kiln", "a");
+    folder.skill("kiln", "b", "second");
+    assert_eq!(folder.fetch(&key).await.unwrap(), Outcome::Updated);
+    assert_eq!(folder.artifact("kiln", "b").description.as_deref(), Some("second"));
+    assert_eq!(folder.artifact("kiln", "a"), kept);
+    folder.remove("dev/kiln/.claude/skills/c");
+    assert_eq!(folder.fetch(&key).await.unwrap(), Outcome::Updated);
+    let names: Vec<String> = folder.artifacts("kiln").into_iter().map(|artifact| artifact.name).collect();
+    assert_eq!(names, ["a", "b"]);
+    assert_eq!(folder.fetch(&key).await.unwrap(), Outcome::NotModified);
+}
+
+#[tokio::test]
+async fn an_unchanged_file_is_not_even_opened() {
+    if told_by_nobody("projects::scanning::an_unchanged_file_is_not_even_opened") {
+        return;
+    }
+    let mut folder = Folder::new();
+    folder.skill("kiln", "a", "first");
+    folder.skill("kiln", "b", "first");
+    folder.refresh().await;
+    let key = folder.key("kiln");
+    // Forbidding moves the file's change time on, so it counts as another until it was read once.
+    let file = folder.path("dev/kiln/.claude/skills/a/SKILL.md");
+    chmod(&file, 0o000);
+    folder.fetch(&key).await.unwrap();
+    assert_eq!(codes(&folder.warnings("kiln")), ["unreadable"]);
+    assert_eq!(folder.artifact("kiln", "a").description.as_deref(), Some("first"), "what was known stays");
+    chmod(&file, 0o600);
+    folder.fetch(&key).await.unwrap();
+    assert!(folder.warnings("kiln").is_empty());
+}
+
+#[tokio::test]
+async fn a_file_written_a_moment_ago_proves_nothing_until_it_is_older() {
+    let mut folder = Folder::new();
+    folder.project("kiln");
+    let file = folder.path("dev/kiln/.claude/skills/pdf/SKILL.md");
+    fs::write(&file, "---\ndescription: one\n---\n").unwrap();
+    folder.refresh().await;
+    let key = folder.key("kiln");
+    // The same size, and within the same tick perhaps the same times.
+    fs::write(&file, "---\ndescription: two\n---\n").unwrap();
+    folder.fetch(&key).await.unwrap();
+    assert_eq!(folder.artifact("kiln", "pdf").description.as_deref(), Some("two"));
+}
+
+#[tokio::test]
+async fn editors_save_in_many_ways_and_all_are_seen() {
+    let mut folder = Folder::new();
+    folder.project("kiln");
+    folder.refresh().await;
+    let key = folder.key("kiln");
+    let file = folder.path("dev/kiln/.claude/skills/pdf/SKILL.md");
+    let text = |what: &str| format!("---\ndescription: {what}\n---\n");
+    let temporary = folder.path("dev/kiln/.claude/skills/pdf/.SKILL.md.tmp");
+    fs::write(&temporary, text("renamed")).unwrap();
+    fs::rename(&temporary, &file).unwrap();
+    folder.fetch(&key).await.unwrap();
+    assert_eq!(folder.artifact("kiln", "pdf").description.as_deref(), Some("renamed"));
+    fs::write(&file, "").unwrap();
+    folder.fetch(&key).await.unwrap();
+    assert_eq!(folder.artifact("kiln", "pdf").description, None, "it was truncated, and is empty for now");
+    fs::write(&file, text("written")).unwrap();
+    folder.fetch(&key).await.unwrap();
+    assert_eq!(folder.artifact("kiln", "pdf").description.as_deref(), Some("written"));
+    fs::rename(folder.path("dev/kiln/.claude/skills/pdf"), folder.path("dev/kiln/.claude/skills/docs"))
+        .unwrap();
+    folder.fetch(&key).await.unwrap();
+    let names: Vec<String> = folder.artifacts("kiln").into_iter().map(|artifact| artifact.name).collect();
+    assert_eq!(names, ["docs"]);
+}
+
+#[tokio::test]
+async fn one_malformed_thing_is_a_warning_on_its_project_and_hides_no_other() {
+    let mut folder = Folder::new();
+    folder.project("kiln");
+    folder.write("dev/kiln/.claude/agents/odd.md", "---\ndescription: [unclosed\nname: odd\n---\n");
+    folder.write("dev/broken/.claude/.skillmeat-deployed.toml", "[[deployed]\n");
+    folder.skill("broken", "pdf", "d");
+    folder.refresh().await;
+    assert_eq!(folder.names(), ["broken", "kiln"]);
+    assert_eq!(codes(&folder.warnings("kiln")), ["malformed"]);
+    assert_eq!(folder.artifacts("kiln").len(), 2, "it is there, whatever it says");
+    assert_eq!(codes(&folder.warnings("broken")), ["malformed"]);
+    assert_eq!((folder.projects()[0].artifacts, folder.projects()[0].warnings), (1, 1));
+    let key = folder.key("kiln");
+    assert_eq!(folder.fetch(&key).await.unwrap(), Outcome::NotModified);
+    assert_eq!(codes(&folder.warnings("kiln")), ["malformed"], "also when it is not read again");
+}
+
+#[tokio::test]
+async fn records_that_cannot_be_read_now_take_nothing_away() {
+    let mut folder = Folder::new();
+    folder.skill("kiln", "pdf", "d");
+    let good = [
+        record("pdf", "skill", "skills/pdf", &content_hash(&"a".repeat(64))),
+        record("gone", "skill", "skills/gone", &content_hash(&"b".repeat(64))),
+    ]
+    .concat();
+    folder.write(RECORDS, &good);
+    folder.refresh().await;
+    let before = folder.artifacts("kiln");
+    assert_eq!(before.len(), 2);
+    folder.write(RECORDS, "[[deployed]]\nartifact_na");
+    folder.refresh().await;
+    assert_eq!(folder.artifacts("kiln"), before, "it is being written, say");
+    assert_eq!(codes(&folder.warnings("kiln")), ["malformed"]);
+    folder.write(RECORDS, "");
+    folder.refresh().await;
+    let names: Vec<String> = folder.artifacts("kiln").into_iter().map(|artifact| artifact.name).collect();
+    assert_eq!(names, ["pdf"], "an empty record says that nothing was deployed");
+}
+
+#[tokio::test]
+async fn what_is_gone_says_still_what_it_was() {
+    let mut folder = Folder::new();
+    folder.skill("kiln", "pdf", "Fills forms");
+    folder.write(RECORDS, &record("pdf", "skill", "skills/pdf", &content_hash(&"a".repeat(64))));
+    folder.refresh().await;
+    folder.remove("dev/kiln/.claude/skills/pdf");
+    folder.refresh().await;
+    let pdf = folder.artifact("kiln", "pdf");
+    assert!(pdf.missing && !pdf.modified && pdf.content_hash.is_none());
+    assert_eq!(pdf.description.as_deref(), Some("Fills forms"));
+    let key = folder.key("kiln");
+    assert_eq!(folder.fetch(&key).await.unwrap(), Outcome::NotModified);
+    folder.skill("kiln", "pdf", "Back again");
+    folder.fetch(&key).await.unwrap();
+    let pdf = folder.artifact("kiln", "pdf");
+    assert!(!pdf.missing && pdf.description.as_deref() == Some("Back again"));
+}
+
+#[tokio::test]
+async fn what_was_deployed_to_an_unusual_place_is_found_there() {
+    let mut folder = Folder::new();
+    folder.write("dev/kiln/.claude/custom/tool.md", "---\ndescription: odd place\n---\n");
+    folder.write(RECORDS, &record("tool", "command", "custom/tool.md", &content_hash(&"a".repeat(64))));
+    folder.refresh().await;
+    assert_eq!(folder.artifact("kiln", "tool").description.as_deref(), Some("odd place"));
+    let key = folder.key("kiln");
+    assert_eq!(folder.fetch(&key).await.unwrap(), Outcome::NotModified);
+    folder.write("dev/kiln/.claude/custom/tool.md", "---\ndescription: edited\n---\n");
+    folder.fetch(&key).await.unwrap();
+    assert_eq!(folder.artifact("kiln", "tool").description.as_deref(), Some("edited"));
+    folder.remove("dev/kiln/.claude/custom/tool.md");
+    folder.fetch(&key).await.unwrap();
+    assert!(folder.artifact("kiln", "tool").missing);
+}
+
+#[tokio::test]
+async fn an_artifact_that_was_moved_is_the_one_that_was_recorded() {
+    let mut folder = Folder::new();
+    folder.write("dev/kiln/.claude/agents/prd-writer.md", "# w\n");
+    folder.write(
+        RECORDS,
+        &record("prd-writer", "agent", "agents/pm/prd-writer.md", &content_hash(&sha(&[b"# w\n"]))),
+    );
+    folder.refresh().await;
+    let writer = folder.artifact("kiln", "prd-writer");
+    assert_eq!(
+        (writer.missing, writer.modified, writer.path.as_str()),
+        (false, false, ".claude/agents/prd-writer.md")
+    );
+    assert_eq!(folder.artifacts("kiln").len(), 1);
+}
+
+#[tokio::test]
+async fn two_of_one_name_are_both_there() {
+    let mut folder = Folder::new();
+    folder.write("dev/kiln/.claude/agents/a/review.md", "# a\n");
+    folder.write("dev/kiln/.claude/agents/b/review.md", "# b\n");
+    folder.refresh().await;
+    let names: Vec<String> = folder.artifacts("kiln").into_iter().map(|artifact| artifact.name).collect();
+    assert_eq!(names, ["review", "b/review.md"]);
+}
+
+#[tokio::test]
+async fn links_in_artifacts_are_read_where_they_may_be_and_end_where_they_turn_in_circles() {
+    let mut folder = Folder::new();
+    folder.project("kiln");
+    folder.write("outside/secret.md", "---\ndescription: secret\n---\n");
+    folder.write("outside/skill/SKILL.md", "---\ndescription: outside\n---\n");
+    folder.write("dev/shared/skill/SKILL.md", "---\ndescription: shared\n---\n");
+    let skills = folder.path("dev/kiln/.claude/skills");
+    symlink(folder.path("dev/shared/skill"), skills.join("shared")).unwrap();
+    symlink(folder.path("outside/skill"), skills.join("outside")).unwrap();
+    symlink(folder.path("outside/secret.md"), skills.join("pdf/secret.md")).unwrap();
+    symlink(&skills, skills.join("pdf/round")).unwrap();
+    symlink(skills.join("pdf"), skills.join("pdf/self")).unwrap();
+    symlink("gone", skills.join("pdf/dangling")).unwrap();
+    folder.refresh().await;
+    let names: Vec<String> = folder.artifacts("kiln").into_iter().map(|artifact| artifact.name).collect();
+    assert_eq!(names, ["pdf", "shared"]);
+    assert_eq!(folder.artifact("kiln", "shared").description.as_deref(), Some("shared"));
+    let warnings = folder.warnings("kiln");
+    let mut found = codes(&warnings);
+    found.sort_unstable();
+    found.dedup();
+    assert_eq!(found, ["link_broken", "link_outside"]);
+    assert!(folder.artifact("kiln", "pdf").content_hash.is_none(), "not all of it may be read");
+    folder.configure(|config, dir| config.allow_links = vec![dir.join("outside")]);
+    folder.refresh().await;
+    assert_eq!(folder.artifact("kiln", "outside").description.as_deref(), Some("outside"));
+    assert!(folder.artifact("kiln", "pdf").content_hash.is_some());
+}
+
+#[tokio::test]
+async fn a_project_is_called_what_it_calls_itself() {
+    let mut folder = Folder::new();
+    folder.project("kiln");
+    folder.refresh().await;
+    let key = folder.key("kiln");
+    folder
+        .write("dev/kiln/.claude/.skillmeat-project.toml", "[project]\npath = \"/x\"\nname = \"The Kiln\"\n");
+    folder.fetch(&key).await.unwrap();
+    assert_eq!(folder.key("The Kiln"), key, "its id is its folder's");
+    assert_eq!(folder.artifacts("The Kiln")[0].project_name, "The Kiln");
+}
+
+#[tokio::test]
+async fn what_may_not_be_looked_into_keeps_what_was_known() {
+    if told_by_nobody("projects::scanning::what_may_not_be_looked_into_keeps_what_was_known") {
+        return;
+    }
+    let mut folder = Folder::new();
+    folder.project("kiln");
+    folder.project("cinder");
+    folder.refresh().await;
+    let before = folder.artifacts("kiln");
+    chmod(&folder.path("dev/kiln/.claude/skills"), 0o000);
+    folder.refresh().await;
+    assert_eq!(folder.artifacts("kiln"), before);
+    assert_eq!(codes(&folder.warnings("kiln")), ["unreadable"]);
+    chmod(&folder.path("dev/kiln/.claude/skills"), 0o700);
+    chmod(&folder.path("dev/kiln/.claude"), 0o000);
+    folder.refresh().await;
+    assert_eq!(folder.names(), ["cinder", "kiln"]);
+    chmod(&folder.path("dev/kiln/.claude"), 0o700);
+    folder.refresh().await;
+    assert!(folder.warnings("kiln").is_empty());
+}
