@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use jiff::tz::TimeZone;
 use larder_core::{
     Ask, Attempt, Entry, FetchError, Fetched, Item, Key, Member, Outcome, Policy, Priority, Source, Stored,
-    Time, Validators, Warning, absorb,
+    Time, Trigger, Validators, Warning, absorb,
 };
 use larder_domain::{ARTIFACT, Artifact, LocalProject, PROJECT};
 use larder_sources::{ProjectsConfig, ProjectsSource};
@@ -110,6 +110,7 @@ impl Folder {
             cursor: before.entry.cursor.clone().filter(|_| comparable),
             body: before.entry.body.clone(),
             held: before.members.clone(),
+            trigger: Trigger::Watch,
             priority: Priority::Schedule,
             deadline: Time::MAX,
         };
