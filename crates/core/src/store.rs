@@ -391,6 +391,14 @@ pub enum StoreError {
         /// What for.
         attempted: &'static str,
     },
+    /// It has one user at a time, and another process is that, for longer than we wait.
+    #[error("{place} is held by another process, and has one user at a time: {attempted} waited in vain")]
+    Held {
+        /// The store.
+        place: String,
+        /// What for.
+        attempted: &'static str,
+    },
     /// No room.
     #[error("no room left on the disk of {place} to {attempted}")]
     Full {
@@ -462,7 +470,13 @@ pub enum StoreError {
 impl StoreError {
     /// Whether the same call may succeed later with nobody doing anything.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, StoreError::Busy { .. } | StoreError::Full { .. } | StoreError::Unreachable { .. })
+        matches!(
+            self,
+            StoreError::Busy { .. }
+                | StoreError::Held { .. }
+                | StoreError::Full { .. }
+                | StoreError::Unreachable { .. }
+        )
     }
 
     /// What a person can do.
@@ -472,6 +486,9 @@ impl StoreError {
                 "see whether the database runs and `[store] url` names it; what is in memory is served meanwhile".into()
             }
             StoreError::Busy { .. } => "wait for the other larder, or see which one it is: `larder doctor`".into(),
+            StoreError::Held { .. } => {
+                "ask the `larder serve` that holds it, over HTTP, or stop it; many at once can use a SQLite store: `[store] url`".into()
+            }
             StoreError::Full { .. } => "free some room, or move the store: `[store] url`".into(),
             StoreError::ReadOnly { .. } => {
                 "make the file and its directory writable, or set `[store] url` to a place that is; reads go on".into()

@@ -1,0 +1,46 @@
+//! A store in a temporary directory.
+
+use std::path::PathBuf;
+
+use larder_store_redb::{OpenOptions, RedbStore};
+use larder_testkit::contract::Place;
+use larder_testkit::contract::build::NOW;
+use tempfile::TempDir;
+
+pub(crate) struct TempPlace(TempDir);
+
+impl TempPlace {
+    pub(crate) fn path(&self) -> PathBuf {
+        self.0.path().join("larder.redb")
+    }
+
+    pub(crate) fn options(&self) -> OpenOptions {
+        OpenOptions::new(self.path(), NOW)
+    }
+
+    /// The names of the files there, sorted.
+    pub(crate) fn files(&self) -> Vec<String> {
+        let files = std::fs::read_dir(self.0.path()).unwrap();
+        let mut names: Vec<String> =
+            files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+}
+
+impl Place for TempPlace {
+    type Store = RedbStore;
+
+    fn fresh() -> Self {
+        TempPlace(tempfile::tempdir().unwrap())
+    }
+
+    async fn open(&self) -> RedbStore {
+        RedbStore::open(self.options()).unwrap()
+    }
+}
+
+/// Runs a story of this crate's own.
+pub(crate) fn block_on<T>(story: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(story)
+}
