@@ -88,6 +88,13 @@ pub trait Store: Send + Sync {
     /// A list of one kind's items.
     async fn list(&self, query: &ListQuery) -> Result<Vec<Listed>, StoreError>;
 
+    /// How many items a list has in all, whatever its offset and limit, up to [`Met::COUNTED_MAX`].
+    async fn count(&self, query: &ListQuery) -> Result<Met, StoreError> {
+        let most = usize::try_from(Met::COUNTED_MAX).unwrap_or(usize::MAX).saturating_add(1);
+        let all = self.list(&ListQuery { order: None, offset: 0, limit: most, ..query.clone() }).await?;
+        Ok(Met::counted(all.len() as u64))
+    }
+
     /// The feed behind the place `after`, at most `limit` lines.
     async fn changes(&self, after: u64, limit: usize) -> Result<Changes, StoreError>;
 

@@ -15,25 +15,28 @@ DROP TABLE items_fts;
 
 ALTER TABLE items ADD COLUMN title TEXT NOT NULL DEFAULT '';
 
--- Full text over `items.title` and `items.search`, which it does not store a second time.
+-- Full text over titles and words, which it does not store a second time. The kind is in it so that a
+-- search for what very many items of another kind have does not look at those.
 CREATE VIRTUAL TABLE items_fts USING fts5 (
-  title, search, content = 'items', content_rowid = 'nr', prefix = '2 3',
+  title, search, kind, content = 'items', content_rowid = 'nr', prefix = '2 3',
   tokenize = 'unicode61 remove_diacritics 2'
 );
 INSERT INTO items_fts (items_fts) VALUES ('rebuild');
 
 CREATE TRIGGER items_fts_insert AFTER INSERT ON items BEGIN
-  INSERT INTO items_fts (rowid, title, search) VALUES (new.nr, new.title, new.search);
+  INSERT INTO items_fts (rowid, title, search, kind) VALUES (new.nr, new.title, new.search, new.kind);
 END;
 
 CREATE TRIGGER items_fts_delete AFTER DELETE ON items BEGIN
-  INSERT INTO items_fts (items_fts, rowid, title, search) VALUES ('delete', old.nr, old.title, old.search);
+  INSERT INTO items_fts (items_fts, rowid, title, search, kind)
+  VALUES ('delete', old.nr, old.title, old.search, old.kind);
 END;
 
 CREATE TRIGGER items_fts_update AFTER UPDATE OF title, search ON items
 WHEN old.title <> new.title OR old.search <> new.search BEGIN
-  INSERT INTO items_fts (items_fts, rowid, title, search) VALUES ('delete', old.nr, old.title, old.search);
-  INSERT INTO items_fts (rowid, title, search) VALUES (new.nr, new.title, new.search);
+  INSERT INTO items_fts (items_fts, rowid, title, search, kind)
+  VALUES ('delete', old.nr, old.title, old.search, old.kind);
+  INSERT INTO items_fts (rowid, title, search, kind) VALUES (new.nr, new.title, new.search, new.kind);
 END;
 
 -- The entries as people read them, with what the markers say of them.

@@ -22,6 +22,7 @@ mod port;
 mod readers;
 mod rows;
 mod schema;
+mod search;
 mod sequence;
 mod sweep;
 mod verify;

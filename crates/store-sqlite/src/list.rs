@@ -2,121 +2,191 @@
 //!
 //! Two ways lead to a list. A long one walks the index of its order and stops at the limit; a list
 //! of few members (one cluster of ten thousand repositories) or few matches of a search starts at
-//! those and sorts them.
+//! those and sorts them. A search by rank has a way of its own (`search.rs`).
 
 use std::collections::HashMap;
 
-use larder_core::{Column, ColumnType, Filter, Key, ListQuery, Listed, Order, Test, Time, ViewSpec};
+use larder_core::{Column, ColumnType, Filter, Key, ListQuery, Listed, Met, Order, Test, Time, ViewSpec};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
 use crate::entries::json;
 use crate::errors::Fault;
-use crate::rows::{ITEM_COLUMNS, ItemRow, limit, parse};
+use crate::rows::{ITEM_COLUMNS, ItemRow, int, limit};
+use crate::search::{self, CANDIDATES_MAX, Words};
 use crate::views::compared;
 
 /// Up to so many members or matches it is cheaper to sort them than to walk an index past all others.
 const FEW: i64 = 500;
 
-/// The most items that a search looks at further.
-const CANDIDATES_MAX: usize = 10_000;
-
-/// The most words of a search that count.
-const WORDS_MAX: usize = 32;
-
 /// Answers a list.
 pub(crate) fn list(conn: &Connection, query: &ListQuery) -> Result<Vec<Listed>, Fault> {
-    let mut asked = Vec::with_capacity(query.entries.len());
-    let mut number = conn.prepare_cached("SELECT nr FROM entries WHERE key = ?1")?;
-    for key in &query.entries {
-        asked.extend(number.query_row([key.as_str()], |row| row.get::<_, i64>(0)).optional()?);
-    }
-    if asked.is_empty() || query.limit == 0 {
+    let asked = Asked::of(conn, query)?;
+    if asked.places.is_empty() || query.limit == 0 {
         return Ok(Vec::new());
     }
-    let Some(sql) = Sql::of(conn, query, &asked)? else { return Ok(Vec::new()) };
+    if let (Some(search), Some(Order::Rank)) = (searched(query), query.order) {
+        let Some(words) = Words::of(search) else { return Ok(Vec::new()) };
+        return search::ranked(conn, query, &words, &asked);
+    }
+    let Some(sql) = Sql::of_list(conn, query, &asked)? else { return Ok(Vec::new()) };
     let mut statement = conn.prepare_cached(&sql.text)?;
+    let mut holders = conn.prepare_cached(HOLDERS)?;
     let mut rows = statement.query(params_from_iter(&sql.values))?;
     let mut listed = Vec::new();
     while let Some(row) = rows.next()? {
         let row = ItemRow::read(row, 0)?;
-        let nr = row.nr;
-        listed.push(Listed { item: row.model()?, entries: shown_by(conn, nr, query)? });
+        let mut places = Vec::new();
+        for holder in holders.query_map([row.nr], |row| row.get(0))? {
+            places.extend(asked.place(holder?));
+        }
+        listed.push(Listed { item: row.model()?, entries: asked.keys(places) });
     }
     Ok(listed)
 }
 
+/// How many items a list has, whatever its offset and limit.
+pub(crate) fn count(conn: &Connection, query: &ListQuery) -> Result<Met, Fault> {
+    let asked = Asked::of(conn, query)?;
+    let Some(mut sql) = Sql::matching(conn, query, &asked, From::Matches)? else { return Ok(Met::default()) };
+    let most = sql.bind(Value::Integer(int(Met::COUNTED_MAX + 1)));
+    let text = format!("SELECT count(*) FROM (SELECT 1 FROM items i WHERE {} LIMIT {most})", sql.text);
+    let mut statement = conn.prepare_cached(&text)?;
+    let count: i64 = statement.query_row(params_from_iter(&sql.values), |row| row.get(0))?;
+    Ok(Met::counted(count as u64))
+}
+
 /// The statement that a query becomes, for its plan to be looked at.
 pub(crate) fn plan(conn: &Connection, query: &ListQuery) -> Result<Vec<String>, Fault> {
-    let mut asked = Vec::new();
-    for key in &query.entries {
-        let number: Option<i64> = conn
-            .query_row("SELECT nr FROM entries WHERE key = ?1", [key.as_str()], |row| row.get(0))
-            .optional()?;
-        asked.extend(number);
-    }
-    let Some(sql) = Sql::of(conn, query, &asked)? else { return Ok(Vec::new()) };
+    let Some(sql) = Sql::of_list(conn, query, &Asked::of(conn, query)?)? else { return Ok(Vec::new()) };
     let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {}", sql.text))?;
     let steps = statement.query_map(params_from_iter(&sql.values), |row| row.get(3))?;
     Ok(steps.collect::<rusqlite::Result<_>>()?)
 }
 
-/// Which of the asked entries show an item, in the order asked.
-fn shown_by(conn: &Connection, item: i64, query: &ListQuery) -> Result<Vec<Key>, Fault> {
-    let mut statement = conn.prepare_cached(
-        "SELECT e.key FROM members m JOIN entries e ON e.nr = m.entry \
-         WHERE m.item = ?1 AND m.state <> 'hidden'",
-    )?;
-    let keys: Vec<String> =
-        statement.query_map([item], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
-    let mut shown = Vec::with_capacity(keys.len());
-    if let [one] = keys.as_slice() {
-        // The usual case, which the statement has already answered: some asked entry shows it.
-        return Ok(vec![parse("entries", one, "key", one)?]);
-    }
-    let places: HashMap<&str, usize> =
-        query.entries.iter().enumerate().rev().map(|(place, key)| (key.as_str(), place)).collect();
-    for key in &keys {
-        if let Some(place) = places.get(key.as_str()).filter(|place| !shown.contains(*place)) {
-            shown.push(*place);
-        }
-    }
-    shown.sort_unstable();
-    Ok(shown.into_iter().map(|place| query.entries[place].clone()).collect())
+fn searched(query: &ListQuery) -> Option<&str> {
+    query.search.as_deref().filter(|search| !search.trim().is_empty())
 }
 
-struct Sql {
-    text: String,
-    values: Vec<Value>,
+/// The entries that show an item, by their numbers.
+pub(crate) const HOLDERS: &str = "SELECT entry FROM members WHERE item = ?1 AND state <> 'hidden'";
+
+/// The entries that a list asks for, as far as there are such.
+pub(crate) struct Asked<'q> {
+    keys: &'q [Key],
+    /// Where each stands among the asked, by its number.
+    places: HashMap<i64, usize>,
+}
+
+impl<'q> Asked<'q> {
+    fn of(conn: &Connection, query: &'q ListQuery) -> Result<Self, Fault> {
+        let mut number = conn.prepare_cached("SELECT nr FROM entries WHERE key = ?1")?;
+        let mut places = HashMap::with_capacity(query.entries.len());
+        for (place, key) in query.entries.iter().enumerate() {
+            let found = number.query_row([key.as_str()], |row| row.get::<_, i64>(0)).optional()?;
+            if let Some(nr) = found {
+                // Of an entry that is asked for twice, the first place counts.
+                places.entry(nr).or_insert(place);
+            }
+        }
+        Ok(Asked { keys: &query.entries, places })
+    }
+
+    /// Where an entry stands among the asked.
+    pub(crate) fn place(&self, nr: i64) -> Option<usize> {
+        self.places.get(&nr).copied()
+    }
+
+    /// The keys at these places, in the order asked, each once.
+    pub(crate) fn keys(&self, mut places: Vec<usize>) -> Vec<Key> {
+        places.sort_unstable();
+        places.dedup();
+        places.into_iter().map(|place| self.keys[place].clone()).collect()
+    }
+
+    fn numbers(&self) -> Vec<i64> {
+        let mut numbers: Vec<i64> = self.places.keys().copied().collect();
+        numbers.sort_unstable();
+        numbers
+    }
+}
+
+/// Where a statement starts that may find many matches of a search.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum From {
+    /// At the matches: it does not matter which come first.
+    Matches,
+    /// At the index of the order, in which the first that match end it.
+    Order,
+}
+
+impl From {
+    /// What keeps SQLite from starting at the matches, before the column's name.
+    fn but_for_many(self) -> &'static str {
+        match self {
+            From::Matches => "",
+            From::Order => "+",
+        }
+    }
+}
+
+/// A statement, or a part of one, and the values that it names.
+#[derive(Default)]
+pub(crate) struct Sql {
+    pub(crate) text: String,
+    pub(crate) values: Vec<Value>,
 }
 
 impl Sql {
-    /// `None` = nothing can match.
-    fn of(conn: &Connection, query: &ListQuery, asked: &[i64]) -> Result<Option<Sql>, Fault> {
+    /// The statement of a list; `None` = nothing can match.
+    fn of_list(conn: &Connection, query: &ListQuery, asked: &Asked<'_>) -> Result<Option<Sql>, Fault> {
+        let Some(mut sql) = Sql::matching(conn, query, asked, From::Order)? else { return Ok(None) };
+        let most = sql.bind(Value::Integer(limit(query.limit)));
+        let offset = sql.bind(Value::Integer(limit(query.offset)));
+        sql.text = format!(
+            "SELECT {ITEM_COLUMNS} FROM items i WHERE {} ORDER BY {} LIMIT {most} OFFSET {offset}",
+            sql.text,
+            order(query.view, query.order)?
+        );
+        Ok(Some(sql))
+    }
+
+    /// What must hold of an item called `i` to be in a list; `None` = nothing can match.
+    fn matching(
+        conn: &Connection,
+        query: &ListQuery,
+        asked: &Asked<'_>,
+        from: From,
+    ) -> Result<Option<Sql>, Fault> {
         let view = query.view;
-        let few = has_few_members(conn, asked)?;
-        let mut sql = Sql { text: String::new(), values: Vec::new() };
-        let asked = sql.bind(Value::Text(json(asked)?));
+        let numbers = asked.numbers();
+        let mut sql = Sql::default();
+        let among = sql.bind(Value::Text(json(&numbers)?));
         // `+` keeps an index from being searched by that column: an item has few holders, and the
         // asked entries may be hundreds.
-        let held = format!("m.state <> 'hidden' AND +m.entry IN (SELECT value FROM json_each({asked}))");
+        let held = format!("m.state <> 'hidden' AND +m.entry IN (SELECT value FROM json_each({among}))");
         let by_item =
             |item: &str| format!("EXISTS (SELECT 1 FROM members m WHERE m.item = {item} AND {held})");
         let mut conditions = vec![format!("i.kind = '{}'", view.kind)];
-        match query.search.as_deref().filter(|search| !search.trim().is_empty()) {
+        match searched(query) {
             Some(search) => {
-                let Some(words) = match_expression(search) else { return Ok(None) };
-                let start = if has_few_matches(conn, &words)? { "" } else { "+" };
-                let words = sql.bind(Value::Text(words));
+                let Some(words) = Words::of(search) else { return Ok(None) };
+                let expression = words.anywhere();
+                let (start, expression) = if search::has_at_most(conn, &expression, FEW)? {
+                    ("", expression)
+                } else {
+                    (from.but_for_many(), search::of_kind(&expression, view.kind))
+                };
+                let expression = sql.bind(Value::Text(expression));
                 conditions.push(format!(
-                    "{start}i.nr IN (SELECT rowid FROM items_fts WHERE items_fts MATCH {words} \
+                    "{start}i.nr IN (SELECT rowid FROM items_fts WHERE items_fts MATCH {expression} \
                      LIMIT {CANDIDATES_MAX})"
                 ));
                 conditions.push(by_item("+i.nr"));
             }
-            None if few => conditions.push(format!(
+            None if has_few_members(conn, &numbers)? => conditions.push(format!(
                 "i.nr IN (SELECT m.item FROM members m WHERE m.state <> 'hidden' \
-                 AND m.entry IN (SELECT value FROM json_each({asked})))"
+                 AND m.entry IN (SELECT value FROM json_each({among})))"
             )),
             None => conditions.push(by_item("+i.nr")),
         }
@@ -124,22 +194,18 @@ impl Sql {
             let condition = sql.condition(view, filter)?;
             conditions.push(condition);
         }
-        let most = sql.bind(Value::Integer(limit(query.limit)));
-        let offset = sql.bind(Value::Integer(limit(query.offset)));
-        sql.text = format!(
-            "SELECT {ITEM_COLUMNS} FROM items i WHERE {} ORDER BY {} LIMIT {most} OFFSET {offset}",
-            conditions.join(" AND "),
-            order(view, query.order)?
-        );
+        sql.text = conditions.join(" AND ");
         Ok(Some(sql))
     }
 
-    fn bind(&mut self, value: Value) -> String {
+    /// Takes a value; answers its name in the statement.
+    pub(crate) fn bind(&mut self, value: Value) -> String {
         self.values.push(value);
         format!("?{}", self.values.len())
     }
 
-    fn condition(&mut self, view: &ViewSpec, filter: &Filter) -> Result<String, Fault> {
+    /// What a filter asks of an item called `i`.
+    pub(crate) fn condition(&mut self, view: &ViewSpec, filter: &Filter) -> Result<String, Fault> {
         let column = column(view, filter.column)?;
         let compared = compared(column, "i.");
         let text = |text: &str| Value::Text(text.to_owned());
@@ -208,35 +274,4 @@ fn has_few_members(conn: &Connection, asked: &[i64]) -> rusqlite::Result<bool> {
         }
     }
     Ok(true)
-}
-
-fn has_few_matches(conn: &Connection, words: &str) -> rusqlite::Result<bool> {
-    let matches: i64 = conn
-        .prepare_cached("SELECT count(*) FROM (SELECT 1 FROM items_fts WHERE items_fts MATCH ?1 LIMIT ?2)")?
-        .query_row(rusqlite::params![words, FEW + 1], |row| row.get(0))?;
-    Ok(matches <= FEW)
-}
-
-/// The words as an FTS5 expression: each quoted, so that whatever people type is a word, and a
-/// prefix. `None` = there is no word in it, so nothing can be found by it.
-fn match_expression(search: &str) -> Option<String> {
-    let words: Vec<String> = search
-        .split(|c: char| c.is_whitespace() || c.is_control())
-        .filter(|word| word.chars().any(char::is_alphanumeric))
-        .take(WORDS_MAX)
-        .map(|word| format!("\"{}\"*", word.replace('"', "\"\"")))
-        .collect();
-    (!words.is_empty()).then(|| words.join(" "))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn whatever_is_typed_is_words() {
-        assert_eq!(match_expression("rust cli").as_deref(), Some("\"rust\"* \"cli\"*"));
-        assert_eq!(match_expression("a\"b NEAR(x").as_deref(), Some("\"a\"\"b\"* \"NEAR(x\"*"));
-        assert_eq!(match_expression(" - * \" "), None);
-    }
 }

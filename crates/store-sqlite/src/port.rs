@@ -104,6 +104,14 @@ impl Store for SqliteStore {
         self.read_long("search items", move |conn| list::list(conn, &query)).await
     }
 
+    async fn count(&self, query: &ListQuery) -> Result<Met, StoreError> {
+        if query.search.is_none() {
+            return self.read("count items", |conn| list::count(conn, query));
+        }
+        let query = query.clone();
+        self.read_long("count items", move |conn| list::count(conn, &query)).await
+    }
+
     async fn changes(&self, after: u64, limit: usize) -> Result<Changes, StoreError> {
         self.read("read the feed", |conn| feed::changes(conn, after, limit))
     }

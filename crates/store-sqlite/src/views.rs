@@ -89,6 +89,11 @@ pub(crate) fn compared(column: &Column, table: &str) -> String {
 
 fn made_for(spec: &ViewSpec) -> Vec<Made> {
     let mut made = vec![Made { what: "view", name: spec.view.to_owned(), sql: view_sql(spec) }];
+    // A search begins with the titles that begin with it.
+    let name = format!("{}_titled", spec.view);
+    let sql =
+        format!("CREATE INDEX \"{name}\" ON items (title COLLATE NOCASE, id) WHERE kind = '{}'", spec.kind);
+    made.push(Made { what: "index", name, sql });
     for column in spec.columns.iter().filter(|column| column.indexed) {
         let name = format!("{}_by_{}", spec.view, column.name);
         // Lists mostly go this way; the other way a tie costs a small sort.

@@ -21,6 +21,7 @@ pub mod lists;
 pub mod markers;
 pub mod moving;
 pub mod reconciling;
+pub mod searches;
 pub mod sweeps;
 
 use larder_core::{Budgets, Store};
@@ -111,6 +112,12 @@ macro_rules! contract_suite {
             lists: a_large_list_is_the_same_list;
             lists: heads_show_all_rows_and_their_counts;
             lists: a_store_says_what_it_is_and_finds_no_damage;
+            searches: names_come_first_the_exact_one_before_all_others;
+            searches: a_search_by_rank_is_filtered_and_shows_what_a_list_would;
+            searches: pages_of_a_list_are_the_list;
+            searches: a_broad_search_is_the_same_in_pages;
+            searches: what_others_have_by_the_thousand_hides_nothing;
+            searches: a_list_is_counted_as_far_as_it_pays;
             moving: a_moved_cache_answers_alike;
             moving: importing_twice_is_importing_once;
             moving: what_is_held_and_younger_stays;

@@ -235,6 +235,11 @@ impl Store for FaultyStore {
         self.at(Step::List, || self.inner.list(query)).await
     }
 
+    async fn count(&self, query: &ListQuery) -> Result<Met, StoreError> {
+        let _still = self.clock.hold_still();
+        self.inner.count(query).await
+    }
+
     async fn changes(&self, after: u64, limit: usize) -> Result<Changes, StoreError> {
         self.at(Step::Feed, || self.inner.changes(after, limit)).await
     }

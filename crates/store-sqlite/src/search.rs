@@ -1,0 +1,286 @@
+//! Searches by rank, from the best answers down, so that none looks further than its page is long.
+//!
+//! First come the titles that begin with what was typed, by the alphabet and so the exact one before
+//! all others; then those that have its words; then what has them anywhere. Of those the full-text
+//! index ranks (bm25), unless there are too many: to rank them all would take longer than anybody looks
+//! at so broad a search.
+
+use std::collections::HashSet;
+
+use larder_core::{Key, ListQuery, Listed};
+use rusqlite::types::Value;
+use rusqlite::{CachedStatement, Connection, params, params_from_iter};
+
+use crate::errors::Fault;
+use crate::list::{Asked, HOLDERS, Sql};
+use crate::rows::{ITEM_COLUMNS, ItemRow, limit};
+
+/// The most items that a search looks at further, of each sort of match.
+pub(crate) const CANDIDATES_MAX: usize = 10_000;
+
+/// Up to so many matches are ranked.
+const RANKED_MAX: usize = 2_000;
+
+/// So many matches in vain (of other kinds, or in other entries) make it worth asking again for those
+/// of this kind alone.
+const VAIN_MAX: usize = 500;
+
+/// The most words of a search that count.
+const WORDS_MAX: usize = 32;
+
+/// A hit in the title weighs so many in the other words: bm25 counts each further hit less, so that
+/// this one outweighs any number of others.
+const TITLE_WEIGHT: f64 = 1_000.0;
+
+/// What was typed, as words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Words {
+    /// As one text, for the beginnings of titles.
+    typed: String,
+    /// As FTS5 expressions, of which all must match.
+    each: Vec<String>,
+}
+
+impl Words {
+    /// Each word quoted, so that whatever people type is a word, and a prefix. `None` = there is no
+    /// word in it, so nothing can be found by it.
+    pub(crate) fn of(search: &str) -> Option<Words> {
+        let words: Vec<&str> = search
+            .split(|c: char| c.is_whitespace() || c.is_control())
+            .filter(|word| word.chars().any(char::is_alphanumeric))
+            .take(WORDS_MAX)
+            .collect();
+        let quoted: Vec<String> =
+            words.iter().map(|word| format!("\"{}\"*", word.replace('"', "\"\""))).collect();
+        (!words.is_empty()).then(|| Words { typed: words.join(" "), each: quoted })
+    }
+
+    /// What has them anywhere.
+    pub(crate) fn anywhere(&self) -> String {
+        format!("{{title search}} : ({})", self.each.join(" "))
+    }
+
+    fn in_title(&self) -> String {
+        format!("{{title}} : ({})", self.each.join(" "))
+    }
+
+    /// Whether each is rare enough by itself: to rank by all of them, each is looked up alone.
+    fn are_rare(&self, conn: &Connection) -> rusqlite::Result<bool> {
+        if self.each.len() == 1 {
+            return Ok(true);
+        }
+        for word in &self.each {
+            if !has_at_most(conn, word, limit(RANKED_MAX))? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// An expression for items of that kind alone. It costs a look at each, so it is worth it only where
+/// there are many matches.
+pub(crate) fn of_kind(expression: &str, kind: &str) -> String {
+    format!("{expression} AND {{kind}} : \"{kind}\"")
+}
+
+/// The page of a search, best matches first.
+pub(crate) fn ranked(
+    conn: &Connection,
+    query: &ListQuery,
+    words: &Words,
+    asked: &Asked<'_>,
+) -> Result<Vec<Listed>, Fault> {
+    let mut page = Page::of(conn, query, asked)?;
+    begin_with(conn, words, &mut page)?;
+    if !page.is_full() {
+        matching(conn, words, &mut page)?;
+    }
+    Ok(page.listed)
+}
+
+/// Offers the items whose titles begin with what was typed, by the alphabet.
+fn begin_with(conn: &Connection, words: &Words, page: &mut Page<'_, '_>) -> Result<(), Fault> {
+    let mut statement = conn.prepare_cached(&format!(
+        "SELECT nr FROM items WHERE kind = '{}' AND title COLLATE NOCASE >= ?1 \
+         AND title COLLATE NOCASE < ?2 ORDER BY title COLLATE NOCASE, id LIMIT {CANDIDATES_MAX}",
+        page.query.view.kind
+    ))?;
+    // No text that begins with it stands behind its continuation by the last of all characters.
+    let end = format!("{}\u{10ffff}", words.typed);
+    let mut rows = statement.query(params![words.typed, end])?;
+    while let Some(row) = rows.next()? {
+        page.offer(row.get(0)?)?;
+        if page.is_full() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Offers what has the words: by rank, or where that would take too long, what has them in its title
+/// before what has them elsewhere.
+fn matching(conn: &Connection, words: &Words, page: &mut Page<'_, '_>) -> Result<(), Fault> {
+    let anywhere = words.anywhere();
+    let mut statement = conn.prepare_cached(MATCHES)?;
+    let mut rows = statement.query([&anywhere])?;
+    let mut first = Vec::new();
+    while first.len() <= RANKED_MAX
+        && let Some(row) = rows.next()?
+    {
+        first.push(row.get::<_, i64>(0)?);
+    }
+    if first.is_empty() {
+        return Ok(());
+    }
+    if first.len() <= RANKED_MAX && words.are_rare(conn)? {
+        return by_rank(conn, &anywhere, page);
+    }
+    as_they_stand(conn, &words.in_title(), page)?;
+    if page.is_full() {
+        return Ok(());
+    }
+    let enough = page.vain + VAIN_MAX;
+    for nr in first {
+        page.offer(nr)?;
+    }
+    while page.wants_more(enough)
+        && let Some(row) = rows.next()?
+    {
+        page.offer(row.get(0)?)?;
+    }
+    if page.is_full() || page.vain <= enough {
+        return Ok(());
+    }
+    as_they_stand(conn, &of_kind(&anywhere, page.query.view.kind), page)
+}
+
+/// No more than [`CANDIDATES_MAX`].
+const MATCHES: &str = "SELECT rowid FROM items_fts WHERE items_fts MATCH ?1 LIMIT 10000";
+
+/// Offers what matches an expression, unranked.
+fn as_they_stand(conn: &Connection, expression: &str, page: &mut Page<'_, '_>) -> Result<(), Fault> {
+    let mut statement = conn.prepare_cached(MATCHES)?;
+    let mut rows = statement.query([expression])?;
+    while !page.is_full()
+        && let Some(row) = rows.next()?
+    {
+        page.offer(row.get(0)?)?;
+    }
+    Ok(())
+}
+
+/// Offers what matches an expression, by rank.
+fn by_rank(conn: &Connection, expression: &str, page: &mut Page<'_, '_>) -> Result<(), Fault> {
+    let mut statement = conn.prepare_cached(&format!(
+        "SELECT rowid FROM items_fts WHERE items_fts MATCH ?1 \
+         ORDER BY bm25(items_fts, {TITLE_WEIGHT:?}, 1.0), rowid"
+    ))?;
+    let mut rows = statement.query([expression])?;
+    while !page.is_full()
+        && let Some(row) = rows.next()?
+    {
+        page.offer(row.get(0)?)?;
+    }
+    Ok(())
+}
+
+/// A page that is being filled, from the best match down.
+struct Page<'c, 'q> {
+    query: &'q ListQuery,
+    asked: &'q Asked<'q>,
+    holders: CachedStatement<'c>,
+    item: CachedStatement<'c>,
+    values: Vec<Value>,
+    seen: HashSet<i64>,
+    /// How many are still left out before the first.
+    skip: usize,
+    /// How many were offered that no asked entry shows.
+    vain: usize,
+    listed: Vec<Listed>,
+}
+
+impl<'c, 'q> Page<'c, 'q> {
+    fn of(conn: &'c Connection, query: &'q ListQuery, asked: &'q Asked<'q>) -> Result<Self, Fault> {
+        let mut sql = Sql::default();
+        let nr = sql.bind(Value::Null);
+        let mut conditions = vec![format!("i.nr = {nr} AND i.kind = '{}'", query.view.kind)];
+        for filter in &query.filters {
+            conditions.push(sql.condition(query.view, filter)?);
+        }
+        let item = format!("SELECT {ITEM_COLUMNS} FROM items i WHERE {}", conditions.join(" AND "));
+        Ok(Page {
+            query,
+            asked,
+            holders: conn.prepare_cached(HOLDERS)?,
+            item: conn.prepare_cached(&item)?,
+            values: sql.values,
+            seen: HashSet::new(),
+            skip: query.offset,
+            vain: 0,
+            listed: Vec::new(),
+        })
+    }
+
+    fn is_full(&self) -> bool {
+        self.listed.len() >= self.query.limit
+    }
+
+    /// Whether it is not full, and not too many were offered in vain.
+    fn wants_more(&self, vain: usize) -> bool {
+        !self.is_full() && self.vain <= vain
+    }
+
+    /// Takes an item, if it was not offered before, an asked entry shows it, and the filters let it
+    /// through.
+    fn offer(&mut self, nr: i64) -> Result<(), Fault> {
+        if self.is_full() || !self.seen.insert(nr) {
+            return Ok(());
+        }
+        let entries = self.shown_by(nr)?;
+        if entries.is_empty() {
+            self.vain += 1;
+            return Ok(());
+        }
+        self.values[0] = Value::Integer(nr);
+        let mut rows = self.item.query(params_from_iter(&self.values))?;
+        let Some(row) = rows.next()? else { return Ok(()) };
+        if self.skip > 0 {
+            self.skip -= 1;
+            return Ok(());
+        }
+        self.listed.push(Listed { item: ItemRow::read(row, 0)?.model()?, entries });
+        Ok(())
+    }
+
+    fn shown_by(&mut self, nr: i64) -> Result<Vec<Key>, Fault> {
+        let holders = self.holders.query_map([nr], |row| row.get::<_, i64>(0))?;
+        let mut places = Vec::new();
+        for holder in holders {
+            places.extend(self.asked.place(holder?));
+        }
+        Ok(self.asked.keys(places))
+    }
+}
+
+/// Whether an expression has at most so many matches, of whatever kind.
+pub(crate) fn has_at_most(conn: &Connection, expression: &str, most: i64) -> rusqlite::Result<bool> {
+    let matches: i64 = conn
+        .prepare_cached("SELECT count(*) FROM (SELECT 1 FROM items_fts WHERE items_fts MATCH ?1 LIMIT ?2)")?
+        .query_row(params![expression, most + 1], |row| row.get(0))?;
+    Ok(matches <= most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_is_typed_is_words() {
+        let words = |typed: &str| Words::of(typed).map(|words| words.each.join(" "));
+        assert_eq!(words("rust cli").as_deref(), Some("\"rust\"* \"cli\"*"));
+        assert_eq!(words("a\"b NEAR(x").as_deref(), Some("\"a\"\"b\"* \"NEAR(x\"*"));
+        assert_eq!(words(" - * \" "), None);
+        assert_eq!(Words::of(" a \0 - b ").unwrap().typed, "a b");
+    }
+}
