@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    cache, completions, config, demo, doctor, export, github_sim, import, init, refresh, registry, repos,
-    server, show,
+    cache, completions, config, demo, doctor, export, github_sim, import, init, manifest, refresh, registry,
+    repos, server, show, trackers,
 };
 use crate::ui::ColorChoice;
 
@@ -72,6 +72,18 @@ pub enum Command {
     Show(show::Args),
     /// Fetch entries anew, and wait for it
     Refresh(refresh::Args),
+    /// Releases that GitHub issues track: list them
+    #[command(subcommand)]
+    Release(trackers::ReleaseCommand),
+    /// Microsprints that GitHub issues track: list them
+    #[command(subcommand)]
+    Microsprint(trackers::MicrosprintCommand),
+    /// Trackers of any type: list and count them
+    #[command(subcommand)]
+    Tracker(trackers::TrackerCommand),
+    /// The file that shares a repository's trackers with a team: write it, check it, keep it fresh
+    #[command(subcommand)]
+    Manifest(manifest::Command),
     /// Look at the cache, and change what it holds
     #[command(subcommand)]
     Cache(cache::Command),

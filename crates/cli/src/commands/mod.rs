@@ -10,6 +10,7 @@ pub mod export;
 pub mod github_sim;
 pub mod import;
 pub mod init;
+pub mod manifest;
 pub mod refresh;
 pub mod registry;
 pub mod repos;
@@ -17,6 +18,7 @@ pub mod serve;
 pub mod server;
 pub mod show;
 pub mod target;
+pub mod trackers;
 pub mod warnings;
 
 use crate::args::{Cli, Command, Global};
@@ -95,6 +97,10 @@ pub fn run(cli: Cli, env: Environment) -> (Screen, Ended) {
         Command::Serve(args) => server::run(&args, &context),
         Command::Demo(args) => demo::run(&args, &context),
         Command::GithubSim(args) => github_sim::run(&args, &context),
+        Command::Release(command) => trackers::releases(&command, &context),
+        Command::Microsprint(command) => trackers::microsprints(&command, &context),
+        Command::Tracker(command) => trackers::run(&command, &context),
+        Command::Manifest(command) => manifest::run(&command, &context),
     };
     (screen, ended)
 }

@@ -163,6 +163,11 @@ impl<'a> Layers<'a> {
         self.file.as_ref().map_or(0, |file| file.places.line(at))
     }
 
+    /// The file's name, as found.
+    pub fn file_name(&self) -> String {
+        self.file.as_ref().map_or_else(String::new, |file| file.places.file().to_owned())
+    }
+
     /// `file:line:column` of a place in the file.
     pub fn place(&self, span: &Range<usize>) -> String {
         self.file.as_ref().map_or_else(String::new, |file| file.places.place(span))

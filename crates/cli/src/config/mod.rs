@@ -8,6 +8,7 @@ mod find;
 mod github;
 mod layers;
 mod origin;
+mod pmu;
 mod problem;
 mod registry;
 mod server;
@@ -15,10 +16,12 @@ mod setting;
 mod shown;
 mod span;
 mod store;
+mod trackers;
 mod trust;
 
 use std::path::{Path, PathBuf};
 
+use pmu::Pmu;
 use larder_domain::{ClustersConfig, RegistryRules};
 use toml::de::DeTable;
 
@@ -35,6 +38,7 @@ pub use setting::{Origin, Setting};
 pub use shown::Shown;
 pub use span::show as show_span;
 pub use store::{StoreConfig, StoreUrl};
+pub use trackers::TrackersConfig;
 pub use trust::{Trust, make_private_dir};
 
 /// Everything that is configured, and where each value came from.
@@ -54,6 +58,8 @@ pub struct Config {
     pub registry: RegistryConfig,
     /// `[server]`.
     pub server: ServerConfig,
+    /// `[trackers]` and `[[tracker]]`.
+    pub trackers: TrackersConfig,
     /// `[[cluster]]` and `[[repo]]` with what `[clusters]` and `[github]` say of them.
     pub listed: ClustersConfig,
     /// The user's directories.
@@ -185,6 +191,11 @@ fn build(
     let clusters = ClustersSection::read(&mut layers, github.owner.as_ref());
     let registry = RegistryConfig::read(&mut layers);
     let server = ServerConfig::read(&mut layers);
+    let pmu = Pmu::find(env).unwrap_or_else(|wrong| {
+        layers.notes.push(wrong);
+        None
+    });
+    let trackers = TrackersConfig::read(&mut layers, pmu.as_ref());
     let owner = github.owner.as_ref().map(|owner| owner.value.clone());
     let mut listed = ClustersConfig {
         clusters: clusters::read_clusters(&mut layers, owner.as_deref()),
@@ -204,7 +215,7 @@ fn build(
     notes.extend(file.as_ref().and_then(untrusted_note));
     let dirs = env.dirs.clone();
     let quiet_notes = layers.quiet_notes;
-    Ok(Config { file, store, github, engine, clusters, registry, server, listed, dirs, notes, quiet_notes })
+    Ok(Config { file, store, github, engine, clusters, registry, server, trackers, listed, dirs, notes, quiet_notes })
 }
 
 fn untrusted_note(file: &ConfigFile) -> Option<String> {

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use larder_domain::RepoName;
 use url::Url;
 
 use super::github::read_owner;
@@ -12,6 +13,17 @@ const BYTES_MAX: u64 = 1 << 20;
 
 /// The owner of `origin`, if that is on github.com.
 pub fn owner_of_origin(cwd: &Path) -> Option<String> {
+    let (owner, _) = names_of_origin(cwd)?;
+    Some(owner).filter(|owner| read_owner(owner).is_ok())
+}
+
+/// The repository of `origin`, if that is on github.com.
+pub fn repo_of_origin(cwd: &Path) -> Option<RepoName> {
+    let (owner, name) = names_of_origin(cwd)?;
+    RepoName::new(&owner, name.strip_suffix(".git").unwrap_or(&name)).ok()
+}
+
+fn names_of_origin(cwd: &Path) -> Option<(String, String)> {
     let file = cwd.ancestors().map(|dir| dir.join(".git/config")).find(|path| path.is_file())?;
     if std::fs::metadata(&file).ok()?.len() > BYTES_MAX {
         return None;
@@ -23,19 +35,20 @@ pub fn owner_of_origin(cwd: &Path) -> Option<String> {
         .take_while(|line| !line.starts_with('['))
         .filter_map(|line| line.split_once('='))
         .find_map(|(key, url)| (key.trim() == "url").then(|| url.trim()))?;
-    owner_in(url)
+    names_in(url)
 }
 
-fn owner_in(url: &str) -> Option<String> {
-    let of_path =
-        |path: &str| path.trim_start_matches('/').split_once('/').map(|(owner, _)| owner.to_owned());
-    let owner = match Url::parse(url) {
+fn names_in(url: &str) -> Option<(String, String)> {
+    let of_path = |path: &str| {
+        let (owner, name) = path.trim_matches('/').split_once('/')?;
+        Some((owner.to_owned(), name.to_owned()))
+    };
+    match Url::parse(url) {
         Ok(url) => of_path(url.path()).filter(|_| url.host_str() == Some("github.com")),
         // As ssh has it: `git@github.com:owner/name.git`.
         Err(_) => url
             .split_once(':')
             .filter(|(host, _)| host.ends_with("@github.com"))
             .and_then(|(_, path)| of_path(path)),
-    };
-    owner.filter(|owner| read_owner(owner).is_ok())
+    }
 }

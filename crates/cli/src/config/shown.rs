@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use larder_sources::PullHow;
 use serde::Serialize;
 
 use super::{Config, Origin, Setting, show_span};
@@ -78,6 +79,19 @@ impl Config {
             secret("server.admin_token", self.server.admin_token.as_ref()),
             list("server.allowed_hosts", &self.server.allowed_hosts),
             list("server.trusted_proxies", &self.server.trusted_proxies),
+            list("trackers.repos", &self.trackers.repos),
+            plain("trackers.ttl", &self.trackers.ttl, span),
+            plain("trackers.enabled", &self.trackers.enabled, ToString::to_string),
+            plain("trackers.auto_sync", &self.trackers.auto_sync, ToString::to_string),
+            plain("trackers.auto_pull", &self.trackers.auto_pull, |how| {
+                let word = match how {
+                    None => "false",
+                    Some(PullHow::Fetch) => "true",
+                    Some(PullHow::Merge) => "merge",
+                };
+                word.to_owned()
+            }),
+            plain("trackers.auto_pull_interval", &self.trackers.auto_pull_interval, span),
         ]
     }
 }

@@ -1,0 +1,417 @@
+//! `larder release list`, `larder microsprint list`, `larder tracker …`: trackers, from the cache.
+
+use std::collections::BTreeMap;
+
+use larder_core::{Filter, Item, Key, ListQuery, Order, Test, Time, Trigger};
+use larder_domain::{Reads, RepoName, TRACKERS, Tracker, TrackerState, TrackerType};
+use larder_sources::{Desk, News, TrackersSource};
+use serde::Serialize;
+
+use super::entry::EntryView;
+use super::serve::{Served, Wish, serve};
+use super::warnings::Detail;
+use super::{Context, Ended};
+use crate::config::{Config, nearest};
+use crate::report::{Complaint, Exit};
+use crate::ui::{Cell, Column, Screen, Table, Tone};
+use crate::wiring::Rooms;
+
+/// `larder release`.
+#[derive(Debug, clap::Subcommand)]
+pub enum ReleaseCommand {
+    /// List releases, the newest version first
+    #[command(after_help = "Example:\n  larder release list --state open\n  \
+                            larder release list --repo octo-org/kiln --json | jq -r '.trackers[].version'")]
+    List(ListArgs),
+}
+
+/// `larder microsprint`.
+#[derive(Debug, clap::Subcommand)]
+pub enum MicrosprintCommand {
+    /// List microsprints, the last name first
+    #[command(after_help = "Example:\n  larder microsprint list --limit 5")]
+    List(ListArgs),
+}
+
+/// `larder tracker`.
+#[derive(Debug, clap::Subcommand)]
+pub enum TrackerCommand {
+    /// List trackers of any configured type
+    List {
+        /// The type, such as `release`
+        #[arg(long = "type", value_name = "T")]
+        of: String,
+        #[command(flatten)]
+        args: ListArgs,
+    },
+    /// Count trackers by state, and by the month in which they were opened and closed
+    Stats {
+        /// Of this type alone
+        #[arg(long = "type", value_name = "T")]
+        of: Option<String>,
+        #[command(flatten)]
+        args: SourceArgs,
+    },
+}
+
+/// Whose trackers, and how fresh.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct SourceArgs {
+    /// Of this repository; may be given several times. If not: the configured ones, or that of the
+    /// clone one stands in
+    #[arg(long, value_name = "OWNER/NAME")]
+    repo: Vec<String>,
+    /// Ask GitHub first, and wait for it
+    #[arg(long, conflicts_with = "offline")]
+    refresh: bool,
+    /// Never use the network
+    #[arg(long)]
+    offline: bool,
+}
+
+/// Which trackers.
+#[derive(Debug, clap::Args)]
+pub struct ListArgs {
+    /// Of this state
+    #[arg(long, value_enum, default_value = "all")]
+    state: StateArg,
+    /// Opened on or after this day
+    #[arg(long, value_name = "DATE", value_parser = |text: &str| Time::parse(text))]
+    since: Option<Time>,
+    /// At most so many
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+    #[command(flatten)]
+    source: SourceArgs,
+}
+
+/// Which states.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum StateArg {
+    /// Active ones.
+    Open,
+    /// Released ones, or over.
+    Closed,
+    /// Both.
+    All,
+}
+
+/// No list is longer.
+const LIST_MAX: usize = 1_000_000;
+
+/// The whole answer of `--json`.
+#[derive(Debug, Serialize)]
+struct Answer<'a> {
+    trackers: &'a [Tracker],
+    cache: &'a [EntryView],
+}
+
+/// How many, by state and month.
+#[derive(Debug, Default, Serialize)]
+struct Stats {
+    #[serde(rename = "type")]
+    of: String,
+    open: u64,
+    closed: u64,
+    months: BTreeMap<String, Month>,
+}
+
+/// One month, as `2026-11`.
+#[derive(Debug, Default, Serialize)]
+struct Month {
+    opened: u64,
+    closed: u64,
+}
+
+/// `larder release …`.
+pub fn releases(command: &ReleaseCommand, context: &Context) -> Ended {
+    let ReleaseCommand::List(args) = command;
+    list_of("release", args, context)
+}
+
+/// `larder microsprint …`.
+pub fn microsprints(command: &MicrosprintCommand, context: &Context) -> Ended {
+    let MicrosprintCommand::List(args) = command;
+    list_of("microsprint", args, context)
+}
+
+/// `larder tracker …`.
+pub fn run(command: &TrackerCommand, context: &Context) -> Ended {
+    match command {
+        TrackerCommand::List { of, args } => list_of(of, args, context),
+        TrackerCommand::Stats { of, args } => {
+            let config = context.config()?;
+            crate::wiring::block_on(stats(of.as_deref(), args, context, &config))?
+        }
+    }
+}
+
+fn list_of(of: &str, args: &ListArgs, context: &Context) -> Ended {
+    let config = context.config()?;
+    let of = type_of(of, &config)?;
+    crate::wiring::block_on(list(of, args, context, &config))?
+}
+
+async fn list(of: &TrackerType, args: &ListArgs, context: &Context, config: &Config) -> Ended {
+    let repos = repos(&args.source.repo, config)?;
+    let rooms = context.rooms(config).await?;
+    let keys = keys(&repos, &[of])?;
+    let served = bring(&rooms, &keys, &args.source, context, config).await?;
+    let trackers = listed(&rooms, query(&keys, args)).await?;
+    if context.json() {
+        context.screen.json(&Answer { trackers: &trackers, cache: &served.entries })?;
+    } else if served.has_data() {
+        if trackers.is_empty() {
+            context.screen.answer(&format!("No {} found\n", of.plural()))?;
+        } else {
+            context.screen.answer(&table(of, &trackers, repos.len() > 1).render(&context.screen))?;
+        }
+    }
+    Ok(ended(&served, &rooms, context, config))
+}
+
+async fn stats(of: Option<&str>, args: &SourceArgs, context: &Context, config: &Config) -> Ended {
+    let types: Vec<&TrackerType> = match of {
+        Some(of) => vec![type_of(of, config)?],
+        None => config.trackers.types.iter().collect(),
+    };
+    let repos = repos(&args.repo, config)?;
+    let rooms = context.rooms(config).await?;
+    let keys = keys(&repos, &types)?;
+    let served = bring(&rooms, &keys, args, context, config).await?;
+    let all = ListArgs { state: StateArg::All, since: None, limit: None, source: SourceArgs::default() };
+    let trackers = listed(&rooms, query(&keys, &all)).await?;
+    let counted: Vec<Stats> = types.iter().map(|of| count(of, &trackers)).collect();
+    if context.json() {
+        context.screen.json(&serde_json::json!({"stats": counted, "cache": served.entries}))?;
+    } else if served.has_data() {
+        context.screen.answer(&stats_table(&counted).render(&context.screen))?;
+    }
+    Ok(ended(&served, &rooms, context, config))
+}
+
+fn ended(served: &Served, rooms: &Rooms<'_>, context: &Context, config: &Config) -> Exit {
+    served.tell(&context.screen, Detail::Few, rooms.now());
+    if served.behind {
+        crate::detach::refresh_behind(config, context);
+    }
+    served.exit()
+}
+
+/// Brings the entries up to what is wanted of them: by the manifest, if it says something new, then
+/// as all reading commands do.
+async fn bring(
+    rooms: &Rooms<'_>,
+    keys: &[Key],
+    args: &SourceArgs,
+    context: &Context,
+    config: &Config,
+) -> Result<Served, Complaint> {
+    if config.trackers.auto_sync.value && !args.refresh {
+        sync(rooms, keys, config, &context.screen).await?;
+    }
+    let wish = match (args.refresh || !config.trackers.enabled.value, args.offline) {
+        (_, true) => Wish::Offline,
+        (true, false) => Wish::Refresh,
+        (false, false) => Wish::Normal,
+    };
+    serve(rooms, keys, wish, &context.screen).await
+}
+
+/// Takes the manifest in where it says something new, and answers which entries it did so for. An
+/// unchanged file costs a look at its size and time.
+pub async fn sync(
+    rooms: &Rooms<'_>,
+    keys: &[Key],
+    config: &Config,
+    screen: &Screen,
+) -> Result<Vec<Key>, Complaint> {
+    let Some(desk) = rooms.desk() else { return Ok(Vec::new()) };
+    let of_clone = |key: &&Key| TrackersSource::repo_of(key).is_some_and(|repo| repo == *desk.repo());
+    let mut newer = Vec::new();
+    for key in keys.iter().filter(of_clone) {
+        match news(rooms, desk, key, config).await? {
+            News::None => {}
+            News::Newer => newer.push(key.clone()),
+            News::Unusable(warning) => screen.warn(&warning.message),
+        }
+    }
+    if !newer.is_empty() {
+        for done in rooms.reader().refresh(&newer, Trigger::Watch, |_| {}).await {
+            if let Err(error) = done.result {
+                return Err(Complaint::of_refresh(&done.key, &error));
+            }
+        }
+    }
+    Ok(newer)
+}
+
+async fn news(rooms: &Rooms<'_>, desk: &Desk, key: &Key, config: &Config) -> Result<News, Complaint> {
+    let Some(of) = config.trackers.types.iter().find(|of| key.segments().last() == Some(&of.name)) else {
+        return Ok(News::None);
+    };
+    let store = rooms.reader().store();
+    let stored = store.lookup(std::slice::from_ref(key)).await?.pop().flatten();
+    Ok(desk.news(of, stored.as_ref(), rooms.now()))
+}
+
+/// The configured type of that name.
+fn type_of<'c>(of: &str, config: &'c Config) -> Result<&'c TrackerType, Complaint> {
+    let types = &config.trackers.types;
+    types.iter().find(|known| known.name == of).ok_or_else(|| {
+        let names = || types.iter().map(|known| known.name.as_str());
+        let complaint = Complaint::usage(format!("there is no tracker type `{of}`"));
+        complaint.hint(nearest(of, names()).map_or_else(
+            || format!("the types are {}; a `[[tracker]]` adds one", names().collect::<Vec<_>>().join(", ")),
+            |near| format!("did you mean `{near}`?"),
+        ))
+    })
+}
+
+/// The repositories that are meant.
+pub fn repos(named: &[String], config: &Config) -> Result<Vec<RepoName>, Complaint> {
+    let owner = config.github.owner.as_ref().map(|owner| owner.value.as_str());
+    let mut repos: Vec<RepoName> = Vec::new();
+    for text in named {
+        let repo = RepoName::parse(text, owner).map_err(|error| Complaint::usage(error.to_string()))?;
+        if !repos.contains(&repo) {
+            repos.push(repo);
+        }
+    }
+    if repos.is_empty() {
+        repos.clone_from(&config.trackers.repos.value);
+    }
+    if repos.is_empty() {
+        return Err(Complaint::usage("no repository is named")
+            .hint("say `--repo OWNER/NAME`, or run it in a clone whose `origin` is on github.com")
+            .hint("or list them in larder.toml: `[trackers] repos = [\"OWNER/NAME\"]`"));
+    }
+    Ok(repos)
+}
+
+/// The entries of these repositories' trackers.
+pub fn keys(repos: &[RepoName], types: &[&TrackerType]) -> Result<Vec<Key>, Complaint> {
+    let pairs = repos.iter().flat_map(|repo| types.iter().map(move |of| (repo, of)));
+    let key = |(repo, of): (&RepoName, &&TrackerType)| {
+        TrackersSource::key(repo, &of.name).map_err(|error| Complaint::usage(error.to_string()))
+    };
+    pairs.map(key).collect()
+}
+
+fn query(keys: &[Key], args: &ListArgs) -> ListQuery {
+    let mut filters = Vec::new();
+    match args.state {
+        StateArg::All => {}
+        StateArg::Open => filters.push(Filter { column: "state", test: Test::Is("open".to_owned()) }),
+        StateArg::Closed => filters.push(Filter { column: "state", test: Test::Is("closed".to_owned()) }),
+    }
+    if let Some(since) = args.since {
+        filters.push(Filter { column: "created_at", test: Test::AtLeast(since.to_string()) });
+    }
+    ListQuery {
+        view: &TRACKERS,
+        entries: keys.to_vec(),
+        search: None,
+        filters,
+        order: Some(Order::Descending("sort_key")),
+        offset: 0,
+        limit: args.limit.map_or(LIST_MAX, |limit| limit as usize),
+    }
+}
+
+/// The trackers of a list, those of one version by number.
+pub async fn listed(rooms: &Rooms<'_>, query: ListQuery) -> Result<Vec<Tracker>, Complaint> {
+    let listed = rooms.reader().store().list(&query).await?;
+    let mut trackers = Vec::with_capacity(listed.len());
+    for one in listed {
+        trackers.push(decoded(&one.item)?);
+    }
+    trackers.sort_by(Tracker::newest_first);
+    Ok(trackers)
+}
+
+fn decoded(item: &Item) -> Result<Tracker, Complaint> {
+    item.doc.decode().map_err(|error| {
+        Complaint::failed(format!("the tracker `{}` cannot be read", item.of.id))
+            .because(error)
+            .hint("fetch it anew: `larder release list --refresh`")
+    })
+}
+
+fn table(of: &TrackerType, trackers: &[Tracker], shows_repo: bool) -> Table {
+    let title = match (of.name.as_str(), of.reads) {
+        ("microsprint", _) => "MICROSPRINT",
+        (_, Reads::Version) => "VERSION",
+        (_, Reads::Name) => "NAME",
+    };
+    let over = if of.name == "release" { "Released" } else { "Closed" };
+    let mut columns = vec![Column::new(title)];
+    if of.reads == Reads::Version {
+        columns.push(Column::new("CODENAME"));
+    }
+    columns.extend([Column::new("TRACKER"), Column::new("STATUS")]);
+    if shows_repo {
+        columns.push(Column::cut("REPO", 12));
+    }
+    let mut table = Table::new(columns);
+    for tracker in trackers {
+        let mut row = vec![Cell::new(tracker.name.as_str()).tone(Tone::Strong)];
+        if of.reads == Reads::Version {
+            row.push(Cell::new(tracker.codename.as_deref().unwrap_or("-")));
+        }
+        row.push(Cell::new(format!("#{}", tracker.number)));
+        row.push(match tracker.state {
+            TrackerState::Open => Cell::new("Active"),
+            TrackerState::Closed => Cell::new(over).tone(Tone::Quiet),
+        });
+        if shows_repo {
+            row.push(Cell::new(tracker.repo.as_str()).tone(Tone::Quiet));
+        }
+        table.row(row);
+    }
+    table
+}
+
+fn count(of: &TrackerType, trackers: &[Tracker]) -> Stats {
+    let mut stats = Stats { of: of.name.clone(), ..Stats::default() };
+    let month = |at: Time| at.to_string().chars().take(7).collect::<String>();
+    for tracker in trackers.iter().filter(|tracker| tracker.kind == of.name) {
+        match tracker.state {
+            TrackerState::Open => stats.open += 1,
+            TrackerState::Closed => stats.closed += 1,
+        }
+        if let Some(at) = tracker.created_at {
+            stats.months.entry(month(at)).or_default().opened += 1;
+        }
+        if let Some(at) = tracker.closed_at {
+            stats.months.entry(month(at)).or_default().closed += 1;
+        }
+    }
+    stats
+}
+
+fn stats_table(counted: &[Stats]) -> Table {
+    let mut table = Table::new(vec![
+        Column::new("TYPE"),
+        Column::new("MONTH"),
+        Column::number("OPENED"),
+        Column::number("CLOSED"),
+        Column::number("OPEN"),
+    ]);
+    let number = |count: u64| Cell::new(count.to_string());
+    for stats in counted {
+        let (open, closed) = (number(stats.open), number(stats.closed));
+        let all = number(stats.open + stats.closed);
+        table.row(vec![Cell::new(stats.of.as_str()).tone(Tone::Strong), Cell::new("all"), all, closed, open]);
+        for (name, month) in stats.months.iter().rev() {
+            table.row(vec![
+                Cell::new(stats.of.as_str()).tone(Tone::Quiet),
+                Cell::new(name.as_str()),
+                number(month.opened),
+                number(month.closed),
+                Cell::new(""),
+            ]);
+        }
+    }
+    table
+}
