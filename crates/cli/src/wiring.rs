@@ -7,9 +7,9 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use larder_core::{Clock as _, Fingerprint, Key, Rows, Time};
+use larder_core::{Clock as _, Fingerprint, Key, Policy, Rows, Time};
 use larder_engine::{Engine, SystemClock};
-use larder_sources::{ClustersSource, GitHub, GitHubConfig};
+use larder_sources::{ClustersSource, Desk, GitHub, GitHubConfig, Pull, TrackersSource};
 
 use crate::config::Config;
 use crate::report::Complaint;
@@ -28,6 +28,7 @@ pub struct Rooms<'c> {
     fetcher: OnceLock<(Engine, Arc<GitHub>)>,
     /// Whether the reader's own client has the token already.
     github: Arc<GitHub>,
+    desk: Option<Desk>,
 }
 
 /// Runs a command's work on a runtime of this thread alone: it starts faster than one with many,
@@ -92,7 +93,8 @@ impl<'c> Rooms<'c> {
         }
         let github = github(rooms, &store, &clock, seed)?;
         let reader = engine(config, &store, &clock, &github, seed)?;
-        Ok(Rooms { config, store, clock, seed, reader, fetcher: OnceLock::new(), github })
+        let desk = desk(config, &clock);
+        Ok(Rooms { config, store, clock, seed, reader, fetcher: OnceLock::new(), github, desk })
     }
 
     /// The engine for all that fetches nothing; the fetching one, once there is one.
@@ -118,6 +120,11 @@ impl<'c> Rooms<'c> {
     /// The store, with its budgets.
     pub fn store(&self) -> &AnyStore {
         &self.store
+    }
+
+    /// Where the manifest of the clone one stands in is looked for, if one stands in one.
+    pub fn desk(&self) -> Option<&Desk> {
+        self.desk.as_ref()
     }
 
     /// The time.
@@ -193,9 +200,39 @@ fn engine(
         .map_err(|error| Complaint::usage(error.to_string()))?;
     let engine = Engine::builder(store.entries().clone(), clock.clone())
         .source(Arc::new(clusters))
+        .source(Arc::new(trackers(config, clock, github)?))
         .owner(format!("larder, process {}", std::process::id()))
         .seed(seed);
     Ok(engine.build())
+}
+
+fn trackers(
+    config: &Config,
+    clock: &Arc<SystemClock>,
+    github: &Arc<GitHub>,
+) -> Result<TrackersSource, Complaint> {
+    let trackers = &config.trackers;
+    // That of the clone one stands in is to be had, and is no part of what is configured.
+    let repos = if trackers.repos.is_set() { trackers.repos.value.as_slice() } else { &[] };
+    let policy = Policy { ttl: trackers.ttl.value, ..config.engine.policy() };
+    let source = TrackersSource::new(github.clone(), repos, trackers.types.clone(), policy)
+        .map_err(|error| Complaint::usage(error.to_string()))?;
+    Ok(match desk(config, clock) {
+        Some(desk) => source.with_desk(desk),
+        None => source,
+    })
+}
+
+/// Where the manifest of the clone one stands in is looked for.
+fn desk(config: &Config, clock: &Arc<SystemClock>) -> Option<Desk> {
+    let trackers = &config.trackers;
+    let (repo, root) = trackers.clone.clone()?;
+    let desk = Desk::new(repo, &config.github.web_host(), root, clock.clone());
+    let desk = if trackers.auto_sync.value { desk } else { desk.only_when_told() };
+    Some(match trackers.auto_pull.value {
+        Some(how) => desk.pulling(Pull { every: trackers.auto_pull_interval.value, how }),
+        None => desk,
+    })
 }
 
 /// What the store is known by where files are named after it.

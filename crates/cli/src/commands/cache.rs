@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::entry::EntryView;
 use super::target::{TargetArgs, is_met};
-use super::{Context, Ended};
+use super::{Context, Ended, trackers};
 use crate::config::Config;
 use crate::report::{Complaint, Exit};
 use crate::ui::{CanAsk, Cell, Column, Table, Tone, ago, ask, counted, harmless, in_a_while};
@@ -26,6 +26,9 @@ pub enum Command {
     /// Give entries that failed a new start
     #[command(after_help = "Example:\n  larder cache replay --all && larder refresh --all")]
     Replay(TargetArgs),
+    /// Take in what the manifest of the clone one stands in says of its trackers
+    #[command(after_help = "Example:\n  git pull && larder cache sync")]
+    Sync,
     /// Look for damage in the database
     #[command(after_help = "Example:\n  larder cache verify")]
     Verify(TargetArgs),
@@ -58,6 +61,17 @@ async fn act(command: &Command, context: &Context, config: &Config) -> Ended {
             let target = args.named(&known)?;
             let met = engine.invalidate(&target).await.map_err(Complaint::from)?;
             told("invalidated", met.count, "marked stale", context)
+        }
+        Command::Sync => {
+            let (repos, types) =
+                (trackers::repos(&[], config)?, config.trackers.types.iter().collect::<Vec<_>>());
+            let keys = trackers::keys(&repos, &types)?;
+            let synced = trackers::sync(&rooms, &keys, config, &context.screen).await?;
+            if synced.is_empty() && !context.json() {
+                context.screen.answer("the manifest says nothing newer than what is held\n")?;
+                return Ok(Exit::Answered);
+            }
+            told("synced", synced.len() as u64, "taken from the manifest", context)
         }
         Command::Replay(args) => {
             let target = args.named(&known)?;

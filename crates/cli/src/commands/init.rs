@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::{Context, Ended};
+use super::{Context, Ended, manifest};
 use crate::config::{FILE_NAME, Trust, owner_of_origin, read_owner};
 use crate::report::{Complaint, Exit};
 
@@ -17,6 +17,9 @@ pub struct Args {
     /// origin's if not said
     #[arg(long, value_name = "LOGIN")]
     owner: Option<String>,
+    /// Write the Actions workflow that shares trackers with a team too
+    #[arg(long)]
+    workflow: bool,
     /// Write there; in the working directory if not said
     #[arg(value_name = "FILE")]
     path: Option<PathBuf>,
@@ -32,6 +35,16 @@ pub fn run(args: &Args, context: &Context) -> Ended {
     let path = args.path.as_deref().or(context.global.config.as_deref());
     let path = context.env.cwd.join(path.unwrap_or(FILE_NAME.as_ref()));
     write_new(&path, &template(owner.map(String::as_str)), "larder init FILE", context)?;
+    if args.workflow {
+        let config = context.config()?;
+        let types = &config.trackers.types;
+        manifest::write_workflow(
+            &manifest::workflow_path(&config)?,
+            &manifest::workflow_text(types),
+            false,
+            context,
+        )?;
+    }
     if context.json() {
         context.screen.json(&json!({"path": path, "owner": owner}))?;
         return Ok(Exit::Answered);

@@ -88,7 +88,9 @@ async fn generated(args: &GenerateArgs, context: &Context, config: &Config) -> E
     if !served.complaints.is_empty() {
         // What could not be fetched is no trackers: nothing is written from it.
         served.tell(&context.screen, Detail::Few, rooms.now());
-        return Err(Complaint::failed("the manifest was left as it is, since not all could be fetched").into());
+        return Err(
+            Complaint::failed("the manifest was left as it is, since not all could be fetched").into()
+        );
     }
     let stored = rooms.reader().store().lookup(&keys).await.map_err(Complaint::from)?;
     let as_of = |body: &larder_core::Json| body.decode::<Way>().ok().map(|way| way.as_of);
@@ -146,12 +148,15 @@ fn check(args: &CheckArgs, context: &Context, config: &Config) -> Ended {
     if context.json() {
         let lists: serde_json::Map<_, _> =
             counts.iter().map(|(name, count)| (name.clone(), json!(count))).collect();
-        let body = json!({"path": path, "repo": manifest.repo, "updated_at": manifest.updated_at, "lists": lists});
+        let body =
+            json!({"path": path, "repo": manifest.repo, "updated_at": manifest.updated_at, "lists": lists});
         context.screen.json(&body)?;
         return Ok(Exit::Answered);
     }
     let now = larder_core::Clock::now(&larder_engine::SystemClock);
-    let age = manifest.updated_at.map_or_else(|| "of no known age".to_owned(), |at| format!("from {}", ago(at, now)));
+    let age = manifest
+        .updated_at
+        .map_or_else(|| "of no known age".to_owned(), |at| format!("from {}", ago(at, now)));
     let counts: Vec<String> = counts.iter().map(|(name, count)| format!("{count} {name}")).collect();
     let counts = if counts.is_empty() { "no list that is known".to_owned() } else { counts.join(", ") };
     context.screen.answer(&format!("{place}: {counts} of {}, {age}\n", manifest.repo))?;
@@ -196,8 +201,15 @@ pub fn workflow_text(types: &[TrackerType]) -> String {
     let mut labels: Vec<&str> = types.iter().flat_map(|of| &of.labels).map(String::as_str).collect();
     labels.sort_unstable();
     labels.dedup();
-    let labels = serde_json::to_string(&labels).unwrap_or_default().replace('\'', "''");
-    include_str!("manifest.workflow.yml").replace("[\"LABELS\"]", &labels)
+    // A text of an expression stands in single quotes, which are doubled within.
+    let quoted = labels.iter().map(|label| format!("'{}'", label.replace('\'', "''")));
+    let wakes = quoted.map(|label| {
+        format!(
+            "github.event.label.name == {label}\n      || contains(github.event.issue.labels.*.name, {label})"
+        )
+    });
+    let wakes: Vec<String> = wakes.collect();
+    include_str!("manifest.workflow.yml").replace("LABELS", &wakes.join("\n      || "))
 }
 
 /// Where the workflow goes in the clone one stands in.

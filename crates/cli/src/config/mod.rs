@@ -21,8 +21,8 @@ mod trust;
 
 use std::path::{Path, PathBuf};
 
-use pmu::Pmu;
 use larder_domain::{ClustersConfig, RegistryRules};
+use pmu::Pmu;
 use toml::de::DeTable;
 
 pub use clusters::ClustersSection;
@@ -215,7 +215,20 @@ fn build(
     notes.extend(file.as_ref().and_then(untrusted_note));
     let dirs = env.dirs.clone();
     let quiet_notes = layers.quiet_notes;
-    Ok(Config { file, store, github, engine, clusters, registry, server, trackers, listed, dirs, notes, quiet_notes })
+    Ok(Config {
+        file,
+        store,
+        github,
+        engine,
+        clusters,
+        registry,
+        server,
+        trackers,
+        listed,
+        dirs,
+        notes,
+        quiet_notes,
+    })
 }
 
 fn untrusted_note(file: &ConfigFile) -> Option<String> {

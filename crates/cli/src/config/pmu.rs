@@ -2,8 +2,6 @@
 //! repositories and its `cache` section. It lies in the repository, so what it may say is what an
 //! untrusted `larder.toml` may, until `larder config trust`.
 
-use std::path::{Path, PathBuf};
-
 use serde::Deserialize;
 
 use super::env::Environment;
@@ -20,8 +18,6 @@ const BYTES_MAX: u64 = 1 << 20;
 /// What is used of it.
 #[derive(Debug, Clone, Default)]
 pub struct Pmu {
-    /// Where it is.
-    pub path: PathBuf,
     /// Its path as a person would write it.
     pub shown: String,
     /// Whether it may say where data go, and make git run.
@@ -72,10 +68,11 @@ impl Pmu {
         let said = if text.trim().is_empty() {
             Said::default()
         } else {
-            serde_saphyr::from_str(&text).map_err(|error| failed(&error.to_string().lines().next().unwrap_or_default()))?
+            serde_saphyr::from_str(&text)
+                .map_err(|error| failed(&error.to_string().lines().next().unwrap_or_default()))?
         };
         let trusted = Trust::load(env).holds(&path, &text);
-        Ok(Some(Pmu { path, shown, trusted, text, said }))
+        Ok(Some(Pmu { shown, trusted, text, said }))
     }
 
     /// Its repositories, as written.
@@ -93,10 +90,5 @@ impl Pmu {
         let says = |line: &str| line.trim_start().strip_prefix(key).is_some_and(|rest| rest.starts_with(':'));
         let line = self.text.lines().position(says).map_or(1, |at| at + 1);
         Setting { value, origin: Origin::File { file: self.shown.clone(), line } }
-    }
-
-    /// The folder that it lies in.
-    pub fn folder(&self) -> &Path {
-        self.path.parent().unwrap_or(&self.path)
     }
 }

@@ -47,7 +47,8 @@ impl TrackersConfig {
         let enabled = section.flag("enabled");
         let auto_sync = section.flag("auto_sync");
         let auto_pull = section.read(Key::guarded("auto_pull"), read_pull);
-        let interval = section.span("auto_pull_interval", Duration::from_secs(1), Duration::from_hours(24 * 366));
+        let interval =
+            section.span("auto_pull_interval", Duration::from_secs(1), Duration::from_hours(24 * 366));
         section.finish();
         let notes = &mut layers.notes;
         let repos = named.unwrap_or_else(|| repos_of(pmu, clone.as_ref().map(|(repo, _)| repo), notes));
@@ -57,17 +58,15 @@ impl TrackersConfig {
             repos,
             types,
             ttl: ttl.unwrap_or(Setting::default(Duration::from_hours(1))),
-            enabled: enabled
-                .or_else(|| of_pmu("enabled", cache?.enabled))
-                .unwrap_or(Setting::default(true)),
+            enabled: enabled.or_else(|| of_pmu("enabled", cache?.enabled)).unwrap_or(Setting::default(true)),
             auto_sync: auto_sync
                 .or_else(|| of_pmu("auto_sync", cache?.auto_sync))
                 .unwrap_or(Setting::default(true)),
-            auto_pull: auto_pull
-                .or_else(|| trusted_pull(pmu?, notes))
-                .unwrap_or(Setting::default(None)),
+            auto_pull: auto_pull.or_else(|| trusted_pull(pmu?, notes)).unwrap_or(Setting::default(None)),
             auto_pull_interval: interval
-                .or_else(|| Some(pmu?.setting("auto_pull_interval", Duration::from_secs(cache?.auto_pull_interval?))))
+                .or_else(|| {
+                    Some(pmu?.setting("auto_pull_interval", Duration::from_secs(cache?.auto_pull_interval?)))
+                })
                 .unwrap_or(Setting::default(5 * minute)),
             clone,
         }
@@ -137,8 +136,10 @@ fn read_types(layers: &mut Layers<'_>) -> Vec<TrackerType> {
     for (table, span) in layers.tables("tracker") {
         let mut section = layers.table("tracker", table);
         let name = section.text("type").map(|name| name.value);
-        let labels: Vec<String> = section.texts("labels").into_iter().map(|(text, _)| text.to_owned()).collect();
-        let prefixes: Vec<String> = section.texts("prefixes").into_iter().map(|(text, _)| text.to_owned()).collect();
+        let labels: Vec<String> =
+            section.texts("labels").into_iter().map(|(text, _)| text.to_owned()).collect();
+        let prefixes: Vec<String> =
+            section.texts("prefixes").into_iter().map(|(text, _)| text.to_owned()).collect();
         let reads = section.read(Key::open("reads"), |raw| match raw.text("\"version\" or \"name\"")? {
             "version" => Ok(Reads::Version),
             "name" => Ok(Reads::Name),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use larder_core::{Budgets, Clock as _, Store};
-use larder_domain::REPOSITORIES;
+use larder_domain::{REPOSITORIES, TRACKERS};
 use larder_engine::SystemClock;
 use larder_store_sqlite::{OpenOptions, SqliteStore};
 
@@ -24,7 +24,8 @@ impl AnyStore {
     /// Opens the store that is configured, and makes it where there is none.
     pub fn open(config: &Config) -> Result<AnyStore, Complaint> {
         let StoreUrl::Sqlite(path) = &config.store.url.value;
-        let options = OpenOptions { views: vec![REPOSITORIES], ..OpenOptions::new(path, SystemClock.now()) };
+        let options =
+            OpenOptions { views: vec![REPOSITORIES, TRACKERS], ..OpenOptions::new(path, SystemClock.now()) };
         let store = SqliteStore::open(options)?;
         let recovered = store.recovered();
         Ok(AnyStore { recovered, ..AnyStore::of(Arc::new(store)) })

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use larder_core::{Clock, Delta, Fetched, Fingerprint, Others, Stored, Time, Warning};
+use larder_core::{Clock, Delta, Fetched, Fingerprint, Others, Stored, Time, Trigger, Warning};
 use larder_domain::{Held, Manifest, RepoName, Tracker, TrackerType, Verdict, payload};
 
 use super::body;
@@ -19,10 +19,13 @@ pub const MANIFEST: &str = ".github/pmu-cache.json";
 const BYTES_MAX: u64 = 16 << 20;
 
 /// Where one repository's manifest is found.
+#[derive(Clone)]
 pub struct Desk {
     repo: RepoName,
     root: PathBuf,
     pull: Option<Pull>,
+    /// Whether it is consulted unasked.
+    unasked: bool,
     host: String,
     clock: Arc<dyn Clock>,
 }
@@ -80,6 +83,15 @@ pub enum News {
     Unusable(Warning),
 }
 
+/// How far a look goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// The file in the working tree.
+    File,
+    /// The remote too, where that is wanted and its time has come.
+    Upstream,
+}
+
 /// A file's bytes and how it looked.
 struct Read {
     bytes: Vec<u8>,
@@ -89,13 +101,30 @@ struct Read {
 impl Desk {
     /// The manifest of `repo` on `host` (`github.com`), whose clone has its root here.
     pub fn new(repo: RepoName, host: &str, root: impl Into<PathBuf>, clock: Arc<dyn Clock>) -> Self {
-        Desk { repo, root: root.into(), pull: None, host: host.to_owned(), clock }
+        Desk { repo, root: root.into(), pull: None, unasked: true, host: host.to_owned(), clock }
     }
 
     /// The same, asking the upstream.
     #[must_use]
     pub fn pulling(self, pull: Pull) -> Self {
         Desk { pull: Some(pull), ..self }
+    }
+
+    /// The same, looked at only where somebody says that it changed.
+    #[must_use]
+    pub fn only_when_told(self) -> Self {
+        Desk { unasked: false, ..self }
+    }
+
+    /// Whether a fetch with this trigger looks at it, and whether it asks the upstream then.
+    pub(super) fn consulted(&self, trigger: Trigger) -> Option<Reach> {
+        match trigger {
+            // The file changed: nothing else was said to have.
+            Trigger::Watch => Some(Reach::File),
+            // A person who asks for GitHub's word gets it.
+            Trigger::Manual => None,
+            _ => self.unasked.then_some(Reach::Upstream),
+        }
     }
 
     /// Whose manifest it is.
@@ -135,7 +164,7 @@ impl Desk {
     }
 
     /// Looks at the manifest before GitHub is asked.
-    pub(super) async fn consult(&self, of: &TrackerType, memory: &Memory, now: Time) -> Looked {
+    pub(super) async fn consult(&self, of: &TrackerType, reach: Reach, memory: &Memory, now: Time) -> Looked {
         let before = memory.way.as_ref();
         let mut noted = Noted {
             manifest: before.and_then(|way| way.manifest.clone()),
@@ -143,7 +172,8 @@ impl Desk {
             warnings: Vec::new(),
         };
         let mut found = Vec::new();
-        if let Some(pull) = self.pull.filter(|pull| is_over(noted.pulled_at, pull.every, now)) {
+        let due = |pull: &Pull| reach == Reach::Upstream && is_over(noted.pulled_at, pull.every, now);
+        if let Some(pull) = self.pull.filter(due) {
             noted.pulled_at = Some(now);
             match self.pull_now(pull).await {
                 Ok(upstream) => found.extend(upstream),

@@ -74,6 +74,15 @@ impl TrackersSource {
         Key::new(Self::NAME, &[owner, name, of])
     }
 
+    /// Whose trackers an entry holds; `None` = it is no such entry.
+    pub fn repo_of(key: &Key) -> Option<RepoName> {
+        let segments = key.segments();
+        match segments.as_slice() {
+            [owner, name, _] if key.source() == Self::NAME => RepoName::new(owner, name).ok(),
+            _ => None,
+        }
+    }
+
     /// The types, in the order of configuration.
     pub fn types(&self) -> &[TrackerType] {
         &self.types
@@ -149,9 +158,10 @@ impl TrackersSource {
         let (repo, of) = self.named(&ask.key).ok_or_else(unknown)?;
         let memory = Memory::of(ask);
         let looked = match self.desk(&repo) {
-            // A person who asks for GitHub's word gets it.
-            Some(desk) if ask.trigger == Trigger::Manual => desk.glance(),
-            Some(desk) => desk.consult(of, &memory, self.github.now()).await,
+            Some(desk) => match desk.consulted(ask.trigger) {
+                Some(reach) => desk.consult(of, reach, &memory, self.github.now()).await,
+                None => desk.glance(),
+            },
             None => Looked::nothing(),
         };
         match looked.says {
