@@ -78,6 +78,12 @@ fn show_tells_where_each_value_came_from_and_hides_the_token() {
     server.admin_token	-	default
     server.allowed_hosts	-	default
     server.trusted_proxies	-	default
+    trackers.repos	-	default
+    trackers.ttl	1h	default
+    trackers.enabled	true	default
+    trackers.auto_sync	true	default
+    trackers.auto_pull	false	default
+    trackers.auto_pull_interval	5m	default
     --- err
     note: /root/project/larder.toml, not trusted: `larder config trust`
     ");

@@ -48,6 +48,11 @@ fn help_lists_the_commands_and_the_exit_codes() {
       registry     List clusters and single repositories as projects, each cluster merged into one
       show         Show one entry: its data, its age, what is wrong with it
       refresh      Fetch entries anew, and wait for it
+      release      Releases that GitHub issues track: list them
+      microsprint  Microsprints that GitHub issues track: list them
+      tracker      Trackers of any type: list and count them
+      manifest     The file that shares a repository's trackers with a team: write it, check it, keep it
+                   fresh
       cache        Look at the cache, and change what it holds
       export       Write the cache to a file that `larder import` reads
       import       Take in a file that `larder export` wrote

@@ -18,4 +18,5 @@ mod serving;
 mod simulator;
 mod terminal;
 mod token;
+mod trackers;
 mod world;

@@ -132,7 +132,9 @@ impl User {
     }
 
     pub(crate) fn write(&self, name: &str, text: &str) {
-        std::fs::write(self.project().join(name), text).unwrap();
+        let path = self.project().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
     }
 
     pub(crate) fn command(&self, args: &[&str]) -> Command {
@@ -148,6 +150,21 @@ impl User {
             .env_clear()
             .env("HOME", self.home())
             .env("PATH", bin)
+            .envs(self.vars.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// A script of the user's, in the project, with larder on its path.
+    pub(crate) fn bash(&self, script: &str) -> Command {
+        let larder = Path::new(env!("CARGO_BIN_EXE_larder")).parent().unwrap();
+        let mut command = Command::new("bash");
+        command
+            .args(["-e", "-c", script])
+            .current_dir(self.project())
+            .env_clear()
+            .env("HOME", self.home())
+            .env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", larder.display()))
             .envs(self.vars.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null());
         command
