@@ -1,5 +1,4 @@
 DROP VIEW larder.cache;
-DROP VIEW larder.entry_markers;
 DROP FUNCTION larder.texts(jsonb);
 DROP FUNCTION larder.whole(jsonb);
 DROP FUNCTION larder.instant(text);

@@ -1,25 +1,51 @@
 //! The shared store: PostgreSQL, for many instances and many users.
 //!
 //! [`PostgresStore`] keeps core's [`Store`](larder_core::Store) and [`Budgets`](larder_core::Budgets)
-//! contracts in a schema `larder` of its own, in whatever database it is given.
-#![allow(dead_code, reason = "the ports land next")]
+//! contracts in a schema `larder` of its own, in whatever database it is given. Every call is one
+//! transaction that leaves nothing behind in its session, so that a transaction pooler may stand
+//! before the database; a connection of its own hears what other instances commit.
+
+/// Sends several statements at once, in this order, and waits for all their answers.
+macro_rules! together {
+    ($($work:expr),+ $(,)?) => {
+        // In a block of its own a statement's values live as long as it does.
+        futures::join!($(async { $work.await }),+)
+    };
+}
 
 mod address;
+mod budgets;
+mod commit;
+mod entries;
 mod errors;
+mod export;
+mod feed;
+mod invalidate;
+mod items;
 mod json;
+mod leases;
+mod list;
+mod listen;
+mod markers;
 mod open;
+mod port;
 mod rows;
 mod schema;
+mod sweep;
 mod tls;
 mod transaction;
+mod verify;
 mod views;
+mod words;
 
 use std::sync::Arc;
 
-use larder_core::StoreError;
+use larder_core::{ListQuery, StoreError};
 
 use crate::address::Address;
-use crate::transaction::Connections;
+use crate::errors::Fault;
+use crate::listen::Listener;
+use crate::transaction::{Connections, Mode, Tx};
 
 pub use address::is_postgres;
 pub use open::{Listen, Migrate, OpenOptions, Statements, Times};
@@ -34,22 +60,38 @@ pub struct PostgresStore {
 struct Shared {
     connections: Connections,
     address: Address,
+    listener: Option<Listener>,
 }
 
 impl PostgresStore {
     /// Opens the store, making its schema if there is none, and bringing an older one up to date
-    /// (unless [`Migrate::No`] forbids it). Wants a tokio runtime.
+    /// (unless [`Migrate::No`] forbids it). Wants a tokio runtime with I/O and time.
     ///
     /// Errors: [`StoreError::Foreign`] and [`StoreError::TooNew`] leave the database as it is;
     /// [`StoreError::Unreachable`] says that there is none to be had now.
     pub async fn open(options: OpenOptions) -> Result<PostgresStore, StoreError> {
         let opened = open::open(&options).await?;
-        let shared = Shared { connections: opened.connections, address: opened.address };
+        let listener = open::listen(&options, &opened)?;
+        let shared = Shared { connections: opened.connections, address: opened.address, listener };
         Ok(PostgresStore { shared: Arc::new(shared) })
     }
 
     /// Where it is, without user and password.
     pub fn place(&self) -> &str {
         &self.shared.address.place
+    }
+
+    /// PostgreSQL's plan for a list, line by line: for tests and the curious.
+    pub async fn list_plan(&self, query: &ListQuery) -> Result<Vec<String>, StoreError> {
+        self.run(Mode::Read, "plan a list", |tx| async move { list::plan(&tx, query).await }).await
+    }
+
+    async fn run<T, W: Future<Output = Result<T, Fault>>>(
+        &self,
+        mode: Mode,
+        attempted: &'static str,
+        work: impl Fn(Arc<Tx>) -> W,
+    ) -> Result<T, StoreError> {
+        self.shared.connections.run(mode, attempted, work).await
     }
 }

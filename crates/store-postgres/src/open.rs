@@ -9,6 +9,7 @@ use larder_core::{Clock, StoreError, Time, ViewSpec};
 use secrecy::SecretString;
 
 use crate::address::Address;
+use crate::listen::Listener;
 use crate::schema;
 use crate::tls;
 use crate::transaction::Connections;
@@ -144,4 +145,16 @@ pub(crate) fn connect(options: &OpenOptions) -> Result<Opened, StoreError> {
     let address = Address::parse(&options.url)?;
     let tls = tls::connector(&address)?;
     Ok(Opened { connections: Connections::new(options, &address, tls)?, address })
+}
+
+/// The task that listens, where somebody is to be heard.
+pub(crate) fn listen(options: &OpenOptions, opened: &Opened) -> Result<Option<Listener>, StoreError> {
+    let address = match &options.listen {
+        Listen::Never => return Ok(None),
+        Listen::Here if opened.address.is_pooler => return Ok(None),
+        Listen::Here => opened.address.clone(),
+        Listen::At(url) => Address::parse(url)?,
+    };
+    let tls = tls::connector(&address)?;
+    Ok(Some(Listener::start(&address, tls, options.connect_timeout)))
 }

@@ -157,6 +157,7 @@ impl Connections {
             begin: format!("BEGIN {isolation}; SET LOCAL statement_timeout = {}", timeout.as_millis()),
             patience: timeout + ON_THE_WAY,
             statements: self.statements,
+            turn: tokio::sync::Mutex::new(()),
             times: self.times.clone(),
         })
     }
@@ -171,12 +172,6 @@ impl Connections {
                 drop(Object::take(conn));
             }
         }
-    }
-
-    /// How connections stand: open ones, and those that wait for one.
-    #[cfg(test)]
-    pub(crate) fn open(&self) -> usize {
-        self.pool.status().size
     }
 }
 
@@ -202,6 +197,9 @@ pub(crate) struct Tx {
     begin: String,
     patience: Duration,
     statements: Statements,
+    /// What is prepared first is asked one after another, in the order in which it is asked: the way
+    /// to a statement may be longer than that to the next.
+    turn: tokio::sync::Mutex<()>,
     times: Times,
 }
 
@@ -283,6 +281,14 @@ impl Tx {
         Ok(())
     }
 
+    /// Takes back all that was done, to begin anew.
+    pub(crate) async fn start_over(&self) -> Result<(), Fault> {
+        let conn = self.conn()?;
+        self.in_time(async { Ok(conn.batch_execute("ROLLBACK").await?) }).await?;
+        self.set(State::Idle);
+        Ok(())
+    }
+
     async fn roll_back(&self, fault: &Fault) {
         let is_lost = matches!(fault, Fault::Silent) || fault.remedy() == Remedy::Reconnect;
         if self.state() != State::Open || is_lost {
@@ -308,6 +314,7 @@ impl Tx {
             Ok(match self.statements {
                 Statements::Unnamed => conn.query_typed(sql, params).await?,
                 Statements::Prepared => {
+                    let _turn = self.turn.lock().await;
                     let (types, values) = split(params);
                     let statement = conn.prepare_typed_cached(sql, &types).await?;
                     conn.query(&statement, &values).await?
@@ -322,6 +329,7 @@ impl Tx {
             Ok(match self.statements {
                 Statements::Unnamed => conn.execute_typed(sql, params).await?,
                 Statements::Prepared => {
+                    let _turn = self.turn.lock().await;
                     let (types, values) = split(params);
                     let statement = conn.prepare_typed_cached(sql, &types).await?;
                     conn.execute(&statement, &values).await?
@@ -367,11 +375,6 @@ impl Tx {
             Times::Caller => None,
             Times::Database(clock) => Some(clock.now()),
         }
-    }
-
-    /// Whether leases go by the database's clock.
-    pub(crate) fn has_database_times(&self) -> bool {
-        matches!(self.times, Times::Database(_))
     }
 }
 

@@ -4,3 +4,12 @@
 
 mod migrations;
 mod place;
+
+mod contract {
+    larder_testkit::contract_suite!(crate::place::Direct);
+}
+
+/// Once more, with a transaction pooler before the database.
+mod pooled {
+    larder_testkit::contract_suite!(crate::place::Pooled);
+}

@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
 use larder_core::Time;
-use larder_store_postgres::{Listen, OpenOptions, Times};
+use larder_store_postgres::{Listen, OpenOptions, PostgresStore, Times};
 use larder_testkit::VirtualClock;
+use larder_testkit::contract::Place;
 use larder_testkit::contract::build::{NOW, VIEW};
 use tokio_postgres::{Client, NoTls};
 
@@ -28,6 +29,11 @@ impl Database {
         named(&server("LARDER_TEST_POSTGRES"), &self.name)
     }
 
+    /// Its address behind the pooler.
+    pub(crate) fn pooled_url(&self) -> String {
+        named(&server("LARDER_TEST_PGBOUNCER"), &self.name)
+    }
+
     /// To open it as the contract wants it: the stories' views, and their time.
     pub(crate) fn options(&self) -> OpenOptions {
         options(&self.url())
@@ -42,6 +48,36 @@ impl Database {
 impl Drop for Database {
     fn drop(&mut self) {
         run(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name));
+    }
+}
+
+/// Straight to the database.
+pub(crate) struct Direct(Database);
+
+/// By way of the pooler.
+pub(crate) struct Pooled(Database);
+
+impl Place for Direct {
+    type Store = PostgresStore;
+
+    fn fresh() -> Self {
+        Direct(Database::fresh())
+    }
+
+    async fn open(&self) -> PostgresStore {
+        PostgresStore::open(self.0.options()).await.unwrap()
+    }
+}
+
+impl Place for Pooled {
+    type Store = PostgresStore;
+
+    fn fresh() -> Self {
+        Pooled(Database::fresh())
+    }
+
+    async fn open(&self) -> PostgresStore {
+        PostgresStore::open(options(&self.0.pooled_url())).await.unwrap()
     }
 }
 

@@ -1,0 +1,400 @@
+//! The one door for what an attempt brought: fenced, and all of it or nothing.
+//!
+//! What is locked is locked in one order, by everybody: items by their identities, then entries by
+//! their numbers, then the feed. So the items go first, and the entry's row is locked only when its
+//! turn comes; that the lease still holds is looked at before (nothing is done for one that is lost)
+//! and again under that lock, where it counts.
+
+use std::collections::{BTreeSet, HashSet};
+
+use larder_core::{Commit, Committed, Entry, ItemCounts, ItemRef, Json, Outcome, Write};
+use tokio_postgres::types::Type;
+
+use crate::entries::Met;
+use crate::errors::Fault;
+use crate::feed::{self, Line};
+use crate::items::{self, MemberRow, Moved, Put};
+use crate::json::{JsonText, clean};
+use crate::leases::LIVE;
+use crate::markers;
+use crate::rows::{At, ENTRY_COLUMNS, ENTRY_WIDTH, EntryRow, FROM_ENTRIES, at, int};
+use crate::transaction::Tx;
+
+/// Admits what came of an attempt, if its lease still holds.
+pub(crate) async fn commit(tx: &Tx, commit: &Commit) -> Result<Committed, Fault> {
+    let Some(write) = &commit.write else { return release(tx, commit).await };
+    if !write.items.is_empty() && !may_land(tx, commit).await? {
+        return superseded(tx, commit).await;
+    }
+    // An item is as old as the asking: what was asked for later knows better, whichever ends last.
+    let put = items::put(tx, &write.items, commit.log.started_at.min(commit.now)).await?;
+    let Some(met) = meet(tx, commit, write, put).await? else {
+        tx.start_over().await?;
+        return superseded(tx, commit).await;
+    };
+    land(tx, commit, write, met).await
+}
+
+/// Lost: nothing is written but the log line.
+async fn superseded(tx: &Tx, commit: &Commit) -> Result<Committed, Fault> {
+    tx.conclude(feed::log(tx, &commit.log, "superseded", ItemCounts::default())).await?;
+    Ok(Committed::Superseded)
+}
+
+/// Lets go of the lease, if it is still ours.
+async fn release(tx: &Tx, commit: &Commit) -> Result<Committed, Fault> {
+    let lease = &commit.lease;
+    let released = tx
+        .query(
+            "UPDATE larder.entries SET lease_owner = NULL, lease_until = NULL, lease_length = NULL, \
+             lease_epoch = NULL, lease_seq = NULL \
+             WHERE key = $1 AND lease_epoch = $2 AND lease_seq = $3 AND lease_owner = $4 RETURNING key",
+            &[
+                (&lease.key.as_str(), Type::TEXT),
+                (&lease.token.epoch, Type::INT8),
+                (&int(lease.token.seq), Type::INT8),
+                (&clean(&lease.owner), Type::TEXT),
+            ],
+        )
+        .await?;
+    if released.is_empty() {
+        return superseded(tx, commit).await;
+    }
+    let sql = format!("SELECT {ENTRY_COLUMNS} {FROM_ENTRIES} WHERE e.key = $1");
+    let row = tx
+        .conclude(async {
+            let (logged, row) = together!(
+                feed::log(tx, &commit.log, &commit.log.outcome, ItemCounts::default()),
+                tx.query_one(&sql, &[(&lease.key.as_str(), Type::TEXT)])
+            );
+            logged?;
+            row
+        })
+        .await?;
+    let entry = EntryRow::read(&row, None)?.entry;
+    Ok(Committed::Done {
+        version: entry.version,
+        items: ItemCounts::default(),
+        invalidated: entry.is_invalidated(),
+    })
+}
+
+/// A lease that is ours and holds, as a condition on `e` with `$1` = the leases' now.
+fn is_ours() -> String {
+    format!("{LIVE} AND e.lease_epoch = $3 AND e.lease_seq = $4 AND e.lease_owner = $5")
+}
+
+/// A look at the lease before any work is done for it, with nothing locked.
+async fn may_land(tx: &Tx, commit: &Commit) -> Result<bool, Fault> {
+    let lease = &commit.lease;
+    let sql = format!("SELECT 1 FROM larder.entries e WHERE e.key = $2 AND {}", is_ours());
+    let params = [
+        (&tx.lease_clock(commit.now) as _, Type::TIMESTAMPTZ),
+        (&lease.key.as_str() as _, Type::TEXT),
+        (&lease.token.epoch as _, Type::INT8),
+        (&int(lease.token.seq) as _, Type::INT8),
+        (&clean(&lease.owner) as _, Type::TEXT),
+    ];
+    Ok(!tx.query(&sql, &params).await?.is_empty())
+}
+
+/// What an attempt meets under the locks.
+struct Meeting {
+    nr: i64,
+    before: Entry,
+    /// Whether the body is the same document.
+    same_body: bool,
+    /// The newest marker that means the entry by its source or its new tags.
+    marker: u64,
+    /// Other entries that show an item that changed.
+    others: Vec<Met>,
+    members: Vec<MemberRow>,
+    tags: Vec<String>,
+    put: Put,
+}
+
+/// Locks the entry and all that show what changed, and looks at them. `None` = the lease is lost.
+async fn meet(tx: &Tx, commit: &Commit, write: &Write, put: Put) -> Result<Option<Meeting>, Fault> {
+    let key = commit.lease.key.as_str();
+    let kept = kept(write, &put);
+    let has_members = write.members.is_some();
+    let (under_way, locked, row, marker, members, tags, found) = together!(
+        markers::under_way(tx),
+        lock(tx, key, &put.changed),
+        look(tx, commit, write),
+        newest_marker(tx, commit, write),
+        async { if has_members { items::member_rows(tx, key).await } else { Ok(Vec::new()) } },
+        async { if write.tags.is_some() { tags_of(tx, key).await } else { Ok(Vec::new()) } },
+        items::find(tx, &kept),
+    );
+    under_way?;
+    let others = locked?;
+    let Some((row, same_body)) = row? else { return Ok(None) };
+    let mut put = put;
+    put.numbers.extend(found?);
+    let others = others.into_iter().filter(|other| other.nr != row.nr).collect();
+    Ok(Some(Meeting {
+        nr: row.nr,
+        before: row.entry,
+        same_body,
+        marker: marker?,
+        others,
+        members: members?,
+        tags: tags?,
+        put,
+    }))
+}
+
+/// The items that members name and the attempt did not bring.
+fn kept<'a>(write: &'a Write, put: &Put) -> Vec<&'a ItemRef> {
+    let members = write.members.iter().flatten().map(|member| &member.item);
+    let kept: HashSet<&ItemRef> = members.filter(|item| !put.numbers.contains_key(*item)).collect();
+    kept.into_iter().collect()
+}
+
+/// Locks the entry and the others that show a changed item, in the order of their numbers.
+async fn lock(tx: &Tx, key: &str, changed: &[i64]) -> Result<Vec<Met>, Fault> {
+    let rows = if changed.is_empty() {
+        let sql = "SELECT nr, key, version FROM larder.entries WHERE key = $1 FOR UPDATE";
+        tx.query(sql, &[(&key, Type::TEXT)]).await?
+    } else {
+        tx.query(
+            "SELECT e.nr, e.key, e.version FROM larder.entries e WHERE e.nr IN ( \
+               SELECT own.nr FROM larder.entries own WHERE own.key = $1 \
+               UNION SELECT m.entry FROM larder.members m WHERE m.item = ANY($2) AND m.state <> 'hidden' \
+             ) ORDER BY e.nr FOR UPDATE OF e",
+            &[(&key, Type::TEXT), (&changed, Type::INT8_ARRAY)],
+        )
+        .await?
+    };
+    rows.iter().map(Met::read).collect()
+}
+
+/// The row, and whether its body is the same; `None` = the lease is not ours any more.
+async fn look(tx: &Tx, commit: &Commit, write: &Write) -> Result<Option<(EntryRow, bool)>, Fault> {
+    let lease = &commit.lease;
+    let sql = format!(
+        "SELECT {ENTRY_COLUMNS}, e.body IS NOT DISTINCT FROM $6 {FROM_ENTRIES} WHERE e.key = $2 AND {}",
+        is_ours()
+    );
+    let body = write.body.as_ref().map(JsonText::of);
+    let params = [
+        (&tx.lease_clock(commit.now) as _, Type::TIMESTAMPTZ),
+        (&lease.key.as_str() as _, Type::TEXT),
+        (&lease.token.epoch as _, Type::INT8),
+        (&int(lease.token.seq) as _, Type::INT8),
+        (&clean(&lease.owner) as _, Type::TEXT),
+        (&body as _, Type::JSONB),
+    ];
+    let rows = tx.query(&sql, &params).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    Ok(Some((EntryRow::read(row, tx.local_now())?, row.try_get(ENTRY_WIDTH)?)))
+}
+
+/// The newest marker that means what the entry will be; what it is, its row says already.
+async fn newest_marker(tx: &Tx, commit: &Commit, write: &Write) -> Result<u64, Fault> {
+    let Some(tags) = &write.tags else { return Ok(0) };
+    let tags: Vec<_> = tags.iter().map(|tag| clean(tag)).collect();
+    let row = tx
+        .query_one(
+            "SELECT coalesce(max(seq), 0) FROM larder.markers WHERE (about = 'all' AND name = '') \
+             OR (about = 'source' AND name = $1) OR (about = 'tag' AND name = ANY($2))",
+            &[(&commit.lease.key.source(), Type::TEXT), (&tags, Type::TEXT_ARRAY)],
+        )
+        .await?;
+    crate::rows::number(&row, 0)
+}
+
+async fn tags_of(tx: &Tx, key: &str) -> Result<Vec<String>, Fault> {
+    let rows = tx
+        .query(
+            "SELECT t.tag FROM larder.tags t JOIN larder.entries e ON e.nr = t.entry WHERE e.key = $1",
+            &[(&key, Type::TEXT)],
+        )
+        .await?;
+    Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
+}
+
+struct After {
+    version: i64,
+    began: u64,
+    invalidated: u64,
+}
+
+/// Writes all of it, and commits.
+async fn land(tx: &Tx, commit: &Commit, write: &Write, met: Meeting) -> Result<Committed, Fault> {
+    let (token, before) = (commit.lease.token, &met.before);
+    let wanted = match &write.members {
+        Some(members) => Some(items::wanted_rows(members, &met.put.numbers)?),
+        None => None,
+    };
+    hold_newcomers(tx, write, &met, wanted.as_deref()).await?;
+    let moved = wanted.as_ref().map(|wanted| Moved::between(&met.members, wanted)).unwrap_or_default();
+    let visible =
+        moved.visible || !met.put.changed.is_empty() || looks_different(before, write, met.same_body);
+    // The row's number is what readers make of it: its own, or a newer marker's. It is written down, so
+    // that a backoff that begins now is not ended by a marker from before.
+    let invalidated = before.invalidated.max(met.marker);
+    let after = After {
+        version: int(if visible { before.version + 1 } else { before.version }),
+        began: if write.answers_invalidation { token.seq } else { before.began },
+        invalidated,
+    };
+    let counts = ItemCounts {
+        seen: write.items.len() as u32,
+        added: moved.added,
+        changed: met.put.changed.len() as u32,
+        removed: moved.removed,
+    };
+    let lines = lines(commit, write, &met, after.version, visible);
+    let others: Vec<i64> = met.others.iter().map(|other| other.nr).collect();
+    tx.conclude(async {
+        let (members, tags, row, versions, logged, told) = together!(
+            async {
+                match &wanted {
+                    Some(wanted) => items::write_members(tx, met.nr, &met.members, wanted).await,
+                    None => Ok(()),
+                }
+            },
+            write_tags(tx, met.nr, &met.tags, write),
+            write_row(tx, met.nr, write, &after, commit),
+            async {
+                if others.is_empty() {
+                    return Ok(0);
+                }
+                let sql = "UPDATE larder.entries SET version = version + 1 WHERE nr = ANY($1)";
+                tx.execute(sql, &[(&others, Type::INT8_ARRAY)]).await
+            },
+            feed::log(tx, &commit.log, write.outcome.word(), counts),
+            feed::announce(tx, &lines),
+        );
+        (members?, tags?, row?, versions?, logged?);
+        told
+    })
+    .await?;
+    let version = after.version.max(0).cast_unsigned();
+    Ok(Committed::Done { version, items: counts, invalidated: invalidated > token.seq })
+}
+
+/// Items that the attempt did not bring and the entry did not hold may be nobody's by now.
+async fn hold_newcomers(
+    tx: &Tx,
+    write: &Write,
+    met: &Meeting,
+    wanted: Option<&[MemberRow]>,
+) -> Result<(), Fault> {
+    let Some(wanted) = wanted else { return Ok(()) };
+    let held: HashSet<i64> = met.members.iter().map(|row| row.item).collect();
+    let brought: HashSet<i64> =
+        write.items.iter().filter_map(|item| met.put.numbers.get(&item.of)).copied().collect();
+    let newcomers: BTreeSet<i64> = wanted
+        .iter()
+        .map(|row| row.item)
+        .filter(|item| !held.contains(item) && !brought.contains(item))
+        .collect();
+    if newcomers.is_empty() {
+        return Ok(());
+    }
+    items::hold(tx, &newcomers.into_iter().collect::<Vec<_>>()).await
+}
+
+/// Whether a reader of the row itself sees a difference.
+fn looks_different(before: &Entry, write: &Write, same_body: bool) -> bool {
+    !same_body
+        || before.warnings != write.warnings
+        || before.complete != write.complete
+        || before.pending != write.pending
+        || before.has_data() != write.fetched_at.is_some()
+        || before.absent_at.is_some() != write.absent_at.is_some()
+}
+
+/// What the feed is told, of this entry and of others that show what changed.
+fn lines(commit: &Commit, write: &Write, met: &Meeting, version: i64, visible: bool) -> Vec<Line> {
+    let what = what_happened(&met.before, write, visible);
+    let own = what.map(|what| Line::entry(commit.lease.key.as_str(), what, version, commit.now));
+    let others =
+        met.others.iter().map(|other| Line::entry(&other.key, "updated", other.version + 1, commit.now));
+    own.into_iter().chain(others).collect()
+}
+
+/// The feed's word, if there is anything to tell.
+fn what_happened(before: &Entry, write: &Write, visible: bool) -> Option<&'static str> {
+    let code = |failure: &larder_core::Failure| failure.code.clone();
+    match write.outcome {
+        Outcome::Failed => {
+            let first = before.attempts == 0 && write.attempts > 0;
+            let other_reason = before.last_error.as_ref().map(code) != write.last_error.as_ref().map(code);
+            (visible || first || other_reason).then_some("failed")
+        }
+        Outcome::NotModified | Outcome::Updated if visible => Some("updated"),
+        Outcome::Absent | Outcome::Partial if visible => Some(write.outcome.word()),
+        // Nothing new, but what was shown as failing is well again.
+        _ => (before.attempts > 0 && write.attempts == 0).then_some("recovered"),
+    }
+}
+
+async fn write_tags(tx: &Tx, nr: i64, held: &[String], write: &Write) -> Result<(), Fault> {
+    let Some(tags) = &write.tags else { return Ok(()) };
+    let cleaned: Vec<_> = tags.iter().map(|tag| clean(tag)).collect();
+    let wanted: BTreeSet<&str> = cleaned.iter().map(|tag| &**tag).collect();
+    if held.iter().map(String::as_str).collect::<BTreeSet<_>>() == wanted {
+        return Ok(());
+    }
+    let wanted: Vec<&str> = wanted.into_iter().collect();
+    let params = [(&nr as _, Type::INT8), (&wanted as _, Type::TEXT_ARRAY)];
+    let (removed, made) = together!(
+        tx.execute("DELETE FROM larder.tags WHERE entry = $1 AND tag <> ALL($2)", &params),
+        tx.execute(
+            "INSERT INTO larder.tags (entry, tag) SELECT $1, tag FROM unnest($2) AS tag ON CONFLICT DO NOTHING",
+            &params
+        )
+    );
+    (removed?, made?);
+    Ok(())
+}
+
+async fn write_row(tx: &Tx, nr: i64, write: &Write, after: &After, commit: &Commit) -> Result<(), Fault> {
+    // What failed waits for its time all the same: nothing is sent inside a Retry-After.
+    let at_once = after.invalidated > after.began && write.attempts == 0;
+    let due_at = if at_once { write.due_at.min(commit.now) } else { write.due_at };
+    let cursor = write.cursor.as_deref().map(clean);
+    let body: Option<JsonText<'_>> = write.body.as_ref().map(|body: &Json| JsonText::of(body));
+    let validators = JsonText::encode(&write.validators)?;
+    let (pending, warnings) = (JsonText::encode(&write.pending)?, JsonText::encode(&write.warnings)?);
+    let last_error = write.last_error.as_ref().map(JsonText::encode).transpose()?;
+    // A trigger that came after this fetch had begun still wants a later one.
+    tx.execute(
+        "UPDATE larder.entries SET definition = $2, tried = $3, body = $4, validators = $5, cursor = $6, \
+         complete = $7, pending = $8, warnings = $9, version = $10, began = $11, invalidated = $12, \
+         fetched_at = $13, absent_at = $14, fresh_until = $15, due_at = $16, \
+         marked = CASE WHEN marked > $17 THEN marked ELSE 0 END, \
+         attempts = $18, faults = $19, last_error = $20, touched_at = $21, \
+         lease_owner = NULL, lease_until = NULL, lease_length = NULL, lease_epoch = NULL, lease_seq = NULL \
+         WHERE nr = $1",
+        &[
+            (&nr, Type::INT8),
+            (&clean(write.definition.as_str()), Type::TEXT),
+            (&clean(write.tried.as_str()), Type::TEXT),
+            (&body, Type::JSONB),
+            (&validators, Type::JSONB),
+            (&cursor, Type::TEXT),
+            (&write.complete, Type::BOOL),
+            (&pending, Type::JSONB),
+            (&warnings, Type::JSONB),
+            (&after.version, Type::INT8),
+            (&int(after.began), Type::INT8),
+            (&int(after.invalidated), Type::INT8),
+            (&at(write.fetched_at), Type::TIMESTAMPTZ),
+            (&at(write.absent_at), Type::TIMESTAMPTZ),
+            (&at(write.fresh_until), Type::TIMESTAMPTZ),
+            (&At(due_at), Type::TIMESTAMPTZ),
+            (&int(commit.lease.token.seq), Type::INT8),
+            (&i64::from(write.attempts), Type::INT8),
+            (&i64::from(write.faults), Type::INT8),
+            (&last_error, Type::JSONB),
+            (&At(commit.now), Type::TIMESTAMPTZ),
+        ],
+    )
+    .await
+    .map(drop)
+}

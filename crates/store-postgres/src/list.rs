@@ -1,0 +1,325 @@
+//! Lists: one kind's items, filtered, searched and sorted, each with the entries that show it.
+//!
+//! Three ways lead to a list. A long one walks the index of its order and stops at the limit; a list
+//! of few members (one cluster of ten thousand repositories) starts at those and sorts them, and so
+//! does a search at what it finds. Which way is taken is said here and not left to statistics, which a
+//! store that was just filled does not have yet.
+
+use std::collections::HashMap;
+
+use larder_core::{Column, ColumnType, Filter, Key, ListQuery, Listed, Order, Test, Time, ViewSpec};
+use tokio_postgres::Row;
+use tokio_postgres::types::{ToSql, Type};
+
+use crate::entries::texts;
+use crate::errors::Fault;
+use crate::json::clean;
+use crate::rows::{ITEM_COLUMNS, item, limit};
+use crate::transaction::Tx;
+use crate::views::{SORTED_MAX, compared};
+use crate::words;
+
+/// Up to so many members it is cheaper to sort them than to walk an index past all others.
+const FEW: i64 = 500;
+
+/// The most items that a search looks at further.
+const CANDIDATES_MAX: usize = 10_000;
+
+/// Answers a list.
+pub(crate) async fn list(tx: &Tx, query: &ListQuery) -> Result<Vec<Listed>, Fault> {
+    let asked = Asked::of(tx, query).await?;
+    if asked.numbers.is_empty() || query.limit == 0 {
+        return Ok(Vec::new());
+    }
+    let Some(sql) = Sql::of(query, &asked)? else { return Ok(Vec::new()) };
+    let rows = tx.conclude(tx.query(&sql.text, &sql.params())).await?;
+    let places = Places::of(query, &asked);
+    rows.iter().map(|row| listed(row, &places)).collect()
+}
+
+/// The steps by which the database goes about it.
+pub(crate) async fn plan(tx: &Tx, query: &ListQuery) -> Result<Vec<String>, Fault> {
+    let asked = Asked::of(tx, query).await?;
+    let Some(sql) = Sql::of(query, &asked)? else { return Ok(Vec::new()) };
+    let rows = tx.query(&format!("EXPLAIN {}", sql.text), &sql.params()).await?;
+    Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
+}
+
+/// The entries that were asked for and are there.
+struct Asked {
+    numbers: Vec<i64>,
+    keys: HashMap<i64, String>,
+    are_few: bool,
+}
+
+impl Asked {
+    async fn of(tx: &Tx, query: &ListQuery) -> Result<Asked, Fault> {
+        let rows = tx
+            .query(
+                "SELECT e.nr, e.key, \
+                 (SELECT count(*) FROM (SELECT 1 FROM larder.members m WHERE m.entry = e.nr LIMIT $2) some) \
+                 FROM larder.entries e WHERE e.key = ANY($1)",
+                &[(&texts(&query.entries), Type::TEXT_ARRAY), (&(FEW + 1), Type::INT8)],
+            )
+            .await?;
+        let mut asked = Asked { numbers: Vec::new(), keys: HashMap::new(), are_few: true };
+        let mut members = 0;
+        for row in &rows {
+            let nr: i64 = row.try_get(0)?;
+            asked.numbers.push(nr);
+            asked.keys.insert(nr, row.try_get(1)?);
+            members += row.try_get::<_, i64>(2)?;
+        }
+        asked.are_few = members <= FEW;
+        Ok(asked)
+    }
+}
+
+/// Where each entry stands among the asked.
+struct Places<'a> {
+    keys: &'a [Key],
+    by_number: HashMap<i64, usize>,
+}
+
+impl<'a> Places<'a> {
+    fn of(query: &'a ListQuery, asked: &Asked) -> Places<'a> {
+        let places: HashMap<&str, usize> =
+            query.entries.iter().enumerate().rev().map(|(place, key)| (key.as_str(), place)).collect();
+        let by_number =
+            asked.keys.iter().filter_map(|(nr, key)| Some((*nr, *places.get(key.as_str())?))).collect();
+        Places { keys: &query.entries, by_number }
+    }
+}
+
+fn listed(row: &Row, places: &Places<'_>) -> Result<Listed, Fault> {
+    let holders: Vec<i64> = row.try_get(6)?;
+    let mut shown: Vec<usize> = holders.iter().filter_map(|nr| places.by_number.get(nr).copied()).collect();
+    shown.sort_unstable();
+    shown.dedup();
+    let entries = shown.into_iter().map(|place| places.keys[place].clone()).collect();
+    Ok(Listed { item: item(row, 0)?, entries })
+}
+
+struct Sql {
+    text: String,
+    values: Vec<(Box<dyn ToSql + Sync + Send>, Type)>,
+}
+
+impl Sql {
+    /// `None` = nothing can match.
+    fn of(query: &ListQuery, asked: &Asked) -> Result<Option<Sql>, Fault> {
+        let mut sql = Sql { text: String::new(), values: Vec::new() };
+        let numbers = sql.bind(asked.numbers.clone(), Type::INT8_ARRAY);
+        let held = format!("m.state <> 'hidden' AND m.entry = ANY({numbers})");
+        // In brackets of its own it is looked at item by item, in the order that the index has.
+        let by_item = format!("(SELECT true FROM larder.members m WHERE m.item = i.nr AND {held} LIMIT 1)");
+        let mut conditions = vec![format!("i.kind = '{}'", query.view.kind)];
+        for filter in &query.filters {
+            let condition = sql.condition(query.view, filter)?;
+            conditions.push(condition);
+        }
+        let (most, offset) = (limit(query.limit), limit(query.offset));
+        let page = Page {
+            limit: sql.bind(most, Type::INT8),
+            offset: sql.bind(offset, Type::INT8),
+            both: sql.bind(most.saturating_add(offset), Type::INT8),
+        };
+        let order = Ordered::of(query.view, query.order)?;
+        let inner = match query.search.as_deref().filter(|search| !search.trim().is_empty()) {
+            Some(search) => {
+                let Some(words) = words::query(search) else { return Ok(None) };
+                let words = sql.bind(words, Type::TEXT);
+                conditions.push(by_item);
+                found(query.view, &words, &conditions, &order, &page)
+            }
+            None if asked.are_few => {
+                conditions.push(format!("i.nr IN (SELECT m.item FROM larder.members m WHERE {held})"));
+                plain(&conditions, &order, &page)
+            }
+            None => {
+                conditions.push(by_item);
+                walked(&conditions, &order, &page)
+            }
+        };
+        sql.text = format!(
+            "SELECT {ITEM_COLUMNS}, ARRAY(SELECT m.entry FROM larder.members m WHERE m.item = i.nr AND {held}) \
+             FROM (SELECT o.nr, row_number() OVER () AS place FROM ({inner}) o) l \
+             JOIN larder.items i ON i.nr = l.nr ORDER BY l.place"
+        );
+        Ok(Some(sql))
+    }
+
+    fn bind(&mut self, value: impl ToSql + Sync + Send + 'static, holds: Type) -> String {
+        self.values.push((Box::new(value), holds));
+        format!("${}", self.values.len())
+    }
+
+    fn params(&self) -> Vec<(&(dyn ToSql + Sync), Type)> {
+        self.values.iter().map(|(value, holds)| (&**value as &(dyn ToSql + Sync), holds.clone())).collect()
+    }
+
+    fn condition(&mut self, view: &ViewSpec, filter: &Filter) -> Result<String, Fault> {
+        let column = column(view, filter.column)?;
+        let value = compared(column, "i.");
+        let text = |text: &str| clean(text).into_owned();
+        let whole = format!("lower((i.doc ->> '{}') COLLATE \"C\")", column.name);
+        Ok(match (&filter.test, column.holds) {
+            (Test::Is(wanted), ColumnType::Text) => {
+                let wanted = self.bind(text(wanted), Type::TEXT);
+                format!(
+                    "({value} = lower(left({wanted}, {SORTED_MAX}) COLLATE \"C\") \
+                     AND {whole} = lower({wanted} COLLATE \"C\"))"
+                )
+            }
+            // As a number, as every store has it.
+            (Test::Is(wanted), ColumnType::Boolean) => {
+                format!("{value}::integer::text = {}", self.bind(text(wanted), Type::TEXT))
+            }
+            (Test::Is(wanted), _) => {
+                format!("{whole} = lower({} COLLATE \"C\")", self.bind(text(wanted), Type::TEXT))
+            }
+            (Test::Has(wanted), _) => format!(
+                "EXISTS (SELECT 1 FROM unnest(larder.texts(i.doc -> '{}')) AS part \
+                 WHERE lower(part COLLATE \"C\") = lower({} COLLATE \"C\"))",
+                column.name,
+                self.bind(text(wanted), Type::TEXT)
+            ),
+            (Test::Flag(wanted), ColumnType::Boolean) => {
+                format!("{value} = {}", self.bind(*wanted, Type::BOOL))
+            }
+            (Test::Flag(wanted), ColumnType::Integer) => {
+                format!("{value} = {}", self.bind(i64::from(*wanted), Type::INT8))
+            }
+            (Test::Flag(_), _) => "false".to_owned(),
+            (Test::AtLeast(least), _) => self.at_least(column, &value, least)?,
+        })
+    }
+
+    fn at_least(&mut self, column: &Column, value: &str, least: &str) -> Result<String, Fault> {
+        let wrong = |what: &str| {
+            Fault::Wrong(format!("`{}` is compared with {what}, not with `{least}`", column.name))
+        };
+        Ok(match column.holds {
+            ColumnType::Time => {
+                let time = Time::parse(least).map_err(|_| wrong("a time"))?;
+                format!("{value} >= {}", self.bind(time.to_string(), Type::TEXT))
+            }
+            ColumnType::Integer | ColumnType::Boolean => {
+                let value = if column.holds == ColumnType::Boolean {
+                    format!("{value}::integer")
+                } else {
+                    value.to_owned()
+                };
+                match (least.parse::<i64>(), least.parse::<f64>()) {
+                    (Ok(whole), _) => format!("{value} >= {}", self.bind(whole, Type::INT8)),
+                    (_, Ok(number)) if number.is_finite() => {
+                        format!("{value} >= {}::numeric", self.bind(number, Type::FLOAT8))
+                    }
+                    _ => return Err(wrong("a number")),
+                }
+            }
+            ColumnType::Text => {
+                let least = self.bind(clean(least).into_owned(), Type::TEXT);
+                format!("{value} >= lower(left({least}, {SORTED_MAX}) COLLATE \"C\")")
+            }
+            ColumnType::List | ColumnType::Json => {
+                format!("{value} >= {}", self.bind(clean(least).into_owned(), Type::TEXT))
+            }
+        })
+    }
+}
+
+/// The part of a list that is answered, as the names of its values.
+struct Page {
+    limit: String,
+    offset: String,
+    both: String,
+}
+
+/// An order, as a store has it.
+enum Ordered {
+    Identity,
+    Rank,
+    /// The value, and whether the greatest come first; and whether that is the way of its index.
+    Column {
+        value: String,
+        descending: bool,
+        along: bool,
+    },
+}
+
+impl Ordered {
+    fn of(view: &ViewSpec, order: Option<Order>) -> Result<Ordered, Fault> {
+        let (name, descending) = match order {
+            None => return Ok(Ordered::Identity),
+            Some(Order::Rank) => return Ok(Ordered::Rank),
+            Some(Order::Descending(name)) => (name, true),
+            Some(Order::Ascending(name)) => (name, false),
+        };
+        let column = column(view, name)?;
+        let goes_down = matches!(column.holds, ColumnType::Integer | ColumnType::Time | ColumnType::Boolean);
+        let along = !column.indexed || goes_down == descending;
+        Ok(Ordered::Column { value: compared(column, "i."), descending, along })
+    }
+
+    fn sql(&self) -> String {
+        match self {
+            Ordered::Identity | Ordered::Rank => "i.id".to_owned(),
+            Ordered::Column { value, descending: true, .. } => format!("{value} DESC NULLS LAST, i.id"),
+            Ordered::Column { value, .. } => format!("{value} ASC NULLS LAST, i.id"),
+        }
+    }
+}
+
+fn column(view: &ViewSpec, name: &str) -> Result<&'static Column, Fault> {
+    view.column(name).ok_or_else(|| Fault::Wrong(format!("`{}` has no column `{name}`", view.view)))
+}
+
+fn plain(conditions: &[String], order: &Ordered, page: &Page) -> String {
+    format!(
+        "SELECT i.nr FROM larder.items i WHERE {} ORDER BY {} LIMIT {} OFFSET {}",
+        conditions.join(" AND "),
+        order.sql(),
+        page.limit,
+        page.offset
+    )
+}
+
+/// Along the index of its order. Against its way, missing values would come first: those that have
+/// one are walked backwards, and only where they are too few the others follow.
+fn walked(conditions: &[String], order: &Ordered, page: &Page) -> String {
+    let Ordered::Column { value, descending, along: false } = order else {
+        return plain(conditions, order, page);
+    };
+    let conditions = conditions.join(" AND ");
+    let way = if *descending { "DESC NULLS LAST" } else { "ASC NULLS FIRST" };
+    let Page { limit, offset, both } = page;
+    format!(
+        "WITH has AS MATERIALIZED ( \
+           SELECT i.nr, row_number() OVER () AS place FROM (SELECT i.nr FROM larder.items i \
+             WHERE {conditions} AND {value} IS NOT NULL ORDER BY {value} {way}, i.id LIMIT {both}) i \
+         ), lacks AS ( \
+           SELECT i.nr, row_number() OVER () AS place FROM (SELECT i.nr FROM larder.items i \
+             WHERE {conditions} AND {value} IS NULL AND (SELECT count(*) FROM has) < {both} \
+             ORDER BY i.id LIMIT {both}) i \
+         ) SELECT nr FROM (SELECT 0 AS part, place, nr FROM has UNION ALL SELECT 1, place, nr FROM lacks) u \
+         ORDER BY part, place LIMIT {limit} OFFSET {offset}"
+    )
+}
+
+/// From what a search finds, so many of them.
+fn found(view: &ViewSpec, words: &str, conditions: &[String], order: &Ordered, page: &Page) -> String {
+    let conditions = conditions.join(" AND ");
+    let order = match order {
+        // A title's words count ten times (that is what weight A is to `ts_rank`).
+        Ordered::Rank => format!("ts_rank(i.words, {words}::tsquery) DESC, i.id"),
+        other => other.sql(),
+    };
+    format!(
+        "WITH found AS MATERIALIZED (SELECT f.nr FROM larder.items f \
+           WHERE f.kind = '{}' AND f.words @@ {words}::tsquery LIMIT {CANDIDATES_MAX}) \
+         SELECT i.nr FROM found JOIN larder.items i ON i.nr = found.nr \
+         WHERE {conditions} ORDER BY {order} LIMIT {} OFFSET {}",
+        view.kind, page.limit, page.offset
+    )
+}

@@ -1,0 +1,129 @@
+//! Removing what is past its retention, in transactions of a bounded size.
+
+use larder_core::{Retention, StoreError, Swept, Time};
+use tokio_postgres::types::Type;
+
+use crate::entries::{self, Met};
+use crate::errors::Fault;
+use crate::leases::LIVE;
+use crate::markers;
+use crate::rows::{At, int};
+use crate::transaction::{Connections, Mode, Tx};
+
+/// How many entries, items or lines go in one transaction.
+const ENTRIES: i64 = 500;
+const ITEMS: i64 = 5_000;
+const LINES: i64 = 20_000;
+
+/// Removes what is past its retention, and items that nothing holds.
+pub(crate) async fn sweep(
+    connections: &Connections,
+    retention: &Retention,
+    now: Time,
+) -> Result<Swept, StoreError> {
+    let mut swept = Swept::default();
+    loop {
+        let (entries, items) =
+            run(connections, |tx| async move { past_retention(&tx, retention, now).await }).await?;
+        swept.entries += entries;
+        swept.items += items;
+        if entries < ENTRIES.cast_unsigned() {
+            break;
+        }
+    }
+    swept.items += all_of(connections, ITEMS, |tx| async move { orphans(&tx).await }).await?;
+    swept.log = all_of(connections, LINES, |tx| async move { log(&tx, retention, now).await }).await?;
+    swept.feed = run(connections, |tx| async move { feed(&tx, retention, now).await }).await?;
+    swept.written_through = markers::write_through(connections, now).await?;
+    Ok(swept)
+}
+
+async fn run<T, W: Future<Output = Result<T, Fault>>>(
+    connections: &Connections,
+    work: impl Fn(std::sync::Arc<Tx>) -> W,
+) -> Result<T, StoreError> {
+    connections.run(Mode::Write, "sweep", work).await
+}
+
+/// Until a batch is not full.
+async fn all_of<W: Future<Output = Result<u64, Fault>>>(
+    connections: &Connections,
+    batch: i64,
+    work: impl Fn(std::sync::Arc<Tx>) -> W,
+) -> Result<u64, StoreError> {
+    let mut removed = 0;
+    loop {
+        let now = run(connections, &work).await?;
+        removed += now;
+        if now < batch.cast_unsigned() {
+            return Ok(removed);
+        }
+    }
+}
+
+/// Entries that failed and have no data, and those that are no longer configured. Answers how many
+/// entries and items went.
+async fn past_retention(tx: &Tx, retention: &Retention, now: Time) -> Result<(u64, u64), Fault> {
+    let sql = format!(
+        "SELECT e.nr, e.key, e.version FROM larder.entries e WHERE NOT {LIVE} \
+         AND ((e.fetched_at IS NULL AND e.touched_at < $2) OR e.unconfigured_since < $3) \
+         ORDER BY e.nr LIMIT {ENTRIES} FOR UPDATE OF e"
+    );
+    let params = [
+        (&tx.lease_clock(now) as _, Type::TIMESTAMPTZ),
+        (&At(now.minus(retention.failed)) as _, Type::TIMESTAMPTZ),
+        (&At(now.minus(retention.unconfigured)) as _, Type::TIMESTAMPTZ),
+    ];
+    let rows = tx.query(&sql, &params).await?;
+    let gone = rows.iter().map(Met::read).collect::<Result<Vec<_>, _>>()?;
+    let items = entries::remove(tx, &gone, now).await?;
+    Ok((gone.len() as u64, items))
+}
+
+async fn orphans(tx: &Tx) -> Result<u64, Fault> {
+    let sql = format!(
+        "SELECT i.nr FROM larder.items i \
+         WHERE NOT EXISTS (SELECT 1 FROM larder.members m WHERE m.item = i.nr) \
+         ORDER BY i.id, i.kind LIMIT {ITEMS} FOR UPDATE OF i SKIP LOCKED"
+    );
+    let locked = tx.query(&sql, &[]).await?;
+    if locked.is_empty() {
+        return Ok(0);
+    }
+    entries::remove_if_orphaned(tx, &locked).await
+}
+
+async fn log(tx: &Tx, retention: &Retention, now: Time) -> Result<u64, Fault> {
+    let sql = format!(
+        "DELETE FROM larder.refresh_log WHERE nr IN (SELECT nr FROM larder.refresh_log \
+         WHERE started_at < $1 ORDER BY nr LIMIT {LINES} FOR UPDATE SKIP LOCKED)"
+    );
+    tx.execute(&sql, &[(&At(now.minus(retention.log)), Type::TIMESTAMPTZ)]).await
+}
+
+/// Takes lines off the old end alone, so that a place in the feed tells whether any are missing.
+async fn feed(tx: &Tx, retention: &Retention, now: Time) -> Result<u64, Fault> {
+    let row = tx
+        .query_one(
+            "SELECT max(seq) FROM larder.changes WHERE seq <= greatest( \
+               coalesce((SELECT min(seq) - 1 FROM larder.changes WHERE at >= $1), \
+                        (SELECT max(seq) FROM larder.changes), 0), \
+               coalesce((SELECT seq FROM larder.changes ORDER BY seq DESC LIMIT 1 OFFSET $2), 0))",
+            &[
+                (&At(now.minus(retention.feed)), Type::TIMESTAMPTZ),
+                (&int(retention.feed_lines_max), Type::INT8),
+            ],
+        )
+        .await?;
+    let Some(last) = row.try_get::<_, Option<i64>>(0)? else { return Ok(0) };
+    let params = [(&last as _, Type::INT8)];
+    tx.conclude(async {
+        let (noted, removed) = together!(
+            tx.execute("UPDATE larder.meta SET feed_swept = greatest(feed_swept, $1)", &params),
+            tx.execute("DELETE FROM larder.changes WHERE seq <= $1", &params)
+        );
+        noted?;
+        removed
+    })
+    .await
+}
