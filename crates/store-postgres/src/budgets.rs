@@ -38,7 +38,9 @@ pub(crate) async fn reserve(tx: &Tx, ask: &Reservation, now: Time) -> Result<Res
         row_of(tx, host, actor, &ask.resource, now),
         row_of(tx, host, actor, SECONDARY, now),
     );
-    (touched?, locked?, swept?);
+    touched?;
+    locked?;
+    swept?;
     let (budget, secondary) = (budget?, secondary?);
     let admission = admit(budget.as_ref(), secondary.as_ref(), ask, now);
     if admission != Admission::Granted {
@@ -83,7 +85,10 @@ pub(crate) async fn settle(tx: &Tx, settlement: &Settlement, now: Time) -> Resul
         ),
         row_of(tx, host, actor, resource, now),
     );
-    (touched?, other_touched?, locked?, given_back?);
+    touched?;
+    other_touched?;
+    locked?;
+    given_back?;
     let told = held?.map(|held| tell(&held, settlement, now));
     tx.conclude(async {
         let (noted, blocked) = together!(

@@ -268,7 +268,11 @@ async fn land(tx: &Tx, commit: &Commit, write: &Write, met: Meeting) -> Result<C
             feed::log(tx, &commit.log, write.outcome.word(), counts),
             feed::announce(tx, &lines),
         );
-        (members?, tags?, row?, versions?, logged?);
+        members?;
+        tags?;
+        row?;
+        versions?;
+        logged?;
         told
     })
     .await?;
@@ -349,7 +353,8 @@ async fn write_tags(tx: &Tx, nr: i64, held: &[String], write: &Write) -> Result<
             &params
         )
     );
-    (removed?, made?);
+    removed?;
+    made?;
     Ok(())
 }
 

@@ -178,7 +178,9 @@ pub(crate) async fn remove(tx: &Tx, entries: &[Met], now: Time) -> Result<u64, F
             &[(&floor, Type::INT8)]
         ),
     );
-    (tags?, rows?, meta?);
+    tags?;
+    rows?;
+    meta?;
     let held: HashSet<i64> = held?.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
     let items = remove_orphans_of(tx, &held.into_iter().collect::<Vec<_>>()).await?;
     let lines: Vec<Line> =
@@ -392,7 +394,8 @@ pub(crate) async fn reconcile(
             ),
             feed::announce(tx, &lines)
         );
-        (gone?, returned?);
+        gone?;
+        returned?;
         told
     })
     .await?;
@@ -428,7 +431,7 @@ async fn edit(
             gone.insert(asked);
         }
     }
-    gone.extend(entry.pending.iter().filter(|name| !is_named(name)).map(|name| name.to_string()));
+    gone.extend(entry.pending.iter().filter(|name| !is_named(name)).map(ToString::to_string));
     if gone.is_empty() {
         return Ok(None);
     }
@@ -456,6 +459,7 @@ async fn edit(
             .await
         }
     );
-    (removed?, written?);
+    removed?;
+    written?;
     Ok(Some(Line::entry(entry.key.as_str(), "updated", version, now)))
 }

@@ -2,6 +2,7 @@
 
 use std::error::Error as _;
 use std::io;
+use std::sync::Arc;
 
 use deadpool_postgres::{PoolError, TimeoutType};
 use larder_core::StoreError;
@@ -11,7 +12,7 @@ use tokio_postgres::error::{DbError, SqlState};
 #[derive(Debug)]
 pub(crate) enum Fault {
     /// The database's or the network's own word.
-    Sql(tokio_postgres::Error),
+    Sql(Arc<tokio_postgres::Error>),
     /// No connection could be had.
     Pool(PoolError),
     /// No answer came in time: the connection is given up.
@@ -24,7 +25,7 @@ pub(crate) enum Fault {
 
 impl From<tokio_postgres::Error> for Fault {
     fn from(error: tokio_postgres::Error) -> Self {
-        Fault::Sql(error)
+        Fault::Sql(Arc::new(error))
     }
 }
 
@@ -65,6 +66,12 @@ impl Fault {
             Fault::Store(error) => error,
             Fault::Wrong(cause) => StoreError::Failed { place: place.to_owned(), attempted, cause },
         }
+    }
+
+    /// Whether it is said only because a statement before it failed.
+    pub(crate) fn is_consequence(&self) -> bool {
+        let Fault::Sql(error) = self else { return false };
+        error.code() == Some(&SqlState::IN_FAILED_SQL_TRANSACTION)
     }
 
     pub(crate) fn remedy(&self) -> Remedy {

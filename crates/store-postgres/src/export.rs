@@ -122,7 +122,10 @@ pub(crate) async fn import(tx: &Tx, entries: &[Exported], now: Time) -> Result<u
             ),
             feed::announce(tx, &lines)
         );
-        (rows?, tags?, members?, versions?);
+        rows?;
+        tags?;
+        members?;
+        versions?;
         told
     })
     .await?;
@@ -404,7 +407,8 @@ async fn write_members(tx: &Tx, taken: &[Taken<'_>], known: &HashMap<ItemRef, i6
             ],
         )
     );
-    (removed?, made?);
+    removed?;
+    made?;
     Ok(())
 }
 
@@ -419,7 +423,8 @@ async fn write_tags(tx: &Tx, taken: &[Taken<'_>]) -> Result<(), Fault> {
             &[(&entries, Type::INT8_ARRAY), (&tags, Type::TEXT_ARRAY)],
         )
     );
-    (removed?, made?);
+    removed?;
+    made?;
     Ok(())
 }
 

@@ -74,7 +74,8 @@ pub(crate) async fn announce(tx: &Tx, lines: &[Line]) -> Result<(), Fault> {
         ),
         notify(tx),
     );
-    (locked?, written?);
+    locked?;
+    written?;
     told
 }
 

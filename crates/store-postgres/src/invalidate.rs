@@ -58,7 +58,7 @@ async fn invalidate_keys(tx: &Tx, keys: &[Key], now: Time) -> Result<Met, Fault>
 /// Leaves one marker, which whoever reads a row compares.
 async fn mark(tx: &Tx, about: &'static str, name: &str, counted: &str, now: Time) -> Result<Met, Fault> {
     let text = clean(name);
-    let count = format!("SELECT count(*) FROM ({counted} LIMIT $2) AS some");
+    let count = format!("SELECT count(*) FROM ({counted} LIMIT $2) AS met");
     let most = int(Met::COUNTED_MAX + 1);
     let lines = [Line::many(about, name, "invalidated", now)];
     let counted = tx
@@ -74,7 +74,8 @@ async fn mark(tx: &Tx, about: &'static str, name: &str, counted: &str, now: Time
                 tx.query_one(&count, &count_params),
                 feed::announce(tx, &lines)
             );
-            (marked?, told?);
+            marked?;
+            told?;
             counted
         })
         .await?;

@@ -57,7 +57,7 @@ impl Asked {
         let rows = tx
             .query(
                 "SELECT e.nr, e.key, \
-                 (SELECT count(*) FROM (SELECT 1 FROM larder.members m WHERE m.entry = e.nr LIMIT $2) some) \
+                 (SELECT count(*) FROM (SELECT 1 FROM larder.members m WHERE m.entry = e.nr LIMIT $2) counted) \
                  FROM larder.entries e WHERE e.key = ANY($1)",
                 &[(&texts(&query.entries), Type::TEXT_ARRAY), (&(FEW + 1), Type::INT8)],
             )

@@ -4,8 +4,8 @@
 //! so that nothing of a session outlives it and a pooler may hand the connection to somebody else.
 //! What can be sent at once is: `BEGIN` travels with the first statement, `COMMIT` with the last.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolConfig, QueueMode, Runtime, Timeouts};
@@ -21,6 +21,9 @@ use crate::rows::At;
 
 /// A statement's values with their types.
 pub(crate) type Params<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
+
+/// An answer under way. On the heap: a transaction waits for many.
+type Answer<'a, T> = futures::future::BoxFuture<'a, Result<T, Fault>>;
 
 /// How often a transaction is tried that others were in the way of.
 const TRIES_MAX: u32 = 8;
@@ -158,6 +161,7 @@ impl Connections {
             patience: timeout + ON_THE_WAY,
             statements: self.statements,
             turn: tokio::sync::Mutex::new(()),
+            first: Mutex::new(None),
             times: self.times.clone(),
         })
     }
@@ -200,6 +204,8 @@ pub(crate) struct Tx {
     /// What is prepared first is asked one after another, in the order in which it is asked: the way
     /// to a statement may be longer than that to the next.
     turn: tokio::sync::Mutex<()>,
+    /// What went wrong first: of statements that were sent at once, all behind it fail too.
+    first: Mutex<Option<Arc<tokio_postgres::Error>>>,
     times: Times,
 }
 
@@ -215,11 +221,13 @@ impl Drop for Tx {
 
 impl Tx {
     /// Asks for rows.
-    pub(crate) async fn query(&self, sql: &str, params: Params<'_>) -> Result<Vec<Row>, Fault> {
-        let conn = self.conn()?;
-        let (begun, rows) = futures::join!(self.begin_unless_begun(conn), self.ask(conn, sql, params));
-        begun?;
-        rows
+    pub(crate) fn query<'a>(&'a self, sql: &'a str, params: Params<'a>) -> Answer<'a, Vec<Row>> {
+        Box::pin(async move {
+            let conn = self.conn()?;
+            let (begun, rows) = futures::join!(self.begin_unless_begun(conn), self.ask(conn, sql, params));
+            begun?;
+            rows
+        })
     }
 
     /// Asks for a row that must be there.
@@ -229,11 +237,13 @@ impl Tx {
     }
 
     /// Asks for nothing but to do it; answers how many rows it met.
-    pub(crate) async fn execute(&self, sql: &str, params: Params<'_>) -> Result<u64, Fault> {
-        let conn = self.conn()?;
-        let (begun, met) = futures::join!(self.begin_unless_begun(conn), self.tell(conn, sql, params));
-        begun?;
-        met
+    pub(crate) fn execute<'a>(&'a self, sql: &'a str, params: Params<'a>) -> Answer<'a, u64> {
+        Box::pin(async move {
+            let conn = self.conn()?;
+            let (begun, met) = futures::join!(self.begin_unless_begun(conn), self.tell(conn, sql, params));
+            begun?;
+            met
+        })
     }
 
     /// Several statements without values, as migrations are.
@@ -285,6 +295,7 @@ impl Tx {
     pub(crate) async fn start_over(&self) -> Result<(), Fault> {
         let conn = self.conn()?;
         self.in_time(async { Ok(conn.batch_execute("ROLLBACK").await?) }).await?;
+        *self.first.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.set(State::Idle);
         Ok(())
     }
@@ -341,7 +352,20 @@ impl Tx {
 
     #[expect(clippy::disallowed_methods, reason = "a network that is silent is silent in real time")]
     async fn in_time<T>(&self, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
-        tokio::time::timeout(self.patience, work).await.unwrap_or(Err(Fault::Silent))
+        let done = tokio::time::timeout(self.patience, work).await.unwrap_or(Err(Fault::Silent));
+        done.map_err(|fault| self.cause_of(fault))
+    }
+
+    fn cause_of(&self, fault: Fault) -> Fault {
+        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&fault, first.as_ref()) {
+            (Fault::Sql(_), Some(first)) if fault.is_consequence() => Fault::Sql(first.clone()),
+            (Fault::Sql(error), None) => {
+                *first = Some(error.clone());
+                fault
+            }
+            _ => fault,
+        }
     }
 
     fn conn(&self) -> Result<&Object, Fault> {

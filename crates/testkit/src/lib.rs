@@ -4,9 +4,11 @@
 
 mod clock;
 pub mod contract;
+mod proxy;
 mod source;
 mod store;
 
 pub use clock::{Still, VirtualClock};
+pub use proxy::{Proxy, Traffic, Way};
 pub use source::{Call, FakeSource};
 pub use store::{Fault, FaultyStore, Step};
