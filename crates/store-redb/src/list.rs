@@ -252,14 +252,19 @@ fn missing_last(one: &Value, other: &Value, direction: Direction) -> Ordering {
     })
 }
 
-/// The best first; ties by identity.
+/// The titles that begin with what was typed, by the alphabet, then the best; ties by identity.
 fn by_rank(chosen: Vec<Candidate>, looked_at: usize) -> Vec<String> {
     let (ids, found): (Vec<String>, Vec<Option<Found>>) =
         chosen.into_iter().map(|candidate| (candidate.id, candidate.found)).unzip();
     let found: Vec<Found> = found.into_iter().flatten().collect();
-    let mut ranked: Vec<_> = ranks(&found, looked_at).into_iter().zip(ids).collect();
-    ranked.sort_by(|((titled, score), _), ((other_titled, other), _)| {
-        other_titled.cmp(titled).then_with(|| other.total_cmp(score))
+    let ranks = ranks(&found, looked_at);
+    let mut ranked: Vec<_> = found.into_iter().zip(ranks).zip(ids).collect();
+    ranked.sort_by(|((one, (titled, score)), _), ((other, (other_titled, other_score)), _)| {
+        match (&one.begins, &other.begins) {
+            (Some(one), Some(other)) => one.cmp(other),
+            (None, None) => other_titled.cmp(titled).then_with(|| other_score.total_cmp(score)),
+            (one, other) => one.is_none().cmp(&other.is_none()),
+        }
     });
     ranked.into_iter().map(|(_, id)| id).collect()
 }

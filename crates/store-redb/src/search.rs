@@ -13,15 +13,20 @@ pub(crate) struct Search {
     /// Each a folded text of its own, ` un hyphen`: a word is the beginning of one, and what people
     /// type as one word may be two that must stand side by side.
     words: Vec<String>,
+    /// What was typed, as titles may begin with it, whatever the case.
+    typed: String,
 }
 
 impl Search {
     /// `None` = there is no word in it, so nothing can be found by it.
     pub(crate) fn of(typed: &str) -> Option<Search> {
-        let words: Vec<String> = typed
+        let typed: Vec<&str> = typed
             .split(|c: char| c.is_whitespace() || c.is_control())
             .filter(|word| word.chars().any(char::is_alphanumeric))
             .take(WORDS_MAX)
+            .collect();
+        let words: Vec<String> = typed
+            .iter()
             .map(|word| {
                 let mut folded = String::new();
                 fold(word, &mut folded);
@@ -29,13 +34,16 @@ impl Search {
             })
             .filter(|word| !word.is_empty())
             .collect();
-        (!words.is_empty()).then_some(Search { words })
+        let typed = typed.join(" ").to_ascii_lowercase();
+        (!words.is_empty()).then_some(Search { words, typed })
     }
 }
 
 /// How often each word was found in an item, and how long the item is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Found {
+    /// The title, if it begins with what was typed: such come first, by the alphabet.
+    pub(crate) begins: Option<String>,
     in_title: Vec<u32>,
     in_text: Vec<u32>,
     length: u32,
@@ -61,7 +69,9 @@ impl Looking {
             search.words.iter().map(|word| folded.matches(word.as_str()).count() as u32).collect()
         };
         let words = |folded: &str| folded.bytes().filter(|byte| *byte == b' ').count() as u32;
+        let lower = title.to_ascii_lowercase();
         Some(Found {
+            begins: lower.starts_with(&search.typed).then_some(lower),
             in_title: count(&self.title),
             in_text: count(&self.text),
             length: words(&self.title) + words(&self.text),

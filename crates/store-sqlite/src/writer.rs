@@ -3,6 +3,7 @@
 //! Each request runs in a savepoint of its own, so that one that fails leaves the others alone; all
 //! are answered only after the commit. Many small writes so cost one sync instead of one each.
 
+use std::panic::{self, AssertUnwindSafe};
 use std::thread::JoinHandle;
 
 use larder_core::StoreError;
@@ -169,7 +170,7 @@ fn commit_together(conn: &Connection, batch: Vec<Box<dyn Job>>, place: &str) -> 
     let mut waiting = batch.into_iter();
     let mut done: Vec<Box<dyn Job>> = Vec::new();
     while let Some(mut job) = waiting.next() {
-        let ran = if alone { job.run(conn) } else { in_savepoint(conn, job.as_mut()) };
+        let ran = if alone { run(conn, job.as_mut()) } else { in_savepoint(conn, job.as_mut()) };
         match ran {
             Ok(()) => done.push(job),
             Err(fault) => {
@@ -201,9 +202,19 @@ fn commit_together(conn: &Connection, batch: Vec<Box<dyn Job>>, place: &str) -> 
     Vec::new()
 }
 
+/// A job that panics is one that failed: the writer must live on for the others.
+fn run(conn: &Connection, job: &mut dyn Job) -> Result<(), Fault> {
+    let ran = panic::catch_unwind(AssertUnwindSafe(|| job.run(conn)));
+    ran.unwrap_or_else(|panic| {
+        let said = panic.downcast_ref::<&str>().copied();
+        let said = said.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no words");
+        Err(Fault::Wrong(format!("the work ended by a panic: {said}")))
+    })
+}
+
 fn in_savepoint(conn: &Connection, job: &mut dyn Job) -> Result<(), Fault> {
     execute(conn, "SAVEPOINT request")?;
-    let ran = job.run(conn);
+    let ran = run(conn, job);
     if ran.is_err() && !conn.is_autocommit() {
         execute(conn, "ROLLBACK TO request")?;
     }
@@ -222,4 +233,51 @@ fn fail_all(batch: Vec<Box<dyn Job>>, error: &rusqlite::Error, place: &str) {
 
 fn execute(conn: &Connection, sql: &str) -> rusqlite::Result<()> {
     conn.prepare_cached(sql)?.execute([]).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use larder_core::Store;
+    use larder_testkit::contract::build::{at, book, ids, key, refresh, row};
+
+    use super::*;
+    use crate::{OpenOptions, SqliteStore};
+
+    /// Writes half of something and panics.
+    async fn panic(store: &SqliteStore) -> StoreError {
+        let work = |conn: &Connection| -> Result<(), Fault> {
+            conn.execute("DELETE FROM entries", [])?;
+            panic!("a job that was not thought through")
+        };
+        store.write("do half of it", work).await.unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn a_job_that_panics_fails_alone_and_the_writer_lives_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(OpenOptions::new(dir.path().join("larder.db"), at(0))).unwrap();
+        let one = key("shelf/one");
+        refresh(&store, &one, vec![book("a", 1)], at(0)).await;
+        let error = panic(&store).await;
+        let StoreError::Failed { attempted, cause, .. } = &error else { panic!("{error:?}") };
+        assert_eq!(*attempted, "do half of it");
+        assert!(cause.contains("a job that was not thought through"), "{cause}");
+        assert_eq!(ids(&row(&store, &one).await), ["a"], "the half is undone");
+        // Among others, in one transaction with them.
+        let writes = (0..20).map(|n| {
+            let (store, shelf) = (store.clone(), key(&format!("shelf/{n}")));
+            async move {
+                if n % 5 == 2 {
+                    panic(&store).await;
+                } else {
+                    store.mark_due(&[shelf], larder_core::Trigger::Manual, at(1)).await.unwrap();
+                }
+            }
+        });
+        futures::future::join_all(writes).await;
+        assert_eq!(store.due(at(2), 100).await.unwrap().len(), 16);
+        refresh(&store, &one, vec![book("b", 1)], at(3)).await;
+        assert_eq!(ids(&row(&store, &one).await), ["b"]);
+        assert_eq!(store.verify().await.unwrap(), []);
+    }
 }
