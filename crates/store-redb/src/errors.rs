@@ -1,6 +1,7 @@
 //! From what redb and the system say to [`StoreError`], which names the place and the attempt.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use larder_core::StoreError;
@@ -10,6 +11,8 @@ use larder_core::StoreError;
 pub(crate) enum Fault {
     /// The database's own word.
     Redb(Box<redb::Error>),
+    /// redb panicked, as it may over a torn page.
+    Panicked(String),
     /// Another process has the file open.
     Held,
     /// A row that cannot be understood.
@@ -65,6 +68,7 @@ impl Fault {
         let place = place.to_owned();
         match self {
             Fault::Redb(error) => redb_error(&error, place, attempted),
+            Fault::Panicked(cause) => StoreError::Corrupt { place, cause, moved_to: None },
             Fault::Held => StoreError::Held { place, attempted },
             Fault::Row { table, row, found } => {
                 StoreError::BadRow { table, row, column: "value", found: format!("`{found}`") }
@@ -77,26 +81,42 @@ impl Fault {
     /// Whether redb will do nothing more with the database as it is open now: it must be closed and
     /// opened again, which repairs it, and shows whether it is damaged.
     pub(crate) fn wants_reopening(&self) -> bool {
-        let Fault::Redb(error) = self else { return false };
-        matches!(
-            **error,
-            redb::Error::Io(_)
-                | redb::Error::PreviousIo
-                | redb::Error::DatabaseClosed
-                | redb::Error::LockPoisoned(_)
-                | redb::Error::Corrupted(_)
-        )
+        match self {
+            Fault::Panicked(_) => true,
+            Fault::Redb(error) => matches!(
+                **error,
+                redb::Error::Io(_)
+                    | redb::Error::PreviousIo
+                    | redb::Error::DatabaseClosed
+                    | redb::Error::LockPoisoned(_)
+                    | redb::Error::TransactionPoisoned
+                    | redb::Error::Corrupted(_)
+            ),
+            _ => false,
+        }
     }
 
     /// Whether redb found the file damaged, or cut short.
     pub(crate) fn is_damage(&self) -> bool {
-        let Fault::Redb(error) = self else { return false };
-        match &**error {
-            redb::Error::Corrupted(_) => true,
-            redb::Error::Io(error) => is_damage(error),
+        match self {
+            Fault::Panicked(_) => true,
+            Fault::Redb(error) => match &**error {
+                redb::Error::Corrupted(_) => true,
+                redb::Error::Io(error) => is_damage(error),
+                _ => false,
+            },
             _ => false,
         }
     }
+}
+
+/// Has redb work on pages that may be torn: where it panics over one, that is an error like others.
+pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let said = panic.downcast_ref::<String>().cloned();
+        let said = said.or_else(|| panic.downcast_ref::<&str>().map(|said| (*said).to_owned()));
+        Err(Fault::Panicked(format!("redb panicked: {}", said.unwrap_or_default())))
+    })
 }
 
 /// It is no redb database, or it ends before its own pages do.
@@ -139,6 +159,14 @@ mod tests {
 
     fn said(error: redb::Error) -> StoreError {
         Fault::redb(error).named("larder.redb", "commit")
+    }
+
+    #[test]
+    fn a_panic_over_a_torn_page_is_an_error() {
+        let fault = guarded::<()>(|| panic!("page {}", 7)).unwrap_err();
+        assert!(fault.is_damage() && fault.wants_reopening());
+        let error = fault.named("larder.redb", "look");
+        assert!(matches!(&error, StoreError::Corrupt { cause, .. } if cause.contains("page 7")), "{error:?}");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use larder_core::StoreError;
 use redb::{Database, ReadableDatabase};
 use tokio::sync::{Notify, OwnedRwLockReadGuard, RwLock};
 
-use crate::errors::Fault;
+use crate::errors::{Fault, guarded};
 use crate::lock::{Lock, PAUSE, pause};
 use crate::open::{self, Access, Alone, Hold, OpenOptions, Opened};
 use crate::tables::Snapshot;
@@ -41,8 +41,12 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
-    /// The store as it is now.
-    pub(crate) fn snapshot(&self) -> Result<Snapshot, Fault> {
+    /// Has `work` look at the store as it is now.
+    pub(crate) fn look<T>(&self, work: impl FnOnce(&Snapshot) -> Result<T, Fault>) -> Result<T, Fault> {
+        guarded(|| work(&self.snapshot()?))
+    }
+
+    fn snapshot(&self) -> Result<Snapshot, Fault> {
         let transaction = match (&self.slot.database, &self.alone) {
             (Some(database), _) => database.begin_read()?,
             (None, Some(alone)) => alone.begin_read()?,
@@ -136,14 +140,26 @@ impl Holder {
         self.with(|_| Ok(()))?;
         let mut slot = self.slot.blocking_write();
         match &mut slot.database {
-            Some(database) => work(database),
+            Some(database) => guarded(|| work(database)),
             None => Err(Fault::Wrong("it is not open".to_owned())),
         }
     }
 
     /// Closes the file. For the writer's thread.
     pub(crate) fn let_go(&self) {
-        drop(self.slot.blocking_write().database.take());
+        self.close(&mut self.slot.blocking_write());
+    }
+
+    /// Closing writes, and so may meet damage; whoever opens it next tells.
+    fn close(&self, slot: &mut Slot) {
+        let database = slot.database.take();
+        let close = || {
+            drop(database);
+            Ok(())
+        };
+        if let Err(fault) = guarded(close) {
+            tracing::warn!(place = self.place, ?fault, "could not be closed well");
+        }
     }
 
     /// Which file this handle has now.
@@ -164,7 +180,7 @@ impl Holder {
         if life.is_some_and(|life| life != slot.life) {
             return self.aside(error, self.recovered());
         }
-        drop(slot.database.take());
+        self.close(&mut slot);
         match self.repair(is_damage) {
             Ok(database) => {
                 slot.database = Some(database).filter(|_| !self.takes_turns());
@@ -187,7 +203,7 @@ impl Holder {
             }
         };
         if is_damage {
-            crate::verify::check(&mut database)?;
+            guarded(|| crate::verify::check(&mut database))?;
         }
         Ok(database)
     }

@@ -91,7 +91,7 @@ impl RedbStore {
         work: impl FnOnce(&Snapshot) -> Result<T, Fault>,
     ) -> Result<T, StoreError> {
         let (life, done) = match self.shared.holder.reading().await {
-            Ok(reading) => (Some(reading.life()), reading.snapshot().and_then(|snapshot| work(&snapshot))),
+            Ok(reading) => (Some(reading.life()), reading.look(work)),
             Err(fault) => (None, Err(fault)),
         };
         match done {
@@ -114,7 +114,7 @@ impl RedbStore {
             Err(fault) => return Err(self.met(fault, None, attempted).await),
         };
         let life = Some(reading.life());
-        let look = move || reading.snapshot().and_then(|snapshot| work(&snapshot));
+        let look = move || reading.look(work);
         let done = runtime.spawn_blocking(look).await;
         match done.unwrap_or_else(|error| Err(Fault::Wrong(error.to_string()))) {
             Ok(done) => Ok(done),

@@ -12,7 +12,7 @@ use larder_core::{Clock, StoreError, Time};
 use redb::backends::FileBackend;
 use redb::{Builder, Database, ReadOnlyDatabase, ReadTransaction, ReadableDatabase};
 
-use crate::errors::{Fault, io_error};
+use crate::errors::{Fault, guarded, io_error};
 use crate::files::{make_file, move_aside};
 use crate::lock::{Lock, pause};
 use crate::overlay::Overlay;
@@ -272,7 +272,7 @@ pub(crate) fn for_writing(options: &OpenOptions, place: &str) -> Result<Database
         make_file(&options.path)?;
     }
     let file = File::options().read(true).write(true).open(&options.path).map_err(system)?;
-    let database = builder(options).create_file(file)?;
+    let database = guarded(|| Ok(builder(options).create_file(file)?))?;
     if is_new {
         let meta = Meta::fresh().map_err(|error| Fault::Wrong(error.to_string()))?;
         let transaction = database.begin_write()?;
@@ -299,25 +299,28 @@ fn look(options: &OpenOptions, place: &str) -> Result<Found, Fault> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
         Err(error) => return Err(system(error)),
     }
-    let alone = match builder(options).open_read_only(path) {
-        Ok(database) => Alone::Clean(database),
+    let found = guarded(|| {
+        let alone = open_alone(options, place)?;
+        // Whether it is ours, or has no tables and so is nobody's.
+        Ok(if inspect(&alone, place)? { Found::Ours(alone) } else { Found::Nothing })
+    });
+    found.map_err(|fault| ours_to_say(fault, path, place))
+}
+
+/// Opens the file to read; one that was not closed well is repaired in memory.
+fn open_alone(options: &OpenOptions, place: &str) -> Result<Alone, Fault> {
+    let system = |error: io::Error| Fault::Store(io_error(&error, &options.path, "look at the database"));
+    match builder(options).open_read_only(&options.path) {
+        Ok(database) => Ok(Alone::Clean(database)),
         Err(redb::DatabaseError::RepairAborted) => {
-            let file = File::open(path).map_err(system)?;
+            let file = File::open(&options.path).map_err(system)?;
             let overlay = Overlay::over(FileBackend::new(file)?).map_err(system)?;
-            match builder(options).create_with_backend(overlay).map_err(Fault::from) {
-                Ok(database) => Alone::Mended(database),
-                Err(fault) => return Err(ours_to_say(fault, path, place)),
-            }
+            Ok(Alone::Mended(builder(options).create_with_backend(overlay)?))
         }
         Err(redb::DatabaseError::UpgradeRequired(version)) => {
-            return Err(foreign(place, &format!("it is an older redb's database (format {version})")));
+            Err(foreign(place, &format!("it is an older redb's database (format {version})")))
         }
-        Err(error) => return Err(ours_to_say(error.into(), path, place)),
-    };
-    match inspect(&alone, place) {
-        Ok(true) => Ok(Found::Ours(alone)),
-        Ok(false) => Ok(Found::Nothing),
-        Err(fault) => Err(ours_to_say(fault, path, place)),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -4,7 +4,6 @@
 //! transaction: where one request fails, the transaction is given up and the others run again
 //! without it, which is why requests are functions that may be called more than once.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -13,7 +12,7 @@ use larder_core::StoreError;
 use redb::Database;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::errors::Fault;
+use crate::errors::{Fault, guarded};
 use crate::hold::Holder;
 use crate::lock::pause;
 use crate::tables::Tx;
@@ -73,9 +72,7 @@ where
     F: Fn(&Tx<'_>) -> Result<T, Fault> + Send,
 {
     fn run(&mut self, tx: &Tx<'_>) -> Result<(), Fault> {
-        // What redb makes of a torn page may be a panic; it must not end the writer.
-        let done = catch_unwind(AssertUnwindSafe(|| (self.work)(tx)));
-        self.done = Some(done.unwrap_or_else(|_| Err(Fault::Wrong("it panicked".to_owned())))?);
+        self.done = Some((self.work)(tx)?);
         Ok(())
     }
 
@@ -233,7 +230,7 @@ enum Ran {
 
 fn commit_together(holder: &Holder, mut batch: Vec<Box<dyn Job>>) {
     while !batch.is_empty() {
-        let ran = holder.with(|database| Ok(run_all(database, &mut batch)));
+        let ran = holder.with(|database| guarded(|| Ok(run_all(database, &mut batch))));
         match ran.unwrap_or_else(Ran::Failed) {
             Ran::Together => {
                 holder.committed.notify_waiters();

@@ -36,10 +36,12 @@ const ARROWS: &[(&str, &[&str])] = &[
 /// What tests may lean on besides: helpers that are nobody's part.
 const IN_TESTS: &[&str] = &["larder-testkit", "larder-github-sim"];
 
-/// The engine's tests prove its face on the real default store too, and the server's on all of it.
+/// The engine's tests prove its face on the real default store too, and the server's on all of it. The
+/// key-value store is measured beside the default one.
 const IN_TESTS_OF: &[(&str, &str)] = &[
     ("larder-engine", "larder-store-sqlite"),
     ("larder-server", "larder-store-sqlite"),
+    ("larder-store-redb", "larder-store-sqlite"),
     ("larder-server", "larder-sources"),
 ];
 

@@ -1,0 +1,235 @@
+//! Damaged files: moved aside on redb's word alone, and only when nobody else uses them.
+
+use std::fs;
+use std::sync::Barrier;
+
+use larder_core::{Store, StoreError, Target};
+use larder_store_redb::{Hold, OpenOptions, RedbStore};
+use larder_testkit::contract::Place;
+use larder_testkit::contract::build::{at, book, find, ids, key, lease, refresh, row};
+use redb::{ReadableTable, TableDefinition};
+
+use crate::place::{TempPlace, block_on};
+
+/// Damages what is in a place.
+type Spoil<'a> = &'a dyn Fn(&TempPlace);
+
+const HOLDS: [Hold; 2] = [Hold::PerCall, Hold::Throughout];
+
+fn open(place: &TempPlace, hold: Hold) -> RedbStore {
+    RedbStore::open(OpenOptions { hold, ..place.options() }).unwrap()
+}
+
+/// A closed store with enough in it that a damaged middle is met.
+fn fill(place: &TempPlace) {
+    let store = open(place, Hold::Throughout);
+    let books = (0..2_000).map(|n| book(&format!("{n:05}"), n)).collect();
+    block_on(refresh(&store, &key("shelf/big"), books, at(0)));
+}
+
+fn spoil(place: &TempPlace, part: std::ops::Range<usize>) {
+    let mut bytes = fs::read(place.path()).unwrap();
+    let part = part.start.min(bytes.len())..part.end.min(bytes.len());
+    bytes[part].fill(0xa5);
+    fs::write(place.path(), bytes).unwrap();
+}
+
+fn moved(place: &TempPlace) -> Vec<String> {
+    place.files().into_iter().filter(|name| name.starts_with("larder.redb.corrupt-")).collect()
+}
+
+#[test]
+fn a_file_that_cannot_be_opened_is_moved_aside_and_a_new_life_begins() {
+    let cut = |place: &TempPlace| {
+        let bytes = fs::read(place.path()).unwrap();
+        fs::write(place.path(), &bytes[..bytes.len() / 2]).unwrap();
+    };
+    let header = |place: &TempPlace| spoil(place, 0..64);
+    let all = |place: &TempPlace| spoil(place, 0..usize::MAX);
+    let behind_the_header = |place: &TempPlace| spoil(place, 4_096..usize::MAX);
+    let cases: [(&str, Spoil<'_>); 4] = [
+        ("cut in half", &cut),
+        ("without its header", &header),
+        ("all of it", &all),
+        ("all but its header", &behind_the_header),
+    ];
+    for (what, damage) in cases {
+        for hold in HOLDS {
+            let place = TempPlace::fresh();
+            fill(&place);
+            let before = block_on(lease(&open(&place, hold), &key("shelf/other"), at(1))).0;
+            damage(&place);
+            let spoilt = fs::read(place.path()).unwrap();
+            let store = open(&place, hold);
+            let aside = store.recovered().unwrap_or_else(|| panic!("{what}: it says where the file is"));
+            assert_eq!(moved(&place), [aside.file_name().unwrap().to_str().unwrap()], "{what}");
+            assert!(aside.ends_with("larder.redb.corrupt-20260101T000000Z"), "{aside:?}");
+            assert!(fs::read(&aside).unwrap() == spoilt, "{what}: nothing of it is lost");
+            block_on(async {
+                assert!(find(&store, &key("shelf/big")).await.is_none());
+                let (after, _) = lease(&store, &key("shelf/other"), at(2)).await;
+                assert!(after.token.epoch != before.token.epoch, "a holder from before is told apart");
+                assert_eq!(store.renew(&[before], at(2)).await.unwrap(), [false]);
+            });
+            drop(store);
+            assert!(open(&place, hold).recovered().is_none());
+        }
+    }
+}
+
+/// Where the text of one item lies, so that only its page is damaged.
+fn place_of(place: &TempPlace, text: &str) -> usize {
+    let bytes = fs::read(place.path()).unwrap();
+    bytes.windows(text.len()).rposition(|window| window == text.as_bytes()).unwrap()
+}
+
+#[test]
+fn damaged_pages_are_an_error_or_met_and_moved_aside_but_never_a_panic() {
+    // Page after page, whatever it holds.
+    for page in (1..400).step_by(37) {
+        let place = TempPlace::fresh();
+        fill(&place);
+        spoil(&place, page * 4_096..(page + 3) * 4_096);
+        for hold in HOLDS {
+            let Ok(store) = RedbStore::open(OpenOptions { hold, ..place.options() }) else {
+                panic!("page {page}: a damaged file is replaced");
+            };
+            block_on(async {
+                // Whatever it says, it says, and then goes on.
+                let _ = store.lookup(&[key("shelf/big")]).await;
+                let _ = store.heads(None).await;
+                let problems = store.verify().await.unwrap();
+                if let Some(aside) = store.recovered() {
+                    assert!(fs::exists(aside).unwrap());
+                    assert!(problems.len() <= 1, "page {page}: {problems:?}");
+                }
+                let _ = store.evict(&Target::All, at(1)).await.unwrap();
+                refresh(&store, &key("shelf/new"), vec![book("a", 1)], at(2)).await;
+                assert_eq!(ids(&row(&store, &key("shelf/new")).await), ["a"], "page {page}");
+            });
+        }
+    }
+}
+
+#[test]
+fn damage_that_only_checksums_show_is_found_by_verify() {
+    for hold in HOLDS {
+        let place = TempPlace::fresh();
+        fill(&place);
+        let at_text = place_of(&place, "\"title\":\"01000\"");
+        spoil(&place, at_text + 9..at_text + 10);
+        let store = open(&place, hold);
+        block_on(async {
+            let problems = store.verify().await.unwrap();
+            assert_eq!(problems.len(), 1, "{problems:?}");
+            assert_eq!(problems[0].on, "file");
+            assert!(store.recovered().is_some(), "a file that redb cannot mend is moved aside");
+            assert!(find(&store, &key("shelf/big")).await.is_none());
+            assert_eq!(store.verify().await.unwrap(), []);
+        });
+    }
+}
+
+#[test]
+fn damage_stays_in_place_while_another_process_uses_the_file() {
+    let place = TempPlace::fresh();
+    fill(&place);
+    let other = fs::File::open(place.path().with_file_name("larder.redb.lock")).unwrap();
+    other.lock_shared().unwrap();
+    spoil(&place, 0..usize::MAX);
+    let error = RedbStore::open(place.options()).map(|_| ()).unwrap_err();
+    assert!(matches!(error, StoreError::Corrupt { moved_to: None, .. }), "{error:?}");
+    assert!(moved(&place).is_empty());
+    drop(other);
+    assert!(open(&place, Hold::PerCall).recovered().is_some());
+}
+
+#[test]
+fn of_many_that_meet_a_damaged_file_at_once_one_replaces_it_and_all_open() {
+    let place = TempPlace::fresh();
+    drop(open(&place, Hold::PerCall));
+    spoil(&place, 0..usize::MAX);
+    let start = Barrier::new(6);
+    let open = || {
+        start.wait();
+        open(&place, Hold::PerCall)
+    };
+    let stores: Vec<RedbStore> = std::thread::scope(|scope| {
+        let all: Vec<_> = (0..6).map(|_| scope.spawn(open)).collect();
+        all.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    assert_eq!(moved(&place).len(), 1);
+    assert_eq!(stores.iter().filter(|store| store.recovered().is_some()).count(), 1);
+    block_on(async {
+        for (n, store) in (0..).zip(&stores) {
+            refresh(store, &key("shelf/one"), vec![book("a", n)], at(0)).await;
+            assert_eq!(ids(&row(&stores[0], &key("shelf/one")).await), ["a"]);
+        }
+    });
+}
+
+const fn table(name: &'static str) -> TableDefinition<'static, &'static [u8], &'static [u8]> {
+    TableDefinition::new(name)
+}
+
+#[test]
+fn rows_that_went_astray_are_told_of_and_a_clear_heals_them() {
+    let place = TempPlace::fresh();
+    fill(&place);
+    let database = redb::Database::open(place.path()).unwrap();
+    let transaction = database.begin_write().unwrap();
+    {
+        let mut items = transaction.open_table(table("items")).unwrap();
+        let lost = items.iter().unwrap().nth(7).unwrap().unwrap().0.value().to_vec();
+        items.remove(lost.as_slice()).unwrap();
+        let mut entries = transaction.open_table(table("entries")).unwrap();
+        entries.insert(&b"shelf/torn"[..], &b"\xff\xff"[..]).unwrap();
+        let mut tags = transaction.open_table(table("entries_by_tag")).unwrap();
+        tags.insert(&b"red\0\0shelf/torn"[..], &b""[..]).unwrap();
+    }
+    transaction.commit().unwrap();
+    drop(database);
+    let store = open(&place, Hold::PerCall);
+    block_on(async {
+        let problems = store.verify().await.unwrap();
+        let said = |on: &str, part: &str| {
+            problems.iter().any(|problem| problem.on.contains(on) && problem.message.contains(part))
+        };
+        assert!(said("members shelf/big", "items that are not there"), "{problems:?}");
+        assert!(said("entries", "shelf/torn"), "{problems:?}");
+        assert!(said("entries_by_tag", "made anew"), "{problems:?}");
+        let error = store.lookup(&[key("shelf/torn")]).await.unwrap_err();
+        assert!(matches!(error, StoreError::BadRow { table: "entries", .. }), "{error:?}");
+        let error = store.lookup(&[key("shelf/big")]).await.unwrap_err();
+        assert!(matches!(error, StoreError::BadRow { table: "members", .. }), "{error:?}");
+        assert_eq!(store.evict(&Target::All, at(1)).await.unwrap(), 2);
+        assert_eq!(store.verify().await.unwrap(), [], "`cache clear` heals it");
+        assert_eq!(store.info().await.unwrap().items, 0);
+        assert!(store.recovered().is_none());
+    });
+}
+
+#[test]
+fn a_file_that_a_sweep_emptied_is_made_smaller() {
+    for hold in HOLDS {
+        let place = TempPlace::fresh();
+        let store = open(&place, hold);
+        block_on(async {
+            let text = "so that a row weighs what rows weigh ".repeat(120);
+            let big = |n: i64| larder_core::NewItem { search: text.clone(), ..book(&format!("{n:05}"), n) };
+            refresh(&store, &key("shelf/big"), (0..1_500).map(big).collect(), at(0)).await;
+            refresh(&store, &key("shelf/small"), vec![book("a", 1)], at(0)).await;
+            let full = fs::metadata(place.path()).unwrap().len();
+            refresh(&store, &key("shelf/big"), vec![], at(1)).await;
+            let before = fs::metadata(place.path()).unwrap().len();
+            assert!(before >= full, "redb gives nothing back by itself");
+            let swept = store.sweep(&larder_core::Retention::default(), at(2)).await.unwrap();
+            assert_eq!(swept.items, 1_500);
+            let after = fs::metadata(place.path()).unwrap().len();
+            assert!(after < full / 2, "{full} → {after} bytes");
+            assert_eq!(store.info().await.unwrap().bytes, after);
+            assert_eq!(ids(&row(&store, &key("shelf/small")).await), ["a"]);
+            assert_eq!(store.verify().await.unwrap(), []);
+        });
+    }
+}
