@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    cache, completions, config, demo, doctor, export, github_sim, import, init, manifest, refresh, registry,
-    repos, server, show, trackers,
+    cache, completions, config, demo, doctor, export, github_sim, import, init, manifest, migrate, refresh,
+    registry, repos, server, show, trackers,
 };
 use crate::ui::ColorChoice;
 
@@ -45,7 +45,7 @@ pub struct Global {
     /// Read this configuration and no other
     #[arg(long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
-    /// Keep the cache there, such as `sqlite:/path/larder.db`
+    /// Keep the cache there: a path, `sqlite:PATH`, `redb:PATH` or `postgres://USER@HOST/DATABASE`
     #[arg(long, value_name = "URL", global = true)]
     pub store: Option<String>,
     /// When to use colour; auto also obeys `NO_COLOR`
@@ -87,6 +87,9 @@ pub enum Command {
     /// Look at the cache, and change what it holds
     #[command(subcommand)]
     Cache(cache::Command),
+    /// Look at the schema of the store, bring it up, or take it back
+    #[command(subcommand)]
+    Migrate(migrate::Command),
     /// Write the cache to a file that `larder import` reads
     Export(export::Args),
     /// Take in a file that `larder export` wrote

@@ -66,8 +66,9 @@ fn start(config: &Config, context: &Context) -> io::Result<bool> {
     if let Some(file) = &context.global.config {
         command.arg("--config").arg(file);
     }
+    // Not as an option: others may read a process's command line, and the address may hold a password.
     if let Some(store) = &context.global.store {
-        command.arg("--store").arg(store);
+        command.env("LARDER_STORE__URL", store);
     }
     command.stdin(Stdio::from(lock)).stdout(Stdio::from(log.try_clone()?)).stderr(Stdio::from(log));
     #[cfg(unix)]

@@ -1,6 +1,7 @@
 //! The one place that knows every room: opens the store, makes the sources, sets the engine up.
 //! Lazily: who only reads pays for no HTTP client, no certificates and no `gh`.
 
+pub mod schema;
 mod store;
 
 use std::hash::{BuildHasher as _, RandomState};
@@ -15,7 +16,7 @@ use crate::config::Config;
 use crate::report::Complaint;
 use crate::token;
 
-pub use store::AnyStore;
+pub use store::{AnyStore, Stay};
 
 /// Everything a command works with, open.
 pub struct Rooms<'c> {
@@ -82,9 +83,8 @@ pub async fn until_interrupted<T>(engine: &Engine, work: impl Future<Output = T>
 
 impl<'c> Rooms<'c> {
     /// Opens the store and sets a reading engine up.
-    #[expect(clippy::unused_async, reason = "a store on a server is waited for")]
-    pub async fn open(config: &'c Config) -> Result<Self, Complaint> {
-        let store = AnyStore::open(config)?;
+    pub async fn open(config: &'c Config, stay: Stay) -> Result<Self, Complaint> {
+        let store = AnyStore::open(config, stay).await?;
         let clock = Arc::new(SystemClock);
         let seed = RandomState::new().hash_one(std::process::id());
         let mut rooms = GitHubConfig::new(&config.github.api_url.value);

@@ -32,7 +32,7 @@ mod writer;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use larder_core::{Budgets, ListQuery, Store, StoreError};
+use larder_core::{Budgets, ListQuery, Migration, Store, StoreError};
 use rusqlite::Connection;
 
 use crate::errors::{Fault, sql_error};
@@ -133,6 +133,19 @@ impl SqliteStore {
         let done = queue.run(&self.shared.place, attempted, work).await;
         done.map_err(|error| self.shared.heal(error, life))
     }
+}
+
+/// All migrations, and when each was applied to a file. Changes nothing; a file that is newer than this
+/// code shows the ones it knows nothing of.
+pub fn migrations(path: &Path) -> Result<Vec<Migration>, StoreError> {
+    let place = path.display().to_string();
+    let applied = match open::connect_ours(path, &place)? {
+        None => Vec::new(),
+        Some(conn) => {
+            schema::applied(&conn).map_err(|error| sql_error(&error, &place, "look at its migrations"))?
+        }
+    };
+    Ok(schema::standing(applied))
 }
 
 /// Takes a database's migrations back until schema `to` (0 = no tables): what they held is gone.

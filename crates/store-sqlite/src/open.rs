@@ -108,6 +108,17 @@ pub(crate) fn connect_writer(options: &OpenOptions) -> rusqlite::Result<Connecti
     Ok(conn)
 }
 
+/// Opens a connection that only looks, where there is a database of ours.
+pub(crate) fn connect_ours(path: &Path, place: &str) -> Result<Option<Connection>, StoreError> {
+    match look(path, place)? {
+        Found::Foreign(found) => Err(StoreError::Foreign { place: place.to_owned(), found }),
+        Found::Nothing => Ok(None),
+        Found::Ours => readers::connect(path, Duration::from_secs(5), Sight::Shared)
+            .map(Some)
+            .map_err(|error| sql_error(&error, place, "open it")),
+    }
+}
+
 /// Moves a damaged database aside and opens a new one in its place, if nobody else uses it. All of
 /// this handle's connections must be closed.
 pub(crate) fn replace_damaged(

@@ -89,6 +89,37 @@ pub(crate) fn refuse_newer(found: u32, place: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// The migrations that were applied, oldest first.
+pub(crate) fn applied(conn: &Connection) -> rusqlite::Result<Vec<larder_core::Migration>> {
+    let has_any =
+        conn.query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'migrations'", [], |row| row.get(0));
+    if matches!(has_any, Ok(0)) {
+        return Ok(Vec::new());
+    }
+    let mut rows = conn.prepare("SELECT version, name, applied_at FROM migrations ORDER BY version")?;
+    let read = |row: &rusqlite::Row<'_>| {
+        let applied_at = Some(Time::from_ms(row.get(2)?));
+        Ok(larder_core::Migration { version: row.get(0)?, name: row.get(1)?, applied_at })
+    };
+    rows.query_map([], read)?.collect()
+}
+
+/// All that are known, with the dates of those that were applied, and those that only the file knows.
+pub(crate) fn standing(applied: Vec<larder_core::Migration>) -> Vec<larder_core::Migration> {
+    let is_left = |version: u32| applied.iter().all(|one| one.version != version);
+    let left: Vec<_> = MIGRATIONS
+        .iter()
+        .zip(1_u32..)
+        .filter(|(_, version)| is_left(*version))
+        .map(|(step, version)| larder_core::Migration {
+            version,
+            name: step.name.to_owned(),
+            applied_at: None,
+        })
+        .collect();
+    applied.into_iter().chain(left).collect()
+}
+
 fn version(conn: &Connection) -> rusqlite::Result<u32> {
     conn.pragma_query_value(None, "user_version", |row| row.get(0))
 }

@@ -11,10 +11,10 @@ use serde::Serialize;
 use super::cache::amount;
 use super::entry::EntryView;
 use super::{Context, Ended};
-use crate::config::{Config, How, StoreUrl};
+use crate::config::{Config, How};
 use crate::report::{Complaint, Exit};
 use crate::ui::{Tone, counted, harmless, wrapped};
-use crate::wiring::Rooms;
+use crate::wiring::{Rooms, Stay};
 
 /// Find out what is wrong, and what to do about it.
 #[derive(Debug, clap::Args)]
@@ -83,10 +83,9 @@ pub fn run(args: &Args, context: &Context) -> Ended {
         }
         Ok(config) => {
             checks.extend(configuration(&config));
-            let StoreUrl::Sqlite(path) = &config.store.url.value;
-            checks.extend(disk::check(path, &config.dirs));
+            checks.extend(disk::check(config.store.url.value.file(), &config.dirs));
             crate::wiring::block_on(async {
-                match Rooms::open(&config).await {
+                match Rooms::open(&config, Stay::Short).await {
                     Err(complaint) => checks.push(Check::of_complaint("database", &complaint)),
                     Ok(rooms) => {
                         checks.extend(database(&rooms).await);

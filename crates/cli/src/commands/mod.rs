@@ -11,6 +11,7 @@ pub mod github_sim;
 pub mod import;
 pub mod init;
 pub mod manifest;
+pub mod migrate;
 pub mod refresh;
 pub mod registry;
 pub mod repos;
@@ -25,7 +26,7 @@ use crate::args::{Cli, Command, Global};
 use crate::config::{Config, Environment, Flags};
 use crate::report::{Complaint, Exit};
 use crate::ui::Screen;
-use crate::wiring::Rooms;
+use crate::wiring::{Rooms, Stay};
 
 /// What every command gets.
 pub struct Context {
@@ -52,7 +53,12 @@ impl Context {
 
     /// Opens what a command works with, and says so if a damaged database had to be replaced.
     pub async fn rooms<'c>(&self, config: &'c Config) -> Result<Rooms<'c>, Complaint> {
-        let rooms = Rooms::open(config).await?;
+        self.rooms_to(Stay::Short, config).await
+    }
+
+    /// The same, for so long.
+    pub async fn rooms_to<'c>(&self, stay: Stay, config: &'c Config) -> Result<Rooms<'c>, Complaint> {
+        let rooms = Rooms::open(config, stay).await?;
         if let Some(moved) = rooms.store().recovered() {
             let moved = moved.display();
             self.screen
@@ -89,6 +95,7 @@ pub fn run(cli: Cli, env: Environment) -> (Screen, Ended) {
         Command::Show(args) => show::run(&args, &context),
         Command::Refresh(args) => refresh::run(&args, &context),
         Command::Cache(command) => cache::run(&command, &context),
+        Command::Migrate(command) => migrate::run(&command, &context),
         Command::Export(args) => export::run(&args, &context),
         Command::Import(args) => import::run(&args, &context),
         Command::Doctor(args) => doctor::run(&args, &context),

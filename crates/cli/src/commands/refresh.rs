@@ -15,7 +15,7 @@ use super::{Context, Ended};
 use crate::config::Config;
 use crate::report::{Complaint, Exit, grouped};
 use crate::ui::{Progress, Screen, counted};
-use crate::wiring::{Rooms, until_interrupted};
+use crate::wiring::{Rooms, Stay, until_interrupted};
 
 /// Fetch entries anew, and wait for it.
 #[derive(Debug, clap::Args)]
@@ -150,7 +150,7 @@ fn line(one: &Refreshed, longest: usize, screen: &Screen) -> String {
 /// Takes a turn of what is due, then sweeps. Within `limit`, what is not done is let go of and
 /// stays due.
 async fn due(config: &Config, limit: Option<Duration>) -> Ended {
-    let rooms = Rooms::open(config).await?;
+    let rooms = Rooms::open(config, Stay::Short).await?;
     rooms.reader().reconcile().await.map_err(Complaint::from)?;
     let engine = rooms.fetcher()?;
     let turn = async {

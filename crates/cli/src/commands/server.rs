@@ -1,7 +1,9 @@
 //! `larder serve`: pages and an API on the cache, kept fresh for as long as it runs.
 
-use std::net::SocketAddr;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::time::Duration;
 
 use larder_engine::SystemClock;
 use larder_server::{Settings, Site};
@@ -10,6 +12,7 @@ use serde_json::json;
 use super::{Context, Ended};
 use crate::config::Config;
 use crate::report::{Complaint, Exit};
+use crate::wiring::Stay;
 
 /// Serve pages and an HTTP API on the cache, and keep it fresh.
 #[derive(Debug, clap::Args)]
@@ -22,14 +25,54 @@ pub struct Args {
     /// Listen there, in place of `[server] listen`; port 0 takes a free one
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
+    /// Serve nothing: ask the server that listens there whether it is ready, for a health check
+    #[arg(long)]
+    check: bool,
 }
 
 /// Serves until it is interrupted.
 pub fn run(args: &Args, context: &Context) -> Ended {
     let config = context.config()?;
+    if args.check {
+        return check(args.listen.unwrap_or(config.server.listen.value), context);
+    }
     let settings = settings(&config, args);
     crate::wiring::block_on_many(async { serve(&config, settings, context).await })?
 }
+
+/// How long a server may take to say that it is ready.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Asks a server of this machine whether it is ready: the image has no other program that could.
+fn check(listen: SocketAddr, context: &Context) -> Ended {
+    let ip = match listen.ip() {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    let address = SocketAddr::new(ip, listen.port());
+    let failed = || Complaint::failed(format!("the server at {address} is not ready"));
+    let line = ask(address).map_err(|error| failed().because(error))?;
+    let is_ready = line.split(' ').nth(1) == Some("200");
+    if !is_ready {
+        return Err(failed().because(line.trim()).into());
+    }
+    context.screen.answer(&format!("the server at {address} is ready\n"))?;
+    Ok(Exit::Answered)
+}
+
+/// The first line of its answer.
+fn ask(address: SocketAddr) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    write!(stream, "GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let mut line = String::new();
+    BufReader::new(stream.take(LINE_BYTES_MAX)).read_line(&mut line)?;
+    Ok(line)
+}
+
+/// Nothing longer is such a line.
+const LINE_BYTES_MAX: u64 = 1024;
 
 fn settings(config: &Config, args: &Args) -> Settings {
     let server = &config.server;
@@ -43,7 +86,7 @@ fn settings(config: &Config, args: &Args) -> Settings {
 }
 
 async fn serve(config: &Config, settings: Settings, context: &Context) -> Ended {
-    let rooms = context.rooms(config).await?;
+    let rooms = context.rooms_to(Stay::Long, config).await?;
     let engine = rooms.fetcher()?.clone();
     let is_open = !settings.listen.ip().is_loopback();
     let is_tokenless = settings.read_token.is_none() && settings.admin_token.is_none();

@@ -47,6 +47,12 @@ impl Key {
     }
 }
 
+impl From<&'static str> for Key {
+    fn from(name: &'static str) -> Self {
+        Key::open(name)
+    }
+}
+
 /// The file's text, its tables, and whether it is trusted.
 #[derive(Debug)]
 pub struct File<'a> {
@@ -225,8 +231,8 @@ impl<'a> Section<'_, 'a> {
     }
 
     /// `true` or `false`.
-    pub fn flag(&mut self, key: &'static str) -> Option<Setting<bool>> {
-        self.read(Key::open(key), |raw| match raw {
+    pub fn flag(&mut self, key: impl Into<Key>) -> Option<Setting<bool>> {
+        self.read(key.into(), |raw| match raw {
             Raw::Value(value) => {
                 value.as_bool().ok_or_else(|| expected("`true` or `false`", value.type_str()))
             }
@@ -239,13 +245,18 @@ impl<'a> Section<'_, 'a> {
     }
 
     /// A duration within limits.
-    pub fn span(&mut self, key: &'static str, least: Duration, most: Duration) -> Option<Setting<Duration>> {
-        self.read(Key::open(key), |raw| span::parse(raw.text("a duration such as \"6h\"")?, least, most))
+    pub fn span(
+        &mut self,
+        key: impl Into<Key>,
+        least: Duration,
+        most: Duration,
+    ) -> Option<Setting<Duration>> {
+        self.read(key.into(), |raw| span::parse(raw.text("a duration such as \"6h\"")?, least, most))
     }
 
     /// A whole number within limits.
-    pub fn count(&mut self, key: &'static str, least: u64, most: u64) -> Option<Setting<u64>> {
-        self.read(Key::open(key), |raw| {
+    pub fn count(&mut self, key: impl Into<Key>, least: u64, most: u64) -> Option<Setting<u64>> {
+        self.read(key.into(), |raw| {
             let number: Option<i128> = match raw {
                 Raw::Text(text) | Raw::Shared(text) => text.trim().parse().ok(),
                 Raw::Value(value) => {

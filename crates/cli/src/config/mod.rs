@@ -16,6 +16,7 @@ mod setting;
 mod shown;
 mod span;
 mod store;
+mod store_url;
 mod trackers;
 mod trust;
 
@@ -37,7 +38,8 @@ pub use server::{LISTEN as SERVER_LISTEN, ServerConfig};
 pub use setting::{Origin, Setting};
 pub use shown::Shown;
 pub use span::show as show_span;
-pub use store::{StoreConfig, StoreUrl};
+pub use store::{StoreConfig, StoreServer};
+pub use store_url::{PostgresUrl, StoreUrl};
 pub use trackers::TrackersConfig;
 pub use trust::{Trust, make_private_dir};
 

@@ -51,9 +51,16 @@ impl Config {
     /// All settings with their origins, in the order that a file would have them.
     pub fn settings(&self) -> Vec<Shown> {
         let span = |span: &Duration| show_span(*span);
-        let (engine, github) = (&self.engine, &self.github);
+        let (engine, github, server) = (&self.engine, &self.github, &self.store.server);
         vec![
             plain("store.url", &self.store.url, ToString::to_string),
+            plain("store.pool_size", &server.pool_size, ToString::to_string),
+            plain("store.max_overflow", &server.max_overflow, ToString::to_string),
+            plain("store.prepared", &server.prepared, ToString::to_string),
+            optional("store.listen_url", server.listen_url.as_ref(), ToString::to_string),
+            plain("store.pool_timeout", &server.pool_timeout, span),
+            plain("store.connect_timeout", &server.connect_timeout, span),
+            plain("store.statement_timeout", &server.statement_timeout, span),
             plain("github.api_url", &github.api_url, Clone::clone),
             optional("github.owner", github.owner.as_ref(), Clone::clone),
             secret("github.token", github.token.as_ref()),

@@ -1,62 +1,59 @@
-//! `[store]`: where the cache is kept.
+//! `[store]`: where the cache is kept, and how its server is spoken to.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use super::env::Environment;
-use super::layers::{Key, Layers, Raw};
+use super::layers::{Key, Layers, Raw, Section};
 use super::setting::{Origin, Setting};
+use super::span;
+use super::store_url::{PostgresUrl, StoreUrl};
 
-/// Where the cache is kept.
+/// Where the cache is kept, and how its server is spoken to. A file that is not trusted may set none
+/// of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreConfig {
     /// The store's address.
     pub url: Setting<StoreUrl>,
+    /// How a server is spoken to.
+    pub server: StoreServer,
 }
 
-/// A store's address.
+/// What means something for PostgreSQL alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StoreUrl {
-    /// A SQLite file.
-    Sqlite(PathBuf),
+pub struct StoreServer {
+    /// How many connections are kept.
+    pub pool_size: Setting<u64>,
+    /// How many more may be open at a time.
+    pub max_overflow: Setting<u64>,
+    /// Whether statements are prepared under names: not where a transaction pooler stands between.
+    pub prepared: Setting<bool>,
+    /// Where to listen for notifications, if the store's own address leads through a pooler.
+    pub listen_url: Option<Setting<PostgresUrl>>,
+    /// How long a free connection is waited for.
+    pub pool_timeout: Setting<Duration>,
+    /// How long connecting may take.
+    pub connect_timeout: Setting<Duration>,
+    /// How long one statement may take.
+    pub statement_timeout: Setting<Duration>,
 }
 
-impl fmt::Display for StoreUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            StoreUrl::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+/// More connections than any server takes from one program.
+const CONNECTIONS_MAX: u64 = 1_000;
+/// The shortest and longest time-outs that make sense.
+const TIMEOUTS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_mins(10));
+
+impl Default for StoreServer {
+    fn default() -> Self {
+        StoreServer {
+            pool_size: Setting::default(10),
+            max_overflow: Setting::default(10),
+            prepared: Setting::default(false),
+            listen_url: None,
+            pool_timeout: Setting::default(Duration::from_secs(5)),
+            connect_timeout: Setting::default(Duration::from_secs(5)),
+            statement_timeout: Setting::default(Duration::from_secs(30)),
         }
     }
-}
-
-impl StoreUrl {
-    /// Reads `sqlite:PATH`; a relative path counts from `base`, `~` is the user's home.
-    pub fn parse(text: &str, base: &Path, env: &Environment) -> Result<Self, String> {
-        let scheme = text.split_once(':').map(|(scheme, _)| scheme);
-        match scheme {
-            Some("postgres" | "postgresql") => {
-                Err("a PostgreSQL store arrives with a later Larder: write `sqlite:PATH`".to_owned())
-            }
-            Some("redb") => Err("a redb store arrives with a later Larder: write `sqlite:PATH`".to_owned()),
-            Some("sqlite") => {
-                let path = sqlite_path(text);
-                if path.is_empty() || path.starts_with(':') {
-                    return Err(format!("`{text}` names no file: write `sqlite:PATH`"));
-                }
-                let in_home = path.strip_prefix("~/").zip(env.get("HOME"));
-                let path = in_home.map_or_else(|| path.into(), |(rest, home)| Path::new(home).join(rest));
-                Ok(StoreUrl::Sqlite(base.join(path)))
-            }
-            _ => Err(format!("`{text}` is not a store: write `sqlite:PATH`")),
-        }
-    }
-}
-
-/// The path of `sqlite:PATH`, `sqlite://PATH` or `sqlite:///PATH`, without `?options`.
-fn sqlite_path(text: &str) -> &str {
-    let rest = text.strip_prefix("sqlite:").unwrap_or(text);
-    let rest = rest.strip_prefix("//").unwrap_or(rest);
-    rest.split('?').next().unwrap_or_default()
 }
 
 impl StoreConfig {
@@ -64,12 +61,6 @@ impl StoreConfig {
     /// nobody says another.
     pub fn read(layers: &mut Layers<'_>, flag: Option<&str>, base: &Path, default: PathBuf) -> Self {
         let env = layers.env();
-        let mut section = layers.section("store");
-        let url = section.read(Key::guarded("url"), |raw| match raw {
-            Raw::Text(text) | Raw::Shared(text) => StoreUrl::parse(text, &env.cwd, env),
-            Raw::Value(_) => StoreUrl::parse(raw.text("an address such as \"sqlite:PATH\"")?, base, env),
-        });
-        section.finish();
         let flag = flag.and_then(|text| match StoreUrl::parse(text, &env.cwd, env) {
             Ok(value) => Some(Setting { value, origin: Origin::Flag("--store") }),
             Err(message) => {
@@ -77,37 +68,87 @@ impl StoreConfig {
                 None
             }
         });
-        let has_own_var = url.as_ref().is_some_and(|url| matches!(url.origin, Origin::Env(_)));
-        let shared = if flag.is_some() || has_own_var { None } else { database_url(layers) };
-        let url = flag.or(shared).or(url).unwrap_or(Setting::default(StoreUrl::Sqlite(default)));
-        StoreConfig { url }
+        warn_of_password(layers, flag.as_ref());
+        let mut section = layers.section("store");
+        let url = section.read(Key::guarded("url"), |raw| match raw {
+            Raw::Text(text) | Raw::Shared(text) => StoreUrl::parse(text, &env.cwd, env),
+            Raw::Value(_) => StoreUrl::parse(raw.text("an address such as \"sqlite:PATH\"")?, base, env),
+        });
+        let url = flag.or(url).or_else(|| database_url(section.layers()));
+        let url = url.unwrap_or(Setting::default(StoreUrl::Sqlite(default)));
+        let server = StoreServer::read(&mut section, matches!(url.value, StoreUrl::Postgres(_)));
+        section.finish();
+        StoreConfig { url, server }
     }
 }
 
-/// `DATABASE_URL`, where it can be Larder's. Many programs share that name: one that names another
-/// kind of database, or a file that is not Larder's, belongs to somebody else and is left alone.
-fn database_url(layers: &mut Layers<'_>) -> Option<Setting<StoreUrl>> {
-    let env = layers.env();
-    let text = env.get("DATABASE_URL")?;
-    let theirs = match StoreUrl::parse(text, &env.cwd, env) {
-        Ok(StoreUrl::Sqlite(path)) if is_anothers(&path) => "its file holds another program's data",
-        Ok(value) => {
-            return Some(Setting { value, origin: Origin::Env("DATABASE_URL".to_owned()) });
+impl StoreServer {
+    /// Variables that other programs know too count where there is a server alone: what they say is
+    /// no concern of a file's.
+    fn read(section: &mut Section<'_, '_>, is_there: bool) -> Self {
+        let key = |name, shared: &'static [&'static str]| {
+            let key = Key::guarded(name);
+            if is_there { key.or_vars(shared) } else { key }
+        };
+        let (least, most) = TIMEOUTS;
+        let usual = StoreServer::default();
+        StoreServer {
+            pool_size: section
+                .count(key("pool_size", &["DB_POOL_SIZE"]), 1, CONNECTIONS_MAX)
+                .unwrap_or(usual.pool_size),
+            max_overflow: section
+                .count(key("max_overflow", &["DB_MAX_OVERFLOW"]), 0, CONNECTIONS_MAX)
+                .unwrap_or(usual.max_overflow),
+            prepared: section.flag(key("prepared", &[])).unwrap_or(usual.prepared),
+            listen_url: section.read(key("listen_url", &[]), |raw| {
+                PostgresUrl::parse(raw.text("an address such as \"postgres://HOST/DATABASE\"")?)
+            }),
+            pool_timeout: section
+                .read(key("pool_timeout", &["DB_POOL_TIMEOUT"]), read_timeout)
+                .unwrap_or(usual.pool_timeout),
+            connect_timeout: section
+                .span(key("connect_timeout", &[]), least, most)
+                .unwrap_or(usual.connect_timeout),
+            statement_timeout: section
+                .span(key("statement_timeout", &[]), least, most)
+                .unwrap_or(usual.statement_timeout),
         }
-        Err(_) => "it names no store that this larder knows",
-    };
-    layers.quiet_notes.push(format!("DATABASE_URL is left alone: {theirs}"));
-    None
+    }
 }
 
-/// Whether a file is there, holds something, and does not carry Larder's mark. The store itself
-/// refuses such a file; here it only tells whom a shared variable was meant for.
-fn is_anothers(path: &Path) -> bool {
-    use std::io::Read as _;
-    let mut header = [0_u8; 72];
-    let Ok(mut file) = std::fs::File::open(path) else { return false };
-    match file.read_exact(&mut header) {
-        Ok(()) => header[68..72] != larder_store_sqlite::APPLICATION_ID.to_be_bytes(),
-        Err(_) => file.metadata().is_ok_and(|about| about.len() > 0),
+/// Larder writes `5s`; the variable that others know holds seconds as a bare number.
+fn read_timeout(raw: Raw<'_>) -> Result<Duration, String> {
+    let (least, most) = TIMEOUTS;
+    match raw {
+        Raw::Shared(text) if text.trim().parse::<f64>().is_ok() => {
+            span::parse(&format!("{}s", text.trim()), least, most)
+        }
+        raw => span::parse(raw.text("a duration such as \"5s\"")?, least, most),
     }
+}
+
+/// What a command line holds can be read by everybody on the machine.
+fn warn_of_password(layers: &mut Layers<'_>, flag: Option<&Setting<StoreUrl>>) {
+    if let Some(StoreUrl::Postgres(url)) = flag.map(|flag| &flag.value)
+        && url.has_password()
+    {
+        let note =
+            "others on this machine may read the password behind `--store`: LARDER_STORE__URL keeps it";
+        layers.notes.push(note.to_owned());
+    }
+}
+
+/// `DATABASE_URL`, where nothing else is said and it can be Larder's. Many programs share that name:
+/// one that names another kind of database belongs to somebody else and is left alone. In a PostgreSQL
+/// database Larder has a schema of its own, beside whatever else is there.
+fn database_url(layers: &mut Layers<'_>) -> Option<Setting<StoreUrl>> {
+    let text = layers.env().get("DATABASE_URL")?;
+    if let Ok(url) = PostgresUrl::parse(text) {
+        return Some(Setting {
+            value: StoreUrl::Postgres(url),
+            origin: Origin::Env("DATABASE_URL".to_owned()),
+        });
+    }
+    layers.quiet_notes.push("DATABASE_URL is left alone: it names no PostgreSQL database".to_owned());
+    None
 }

@@ -193,7 +193,7 @@ fn a_cloned_repositorys_file_sets_neither_host_nor_token_nor_store_until_it_is_t
     let config = world.load().unwrap();
     assert_eq!(config.github.api_url.value, API_URL);
     assert_eq!(origin_of(&config, "github.token"), "env GITHUB_TOKEN");
-    let StoreUrl::Sqlite(path) = &config.store.url.value;
+    let path = config.store.url.value.file().unwrap();
     assert!(path.starts_with(world.env.dirs.data.join("projects")), "{}", path.display());
     assert_eq!(config.listed.clusters.len(), 1);
     assert!(config.notes[0].contains("`[store] url`, `[github] api_url`, `[github] token` are ignored"));
@@ -211,9 +211,7 @@ fn a_cloned_repositorys_file_sets_neither_host_nor_token_nor_store_until_it_is_t
 
 #[test]
 fn two_projects_and_the_user_have_databases_of_their_own() {
-    let database = |world: &World| match world.load().unwrap().store.url.value {
-        StoreUrl::Sqlite(path) => path,
-    };
+    let database = |world: &World| world.load().unwrap().store.url.value.file().unwrap().to_owned();
     let world = World::new().with_user_file("");
     assert_eq!(database(&world), world.env.dirs.data.join("larder.db"));
     let world = world.with_project("");
@@ -226,27 +224,62 @@ fn two_projects_and_the_user_have_databases_of_their_own() {
 }
 
 #[test]
-fn a_database_url_of_another_program_breaks_nothing() {
-    let foreign = tempfile::tempdir().unwrap();
-    let file = foreign.path().join("app.db");
-    rusqlite::Connection::open(&file).unwrap().execute_batch("CREATE TABLE t (x)").unwrap();
-    for url in
-        ["postgres://app@db/app".to_owned(), "mysql://x".to_owned(), format!("sqlite:{}", file.display())]
-    {
-        let world = World::new().var("DATABASE_URL", &url);
+fn the_database_url_of_the_environment_is_taken_where_nothing_else_is_said() {
+    let world = World::new().var("DATABASE_URL", "postgresql+asyncpg://app:s3cret@db:5432/oss");
+    let shown = |world: &World| {
         let config = world.load().unwrap();
+        let text = format!("{config:?} {:?}", config.settings());
+        assert!(!text.contains("s3cret"), "{text}");
+        (config.store.url.value.to_string(), origin_of(&config, "store.url"))
+    };
+    assert_eq!(shown(&world), ("postgres://app@db:5432/oss".to_owned(), "env DATABASE_URL".to_owned()));
+    let world = world.with_user_file("[store]\nurl = \"redb:cache.redb\"\n");
+    let (url, origin) = shown(&world);
+    assert!(url.ends_with("config/cache.redb") && origin.ends_with("larder.toml:2"), "{url} {origin}");
+    let world = world.var("LARDER_STORE__URL", "/srv/own.db");
+    assert_eq!(shown(&world), ("sqlite:/srv/own.db".to_owned(), "env LARDER_STORE__URL".to_owned()));
+}
+
+#[test]
+fn a_database_url_of_another_kind_breaks_nothing() {
+    for url in ["mysql://x", "sqlite:///tmp/app.db", "file:./dev.db", "postgres:"] {
+        let config = World::new().var("DATABASE_URL", url).load().unwrap();
         assert_eq!(origin_of(&config, "store.url"), "default", "{url}");
         assert_eq!(config.quiet_notes.len(), 1, "{url}");
         assert!(config.notes.is_empty(), "{url}");
     }
-    let config = World::new().var("DATABASE_URL", "sqlite:///tmp/mine.db").load().unwrap();
-    assert_eq!(config.store.url.value, StoreUrl::Sqlite("/tmp/mine.db".into()));
 }
 
 #[test]
-fn a_store_that_is_still_to_come_is_said_to_be_so() {
-    let mistakes = World::new().with_user_file("[store]\nurl = \"postgres://db/larder\"\n").mistakes();
-    assert!(mistakes[0].contains("arrives with a later Larder"), "{mistakes:?}");
+fn how_a_server_is_spoken_to_can_be_said_in_the_words_that_others_use() {
+    let world = World::new()
+        .with_user_file("[store]\nprepared = true\nconnect_timeout = \"2s\"\nmax_overflow = 3\n")
+        .var("DB_POOL_SIZE", "20")
+        .var("DB_MAX_OVERFLOW", "10")
+        .var("DB_POOL_TIMEOUT", "30");
+    // Without a server, what other programs' variables say is nobody's concern.
+    let server = world.load().unwrap().store.server;
+    assert_eq!((server.pool_size.is_set(), server.max_overflow.value), (false, 3));
+    let world = world.var("DATABASE_URL", "postgres://db/x");
+    let config = world.load().unwrap();
+    let server = &config.store.server;
+    assert_eq!((server.pool_size.value, server.max_overflow.value, server.prepared.value), (20, 10, true));
+    assert_eq!((server.connect_timeout.value.as_secs(), server.pool_timeout.value.as_secs()), (2, 30));
+    assert_eq!(origin_of(&config, "store.pool_size"), "env DB_POOL_SIZE");
+    let world = world.var("LARDER_STORE__POOL_SIZE", "4").var("DB_MAX_OVERFLOW", "-1");
+    assert_eq!(world.mistakes(), ["env DB_MAX_OVERFLOW `max_overflow`: `-1` is not between 0 and 1000"]);
+}
+
+#[test]
+fn a_password_on_the_command_line_is_warned_of() {
+    let world = World::new();
+    let load = |store: &str| {
+        let flags = Flags { store: Some(store.to_owned()), ..Flags::default() };
+        Config::load(&flags, &world.env).unwrap().notes
+    };
+    let notes = load("postgres://me:s3cret@db/x");
+    assert!(notes[0].contains("LARDER_STORE__URL") && !notes[0].contains("s3cret"), "{notes:?}");
+    assert!(load("postgres://me@db/x").is_empty());
 }
 
 #[test]

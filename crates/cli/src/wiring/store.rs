@@ -1,15 +1,17 @@
 //! Opening whichever store is configured. What is not configured is not touched: who reads a SQLite
 //! file starts no pool, reads no certificates and opens nothing else.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use larder_core::{Budgets, Clock as _, Store};
+use larder_core::{Budgets, Clock as _, Store, ViewSpec};
 use larder_domain::{REPOSITORIES, TRACKERS};
 use larder_engine::SystemClock;
-use larder_store_sqlite::{OpenOptions, SqliteStore};
+use larder_store_postgres::{Listen, PostgresStore, Statements};
+use larder_store_redb::{Hold, RedbStore};
+use larder_store_sqlite::SqliteStore;
 
-use crate::config::{Config, StoreUrl};
+use crate::config::{Config, PostgresUrl, StoreServer, StoreUrl};
 use crate::report::Complaint;
 
 /// A store of any kind, open, with the budgets that live in it.
@@ -20,15 +22,38 @@ pub struct AnyStore {
     recovered: Option<PathBuf>,
 }
 
+/// How long whoever opens a store means to stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stay {
+    /// For one command: what has one user at a time is held for a call, and nobody listens.
+    Short,
+    /// Until it is stopped, as a server.
+    Long,
+}
+
 impl AnyStore {
     /// Opens the store that is configured, and makes it where there is none.
-    pub fn open(config: &Config) -> Result<AnyStore, Complaint> {
-        let StoreUrl::Sqlite(path) = &config.store.url.value;
-        let options =
-            OpenOptions { views: vec![REPOSITORIES, TRACKERS], ..OpenOptions::new(path, SystemClock.now()) };
-        let store = SqliteStore::open(options)?;
-        let recovered = store.recovered();
-        Ok(AnyStore { recovered, ..AnyStore::of(Arc::new(store)) })
+    pub async fn open(config: &Config, stay: Stay) -> Result<AnyStore, Complaint> {
+        match &config.store.url.value {
+            StoreUrl::Sqlite(path) => {
+                let store = SqliteStore::open(sqlite(path))?;
+                let recovered = store.recovered();
+                Ok(AnyStore { recovered, ..AnyStore::of(Arc::new(store)) })
+            }
+            StoreUrl::Redb(path) => {
+                let hold = if stay == Stay::Long { Hold::Throughout } else { Hold::PerCall };
+                let options = larder_store_redb::OpenOptions::new(path, SystemClock.now());
+                let store = RedbStore::open(larder_store_redb::OpenOptions { hold, ..options })?;
+                let recovered = store.recovered();
+                Ok(AnyStore { recovered, ..AnyStore::of(Arc::new(store)) })
+            }
+            StoreUrl::Postgres(url) => {
+                let options = postgres(url, &config.store.server, stay);
+                // Boxed, so that the other stores' openings carry none of its state.
+                let store = Box::pin(PostgresStore::open(options)).await?;
+                Ok(AnyStore::of(Arc::new(store)))
+            }
+        }
     }
 
     fn of<S: Store + Budgets + 'static>(store: Arc<S>) -> AnyStore {
@@ -48,5 +73,37 @@ impl AnyStore {
     /// Where a damaged database was moved to while it was opened; the store then began anew.
     pub fn recovered(&self) -> Option<&PathBuf> {
         self.recovered.as_ref()
+    }
+}
+
+/// The kinds that stores make views and indexes for.
+fn views() -> Vec<ViewSpec> {
+    vec![REPOSITORIES, TRACKERS]
+}
+
+/// How a SQLite file is opened.
+pub fn sqlite(path: &Path) -> larder_store_sqlite::OpenOptions {
+    let options = larder_store_sqlite::OpenOptions::new(path, SystemClock.now());
+    larder_store_sqlite::OpenOptions { views: views(), ..options }
+}
+
+/// How a PostgreSQL database is opened.
+pub fn postgres(url: &PostgresUrl, server: &StoreServer, stay: Stay) -> larder_store_postgres::OpenOptions {
+    let listen = match (stay, &server.listen_url) {
+        (Stay::Short, _) => Listen::Never,
+        (Stay::Long, None) => Listen::Here,
+        (Stay::Long, Some(url)) => Listen::At(url.value.address().clone()),
+    };
+    let number = |setting: u64| usize::try_from(setting).unwrap_or(usize::MAX);
+    larder_store_postgres::OpenOptions {
+        views: views(),
+        pool_size: number(server.pool_size.value),
+        max_overflow: number(server.max_overflow.value),
+        pool_timeout: server.pool_timeout.value,
+        connect_timeout: server.connect_timeout.value,
+        statement_timeout: server.statement_timeout.value,
+        statements: if server.prepared.value { Statements::Prepared } else { Statements::Unnamed },
+        listen,
+        ..larder_store_postgres::OpenOptions::new(url.address().clone(), Arc::new(SystemClock))
     }
 }

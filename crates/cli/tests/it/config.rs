@@ -53,6 +53,13 @@ fn show_tells_where_each_value_came_from_and_hides_the_token() {
     --- out
     SETTING	VALUE	FROM
     store.url	sqlite:/root/project/mine.db	flag --store
+    store.pool_size	10	default
+    store.max_overflow	10	default
+    store.prepared	false	default
+    store.listen_url	-	default
+    store.pool_timeout	5s	default
+    store.connect_timeout	5s	default
+    store.statement_timeout	30s	default
     github.api_url	http://127.0.0.1:PORT	env LARDER_GITHUB__API_URL
     github.owner	octo-org	larder.toml:3
     github.token	(hidden, from GITHUB_TOKEN)	env GITHUB_TOKEN

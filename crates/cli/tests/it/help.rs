@@ -13,6 +13,9 @@ const COMMANDS: &[&[&str]] = &[
     &["cache", "clear"],
     &["cache", "replay"],
     &["cache", "verify"],
+    &["migrate", "status"],
+    &["migrate", "up"],
+    &["migrate", "down"],
     &["export"],
     &["import"],
     &["doctor"],
@@ -54,6 +57,7 @@ fn help_lists_the_commands_and_the_exit_codes() {
       manifest     The file that shares a repository's trackers with a team: write it, check it, keep it
                    fresh
       cache        Look at the cache, and change what it holds
+      migrate      Look at the schema of the store, bring it up, or take it back
       export       Write the cache to a file that `larder import` reads
       import       Take in a file that `larder export` wrote
       doctor       Find out what is wrong, and what to do about it
@@ -70,7 +74,8 @@ fn help_lists_the_commands_and_the_exit_codes() {
 
     Everywhere:
           --config <FILE>  Read this configuration and no other
-          --store <URL>    Keep the cache there, such as `sqlite:/path/larder.db`
+          --store <URL>    Keep the cache there: a path, `sqlite:PATH`, `redb:PATH` or
+                           `postgres://USER@HOST/DATABASE`
           --color <WHEN>   When to use colour; auto also obeys `NO_COLOR` [default: auto] [possible
                            values: auto, always, never]
       -q, --quiet          Say nothing but the answer and errors
@@ -101,7 +106,8 @@ fn help_lists_the_commands_and_the_exit_codes() {
 
     Everywhere:
           --config <FILE>  Read this configuration and no other
-          --store <URL>    Keep the cache there, such as `sqlite:/path/larder.db`
+          --store <URL>    Keep the cache there: a path, `sqlite:PATH`, `redb:PATH` or
+                           `postgres://USER@HOST/DATABASE`
           --color <WHEN>   When to use colour; auto also obeys `NO_COLOR` [default: auto] [possible
                            values: auto, always, never]
       -q, --quiet          Say nothing but the answer and errors

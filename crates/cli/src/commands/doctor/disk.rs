@@ -11,8 +11,9 @@ const ROOM_WARN_MIB: u64 = 200;
 /// With less than this, it fails.
 const ROOM_FAIL_MIB: u64 = 10;
 
-/// Looks at where the database and the state live.
-pub fn check(database: &Path, dirs: &Dirs) -> Vec<Check> {
+/// Looks at where the database, if it is a file, and the state live.
+pub fn check(database: Option<&Path>, dirs: &Dirs) -> Vec<Check> {
+    let Some(database) = database else { return vec![writable("state", &dirs.state)] };
     let data = database.parent().unwrap_or(&dirs.data);
     let mut checks = vec![writable("data", data), writable("state", &dirs.state)];
     checks.extend(room(data));

@@ -1,0 +1,225 @@
+//! The address of a store: a file or a server. A server's password is a secret, so what is shown of
+//! an address is put together anew and never holds one.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::env::Environment;
+
+/// A store's address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreUrl {
+    /// A SQLite file.
+    Sqlite(PathBuf),
+    /// A redb file.
+    Redb(PathBuf),
+    /// A PostgreSQL database.
+    Postgres(PostgresUrl),
+}
+
+/// The address of a PostgreSQL database, with the password that may stand in it.
+#[derive(Debug, Clone)]
+pub struct PostgresUrl {
+    address: SecretString,
+    shown: String,
+}
+
+/// What may be written where a store is named.
+pub const FORMS: &str = "write `sqlite:PATH`, `redb:PATH` or `postgres://USER@HOST/DATABASE`";
+
+impl fmt::Display for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StoreUrl::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            StoreUrl::Redb(path) => write!(f, "redb:{}", path.display()),
+            StoreUrl::Postgres(url) => url.fmt(f),
+        }
+    }
+}
+
+impl StoreUrl {
+    /// The file, where it is one.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            StoreUrl::Sqlite(path) | StoreUrl::Redb(path) => Some(path),
+            StoreUrl::Postgres(_) => None,
+        }
+    }
+
+    /// Reads `sqlite:PATH`, `redb:PATH`, `postgres://…`, or a bare path, which is SQLite's. A relative
+    /// path counts from `base`, `~` is the user's home. What is wrong is said without repeating an
+    /// address: it may hold a password.
+    pub fn parse(text: &str, base: &Path, env: &Environment) -> Result<Self, String> {
+        let text = text.trim();
+        let file = |path: &str, kind: &str| {
+            if path.is_empty() || path.starts_with(':') {
+                return Err(format!("`{text}` names no file: write `{kind}PATH`"));
+            }
+            let in_home = path.strip_prefix("~/").zip(env.get("HOME"));
+            let path = in_home.map_or_else(|| path.into(), |(rest, home)| Path::new(home).join(rest));
+            Ok(base.join(path))
+        };
+        match scheme(text) {
+            None => file(text, "").map(StoreUrl::Sqlite),
+            Some("sqlite") => file(path_of(text), "sqlite:").map(StoreUrl::Sqlite),
+            Some("redb") => file(path_of(text), "redb:").map(StoreUrl::Redb),
+            Some(scheme) if is_postgres(scheme) => PostgresUrl::parse(text).map(StoreUrl::Postgres),
+            Some(scheme) => Err(format!("`{scheme}:` is not a store: {FORMS}")),
+        }
+    }
+}
+
+/// What stands before the colon; `None` = it is a path. One letter is a drive's.
+fn scheme(text: &str) -> Option<&str> {
+    let (scheme, _) = text.split_once(':')?;
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+    (scheme.len() > 1 && scheme.chars().all(fits)).then_some(scheme)
+}
+
+/// `postgresql+asyncpg` and the like name a driver of Python's besides.
+fn is_postgres(scheme: &str) -> bool {
+    let kind = scheme.split('+').next().unwrap_or_default();
+    kind.eq_ignore_ascii_case("postgres") || kind.eq_ignore_ascii_case("postgresql")
+}
+
+/// The path of `sqlite:PATH`, `sqlite://PATH` or `sqlite:///PATH`, without `?options`.
+fn path_of(text: &str) -> &str {
+    let rest = text.split_once(':').map_or(text, |(_, rest)| rest);
+    let rest = rest.strip_prefix("//").unwrap_or(rest);
+    rest.split('?').next().unwrap_or_default()
+}
+
+impl PostgresUrl {
+    /// Reads `postgres://USER:PASSWORD@HOST:PORT/DATABASE?options`. The rest of what may be wrong is
+    /// found by who connects.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let rest =
+            text.trim().split_once("://").filter(|(scheme, _)| is_postgres(scheme)).map(|(_, rest)| rest);
+        let rest =
+            rest.filter(|rest| !rest.is_empty() && !rest.contains(|c: char| c.is_control() || c == ' '));
+        let Some(rest) = rest else {
+            return Err("this is no PostgreSQL address: write `postgres://USER@HOST/DATABASE`".to_owned());
+        };
+        let address = SecretString::from(format!("postgresql://{rest}"));
+        Ok(PostgresUrl { address, shown: format!("postgres://{}", without_secrets(rest)) })
+    }
+
+    /// All of it, for who connects.
+    pub fn address(&self) -> &SecretString {
+        &self.address
+    }
+
+    /// Whether a password stands in it.
+    pub fn has_password(&self) -> bool {
+        let address = self.address.expose_secret();
+        let user = address.trim_start_matches("postgresql://").rsplit_once('@').map(|(user, _)| user);
+        user.is_some_and(|user| user.contains(':')) || address.contains("password=")
+    }
+}
+
+/// What may be shown behind `?`: everything else may be a secret, now or one day.
+const SHOWN_OPTIONS: [&str; 6] = ["dbname", "host", "port", "sslmode", "target_session_attrs", "user"];
+
+/// An address without password. Where it is not clear what is one, less is shown: whatever stands
+/// between the first `:` and the last `@` may be.
+fn without_secrets(rest: &str) -> String {
+    let (user, place) = match rest.rsplit_once('@') {
+        Some((user, place)) => (user.split([':', '/', '?']).next().unwrap_or_default(), place),
+        None => ("", rest),
+    };
+    let (place, options) = place.split_once('?').unwrap_or((place, ""));
+    let is_shown =
+        |option: &&str| option.split_once('=').is_some_and(|(name, _)| SHOWN_OPTIONS.contains(&name));
+    let options: Vec<&str> = options.split('&').filter(is_shown).collect();
+    let at = if user.is_empty() { "" } else { "@" };
+    let mark = if options.is_empty() { "" } else { "?" };
+    format!("{user}{at}{place}{mark}{}", options.join("&"))
+}
+
+impl fmt::Display for PostgresUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+impl PartialEq for PostgresUrl {
+    fn eq(&self, other: &Self) -> bool {
+        self.address.expose_secret() == other.address.expose_secret()
+    }
+}
+
+impl Eq for PostgresUrl {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<String, String> {
+        let env = Environment {
+            vars: [("HOME".to_owned(), "/home/me".to_owned())].into(),
+            ..Environment::default()
+        };
+        StoreUrl::parse(text, Path::new("/base"), &env).map(|url| url.to_string())
+    }
+
+    #[test]
+    fn a_store_is_a_path_or_an_address() {
+        for (text, is) in [
+            ("cache.db", "sqlite:/base/cache.db"),
+            ("/var/lib/larder.db", "sqlite:/var/lib/larder.db"),
+            ("~/larder.db", "sqlite:/home/me/larder.db"),
+            ("sqlite:cache.db", "sqlite:/base/cache.db"),
+            ("sqlite:///srv/larder.db?mode=rwc", "sqlite:/srv/larder.db"),
+            ("redb:cache.redb", "redb:/base/cache.redb"),
+            ("redb:~/x", "redb:/home/me/x"),
+            ("postgres://db/larder", "postgres://db/larder"),
+            ("postgresql+asyncpg://app@db:5432/oss", "postgres://app@db:5432/oss"),
+            ("postgres:///larder?host=/run/postgresql", "postgres:///larder?host=/run/postgresql"),
+        ] {
+            assert_eq!(read(text).as_deref(), Ok(is), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_names_no_store_is_refused_with_what_would() {
+        for (text, says) in [
+            ("mysql://root:s3cret@db/x", "`mysql:` is not a store: write `sqlite:PATH`, `redb:PATH`"),
+            ("sqlite::memory:", "names no file"),
+            ("", "names no file"),
+            ("postgres:larder", "this is no PostgreSQL address"),
+            ("postgres://me:s3cret with blanks@db/x", "this is no PostgreSQL address"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.contains(says) && !error.contains("s3cret"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn no_password_is_shown_wherever_it_stands() {
+        for text in [
+            "postgres://me:s3cret@db/x",
+            "postgres://me:s3cret@db/x?sslmode=require",
+            "postgres://me:a@s3cret@db/x",
+            "postgres://me:a/s3cret@db/x",
+            "postgres://me:a?s3cret@db/x",
+            "postgres://:s3cret@db/x",
+            "postgres://db/x?password=s3cret&user=me",
+            "postgres://db/x?sslpassword=s3cret",
+            "postgres://db/x?password=s3cret&application_name=me@work",
+            "postgres://a:1,b:2/x?options=-c%20app.key%3Ds3cret",
+        ] {
+            let shown = read(text).unwrap();
+            assert!(!shown.contains("s3cret"), "{text} is shown as {shown}");
+            let url = PostgresUrl::parse(text).unwrap();
+            assert!(!format!("{url:?}").contains("s3cret"));
+        }
+        assert_eq!(
+            read("postgres://me:s3cret@db:1/x?sslmode=require").unwrap(),
+            "postgres://me@db:1/x?sslmode=require"
+        );
+        assert!(PostgresUrl::parse("postgres://me:s3cret@db/x").unwrap().has_password());
+        assert!(!PostgresUrl::parse("postgres://me@db:5432/x").unwrap().has_password());
+    }
+}

@@ -1,0 +1,230 @@
+//! Every store behind the same commands, and caches on their way between them.
+
+use larder_github_sim::Switches;
+use serde_json::Value;
+
+use crate::postgres::Database;
+use crate::world::{CLUSTERS, GitHub, User};
+
+/// A store of each kind, and the database that the last one is in.
+fn all() -> (Vec<String>, Database) {
+    let database = Database::new();
+    (vec!["sqlite:cache.db".to_owned(), "redb:cache.redb".to_owned(), database.url()], database)
+}
+
+/// What a reader sees of a store, network or not.
+fn seen(user: &User) -> Value {
+    let mut repos = user.json(&["repos", "--offline"]);
+    for entry in repos["cache"].as_array_mut().unwrap() {
+        // How old it is differs from one second to the next.
+        entry["age_seconds"] = Value::Null;
+    }
+    repos
+}
+
+fn with(user: User, store: &str) -> User {
+    user.var("LARDER_STORE__URL", store)
+}
+
+#[test]
+fn each_store_serves_the_same_cache_by_the_same_commands() {
+    let github = GitHub::demo();
+    let (stores, _database) = all();
+    let mut user = User::of(&github, CLUSTERS);
+    let mut answers = Vec::new();
+    for store in &stores {
+        user = with(user, store);
+        let first = user.ok(&["repos", "--sort", "stars"]);
+        github.take_requests();
+        assert_eq!(user.ok(&["repos", "--sort", "stars"]).out, first.out);
+        assert!(github.requests().is_empty(), "{store}: what is fresh is served");
+        assert_eq!(user.ok(&["cache", "verify"]).out, "no damage found\n");
+        let found = user.ok(&["repos", "--search", "cinder", "--language", "rust"]).out;
+        let doctor = user.json(&["doctor", "--offline"]);
+        let checks = doctor["checks"].as_array().unwrap();
+        let wrong: Vec<&Value> = checks.iter().filter(|check| check["verdict"] != "ok").collect();
+        assert!(wrong.is_empty(), "{store}: {wrong:?}");
+        assert!(checks.iter().any(|check| check["on"] == "database"), "{doctor}");
+        user.ok(&["cache", "invalidate", "cinder"]);
+        assert_eq!(user.status("cluster/cinder")["status"], "stale");
+        user.ok(&["cache", "clear", "cinder", "--yes"]);
+        assert_eq!(user.status("cluster/cinder")["status"], "missing");
+        answers.push((first.out, found));
+    }
+    assert_eq!(answers[1], answers[0], "redb");
+    assert_eq!(answers[2], answers[0], "PostgreSQL");
+}
+
+#[test]
+fn a_cache_goes_round_all_stores_and_comes_back_as_it_was() {
+    let github = GitHub::demo();
+    let (stores, _database) = all();
+    let mut user = with(User::of(&github, CLUSTERS), &stores[0]);
+    user.ok(&["repos"]);
+    user.ok(&["cache", "invalidate", "kiln"]);
+    let before = seen(&user);
+    github.take_requests();
+    let mut round = stores.clone();
+    round.extend(["redb:second.redb".to_owned(), "sqlite:last.db".to_owned()]);
+    for (number, pair) in round.windows(2).enumerate() {
+        let file = format!("{number}.jsonl");
+        user = with(user, &pair[0]);
+        user.ok(&["export", &file]);
+        user = with(user, &pair[1]);
+        assert_eq!(user.ok(&["import", &file]).out, "imported 2 entries\n", "into {}", pair[1]);
+        assert_eq!(seen(&user), before, "from {} to {}", pair[0], pair[1]);
+        assert_eq!(user.ok(&["cache", "verify"]).out, "no damage found\n");
+        let again = user.ok(&["import", &file]).out;
+        assert_eq!(again, "imported 0 entries; 2 more were held already, as young or younger\n");
+    }
+    assert!(github.requests().is_empty(), "nothing was fetched on the way");
+}
+
+#[test]
+fn on_each_store_a_stale_read_is_refreshed_by_one_child_behind_it() {
+    let github = GitHub::demo();
+    let (stores, _database) = all();
+    let mut user = User::of(&github, CLUSTERS);
+    for store in &stores {
+        user = with(user, store);
+        user.ok(&["repos", "--cluster", "cinder"]);
+        user.ok(&["cache", "invalidate", "cinder"]);
+        github.take_requests();
+        github.switch(Switches { hold: true, ..Switches::default() });
+        for _ in 0..3 {
+            // A store that has one user at a time is not held while GitHub is waited for.
+            assert_eq!(
+                user.json(&["repos", "--cluster", "cinder"])["cache"][0]["status"],
+                "stale",
+                "{store}"
+            );
+        }
+        github.switch(Switches::default());
+        user.wait_for_child();
+        assert_eq!(user.status("cluster/cinder")["status"], "fresh", "{store}");
+        assert_eq!(github.requests().iter().filter(|request| request.repositories > 0).count(), 1, "{store}");
+    }
+}
+
+#[test]
+fn a_database_is_taken_from_the_environment_and_its_password_is_shown_nowhere() {
+    let github = GitHub::demo();
+    let database = Database::new();
+    let user = User::of(&github, CLUSTERS).var("DATABASE_URL", &database.url());
+    let shown = user.ok(&["config", "show"]);
+    let server = database.server();
+    assert!(shown.out.contains(&format!("store.url\tpostgres://larder@{server}/")), "{}", shown.out);
+    assert!(shown.out.contains("env DATABASE_URL"), "{}", shown.out);
+    user.ok(&["repos"]);
+    assert_eq!(database.ask("SELECT count(*) FROM larder.entries"), "2");
+    let commands: [&[&str]; 6] = [
+        &["config", "show"],
+        &["doctor", "--offline"],
+        &["cache", "status"],
+        &["migrate", "status"],
+        &["cache", "verify"],
+        &["show", "cinder"],
+    ];
+    for command in commands {
+        for more in [&[][..], &["--json"]] {
+            let ran = user.ok(&[command, more].concat());
+            assert!(!ran.all().contains(&database.password()), "{command:?}\n{}", ran.all());
+        }
+    }
+    // Also where it cannot be reached.
+    let (before, _) =
+        database.url().split_once('@').map(|(before, after)| (before.to_owned(), after.to_owned())).unwrap();
+    let user = user.var("DATABASE_URL", &format!("{before}@127.0.0.1:1/nowhere")).var("LARDER_LOG", "trace");
+    for command in [&["repos"][..], &["doctor", "--offline"], &["migrate", "status"], &["config", "show"]] {
+        let ran = user.run(command);
+        assert!(!ran.all().contains(&database.password()), "{command:?}\n{}", ran.all());
+    }
+    let ran = user.without("LARDER_LOG").run(&["repos"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.err.contains("cannot be reached"), "{}", ran.err);
+    assert!(ran.err.contains("see whether the database runs"), "{}", ran.err);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_password_given_on_the_command_line_is_not_handed_on_by_it() {
+    let github = GitHub::demo();
+    let database = Database::new();
+    let user = User::of(&github, CLUSTERS);
+    let store = ["--store", &database.url()];
+    user.ok(&[&["repos"][..], &store].concat());
+    user.ok(&[&["cache", "invalidate", "--all"][..], &store].concat());
+    github.take_requests();
+    github.switch(Switches { hold: true, ..Switches::default() });
+    let stale = user.ok(&[&["repos"][..], &store].concat());
+    assert!(stale.err.contains("refreshing behind"), "{}", stale.err);
+    assert!(stale.err.contains("others on this machine may read the password"), "{}", stale.err);
+    // The child is at work: it asks GitHub, on the same store.
+    crate::fire::until("the child asks", || (!github.requests().is_empty()).then_some(()));
+    let lines = std::fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|process| std::fs::read_to_string(process.unwrap().path().join("cmdline")).ok());
+    let ours: Vec<String> = lines.filter(|line| line.contains("--detached")).collect();
+    assert!(!ours.is_empty() && ours.iter().all(|line| !line.contains(&database.password())), "{ours:?}");
+    github.switch(Switches::default());
+    user.wait_for_child();
+    let entries = user.json(&[&["cache", "status"][..], &store].concat())["entries"].clone();
+    assert!(entries.as_array().unwrap().iter().all(|entry| entry["status"] == "fresh"), "{entries}");
+}
+
+#[test]
+fn the_schema_of_each_store_says_where_it_stands_and_is_taken_back_only_on_a_yes() {
+    let github = GitHub::demo();
+    let (stores, database) = all();
+    let mut user = User::of(&github, CLUSTERS);
+    for store in [&stores[0], &stores[2]] {
+        user = with(user, store);
+        let schema = |user: &User| user.json(&["migrate", "status"])["schema"].as_u64().unwrap();
+        assert_eq!(schema(&user), 0, "looking makes nothing");
+        user.ok(&["repos"]);
+        let newest = schema(&user);
+        assert!(newest > 0);
+        let refused = user.run(&["migrate", "down", "--to", "0"]);
+        assert_eq!(refused.code, 2, "{}", refused.err);
+        assert!(refused.err.contains("all that it holds (2 entries, "), "{}", refused.err);
+        assert!(refused.err.contains("lost, and nobody can be asked"), "{}", refused.err);
+        assert_eq!(schema(&user), newest, "nothing happened");
+        let down = user.json(&["migrate", "down", "--to", "0", "--yes"]);
+        assert_eq!(down["schema"], 0);
+        assert_eq!(schema(&user), 0);
+        let wrong = user.run(&["migrate", "down", "--to", "7", "--yes"]);
+        assert_eq!(wrong.code, 2, "{}", wrong.err);
+        assert_eq!(user.json(&["migrate", "up"])["schema"].as_u64(), Some(newest));
+        assert_eq!(
+            user.json(&["repos"])["repositories"].as_array().unwrap().len(),
+            4,
+            "and it fills itself again"
+        );
+    }
+    assert_eq!(
+        database.ask("SELECT count(*) FROM information_schema.schemata WHERE schema_name = 'larder'"),
+        "1"
+    );
+    user = with(user, &stores[1]);
+    assert_eq!(user.json(&["migrate", "status"])["schema"], 0);
+    user.ok(&["repos"]);
+    assert_eq!(user.json(&["migrate", "status"])["schema"], 1);
+    let refused = user.run(&["migrate", "down", "--to", "0", "--yes"]);
+    assert_eq!(refused.code, 2);
+    assert!(refused.err.contains("no way down") && refused.err.contains("larder export"), "{}", refused.err);
+}
+
+#[test]
+fn a_redb_file_that_a_server_holds_is_said_to_be_so() {
+    let github = GitHub::demo();
+    let user = with(User::of(&github, CLUSTERS), "redb:cache.redb");
+    let serving = crate::serving::Serving::start(&user, &["serve"]);
+    let ran = user.run(&["repos"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.err.contains("is held by another process"), "{}", ran.err);
+    assert!(ran.err.contains("ask the `larder serve` that holds it"), "{}", ran.err);
+    let (head, body) = serving.get("/api/v1/clusters/cinder");
+    assert!(head.starts_with("HTTP/1.1 200 ") && body.contains("cinder-mcp"), "{head}");
+    assert!(serving.stop().success());
+    assert_eq!(user.ok(&["repos", "--offline", "--cluster", "cinder"]).out.lines().count(), 4);
+}
