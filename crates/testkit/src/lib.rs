@@ -4,11 +4,13 @@
 
 mod clock;
 pub mod contract;
+mod memory;
 mod proxy;
 mod source;
 mod store;
 
 pub use clock::{Still, VirtualClock};
+pub use memory::MemoryStore;
 pub use proxy::{Proxy, Traffic, Way};
 pub use source::{Call, FakeSource};
 pub use store::{Fault, FaultyStore, Step};
