@@ -53,7 +53,7 @@ impl Engine {
             match due {
                 Ok(wants) => {
                     let landings = self.fly(wants).into_iter();
-                    in_the_air.extend(landings.map(async |mut landing| landed(&mut landing).await));
+                    in_the_air.extend(landings.map(landed));
                 }
                 // Once an outage: it is tried again and again.
                 Err(error) if is_first => tracing::warn!(%error, "what is due could not be looked up"),

@@ -1,6 +1,6 @@
 //! The engine itself: its ports, its settings, its life.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub struct Engine {
 pub(crate) struct Inner {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) sources: HashMap<String, Arc<dyn Source>>,
+    pub(crate) sources: BTreeMap<String, Arc<dyn Source>>,
     pub(crate) owner: Arc<str>,
     pub(crate) flights: Flights,
     pub(crate) announcer: Announcer,
@@ -48,7 +48,7 @@ pub(crate) struct Inner {
 pub struct Builder {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
-    sources: HashMap<String, Arc<dyn Source>>,
+    sources: BTreeMap<String, Arc<dyn Source>>,
     owner: String,
     seed: u64,
     memory_bytes_max: u64,
@@ -118,7 +118,7 @@ impl Engine {
         Builder {
             store,
             clock,
-            sources: HashMap::new(),
+            sources: BTreeMap::new(),
             owner: "larder".to_owned(),
             seed: 0,
             memory_bytes_max: 0,
@@ -142,9 +142,8 @@ impl Engine {
     /// The configured entries of all sources, by source and in their own order, a source's indexes
     /// first.
     pub fn keys(&self) -> Vec<Key> {
-        let mut sources: Vec<&Arc<dyn Source>> = self.inner.sources.values().collect();
-        sources.sort_by(|a, b| a.name().cmp(b.name()));
-        sources.into_iter().flat_map(|source| source.indexes().into_iter().chain(source.keys())).collect()
+        let all = self.inner.sources.values();
+        all.flat_map(|source| source.indexes().into_iter().chain(source.keys())).collect()
     }
 
     /// What an entry is meant to be; `None` = no source knows it.

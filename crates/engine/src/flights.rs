@@ -7,13 +7,16 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures::FutureExt;
+use futures::future::Shared;
 use larder_core::Key;
-use tokio::sync::watch;
+use tokio::sync::oneshot;
 
 use crate::{RefreshError, Refreshed};
 
-/// How a flight's end is watched: `None` until it has landed.
-pub(crate) type Landing = watch::Receiver<Option<Arc<Refreshed>>>;
+/// How a flight's end is awaited. Those who wait are woken in the order in which they came, so that
+/// a run can be repeated.
+pub(crate) type Landing = Shared<oneshot::Receiver<Arc<Refreshed>>>;
 
 /// The flights of this process.
 #[derive(Default)]
@@ -44,7 +47,8 @@ pub(crate) enum Boarded {
 pub(crate) struct Pilot {
     key: Key,
     id: u64,
-    sender: watch::Sender<Option<Arc<Refreshed>>>,
+    /// Gone once it has landed.
+    sender: Option<oneshot::Sender<Arc<Refreshed>>>,
     slots: Arc<Mutex<HashMap<Key, Slot>>>,
     /// The flight to wait for before taking off.
     pub(crate) after: Option<Landing>,
@@ -83,16 +87,23 @@ impl Flights {
     }
 
     fn pilot(&self, key: &Key, id: u64, after: Option<Landing>) -> (Pilot, Flight) {
-        let (sender, landing) = watch::channel(None);
-        let pilot = Pilot { key: key.clone(), id, sender, slots: self.0.clone(), after };
-        (pilot, Flight { id, landing })
+        let (sender, landing) = oneshot::channel();
+        let pilot = Pilot { key: key.clone(), id, sender: Some(sender), slots: self.0.clone(), after };
+        (pilot, Flight { id, landing: landing.shared() })
     }
 }
 
 impl Pilot {
     /// Lands: watchers get the result, and the next flight takes this one's place.
-    pub(crate) fn land(self, refreshed: Refreshed) {
-        self.sender.send_replace(Some(Arc::new(refreshed)));
+    pub(crate) fn land(mut self, refreshed: Refreshed) {
+        self.send(refreshed);
+    }
+
+    fn send(&mut self, refreshed: Refreshed) {
+        if let Some(sender) = self.sender.take() {
+            // All who wanted it may have gone; what was committed is committed.
+            let _ = sender.send(Arc::new(refreshed));
+        }
     }
 }
 
@@ -110,23 +121,18 @@ impl Drop for Pilot {
                 slot.next.take_if(|next| next.id == self.id);
             }
         }
-        let key = self.key.clone();
-        self.sender.send_if_modified(|landed| {
-            let interrupted = Refreshed { key, result: Err(RefreshError::Interrupted), stored: None };
-            let is_in_the_air = landed.is_none();
-            landed.get_or_insert_with(|| Arc::new(interrupted));
-            is_in_the_air
-        });
+        let interrupted =
+            Refreshed { key: self.key.clone(), result: Err(RefreshError::Interrupted), stored: None };
+        self.send(interrupted);
     }
 }
 
 /// Waits until a flight has landed.
-pub(crate) async fn landed(landing: &mut Landing) -> Arc<Refreshed> {
-    // The pilot lands in its drop at the latest, so the channel cannot close unlanded.
-    let refreshed = landing.wait_for(Option::is_some).await.ok().and_then(|landed| landed.clone());
-    match refreshed {
-        Some(refreshed) => refreshed,
-        None => std::future::pending().await,
+pub(crate) async fn landed(landing: Landing) -> Arc<Refreshed> {
+    match landing.await {
+        Ok(refreshed) => refreshed,
+        // The pilot lands in its drop at the latest, so the channel cannot close unlanded.
+        Err(_) => std::future::pending().await,
     }
 }
 

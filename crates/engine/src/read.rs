@@ -205,7 +205,7 @@ impl Engine {
     async fn wait_for(
         &self,
         key: &Key,
-        mut landing: Landing,
+        landing: Landing,
         held: Option<Arc<Stored>>,
         definition: Arc<Definition>,
         options: &ReadOptions,
@@ -216,7 +216,7 @@ impl Engine {
         let patient = held.is_none() || options.request.mode == Mode::Forced;
         let refreshed = tokio::select! {
             biased;
-            refreshed = landed(&mut landing) => Some(refreshed),
+            refreshed = landed(landing) => Some(refreshed),
             () = clock.sleep(soft), if !patient => None,
         };
         let now = clock.now();

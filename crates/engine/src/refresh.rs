@@ -3,7 +3,7 @@
 //! Every trigger leads here: a reader, a hand, a wait that is over. What a source answers passes
 //! [`absorb`] and then [`Store::commit`](larder_core::Store::commit), failures and releases too.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -91,7 +91,7 @@ impl Engine {
     ) -> Vec<Arc<Refreshed>> {
         let landings = self.fly(wants);
         let mut waiting: FuturesUnordered<_> =
-            landings.into_iter().map(async |mut landing| landed(&mut landing).await).collect();
+            landings.into_iter().map(landed).collect();
         let mut all = Vec::new();
         while let Some(refreshed) = waiting.next().await {
             on_done(&refreshed);
@@ -104,8 +104,8 @@ impl Engine {
     /// source.
     pub(crate) fn fly(&self, wants: Vec<Want>) -> Vec<Landing> {
         let mut landings = Vec::with_capacity(wants.len());
-        let mut ready: HashMap<String, Vec<Flown>> = HashMap::new();
-        let mut behind: HashMap<String, Vec<Flown>> = HashMap::new();
+        let mut ready: BTreeMap<String, Vec<Flown>> = BTreeMap::new();
+        let mut behind: BTreeMap<String, Vec<Flown>> = BTreeMap::new();
         let mut led: HashMap<Key, Landing> = HashMap::new();
         for want in wants {
             // A key that stands twice would else wait for its own flight and take one more.
@@ -144,8 +144,8 @@ impl Inner {
     /// A batch of one source: waits for the flights before it, asks for the leases, fetches.
     async fn take_off(self: Arc<Self>, source: Arc<dyn Source>, mut flown: Vec<Flown>) {
         for one in &mut flown {
-            if let Some(mut before) = one.pilot.after.take() {
-                landed(&mut before).await;
+            if let Some(before) = one.pilot.after.take() {
+                landed(before).await;
             }
         }
         if self.stopping.is_cancelled() {
@@ -275,7 +275,8 @@ struct Batch<'a> {
     hard_timeout: BoxFuture<'a, ()>,
     timed_out: bool,
     renew_every: Duration,
-    open: HashMap<Key, Open>,
+    /// By key, so that a run with the same seed asks and settles alike.
+    open: BTreeMap<Key, Open>,
     /// Failed in the first round in a way that may pass at once.
     again: HashMap<Key, (FetchError, Spent)>,
     interrupted: bool,
@@ -351,14 +352,9 @@ impl<'a> Batch<'a> {
     }
 
     fn asks(&self, round: Round) -> Vec<Ask> {
-        let mut asked: Vec<_> = self
-            .open
-            .iter()
-            .filter(|(key, _)| round == Round::First || self.again.contains_key(*key))
-            .collect();
-        // In the order of their keys, so that a run with the same seed asks alike.
-        asked.sort_by(|a, b| a.0.cmp(b.0));
-        asked.into_iter().map(|(_, (leased, subset))| ask(leased, subset.clone(), self.deadline)).collect()
+        let is_asked = |key: &Key| round == Round::First || self.again.contains_key(key);
+        let asked = self.open.iter().filter(|(key, _)| is_asked(key));
+        asked.map(|(_, (leased, subset))| ask(leased, subset.clone(), self.deadline)).collect()
     }
 
     /// Takes the answered entry off the open ones, unless it gets one more try.
