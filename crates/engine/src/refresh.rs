@@ -90,8 +90,7 @@ impl Engine {
         on_done: &(impl Fn(&Refreshed) + Send),
     ) -> Vec<Arc<Refreshed>> {
         let landings = self.fly(wants);
-        let mut waiting: FuturesUnordered<_> =
-            landings.into_iter().map(landed).collect();
+        let mut waiting: FuturesUnordered<_> = landings.into_iter().map(landed).collect();
         let mut all = Vec::new();
         while let Some(refreshed) = waiting.next().await {
             on_done(&refreshed);
