@@ -610,7 +610,7 @@ impl Driver<'_> {
         if !due.is_empty() {
             return self.sim.violate(|| format!("{} stays due, though all is well", State::names(&due)));
         }
-        let rows = now(self.plain.rows(None)).unwrap_or_default();
+        let rows = now(self.plain.rows(None, None, 100)).unwrap_or_default();
         for row in rows.iter().filter(|row| row.unconfigured_since.is_none()) {
             let entry = &row.entry;
             if entry.attempts > 0 || entry.marked || !entry.pending.is_empty() {

@@ -21,7 +21,7 @@ impl Follower {
         let Ok(changes) = now(store.changes(self.place, limit)) else { return false };
         if changes.reset {
             // Lines are missing: it starts over, from what there is.
-            let rows = now(store.rows(None)).unwrap_or_default();
+            let rows = now(store.rows(None, None, 100)).unwrap_or_default();
             self.versions = rows.into_iter().map(|row| (row.entry.key, row.entry.version)).collect();
             self.place = changes.last;
             return true;
@@ -47,7 +47,7 @@ impl Follower {
     /// Reads to the end, and compares what it was told with what there is.
     pub(crate) fn compare(&mut self, sim: &Sim, store: &dyn Store) {
         while self.follow(sim, store, 7) {}
-        let rows = now(store.rows(None)).unwrap_or_default();
+        let rows = now(store.rows(None, None, 100)).unwrap_or_default();
         for row in rows.iter().filter(|row| row.entry.has_data()) {
             let (key, version) = (&row.entry.key, row.entry.version);
             let told = self.versions.get(key).copied();

@@ -106,8 +106,14 @@ impl Oracle {
         )
     }
 
-    pub(crate) fn rows(&mut self, source: Option<&str>, rows: &[Row]) -> Seen {
-        let expected = now(self.store.rows(source)).unwrap();
+    pub(crate) fn rows(
+        &mut self,
+        source: Option<&str>,
+        after: Option<&Key>,
+        limit: usize,
+        rows: &[Row],
+    ) -> Seen {
+        let expected = now(self.store.rows(source, after, limit)).unwrap();
         let plain = |row: &Row, entry: Stored| (entry.entry, row.unconfigured_since);
         let stored = |row: &Row| Stored { entry: row.entry.clone(), members: Vec::new() };
         let ours: Vec<_> = rows.iter().map(|row| plain(row, self.plain(&stored(row)))).collect();

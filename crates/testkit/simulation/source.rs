@@ -156,7 +156,8 @@ fn item(name: &str, revision: u64) -> NewItem {
         scope,
         doc: Json::from(serde_json::json!({ "name": name, "revision": revision })),
         coverage: Coverage::Whole,
-        search: name.to_owned(),
+        title: name.to_owned(),
+        search: String::new(),
     }
 }
 

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use larder_core::{
-    Acquired, Changes, Clock as _, Commit, Committed, Configured, Head, Key, Lease, LeaseAsk, ListQuery,
-    Listed, LogFilter, LogLine, Met, Problem, Reconciled, Retention, Row, Store, StoreError, StoreInfo,
-    Stored, Swept, Target, Time, Trigger,
+    Acquired, Changes, Clock as _, Commit, Committed, Configured, Exported, Head, Key, Lease, LeaseAsk,
+    ListQuery, Listed, LogFilter, LogLine, Met, Problem, Reconciled, Retention, Row, Store, StoreError,
+    StoreInfo, Stored, Swept, Target, Time, Trigger,
 };
 use tokio::sync::Notify;
 
@@ -374,10 +374,15 @@ impl Store for SimStore {
         Ok(heads)
     }
 
-    async fn rows(&self, source: Option<&str>) -> Result<Vec<Row>, StoreError> {
+    async fn rows(
+        &self,
+        source: Option<&str>,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError> {
         self.before("list entries").await?;
-        let rows = now(self.inner.rows(source))?;
-        self.compare(|oracle| oracle.rows(source, &rows));
+        let rows = now(self.inner.rows(source, after, limit))?;
+        self.compare(|oracle| oracle.rows(source, after, limit, &rows));
         self.after("list entries").await?;
         Ok(rows)
     }
@@ -411,6 +416,14 @@ impl Store for SimStore {
 
     async fn info(&self) -> Result<StoreInfo, StoreError> {
         now(self.inner.info())
+    }
+
+    async fn export(&self, after: Option<&Key>, limit: usize) -> Result<Vec<Exported>, StoreError> {
+        now(self.inner.export(after, limit))
+    }
+
+    async fn import(&self, entries: &[Exported], at: Time) -> Result<u64, StoreError> {
+        now(self.inner.import(entries, at))
     }
 
     async fn pulse(&self) -> Result<u64, StoreError> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use larder_core::{
-    Commit, Committed, Coverage, Entry, Failure, Item, ItemCounts, ItemRef, LogLine, MemberState,
+    Commit, Committed, Coverage, Entry, Failure, Item, ItemCounts, ItemRef, Key, LogLine, MemberState,
     MemberWrite, NewItem, Outcome, StoreError, Subject, Time, Write, merge_docs,
 };
 
@@ -92,7 +92,7 @@ impl State {
         if let Some(what) = what_happened(&before, write, visible) {
             self.announce(Subject::Entry(key.clone()), what, version, now);
         }
-        self.tell_other_holders(commit, &changed);
+        self.tell_other_holders(key, &changed, now);
         self.note(&commit.log, write.outcome.word(), counts);
         Ok(Committed::Done { version, items: counts, invalidated })
     }
@@ -102,7 +102,8 @@ impl State {
         let Some(held) = self.items.get_mut(&new.of) else {
             let (of, scope, doc) = (new.of.clone(), new.scope.clone(), new.doc.clone());
             let item = Item { of, scope, doc, derived: None, fetched_at: at };
-            self.items.insert(new.of.clone(), ItemRow { item, search: new.search.clone() });
+            let (title, search) = (new.title.clone(), new.search.clone());
+            self.items.insert(new.of.clone(), ItemRow { item, title, search });
             return false;
         };
         let ahead = held.item.fetched_at.since(at);
@@ -115,7 +116,9 @@ impl State {
         };
         let changed = doc != held.item.doc || new.scope != held.item.scope;
         // Half an answer without words of its own must not hide the item from searches.
-        if new.coverage == Coverage::Whole || !new.search.is_empty() {
+        let has_words = !new.title.is_empty() || !new.search.is_empty();
+        if new.coverage == Coverage::Whole || has_words {
+            held.title.clone_from(&new.title);
             held.search.clone_from(&new.search);
         }
         held.item = Item { scope: new.scope.clone(), doc, fetched_at: at, ..held.item.clone() };
@@ -123,17 +126,17 @@ impl State {
     }
 
     /// Other entries that show one of the changed items look different too.
-    fn tell_other_holders(&mut self, commit: &Commit, changed: &BTreeSet<ItemRef>) {
+    pub(super) fn tell_other_holders(&mut self, key: &Key, changed: &BTreeSet<ItemRef>, now: Time) {
         let shows =
             |member: &MemberWrite| member.state != MemberState::Hidden && changed.contains(&member.item);
-        let holds = |row: &&mut EntryRow| row.entry.key != commit.lease.key && row.members.iter().any(shows);
+        let holds = |row: &&mut EntryRow| row.entry.key != *key && row.members.iter().any(shows);
         let mut others = Vec::new();
         for row in self.entries.values_mut().filter(holds) {
             row.entry.version += 1;
             others.push((row.entry.key.clone(), row.entry.version));
         }
         for (key, version) in others {
-            self.announce(Subject::Entry(key), "updated", version, commit.now);
+            self.announce(Subject::Entry(key), "updated", version, now);
         }
     }
 }

@@ -30,7 +30,7 @@ impl State {
         let mut found: Vec<(usize, Option<Value>, &Item, Vec<Key>)> = Vec::new();
         for row in self.items.values().filter(|row| &*row.item.of.kind == query.view.kind) {
             let entries = self.shown_by(&row.item.of, query);
-            let rank = words.as_ref().map_or(1, |words| matches(&row.search, words));
+            let rank = words.as_ref().map_or(1, |words| matches(&row.title, &row.search, words));
             if entries.is_empty() || rank == 0 || !all_hold(row, query)? {
                 continue;
             }

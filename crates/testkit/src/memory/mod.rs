@@ -8,6 +8,7 @@ mod budgets;
 mod commit;
 mod entries;
 mod list;
+mod moving;
 mod port;
 mod search;
 mod state;

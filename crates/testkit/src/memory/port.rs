@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use larder_core::{
-    Acquired, Budget, Budgets, Changes, Commit, Committed, Configured, Fingerprint, Head, Key, Lease,
-    LeaseAsk, ListQuery, Listed, LogFilter, LogLine, MemberState, Met, Problem, Reconciled, Reservation,
-    Reserved, Retention, Settlement, Store, StoreError, StoreInfo, Stored, Swept, Target, Time, Trigger,
+    Acquired, Budget, Budgets, Changes, Commit, Committed, Configured, Exported, Fingerprint, Head, Key,
+    Lease, LeaseAsk, ListQuery, Listed, LogFilter, LogLine, MemberState, Met, Problem, Reconciled,
+    Reservation, Reserved, Retention, Row, Settlement, Store, StoreError, StoreInfo, Stored, Swept, Target,
+    Time, Trigger,
 };
 
 use super::{MemoryStore, PLACE};
@@ -78,6 +79,23 @@ impl Store for MemoryStore {
         })
     }
 
+    async fn rows(
+        &self,
+        source: Option<&str>,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        self.read(|state| {
+            let is_asked = |key: &Key| source.is_none_or(|name| key.source() == name);
+            let behind = |key: &Key| after.is_none_or(|after| key > after);
+            let rows =
+                state.entries.values().filter(|row| is_asked(&row.entry.key) && behind(&row.entry.key));
+            let row =
+                rows.map(|row| Row { entry: state.seen(row), unconfigured_since: row.unconfigured_since });
+            Ok(row.take(limit).collect())
+        })
+    }
+
     async fn due(&self, now: Time, limit: usize) -> Result<Vec<Key>, StoreError> {
         self.read(|state| Ok(state.due(now, limit)))
     }
@@ -143,6 +161,14 @@ impl Store for MemoryStore {
                 seq: state.feed_last(),
             })
         })
+    }
+
+    async fn export(&self, after: Option<&Key>, limit: usize) -> Result<Vec<Exported>, StoreError> {
+        self.read(|state| Ok(state.export(after, limit)))
+    }
+
+    async fn import(&self, entries: &[Exported], now: Time) -> Result<u64, StoreError> {
+        self.write(|state| Ok(entries.iter().filter(|exported| state.import(exported, now)).count() as u64))
     }
 
     async fn pulse(&self) -> Result<u64, StoreError> {

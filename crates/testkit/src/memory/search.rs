@@ -15,10 +15,14 @@ pub(super) fn wanted(typed: &str) -> Option<Vec<Vec<String>>> {
     (!words.is_empty()).then_some(words)
 }
 
-/// How often a text has what is wanted; 0 = it lacks one of the words.
-pub(super) fn matches(text: &str, wanted: &[Vec<String>]) -> usize {
-    let words = words_of(text);
-    let each = wanted.iter().map(|parts| words.windows(parts.len()).filter(|run| begins(run, parts)).count());
+/// How well a title and a text answer what is wanted, a word of the title better than any of the
+/// text; 0 = they lack one of the words.
+pub(super) fn matches(title: &str, text: &str, wanted: &[Vec<String>]) -> usize {
+    let (title, text) = (words_of(title), words_of(text));
+    let found = |words: &[String], parts: &[String]| {
+        words.windows(parts.len()).filter(|run| begins(run, parts)).count()
+    };
+    let each = wanted.iter().map(|parts| found(&title, parts) * 1_000 + found(&text, parts));
     let counts: Vec<usize> = each.collect();
     if counts.contains(&0) { 0 } else { counts.into_iter().sum() }
 }

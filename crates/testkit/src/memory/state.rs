@@ -50,6 +50,7 @@ pub(super) struct EntryRow {
 #[derive(Clone)]
 pub(super) struct ItemRow {
     pub(super) item: Item,
+    pub(super) title: String,
     pub(super) search: String,
 }
 
