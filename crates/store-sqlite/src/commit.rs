@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use larder_core::{Commit, Committed, Entry, ItemCounts, ItemRef, Outcome, Time, Write};
+use larder_core::{Commit, Committed, Entry, Fingerprint, ItemCounts, ItemRef, Outcome, Time, Write};
 use rusqlite::{Connection, params};
 
 use crate::entries::{self, json};
@@ -79,7 +79,10 @@ fn admit(
     let marker = markers::newest(conn, nr, before.key.source())?.map_or(0, |marker| marker.seq);
     let invalidated = before.invalidated.max(marker);
     let met_by_invalidation = invalidated > token.seq;
-    let after = After { version, began, invalidated, still_stale: invalidated > began };
+    // What leaves the members alone does not answer for those that an edit took away meanwhile.
+    let was_cut = before.has_data() && before.definition.as_str().is_empty();
+    let definition = if was_cut && write.members.is_none() { &before.definition } else { &write.definition };
+    let after = After { version, began, invalidated, still_stale: invalidated > began, definition };
     write_row(conn, nr, write, &after, commit)?;
     announce(conn, nr, before, write, &landed.changed, &after, visible, now)?;
     feed::log(conn, &commit.log, write.outcome.word(), landed.counts)?;
@@ -121,14 +124,21 @@ fn looks_different(before: &Entry, write: &Write) -> bool {
         || before.absent_at.is_some() != write.absent_at.is_some()
 }
 
-struct After {
+struct After<'a> {
     version: u64,
     began: u64,
     invalidated: u64,
     still_stale: bool,
+    definition: &'a Fingerprint,
 }
 
-fn write_row(conn: &Connection, nr: i64, write: &Write, after: &After, commit: &Commit) -> Result<(), Fault> {
+fn write_row(
+    conn: &Connection,
+    nr: i64,
+    write: &Write,
+    after: &After<'_>,
+    commit: &Commit,
+) -> Result<(), Fault> {
     let now = commit.now;
     // What failed waits for its time all the same: nothing is sent inside a Retry-After.
     let at_once = after.still_stale && write.attempts == 0;
@@ -145,7 +155,7 @@ fn write_row(conn: &Connection, nr: i64, write: &Write, after: &After, commit: &
     )?
     .execute(params![
         nr,
-        write.definition.as_str(),
+        after.definition.as_str(),
         write.tried.as_str(),
         write.body.as_ref().map(larder_core::Json::as_str),
         json(&write.validators)?,
@@ -176,7 +186,7 @@ fn announce(
     before: &Entry,
     write: &Write,
     changed: &[i64],
-    after: &After,
+    after: &After<'_>,
     visible: bool,
     now: Time,
 ) -> Result<(), Fault> {

@@ -330,8 +330,12 @@ fn edit(conn: &Connection, nr: i64, entry: &Entry, wanted: &Configured, now: Tim
     let warnings: Vec<&Warning> =
         entry.warnings.iter().filter(|warning| !gone.contains(warning.about.as_str())).collect();
     let version = int(entry.version + 1);
-    conn.prepare_cached("UPDATE entries SET pending = ?2, warnings = ?3, version = ?4 WHERE nr = ?1")?
-        .execute(params![nr, json(&pending)?, json(&warnings)?, version])?;
+    // What is left is not all of the old definition's, nor of any other: it is fetched anew, as a whole,
+    // also for a process that still has the old configuration.
+    conn.prepare_cached(
+        "UPDATE entries SET definition = '', pending = ?2, warnings = ?3, version = ?4 WHERE nr = ?1",
+    )?
+    .execute(params![nr, json(&pending)?, json(&warnings)?, version])?;
     feed::announce(conn, entry.key.as_str(), "updated", version, now)?;
     Ok(())
 }

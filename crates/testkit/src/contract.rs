@@ -95,6 +95,7 @@ macro_rules! contract_suite {
             markers: the_newest_of_many_markers_counts;
             reconciling: edited_entries_are_due_and_lose_what_they_no_longer_name;
             reconciling: unconfigured_entries_are_remembered_and_forgiven;
+            reconciling: what_an_edit_took_away_is_missed_by_the_old_definition;
             sweeps: failed_entries_without_data_go_after_their_time;
             sweeps: unconfigured_entries_go_after_their_time;
             sweeps: the_log_and_the_feed_have_their_lengths;

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use larder_core::{Configured, Definition, Fingerprint, Policy, Reconciled, Store, Warning, Write};
+use larder_core::{
+    Configured, Definition, Fingerprint, Outcome, Policy, Reconciled, Status, Store, Warning, Write,
+};
 
 use super::Place;
-use super::build::{at, book, fetched, ids, key, refresh, row, words, write};
+use super::build::{at, book, commit_of, failed, fetched, ids, key, lease, refresh, row, words, write};
 
 fn configured(text: &str, fingerprint: &str, names: Option<&[&str]>) -> Configured {
     let names = names.map(|names| names.iter().map(|name| Arc::from(*name)).collect());
@@ -76,4 +78,36 @@ pub async fn unconfigured_entries_are_remembered_and_forgiven<P: Place>() {
     let back = Reconciled { edited: 0, unconfigured: 0, returned: 1 };
     assert_eq!(store.reconcile("shelf", &both, at(3)).await.unwrap(), back);
     assert_eq!(since().await, expected(None));
+}
+
+/// Two processes may have two configurations: what the new one takes away, the old one must not pass
+/// for all there is.
+pub async fn what_an_edit_took_away_is_missed_by_the_old_definition<P: Place>() {
+    let place = P::fresh();
+    let store = place.open().await;
+    let cinder = key("shelf/cinder");
+    let old = configured("shelf/cinder", "one", Some(&["a", "b"]));
+    let new = configured("shelf/cinder", "two", Some(&["a"]));
+    let status = async || row(&store, &cinder).await.entry.status(Some(&old.definition), at(9));
+    refresh(&store, &cinder, vec![book("a", 1), book("b", 1)], at(0)).await;
+    assert_eq!(status().await, Status::Fresh);
+    assert_eq!(store.reconcile("shelf", std::slice::from_ref(&new), at(1)).await.unwrap().edited, 1);
+    assert_eq!(ids(&row(&store, &cinder).await), ["a"]);
+    assert_eq!(status().await, Status::Stale, "`b` is not there, and was not asked for");
+    refresh(&store, &cinder, vec![book("a", 1), book("b", 1)], at(2)).await;
+    assert_eq!(status().await, Status::Fresh);
+
+    // A fetch under way compared what was held then.
+    for outcome in [Outcome::NotModified, Outcome::Failed] {
+        let (held, before) = lease(&store, &cinder, at(3)).await;
+        store.reconcile("shelf", std::slice::from_ref(&new), at(4)).await.unwrap();
+        let unchanged = match outcome {
+            Outcome::Failed => failed(&before, at(5)),
+            _ => Write { outcome, members: None, tags: None, ..fetched(Vec::new(), at(5)) },
+        };
+        store.commit(commit_of(&held, unchanged, at(5))).await.unwrap();
+        assert_eq!(status().await, Status::Stale, "{outcome:?}");
+        refresh(&store, &cinder, vec![book("a", 1), book("b", 1)], at(6)).await;
+        assert_eq!(status().await, Status::Fresh);
+    }
 }

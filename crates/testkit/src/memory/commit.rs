@@ -77,6 +77,10 @@ impl State {
         let marker = self.newest_marker(key, &row.tags).map_or(0, |marker| marker.seq);
         let version = before.version + u64::from(visible);
         fill(&mut row, write);
+        // What leaves the members alone does not answer for those that were taken away meanwhile.
+        if write.members.is_none() && before.has_data() && before.definition.as_str().is_empty() {
+            row.entry.definition = before.definition.clone();
+        }
         row.entry.version = version;
         row.entry.began = if write.answers_invalidation { token } else { before.began };
         row.entry.invalidated = stamped.max(marker);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use larder_core::{
-    Acquired, Configured, Key, Lease, LeaseAsk, Met, Reconciled, Subject, Target, Time, Trigger,
+    Acquired, Configured, Fingerprint, Key, Lease, LeaseAsk, Met, Reconciled, Subject, Target, Time, Trigger,
 };
 
 use super::state::{Marker, State, holds};
@@ -172,6 +172,8 @@ impl State {
         if gone.is_empty() {
             return;
         }
+        // What is left is not all of the old definition's, nor of any other: it is fetched anew, as a whole.
+        row.entry.definition = Fingerprint::trusted("");
         row.members.retain(|member| is_named(&member.asked));
         row.entry.pending.retain(|name| is_named(name));
         row.entry.warnings.retain(|warning| !gone.contains(warning.about.as_str()));

@@ -48,7 +48,10 @@ impl State {
             .map(|member| member.item.of.clone())
             .collect();
         let began = if entry.began > 0 { self.next() } else { 0 };
-        let invalidated = if entry.is_invalidated() { self.next() } else { 0 };
+        let tags: BTreeSet<String> = tags.iter().cloned().collect();
+        // The markers that there are say nothing of what comes from elsewhere.
+        let answered = self.newest_marker(key, &tags).map_or(0, |marker| marker.seq);
+        let invalidated = if entry.is_invalidated() { self.next() } else { answered };
         let marked = if entry.marked { self.next() } else { 0 };
         let member = |member: &ExportedMember| MemberWrite {
             asked: member.asked.clone(),
@@ -58,7 +61,7 @@ impl State {
         let row = EntryRow {
             entry: Entry { version, began, invalidated, lease: None, ..entry.clone() },
             members: members.iter().map(member).collect(),
-            tags: tags.iter().cloned().collect(),
+            tags,
             marked,
             touched_at: now,
             unconfigured_since: *unconfigured_since,

@@ -114,11 +114,12 @@ impl State {
         Stored { entry: self.seen(row), members: row.members.iter().filter_map(member).collect() }
     }
 
-    /// The row, made with nothing in it where there is none.
+    /// The row, made with nothing in it where there is none: no marker from before it means it.
     pub(super) fn row_or_new(&mut self, key: &Key, now: Time) -> &mut EntryRow {
         let version = self.version_floor;
+        let invalidated = self.newest_marker(key, &BTreeSet::new()).map_or(0, |marker| marker.seq);
         self.entries.entry(key.clone()).or_insert_with(|| EntryRow {
-            entry: Entry { version, ..Entry::empty(key.clone(), now) },
+            entry: Entry { version, invalidated, ..Entry::empty(key.clone(), now) },
             members: Vec::new(),
             tags: BTreeSet::new(),
             marked: 0,
