@@ -1,6 +1,6 @@
 //! The one door for what an attempt brought: fenced, and all of it or nothing.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use larder_core::{Commit, Committed, Entry, Fingerprint, ItemCounts, ItemRef, Outcome, Time, Write};
 use rusqlite::{Connection, params};
@@ -9,7 +9,7 @@ use crate::entries::{self, json};
 use crate::errors::Fault;
 use crate::feed;
 use crate::items::{self, Effect};
-use crate::leases::holds;
+use crate::leases::{LIVE, holds};
 use crate::markers;
 use crate::rows::int;
 
@@ -56,6 +56,8 @@ struct Landed {
     counts: ItemCounts,
     /// Items that look different now, whoever holds them.
     changed: Vec<i64>,
+    /// Whether all that this answer said is what is held now.
+    stands: bool,
     visible: bool,
 }
 
@@ -79,10 +81,17 @@ fn admit(
     let marker = markers::newest(conn, nr, before.key.source())?.map_or(0, |marker| marker.seq);
     let invalidated = before.invalidated.max(marker);
     let met_by_invalidation = invalidated > token.seq;
-    // What leaves the members alone does not answer for those that an edit took away meanwhile.
-    let was_cut = before.has_data() && before.definition.as_str().is_empty();
-    let definition = if was_cut && write.members.is_none() { &before.definition } else { &write.definition };
-    let after = After { version, began, invalidated, still_stale: invalidated > began, definition };
+    // What goes on from what was held does not answer for what became of that meanwhile.
+    let was_touched = before.has_data() && before.definition.as_str().is_empty();
+    let lost_ground = was_touched && (write.members.is_none() || write.cursor.is_some());
+    let after = After {
+        version,
+        began,
+        invalidated,
+        still_stale: invalidated > began,
+        definition: if lost_ground { &before.definition } else { &write.definition },
+        comparable: landed.stands && !lost_ground,
+    };
     write_row(conn, nr, write, &after, commit)?;
     announce(conn, nr, before, write, &landed.changed, &after, visible, now)?;
     feed::log(conn, &commit.log, write.outcome.word(), landed.counts)?;
@@ -93,11 +102,14 @@ fn admit(
 fn land(conn: &Connection, nr: i64, write: &Write, asked_at: Time) -> Result<Landed, Fault> {
     let mut known: HashMap<&ItemRef, i64> = HashMap::with_capacity(write.items.len());
     let mut changed = Vec::new();
+    let mut stands = true;
     for item in &write.items {
         let put = items::put(conn, item, asked_at)?;
         known.insert(&item.of, put.nr);
-        if put.effect == Effect::Changed {
-            changed.push(put.nr);
+        match put.effect {
+            Effect::Changed => changed.push(put.nr),
+            Effect::Kept => stands = false,
+            Effect::New | Effect::Same => {}
         }
     }
     let moved = match &write.members {
@@ -111,7 +123,7 @@ fn land(conn: &Connection, nr: i64, write: &Write, asked_at: Time) -> Result<Lan
         removed: moved.removed,
     };
     let visible = moved.visible || !changed.is_empty();
-    Ok(Landed { counts, changed, visible })
+    Ok(Landed { counts, changed, stands, visible })
 }
 
 /// Whether a reader of the row itself sees a difference.
@@ -130,6 +142,8 @@ struct After<'a> {
     invalidated: u64,
     still_stale: bool,
     definition: &'a Fingerprint,
+    /// Whether the validators and the cursor speak of what is held.
+    comparable: bool,
 }
 
 fn write_row(
@@ -158,8 +172,8 @@ fn write_row(
         after.definition.as_str(),
         write.tried.as_str(),
         write.body.as_ref().map(larder_core::Json::as_str),
-        json(&write.validators)?,
-        write.cursor,
+        if after.comparable { json(&write.validators)? } else { "{}".to_owned() },
+        write.cursor.as_ref().filter(|_| after.comparable),
         write.complete,
         json(&write.pending)?,
         json(&write.warnings)?,
@@ -196,12 +210,20 @@ fn announce(
     announce_others(conn, nr, changed, now)
 }
 
-/// Tells of the entries besides `nr` that show one of the changed items.
+/// Tells of the entries besides `nr` that show one of the changed items. The validators and the cursor
+/// of all that hold one speak of what they held before, and so does a fetch that is under way.
 pub(crate) fn announce_others(conn: &Connection, nr: i64, changed: &[i64], now: Time) -> Result<(), Fault> {
-    for (other, key, version) in other_holders(conn, nr, changed)? {
-        let version = version + 1;
-        conn.prepare_cached("UPDATE entries SET version = ?2 WHERE nr = ?1")?.execute([other, version])?;
-        feed::announce(conn, &key, "updated", version, now)?;
+    for (other, is_shown) in other_holders(conn, nr, changed)? {
+        let (key, version): (String, i64) = conn
+            .prepare_cached(&format!(
+                "UPDATE entries SET version = version + ?3, validators = '{{}}', cursor = NULL, \
+                 definition = CASE WHEN {LIVE} THEN '' ELSE definition END WHERE nr = ?2 \
+                 RETURNING key, version"
+            ))?
+            .query_row(params![now.ms(), other, is_shown], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        if is_shown {
+            feed::announce(conn, &key, "updated", version, now)?;
+        }
     }
     Ok(())
 }
@@ -222,22 +244,21 @@ fn what_happened(before: &Entry, write: &Write, visible: bool) -> Option<&'stati
     }
 }
 
-/// Other entries that show one of the changed items.
-fn other_holders(conn: &Connection, nr: i64, changed: &[i64]) -> Result<Vec<(i64, String, i64)>, Fault> {
-    let mut holders = BTreeSet::new();
-    let mut statement = conn
-        .prepare_cached("SELECT entry FROM members WHERE item = ?1 AND entry <> ?2 AND state <> 'hidden'")?;
+/// Other entries that hold one of the changed items, and whether they show one.
+fn other_holders(conn: &Connection, nr: i64, changed: &[i64]) -> Result<BTreeMap<i64, bool>, Fault> {
+    let mut holders = BTreeMap::new();
+    let mut statement = conn.prepare_cached(
+        "SELECT entry, max(state <> 'hidden') FROM members WHERE item = ?1 AND entry <> ?2 GROUP BY entry",
+    )?;
     for item in changed {
-        for holder in statement.query_map([*item, nr], |row| row.get::<_, i64>(0))? {
-            holders.insert(holder?);
+        let found =
+            statement.query_map([*item, nr], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, bool>(1)?)))?;
+        for holder in found {
+            let (entry, is_shown) = holder?;
+            *holders.entry(entry).or_insert(false) |= is_shown;
         }
     }
-    let mut row = conn.prepare_cached("SELECT nr, key, version FROM entries WHERE nr = ?1")?;
-    let mut found = Vec::with_capacity(holders.len());
-    for holder in holders {
-        found.push(row.query_row([holder], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?);
-    }
-    Ok(found)
+    Ok(holders)
 }
 
 /// Makes `tags` the entry's tags.

@@ -24,6 +24,8 @@ pub(crate) enum Effect {
     Changed,
     /// It is as it was.
     Same,
+    /// It is as it was, and this answer said otherwise: one that was asked for later stands.
+    Kept,
 }
 
 /// Fetches of two entries end in any order within this span; an item from further in the future
@@ -45,10 +47,11 @@ pub(crate) fn put(conn: &Connection, item: &NewItem, at: Time) -> Result<Put, Fa
         return Ok(Put { nr: insert(conn, item, at)?, effect: Effect::New });
     };
     let ahead = held.fetched_at.since(at);
-    if ahead > Duration::ZERO && ahead <= CLOCK_SLACK {
-        return Ok(Put { nr: held.nr, effect: Effect::Same });
-    }
     let scope = item.scope.to_string();
+    if ahead > Duration::ZERO && ahead <= CLOCK_SLACK {
+        let alike = item.doc.as_str() == held.doc && scope == held.scope;
+        return Ok(Put { nr: held.nr, effect: if alike { Effect::Same } else { Effect::Kept } });
+    }
     let doc = match item.coverage {
         Coverage::Whole => item.doc.clone(),
         Coverage::Partial => merge_docs(&Json::trusted(held.doc.as_str()), &item.doc),

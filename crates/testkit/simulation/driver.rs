@@ -569,6 +569,7 @@ impl Driver<'_> {
             let mut state = self.sim.state();
             state.world.weather = Weather::Fine;
             state.world.latency = 20;
+            state.world.forgetful = false;
             state.world.unknown.clear();
             state.world.absent.clear();
             for name in NAMES {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use larder_core::{
-    Acquired, Commit, Committed, Configured, Key, Lease, LeaseAsk, Met, Reconciled, Retention, Row, Store,
-    Stored, Swept, Target, Time, Token, Trigger,
+    Acquired, Commit, Committed, Configured, Entry, Key, Lease, LeaseAsk, Met, Reconciled, Retention, Row,
+    Store, Stored, Swept, Target, Time, Token, Trigger,
 };
 use larder_testkit::MemoryStore;
 
@@ -152,7 +152,7 @@ impl Oracle {
         let mut row = row.clone();
         let invalidated = row.entry.is_invalidated();
         row.entry.began = self.ours(row.entry.began);
-        row.entry.invalidated = u64::from(invalidated);
+        without_numbers(&mut row.entry, invalidated);
         row.entry.lease = row.entry.lease.as_ref().map(|lease| self.lease(lease));
         row
     }
@@ -161,8 +161,18 @@ impl Oracle {
 /// A row of the reference, with what cannot be compared by its number.
 fn bare(row: &Stored) -> Stored {
     let mut row = row.clone();
-    row.entry.invalidated = u64::from(row.entry.is_invalidated());
+    let invalidated = row.entry.is_invalidated();
+    without_numbers(&mut row.entry, invalidated);
     row
+}
+
+/// Of an invalidation, whether there is one is all that is compared: since which of several, and which
+/// of them ended a wait first, a store may say as it likes.
+fn without_numbers(entry: &mut Entry, invalidated: bool) {
+    entry.invalidated = u64::from(invalidated);
+    if invalidated {
+        entry.due_at = Time::default();
+    }
 }
 
 fn same<T: Debug + PartialEq>(what: &str, real: &T, expected: &T) -> Seen {

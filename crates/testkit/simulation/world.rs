@@ -52,6 +52,8 @@ pub(crate) struct World {
     pub(crate) absent: BTreeSet<Key>,
     /// The longest that an answer takes on its way, in milliseconds.
     pub(crate) latency: u64,
+    /// Whether a source says nothing of some of what it was asked.
+    pub(crate) forgetful: bool,
     /// A tag that answers carry besides, which comes and goes.
     pub(crate) extra_tag: bool,
 }
@@ -80,6 +82,7 @@ impl World {
             unknown: BTreeSet::new(),
             absent: BTreeSet::new(),
             latency: 20,
+            forgetful: true,
             extra_tag: false,
         }
     }

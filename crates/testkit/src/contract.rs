@@ -76,6 +76,8 @@ macro_rules! contract_suite {
             items: an_item_in_two_entries_is_stored_once_and_announced_for_both;
             items: members_keep_their_order_and_their_states;
             items: an_evicted_entrys_items_go_unless_another_holds_them;
+            items: validators_go_when_what_they_speak_of_is_changed_by_another;
+            items: a_fetch_does_not_confirm_what_another_changed_meanwhile;
             invalidation: one_key_is_stale_and_kept;
             invalidation: a_source_a_tag_and_everything_can_be_invalidated;
             invalidation: an_invalidation_in_flight_wins;

@@ -1,6 +1,9 @@
 //! Stories of items and members: stored once, held by many, never made worse.
 
-use larder_core::{Commit, Coverage, ItemCounts, MemberState, NewItem, Scope, Store, Target, Write};
+use larder_core::{
+    Commit, Coverage, Definition, Fingerprint, ItemCounts, MemberState, NewItem, Outcome, Policy, Scope,
+    Status, Store, Target, Validators, Write,
+};
 use serde_json::{Value, json};
 
 use super::Place;
@@ -130,4 +133,68 @@ pub async fn an_evicted_entrys_items_go_unless_another_holds_them<P: Place>() {
     assert_eq!(ids(&row(&store, &two).await), ["b", "c"]);
     assert_eq!(words(&store, &one).await, ["updated", "evicted"]);
     assert_eq!(store.evict(&Target::Source("shelf".to_owned()), at(1)).await.unwrap(), 0);
+}
+
+/// Validators and a cursor speak of the answer that they came with. Once another entry's fetch has
+/// changed an item of it, `not modified` would keep the wrong one for ever.
+pub async fn validators_go_when_what_they_speak_of_is_changed_by_another<P: Place>() {
+    let place = P::fresh();
+    let store = place.open().await;
+    let (one, two, apart) = (key("shelf/one"), key("shelf/two"), key("shelf/apart"));
+    let etag = || Validators { etag: Some("\"1\"".to_owned()), ..Validators::default() };
+    let known =
+        |items, now| Write { validators: etag(), cursor: Some("c".to_owned()), ..fetched(items, now) };
+    let comparable = async |entry| {
+        let entry = row(&store, entry).await.entry;
+        assert_eq!(entry.validators == Validators::default(), entry.cursor.is_none());
+        entry.cursor.is_some()
+    };
+    write(&store, &one, known(vec![book("a", 1)], at(0)), at(0)).await;
+    write(&store, &apart, known(vec![book("z", 1)], at(0)), at(0)).await;
+    refresh(&store, &two, vec![book("a", 1)], at(1)).await;
+    assert!(comparable(&one).await, "the same again changes nothing");
+    refresh(&store, &two, vec![book("a", 2)], at(2)).await;
+    assert!(!comparable(&one).await && comparable(&apart).await);
+    assert_eq!(row(&store, &one).await.entry.status(None, at(3)), Status::Fresh);
+
+    // Of two fetches under way, the one that was asked for later stands.
+    let (held, _) = lease(&store, &one, at(10)).await;
+    refresh(&store, &two, vec![book("a", 3)], at(11)).await;
+    let late = Commit { now: at(12), ..commit_of(&held, known(vec![book("a", 4)], at(12)), at(10)) };
+    store.commit(late).await.unwrap();
+    assert_eq!(field(&row(&store, &one).await, "a", "stars"), 3);
+    assert!(!comparable(&one).await, "what is held is not what it was told");
+}
+
+/// Nor does a fetch answer for what was changed under it, if it only says what is new since.
+pub async fn a_fetch_does_not_confirm_what_another_changed_meanwhile<P: Place>() {
+    let place = P::fresh();
+    let store = place.open().await;
+    let (one, two) = (key("shelf/one"), key("shelf/two"));
+    let definition = Definition::new(Fingerprint::trusted("one"), Policy::default());
+    let status = async || row(&store, &one).await.entry.status(Some(&definition), at(60));
+    let etag = || Validators { etag: Some("\"1\"".to_owned()), ..Validators::default() };
+    let since = |now| Write { cursor: Some("c".to_owned()), ..fetched(vec![book("b", 1)], now) };
+    let same = |now| Write {
+        outcome: Outcome::NotModified,
+        members: None,
+        tags: None,
+        validators: etag(),
+        ..fetched(Vec::new(), now)
+    };
+    let whole = |now| Write { validators: etag(), ..fetched(vec![book("a", 9)], now) };
+    for (round, (written, expected)) in (1..).zip([
+        (since(at(15)), Status::Stale),
+        (same(at(25)), Status::Stale),
+        (whole(at(35)), Status::Fresh),
+    ]) {
+        let now = |second: u64| at(round * 10 + second);
+        refresh(&store, &one, vec![book("a", 0)], now(0)).await;
+        let (held, _) = lease(&store, &one, now(1)).await;
+        refresh(&store, &two, vec![book("a", round as i64)], now(2)).await;
+        store.commit(commit_of(&held, written, now(3))).await.unwrap();
+        assert_eq!(status().await, expected, "{round}");
+        let entry = row(&store, &one).await.entry;
+        assert_eq!(entry.validators != Validators::default(), expected == Status::Fresh, "{round}");
+    }
 }

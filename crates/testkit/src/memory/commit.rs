@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use larder_core::{
-    Commit, Committed, Coverage, Entry, Failure, Item, ItemCounts, ItemRef, Key, LogLine, MemberState,
-    MemberWrite, NewItem, Outcome, StoreError, Subject, Time, Write, merge_docs,
+    Commit, Committed, Coverage, Entry, Failure, Fingerprint, Item, ItemCounts, ItemRef, Key, LogLine,
+    MemberState, MemberWrite, NewItem, Outcome, StoreError, Subject, Time, Validators, Write, merge_docs,
 };
 
 use super::failed;
@@ -52,8 +52,14 @@ impl State {
         // What was invalidated by a tag that this fetch no longer brings was invalidated all the same.
         let stamped = self.seen(&row).invalidated;
         let asked_at = commit.log.started_at.min(now);
-        let changed: BTreeSet<ItemRef> =
-            write.items.iter().filter(|item| self.put(item, asked_at)).map(|item| item.of.clone()).collect();
+        let (mut changed, mut stands) = (BTreeSet::new(), true);
+        for item in &write.items {
+            match self.put(item, asked_at) {
+                Put::Changed => drop(changed.insert(item.of.clone())),
+                Put::Kept => stands = false,
+                Put::New | Put::Same => {}
+            }
+        }
         let mut counts = ItemCounts {
             seen: write.items.len() as u32,
             changed: changed.len() as u32,
@@ -77,9 +83,15 @@ impl State {
         let marker = self.newest_marker(key, &row.tags).map_or(0, |marker| marker.seq);
         let version = before.version + u64::from(visible);
         fill(&mut row, write);
-        // What leaves the members alone does not answer for those that were taken away meanwhile.
-        if write.members.is_none() && before.has_data() && before.definition.as_str().is_empty() {
+        // What goes on from what was held does not answer for what became of that meanwhile.
+        let was_touched = before.has_data() && before.definition.as_str().is_empty();
+        let lost_ground = was_touched && (write.members.is_none() || write.cursor.is_some());
+        if lost_ground {
             row.entry.definition = before.definition.clone();
+        }
+        if lost_ground || !stands {
+            row.entry.validators = Validators::default();
+            row.entry.cursor = None;
         }
         row.entry.version = version;
         row.entry.began = if write.answers_invalidation { token } else { before.began };
@@ -101,18 +113,19 @@ impl State {
         Ok(Committed::Done { version, items: counts, invalidated })
     }
 
-    /// Puts an item that was asked for at `at`. Answers whether one that was held looks different.
-    fn put(&mut self, new: &NewItem, at: Time) -> bool {
+    /// Puts an item that was asked for at `at`.
+    fn put(&mut self, new: &NewItem, at: Time) -> Put {
         let Some(held) = self.items.get_mut(&new.of) else {
             let (of, scope, doc) = (new.of.clone(), new.scope.clone(), new.doc.clone());
             let item = Item { of, scope, doc, derived: None, fetched_at: at };
             let (title, search) = (new.title.clone(), new.search.clone());
             self.items.insert(new.of.clone(), ItemRow { item, title, search });
-            return false;
+            return Put::New;
         };
         let ahead = held.item.fetched_at.since(at);
         if ahead > Duration::ZERO && ahead <= CLOCK_SLACK {
-            return false;
+            let alike = new.doc == held.item.doc && new.scope == held.item.scope;
+            return if alike { Put::Same } else { Put::Kept };
         }
         let doc = match new.coverage {
             Coverage::Whole => new.doc.clone(),
@@ -126,23 +139,46 @@ impl State {
             held.search.clone_from(&new.search);
         }
         held.item = Item { scope: new.scope.clone(), doc, fetched_at: at, ..held.item.clone() };
-        changed
+        if changed { Put::Changed } else { Put::Same }
     }
 
-    /// Other entries that show one of the changed items look different too.
+    /// Other entries that show one of the changed items look different too. The validators and the
+    /// cursor of all that hold one speak of what they held before, and so does a fetch under way.
     pub(super) fn tell_other_holders(&mut self, key: &Key, changed: &BTreeSet<ItemRef>, now: Time) {
-        let shows =
-            |member: &MemberWrite| member.state != MemberState::Hidden && changed.contains(&member.item);
-        let holds = |row: &&mut EntryRow| row.entry.key != *key && row.members.iter().any(shows);
-        let mut others = Vec::new();
-        for row in self.entries.values_mut().filter(holds) {
-            row.entry.version += 1;
-            others.push((row.entry.key.clone(), row.entry.version));
+        let mut told = Vec::new();
+        for row in self.entries.values_mut().filter(|row| row.entry.key != *key) {
+            let mut held = row.members.iter().filter(|member| changed.contains(&member.item)).peekable();
+            if held.peek().is_none() {
+                continue;
+            }
+            let is_shown = held.any(|member| member.state != MemberState::Hidden);
+            row.entry.validators = Validators::default();
+            row.entry.cursor = None;
+            if row.is_leased(now) {
+                row.entry.definition = Fingerprint::trusted("");
+            }
+            if is_shown {
+                row.entry.version += 1;
+                told.push((row.entry.key.clone(), row.entry.version));
+            }
         }
-        for (key, version) in others {
+        for (key, version) in told {
             self.announce(Subject::Entry(key), "updated", version, now);
         }
     }
+}
+
+/// What putting an item did.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Put {
+    /// There was none.
+    New,
+    /// It looks different.
+    Changed,
+    /// It is as it was, and as this answer says.
+    Same,
+    /// It is as it was, and this answer said otherwise: one that was asked for later stands.
+    Kept,
 }
 
 /// Lays what is written over the row, and lets go of the lease.

@@ -23,8 +23,8 @@ impl State {
         self.log.retain(|line| line.started_at >= log_from);
         let log = (lines - self.log.len()) as u64;
         let feed = self.sweep_feed(retention, now);
-        self.write_markers_through(now);
-        Swept { entries: gone.len() as u64, items: removed + orphans, log, feed }
+        let written_through = self.write_markers_through(now);
+        Swept { entries: gone.len() as u64, items: removed + orphans, log, feed, written_through }
     }
 
     /// Takes lines off the old end alone, so that a place in the feed tells whether any are missing.
@@ -39,14 +39,18 @@ impl State {
     }
 
     /// A marker is needed until every row knows of it, and every fetch that began before it has ended.
-    fn write_markers_through(&mut self, now: Time) {
+    /// Answers how many rows learnt of one.
+    fn write_markers_through(&mut self, now: Time) -> u64 {
+        let mut written = 0;
         let seen: Vec<_> = self.entries.values().map(|row| self.seen(row)).collect();
         for (row, seen) in self.entries.values_mut().zip(seen) {
+            written += u64::from(row.entry.invalidated != seen.invalidated);
             row.entry.invalidated = seen.invalidated;
             row.entry.due_at = seen.due_at;
         }
         let live = self.entries.values().filter(|row| row.is_leased(now));
         let began = live.filter_map(|row| row.entry.lease.as_ref()).map(|lease| lease.token.seq).min();
         self.markers.retain(|marker| began.is_some_and(|began| began < marker.seq));
+        written
     }
 }
