@@ -17,6 +17,8 @@ pub(crate) struct Leases {
     held: BTreeMap<Key, Grant>,
     /// By number: when the commit under it was done, and how often a fetch began.
     fetched: HashMap<u64, Fetched>,
+    /// By entry, the number under which what it holds was committed.
+    filled: BTreeMap<Key, u64>,
     /// Fetches under way: entry, process, number of the lease.
     flying: Vec<(Key, Arc<str>)>,
 }
@@ -116,8 +118,23 @@ impl Leases {
         Ok(())
     }
 
+    /// What a row holds from now on was committed under this lease.
+    pub(crate) fn filled(&mut self, lease: &Lease) {
+        self.filled.insert(lease.key.clone(), lease.token.seq);
+    }
+
+    /// A row was read: nothing that was committed is lost.
+    pub(crate) fn seen(&self, key: &Key, began: u64) -> Result<(), String> {
+        let filled = self.filled.get(key).copied().unwrap_or(0);
+        if began == filled {
+            return Ok(());
+        }
+        Err(format!("{key}: it was committed under {filled}, and is read as of {began}"))
+    }
+
     /// Rows that are gone took their leases along.
     pub(crate) fn gone(&mut self, is_there: impl Fn(&Key) -> bool) {
+        self.filled.retain(|key, _| is_there(key));
         for (key, grant) in &mut self.held {
             grant.ended |= !is_there(key);
         }

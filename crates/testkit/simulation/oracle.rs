@@ -169,8 +169,10 @@ fn bare(row: &Stored) -> Stored {
 /// Of an invalidation, whether there is one is all that is compared: since which of several, and which
 /// of them ended a wait first, a store may say as it likes.
 fn without_numbers(entry: &mut Entry, invalidated: bool) {
-    entry.invalidated = u64::from(invalidated);
-    if invalidated {
+    // Where there is nothing, nothing is stale.
+    let says_something = entry.has_data() || entry.absent_at.is_some();
+    entry.invalidated = u64::from(invalidated && says_something);
+    if invalidated && says_something {
         entry.due_at = Time::default();
     }
 }

@@ -165,6 +165,9 @@ impl SimStore {
                 let writes = commit.write.is_some();
                 let seen = self.sim.state().leases.committed(&commit.lease, writes, commit.now, passed);
                 self.check(seen);
+                if commit.write.as_ref().is_some_and(|write| write.answers_invalidation) {
+                    self.sim.state().leases.filled(&commit.lease);
+                }
             }
             Committed::Superseded => {
                 self.note(|| format!("came too late with {key} as {seq}"));
@@ -195,7 +198,8 @@ impl SimStore {
         if self.is_broken(Broken::Fencing) {
             return self.commit_unfenced(commit);
         }
-        if self.is_broken(Broken::Commits) && commit.write.is_some() && self.sim.happens(20) {
+        let may_lose = commit.write.is_some() && commit.lease.is_live(commit.now);
+        if self.is_broken(Broken::Commits) && may_lose && self.sim.happens(20) {
             return now(self.inner.commit(Commit { write: None, ..commit }));
         }
         if self.is_broken(Broken::ItemAges) {
@@ -238,6 +242,11 @@ impl Store for SimStore {
                 then.first().and_then(Option::as_ref).is_some_and(|row| row.entry.key == keys[0])
             };
             rows = then.filter(same).unwrap_or(rows);
+        }
+        for (key, row) in keys.iter().zip(&rows) {
+            let began = row.as_ref().map_or(0, |row| row.entry.began);
+            let seen = self.sim.state().leases.seen(key, began);
+            self.check(seen);
         }
         self.after("look up").await?;
         Ok(rows)
