@@ -1,13 +1,16 @@
 //! The one door for what an attempt brought: fenced, and all of it or nothing.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use larder_core::{Commit, Committed, Entry, ItemCounts, ItemRef, Key, Outcome, Subject, Time, Write};
+use larder_core::{
+    Commit, Committed, Entry, Fingerprint, ItemCounts, ItemRef, Key, Outcome, Subject, Time, Validators,
+    Write,
+};
 
 use crate::entries::{self, tag_key};
 use crate::errors::Fault;
 use crate::feed;
-use crate::items::{self, Effect};
+use crate::items::{self, Asked, Effect};
 use crate::leases::holds;
 use crate::markers;
 use crate::rows::{EntryRow, key_of};
@@ -51,14 +54,17 @@ struct Landed<'a> {
     counts: ItemCounts,
     /// Items that look different now, whoever holds them.
     changed: Vec<&'a ItemRef>,
+    /// Whether all that this answer said is what is held now.
+    stands: bool,
     visible: bool,
 }
 
 fn admit(tx: &Tx<'_>, mut row: EntryRow, write: &Write, commit: &Commit) -> Result<Committed, Fault> {
     let (now, token) = (commit.now, commit.lease.token);
     let before = row.entry.clone();
-    // An item is as old as the asking: what was asked for later knows better, whichever ends last.
-    let landed = land(tx, &mut row, write, commit.log.started_at.min(now))?;
+    // An item is as old as the asking.
+    let asked = Asked { at: commit.log.started_at.min(now), began: token.seq };
+    let landed = land(tx, &mut row, write, asked)?;
     if let Some(tags) = &write.tags {
         write_tags(tx, &mut row, tags)?;
         // A tag that it did not carry until now may have been invalidated while it was fetched.
@@ -72,6 +78,16 @@ fn admit(tx: &Tx<'_>, mut row: EntryRow, write: &Write, commit: &Commit) -> Resu
     }
     let met_by_invalidation = row.entry.invalidated > token.seq;
     write_row(&mut row, write, token.seq, now);
+    // What goes on from what was held does not answer for what became of that meanwhile.
+    let was_touched = before.has_data() && before.definition.as_str().is_empty();
+    let lost_ground = was_touched && (write.members.is_none() || write.cursor.is_some());
+    if lost_ground {
+        row.entry.definition = before.definition.clone();
+    }
+    if lost_ground || !landed.stands {
+        row.entry.validators = Validators::default();
+        row.entry.cursor = None;
+    }
     entries::save(tx, &row)?;
     let version = row.entry.version;
     if let Some(what) = what_happened(&before, write, visible) {
@@ -83,12 +99,15 @@ fn admit(tx: &Tx<'_>, mut row: EntryRow, write: &Write, commit: &Commit) -> Resu
 }
 
 /// Puts items and members.
-fn land<'a>(tx: &Tx<'_>, row: &mut EntryRow, write: &'a Write, asked_at: Time) -> Result<Landed<'a>, Fault> {
+fn land<'a>(tx: &Tx<'_>, row: &mut EntryRow, write: &'a Write, asked: Asked) -> Result<Landed<'a>, Fault> {
     let mut known: HashSet<&ItemRef> = HashSet::with_capacity(write.items.len());
     let mut changed = Vec::new();
+    let mut stands = true;
     for item in &write.items {
-        if items::put(tx, item, asked_at)? == Effect::Changed {
-            changed.push(&item.of);
+        match items::put(tx, item, asked)? {
+            Effect::Changed => changed.push(&item.of),
+            Effect::Kept => stands = false,
+            Effect::New | Effect::Same => {}
         }
         known.insert(&item.of);
     }
@@ -103,7 +122,7 @@ fn land<'a>(tx: &Tx<'_>, row: &mut EntryRow, write: &'a Write, asked_at: Time) -
         removed: moved.removed,
     };
     let visible = moved.visible || !changed.is_empty();
-    Ok(Landed { counts, changed, visible })
+    Ok(Landed { counts, changed, stands, visible })
 }
 
 /// Whether a reader of the row itself sees a difference.
@@ -149,24 +168,34 @@ fn write_row(row: &mut EntryRow, write: &Write, token: u64, now: Time) {
     };
 }
 
-/// Other entries that show one of the changed items are seen to change too.
+/// Other entries that show one of the changed items are seen to change too. The validators and the
+/// cursor of all that hold one speak of what they held before, and so does a fetch that is under way.
 pub(crate) fn announce_elsewhere(
     tx: &Tx<'_>,
     key: &Key,
     changed: &[&ItemRef],
     now: Time,
 ) -> Result<(), Fault> {
-    let mut holders = BTreeSet::new();
+    let mut holders: BTreeMap<String, bool> = BTreeMap::new();
     for item in changed {
-        holders.extend(items::shown_in(tx, item)?);
+        for (holder, shows) in items::held_in(tx, item)? {
+            *holders.entry(holder).or_default() |= shows;
+        }
     }
     holders.remove(key.as_str());
-    for holder in holders {
+    for (holder, shows) in holders {
         let key = key_of(Table::Holders, holder.as_bytes())?;
         let Some(mut row) = entries::find(tx, &key)? else { continue };
-        row.entry.version += 1;
+        row.entry.validators = Validators::default();
+        row.entry.cursor = None;
+        if is_live(&row.entry, now) {
+            row.entry.definition = Fingerprint::trusted("");
+        }
+        row.entry.version += u64::from(shows);
         entries::save(tx, &row)?;
-        feed::announce(tx, Subject::Entry(key), "updated", row.entry.version, now)?;
+        if shows {
+            feed::announce(tx, Subject::Entry(key), "updated", row.entry.version, now)?;
+        }
     }
     Ok(())
 }

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::ops::{Bound, ControlFlow};
 
 use larder_core::{
-    Configured, Head, Key, Member, MemberWrite, Reconciled, Row, Stored, Subject, Target, Time, Trigger,
+    Configured, Fingerprint, Head, Key, Member, MemberWrite, Reconciled, Row, Stored, Subject, Target, Time,
+    Trigger,
 };
 
 use crate::errors::Fault;
@@ -385,6 +386,9 @@ fn edit(tx: &Tx<'_>, row: &mut EntryRow, wanted: &Configured, now: Time) -> Resu
     if !left.is_empty() {
         items::replace_members(tx, row, &kept, &HashSet::new())?;
     }
+    // What is left is not all of the old definition's, nor of any other: it is fetched anew, as a whole,
+    // also for a process that still has the old configuration.
+    row.entry.definition = Fingerprint::trusted("");
     row.entry.pending.retain(|name| !gone.contains(&**name));
     row.entry.warnings.retain(|warning| !gone.contains(warning.about.as_str()));
     row.entry.version += 1;

@@ -103,6 +103,7 @@ fn put_item(tx: &Tx<'_>, member: &ExportedMember) -> Result<bool, Fault> {
     let (name, scope) = (item_key(&item.of), item.scope.to_string());
     let new = ItemValue {
         fetched_at: item.fetched_at.ms(),
+        began: 0,
         scope: &scope,
         doc: item.doc.as_str(),
         derived: item.derived.as_ref().map(Json::as_str),

@@ -1,7 +1,6 @@
 //! Items, stored once, and the members by which entries hold them.
 
 use std::collections::{BTreeMap, HashSet};
-use std::time::Duration;
 
 use larder_core::{Coverage, ItemRef, Json, Key, MemberState, MemberWrite, NewItem, Time, merge_docs};
 
@@ -23,22 +22,31 @@ pub(crate) enum Effect {
     Changed,
     /// It is as it was.
     Same,
+    /// It is as it was, and this answer said otherwise: one that was asked for later stands.
+    Kept,
 }
 
-/// Fetches of two entries end in any order within this span; an item from further in the future
-/// was written under a clock that was wrong.
-const CLOCK_SLACK: Duration = Duration::from_mins(1);
+/// When an item was asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked {
+    /// By the clock.
+    pub(crate) at: Time,
+    /// The number at which the fetch began: what was asked for later knows better, whichever ends
+    /// last, and whatever the clocks said.
+    pub(crate) began: u64,
+}
 
-/// Puts an item that a source answered for at `at`. `derived` is never touched.
-pub(crate) fn put(tx: &Tx<'_>, item: &NewItem, at: Time) -> Result<Effect, Fault> {
+/// Puts an item that a source answered for. `derived` is never touched.
+pub(crate) fn put(tx: &Tx<'_>, item: &NewItem, asked: Asked) -> Result<Effect, Fault> {
     let name = item_key(&item.of);
-    let over = |value: &[u8]| put_over(&decode(Table::Items, &name, value)?, item, at);
+    let over = |value: &[u8]| put_over(&decode(Table::Items, &name, value)?, item, asked);
     let (effect, value) = if let Some(put) = tx.get(Table::Items, &name, over)? {
         put
     } else {
         let scope = item.scope.to_string();
         let (doc, title, search) = (item.doc.as_str(), &*item.title, &*item.search);
-        let value = ItemValue { fetched_at: at.ms(), scope: &scope, doc, derived: None, title, search };
+        let (fetched_at, began) = (asked.at.ms(), asked.began);
+        let value = ItemValue { fetched_at, began, scope: &scope, doc, derived: None, title, search };
         (Effect::New, Some(encode(&value)?))
     };
     if let Some(value) = value {
@@ -48,12 +56,12 @@ pub(crate) fn put(tx: &Tx<'_>, item: &NewItem, at: Time) -> Result<Effect, Fault
 }
 
 /// What becomes of an item that is held; no bytes where it stays as it is.
-fn put_over(held: &ItemValue<'_>, item: &NewItem, at: Time) -> Result<(Effect, Option<Vec<u8>>), Fault> {
-    let ahead = Time::from_ms(held.fetched_at).since(at);
-    if ahead > Duration::ZERO && ahead <= CLOCK_SLACK {
-        return Ok((Effect::Same, None));
-    }
+fn put_over(held: &ItemValue<'_>, item: &NewItem, asked: Asked) -> Result<(Effect, Option<Vec<u8>>), Fault> {
     let scope = item.scope.to_string();
+    if held.began > asked.began {
+        let alike = item.doc.as_str() == held.doc && scope == held.scope;
+        return Ok((if alike { Effect::Same } else { Effect::Kept }, None));
+    }
     let doc = match item.coverage {
         Coverage::Whole => item.doc.clone(),
         Coverage::Partial => merge_docs(&Json::trusted(held.doc), &item.doc),
@@ -63,7 +71,16 @@ fn put_over(held: &ItemValue<'_>, item: &NewItem, at: Time) -> Result<(Effect, O
     let (title, search) = if keeps_words { (held.title, held.search) } else { (&*item.title, &*item.search) };
     let is_same = doc.as_str() == held.doc && scope == held.scope;
     let effect = if is_same { Effect::Same } else { Effect::Changed };
-    let value = ItemValue { fetched_at: at.ms(), scope: &scope, doc: doc.as_str(), title, search, ..*held };
+    let (fetched_at, began) = (asked.at.ms(), asked.began);
+    let value = ItemValue {
+        fetched_at,
+        began,
+        scope: &scope,
+        doc: doc.as_str(),
+        title,
+        search,
+        derived: held.derived,
+    };
     Ok((effect, Some(encode(&value)?)))
 }
 
@@ -170,15 +187,14 @@ pub(crate) fn count_shown(members: &[MemberValue<'_>]) -> u64 {
     visible(members).count() as u64
 }
 
-/// The entries that show an item.
-pub(crate) fn shown_in(look: &impl Look, of: &ItemRef) -> Result<Vec<String>, Fault> {
+/// The entries that hold an item, and whether they show it.
+pub(crate) fn held_in(look: &impl Look, of: &ItemRef) -> Result<Vec<(String, bool)>, Fault> {
     let prefix = Prefix::new(item_key(of));
     let mut keys = Vec::new();
     look.walk(Table::Holders, prefix.stretch(), |name, value| {
-        if StateValue::shows(value) {
-            let key = std::str::from_utf8(prefix.behind(name));
-            keys.push(key.map_err(|_| bad_row(Table::Holders, name, "no key"))?.to_owned());
-        }
+        let key = std::str::from_utf8(prefix.behind(name));
+        let key = key.map_err(|_| bad_row(Table::Holders, name, "no key"))?.to_owned();
+        keys.push((key, StateValue::shows(value)));
         ON
     })?;
     Ok(keys)

@@ -254,6 +254,8 @@ pub(crate) fn number_of(table: Table, key: &[u8]) -> Result<u64, Fault> {
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct ItemValue<'a> {
     pub(crate) fetched_at: i64,
+    /// The number at which the fetch that brought it began; 0 = before any.
+    pub(crate) began: u64,
     pub(crate) scope: &'a str,
     pub(crate) doc: &'a str,
     pub(crate) derived: Option<&'a str>,

@@ -8,7 +8,7 @@ use rusqlite::{Connection, params};
 use crate::entries::{self, json};
 use crate::errors::Fault;
 use crate::feed;
-use crate::items::{self, Effect};
+use crate::items::{self, Asked, Effect};
 use crate::leases::{LIVE, holds};
 use crate::markers;
 use crate::rows::int;
@@ -69,8 +69,9 @@ fn admit(
     commit: &Commit,
 ) -> Result<Committed, Fault> {
     let (now, token) = (commit.now, commit.lease.token);
-    // An item is as old as the asking: what was asked for later knows better, whichever ends last.
-    let landed = land(conn, nr, write, commit.log.started_at.min(now))?;
+    // An item is as old as the asking.
+    let asked = Asked { at: commit.log.started_at.min(now), began: token.seq };
+    let landed = land(conn, nr, write, asked)?;
     if let Some(tags) = &write.tags {
         write_tags(conn, nr, tags)?;
     }
@@ -99,12 +100,12 @@ fn admit(
 }
 
 /// Puts items and members.
-fn land(conn: &Connection, nr: i64, write: &Write, asked_at: Time) -> Result<Landed, Fault> {
+fn land(conn: &Connection, nr: i64, write: &Write, asked: Asked) -> Result<Landed, Fault> {
     let mut known: HashMap<&ItemRef, i64> = HashMap::with_capacity(write.items.len());
     let mut changed = Vec::new();
     let mut stands = true;
     for item in &write.items {
-        let put = items::put(conn, item, asked_at)?;
+        let put = items::put(conn, item, asked)?;
         known.insert(&item.of, put.nr);
         match put.effect {
             Effect::Changed => changed.push(put.nr),

@@ -162,7 +162,7 @@ fn put_item(conn: &Connection, member: &ExportedMember) -> Result<(i64, bool), F
     }
     conn.prepare_cached(
         "UPDATE items SET scope = ?2, doc = ?3, derived = coalesce(?4, derived), title = ?5, search = ?6, \
-         fetched_at = ?7 WHERE nr = ?1",
+         fetched_at = ?7, began = 0 WHERE nr = ?1",
     )?
     .execute(params![
         nr,

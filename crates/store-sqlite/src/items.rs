@@ -1,13 +1,12 @@
 //! Items, stored once, and the members by which entries hold them.
 
 use std::collections::{HashMap, HashSet};
-use std::time::Duration;
 
 use larder_core::{Coverage, ItemRef, Json, MemberState, MemberWrite, NewItem, Time, merge_docs};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::errors::Fault;
-use crate::rows::{limit, state_word};
+use crate::rows::{int, limit, state_word};
 
 /// What putting an item did.
 pub(crate) struct Put {
@@ -28,9 +27,15 @@ pub(crate) enum Effect {
     Kept,
 }
 
-/// Fetches of two entries end in any order within this span; an item from further in the future
-/// was written under a clock that was wrong.
-const CLOCK_SLACK: Duration = Duration::from_mins(1);
+/// When an item was asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked {
+    /// By the clock.
+    pub(crate) at: Time,
+    /// The number at which the fetch began: what was asked for later knows better, whichever ends
+    /// last, and whatever the clocks said.
+    pub(crate) began: u64,
+}
 
 struct Held {
     nr: i64,
@@ -38,17 +43,16 @@ struct Held {
     doc: String,
     title: String,
     search: String,
-    fetched_at: Time,
+    began: u64,
 }
 
-/// Puts an item that a source answered for at `at`. `derived` is never touched.
-pub(crate) fn put(conn: &Connection, item: &NewItem, at: Time) -> Result<Put, Fault> {
+/// Puts an item that a source answered for. `derived` is never touched.
+pub(crate) fn put(conn: &Connection, item: &NewItem, asked: Asked) -> Result<Put, Fault> {
     let Some(held) = held(conn, &item.of)? else {
-        return Ok(Put { nr: insert(conn, item, at)?, effect: Effect::New });
+        return Ok(Put { nr: insert(conn, item, asked)?, effect: Effect::New });
     };
-    let ahead = held.fetched_at.since(at);
     let scope = item.scope.to_string();
-    if ahead > Duration::ZERO && ahead <= CLOCK_SLACK {
+    if held.began > asked.began {
         let alike = item.doc.as_str() == held.doc && scope == held.scope;
         return Ok(Put { nr: held.nr, effect: if alike { Effect::Same } else { Effect::Kept } });
     }
@@ -60,8 +64,8 @@ pub(crate) fn put(conn: &Connection, item: &NewItem, at: Time) -> Result<Put, Fa
     let keeps_words = item.coverage == Coverage::Partial && item.title.is_empty() && item.search.is_empty();
     let words = if keeps_words { (&held.title, &held.search) } else { (&item.title, &item.search) };
     if doc.as_str() == held.doc && scope == held.scope {
-        conn.prepare_cached("UPDATE items SET fetched_at = ?2 WHERE nr = ?1")?
-            .execute(params![held.nr, at.ms()])?;
+        conn.prepare_cached("UPDATE items SET fetched_at = ?2, began = ?3 WHERE nr = ?1")?
+            .execute(params![held.nr, asked.at.ms(), int(asked.began)])?;
         if words != (&held.title, &held.search) {
             conn.prepare_cached("UPDATE items SET title = ?2, search = ?3 WHERE nr = ?1")?
                 .execute(params![held.nr, words.0, words.1])?;
@@ -69,33 +73,40 @@ pub(crate) fn put(conn: &Connection, item: &NewItem, at: Time) -> Result<Put, Fa
         return Ok(Put { nr: held.nr, effect: Effect::Same });
     }
     conn.prepare_cached(
-        "UPDATE items SET scope = ?2, doc = ?3, title = ?4, search = ?5, fetched_at = ?6 WHERE nr = ?1",
+        "UPDATE items SET scope = ?2, doc = ?3, title = ?4, search = ?5, fetched_at = ?6, began = ?7 \
+         WHERE nr = ?1",
     )?
-    .execute(params![held.nr, scope, doc.as_str(), words.0, words.1, at.ms()])?;
+    .execute(params![
+        held.nr,
+        scope,
+        doc.as_str(),
+        words.0,
+        words.1,
+        asked.at.ms(),
+        int(asked.began)
+    ])?;
     Ok(Put { nr: held.nr, effect: Effect::Changed })
 }
 
 fn held(conn: &Connection, of: &ItemRef) -> rusqlite::Result<Option<Held>> {
-    conn.prepare_cached(
-        "SELECT nr, scope, doc, title, search, fetched_at FROM items WHERE kind = ?1 AND id = ?2",
-    )?
-    .query_row([&*of.kind, &*of.id], |row| {
-        Ok(Held {
-            nr: row.get(0)?,
-            scope: row.get(1)?,
-            doc: row.get(2)?,
-            title: row.get(3)?,
-            search: row.get(4)?,
-            fetched_at: Time::from_ms(row.get(5)?),
+    conn.prepare_cached("SELECT nr, scope, doc, title, search, began FROM items WHERE kind = ?1 AND id = ?2")?
+        .query_row([&*of.kind, &*of.id], |row| {
+            Ok(Held {
+                nr: row.get(0)?,
+                scope: row.get(1)?,
+                doc: row.get(2)?,
+                title: row.get(3)?,
+                search: row.get(4)?,
+                began: row.get::<_, i64>(5)? as u64,
+            })
         })
-    })
-    .optional()
+        .optional()
 }
 
-fn insert(conn: &Connection, item: &NewItem, at: Time) -> rusqlite::Result<i64> {
+fn insert(conn: &Connection, item: &NewItem, asked: Asked) -> rusqlite::Result<i64> {
     conn.prepare_cached(
-        "INSERT INTO items (kind, id, scope, doc, title, search, fetched_at) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "INSERT INTO items (kind, id, scope, doc, title, search, fetched_at, began) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     )?
     .insert(params![
         &*item.of.kind,
@@ -104,7 +115,8 @@ fn insert(conn: &Connection, item: &NewItem, at: Time) -> rusqlite::Result<i64> 
         item.doc.as_str(),
         item.title,
         item.search,
-        at.ms()
+        asked.at.ms(),
+        int(asked.began)
     ])
 }
 

@@ -30,6 +30,11 @@ const MIGRATIONS: &[Migration] = &[
         up: include_str!("../migrations/002_markers_and_titles.up.sql"),
         down: include_str!("../migrations/002_markers_and_titles.down.sql"),
     },
+    Migration {
+        name: "item_order",
+        up: include_str!("../migrations/003_item_order.up.sql"),
+        down: include_str!("../migrations/003_item_order.down.sql"),
+    },
 ];
 
 /// The runner's own table, which stays when all migrations are taken back.

@@ -426,12 +426,13 @@ impl<'a> Driver<'a> {
         self.sim.note(&process.who, || format!("is stopped for {span} ms"));
     }
 
-    /// The wall clock is set on, or back by more than what passes for a queue.
+    /// The wall clock is set on, or back, by seconds or by hours.
     fn jump(&mut self) {
         if !self.perils.jumps {
             return;
         }
-        let by = (65 * SECOND + self.sim.pick(2 * HOUR)) as i64;
+        let most = [5 * SECOND, 90 * SECOND, 2 * HOUR][self.sim.pick(3) as usize];
+        let by = (1 + self.sim.pick(most)) as i64;
         let by = if self.sim.happens(50) { by } else { -by };
         self.sim.note("up", || format!("the clock jumps by {by} ms"));
         self.sim.clock.jump(by);
@@ -610,6 +611,12 @@ impl Driver<'_> {
         let due = now(self.plain.due(self.sim.now(), 100)).unwrap_or_default();
         if !due.is_empty() {
             return self.sim.violate(|| format!("{} stays due, though all is well", State::names(&due)));
+        }
+        let neglected = self.sim.state().leases.neglected();
+        if !neglected.is_empty() {
+            return self
+                .sim
+                .violate(|| format!("{} is wanted, and nobody fetched it", State::names(&neglected)));
         }
         let rows = now(self.plain.rows(None, None, 100)).unwrap_or_default();
         for row in rows.iter().filter(|row| row.unconfigured_since.is_none()) {

@@ -19,6 +19,9 @@ pub(crate) struct Leases {
     fetched: HashMap<u64, Fetched>,
     /// By entry, the number under which what it holds was committed.
     filled: BTreeMap<Key, u64>,
+    /// When an entry was marked by an event, and when a fetch of it began last, in steps.
+    wanted: BTreeMap<Key, u64>,
+    begun: BTreeMap<Key, u64>,
     /// Fetches under way: entry, process, number of the lease.
     flying: Vec<(Key, Arc<str>)>,
 }
@@ -135,6 +138,7 @@ impl Leases {
     /// Rows that are gone took their leases along.
     pub(crate) fn gone(&mut self, is_there: impl Fn(&Key) -> bool) {
         self.filled.retain(|key, _| is_there(key));
+        self.wanted.retain(|key, _| is_there(key));
         for (key, grant) in &mut self.held {
             grant.ended |= !is_there(key);
         }
@@ -145,8 +149,20 @@ impl Leases {
         self.fetched.get(&began)?.committed
     }
 
+    /// An event marked an entry.
+    pub(crate) fn wanted(&mut self, key: &Key, tick: u64) {
+        self.wanted.insert(key.clone(), tick);
+    }
+
+    /// Entries that an event marked, and no fetch began since.
+    pub(crate) fn neglected(&self) -> Vec<Key> {
+        let begun = |key: &Key| self.begun.get(key).copied().unwrap_or(0);
+        self.wanted.iter().filter(|(key, tick)| begun(key) < **tick).map(|(key, _)| key.clone()).collect()
+    }
+
     /// A fetch begins.
-    pub(crate) fn fetch_begins(&mut self, key: &Key, who: &Arc<str>) -> Result<(), String> {
+    pub(crate) fn fetch_begins(&mut self, key: &Key, who: &Arc<str>, tick: u64) -> Result<(), String> {
+        self.begun.insert(key.clone(), tick);
         let twice = self.flying.iter().any(|(other, by)| other == key && by == who);
         let granted = self.held.get(key).is_some_and(|grant| grant.owner == *who);
         let overtaken = self.held.get(key).map(|grant| grant.owner.clone());

@@ -83,8 +83,6 @@ pub(crate) enum Broken {
     Marks,
     /// A row is read as it was a while ago.
     Reads,
-    /// An item is as old as its commit, not as the asking.
-    ItemAges,
     /// One line of the feed in five is left out.
     Feed,
 }

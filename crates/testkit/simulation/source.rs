@@ -33,12 +33,12 @@ impl Drop for Flying<'_> {
 
 impl SimSource {
     fn take_off(&self, key: &Key) -> Flying<'_> {
-        self.sim.tick();
+        let tick = self.sim.tick();
         self.sim.note(&self.who, || format!("fetches {key}"));
         let begun = {
             let mut state = self.sim.state();
             state.counts.fetches += 1;
-            state.leases.fetch_begins(key, &self.who)
+            state.leases.fetch_begins(key, &self.who, tick)
         };
         if let Err(wrong) = begun {
             self.sim.violate(|| wrong);

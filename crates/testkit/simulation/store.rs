@@ -202,10 +202,6 @@ impl SimStore {
         if self.is_broken(Broken::Commits) && may_lose && self.sim.happens(20) {
             return now(self.inner.commit(Commit { write: None, ..commit }));
         }
-        if self.is_broken(Broken::ItemAges) {
-            let log = LogLine { started_at: commit.now, ..commit.log.clone() };
-            return now(self.inner.commit(Commit { log, ..commit }));
-        }
         now(self.inner.commit(commit))
     }
 }
@@ -296,6 +292,11 @@ impl Store for SimStore {
 
     async fn mark_due(&self, keys: &[Key], trigger: Trigger, at: Time) -> Result<u64, StoreError> {
         self.before("mark due").await?;
+        if trigger != Trigger::Read {
+            let mut state = self.sim.state();
+            let tick = state.tick;
+            keys.iter().for_each(|key| state.leases.wanted(key, tick));
+        }
         if self.is_broken(Broken::Marks) {
             return Ok(keys.len() as u64);
         }

@@ -37,9 +37,12 @@ const ARROWS: &[(&str, &[&str])] = &[
 const IN_TESTS: &[&str] = &["larder-testkit", "larder-github-sim"];
 
 /// The engine's tests prove its face on the real default store too, and the server's on all of it. The
-/// key-value store is measured beside the default one.
+/// key-value store is measured beside the default one, and the testkit's tests live through simulations
+/// of the engine on stores.
 const IN_TESTS_OF: &[(&str, &str)] = &[
     ("larder-engine", "larder-store-sqlite"),
+    ("larder-testkit", "larder-engine"),
+    ("larder-testkit", "larder-store-sqlite"),
     ("larder-server", "larder-store-sqlite"),
     ("larder-store-redb", "larder-store-sqlite"),
     ("larder-server", "larder-sources"),

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use larder_core::{
     Commit, Committed, Coverage, Entry, Failure, Fingerprint, Item, ItemCounts, ItemRef, Key, LogLine,
@@ -11,10 +10,6 @@ use larder_core::{
 
 use super::failed;
 use super::state::{EntryRow, ItemRow, State, holds};
-
-/// Fetches of two entries end in any order within this span; an item from further in the future
-/// was written under a clock that was wrong.
-const CLOCK_SLACK: Duration = Duration::from_mins(1);
 
 impl State {
     pub(super) fn commit(&mut self, commit: &Commit) -> Result<Committed, StoreError> {
@@ -54,7 +49,7 @@ impl State {
         let asked_at = commit.log.started_at.min(now);
         let (mut changed, mut stands) = (BTreeSet::new(), true);
         for item in &write.items {
-            match self.put(item, asked_at) {
+            match self.put(item, asked_at, token) {
                 Put::Changed => drop(changed.insert(item.of.clone())),
                 Put::Kept => stands = false,
                 Put::New | Put::Same => {}
@@ -113,17 +108,17 @@ impl State {
         Ok(Committed::Done { version, items: counts, invalidated })
     }
 
-    /// Puts an item that was asked for at `at`.
-    fn put(&mut self, new: &NewItem, at: Time) -> Put {
+    /// Puts an item that was asked for at `at`, under the token `began`. What was asked for later knows
+    /// better, whichever ends last, and whatever the clocks said.
+    fn put(&mut self, new: &NewItem, at: Time, began: u64) -> Put {
         let Some(held) = self.items.get_mut(&new.of) else {
             let (of, scope, doc) = (new.of.clone(), new.scope.clone(), new.doc.clone());
             let item = Item { of, scope, doc, derived: None, fetched_at: at };
             let (title, search) = (new.title.clone(), new.search.clone());
-            self.items.insert(new.of.clone(), ItemRow { item, title, search });
+            self.items.insert(new.of.clone(), ItemRow { item, began, title, search });
             return Put::New;
         };
-        let ahead = held.item.fetched_at.since(at);
-        if ahead > Duration::ZERO && ahead <= CLOCK_SLACK {
+        if held.began > began {
             let alike = new.doc == held.item.doc && new.scope == held.item.scope;
             return if alike { Put::Same } else { Put::Kept };
         }
@@ -138,6 +133,7 @@ impl State {
             held.title.clone_from(&new.title);
             held.search.clone_from(&new.search);
         }
+        held.began = began;
         held.item = Item { scope: new.scope.clone(), doc, fetched_at: at, ..held.item.clone() };
         if changed { Put::Changed } else { Put::Same }
     }

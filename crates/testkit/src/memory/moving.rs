@@ -76,7 +76,7 @@ impl State {
     /// stands, however much later it is.
     fn import_item(&mut self, member: &ExportedMember) -> bool {
         let ExportedMember { item, title, search, .. } = member;
-        let new = ItemRow { item: item.clone(), title: title.clone(), search: search.clone() };
+        let new = ItemRow { item: item.clone(), began: 0, title: title.clone(), search: search.clone() };
         let Some(held) = self.items.get_mut(&item.of) else {
             self.items.insert(item.of.clone(), new);
             return false;

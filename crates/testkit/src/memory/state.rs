@@ -50,6 +50,8 @@ pub(super) struct EntryRow {
 #[derive(Clone)]
 pub(super) struct ItemRow {
     pub(super) item: Item,
+    /// The number at which the fetch that brought it began.
+    pub(super) began: u64,
     pub(super) title: String,
     pub(super) search: String,
 }

@@ -42,8 +42,8 @@ fn the_same_seed_takes_the_same_steps() {
 
 /// Lives on a store that breaks a rule until one shows it. Answers what it showed.
 fn found_out(rule: Broken) -> String {
-    let lives = (1..=200).map(|seed| run(Setup { broken: Some(rule), ..Setup::in_memory(seed) }));
-    let found = lives.filter_map(|life| life.violation).next();
+    let mut lives = (1..=200).map(|seed| run(Setup { broken: Some(rule), ..Setup::in_memory(seed) }));
+    let found = lives.find_map(|life| life.violation);
     found.unwrap_or_else(|| panic!("200 lives and nobody saw {rule:?}"))
 }
 
@@ -55,14 +55,12 @@ fn a_store_that_breaks_a_rule_is_found_out() {
         (Broken::Invalidations, "was not so after step"),
         (Broken::InvalidationsInFlight, "was not so after step"),
         (Broken::Commits, "is read as of"),
-        (Broken::Marks, "it is wanted, and"),
+        (Broken::Marks, "is wanted, and nobody fetched it"),
         (Broken::Reads, "is read as of"),
-        (Broken::ItemAges, "was not so after step"),
         (Broken::Feed, "the feed told of"),
     ];
     for (rule, expected) in rules {
         let what = found_out(rule);
-        println!("{rule:?}: {what}");
         assert!(what.contains(expected), "{rule:?} was found out by another mistake: {what}");
     }
 }
