@@ -71,6 +71,9 @@ CREATE TABLE larder.items (
   -- What title and search say, cut into words by Larder itself, so that every store finds the same.
   words      tsvector NOT NULL,
   fetched_at timestamptz NOT NULL,
+  -- Of two answers about one item the one that was asked for later stands: the number at which the
+  -- fetch that brought it began, 0 = before any.
+  began      bigint NOT NULL DEFAULT 0,
   UNIQUE (id, kind)
 ) WITH (fillfactor = 85);
 

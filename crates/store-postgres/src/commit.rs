@@ -7,13 +7,15 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use larder_core::{Commit, Committed, Entry, ItemCounts, ItemRef, Json, Outcome, Write};
+use larder_core::{
+    Commit, Committed, Entry, Fingerprint, ItemCounts, ItemRef, Json, Outcome, Validators, Write,
+};
 use tokio_postgres::types::Type;
 
 use crate::entries::Met;
 use crate::errors::Fault;
 use crate::feed::{self, Line};
-use crate::items::{self, MemberRow, Moved, Put};
+use crate::items::{self, Asked, MemberRow, Moved, Put};
 use crate::json::{JsonText, clean};
 use crate::leases::LIVE;
 use crate::markers;
@@ -26,8 +28,9 @@ pub(crate) async fn commit(tx: &Tx, commit: &Commit) -> Result<Committed, Fault>
     if !write.items.is_empty() && !may_land(tx, commit).await? {
         return superseded(tx, commit).await;
     }
-    // An item is as old as the asking: what was asked for later knows better, whichever ends last.
-    let put = items::put(tx, &write.items, commit.log.started_at.min(commit.now)).await?;
+    // An item is as old as the asking.
+    let asked = Asked { at: commit.log.started_at.min(commit.now), began: commit.lease.token.seq };
+    let put = items::put(tx, &write.items, asked).await?;
     let Some(met) = meet(tx, commit, write, put).await? else {
         tx.start_over().await?;
         return superseded(tx, commit).await;
@@ -106,8 +109,8 @@ struct Meeting {
     same_body: bool,
     /// The newest marker that means the entry by its source or its new tags.
     marker: u64,
-    /// Other entries that show an item that changed.
-    others: Vec<Met>,
+    /// Other entries that hold an item that changed, and whether they show it.
+    others: Vec<(Met, bool)>,
     members: Vec<MemberRow>,
     tags: Vec<String>,
     put: Put,
@@ -132,7 +135,7 @@ async fn meet(tx: &Tx, commit: &Commit, write: &Write, put: Put) -> Result<Optio
     let Some((row, same_body)) = row? else { return Ok(None) };
     let mut put = put;
     put.numbers.extend(found?);
-    let others = others.into_iter().filter(|other| other.nr != row.nr).collect();
+    let others = others.into_iter().filter(|(other, _)| other.nr != row.nr).collect();
     Ok(Some(Meeting {
         nr: row.nr,
         before: row.entry,
@@ -152,22 +155,24 @@ fn kept<'a>(write: &'a Write, put: &Put) -> Vec<&'a ItemRef> {
     kept.into_iter().collect()
 }
 
-/// Locks the entry and the others that show a changed item, in the order of their numbers.
-async fn lock(tx: &Tx, key: &str, changed: &[i64]) -> Result<Vec<Met>, Fault> {
+/// Locks the entry and the others that hold a changed item, in the order of their numbers.
+async fn lock(tx: &Tx, key: &str, changed: &[i64]) -> Result<Vec<(Met, bool)>, Fault> {
     let rows = if changed.is_empty() {
-        let sql = "SELECT nr, key, version FROM larder.entries WHERE key = $1 FOR UPDATE";
+        let sql = "SELECT nr, key, version, true FROM larder.entries WHERE key = $1 FOR UPDATE";
         tx.query(sql, &[(&key, Type::TEXT)]).await?
     } else {
         tx.query(
-            "SELECT e.nr, e.key, e.version FROM larder.entries e WHERE e.nr IN ( \
+            "SELECT e.nr, e.key, e.version, EXISTS (SELECT 1 FROM larder.members s \
+               WHERE s.entry = e.nr AND s.item = ANY($2) AND s.state <> 'hidden') \
+             FROM larder.entries e WHERE e.nr IN ( \
                SELECT own.nr FROM larder.entries own WHERE own.key = $1 \
-               UNION SELECT m.entry FROM larder.members m WHERE m.item = ANY($2) AND m.state <> 'hidden' \
+               UNION SELECT m.entry FROM larder.members m WHERE m.item = ANY($2) \
              ) ORDER BY e.nr FOR UPDATE OF e",
             &[(&key, Type::TEXT), (&changed, Type::INT8_ARRAY)],
         )
         .await?
     };
-    rows.iter().map(Met::read).collect()
+    rows.iter().map(|row| Ok((Met::read(row)?, row.try_get(3)?))).collect()
 }
 
 /// The row, and whether its body is the same; `None` = the lease is not ours any more.
@@ -215,10 +220,13 @@ async fn tags_of(tx: &Tx, key: &str) -> Result<Vec<String>, Fault> {
     Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
 }
 
-struct After {
+struct After<'a> {
     version: i64,
     began: u64,
     invalidated: u64,
+    definition: &'a Fingerprint,
+    /// Whether validators and cursor speak of what is held now.
+    comparable: bool,
 }
 
 /// Writes all of it, and commits.
@@ -235,10 +243,15 @@ async fn land(tx: &Tx, commit: &Commit, write: &Write, met: Meeting) -> Result<C
     // The row's number is what readers make of it: its own, or a newer marker's. It is written down, so
     // that a backoff that begins now is not ended by a marker from before.
     let invalidated = before.invalidated.max(met.marker);
+    // What goes on from what was held does not answer for what became of that meanwhile.
+    let was_touched = before.has_data() && before.definition.as_str().is_empty();
+    let lost_ground = was_touched && (write.members.is_none() || write.cursor.is_some());
     let after = After {
         version: int(if visible { before.version + 1 } else { before.version }),
         began: if write.answers_invalidation { token.seq } else { before.began },
         invalidated,
+        definition: if lost_ground { &before.definition } else { &write.definition },
+        comparable: !met.put.overruled && !lost_ground,
     };
     let counts = ItemCounts {
         seen: write.items.len() as u32,
@@ -247,7 +260,8 @@ async fn land(tx: &Tx, commit: &Commit, write: &Write, met: Meeting) -> Result<C
         removed: moved.removed,
     };
     let lines = lines(commit, write, &met, after.version, visible);
-    let others: Vec<i64> = met.others.iter().map(|other| other.nr).collect();
+    let others: Vec<i64> = met.others.iter().map(|(other, _)| other.nr).collect();
+    let shown: Vec<bool> = met.others.iter().map(|(_, is_shown)| *is_shown).collect();
     tx.conclude(async {
         let (members, tags, row, versions, logged, told) = together!(
             async {
@@ -262,8 +276,19 @@ async fn land(tx: &Tx, commit: &Commit, write: &Write, met: Meeting) -> Result<C
                 if others.is_empty() {
                     return Ok(0);
                 }
-                let sql = "UPDATE larder.entries SET version = version + 1 WHERE nr = ANY($1)";
-                tx.execute(sql, &[(&others, Type::INT8_ARRAY)]).await
+                // The validators and the cursor of all that hold one speak of what they held before, and
+                // so does a fetch that is under way.
+                let sql = format!(
+                    "UPDATE larder.entries e SET version = e.version + a.shown::int, validators = '{{}}', \
+                     cursor = NULL, definition = CASE WHEN {LIVE} THEN '' ELSE e.definition END \
+                     FROM unnest($2, $3) AS a(nr, shown) WHERE e.nr = a.nr"
+                );
+                let params = [
+                    (&tx.lease_clock(commit.now) as _, Type::TIMESTAMPTZ),
+                    (&others as _, Type::INT8_ARRAY),
+                    (&shown as _, Type::BOOL_ARRAY),
+                ];
+                tx.execute(&sql, &params).await
             },
             feed::log(tx, &commit.log, write.outcome.word(), counts),
             feed::announce(tx, &lines),
@@ -316,8 +341,8 @@ fn looks_different(before: &Entry, write: &Write, same_body: bool) -> bool {
 fn lines(commit: &Commit, write: &Write, met: &Meeting, version: i64, visible: bool) -> Vec<Line> {
     let what = what_happened(&met.before, write, visible);
     let own = what.map(|what| Line::entry(commit.lease.key.as_str(), what, version, commit.now));
-    let others =
-        met.others.iter().map(|other| Line::entry(&other.key, "updated", other.version + 1, commit.now));
+    let shown = met.others.iter().filter(|(_, is_shown)| *is_shown);
+    let others = shown.map(|(other, _)| Line::entry(&other.key, "updated", other.version + 1, commit.now));
     own.into_iter().chain(others).collect()
 }
 
@@ -358,13 +383,14 @@ async fn write_tags(tx: &Tx, nr: i64, held: &[String], write: &Write) -> Result<
     Ok(())
 }
 
-async fn write_row(tx: &Tx, nr: i64, write: &Write, after: &After, commit: &Commit) -> Result<(), Fault> {
+async fn write_row(tx: &Tx, nr: i64, write: &Write, after: &After<'_>, commit: &Commit) -> Result<(), Fault> {
     // What failed waits for its time all the same: nothing is sent inside a Retry-After.
     let at_once = after.invalidated > after.began && write.attempts == 0;
     let due_at = if at_once { write.due_at.min(commit.now) } else { write.due_at };
-    let cursor = write.cursor.as_deref().map(clean);
+    let cursor = write.cursor.as_deref().filter(|_| after.comparable).map(clean);
     let body: Option<JsonText<'_>> = write.body.as_ref().map(|body: &Json| JsonText::of(body));
-    let validators = JsonText::encode(&write.validators)?;
+    let validators = if after.comparable { write.validators.clone() } else { Validators::default() };
+    let validators = JsonText::encode(&validators)?;
     let (pending, warnings) = (JsonText::encode(&write.pending)?, JsonText::encode(&write.warnings)?);
     let last_error = write.last_error.as_ref().map(JsonText::encode).transpose()?;
     // A trigger that came after this fetch had begun still wants a later one.
@@ -378,7 +404,7 @@ async fn write_row(tx: &Tx, nr: i64, write: &Write, after: &After, commit: &Comm
          WHERE nr = $1",
         &[
             (&nr, Type::INT8),
-            (&clean(write.definition.as_str()), Type::TEXT),
+            (&clean(after.definition.as_str()), Type::TEXT),
             (&clean(write.tried.as_str()), Type::TEXT),
             (&body, Type::JSONB),
             (&validators, Type::JSONB),

@@ -325,7 +325,7 @@ async fn update_items(tx: &Tx, items: &[(i64, Moved<'_>)]) -> Result<Vec<i64>, F
              ), taken AS ( \
                UPDATE larder.items i SET scope = a.scope, doc = a.doc, \
                  derived = coalesce(a.derived, i.derived), title = a.title, search = a.search, \
-                 words = a.words::tsvector, fetched_at = a.fetched_at \
+                 words = a.words::tsvector, fetched_at = a.fetched_at, began = 0 \
                FROM asked a WHERE i.nr = a.nr AND a.later \
              ), added AS ( \
                UPDATE larder.items i SET derived = a.derived FROM asked a \

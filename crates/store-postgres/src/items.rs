@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
-use std::time::Duration;
 
 use larder_core::{Coverage, ItemRef, Json, MemberState, MemberWrite, NewItem, Time, merge_docs};
 use tokio_postgres::Row;
@@ -10,13 +9,19 @@ use tokio_postgres::types::Type;
 
 use crate::errors::Fault;
 use crate::json::{JsonText, clean};
-use crate::rows::{At, limit, state_word};
+use crate::rows::{At, int, limit, state_word};
 use crate::transaction::Tx;
 use crate::words;
 
-/// Fetches of two entries end in any order within this span; an item from further in the future
-/// was written under a clock that was wrong.
-const CLOCK_SLACK: Duration = Duration::from_mins(1);
+/// When items were asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked {
+    /// By the clock.
+    pub(crate) at: Time,
+    /// The number at which the fetch began: what was asked for later knows better, whichever ends
+    /// last, and whatever the clocks said.
+    pub(crate) began: u64,
+}
 
 /// How often it is looked again for items that others have just made.
 pub(crate) const ROUNDS_MAX: usize = 4;
@@ -28,6 +33,8 @@ pub(crate) struct Put {
     pub(crate) numbers: HashMap<ItemRef, i64>,
     /// Those whose document or scope is another than before.
     pub(crate) changed: Vec<i64>,
+    /// Whether what is held knows better than some of what came.
+    pub(crate) overruled: bool,
 }
 
 /// An item as it is sent: texts that can be stored, one for every identity.
@@ -47,11 +54,11 @@ impl Sent<'_> {
     }
 }
 
-/// Puts items that a source answered for at `at`. `derived` is never touched.
+/// Puts items that a source answered for. `derived` is never touched.
 ///
 /// Whoever puts items locks those that are there, in the order of their identities, before anything
 /// else; so two that put the same wait for one another and never for each other.
-pub(crate) async fn put(tx: &Tx, items: &[NewItem], at: Time) -> Result<Put, Fault> {
+pub(crate) async fn put(tx: &Tx, items: &[NewItem], asked: Asked) -> Result<Put, Fault> {
     let mut done = Put::default();
     let mut left = sendable(items);
     for _ in 0..ROUNDS_MAX {
@@ -59,21 +66,20 @@ pub(crate) async fn put(tx: &Tx, items: &[NewItem], at: Time) -> Result<Put, Fau
             return Ok(done);
         }
         let held = lock(tx, left.iter().map(|item| item.of)).await?;
-        let (mut missing, mut known) = (Vec::new(), Vec::new());
+        let (mut missing, mut known, mut newer) = (Vec::new(), Vec::new(), Vec::new());
         for (nth, item) in left.into_iter().enumerate() {
             match held.get(&nth) {
                 None => missing.push(item),
-                Some((nr, fetched_at)) => {
+                Some((nr, began)) => {
                     done.numbers.insert(item.of.clone(), *nr);
-                    let ahead = fetched_at.since(at);
-                    if ahead == Duration::ZERO || ahead > CLOCK_SLACK {
-                        known.push((*nr, item));
-                    }
+                    if *began > asked.began { newer.push((*nr, item)) } else { known.push((*nr, item)) }
                 }
             }
         }
-        let (changed, made) = together!(update(tx, &known, at), insert(tx, &missing, at));
+        let (changed, made, differ) =
+            together!(update(tx, &known, asked), insert(tx, &missing, asked), differ(tx, &newer));
         done.changed.extend(changed?);
+        done.overruled |= differ?;
         done.numbers.extend(made?);
         // What was not made after all, another has made meanwhile.
         missing.retain(|item| !done.numbers.contains_key(item.of));
@@ -119,15 +125,16 @@ fn sendable(items: &[NewItem]) -> Vec<Sent<'_>> {
     sent
 }
 
-/// Locks those that are there: by their place among the asked, their number and how old they are.
+/// Locks those that are there: by their place among the asked, their number and when the fetch that
+/// brought them began.
 pub(crate) async fn lock<'a>(
     tx: &Tx,
     items: impl Iterator<Item = &'a ItemRef>,
-) -> Result<HashMap<usize, (i64, Time)>, Fault> {
+) -> Result<HashMap<usize, (i64, u64)>, Fault> {
     let (kinds, ids) = names(items);
     let rows = tx
         .query(
-            "SELECT a.nth - 1, i.nr, i.fetched_at \
+            "SELECT a.nth - 1, i.nr, i.began \
              FROM unnest($1, $2) WITH ORDINALITY AS a(kind, id, nth) \
              JOIN larder.items i ON i.id = a.id AND i.kind = a.kind \
              ORDER BY i.id, i.kind FOR NO KEY UPDATE OF i",
@@ -136,8 +143,9 @@ pub(crate) async fn lock<'a>(
         .await?;
     let mut held = HashMap::with_capacity(rows.len());
     for row in &rows {
-        let (nth, At(at)) = (row.try_get::<_, i64>(0)?, row.try_get(2)?);
-        held.insert(usize::try_from(nth).unwrap_or(usize::MAX), (row.try_get(1)?, at));
+        let nth: i64 = row.try_get(0)?;
+        let began = crate::rows::number(row, 2)?;
+        held.insert(usize::try_from(nth).unwrap_or(usize::MAX), (row.try_get(1)?, began));
     }
     Ok(held)
 }
@@ -147,9 +155,27 @@ pub(crate) fn names<'a>(of: impl Iterator<Item = &'a ItemRef>) -> (Vec<Cow<'a, s
     of.map(|of| (clean(&of.kind), clean(&of.id))).unzip()
 }
 
+/// Whether what is held says something else than these.
+async fn differ(tx: &Tx, items: &[(i64, Sent<'_>)]) -> Result<bool, Fault> {
+    if items.is_empty() {
+        return Ok(false);
+    }
+    let numbers: Vec<i64> = items.iter().map(|(nr, _)| *nr).collect();
+    let scopes: Vec<&str> = items.iter().map(|(_, item)| item.scope.as_str()).collect();
+    let docs: Vec<JsonText<'_>> = items.iter().map(|(_, item)| JsonText::of(&item.doc)).collect();
+    let rows = tx
+        .query(
+            "SELECT 1 FROM unnest($1, $2, $3) AS a(nr, scope, doc) JOIN larder.items i ON i.nr = a.nr \
+             WHERE i.scope <> a.scope OR i.doc IS DISTINCT FROM a.doc LIMIT 1",
+            &[(&numbers, Type::INT8_ARRAY), (&scopes, Type::TEXT_ARRAY), (&docs, Type::JSONB_ARRAY)],
+        )
+        .await?;
+    Ok(!rows.is_empty())
+}
+
 /// Writes locked items; answers those that look different now. Documents are compared by what they
 /// mean: `jsonb` knows no order of keys.
-async fn update(tx: &Tx, items: &[(i64, Sent<'_>)], at: Time) -> Result<Vec<i64>, Fault> {
+async fn update(tx: &Tx, items: &[(i64, Sent<'_>)], asked: Asked) -> Result<Vec<i64>, Fault> {
     if items.is_empty() {
         return Ok(Vec::new());
     }
@@ -175,13 +201,13 @@ async fn update(tx: &Tx, items: &[(i64, Sent<'_>)], at: Time) -> Result<Vec<i64>
                  CASE WHEN a.partial AND jsonb_typeof(i.doc) = 'object' AND jsonb_typeof(a.doc) = 'object' \
                  THEN i.doc || a.doc ELSE a.doc END AS doc) d \
              ), rewritten AS ( \
-               UPDATE larder.items i SET scope = j.scope, doc = j.doc, fetched_at = $9, \
+               UPDATE larder.items i SET scope = j.scope, doc = j.doc, fetched_at = $9, began = $10, \
                  title = CASE WHEN j.reworded THEN j.title ELSE i.title END, \
                  search = CASE WHEN j.reworded THEN j.search ELSE i.search END, \
                  words = CASE WHEN j.reworded THEN j.words::tsvector ELSE i.words END \
                FROM judged j WHERE i.nr = j.nr AND (j.changed OR j.reworded) \
              ), confirmed AS ( \
-               UPDATE larder.items i SET fetched_at = $9 \
+               UPDATE larder.items i SET fetched_at = $9, began = $10 \
                FROM judged j WHERE i.nr = j.nr AND NOT (j.changed OR j.reworded) \
              ) \
              SELECT nr FROM judged WHERE changed",
@@ -194,7 +220,8 @@ async fn update(tx: &Tx, items: &[(i64, Sent<'_>)], at: Time) -> Result<Vec<i64>
                 (&searches, Type::TEXT_ARRAY),
                 (&vectors, Type::TEXT_ARRAY),
                 (&keeps, Type::BOOL_ARRAY),
-                (&At(at), Type::TIMESTAMPTZ),
+                (&At(asked.at), Type::TIMESTAMPTZ),
+                (&int(asked.began), Type::INT8),
             ],
         )
         .await?;
@@ -202,7 +229,7 @@ async fn update(tx: &Tx, items: &[(i64, Sent<'_>)], at: Time) -> Result<Vec<i64>
 }
 
 /// Makes those that are not there yet, in the order of their identities; answers what it made.
-async fn insert(tx: &Tx, items: &[Sent<'_>], at: Time) -> Result<Vec<(ItemRef, i64)>, Fault> {
+async fn insert(tx: &Tx, items: &[Sent<'_>], asked: Asked) -> Result<Vec<(ItemRef, i64)>, Fault> {
     if items.is_empty() {
         return Ok(Vec::new());
     }
@@ -214,8 +241,8 @@ async fn insert(tx: &Tx, items: &[Sent<'_>], at: Time) -> Result<Vec<(ItemRef, i
     let vectors: Vec<String> = items.iter().map(|item| words::vector(&item.title, &item.search)).collect();
     let rows = tx
         .query(
-            "INSERT INTO larder.items (kind, id, scope, doc, title, search, words, fetched_at) \
-             SELECT a.kind, a.id, a.scope, a.doc, a.title, a.search, a.words::tsvector, $8 \
+            "INSERT INTO larder.items (kind, id, scope, doc, title, search, words, fetched_at, began) \
+             SELECT a.kind, a.id, a.scope, a.doc, a.title, a.search, a.words::tsvector, $8, $9 \
              FROM unnest($1, $2, $3, $4, $5, $6, $7) AS a(kind, id, scope, doc, title, search, words) \
              ORDER BY a.id COLLATE \"C\", a.kind COLLATE \"C\" \
              ON CONFLICT (id, kind) DO NOTHING RETURNING nr, kind, id",
@@ -227,7 +254,8 @@ async fn insert(tx: &Tx, items: &[Sent<'_>], at: Time) -> Result<Vec<(ItemRef, i
                 (&titles, Type::TEXT_ARRAY),
                 (&searches, Type::TEXT_ARRAY),
                 (&vectors, Type::TEXT_ARRAY),
-                (&At(at), Type::TIMESTAMPTZ),
+                (&At(asked.at), Type::TIMESTAMPTZ),
+                (&int(asked.began), Type::INT8),
             ],
         )
         .await?;
