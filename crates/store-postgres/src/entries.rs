@@ -448,7 +448,8 @@ async fn edit(
         async {
             let (pending, warnings) = (JsonText::encode(&pending)?, JsonText::encode(&warnings)?);
             tx.execute(
-                "UPDATE larder.entries SET pending = $2, warnings = $3, version = $4 WHERE nr = $1",
+                "UPDATE larder.entries SET definition = '', pending = $2, warnings = $3, version = $4 \
+                 WHERE nr = $1",
                 &[
                     (&nr, Type::INT8),
                     (&pending, Type::JSONB),

@@ -130,6 +130,10 @@ impl Sql {
                 let Some(words) = words::query(search) else { return Ok(None) };
                 let words = sql.bind(words, Type::TEXT);
                 conditions.push(by_item);
+                let order = match order {
+                    Ordered::Rank => sql.ranked(search, &words),
+                    other => other.sql(),
+                };
                 found(query.view, &words, &conditions, &order, &page)
             }
             None if asked.are_few => {
@@ -147,6 +151,18 @@ impl Sql {
              JOIN larder.items i ON i.nr = l.nr ORDER BY l.place"
         );
         Ok(Some(sql))
+    }
+
+    /// First the titles that begin with what was typed, by the alphabet and so the exact one before all
+    /// others; then those that have its words; then what has them anywhere, the best first.
+    fn ranked(&mut self, search: &str, words: &str) -> String {
+        let typed = self.bind(clean(&words::beginning(search)).into_owned(), Type::TEXT);
+        let titles = self.bind(words::query_of_titles(search).unwrap_or_default(), Type::TEXT);
+        let title = "lower(i.title COLLATE \"C\")";
+        format!(
+            "CASE WHEN starts_with({title}, {typed}) THEN {title} END ASC NULLS LAST, \
+             i.words @@ {titles}::tsquery DESC, ts_rank(i.words, {words}::tsquery) DESC, i.id"
+        )
     }
 
     fn bind(&mut self, value: impl ToSql + Sync + Send + 'static, holds: Type) -> String {
@@ -308,13 +324,8 @@ fn walked(conditions: &[String], order: &Ordered, page: &Page) -> String {
 }
 
 /// From what a search finds, so many of them.
-fn found(view: &ViewSpec, words: &str, conditions: &[String], order: &Ordered, page: &Page) -> String {
+fn found(view: &ViewSpec, words: &str, conditions: &[String], order: &str, page: &Page) -> String {
     let conditions = conditions.join(" AND ");
-    let order = match order {
-        // A title's words count ten times (that is what weight A is to `ts_rank`).
-        Ordered::Rank => format!("ts_rank(i.words, {words}::tsquery) DESC, i.id"),
-        other => other.sql(),
-    };
     format!(
         "WITH found AS MATERIALIZED (SELECT f.nr FROM larder.items f \
            WHERE f.kind = '{}' AND f.words @@ {words}::tsquery LIMIT {CANDIDATES_MAX}) \

@@ -62,10 +62,27 @@ pub(crate) fn vector(title: &str, search: &str) -> String {
 /// has marks within (`un-hyphenated`) as its parts in a row. `None` = there is no word in it, so
 /// nothing can be found by it.
 pub(crate) fn query(search: &str) -> Option<String> {
+    asked(search, "", "*")
+}
+
+/// The same of titles alone, whose words weigh `A`.
+pub(crate) fn query_of_titles(search: &str) -> Option<String> {
+    asked(search, ":A", "*A")
+}
+
+/// What was typed as the beginning of a title, without regard to ASCII case.
+pub(crate) fn beginning(search: &str) -> String {
+    search.split_whitespace().collect::<Vec<_>>().join(" ").to_ascii_lowercase()
+}
+
+fn asked(search: &str, whole: &str, begun: &str) -> Option<String> {
     let asked = search.split(|c: char| c.is_whitespace() || c.is_control());
     let asked = asked.filter_map(|typed| {
-        let parts: Vec<String> = words(typed).map(|part| format!("'{part}'")).collect();
-        (!parts.is_empty()).then(|| format!("{}:*", parts.join(" <-> ")))
+        let mut parts: Vec<String> = words(typed).map(|part| format!("'{part}'")).collect();
+        let last = parts.pop()?;
+        let mut phrase: Vec<String> = parts.into_iter().map(|part| part + whole).collect();
+        phrase.push(format!("{last}:{begun}"));
+        Some(phrase.join(" <-> "))
     });
     let asked: Vec<String> = asked.take(ASKED_MAX).map(|part| format!("({part})")).collect();
     (!asked.is_empty()).then(|| asked.join(" & "))
