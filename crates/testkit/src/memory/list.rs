@@ -10,7 +10,7 @@ use larder_core::{
 use serde_json::Value;
 
 use super::failed;
-use super::search::{matches, wanted};
+use super::search::{Rank, rank, wanted};
 use super::state::{ItemRow, State};
 
 impl State {
@@ -27,14 +27,20 @@ impl State {
             Some(words) => words,
             None => None,
         };
-        let mut found: Vec<(usize, Option<Value>, &Item, Vec<Key>)> = Vec::new();
+        let mut found: Vec<Found<'_>> = Vec::new();
         for row in self.items.values().filter(|row| &*row.item.of.kind == query.view.kind) {
             let entries = self.shown_by(&row.item.of, query);
-            let rank = words.as_ref().map_or(1, |words| matches(&row.title, &row.search, words));
-            if entries.is_empty() || rank == 0 || !all_hold(row, query)? {
+            let ranked = match &words {
+                None => None,
+                Some(words) => match rank(&row.title, &row.search, words) {
+                    None => continue,
+                    Some(rank) => Some((rank, row.title.to_lowercase())),
+                },
+            };
+            if entries.is_empty() || !all_hold(row, query)? {
                 continue;
             }
-            found.push((rank, sorted_by(row, query)?, &row.item, entries));
+            found.push((ranked, sorted_by(row, query)?, &row.item, entries));
         }
         found.sort_by(|a, b| in_order(query.order, a, b));
         let listed = found.into_iter().map(|(_, _, item, entries)| Listed { item: item.clone(), entries });
@@ -56,12 +62,13 @@ impl State {
     }
 }
 
-type Found<'a> = (usize, Option<Value>, &'a Item, Vec<Key>);
+/// How well it answers a search, and by the alphabet; what it is sorted by; the item and who shows it.
+type Found<'a> = (Option<(Rank, String)>, Option<Value>, &'a Item, Vec<Key>);
 
 fn in_order(order: Option<Order>, a: &Found<'_>, b: &Found<'_>) -> Ordering {
     let by_value = match order {
         None => Ordering::Equal,
-        Some(Order::Rank) => b.0.cmp(&a.0),
+        Some(Order::Rank) => a.0.cmp(&b.0),
         // Missing values come last either way.
         Some(Order::Ascending(_)) => match (&a.1, &b.1) {
             (Some(a), Some(b)) => compared(a, b),

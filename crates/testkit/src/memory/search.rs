@@ -15,16 +15,29 @@ pub(super) fn wanted(typed: &str) -> Option<Vec<Vec<String>>> {
     (!words.is_empty()).then_some(words)
 }
 
-/// How well a title and a text answer what is wanted, a word of the title better than any of the
-/// text; 0 = they lack one of the words.
-pub(super) fn matches(title: &str, text: &str, wanted: &[Vec<String>]) -> usize {
+/// How well an item answers a search: the lesser comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Rank {
+    /// Its title begins with what was typed.
+    Begins,
+    /// Its title has all of the words.
+    Named,
+    /// It has all of them somewhere.
+    Somewhere,
+}
+
+/// How well a title and a text answer what is wanted; `None` = they lack one of the words.
+pub(super) fn rank(title: &str, text: &str, wanted: &[Vec<String>]) -> Option<Rank> {
     let (title, text) = (words_of(title), words_of(text));
-    let found = |words: &[String], parts: &[String]| {
-        words.windows(parts.len()).filter(|run| begins(run, parts)).count()
-    };
-    let each = wanted.iter().map(|parts| found(&title, parts) * 1_000 + found(&text, parts));
-    let counts: Vec<usize> = each.collect();
-    if counts.contains(&0) { 0 } else { counts.into_iter().sum() }
+    let has = |words: &[String], parts: &[String]| words.windows(parts.len()).any(|run| begins(run, parts));
+    let mut typed = title.iter();
+    if wanted.iter().flatten().all(|part| typed.next().is_some_and(|word| word.starts_with(part.as_str()))) {
+        Some(Rank::Begins)
+    } else if wanted.iter().all(|parts| has(&title, parts)) {
+        Some(Rank::Named)
+    } else {
+        wanted.iter().all(|parts| has(&title, parts) || has(&text, parts)).then_some(Rank::Somewhere)
+    }
 }
 
 /// Whether a run of words is these parts, the last one as a beginning.
