@@ -61,7 +61,10 @@ impl Inner {
     /// Asks for leases. What another's fetch has answered meanwhile lands at once.
     pub(crate) async fn acquire(&self, wants: Vec<Flown>) -> Sorted {
         let asks: Vec<LeaseAsk> = wants.iter().map(|flown| self.lease_ask(&flown.want)).collect();
-        let acquired = match self.store.acquire(&asks, self.clock.now()).await {
+        // A lease that is granted later than that would have ended.
+        let patience = asks.iter().map(|ask| ask.length).max().unwrap_or_default();
+        let asked = self.store.acquire(&asks, self.clock.now());
+        let acquired = match self.within(patience, "take leases", asked).await {
             Ok(acquired) => acquired,
             Err(error) => {
                 land_all(wants, &Arc::new(error));
@@ -120,7 +123,9 @@ impl Inner {
                 () = self.clock.sleep(POLL) => {}
             }
             let keys: Vec<_> = followed.iter().map(|one| one.flown.want.key.clone()).collect();
-            let rows = match self.store.lookup(&keys).await {
+            let patience = followed.iter().map(|one| one.flown.want.definition.policy.lease).max();
+            let looked = self.store.lookup(&keys);
+            let rows = match self.within(patience.unwrap_or_default(), "follow a refresh", looked).await {
                 Ok(rows) => rows,
                 Err(error) => {
                     return land_all(followed.into_iter().map(|one| one.flown).collect(), &Arc::new(error));

@@ -1,14 +1,17 @@
 //! The flow: what stands between a reader who wants an answer now and a source that is slow,
 //! limited or down.
 //!
-//! The way of a read, file by file: `memory` answers hits from the `tier`, `read` looks up and decides, `flights` lets readers of one
-//! key share one refresh in this process, `lease` makes it one across processes, `refresh` fetches,
-//! absorbs, commits and announces. The engine knows ports alone: any [`Store`](larder_core::Store),
-//! any [`Source`](larder_core::Source), any [`Clock`](larder_core::Clock).
+//! The way of a read, file by file: `memory` answers hits from the `tier`, `read` looks up and
+//! decides, `flights` lets readers of one key share one refresh in this process, `lease` makes it one
+//! across processes, `refresh` takes off, `batch` fetches, `settle` absorbs, commits and announces.
+//! `follow` keeps memory right, `reach` says for how long it is believed. The engine knows ports
+//! alone: any [`Store`](larder_core::Store), any [`Source`](larder_core::Source), any
+//! [`Clock`](larder_core::Clock).
 //!
 //! A source of one's own in about twenty lines: `examples/own_source.rs`.
 
 mod announce;
+mod batch;
 mod clock;
 mod due;
 mod engine;
@@ -21,6 +24,7 @@ mod outcome;
 mod reach;
 mod read;
 mod refresh;
+mod settle;
 mod tier;
 mod upkeep;
 

@@ -61,6 +61,12 @@ impl VirtualClock {
         self.sleepers().iter().map(|(_, at)| *at).min()
     }
 
+    /// When the first sleeper wants to wake that does not yet: one whose time has come, and that nobody
+    /// looks at any more, keeps no other waiting.
+    fn wake_after(&self, now: Time) -> Option<Time> {
+        self.sleepers().iter().map(|(_, at)| *at).filter(|at| *at > now).min()
+    }
+
     /// Polls `work` to its end; whenever nothing else can go on, moves time to the next sleeper.
     /// For a current-thread runtime. While somebody [holds it still](VirtualClock::hold_still),
     /// time does not move.
@@ -74,8 +80,8 @@ impl VirtualClock {
                     () = tokio::task::yield_now() => {}
                 }
             }
-            match self.next_wake() {
-                Some(at) if at > self.now() && self.busy.load(Ordering::Acquire) == 0 => self.set(at),
+            match self.wake_after(self.now()) {
+                Some(at) if self.busy.load(Ordering::Acquire) == 0 => self.set(at),
                 _ => std::thread::yield_now(),
             }
         }

@@ -7,6 +7,7 @@
     reason = "a story is one long future about one and other"
 )]
 
+mod batches;
 mod clocks;
 mod failing;
 mod herd;

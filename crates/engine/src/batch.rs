@@ -1,0 +1,248 @@
+//! Entries that are fetched together: one call of their source (and one more for what may succeed at
+//! once), answers settled as they come, leases renewed meanwhile, and a hard time-out for each.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt};
+use larder_core::{
+    Answers, Ask, FetchError, Fetched, Key, Lease, Request, Retry, Source, Spent, Status, Time,
+};
+use tokio::sync::mpsc;
+
+use crate::RefreshError;
+use crate::engine::Inner;
+use crate::lease::Leased;
+use crate::settle::Answered;
+
+/// The first try of a batch, or the one more that failures of the moment get.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Round {
+    First,
+    Retry,
+}
+
+/// A leased entry with the names to ask for, where not all are wanted.
+struct Open {
+    leased: Leased,
+    subset: Option<Vec<Arc<str>>>,
+}
+
+impl Open {
+    fn hard_timeout(&self) -> Duration {
+        self.leased.flown.want.definition.policy.hard_timeout
+    }
+}
+
+/// Entries that are fetched together, and what is still open of them.
+struct Batch<'a> {
+    engine: &'a Inner,
+    started: Time,
+    /// One for each hard time-out there is. They run from the start as spans, whatever the clock is
+    /// set to meanwhile.
+    alarms: FuturesUnordered<BoxFuture<'a, Duration>>,
+    renew_every: Duration,
+    /// By key, so that a run with the same seed asks and settles alike.
+    open: BTreeMap<Key, Open>,
+    /// Failed in the first round in a way that may pass at once.
+    again: HashMap<Key, (FetchError, Spent)>,
+    interrupted: bool,
+}
+
+impl Inner {
+    /// Fetches what is leased, as one batch; whatever may succeed at once gets one more try.
+    pub(crate) async fn fetch(self: Arc<Self>, source: Arc<dyn Source>, leased: Vec<Leased>) {
+        if leased.is_empty() {
+            return;
+        }
+        let mut batch = Batch::new(&self, leased, self.clock.now());
+        batch.round(&*source, Round::First).await;
+        batch.round(&*source, Round::Retry).await;
+        batch.close().await;
+    }
+}
+
+impl<'a> Batch<'a> {
+    fn new(engine: &'a Inner, leased: Vec<Leased>, started: Time) -> Self {
+        let shortest = leased.iter().map(|one| one.lease.length).min().unwrap_or_default();
+        let renew_every = (shortest / 3).max(Duration::from_millis(10));
+        let open = |one: Leased| {
+            let subset = subset_of(&one, started);
+            (one.flown.want.key.clone(), Open { leased: one, subset })
+        };
+        let open: BTreeMap<Key, Open> = leased.into_iter().map(open).collect();
+        let spans: BTreeSet<Duration> = open.values().map(Open::hard_timeout).collect();
+        let alarm = |span: Duration| -> BoxFuture<'a, Duration> {
+            Box::pin(async move {
+                engine.clock.sleep(span).await;
+                span
+            })
+        };
+        let alarms = spans.into_iter().map(alarm).collect();
+        Batch { engine, started, alarms, renew_every, open, again: HashMap::new(), interrupted: false }
+    }
+
+    /// One call of the source, its answers settled as they come.
+    async fn round(&mut self, source: &dyn Source, round: Round) {
+        let asks = self.asks(round);
+        if asks.is_empty() || self.interrupted {
+            return;
+        }
+        let (sender, mut arrived) = mpsc::unbounded_channel();
+        let answers = Answers::new(move |key, result, spent| {
+            // The batch has ended: a late answer has nobody to hear it.
+            let _ = sender.send((key.clone(), result, spent));
+        });
+        let mut work = std::pin::pin!(async move {
+            source.fetch_many(&asks, &answers).await;
+        });
+        let mut working = true;
+        let mut listening = true;
+        let mut settling = FuturesUnordered::new();
+        let mut renewal = self.engine.clock.sleep(self.renew_every);
+        while working || listening || !settling.is_empty() {
+            tokio::select! {
+                biased;
+                () = self.engine.stopping.cancelled(), if !self.interrupted => {
+                    self.interrupted = true;
+                    break;
+                }
+                answer = arrived.recv(), if listening => match answer {
+                    Some((key, result, spent)) => {
+                        let taken = self.take(&key, result, spent, round);
+                        settling.extend(taken.map(|(leased, answer)| self.engine.settle(leased, answer, self.started)));
+                    }
+                    None => listening = false,
+                },
+                Some(()) = settling.next(), if !settling.is_empty() => {}
+                () = &mut work, if working => working = false,
+                Some(span) = self.alarms.next(), if working => {
+                    let late = self.time_out(span);
+                    settling.extend(late.into_iter().map(|(leased, answer)| self.engine.settle(leased, answer, self.started)));
+                    // Nobody waits for the rest of it.
+                    working = !self.open.is_empty();
+                    listening = listening && working;
+                }
+                () = &mut renewal, if working => {
+                    renewal = self.engine.clock.sleep(self.renew_every);
+                    self.renew().await;
+                }
+            }
+        }
+        while let Some(()) = settling.next().await {}
+    }
+
+    fn asks(&self, round: Round) -> Vec<Ask> {
+        let is_asked = |key: &Key| round == Round::First || self.again.contains_key(key);
+        let asked = self.open.iter().filter(|(key, _)| is_asked(key));
+        asked.map(|(_, open)| ask(open, self.started.plus(open.hard_timeout()))).collect()
+    }
+
+    /// Takes those off the open ones whose time is over.
+    fn time_out(&mut self, span: Duration) -> Vec<(Leased, Answered)> {
+        let late: Vec<Key> = self
+            .open
+            .iter()
+            .filter(|(_, open)| open.hard_timeout() <= span)
+            .map(|(key, _)| key.clone())
+            .collect();
+        let late = late.into_iter().filter_map(|key| {
+            let Open { leased, subset } = self.open.remove(&key)?;
+            let timed_out = || (FetchError::TimedOut { after: span }, Spent::default());
+            let (error, spent) = self.again.remove(&key).unwrap_or_else(timed_out);
+            Some((leased, Answered { result: Err(error), spent, subset: subset.is_some() }))
+        });
+        late.collect()
+    }
+
+    /// Takes the answered entry off the open ones, unless it gets one more try.
+    fn take(
+        &mut self,
+        key: &Key,
+        result: Result<Fetched, FetchError>,
+        spent: Spent,
+        round: Round,
+    ) -> Option<(Leased, Answered)> {
+        let before = self.again.remove(key).map_or(Spent::default(), |(_, spent)| spent);
+        let spent = Spent { calls: before.calls + spent.calls, cost: before.cost + spent.cost };
+        match result {
+            Err(error)
+                if round == Round::First && error.retry() == Retry::Now && self.open.contains_key(key) =>
+            {
+                self.again.insert(key.clone(), (error, spent));
+                None
+            }
+            result => {
+                let Open { leased, subset } = self.open.remove(key)?;
+                Some((leased, Answered { result, spent, subset: subset.is_some() }))
+            }
+        }
+    }
+
+    /// Shows that the refresh is alive. A lease that is lost shows itself at the commit.
+    async fn renew(&mut self) {
+        let leases: Vec<Lease> = self.open.values().map(|open| open.leased.lease.clone()).collect();
+        let renewed = self.engine.store.renew(&leases, self.engine.clock.now());
+        // Answers are not heard meanwhile: a store that hangs must not keep them waiting.
+        if let Err(error) = self.engine.within(self.renew_every, "renew leases", renewed).await {
+            tracing::warn!(%error, "leases could not be renewed");
+        }
+    }
+
+    /// Settles what no answer came for.
+    async fn close(mut self) {
+        let mut settling = FuturesUnordered::new();
+        for (key, Open { leased, subset }) in std::mem::take(&mut self.open) {
+            if self.interrupted {
+                self.engine.let_go(leased, Err(RefreshError::Interrupted), "interrupted").await;
+                continue;
+            }
+            let (error, spent) = match self.again.remove(&key) {
+                Some(failed) => failed,
+                None => (
+                    FetchError::Unusable {
+                        host: key.source().to_owned(),
+                        detail: "the source did not answer for it".to_owned(),
+                    },
+                    Spent::default(),
+                ),
+            };
+            let answer = Answered { result: Err(error), spent, subset: subset.is_some() };
+            settling.push(self.engine.settle(leased, answer, self.started));
+        }
+        while let Some(()) = settling.next().await {}
+    }
+}
+
+/// The names to ask for, where the entry is fresh but for some of them.
+fn subset_of(leased: &Leased, now: Time) -> Option<Vec<Arc<str>>> {
+    let want = &leased.flown.want;
+    let entry = &leased.before.entry;
+    let fresh = entry.status(Some(&want.definition), now) == Status::Fresh;
+    // An event that marked it speaks of all of it.
+    let partly = fresh && !entry.marked && want.request == Request::default();
+    let pending = partly && !entry.pending.is_empty();
+    pending.then(|| entry.pending.clone())
+}
+
+fn ask(open: &Open, deadline: Time) -> Ask {
+    let Open { leased, subset } = open;
+    let want = &leased.flown.want;
+    let entry = &leased.before.entry;
+    // Validators of another definition's data, or of less than all of it, prove nothing.
+    let comparable = entry.has_data() && entry.complete && !entry.is_edited(&want.definition);
+    Ask {
+        key: want.key.clone(),
+        definition: want.definition.clone(),
+        subset: subset.clone(),
+        validators: if comparable { entry.validators.clone() } else { larder_core::Validators::default() },
+        cursor: entry.cursor.clone().filter(|_| comparable),
+        body: entry.body.clone(),
+        held: leased.before.members.clone(),
+        trigger: want.trigger,
+        priority: want.priority,
+        deadline,
+    }
+}

@@ -1,0 +1,117 @@
+//! How an attempt ends: absorb → commit → announce, and the flight lands. Failures and releases pass
+//! the same door.
+
+use std::sync::Arc;
+
+use larder_core::{
+    Attempt, Commit, Committed, FetchError, Fetched, ItemCounts, Key, LogLine, Outcome, Spent, StoreError,
+    Time, absorb,
+};
+
+use crate::RefreshError;
+use crate::engine::Inner;
+use crate::lease::Leased;
+use crate::refresh::Want;
+
+/// What a source answered for one ask.
+pub(crate) struct Answered {
+    pub(crate) result: Result<Fetched, FetchError>,
+    pub(crate) spent: Spent,
+    pub(crate) subset: bool,
+}
+
+impl Inner {
+    /// Absorbs an answer, commits it, announces it, lands the flight.
+    pub(crate) async fn settle(&self, leased: Leased, answer: Answered, started: Time) {
+        let Leased { flown, lease, before } = leased;
+        let Answered { result, spent, subset } = answer;
+        let now = self.clock.now();
+        let definition = &flown.want.definition;
+        let error = result.as_ref().err().cloned();
+        let write =
+            absorb(Attempt { before: &before, definition, subset, result, now, chance: self.chance() });
+        let outcome = write.outcome;
+        let failure = write.last_error.clone();
+        let log = LogLine {
+            error: failure.as_ref().map(|failure| failure.message.clone()),
+            ..log_line(&flown.want, outcome.word(), started, now, spent)
+        };
+        let began = lease.token.seq;
+        let committed = self.commit(Commit { lease, write: Some(write), log, now }).await;
+        if committed.is_ok() {
+            self.forget_copy(&flown.want.key);
+            self.committed.notify_one();
+        }
+        // Memory has the new copy before anybody hears of it.
+        let stored = self.look_up(std::slice::from_ref(&flown.want.key)).await;
+        let stored = stored.ok().and_then(|mut rows| rows.pop().flatten());
+        let result = match committed {
+            Ok(Committed::Done { version, .. }) => {
+                if let Some(stored) = &stored {
+                    self.take_in(stored, flown.want.trigger).await;
+                }
+                self.announcer.announce(&flown.want.key, outcome, version);
+                match (outcome, error, failure) {
+                    (Outcome::Failed, Some(error), _) => Err(RefreshError::Fetch(error)),
+                    (Outcome::Failed, None, Some(failure)) => Err(RefreshError::Held(Box::new(failure))),
+                    _ => Ok(outcome),
+                }
+            }
+            // Another took over; if its result is in, it is as good as ours.
+            Ok(Committed::Superseded) => match &stored {
+                Some(stored) if stored.entry.began > began => Ok(Outcome::NotModified),
+                _ => Err(RefreshError::Superseded),
+            },
+            Err(error) => {
+                tracing::warn!(key = %flown.want.key, %error, "a result could not be stored");
+                Err(RefreshError::Store(Arc::new(error)))
+            }
+        };
+        flown.land(result, stored);
+    }
+
+    /// Lets go of a lease with nothing written but a line in the log.
+    pub(crate) async fn let_go(&self, leased: Leased, result: Result<Outcome, RefreshError>, word: &str) {
+        let Leased { flown, lease, before } = leased;
+        let now = self.clock.now();
+        let log = log_line(&flown.want, word, now, now, Spent::default());
+        if let Err(error) = self.commit(Commit { lease, write: None, log, now }).await {
+            // It ends by itself.
+            tracing::warn!(key = %flown.want.key, %error, "a lease could not be let go of");
+        }
+        self.doubt(&flown.want.key);
+        flown.land(result, Some(Arc::new(before)));
+    }
+
+    /// Commits, for as long as the lease could hold at the most: after that it would be refused.
+    async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
+        let span = commit.lease.length;
+        self.within(span, "commit a refresh", self.store.commit(commit)).await
+    }
+
+    /// Has memory look an entry up again before it serves it.
+    pub(crate) fn doubt(&self, key: &Key) {
+        if let Some(tier) = self.tier() {
+            tier.doubt(key);
+        }
+    }
+
+    fn forget_copy(&self, key: &Key) {
+        if let Some(tier) = self.tier() {
+            tier.drop_copy(key);
+        }
+    }
+}
+
+fn log_line(want: &Want, outcome: &str, started: Time, now: Time, spent: Spent) -> LogLine {
+    LogLine {
+        key: want.key.clone(),
+        trigger: want.trigger,
+        started_at: started,
+        duration_ms: now.since(started).as_millis() as u64,
+        outcome: outcome.to_owned(),
+        items: ItemCounts::default(),
+        spent,
+        error: None,
+    }
+}
