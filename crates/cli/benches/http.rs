@@ -1,7 +1,14 @@
-//! What a hit over HTTP costs `larder serve`, beside a bare hyper server with the same bodies and
-//! nginx's `proxy_cache`; and what 100,000 entries cost a start. The client shares the cores, so the
-//! figure to compare is the servers' own CPU time; the rounds alternate, so that a noisy machine is
-//! noisy for all. Wants `wrk` and `nginx`.
+//! What a hit over HTTP costs `larder serve`, beside a bare hyper server, nginx's `proxy_cache` and
+//! Varnish with the same bodies and the same headers; and what 100,000 entries cost a start. The
+//! client shares the cores, so the figure to compare is the CPU time of each server's processes, by
+//! `/proc`; the rounds alternate, and a ratio is made of two runs of one round, so that a noisy machine
+//! is noisy for both. All speak HTTP/1.1 and keep connections; `wrk` asks without pipelining.
+//!
+//! The rivals are set as for production: nginx with a worker a core, no access log, `sendfile`,
+//! `tcp_nopush` and `tcp_nodelay` on, `open_file_cache`, the cache's files on a local disk and so in
+//! the page cache, connections kept for ever; Varnish with its defaults and `malloc` storage. Both
+//! have what they serve from a server that sends Larder's own answers, and that is gone when the
+//! measuring begins. Wants `wrk`, `nginx` and `varnishd`.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -11,22 +18,22 @@
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
-use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{CONTENT_LENGTH, DATE, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use larder_github_sim::{Owner, Repository, Simulator, Token, World};
 
 use server::{Load, Server};
 
+#[path = "http/rivals.rs"]
+mod rivals;
 #[path = "http/server.rs"]
 mod server;
 
@@ -61,54 +68,68 @@ fn path_of(cluster: &str) -> String {
     format!("/api/v1/clusters/{cluster}")
 }
 
-/// Each server's hits by body and connections, a line each.
+/// Each server's hits by body and connections, a line each, and what Larder's cost beside theirs.
 fn hits(dir: &Path) {
     let larder = serve(dir);
     for (cluster, _) in CLUSTERS {
         larder.get(&path_of(cluster));
-        std::fs::write(dir.join(cluster), larder.get(&path_of(cluster))).unwrap();
+        let hit = larder.ask(&path_of(cluster)).unwrap();
+        assert!(String::from_utf8_lossy(&hit).contains("x-cache-hit: hit"));
+        std::fs::write(dir.join(cluster), hit).unwrap();
     }
-    let servers = [bare(dir), larder, nginx(dir)];
+    let origin = bare(dir);
+    let rivals = [bare(dir), rivals::nginx(dir, &origin), rivals::varnish(dir, &origin)];
+    drop(origin);
+    let servers: Vec<&Server> = std::iter::once(&larder).chain(&rivals).collect();
     for (cluster, _) in CLUSTERS {
         let path = path_of(cluster);
-        let body = std::fs::read(dir.join(cluster)).unwrap();
-        assert!(servers.iter().all(|server| server.get(&path) == body), "all send the same bytes");
+        let body = larder.get(&path);
+        for server in &servers {
+            let answer = server.ask(&path).unwrap();
+            let head = String::from_utf8_lossy(&answer).to_ascii_lowercase();
+            assert!(head.contains("cache-control: public") && head.contains("x-frame-options"), "{head}");
+            assert!(answer.ends_with(&body), "{} sends the same bytes", server.name);
+        }
         for connections in CONNECTIONS {
-            let mut loads = servers.each_ref().map(|_| Vec::new());
-            for _ in 0..ROUNDS {
-                for (server, loads) in servers.iter().zip(&mut loads) {
-                    loads.push(server.load(&path, connections));
-                }
-            }
-            let theirs = cpu_us(&loads[0]);
-            for (server, loads) in servers.iter().zip(&loads) {
-                let name = format!("HTTP hit, {:>6} bytes, {connections:>3} connections", body.len());
-                tell(&format!("{name} | {:<17}", server.name), loads, theirs);
-            }
+            let name = format!("HTTP hit, {:>6} bytes, {connections:>3} connections", body.len());
+            compare(&name, &servers, &path, connections);
         }
     }
 }
 
-fn tell(name: &str, loads: &[Load], theirs: f64) {
-    let median = |of: fn(&Load) -> f64| {
-        let mut all: Vec<f64> = loads.iter().map(of).collect();
-        all.sort_by(f64::total_cmp);
-        all[all.len() / 2]
+fn compare(name: &str, servers: &[&Server], path: &str, connections: usize) {
+    let mut loads: Vec<Vec<Load>> = servers.iter().map(|_| Vec::new()).collect();
+    for _ in 0..ROUNDS {
+        for (server, loads) in servers.iter().zip(&mut loads) {
+            loads.push(server.load(path, connections));
+        }
+    }
+    for (server, loads) in servers.iter().zip(&loads) {
+        println!(
+            "| {name} | {:<17} | {:>7.0} a second | p50 {:>6.2} ms | p99 {:>6.2} ms | CPU {:>6.2} µs a request |",
+            server.name,
+            median(loads.iter().map(|load| load.requests / load.seconds)),
+            median(loads.iter().map(|load| load.p50_ms)),
+            median(loads.iter().map(|load| load.p99_ms)),
+            median(loads.iter().map(Load::cpu_us)),
+        );
+    }
+    let beside = |theirs: usize| {
+        let rounds = loads[0].iter().zip(&loads[theirs]);
+        median(rounds.map(|(ours, theirs)| ours.cpu_us() / theirs.cpu_us()))
     };
     println!(
-        "| {name} | {:>7.0} a second | p50 {:>6.2} ms | p99 {:>6.2} ms | CPU {:>6.2} µs a request | {:>5.2}× | goal ≤ 1.25× (larder) |",
-        median(|load| load.requests / load.seconds),
-        median(|load| load.p50_ms),
-        median(|load| load.p99_ms),
-        cpu_us(loads),
-        cpu_us(loads) / theirs,
+        "| {name} | CPU of larder / bare hyper {:.2} | / nginx {:.2} | / Varnish {:.2} | goal ≤ 0.6 of nginx's and of Varnish's |",
+        beside(1),
+        beside(2),
+        beside(3),
     );
 }
 
-/// CPU time a request, over all rounds.
-fn cpu_us(loads: &[Load]) -> f64 {
-    let sum = |of: fn(&Load) -> f64| loads.iter().map(of).sum::<f64>();
-    sum(|load| load.cpu_s) / sum(|load| load.requests) * 1e6
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut all: Vec<f64> = values.collect();
+    all.sort_by(f64::total_cmp);
+    all[all.len() / 2]
 }
 
 /// How long a start takes until `/readyz` says yes, and the memory of one that serves.
@@ -244,9 +265,9 @@ fn bare(dir: &Path) -> Server {
     Server::spawn("bare hyper", command)
 }
 
-/// Answers with bytes from memory and hyper's least head, on as many threads as Larder has.
+/// Sends what Larder sent, from memory, on as many threads as Larder has.
 fn bare_server(dir: &Path) {
-    let [small, large] = CLUSTERS.map(|(cluster, _)| Bytes::from(std::fs::read(dir.join(cluster)).unwrap()));
+    let [small, large] = CLUSTERS.map(|(cluster, _)| answer(&std::fs::read(dir.join(cluster)).unwrap()));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -257,9 +278,9 @@ fn bare_server(dir: &Path) {
             let (small, large) = (small.clone(), large.clone());
             let service = hyper::service::service_fn(move |request: Request<Incoming>| {
                 let is_large = request.uri().path().ends_with("large");
-                let mut response =
-                    Response::new(Full::new(if is_large { large.clone() } else { small.clone() }));
-                response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                let (headers, body) = if is_large { &large } else { &small };
+                let mut response = Response::new(Full::new(body.clone()));
+                response.headers_mut().clone_from(headers);
                 std::future::ready(Ok::<_, Infallible>(response))
             });
             let connection =
@@ -269,47 +290,15 @@ fn bare_server(dir: &Path) {
     });
 }
 
-fn nginx_command(prefix: &Path) -> Command {
-    let mut command = Command::new("nginx");
-    command
-        .args(["-e", "stderr", "-c", "nginx.conf", "-p"])
-        .arg(prefix)
-        .stdin(Stdio::null())
-        .stderr(Stdio::null());
-    command
-}
-
-/// nginx with both bodies in its cache; what it had them from is gone.
-fn nginx(dir: &Path) -> Server {
-    let upstream = bare(dir);
-    let prefix = dir.join("nginx");
-    std::fs::create_dir(&prefix).unwrap();
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    // Workers of root's would be nobody's, who may not look into a directory of root's.
-    let user = if std::fs::metadata(&prefix).unwrap().uid() == 0 { "user root;" } else { "" };
-    let config = format!(
-        "{user} daemon off; worker_processes auto; pid nginx.pid; events {{ worker_connections 1024; }}
-         http {{
-           access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000000;
-           client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi;
-           scgi_temp_path scgi; proxy_cache_path cache keys_zone=hits:1m;
-           server {{
-             listen {address};
-             location / {{ proxy_pass http://{}; proxy_cache hits; proxy_cache_valid 200 1h; }}
-           }}
-         }}",
-        upstream.address,
-    );
-    std::fs::write(prefix.join("nginx.conf"), config).unwrap();
-    let child = nginx_command(&prefix).spawn().unwrap();
-    let server = Server { name: "nginx proxy_cache", child, address, prefix: Some(prefix) };
-    let began = now();
-    while TcpStream::connect(&server.address).is_err() {
-        assert!(now().saturating_sub(began) < PATIENCE, "nginx listens some time");
-        std::thread::yield_now();
+/// The head and the body of an answer; what hyper says by itself is left out.
+fn answer(sent: &[u8]) -> (HeaderMap, Bytes) {
+    let (head, body) = server::parts(sent);
+    let lines = head.lines().skip(1).filter_map(|line| line.split_once(": "));
+    let mut headers: HeaderMap = lines
+        .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap()))
+        .collect();
+    for own in [CONTENT_LENGTH, DATE, hyper::header::CONNECTION] {
+        headers.remove(own);
     }
-    for (cluster, _) in CLUSTERS {
-        server.get(&path_of(cluster));
-    }
-    server
+    (headers, Bytes::copy_from_slice(body))
 }

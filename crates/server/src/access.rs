@@ -7,12 +7,13 @@ use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{Extensions, HeaderMap, HeaderValue, header};
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, header};
 use larder_core::Time;
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 
 use crate::app::App;
+use crate::fields::{Fields, text};
 
 /// What the one who asks may see and do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -35,6 +36,14 @@ impl Viewer {
 /// The other end of a connection, put into each request by the listener.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) SocketAddr);
+
+/// What a proxy says of whom it asks for.
+const FORWARDED: [HeaderName; 4] = [
+    header::FORWARDED,
+    HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("x-real-ip"),
+    header::VIA,
+];
 
 /// The cookie of one who entered a token on a page.
 pub(crate) const SESSION_COOKIE: &str = "larder_session";
@@ -83,7 +92,7 @@ impl App {
     }
 
     /// The same, where the connection's other end is at hand.
-    pub(crate) fn viewer_from(&self, headers: &HeaderMap, peer: Option<Peer>) -> Viewer {
+    pub(crate) fn viewer_from(&self, headers: &(impl Fields + ?Sized), peer: Option<Peer>) -> Viewer {
         if let Some(viewer) = bearer(headers).and_then(|token| self.viewer_by_token(token)) {
             return viewer;
         }
@@ -146,11 +155,9 @@ impl App {
 
     /// Whether the local user asks: the server listens on loopback, the connection comes from there
     /// under a name of loopback's, nobody forwarded it, and no token is configured. Doubt means no.
-    fn is_local(&self, headers: &HeaderMap, peer: Option<IpAddr>) -> bool {
-        const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
-        let forwarded = || FORWARDED.iter().any(|name| headers.contains_key(*name));
-        let is_named =
-            || crate::guard::host(headers).is_some_and(|host| crate::guard::is_loopback_name(&host));
+    fn is_local(&self, headers: &(impl Fields + ?Sized), peer: Option<IpAddr>) -> bool {
+        let forwarded = || FORWARDED.iter().any(|name| headers.has(name));
+        let is_named = || crate::guard::host(headers).is_some_and(crate::guard::is_loopback_name);
         !self.has_tokens()
             && self.address.ip().is_loopback()
             && peer.is_some_and(|peer| peer.to_canonical().is_loopback())
@@ -168,16 +175,18 @@ impl FromRequestParts<App> for Viewer {
 }
 
 /// The bearer token of a request.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+fn bearer(headers: &(impl Fields + ?Sized)) -> Option<&str> {
+    let value = text(headers.all(&header::AUTHORIZATION).next()?)?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 /// A cookie's value.
-pub(crate) fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
-    let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = all.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+pub(crate) fn cookie<'h>(headers: &'h (impl Fields + ?Sized), name: &str) -> Option<&'h str> {
+    let mut pairs = headers
+        .texts(&header::COOKIE)
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='));
     pairs.find(|(known, _)| *known == name).map(|(_, value)| value)
 }
 

@@ -11,6 +11,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use larder_core::{Entry, Status, Time};
 
+use crate::fields::Fields;
 use crate::tier::Document;
 
 /// What a reader is told about an entry's copy besides its data. Design, section 7.
@@ -23,6 +24,20 @@ pub(crate) struct Told<'a> {
     pub(crate) came: Came,
     /// Now.
     pub(crate) now: Time,
+}
+
+impl Told<'_> {
+    /// For how many seconds it will be fresh; below zero, for how many it has not been.
+    pub(crate) fn ttl(&self) -> i64 {
+        let ttl = self.entry.fresh_until.map_or(0, |until| (until.ms() - self.now.ms()).div_euclid(1000));
+        // An invalidated copy is stale whatever its time says.
+        if self.status == Status::Fresh { ttl } else { ttl.min(0) }
+    }
+
+    /// Seconds since it was fetched; `None` = it never was.
+    pub(crate) fn age(&self) -> Option<u64> {
+        self.entry.fetched_at.map(|at| self.now.since(at).as_secs())
+    }
 }
 
 /// Where an answer came from.
@@ -40,15 +55,15 @@ pub(crate) enum Came {
 pub(crate) const GZIP_BYTES_MIN: usize = 1024;
 
 /// Sends a document with what is to be told of its entry.
-pub(crate) fn send(document: &Document, told: &Told<'_>, asked: &HeaderMap) -> Response {
-    let mut response = send_list(document, asked);
+pub(crate) fn send(document: &Document, told: &Told<'_>, form: Form) -> Response {
+    let mut response = document.send(form);
     let headers = response.headers_mut();
     let (cache_status, hit) = cache_status(told);
     insert(headers, "cache-status", &cache_status);
     headers.insert("x-cache-hit", HeaderValue::from_static(hit));
     insert(headers, "x-cache-status", &told.status.to_string());
-    if let Some(at) = told.entry.fetched_at {
-        insert(headers, "age", &told.now.since(at).as_secs().to_string());
+    if let (Some(at), Some(age)) = (told.entry.fetched_at, told.age()) {
+        insert(headers, "age", &age.to_string());
         insert(headers, "x-cache-last-fetched", &at.to_string());
     }
     if document.is_public {
@@ -57,37 +72,78 @@ pub(crate) fn send(document: &Document, told: &Told<'_>, asked: &HeaderMap) -> R
     response
 }
 
+/// What of a document is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Its bytes.
+    Plain,
+    /// Its compressed bytes.
+    Gzip,
+    /// Nothing: the reader has it already.
+    Unchanged,
+}
+
+/// What a reader says of the forms that it takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Taken {
+    gzip: bool,
+    /// The tags of what it has, as it lists them.
+    has: Option<String>,
+}
+
+impl Taken {
+    /// What a request's fields say.
+    pub(crate) fn of(asked: &(impl Fields + ?Sized)) -> Self {
+        let mut lists = asked.texts(&header::IF_NONE_MATCH);
+        let has = lists.next().map(|first| lists.fold(first.to_owned(), |all, list| all + "," + list));
+        Taken { gzip: accepts_gzip(asked), has }
+    }
+}
+
 impl Document {
-    /// Whether a reader gets the compressed bytes.
-    pub(crate) fn is_sent_as_gzip(&self, asked: &HeaderMap) -> bool {
-        self.plain.len() >= GZIP_BYTES_MIN && accepts_gzip(asked)
+    /// What of it a reader gets.
+    pub(crate) fn form(&self, taken: &Taken) -> Form {
+        if taken.has.as_ref().is_some_and(|tags| is_among(&self.etag, tags)) {
+            Form::Unchanged
+        } else if taken.gzip && self.plain.len() >= GZIP_BYTES_MIN {
+            Form::Gzip
+        } else {
+            Form::Plain
+        }
+    }
+
+    /// The bytes of a form of it.
+    pub(crate) fn bytes(&self, form: Form) -> Bytes {
+        match form {
+            Form::Plain => self.plain.clone(),
+            Form::Gzip => self.gzip(),
+            Form::Unchanged => Bytes::new(),
+        }
+    }
+
+    fn send(&self, form: Form) -> Response {
+        let mut response = Response::new(Body::from(self.bytes(form)));
+        let headers = response.headers_mut();
+        if form != Form::Unchanged {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        if form == Form::Gzip {
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        let control = if self.is_public { "public, no-cache" } else { "private, no-cache" };
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(control));
+        headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding, Authorization, Cookie"));
+        insert(headers, "etag", &self.etag);
+        if form == Form::Unchanged {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+        }
+        response
     }
 }
 
 /// Sends a document of no single entry.
 pub(crate) fn send_list(document: &Document, asked: &HeaderMap) -> Response {
-    let gzip = document.is_sent_as_gzip(asked);
-    let unchanged = has_already(asked, &document.etag);
-    let mut response = Response::new(match (unchanged, gzip) {
-        (true, _) => Body::empty(),
-        (false, true) => Body::from(document.gzip()),
-        (false, false) => Body::from(document.plain.clone()),
-    });
-    let headers = response.headers_mut();
-    if !unchanged {
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if gzip {
-            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        }
-    }
-    let control = if document.is_public { "public, no-cache" } else { "private, no-cache" };
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(control));
-    headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding, Authorization, Cookie"));
-    insert(headers, "etag", &document.etag);
-    if unchanged {
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
-    }
-    response
+    document.send(document.form(&Taken::of(asked)))
 }
 
 /// Sends a list as it was made last, since the store is out of reach.
@@ -125,9 +181,7 @@ pub(crate) fn gzipped(plain: &[u8]) -> Bytes {
 
 /// RFC 9211, and the seeds' word for the same.
 fn cache_status(told: &Told<'_>) -> (String, &'static str) {
-    let ttl = told.entry.fresh_until.map_or(0, |until| (until.ms() - told.now.ms()).div_euclid(1000));
-    // An invalidated copy is stale whatever its time says.
-    let ttl = if told.status == Status::Fresh { ttl } else { ttl.min(0) };
+    let ttl = told.ttl();
     let key = told.entry.key.as_str();
     match (told.came, told.status) {
         (Came::Held, Status::Fresh) => (format!("larder; hit; ttl={ttl}; key=\"{key}\""), "hit"),
@@ -149,18 +203,18 @@ fn shared_control(told: &Told<'_>) -> String {
     if lifetime == 0 { "public, no-cache".to_owned() } else { format!("public, max-age={lifetime}") }
 }
 
-/// Whether the reader's `If-None-Match` names this data (weakly, as RFC 9110 has it for reads).
-pub(crate) fn has_already(asked: &HeaderMap, etag: &str) -> bool {
-    let opaque = |tag: &str| tag.trim().trim_start_matches("W/").trim_matches('"').to_owned();
-    let own = opaque(etag);
-    let named = asked.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    named.flat_map(|value| value.split(',')).any(|tag| tag.trim() == "*" || opaque(tag) == own)
+/// Whether an `If-None-Match` names this data (weakly, as RFC 9110 has it for reads).
+fn is_among(etag: &str, tags: &str) -> bool {
+    tags.split(',').map(str::trim).any(|tag| tag == "*" || opaque(tag) == opaque(etag))
+}
+
+fn opaque(tag: &str) -> &str {
+    tag.trim_start_matches("W/").trim_matches('"')
 }
 
 /// Whether the reader takes gzip.
-pub(crate) fn accepts_gzip(asked: &HeaderMap) -> bool {
-    let named = asked.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
-    named.flat_map(|value| value.split(',')).any(|coding| {
+pub(crate) fn accepts_gzip(asked: &(impl Fields + ?Sized)) -> bool {
+    asked.texts(&header::ACCEPT_ENCODING).flat_map(|value| value.split(',')).any(|coding| {
         let (name, weight) = coding.split_once(';').unwrap_or((coding, "q=1"));
         let refused = matches!(weight.trim(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000");
         (name.trim().eq_ignore_ascii_case("gzip") || name.trim() == "*") && !refused

@@ -9,6 +9,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::app::App;
+use crate::fields::{Fields, text};
 use crate::problem::Problem;
 
 /// Refuses what was meant for another host or sent by another site's page.
@@ -23,10 +24,10 @@ pub(crate) async fn check(State(app): State<App>, request: Request, next: Next) 
 }
 
 /// Refuses what was meant for another host.
-pub(crate) fn check_host(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
-    let named = uri.host().map(str::to_ascii_lowercase).or_else(|| host(headers));
+fn check_host(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+    let named = uri.host().or_else(|| host(headers));
     let Some(named) = named else { return Err(Problem::bad("the request names no host")) };
-    if app.answers_to(&named) {
+    if app.answers_to(named) {
         return Ok(());
     }
     let problem = Problem::new(
@@ -67,23 +68,23 @@ pub(crate) fn is_own_page(headers: &HeaderMap) -> bool {
 impl App {
     /// Whether a name is one of ours: loopback's, one that is configured, or an address that we
     /// listen on. An address cannot be made to point elsewhere as a name can.
-    fn answers_to(&self, name: &str) -> bool {
+    pub(crate) fn answers_to(&self, name: &str) -> bool {
         let listens = self.address.ip();
-        let literal = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().ok();
+        let literal = || name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().ok();
         is_loopback_name(name)
             || self
                 .settings
                 .allowed_hosts
                 .iter()
                 .any(|allowed| without_port(allowed).eq_ignore_ascii_case(name))
-            || literal.is_some_and(|ip| ip == listens || (listens.is_unspecified() && !ip.is_loopback()))
+            || literal().is_some_and(|ip| ip == listens || (listens.is_unspecified() && !ip.is_loopback()))
     }
 }
 
 /// The name in the `Host` header, without its port.
-pub(crate) fn host(headers: &HeaderMap) -> Option<String> {
-    let mut all = headers.get_all(header::HOST).iter();
-    let host = all.next()?.to_str().ok()?;
+pub(crate) fn host(headers: &(impl Fields + ?Sized)) -> Option<&str> {
+    let mut all = headers.all(&header::HOST);
+    let host = text(all.next()?)?;
     // Two of them are somebody's attempt to be two.
     (all.next().is_none() && !host.is_empty()).then(|| without_port(host))
 }
@@ -96,19 +97,18 @@ pub(crate) fn is_loopback_name(name: &str) -> bool {
             name[name.len() - end.len()..].eq_ignore_ascii_case(end)
         }
     };
-    let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    let address = || name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     name.eq_ignore_ascii_case("localhost")
         || is_below(".localhost")
-        || address.is_ok_and(|address| address.to_canonical().is_loopback())
+        || address().is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
-fn without_port(authority: &str) -> String {
+fn without_port(authority: &str) -> &str {
     let end = authority.rfind(']').map_or(0, |end| end + 1);
-    let name = match authority[end..].find(':') {
+    match authority[end..].find(':') {
         Some(colon) => &authority[..end + colon],
         None => authority,
-    };
-    name.to_ascii_lowercase()
+    }
 }
 
 fn without_usual_port(authority: &str) -> &str {

@@ -1,27 +1,40 @@
 //! The HTTP server: what the engine reads, for programs (`api`, a file a resource) and people
 //! (`web`, a file a page).
 //!
-//! A hit is serialised once and sent as bytes from memory (`tier`); one task (`watch`) looks at the
-//! store's feed, drops what another process changed, and tells open pages (`events`). Who may see
-//! what is decided in one place (`access`, `sight`), whoever asks is looked at in another (`guard`).
+//! A hit is serialised once and sent as bytes from memory (`tier`), without hyper and the router
+//! (`connection`, `fast`); all else takes the long way through them (`long`). One task (`watch`)
+//! looks at the store's feed, drops what another process changed, and tells open pages (`events`).
+//! Who may see what is decided in one place (`access`, `sight`), whoever asks is looked at in another
+//! (`guard`).
 
 mod access;
+mod alarm;
 mod answer;
 mod api;
 mod app;
+mod connection;
 mod csrf;
 mod events;
 mod fast;
+mod fields;
 mod guard;
+mod habit;
+mod inbox;
 mod listen;
+mod long;
 mod metrics;
 mod pack;
+mod plain;
 mod problem;
+mod relay;
 mod sight;
 mod snapshot;
+mod stop;
 mod tier;
+mod warm;
 mod watch;
 mod web;
+mod wire;
 
 pub use api::openapi;
 pub use app::{Settings, Site};

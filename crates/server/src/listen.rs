@@ -1,33 +1,22 @@
 //! The listener: binds, serves connections within limits, keeps the background tasks, and stops
 //! without cutting anybody off.
 
-use std::net::{IpAddr, SocketAddr};
-use std::panic::AssertUnwindSafe;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
-use axum::extract::Request;
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
-use futures::FutureExt as _;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use larder_core::StoreError;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower::{ServiceExt as _, service_fn};
 
-use crate::access::{Peer, Secret};
+use crate::access::Secret;
 use crate::app::{App, Site};
-use crate::problem::Problem;
-use crate::{api, fast, guard, pack, watch, web};
+use crate::connection::Connection;
+use crate::stop::Stop;
+use crate::{api, guard, pack, watch, web};
 
 /// Why a server could not start.
 #[derive(Debug, thiserror::Error)]
@@ -52,10 +41,7 @@ pub enum ServeError {
 pub struct Running {
     app: App,
     address: SocketAddr,
-    /// Ends the listener, and tells connections to end with the answer under way.
-    closing: CancellationToken,
-    /// Ends connections at once.
-    cutting: CancellationToken,
+    stop: Arc<Stop>,
     connections: TaskTracker,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -83,8 +69,7 @@ pub async fn start(site: Site) -> Result<Running, ServeError> {
     let running = Running {
         app: app.clone(),
         address,
-        closing: CancellationToken::new(),
-        cutting: CancellationToken::new(),
+        stop: Arc::default(),
         connections: TaskTracker::new(),
         tasks: Vec::new(),
     };
@@ -114,7 +99,7 @@ impl Running {
     /// the settings say, then lets go of them.
     pub async fn stop(mut self) {
         let drain = self.app.settings.drain;
-        self.closing.cancel();
+        self.stop.close();
         self.app.stopping.cancel();
         self.connections.close();
         tokio::select! {
@@ -122,7 +107,7 @@ impl Running {
             () = self.connections.wait() => {}
             () = self.app.clock.sleep(drain) => {}
         }
-        self.cutting.cancel();
+        self.stop.cut();
         if !self.app.engine.shutdown(drain).await {
             tracing::info!("fetches that were under way were let go of");
         }
@@ -136,8 +121,7 @@ impl Running {
         let door = Door {
             app: self.app.clone(),
             router,
-            closing: self.closing.clone(),
-            cutting: self.cutting.clone(),
+            stop: self.stop.clone(),
             connections: self.connections.clone(),
         };
         self.tasks.push(tokio::spawn(door.accept(listener)));
@@ -150,8 +134,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.closing.cancel();
-        self.cutting.cancel();
+        self.stop.cut();
         self.app.stopping.cancel();
         self.tasks.iter().for_each(JoinHandle::abort);
     }
@@ -188,8 +171,7 @@ async fn sweep(app: App) {
 struct Door {
     app: App,
     router: Router,
-    closing: CancellationToken,
-    cutting: CancellationToken,
+    stop: Arc<Stop>,
     connections: TaskTracker,
 }
 
@@ -202,13 +184,13 @@ impl Door {
         loop {
             let taken = tokio::select! {
                 biased;
-                () = self.closing.cancelled() => return,
+                () = self.stop.closing.cancelled() => return,
                 taken = seats.clone().acquire_owned() => taken,
             };
             let Ok(seat) = taken else { return };
             let accepted = tokio::select! {
                 biased;
-                () = self.closing.cancelled() => return,
+                () = self.stop.closing.cancelled() => return,
                 accepted = listener.accept() => accepted,
             };
             match accepted {
@@ -228,112 +210,8 @@ impl Door {
     }
 
     fn connection(&self, stream: TcpStream, peer: SocketAddr) -> impl Future<Output = ()> + use<> {
-        let (app, router) = (self.app.clone(), self.router.clone());
-        let (closing, cutting) = (self.closing.clone(), self.cutting.clone());
-        async move {
-            // Small answers must not wait for each other.
-            let _ = stream.set_nodelay(true);
-            let head_timeout = app.settings.head_timeout;
-            let service = service_fn(move |request: Request<Incoming>| {
-                let (app, router) = (app.clone(), router.clone());
-                async move { Ok::<_, std::convert::Infallible>(answer(app, router, request, peer).await) }
-            });
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(head_timeout)
-                .max_buf_size(HEAD_BYTES_MAX)
-                .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
-            let mut connection = std::pin::pin!(connection);
-            let mut is_closing = false;
-            loop {
-                tokio::select! {
-                    biased;
-                    () = cutting.cancelled() => return,
-                    // A reader that went away is not an error of ours.
-                    _ = connection.as_mut() => return,
-                    () = closing.cancelled(), if !is_closing => {
-                        is_closing = true;
-                        connection.as_mut().graceful_shutdown();
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// The most bytes of a request's head.
-const HEAD_BYTES_MAX: usize = 32 * 1024;
-
-/// Answers one request, in its time, whatever becomes of the handler.
-async fn answer(app: App, router: Router, request: Request<Incoming>, peer: SocketAddr) -> Response {
-    let started = app.now();
-    if let Some(response) = fast::hit(&app, &request, peer) {
-        app.metrics.answered(response.status(), Duration::ZERO);
-        return response;
-    }
-    let client = client(&app.settings.trusted_proxies, request.headers(), peer.ip());
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let mut request = request.map(Body::new);
-    request.extensions_mut().insert(Peer(peer));
-    let work = AssertUnwindSafe(router.oneshot(request)).catch_unwind();
-    let mut work = std::pin::pin!(work);
-    // What is answered at once needs no alarm.
-    let done = match futures::poll!(work.as_mut()) {
-        std::task::Poll::Ready(done) => Some(done),
-        std::task::Poll::Pending => tokio::select! {
-            biased;
-            done = work => Some(done),
-            () = app.clock.sleep(app.settings.request_timeout) => None,
-        },
-    };
-    let response = match done {
-        Some(Ok(Ok(response))) => response,
-        Some(Ok(Err(never))) => match never {},
-        Some(Err(_)) => {
-            let detail = "the request met a fault of the server's own";
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "fault", detail).into_response()
-        }
-        None => {
-            let detail = "the answer took too long";
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_slow", detail).into_response()
-        }
-    };
-    let took = app.now().since(started);
-    app.metrics.answered(response.status(), took);
-    let status = response.status().as_u16();
-    tracing::debug!(%client, %method, path, status, took_ms = took.as_millis() as u64, "answered");
-    response
-}
-
-/// Who asks, for the log: what a trusted proxy says of it, read from the right, since the left is
-/// whatever the client wrote.
-fn client(trusted: &[IpAddr], headers: &HeaderMap, peer: IpAddr) -> IpAddr {
-    let named = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
-    let named: Vec<&str> = named.flat_map(|value| value.split(',')).collect();
-    let mut client = peer.to_canonical();
-    for name in named.into_iter().rev() {
-        if !trusted.contains(&client) {
-            break;
-        }
-        let Ok(address) = name.trim().parse::<IpAddr>() else { break };
-        client = address.to_canonical();
-    }
-    client
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_a_trusted_proxy_says_is_believed() {
-        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
-        let mut headers = HeaderMap::new();
-        headers.append("x-forwarded-for", "192.0.2.1, 203.0.113.9".parse().unwrap());
-        headers.append("x-forwarded-for", "10.0.0.2".parse().unwrap());
-        let trusted = [ip("10.0.0.1"), ip("10.0.0.2")];
-        assert_eq!(client(&trusted, &headers, ip("10.0.0.1")), ip("203.0.113.9"));
-        assert_eq!(client(&trusted[..1], &headers, ip("10.0.0.1")), ip("10.0.0.2"));
-        assert_eq!(client(&trusted, &headers, ip("198.51.100.7")), ip("198.51.100.7"));
+        let connection =
+            Connection { app: self.app.clone(), router: self.router.clone(), peer, stop: self.stop.clone() };
+        connection.serve(stream)
     }
 }

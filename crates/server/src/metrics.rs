@@ -1,8 +1,11 @@
 //! Figures about this process, and their text for Prometheus. Their labels are words of ours, never
 //! an entry's or a repository's name: there is nothing private to tell, and no end of series.
+//!
+//! Answers at once are counted by each thread for itself: there are so many of them that threads
+//! would wait for each other's counters.
 
 use std::fmt::Write as _;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::http::StatusCode;
@@ -18,6 +21,7 @@ const OUTCOMES: [&str; 8] =
 /// Counters of this process.
 #[derive(Default)]
 pub(crate) struct Metrics {
+    at_once: [Lane; LANES],
     /// Answers by the hundreds of their status.
     answers: [AtomicU64; 6],
     buckets: [AtomicU64; BUCKETS_MS.len() + 1],
@@ -28,6 +32,28 @@ pub(crate) struct Metrics {
     failures: AtomicU64,
     from_memory: AtomicU64,
     refreshes: [AtomicU64; OUTCOMES.len()],
+}
+
+const AT_ONCE: &str = "larder_http_responses_at_once_total";
+
+/// Threads that count for themselves; more of them share.
+const LANES: usize = 16;
+
+/// One thread's count of answers at once, in cache lines of its own.
+#[derive(Default)]
+#[repr(align(128))]
+struct Lane {
+    hits: AtomicU64,
+    stale: AtomicU64,
+    /// Those of them that the reader had already.
+    unchanged: AtomicU64,
+}
+
+/// Sums over all threads.
+struct AtOnce {
+    hits: u64,
+    stale: u64,
+    unchanged: u64,
 }
 
 /// What reads came to since the start.
@@ -58,6 +84,24 @@ impl Metrics {
         self.busy_ms.fetch_add(ms, Ordering::Relaxed);
     }
 
+    /// Counts a read that was answered at once from memory, and its answer.
+    pub(crate) fn answered_at_once(&self, status: StatusCode, is_fresh: bool) {
+        let lane = &self.at_once[lane()];
+        add(if is_fresh { &lane.hits } else { &lane.stale });
+        if status == StatusCode::NOT_MODIFIED {
+            add(&lane.unchanged);
+        }
+    }
+
+    fn at_once(&self) -> AtOnce {
+        let sum = |of: fn(&Lane) -> &AtomicU64| self.at_once.iter().map(|lane| get(of(lane))).sum();
+        AtOnce {
+            hits: sum(|lane| &lane.hits),
+            stale: sum(|lane| &lane.stale),
+            unchanged: sum(|lane| &lane.unchanged),
+        }
+    }
+
     /// Counts a read that was answered.
     pub(crate) fn read(&self, came: Came, is_fresh: bool) {
         add(match (came, is_fresh) {
@@ -85,14 +129,16 @@ impl Metrics {
 
     /// What reads came to.
     pub(crate) fn reads(&self) -> Reads {
-        let (hits, stale, misses) = (get(&self.hits), get(&self.stale), get(&self.misses));
+        let at_once = self.at_once();
+        let (hits, stale) = (get(&self.hits) + at_once.hits, get(&self.stale) + at_once.stale);
+        let misses = get(&self.misses);
         let all = hits + stale + misses;
         Reads {
             hits,
             stale,
             misses,
             failures: get(&self.failures),
-            from_memory: get(&self.from_memory),
+            from_memory: get(&self.from_memory) + at_once.all(),
             hit_rate: (all > 0).then(|| (hits + stale) as f64 / all as f64),
         }
     }
@@ -101,9 +147,18 @@ impl Metrics {
     pub(crate) fn text(&self) -> String {
         let mut text = String::with_capacity(4096);
         head(&mut text, "larder_http_responses_total", "counter", "Answers by the hundreds of their status.");
+        let at_once = self.at_once();
         for (hundreds, count) in self.answers.iter().enumerate().skip(1) {
-            line(&mut text, "larder_http_responses_total", &format!("class=\"{hundreds}xx\""), get(count));
+            let count = get(count)
+                + match hundreds {
+                    2 => at_once.all() - at_once.unchanged,
+                    3 => at_once.unchanged,
+                    _ => 0,
+                };
+            line(&mut text, "larder_http_responses_total", &format!("class=\"{hundreds}xx\""), count);
         }
+        head(&mut text, AT_ONCE, "counter", "Answers from memory that took no way through the router.");
+        line(&mut text, AT_ONCE, "", at_once.all());
         self.durations(&mut text);
         let reads = self.reads();
         head(&mut text, "larder_reads_total", "counter", "Reads by where their answer came from.");
@@ -129,7 +184,8 @@ impl Metrics {
     fn durations(&self, text: &mut String) {
         const NAME: &str = "larder_http_duration_seconds";
         head(text, NAME, "histogram", "Time to an answer's head.");
-        let mut below = 0;
+        // What is answered at once takes no millisecond.
+        let mut below = self.at_once().all();
         for (end, count) in BUCKETS_MS.iter().zip(&self.buckets) {
             below += get(count);
             let end = *end as f64 / 1e3;
@@ -140,6 +196,19 @@ impl Metrics {
         let _ = writeln!(text, "{NAME}_sum {}", get(&self.busy_ms) as f64 / 1e3);
         line(text, &format!("{NAME}_count"), "", all);
     }
+}
+
+impl AtOnce {
+    fn all(&self) -> u64 {
+        self.hits + self.stale
+    }
+}
+
+/// This thread's lane.
+fn lane() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local!(static OWN: usize = NEXT.fetch_add(1, Ordering::Relaxed) % LANES);
+    OWN.with(|own| *own)
 }
 
 /// A family's `HELP` and `TYPE`.

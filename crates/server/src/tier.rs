@@ -4,16 +4,16 @@
 //! made of: once the engine gives out another, or none, it is not found any more, so that one drop
 //! drops both.
 
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
-use axum::http::HeaderMap;
 use bytes::Bytes;
-use larder_core::{Entry, Key, Status, Stored, Time};
+use larder_core::{Entry, Key, Stored, Time};
 use larder_engine::{OutOfReach, Reading};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use crate::sight::Sight;
+use crate::wire::Wires;
 
 /// Which of an entry's documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -45,22 +45,20 @@ pub(crate) struct Held {
     out: Option<OutOfReach>,
     pub(crate) entry: Entry,
     pub(crate) document: Document,
-    /// The last head that was made for it, good for as long as its age in seconds is the same.
-    pub(crate) head: Mutex<Option<Arc<Head>>>,
-}
-
-/// All headers of an answer.
-pub(crate) struct Head {
-    pub(crate) age: u64,
-    pub(crate) gzip: bool,
-    pub(crate) status: Status,
-    pub(crate) headers: HeaderMap,
+    /// The heads of its answers.
+    pub(crate) wires: Wires,
 }
 
 impl Held {
     /// A document made of a reading, with the row as its reader is told of it.
     pub(crate) fn new(of: &Reading, entry: Entry, document: Document) -> Self {
-        Held { of: Arc::downgrade(&of.stored), out: of.out_of_reach, entry, document, head: Mutex::new(None) }
+        Held {
+            of: Arc::downgrade(&of.stored),
+            out: of.out_of_reach,
+            entry,
+            document,
+            wires: Wires::default(),
+        }
     }
 
     fn is_of(&self, reading: &Reading) -> bool {
@@ -163,7 +161,7 @@ impl Tier {
 
 #[cfg(test)]
 mod tests {
-    use larder_core::{Definition, Fingerprint, Policy, RefreshState};
+    use larder_core::{Definition, Fingerprint, Policy, RefreshState, Status};
     use larder_engine::Hit;
 
     use super::*;

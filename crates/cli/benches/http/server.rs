@@ -2,7 +2,6 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 /// A server under way. Dropping it ends it.
@@ -10,8 +9,6 @@ pub(crate) struct Server {
     pub(crate) name: &'static str,
     pub(crate) child: Child,
     pub(crate) address: String,
-    /// Where nginx was told to be; it ends its workers only when asked.
-    pub(crate) prefix: Option<PathBuf>,
 }
 
 /// What `wrk` and the system said of one run.
@@ -31,10 +28,11 @@ impl Server {
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         let (_, rest) = line.split_once("http://").unwrap_or_else(|| panic!("{name} said {line:?}"));
         let address = rest.split(['/', '"']).next().unwrap().trim().to_owned();
-        Server { name, child, address, prefix: None }
+        Server { name, child, address }
     }
 
-    fn ask(&self, path: &str) -> std::io::Result<Vec<u8>> {
+    /// All that is sent, head and body.
+    pub(crate) fn ask(&self, path: &str) -> std::io::Result<Vec<u8>> {
         let mut stream = TcpStream::connect(&self.address)?;
         write!(stream, "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address)?;
         let mut answer = Vec::new();
@@ -50,8 +48,7 @@ impl Server {
     pub(crate) fn get(&self, path: &str) -> Vec<u8> {
         let answer = self.ask(path).unwrap();
         assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
-        let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap();
-        answer[end + 4..].to_vec()
+        parts(&answer).1.to_vec()
     }
 
     pub(crate) fn load(&self, path: &str, connections: usize) -> Load {
@@ -74,7 +71,7 @@ impl Server {
         }
     }
 
-    /// The process and its children, which are nginx's workers.
+    /// The process and its children, which are nginx's workers and Varnish's cache.
     fn stats(&self) -> Vec<Vec<String>> {
         let own = self.child.id().to_string();
         let processes = std::fs::read_dir("/proc").unwrap().flatten();
@@ -105,12 +102,23 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        match &self.prefix {
-            Some(prefix) => drop(crate::nginx_command(prefix).args(["-s", "stop"]).status()),
-            None => drop(self.child.kill()),
-        }
+        // Workers end with their master only if that is asked to end.
+        drop(Command::new("kill").arg(self.child.id().to_string()).status());
         drop(self.child.wait());
     }
+}
+
+impl Load {
+    /// CPU time a request, in microseconds.
+    pub(crate) fn cpu_us(&self) -> f64 {
+        self.cpu_s / self.requests * 1e6
+    }
+}
+
+/// The head of an answer, and its body.
+pub(crate) fn parts(answer: &[u8]) -> (String, &[u8]) {
+    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap();
+    (String::from_utf8(answer[..end].to_vec()).unwrap(), &answer[end + 4..])
 }
 
 /// A time as `wrk` writes it.

@@ -17,7 +17,7 @@ use super::entry_view::{CacheView, RepositoryView};
 use super::refresh::FORCED_EVERY;
 use super::wishes::Wishes;
 use crate::access::Viewer;
-use crate::answer::{Came, Told, send};
+use crate::answer::{Came, Taken, Told, send};
 use crate::app::App;
 use crate::guard::is_own_page;
 use crate::problem::Problem;
@@ -34,8 +34,12 @@ pub(crate) struct Got {
 impl Got {
     /// Sends it.
     pub(crate) fn send(&self, asked: &HeaderMap, now: Time) -> Response {
-        let told = Told { entry: &self.held.entry, status: self.status, came: self.came, now };
-        send(&self.held.document, &told, asked)
+        send(&self.held.document, &self.told(now), self.held.document.form(&Taken::of(asked)))
+    }
+
+    /// What is told of it.
+    pub(crate) fn told(&self, now: Time) -> Told<'_> {
+        Told { entry: &self.held.entry, status: self.status, came: self.came, now }
     }
 }
 
@@ -98,8 +102,9 @@ impl App {
         for key in keys {
             let reader = self.granted(key, reader);
             let found = self.in_memory(key, shape, reader, now);
-            if found.is_none() {
-                others.push((key.clone(), reader));
+            match found {
+                Some(_) => self.metrics.read_from_memory(),
+                None => others.push((key.clone(), reader)),
             }
             all.push(found.map(Ok));
         }
@@ -135,7 +140,8 @@ impl App {
         if is_granted { reader } else { Reader { wishes: reader.wishes.patient(), ..reader } }
     }
 
-    fn in_memory(&self, key: &Key, shape: Shape, reader: Reader, now: Time) -> Option<Got> {
+    /// What is held in memory and may be served without asking the store, not counted yet.
+    pub(crate) fn in_memory(&self, key: &Key, shape: Shape, reader: Reader, now: Time) -> Option<Got> {
         if reader.wishes.is_forced() || reader.wishes.stale_if_error.is_some() {
             return None;
         }
@@ -145,15 +151,7 @@ impl App {
             Some(held) => held,
             None => self.got(&reading, shape, reader)?.held,
         };
-        self.metrics.read_from_memory();
         Some(Got { held, came: Came::Held, status })
-    }
-
-    /// What is fresh in memory, counted as a read.
-    pub(crate) fn hit_in_memory(&self, key: &Key, shape: Shape, reader: Reader, now: Time) -> Option<Got> {
-        let got = self.in_memory(key, shape, reader, now)?;
-        self.metrics.read(got.came, got.status == Status::Fresh);
-        Some(got)
     }
 
     async fn by_engine(&self, asked: Vec<(Key, Reader)>, shape: Shape) -> Vec<Result<Got, Problem>> {

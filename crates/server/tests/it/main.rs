@@ -12,5 +12,7 @@ mod lists;
 mod outage;
 mod pages;
 mod private;
+mod raw;
 mod statuses;
+mod ways;
 mod world;

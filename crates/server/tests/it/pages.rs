@@ -11,14 +11,14 @@ use reqwest::{Client, RequestBuilder, Response};
 use crate::world::{HOUR, MINUTE, Served, World, header, problem};
 
 /// A visitor with cookies, as a browser keeps them; redirects are looked at, not followed.
-struct Visitor<'a> {
+pub(crate) struct Visitor<'a> {
     served: &'a Served,
     http: Client,
     cookies: Vec<String>,
 }
 
 impl<'a> Visitor<'a> {
-    fn new(served: &'a Served) -> Self {
+    pub(crate) fn new(served: &'a Served) -> Self {
         let http = Client::builder().redirect(Redirects::none()).build().unwrap();
         Visitor { served, http, cookies: Vec::new() }
     }
@@ -46,7 +46,7 @@ impl<'a> Visitor<'a> {
     }
 
     /// Sends a form of a page's, with its token.
-    async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Response {
+    pub(crate) async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Response {
         let page = self.page("/sign-in").await;
         self.post_with(&csrf(&page), path, fields).await
     }
