@@ -26,6 +26,31 @@ const NOT_OURS: &[&str] = &[
     "statement_cache_size",
 ];
 
+/// Parameters that mean something here.
+const OURS: &[&str] = &[
+    "application_name",
+    "channel_binding",
+    "connect_timeout",
+    "dbname",
+    "host",
+    "hostaddr",
+    "keepalives",
+    "keepalives_idle",
+    "keepalives_interval",
+    "keepalives_retries",
+    "load_balance_hosts",
+    "options",
+    "password",
+    "pgbouncer",
+    "port",
+    "sslmode",
+    "sslnegotiation",
+    "sslrootcert",
+    "target_session_attrs",
+    "tcp_user_timeout",
+    "user",
+];
+
 /// A database's address.
 #[derive(Clone)]
 pub(crate) struct Address {
@@ -134,7 +159,14 @@ impl<'a> Parameters<'a> {
                     return Err(format!("`{name}` (certificates of the client's own) is not supported"));
                 }
                 _ if NOT_OURS.contains(&name) => {}
-                _ => parameters.left.push(pair),
+                _ if OURS.contains(&name) => parameters.left.push(pair),
+                // What it is called is not told: in a broken address it may be a piece of a password.
+                _ => {
+                    return Err(format!(
+                        "it has a parameter that is not known; known are {}",
+                        OURS.join(", ")
+                    ));
+                }
             }
         }
         Ok(parameters)
@@ -151,10 +183,10 @@ impl<'a> Parameters<'a> {
             "require" if named.is_none() => (SslMode::Require, Security::Unchecked),
             "require" | "verify-ca" => (SslMode::Require, Security::Signed(roots())),
             "verify-full" => (SslMode::Require, Security::Named(roots())),
-            other => {
-                return Err(format!(
-                    "sslmode `{other}` is none of disable, prefer, require, verify-ca and verify-full"
-                ));
+            _ => {
+                return Err(
+                    "its sslmode is none of disable, prefer, require, verify-ca, verify-full".to_owned()
+                );
             }
         })
     }
@@ -266,7 +298,8 @@ mod tests {
             mode("sslmode=require&sslrootcert=/ca%20file.pem"),
             (SslMode::Require, Security::Signed(file()))
         );
-        assert!(refused("postgres://h/d?sslmode=yes").contains("sslmode `yes`"));
+        assert!(refused("postgres://h/d?sslmode=yes").contains("its sslmode is none of"));
+        assert!(refused("postgres://me:pa?ss=wo@h/d").contains("a parameter that is not known"));
         assert!(refused("postgres://h/d?sslkey=k").contains("`sslkey`"));
         assert!(parse("postgres://h/d?pgbouncer=true").is_pooler);
     }

@@ -100,6 +100,10 @@ pub(crate) async fn make_and_lock(tx: &Tx, keys: &[Key], now: Time) -> Result<Ve
     let made: Vec<i64> = made?.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
     locked?;
     let mut rows = rows?;
+    if rows.len() < asked.len() {
+        // One was there, and was gone when its turn came: from the beginning, in the one order.
+        return Err(Fault::Overtaken);
+    }
     if !made.is_empty() {
         raise_versions(tx, &made, &mut rows).await?;
     }

@@ -17,6 +17,8 @@ pub(crate) enum Fault {
     Pool(PoolError),
     /// No answer came in time: the connection is given up.
     Silent,
+    /// Others removed meanwhile what was to be worked with.
+    Overtaken,
     /// Already said in the port's words.
     Store(StoreError),
     /// The call makes no sense: in a sentence.
@@ -63,6 +65,7 @@ impl Fault {
                 attempted,
                 cause: "it did not answer in time".to_owned(),
             },
+            Fault::Overtaken => StoreError::Busy { place: place.to_owned(), attempted },
             Fault::Store(error) => error,
             Fault::Wrong(cause) => StoreError::Failed { place: place.to_owned(), attempted, cause },
         }
@@ -75,7 +78,11 @@ impl Fault {
     }
 
     pub(crate) fn remedy(&self) -> Remedy {
-        let Fault::Sql(error) = self else { return Remedy::None };
+        let error = match self {
+            Fault::Overtaken => return Remedy::Again,
+            Fault::Sql(error) => error,
+            Fault::Pool(_) | Fault::Silent | Fault::Store(_) | Fault::Wrong(_) => return Remedy::None,
+        };
         match error.code() {
             Some(code) if matches!(code.code(), "40001" | "40P01") => Remedy::Again,
             Some(code) if is_of_connection(code) => Remedy::Reconnect,

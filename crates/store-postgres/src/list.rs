@@ -20,7 +20,7 @@ use crate::views::{SORTED_MAX, compared};
 use crate::words;
 
 /// Up to so many members it is cheaper to sort them than to walk an index past all others.
-const FEW: i64 = 500;
+const FEW: i64 = 2_000;
 
 /// The most items that a search looks at further.
 const CANDIDATES_MAX: usize = 10_000;
@@ -32,7 +32,14 @@ pub(crate) async fn list(tx: &Tx, query: &ListQuery) -> Result<Vec<Listed>, Faul
         return Ok(Vec::new());
     }
     let Some(sql) = Sql::of(query, &asked)? else { return Ok(Vec::new()) };
-    let rows = tx.conclude(tx.query(&sql.text, &sql.params())).await?;
+    let params = sql.params();
+    let rows = tx
+        .conclude(async {
+            let (told, rows) = together!(tell_way(tx, &sql), tx.query(&sql.text, &params));
+            told?;
+            rows
+        })
+        .await?;
     let places = Places::of(query, &asked);
     rows.iter().map(|row| listed(row, &places)).collect()
 }
@@ -41,8 +48,18 @@ pub(crate) async fn list(tx: &Tx, query: &ListQuery) -> Result<Vec<Listed>, Faul
 pub(crate) async fn plan(tx: &Tx, query: &ListQuery) -> Result<Vec<String>, Fault> {
     let asked = Asked::of(tx, query).await?;
     let Some(sql) = Sql::of(query, &asked)? else { return Ok(Vec::new()) };
+    tell_way(tx, &sql).await?;
     let rows = tx.query(&format!("EXPLAIN {}", sql.text), &sql.params()).await?;
     Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
+}
+
+/// Of a list that nothing but its order narrows down, the index of that order is always the way; for
+/// this one transaction the planner is told so.
+async fn tell_way(tx: &Tx, sql: &Sql) -> Result<(), Fault> {
+    if sql.walks {
+        tx.execute("SET LOCAL enable_sort = off", &[]).await?;
+    }
+    Ok(())
 }
 
 /// The entries that were asked for and are there.
@@ -102,13 +119,14 @@ fn listed(row: &Row, places: &Places<'_>) -> Result<Listed, Fault> {
 
 struct Sql {
     text: String,
+    walks: bool,
     values: Vec<(Box<dyn ToSql + Sync + Send>, Type)>,
 }
 
 impl Sql {
     /// `None` = nothing can match.
     fn of(query: &ListQuery, asked: &Asked) -> Result<Option<Sql>, Fault> {
-        let mut sql = Sql { text: String::new(), values: Vec::new() };
+        let mut sql = Sql { text: String::new(), walks: false, values: Vec::new() };
         let numbers = sql.bind(asked.numbers.clone(), Type::INT8_ARRAY);
         let held = format!("m.state <> 'hidden' AND m.entry = ANY({numbers})");
         // In brackets of its own it is looked at item by item, in the order that the index has.
@@ -142,6 +160,7 @@ impl Sql {
             }
             None => {
                 conditions.push(by_item);
+                sql.walks = query.filters.is_empty();
                 walked(&conditions, &order, &page)
             }
         };
@@ -308,7 +327,7 @@ fn walked(conditions: &[String], order: &Ordered, page: &Page) -> String {
         return plain(conditions, order, page);
     };
     let conditions = conditions.join(" AND ");
-    let way = if *descending { "DESC NULLS LAST" } else { "ASC NULLS FIRST" };
+    let way = if *descending { "DESC NULLS FIRST" } else { "ASC NULLS FIRST" };
     let Page { limit, offset, both } = page;
     format!(
         "WITH has AS MATERIALIZED ( \

@@ -2,8 +2,12 @@
 //! that break, clocks that differ. Wants the databases that `ci/postgres.sh` starts.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod clocks;
+mod connections;
+mod documents;
 mod migrations;
 mod place;
+mod together;
 
 mod contract {
     larder_testkit::contract_suite!(crate::place::Direct);

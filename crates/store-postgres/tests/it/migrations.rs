@@ -1,11 +1,11 @@
 //! Migrations up and down, on a database that is full; schemas that are not ours, or too new; many
 //! that start at once; views that follow their specs.
 
-use larder_core::{Column, ColumnType, StoreError, ViewSpec};
+use larder_core::{Column, ColumnType, Store, StoreError, ViewSpec};
 use larder_store_postgres::{
     Migrate, OpenOptions, PostgresStore, SCHEMA, migrate_down, migrate_up, migrations,
 };
-use larder_testkit::contract::build::VIEW;
+use larder_testkit::contract::build::{VIEW, at, book, commit_of, fail, fetched, find, key, lease, refresh};
 use tokio_postgres::Client;
 
 use crate::place::{Database, block_on};
@@ -149,4 +149,40 @@ fn a_name_that_cannot_be_a_column_is_refused() {
         assert!(PostgresStore::open(options).await.is_err());
         assert!(relations(&database.client().await, "r").await.is_empty());
     });
+}
+
+#[test]
+fn a_full_database_goes_down_and_up_again() {
+    let database = Database::fresh();
+    block_on(async {
+        let store = PostgresStore::open(database.options()).await.unwrap();
+        let books = (0..500).map(|n| book(&format!("{n:05}"), n)).collect();
+        refresh(&store, &key("shelf/big"), books, at(0)).await;
+        fail(&store, &key("shelf/none"), at(0)).await;
+        let (old, _) = lease(&store, &key("shelf/big"), at(0)).await;
+        migrate_down(&database.options(), 0).await.unwrap();
+        let client = database.client().await;
+        assert_eq!(relations(&client, "r").await, ["mark", "migrations"]);
+        for kind in ["v", "S"] {
+            assert!(relations(&client, kind).await.is_empty(), "{kind}");
+        }
+        // Whoever still has it open is told, and goes on when it is up again.
+        assert!(matches!(find_in(&store).await, Err(StoreError::Failed { .. })));
+        let again = PostgresStore::open(database.options()).await.unwrap();
+        assert_eq!(again.info().await.unwrap().schema, SCHEMA);
+        assert!(find(&again, &key("shelf/big")).await.is_none());
+        assert!(find_in(&store).await.unwrap().is_empty());
+        // A holder from before the new life cannot pass for a current one.
+        let (new, _) = lease(&again, &key("shelf/big"), at(1)).await;
+        assert_ne!(new.token.epoch, old.token.epoch);
+        let late = commit_of(&old, fetched(vec![], at(2)), at(2));
+        assert_eq!(store.commit(late).await.unwrap(), larder_core::Committed::Superseded);
+        let landed = commit_of(&new, fetched(vec![book("a", 1)], at(2)), at(2));
+        again.commit(landed).await.unwrap();
+        assert_eq!(again.verify().await.unwrap(), []);
+    });
+}
+
+async fn find_in(store: &PostgresStore) -> Result<Vec<larder_core::Stored>, StoreError> {
+    Ok(store.lookup(&[key("shelf/big")]).await?.into_iter().flatten().collect())
 }

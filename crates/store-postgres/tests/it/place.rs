@@ -130,3 +130,9 @@ fn run(sql: &str) {
 pub(crate) fn block_on<T>(story: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(story)
 }
+
+/// The same on two threads, for stories of many at once.
+pub(crate) fn block_on_threads<T>(story: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.unwrap().block_on(story)
+}

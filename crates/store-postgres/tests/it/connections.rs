@@ -1,0 +1,321 @@
+//! Connections that break, stay silent or are too few; how they are secured; and that no password
+//! ever shows.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use larder_core::{Committed, Store, StoreError, Target};
+use larder_store_postgres::{Listen, OpenOptions, PostgresStore, Statements};
+use larder_testkit::contract::build::{at, book, commit_of, fetched, find, ids, key, lease, refresh, row};
+use larder_testkit::{Proxy, Way};
+
+use crate::place::{Database, block_on, block_on_threads, options, server};
+
+/// The address with another host and port.
+fn by_way_of(url: &str, proxy: &Proxy) -> String {
+    let (front, rest) = url.split_once('@').unwrap();
+    let (_, database) = rest.split_once('/').unwrap();
+    format!("{front}@{}/{database}", proxy.address())
+}
+
+fn host_of(url: &str) -> String {
+    url.split_once('@').unwrap().1.split_once('/').unwrap().0.to_owned()
+}
+
+/// A store behind a proxy, with time-outs that a test can wait for.
+async fn behind_a_proxy(database: &Database) -> (PostgresStore, Proxy) {
+    let proxy = Proxy::start(&host_of(&database.url())).await.unwrap();
+    let options = OpenOptions {
+        connect_timeout: Duration::from_millis(500),
+        pool_timeout: Duration::from_millis(500),
+        ..options(&by_way_of(&database.url(), &proxy))
+    };
+    (PostgresStore::open(options).await.unwrap(), proxy)
+}
+
+#[test]
+fn a_store_whose_connections_are_cut_goes_on_by_itself() {
+    let database = Database::fresh();
+    block_on(async {
+        let (store, proxy) = behind_a_proxy(&database).await;
+        let cinder = key("shelf/cinder");
+        refresh(&store, &cinder, vec![book("a", 1)], at(0)).await;
+        for round in 1..4 {
+            proxy.cut();
+            assert_eq!(ids(&row(&store, &cinder).await), ["a"], "a read, round {round}");
+            proxy.cut();
+            refresh(&store, &cinder, vec![book("a", round)], at(round.cast_unsigned())).await;
+        }
+        proxy.refuse();
+        proxy.cut();
+        let error = store.lookup(std::slice::from_ref(&cinder)).await.unwrap_err();
+        assert!(matches!(&error, StoreError::Unreachable { .. }) && error.is_retryable(), "{error}");
+        let error = store.invalidate(&Target::All, at(9)).await.unwrap_err();
+        assert!(matches!(&error, StoreError::Unreachable { .. }), "{error}");
+        proxy.accept();
+        assert_eq!(row(&store, &cinder).await.entry.version, 3);
+        assert_eq!(store.verify().await.unwrap(), []);
+    });
+}
+
+#[test]
+fn a_database_that_does_not_answer_is_given_up() {
+    let database = Database::fresh();
+    block_on(async {
+        let proxy = Proxy::start(&host_of(&database.url())).await.unwrap();
+        let quick = OpenOptions {
+            connect_timeout: Duration::from_millis(300),
+            statement_timeout: Duration::from_millis(300),
+            ..options(&by_way_of(&database.url(), &proxy))
+        };
+        let store = PostgresStore::open(quick.clone()).await.unwrap();
+        proxy.set(Way::Stalled);
+        let error = store.pulse().await.unwrap_err();
+        assert!(matches!(&error, StoreError::Unreachable { .. }), "{error}");
+        // Nor does one that was never reached.
+        let error = PostgresStore::open(quick).await.map(drop).unwrap_err();
+        assert!(matches!(&error, StoreError::Unreachable { .. }), "{error}");
+        proxy.set(Way::Open);
+        store.pulse().await.unwrap();
+    });
+}
+
+/// The answer to `COMMIT` is lost: whoever asks again is told that it was done, or does it once.
+#[test]
+fn a_commit_whose_answer_is_lost_is_never_done_twice() {
+    let database = Database::fresh();
+    block_on(async {
+        let direct = PostgresStore::open(database.options()).await.unwrap();
+        let (store, proxy) = behind_a_proxy(&database).await;
+        let (mut done, mut lost) = (0, 0);
+        for round in 0..40_u64 {
+            let cinder = key(&format!("shelf/{round}"));
+            let (held, _) = lease(&store, &cinder, at(round)).await;
+            let commit = commit_of(&held, fetched(vec![book("a", 1)], at(round)), at(round));
+            // Somewhere on the way, in each round a little later.
+            let sent = proxy.traffic().sent;
+            let cutting = async {
+                for _ in 0..round * 3 {
+                    tokio::task::yield_now().await;
+                }
+                proxy.cut();
+            };
+            let (committed, ()) = futures::join!(store.commit(commit.clone()), cutting);
+            assert!(proxy.traffic().sent >= sent);
+            match committed {
+                Ok(Committed::Done { .. }) => done += 1,
+                Ok(Committed::Superseded) => panic!("nobody else holds {cinder}"),
+                Err(StoreError::Unreachable { .. }) => {
+                    lost += 1;
+                    let again = direct.commit(commit).await.unwrap();
+                    let landed = matches!(again, Committed::Done { .. });
+                    let lines = direct.changes(0, 1_000).await.unwrap().lines;
+                    let told = lines.iter().filter(|line| line.on.key() == Some(&cinder)).count();
+                    assert_eq!(told, 1, "round {round}: one fill, {again:?}");
+                    assert!(landed || find(&direct, &cinder).await.unwrap().entry.has_data());
+                }
+                Err(error) => panic!("{error}"),
+            }
+            let row = row(&direct, &cinder).await;
+            assert!(row.entry.has_data() && row.entry.lease.is_none(), "round {round}");
+        }
+        assert!(done > 0, "{done} done, {lost} lost");
+        assert_eq!(direct.verify().await.unwrap(), []);
+    });
+}
+
+#[test]
+fn a_statement_that_takes_too_long_is_stopped() {
+    let database = Database::fresh();
+    block_on(async {
+        let options = OpenOptions { statement_timeout: Duration::from_millis(200), ..database.options() };
+        let store = PostgresStore::open(options).await.unwrap();
+        let cinder = key("shelf/cinder");
+        refresh(&store, &cinder, vec![], at(0)).await;
+        let mut client = database.client().await;
+        let tx = client.transaction().await.unwrap();
+        tx.batch_execute("SELECT 1 FROM larder.entries FOR UPDATE").await.unwrap();
+        let error = store.invalidate(&Target::Keys(vec![cinder.clone()]), at(1)).await.unwrap_err();
+        assert!(matches!(&error, StoreError::Busy { .. }) && error.is_retryable(), "{error}");
+        assert_eq!(ids(&row(&store, &cinder).await).len(), 0, "reads wait for nobody");
+        tx.rollback().await.unwrap();
+        store.invalidate(&Target::Keys(vec![cinder]), at(1)).await.unwrap();
+        let own: String = client.query_one("SHOW statement_timeout", &[]).await.unwrap().get(0);
+        assert_eq!(own, "0", "it is set for each transaction alone");
+    });
+}
+
+#[test]
+fn whoever_waits_in_vain_for_a_connection_is_told_so() {
+    let database = Database::fresh();
+    block_on(async {
+        let options = OpenOptions {
+            pool_size: 1,
+            max_overflow: 1,
+            pool_timeout: Duration::from_millis(100),
+            ..database.options()
+        };
+        let store = PostgresStore::open(options).await.unwrap();
+        let cinder = key("shelf/cinder");
+        refresh(&store, &cinder, vec![], at(0)).await;
+        let mut client = database.client().await;
+        let tx = client.transaction().await.unwrap();
+        tx.batch_execute("SELECT 1 FROM larder.entries FOR UPDATE").await.unwrap();
+        let wait = |store: PostgresStore, cinder| {
+            tokio::spawn(async move { store.invalidate(&Target::Keys(vec![cinder]), at(1)).await })
+        };
+        let waiting = [wait(store.clone(), cinder.clone()), wait(store.clone(), cinder.clone())];
+        let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+            AND wait_event_type = 'Lock'";
+        // Not in the transaction, which would see the same activity again and again.
+        let watcher = database.client().await;
+        while watcher.query_one(waits, &[]).await.unwrap().get::<_, i64>(0) < 2 {
+            tokio::task::yield_now().await;
+        }
+        let error = store.pulse().await.unwrap_err();
+        assert!(matches!(&error, StoreError::Busy { .. }), "{error}");
+        tx.rollback().await.unwrap();
+        for waited in waiting {
+            waited.await.unwrap().unwrap();
+        }
+        store.pulse().await.unwrap();
+        let open = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+            AND application_name = 'larder'";
+        // Connections beyond those that are kept are closed after use.
+        while client.query_one(open, &[]).await.unwrap().get::<_, i64>(0) > 1 {
+            tokio::task::yield_now().await;
+        }
+    });
+}
+
+#[test]
+fn prepared_statements_tell_the_same_story() {
+    let database = Database::fresh();
+    block_on(async {
+        let options = OpenOptions { statements: Statements::Prepared, ..database.options() };
+        let store = PostgresStore::open(options).await.unwrap();
+        let cinder = key("shelf/cinder");
+        for stars in 0..5_i64 {
+            let now = at(stars.cast_unsigned());
+            refresh(&store, &cinder, vec![book("a", stars), book("b", 1)], now).await;
+            let other = key(&format!("shelf/{stars}"));
+            refresh(&store, &other, vec![book("b", stars)], now).await;
+        }
+        let held = row(&store, &cinder).await;
+        assert_eq!((held.entry.version, ids(&held)), (9, vec!["a", "b"]));
+        assert_eq!(store.invalidate(&Target::All, at(9)).await.unwrap().count, 6);
+        assert_eq!(store.evict(&Target::All, at(10)).await.unwrap(), 6);
+        assert_eq!(store.verify().await.unwrap(), []);
+    });
+}
+
+#[test]
+fn tls_is_as_strict_as_the_address_says() {
+    let database = Database::fresh();
+    let ca = server("LARDER_TEST_POSTGRES_CA");
+    let by_name = database.url().replace("127.0.0.1", "localhost");
+    let opened = |url: &str, query: &str| {
+        let options = options(&format!("{url}?{query}"));
+        block_on(async { PostgresStore::open(options).await.map(drop) })
+    };
+    let url = database.url();
+    for good in ["sslmode=disable", "sslmode=prefer", "sslmode=require", "sslmode=verify-ca&sslrootcert="] {
+        let query = if good.ends_with('=') { format!("{good}{ca}") } else { good.to_owned() };
+        opened(&url, &query).unwrap_or_else(|error| panic!("{query}: {error}"));
+    }
+    opened(&by_name, &format!("sslmode=verify-full&sslrootcert={ca}")).unwrap();
+    let refused = |url: &str, query: &str| {
+        let error = opened(url, query).unwrap_err();
+        assert!(matches!(&error, StoreError::Failed { .. }), "{query}: {error:?}");
+        assert!(!error.is_retryable());
+        error.to_string()
+    };
+    let wrong_name = refused(&url, &format!("sslmode=verify-full&sslrootcert={ca}"));
+    assert!(wrong_name.contains("certificate"), "{wrong_name}");
+    let unknown = refused(&by_name, "sslmode=verify-full");
+    assert!(unknown.contains("certificate"), "{unknown}");
+    let missing = refused(&by_name, "sslmode=verify-full&sslrootcert=/nowhere.pem");
+    assert!(missing.contains("/nowhere.pem"), "{missing}");
+    // A server without TLS (the tests' pooler has none) never hears the password of `require`.
+    let plain = refused(&database.pooled_url(), "sslmode=require");
+    assert!(plain.contains("TLS"), "{plain}");
+    opened(&database.pooled_url(), "sslmode=prefer").unwrap();
+}
+
+#[test]
+fn what_connects_says_whether_it_is_encrypted() {
+    let database = Database::fresh();
+    block_on(async {
+        for (mode, encrypted) in [("disable", false), ("prefer", true), ("require", true)] {
+            let store =
+                PostgresStore::open(options(&format!("{}?sslmode={mode}", database.url()))).await.unwrap();
+            store.pulse().await.unwrap();
+            let client = database.client().await;
+            let sql = "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
+                WHERE datname = current_database() AND application_name = 'larder'";
+            assert_eq!(client.query_one(sql, &[]).await.unwrap().get::<_, bool>(0), encrypted, "{mode}");
+            drop(store);
+            let open = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'larder' \
+                AND datname = current_database()";
+            while client.query_one(open, &[]).await.unwrap().get::<_, i64>(0) > 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+    });
+}
+
+#[test]
+fn a_password_never_shows() {
+    let database = Database::fresh();
+    block_on(async {
+        let url = database.url();
+        let password = url.split([':', '@']).nth(2).unwrap().to_owned();
+        assert!(password.len() > 20);
+        let store = PostgresStore::open(database.options()).await.unwrap();
+        let info = store.info().await.unwrap();
+        assert!(!info.place.contains(&password) && !store.place().contains(&password), "{}", info.place);
+        assert!(info.place.starts_with("postgres://127.0.0.1:"), "{}", info.place);
+        assert!(!format!("{:?}", database.options()).contains(&password));
+        let listening = OpenOptions { listen: Listen::At(url.clone().into()), ..database.options() };
+        assert!(!format!("{listening:?}").contains(&password));
+        for wrong in [
+            url.replace(&password, "not-the-password"),
+            url.replace("/t_", "/nowhere_"),
+            format!("{url}?sslmode={password}x&nonsense={password}"),
+            url.replace("127.0.0.1:", "127.0.0.1:1"),
+            format!("{url}?{password}={password}"),
+        ] {
+            let error = PostgresStore::open(options(&wrong)).await.map(drop).unwrap_err();
+            let told = format!("{error} {error:?} {:?}", error.hints());
+            assert!(!told.contains("not-the-password"), "{told}");
+            assert!(!told.contains(&password), "{told}");
+        }
+    });
+}
+
+#[test]
+fn a_store_is_shared_by_threads() {
+    let database = Database::fresh();
+    block_on_threads(async {
+        let store = Arc::new(PostgresStore::open(database.options()).await.unwrap());
+        let tasks: Vec<_> = (0..16)
+            .map(|n| {
+                let store = store.clone();
+                tokio::spawn(async move {
+                    refresh(
+                        &*store,
+                        &key(&format!("shelf/{n}")),
+                        vec![book("shared", n), book(&n.to_string(), 1)],
+                        at(0),
+                    )
+                    .await
+                })
+            })
+            .collect();
+        for task in tasks {
+            assert!(matches!(task.await.unwrap(), Committed::Done { .. }));
+        }
+        assert_eq!(store.info().await.unwrap().items, 17);
+        assert_eq!(store.verify().await.unwrap(), []);
+    });
+}
