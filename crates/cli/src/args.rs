@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    cache, completions, config, demo, doctor, export, github_sim, import, init, manifest, migrate, refresh,
-    registry, repos, server, show, trackers,
+    artifacts, cache, completions, config, demo, doctor, export, github_sim, import, init, manifest, migrate,
+    projects, refresh, registry, repos, server, show, trackers, watch,
 };
 use crate::ui::ColorChoice;
 
@@ -68,6 +68,12 @@ pub enum Command {
     Repos(repos::Args),
     /// List clusters and single repositories as projects, each cluster merged into one
     Registry(registry::Args),
+    /// List local projects, and how many of their artifacts want a look
+    Projects(projects::Args),
+    /// List the skills, commands, agents, hooks and MCP servers of local projects
+    Artifacts(artifacts::Args),
+    /// Print what changes in local projects, as it changes
+    Watch(watch::Args),
     /// Show one entry: its data, its age, what is wrong with it
     Show(show::Args),
     /// Fetch entries anew, and wait for it

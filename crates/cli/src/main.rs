@@ -11,6 +11,7 @@ mod report;
 mod token;
 mod trace;
 mod ui;
+mod watching;
 mod wiring;
 
 use std::process::ExitCode;

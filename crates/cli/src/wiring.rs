@@ -4,13 +4,14 @@
 pub mod schema;
 mod store;
 
+use std::cell::Cell;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use larder_core::{Clock as _, Fingerprint, Key, Policy, Rows, Time};
 use larder_engine::{Engine, SystemClock};
-use larder_sources::{ClustersSource, Desk, GitHub, GitHubConfig, Pull, TrackersSource};
+use larder_sources::{ClustersSource, Desk, GitHub, GitHubConfig, ProjectsSource, Pull, TrackersSource};
 
 use crate::config::Config;
 use crate::report::Complaint;
@@ -30,6 +31,10 @@ pub struct Rooms<'c> {
     /// Whether the reader's own client has the token already.
     github: Arc<GitHub>,
     desk: Option<Desk>,
+    /// One for both engines: what one learns of projects the other knows.
+    projects: Arc<ProjectsSource>,
+    /// Whether the reader fetched something, which of local folders it may.
+    read_folders: Cell<bool>,
 }
 
 /// Runs a command's work on a runtime of this thread alone: it starts faster than one with many,
@@ -92,9 +97,21 @@ impl<'c> Rooms<'c> {
             rooms = rooms.with_token(token.value.clone());
         }
         let github = github(rooms, &store, &clock, seed)?;
-        let reader = engine(config, &store, &clock, &github, seed)?;
         let desk = desk(config, &clock);
-        Ok(Rooms { config, store, clock, seed, reader, fetcher: OnceLock::new(), github, desk })
+        let projects = projects(config)?;
+        let reader = engine(config, &store, &clock, &github, &projects, seed)?;
+        Ok(Rooms {
+            config,
+            store,
+            clock,
+            seed,
+            reader,
+            fetcher: OnceLock::new(),
+            github,
+            desk,
+            projects,
+            read_folders: Cell::new(false),
+        })
     }
 
     /// The engine for all that fetches nothing; the fetching one, once there is one.
@@ -114,7 +131,26 @@ impl<'c> Rooms<'c> {
 
     /// Whether anything may have been fetched.
     pub fn has_fetched(&self) -> bool {
-        self.fetcher.get().is_some()
+        self.fetcher.get().is_some() || self.read_folders.get()
+    }
+
+    /// The engine that fetches these: local folders want no token, and nobody's `gh`.
+    pub fn fetcher_of(&self, keys: &[Key]) -> Result<&Engine, Complaint> {
+        if keys.iter().any(|key| key.source() != ProjectsSource::NAME) {
+            return self.fetcher();
+        }
+        self.note_fetch();
+        Ok(self.reader())
+    }
+
+    /// Notes that local folders were looked at by the reading engine.
+    pub fn note_fetch(&self) {
+        self.read_folders.set(true);
+    }
+
+    /// The source of local projects.
+    pub fn projects(&self) -> &Arc<ProjectsSource> {
+        &self.projects
     }
 
     /// The store, with its budgets.
@@ -174,7 +210,8 @@ impl<'c> Rooms<'c> {
             None => options,
         };
         let github = github(options, &self.store, &self.clock, self.seed)?;
-        Ok((engine(self.config, &self.store, &self.clock, &github, self.seed)?, github))
+        let engine = engine(self.config, &self.store, &self.clock, &github, &self.projects, self.seed)?;
+        Ok((engine, github))
     }
 }
 
@@ -189,11 +226,19 @@ fn github(
     made.map(Arc::new).map_err(complaint)
 }
 
+fn projects(config: &Config) -> Result<Arc<ProjectsSource>, Complaint> {
+    let zone = jiff::tz::TimeZone::system();
+    ProjectsSource::new(&config.projects.config(), &config.engine.policy(), zone)
+        .map(Arc::new)
+        .map_err(|error| Complaint::usage(error.to_string()))
+}
+
 fn engine(
     config: &Config,
     store: &AnyStore,
     clock: &Arc<SystemClock>,
     github: &Arc<GitHub>,
+    projects: &Arc<ProjectsSource>,
     seed: u64,
 ) -> Result<Engine, Complaint> {
     let clusters = ClustersSource::new(&config.listed, github.clone(), &config.engine.policy())
@@ -201,6 +246,7 @@ fn engine(
     let engine = Engine::builder(store.entries().clone(), clock.clone())
         .source(Arc::new(clusters))
         .source(Arc::new(trackers(config, clock, github)?))
+        .source(projects.clone())
         .owner(format!("larder, process {}", std::process::id()))
         .seed(seed);
     Ok(engine.build())

@@ -49,6 +49,7 @@ impl FrontMatter {
             Err(error) => {
                 let error = error.to_string();
                 let first = error.lines().next().unwrap_or_default().trim();
+                let first = first.strip_prefix("error: ").unwrap_or(first);
                 // People write `description: Use when: …`, which YAML forbids and tools forgive.
                 (by_lines(text), Some(format!("its front matter is not YAML: {first}")))
             }

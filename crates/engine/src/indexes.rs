@@ -58,6 +58,9 @@ impl Inner {
         if let Err(error) = follow_up(&*self.store, &came, gone, trigger, self.clock.now()).await {
             tracing::warn!(%key, %error, "what came and went with it could not be noted");
         }
+        if !came.is_empty() {
+            self.marked.notify_one();
+        }
     }
 }
 

@@ -8,5 +8,5 @@ mod trackers;
 
 pub use clusters::{ClustersError, ClustersSource};
 pub use github::{Checked, GitHub, GitHubConfig, GitHubError, RateLimit};
-pub use projects::{PRUNED, ProjectsConfig, ProjectsSource};
+pub use projects::{PRUNED, ProjectsConfig, ProjectsSource, Watch, WatchOptions};
 pub use trackers::{Desk, MANIFEST, News, Pull, PullHow, Seen, TrackersSource, Way, WayIn, root_of};

@@ -295,7 +295,9 @@ impl Store for SimStore {
         if trigger != Trigger::Read {
             let mut state = self.sim.state();
             let tick = state.tick;
-            keys.iter().for_each(|key| state.leases.wanted(key, tick));
+            for key in keys {
+                state.leases.wanted(key, tick);
+            }
         }
         if self.is_broken(Broken::Marks) {
             return Ok(keys.len() as u64);

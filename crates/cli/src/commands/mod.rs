@@ -1,5 +1,6 @@
 //! The commands, a file each, and what they share.
 
+pub mod artifacts;
 pub mod cache;
 pub mod completions;
 pub mod config;
@@ -10,8 +11,10 @@ pub mod export;
 pub mod github_sim;
 pub mod import;
 pub mod init;
+pub mod local;
 pub mod manifest;
 pub mod migrate;
+pub mod projects;
 pub mod refresh;
 pub mod registry;
 pub mod repos;
@@ -21,6 +24,7 @@ pub mod show;
 pub mod target;
 pub mod trackers;
 pub mod warnings;
+pub mod watch;
 
 use crate::args::{Cli, Command, Global};
 use crate::config::{Config, Environment, Flags};
@@ -91,6 +95,9 @@ pub fn run(cli: Cli, env: Environment) -> (Screen, Ended) {
     let ended = match cli.command {
         Command::Init(args) => init::run(&args, &context),
         Command::Repos(args) => repos::run(&args, &context),
+        Command::Projects(args) => projects::run(&args, &context),
+        Command::Artifacts(args) => artifacts::run(&args, &context),
+        Command::Watch(args) => watch::run(&args, &context),
         Command::Registry(args) => registry::run(&args, &context),
         Command::Show(args) => show::run(&args, &context),
         Command::Refresh(args) => refresh::run(&args, &context),

@@ -32,6 +32,12 @@ pub struct Args {
 }
 
 impl Args {
+    /// Whether local projects are meant: the folder that one stands in is a root for those.
+    fn is_about_projects(&self) -> bool {
+        let is_project = |text: &String| text.starts_with("projects/");
+        self.target.source.as_deref() == Some("projects") || self.target.keys.iter().any(is_project)
+    }
+
     /// Whether this is the turn of a detached child.
     pub fn is_detached(&self) -> bool {
         self.detached
@@ -55,7 +61,10 @@ const GRACE: Duration = Duration::from_secs(2);
 
 /// Refreshes.
 pub fn run(args: &Args, context: &Context) -> Ended {
-    let config = context.config()?;
+    let mut config = context.config()?;
+    if args.due || args.is_about_projects() {
+        config.projects.stand_in(&context.env);
+    }
     match (args.due, args.detached) {
         (true, true) => {
             let limit = config.engine.hard_timeout.value + GRACE;
@@ -68,20 +77,45 @@ pub fn run(args: &Args, context: &Context) -> Ended {
 }
 
 async fn refresh(args: &Args, context: &Context, config: &Config) -> Ended {
-    check_configured(config)?;
     let rooms = context.rooms(config).await?;
-    let known = rooms.reader().keys();
-    let target = args.target.named(&known)?;
-    let keys = match target {
-        Target::Keys(keys) => keys,
-        other => known.into_iter().filter(|key| is_met(&other, key)).collect::<Vec<Key>>(),
-    };
     rooms.reader().reconcile().await.map_err(Complaint::from)?;
-    let engine = rooms.fetcher()?;
-    let progress = Progress::start(&context.screen, "refreshing", kind_of(keys.len()), keys.len());
-    let lines = !context.json() && !context.screen.shows_progress;
+    let known = rooms.reader().keys();
+    if known.is_empty() {
+        check_configured(config)?;
+    }
+    let target = args.target.named(&known)?;
+    let (indexes, others) = aimed(&rooms, &target);
+    let mut refreshed = together(&rooms, &indexes, context).await?;
+    // Which others there are may be another question now.
+    let others = if indexes.is_empty() { others } else { aimed(&rooms, &target).1 };
+    refreshed.extend(together(&rooms, &others, context).await?);
+    report(&refreshed, tells_lines(context), &rooms, context)
+}
+
+/// The entries that are meant: those that say which others there are, and the others.
+fn aimed(rooms: &Rooms<'_>, target: &Target) -> (Vec<Key>, Vec<Key>) {
+    let engine = rooms.reader();
+    let keys = match target {
+        Target::Keys(keys) => keys.clone(),
+        other => engine.keys().into_iter().filter(|key| is_met(other, key)).collect::<Vec<Key>>(),
+    };
+    keys.into_iter().partition(|key| engine.indexes_of(key.source()).contains(key))
+}
+
+/// Whether each entry gets its line as it comes.
+fn tells_lines(context: &Context) -> bool {
+    !context.json() && !context.screen.shows_progress
+}
+
+async fn together(rooms: &Rooms<'_>, keys: &[Key], context: &Context) -> Result<Vec<Refreshed>, Complaint> {
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    let engine = rooms.fetcher_of(keys)?;
+    let progress = Progress::start(&context.screen, "refreshing", kind_of(keys), keys.len());
+    let lines = tells_lines(context);
     let longest = keys.iter().map(|key| key.as_str().len()).max().unwrap_or_default();
-    let work = engine.refresh(&keys, Trigger::Manual, |one| {
+    let work = engine.refresh(keys, Trigger::Manual, |one| {
         progress.step();
         if lines {
             // A reader that has gone away does not stop the refresh.
@@ -90,7 +124,7 @@ async fn refresh(args: &Args, context: &Context, config: &Config) -> Ended {
     });
     let refreshed = until_interrupted(engine, work).await;
     progress.finish();
-    report(&refreshed?, lines, &rooms, context)
+    refreshed
 }
 
 fn report(refreshed: &[Refreshed], lines_told: bool, rooms: &Rooms<'_>, context: &Context) -> Ended {
@@ -132,7 +166,12 @@ fn report(refreshed: &[Refreshed], lines_told: bool, rooms: &Rooms<'_>, context:
 /// One entry in a line: what came of it. In columns on a terminal, with tabs between elsewhere.
 fn line(one: &Refreshed, longest: usize, screen: &Screen) -> String {
     let shown = one.stored.as_ref().map_or(0, |stored| stored.members.len());
-    let of = counted(shown, "repository", "repositories");
+    let of = match one.key.source() {
+        "projects" if one.key.name().starts_with("roots/") => String::new(),
+        // One of them is the project itself.
+        "projects" => counted(shown.saturating_sub(1), "artifact", "artifacts"),
+        _ => counted(shown, "repository", "repositories"),
+    };
     let (word, of) = match &one.result {
         Ok(Outcome::Updated) => ("updated", of),
         Ok(Outcome::Partial) => ("partial", of),

@@ -2,6 +2,7 @@
 
 use larder_core::{Key, MemberState, Time};
 use larder_domain::{Holding, Project, Registry, Repository, registry};
+use larder_sources::ClustersSource;
 use serde::Serialize;
 
 use super::entry::EntryView;
@@ -54,7 +55,7 @@ pub fn run(args: &Args, context: &Context) -> Ended {
 async fn list(args: &Args, context: &Context, config: &Config) -> Ended {
     check_configured(config)?;
     let rooms = context.rooms(config).await?;
-    let keys = rooms.reader().keys();
+    let keys = rooms.reader().keys_of(ClustersSource::NAME);
     let wish = match (args.refresh, args.offline) {
         (true, _) => Wish::Refresh,
         (_, true) => Wish::Offline,

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use larder_core::{Filter, Key, ListQuery, Listed, Order, Test, Time};
 use larder_domain::{ClustersConfig, Language, REPOSITORIES, Release, RepoName, Repository};
+use larder_sources::ClustersSource;
 use serde::Serialize;
 
 use super::entry::EntryView;
@@ -143,7 +144,7 @@ async fn list(args: &Args, context: &Context, config: &Config) -> Ended {
 }
 
 fn asked_keys(args: &Args, rooms: &Rooms<'_>) -> Result<Vec<Key>, Complaint> {
-    let known = rooms.reader().keys();
+    let known = rooms.reader().keys_of(ClustersSource::NAME);
     if args.cluster.is_empty() {
         return Ok(known);
     }

@@ -10,7 +10,7 @@ use larder_core::{
 use larder_engine::{Behind, Hit, ReadError, ReadOptions};
 
 use super::entry::{CutShort, EntryView};
-use super::target::kind_of;
+use super::target::{kind_of, kinds_of};
 use super::warnings::{self, Detail};
 use crate::report::{Complaint, Exit, grouped, named};
 use crate::ui::{Progress, Screen, ago, counted, in_a_while};
@@ -169,8 +169,8 @@ async fn look(rooms: &Rooms<'_>, keys: &[Key]) -> Result<BTreeMap<Key, Entry>, C
 type Complaints = Vec<(Key, Complaint)>;
 
 async fn refresh(rooms: &Rooms<'_>, keys: &[Key], screen: &Screen) -> Result<Complaints, Complaint> {
-    let engine = rooms.fetcher()?;
-    let progress = Progress::start(screen, "refreshing", kind_of(keys.len()), keys.len());
+    let engine = rooms.fetcher_of(keys)?;
+    let progress = Progress::start(screen, "refreshing", kind_of(keys), keys.len());
     let work = engine.refresh(keys, Trigger::Manual, |_| progress.step());
     let refreshed = until_interrupted(engine, work).await;
     progress.finish();
@@ -220,8 +220,9 @@ async fn wait_for(
     request: Request,
     screen: &Screen,
 ) -> Result<(Complaints, Vec<Key>), Complaint> {
-    let engine = rooms.fetcher()?;
-    let first = counted(keys.len(), kind_of(1), kind_of(2));
+    let engine = rooms.fetcher_of(keys)?;
+    let (one, many) = kinds_of(keys);
+    let first = counted(keys.len(), one, many);
     let progress = Progress::spin(screen, &format!("fetching {first} for the first time"));
     let options = ReadOptions { request, behind: Behind::MarkDue };
     let readings = until_interrupted(engine, engine.load_many(keys, &options)).await;

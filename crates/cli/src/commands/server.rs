@@ -103,6 +103,13 @@ async fn serve(config: &Config, settings: Settings, context: &Context) -> Ended 
     let running = start(site).await?;
     // While it is held, no reader starts a child of its own: what is due is done here.
     let due = crate::detach::keep_others_from_refreshing(config);
+    let watching = crate::watching::options(&config.projects).map(|options| {
+        tokio::spawn(crate::watching::watch_once_asked(
+            rooms.reader().clone(),
+            rooms.projects().clone(),
+            options,
+        ))
+    });
     if is_open && is_tokenless {
         context
             .screen
@@ -110,6 +117,9 @@ async fn serve(config: &Config, settings: Settings, context: &Context) -> Ended 
     }
     tell(running.address(), context)?;
     crate::wiring::asked_to_stop().await;
+    if let Some(watching) = watching {
+        watching.abort();
+    }
     running.stop().await;
     drop(due);
     Ok(Exit::Answered)

@@ -55,15 +55,31 @@ pub fn is_met(target: &Target, key: &Key) -> bool {
     }
 }
 
-/// What so many of the entries that there are today are called.
-pub const fn kind_of(count: usize) -> &'static str {
-    if count == 1 { "cluster" } else { "clusters" }
+/// What entries of one source are called, one and many; of several sources, entries.
+pub fn kinds_of(keys: &[Key]) -> (&'static str, &'static str) {
+    let source = keys.first().map_or("cluster", |key| key.source());
+    match source {
+        _ if keys.iter().any(|key| key.source() != source) => ("entry", "entries"),
+        "cluster" => ("cluster", "clusters"),
+        "projects" if keys.iter().all(|key| key.name().starts_with("roots/")) => ("root", "roots"),
+        "projects" => ("project", "projects"),
+        _ => ("entry", "entries"),
+    }
+}
+
+/// What so many of these entries are called.
+pub fn kind_of(keys: &[Key]) -> &'static str {
+    let (one, many) = kinds_of(keys);
+    if keys.len() == 1 { one } else { many }
 }
 
 /// The known key that a text names, in full or without `cluster/`.
 pub fn find_key(text: &str, known: &[Key]) -> Result<Key, Complaint> {
     let full = if text.contains('/') { text.to_owned() } else { format!("cluster/{text}") };
     if let Some(key) = known.iter().find(|key| key.as_str().eq_ignore_ascii_case(&full)) {
+        return Ok(key.clone());
+    }
+    if let Some(key) = known.iter().find(|key| key.source() == "projects" && key.name() == text) {
         return Ok(key.clone());
     }
     // Likened without what all have in common, which would make everything alike.
@@ -83,7 +99,7 @@ pub fn find_key(text: &str, known: &[Key]) -> Result<Key, Complaint> {
 
 fn check_source(source: &str, known: &[Key]) -> Result<(), Complaint> {
     let sources: std::collections::BTreeSet<&str> =
-        known.iter().map(Key::source).chain(["cluster"]).collect();
+        known.iter().map(Key::source).chain(["cluster", "projects"]).collect();
     if sources.contains(source) {
         return Ok(());
     }

@@ -329,7 +329,8 @@ impl<'a> Section<'_, 'a> {
         from_own.or_else(shared)
     }
 
-    fn is_trusted(&self) -> bool {
+    /// Whether the file may set what is guarded.
+    pub fn is_trusted(&self) -> bool {
         self.layers.file.as_ref().is_some_and(|file| file.trusted)
     }
 

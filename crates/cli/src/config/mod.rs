@@ -10,6 +10,7 @@ mod layers;
 mod origin;
 mod pmu;
 mod problem;
+mod projects;
 mod registry;
 mod server;
 mod setting;
@@ -33,6 +34,7 @@ pub use find::{FILE_NAME, How};
 pub use github::{GithubConfig, read_owner};
 pub use origin::owner_of_origin;
 pub use problem::{Problem, Problems, nearest};
+pub use projects::{ProjectsSection, Watching};
 pub use registry::RegistryConfig;
 pub use server::{LISTEN as SERVER_LISTEN, ServerConfig};
 pub use setting::{Origin, Setting};
@@ -58,6 +60,8 @@ pub struct Config {
     pub clusters: ClustersSection,
     /// `[registry]`.
     pub registry: RegistryConfig,
+    /// `[projects]`.
+    pub projects: ProjectsSection,
     /// `[server]`.
     pub server: ServerConfig,
     /// `[trackers]` and `[[tracker]]`.
@@ -192,6 +196,7 @@ fn build(
     let engine = EngineConfig::read(&mut layers);
     let clusters = ClustersSection::read(&mut layers, github.owner.as_ref());
     let registry = RegistryConfig::read(&mut layers);
+    let projects = ProjectsSection::read(&mut layers, base);
     let server = ServerConfig::read(&mut layers);
     let pmu = Pmu::find(env).unwrap_or_else(|wrong| {
         layers.notes.push(wrong);
@@ -224,6 +229,7 @@ fn build(
         engine,
         clusters,
         registry,
+        projects,
         server,
         trackers,
         listed,

@@ -1,6 +1,7 @@
 //! The effective settings as `larder config show` lists them: name, value, where from. Secrets
 //! are named, never shown.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use larder_sources::PullHow;
@@ -36,6 +37,10 @@ fn list<T: ToString>(key: &'static str, setting: &Setting<Vec<T>>) -> Shown {
     let texts: Vec<String> = setting.value.iter().map(ToString::to_string).collect();
     let value = (!texts.is_empty()).then(|| texts.join(", "));
     Shown { key, value, origin: setting.origin.to_string(), secret: false }
+}
+
+fn paths(key: &'static str, setting: &Setting<Vec<PathBuf>>) -> Shown {
+    list(key, &setting.clone().map(|paths| paths.iter().map(|path| path.display().to_string()).collect()))
 }
 
 fn secret<T>(key: &'static str, setting: Option<&Setting<T>>) -> Shown {
@@ -81,6 +86,15 @@ impl Config {
             plain("registry.trending_stars", &self.registry.trending_stars, ToString::to_string),
             plain("registry.new_within", &self.registry.new_within, span),
             plain("registry.forks", &self.registry.forks, ToString::to_string),
+            paths("projects.roots", &self.projects.roots),
+            plain("projects.depth", &self.projects.depth, ToString::to_string),
+            list("projects.prune", &self.projects.prune),
+            plain("projects.watch", &self.projects.watch, |watch| watch.word().to_owned()),
+            plain("projects.debounce", &self.projects.debounce, span),
+            plain("projects.poll", &self.projects.poll, span),
+            paths("projects.allow_links", &self.projects.allow_links),
+            paths("projects.collections", &self.projects.collections),
+            plain("projects.ttl", &self.projects.ttl, span),
             plain("server.listen", &self.server.listen, ToString::to_string),
             secret("server.read_token", self.server.read_token.as_ref()),
             secret("server.admin_token", self.server.admin_token.as_ref()),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use larder_core::{Budgets, Clock as _, Store, ViewSpec};
-use larder_domain::{REPOSITORIES, TRACKERS};
+use larder_domain::{ARTIFACTS, PROJECTS, REPOSITORIES, TRACKERS};
 use larder_engine::SystemClock;
 use larder_store_postgres::{Listen, PostgresStore, Statements};
 use larder_store_redb::{Hold, RedbStore};
@@ -13,6 +13,9 @@ use larder_store_sqlite::SqliteStore;
 
 use crate::config::{Config, PostgresUrl, StoreServer, StoreUrl};
 use crate::report::Complaint;
+
+/// The kinds that stores make lists, views and indexes for.
+const VIEWS: [ViewSpec; 4] = [REPOSITORIES, TRACKERS, PROJECTS, ARTIFACTS];
 
 /// A store of any kind, open, with the budgets that live in it.
 #[derive(Clone)]
@@ -76,15 +79,10 @@ impl AnyStore {
     }
 }
 
-/// The kinds that stores make views and indexes for.
-fn views() -> Vec<ViewSpec> {
-    vec![REPOSITORIES, TRACKERS]
-}
-
 /// How a SQLite file is opened.
 pub fn sqlite(path: &Path) -> larder_store_sqlite::OpenOptions {
     let options = larder_store_sqlite::OpenOptions::new(path, SystemClock.now());
-    larder_store_sqlite::OpenOptions { views: views(), ..options }
+    larder_store_sqlite::OpenOptions { views: VIEWS.to_vec(), ..options }
 }
 
 /// How a PostgreSQL database is opened.
@@ -96,7 +94,7 @@ pub fn postgres(url: &PostgresUrl, server: &StoreServer, stay: Stay) -> larder_s
     };
     let number = |setting: u64| usize::try_from(setting).unwrap_or(usize::MAX);
     larder_store_postgres::OpenOptions {
-        views: views(),
+        views: VIEWS.to_vec(),
         pool_size: number(server.pool_size.value),
         max_overflow: number(server.max_overflow.value),
         pool_timeout: server.pool_timeout.value,

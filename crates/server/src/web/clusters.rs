@@ -77,7 +77,7 @@ struct FirstRun {
 /// The page.
 pub(crate) async fn show(State(app): State<App>, visit: Visit, Query(asked): Query<Asked>) -> Response {
     let is_part = matches!(asked.part.as_str(), "list" | "card");
-    if app.engine.keys().is_empty() && !is_part {
+    if app.engine.keys_of("cluster").is_empty() && !is_part {
         let frame = visit.frame(Here::Clusters, "Nothing is configured yet");
         return visit.page(StatusCode::OK, &FirstRun { frame, demo: Panel::of(&app, &visit) });
     }

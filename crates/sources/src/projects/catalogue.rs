@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use larder_core::{Definition, Fingerprint, Json, Key, KeyError, Learned, Policy};
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use super::place::{id_of, kept, opened};
 use super::{PROJECTS_SOURCE, ProjectsConfig};
@@ -65,6 +66,8 @@ pub(super) struct Catalogue {
     shared: Vec<String>,
     policy: Policy,
     known: RwLock<Arc<Known>>,
+    /// Counts the changes of what is known.
+    edition: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -101,7 +104,7 @@ impl Catalogue {
             shared.push(name.to_owned());
             shared.extend(folders.iter().map(text));
         }
-        Ok(Catalogue { roots, shared, policy, known: RwLock::default() })
+        Ok(Catalogue { roots, shared, policy, known: RwLock::default(), edition: watch::Sender::new(0) })
     }
 
     pub(super) fn roots(&self) -> &[Root] {
@@ -114,6 +117,24 @@ impl Catalogue {
 
     pub(super) fn project(&self, key: &Key) -> Option<Arc<Project>> {
         self.known().projects.get(key).cloned()
+    }
+
+    /// All projects that are known, in order.
+    pub(super) fn projects(&self) -> Vec<(Key, Arc<Project>)> {
+        let known = self.known();
+        known.keys.iter().filter_map(|key| Some((key.clone(), known.projects.get(key)?.clone()))).collect()
+    }
+
+    /// How often what is known has changed.
+    pub(super) fn edition(&self) -> u64 {
+        *self.edition.borrow()
+    }
+
+    /// Completes when what is known is not that edition's any more.
+    pub(super) async fn changed(&self, edition: u64) {
+        let mut seen = self.edition.subscribe();
+        // The sender lives as long as this does, so waiting cannot fail.
+        let _ = seen.wait_for(|now| *now != edition).await;
     }
 
     pub(super) fn keys(&self) -> Vec<Key> {
@@ -148,6 +169,8 @@ impl Catalogue {
             gone: without(&held.keys, &known.projects),
         };
         *held = Arc::new(known);
+        drop(held);
+        self.edition.send_modify(|edition| *edition += 1);
         learned
     }
 

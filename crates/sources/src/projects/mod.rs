@@ -16,6 +16,7 @@ mod scan;
 mod stamp;
 mod upstreams;
 mod walk;
+mod watch;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -35,6 +36,7 @@ use reach::Reach;
 use scan::Frame;
 use upstreams::Shelf;
 use walk::Rules;
+pub use watch::{Watch, WatchOptions};
 
 /// The file that records what was deployed, in a profile's folder.
 const RECORDS_FILE: &str = ".skillmeat-deployed.toml";
@@ -91,6 +93,7 @@ struct Shared {
     shelf: Shelf,
     rules: Rules,
     allowed: Vec<PathBuf>,
+    collections: Vec<PathBuf>,
     zone: TimeZone,
 }
 
@@ -111,6 +114,7 @@ impl ProjectsSource {
                     prune: Arc::new(config.prune.iter().cloned().collect::<BTreeSet<String>>()),
                 },
                 allowed: allowed.cloned().collect(),
+                collections: config.collections.clone(),
                 zone,
             }),
         })

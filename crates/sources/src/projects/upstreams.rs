@@ -136,3 +136,8 @@ fn bytes(path: &Path) -> Result<Vec<u8>, String> {
     };
     read().map_err(|error| format!("it cannot be read: {error}"))
 }
+
+/// Whether a file of that name says what a collection has.
+pub(super) fn is_collection_file(name: &std::ffi::OsStr) -> bool {
+    MANIFESTS.iter().chain(&LOCKS).any(|known| name == *known)
+}

@@ -25,6 +25,13 @@ pub(super) struct Rules {
     pub(super) prune: Arc<BTreeSet<String>>,
 }
 
+impl Rules {
+    /// Whether folders of that name are not looked into.
+    pub(super) fn prunes(&self, name: &OsStr) -> bool {
+        name.to_str().is_some_and(|name| self.prune.contains(name))
+    }
+}
+
 /// What a walk found.
 #[derive(Debug, Default)]
 pub(super) struct Walked {
@@ -76,9 +83,7 @@ pub(super) fn walk(root: &Path, rules: &Rules, reach: &Reach, stop: &AtomicBool)
             }
         }
         for link in part.links {
-            let is_left_out = |name: &OsStr| {
-                is_profile(name) || name.to_str().is_some_and(|name| rules.prune.contains(name))
-            };
+            let is_left_out = |name: &OsStr| is_profile(name) || rules.prunes(name);
             if link.file_name().is_some_and(is_left_out) {
                 continue;
             }
@@ -118,7 +123,7 @@ impl Walked {
 }
 
 /// Whether a folder is a project: it has a profile's folder with records or artifacts in it.
-fn is_project(folder: &Path) -> std::io::Result<bool> {
+pub(super) fn is_project(folder: &Path) -> std::io::Result<bool> {
     for (name, _) in PROFILES {
         if holds_artifacts(&folder.join(name))? {
             return Ok(true);
@@ -144,8 +149,7 @@ struct Part {
 fn below(start: &Path, rules: &Rules, depth: usize, stop: &AtomicBool) -> Part {
     let part = Mutex::new(Part { completely: true, ..Part::default() });
     let lock = || part.lock().unwrap_or_else(PoisonError::into_inner);
-    let prune = rules.prune.clone();
-    let is_pruned = move |name: &OsStr| name.to_str().is_some_and(|name| prune.contains(name));
+    let own = rules.clone();
     WalkBuilder::new(start)
         .hidden(false)
         // Ignore files above the root are outside of what may be read, and so are the user's own.
@@ -157,7 +161,7 @@ fn below(start: &Path, rules: &Rules, depth: usize, stop: &AtomicBool) -> Part {
             let is_folder = entry.file_type().is_some_and(|kind| kind.is_dir());
             entry.depth() == 0
                 || !is_folder
-                || !(is_pruned(entry.file_name()) || is_profile(entry.file_name()))
+                || !(own.prunes(entry.file_name()) || is_profile(entry.file_name()))
         })
         .build_parallel()
         .run(|| {

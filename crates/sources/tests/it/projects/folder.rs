@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use jiff::tz::TimeZone;
 use larder_core::{
-    Ask, Attempt, Entry, FetchError, Fetched, Item, Key, Member, Outcome, Policy, Priority, Source, Stored,
-    Time, Trigger, Validators, Warning, absorb,
+    Ask, Attempt, Clock, Entry, FetchError, Fetched, Item, Key, Member, Outcome, Policy, Priority, Source,
+    Stored, Time, Trigger, Validators, Warning, absorb,
 };
 use larder_domain::{ARTIFACT, Artifact, LocalProject, PROJECT};
-use larder_sources::{ProjectsConfig, ProjectsSource};
+use larder_sources::{ProjectsConfig, ProjectsSource, Watch, WatchOptions};
 use tempfile::TempDir;
 
 pub(crate) struct Folder {
@@ -126,6 +127,16 @@ impl Folder {
         let outcome = write.outcome;
         self.held.insert(key.clone(), apply(before, write));
         error.map_or(Ok(outcome), Err)
+    }
+
+    /// Watches it.
+    pub(crate) fn watch(&self, options: WatchOptions, clock: Arc<dyn Clock>) -> Watch {
+        self.source.watch(options, clock)
+    }
+
+    /// The keys of the roots.
+    pub(crate) fn roots(&self) -> Vec<Key> {
+        self.source.indexes()
     }
 
     /// The keys of the projects that are known.

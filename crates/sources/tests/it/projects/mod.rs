@@ -3,3 +3,4 @@
 mod finding;
 mod folder;
 mod scanning;
+mod watching;

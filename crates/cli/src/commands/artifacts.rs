@@ -1,0 +1,236 @@
+//! `larder artifacts`: the skills, commands, agents, hooks and MCP servers of local projects.
+
+use larder_core::{Filter, Key, ListQuery, Order, Test, Time};
+use larder_domain::{ARTIFACTS, Artifact, ArtifactType};
+use serde::Serialize;
+
+use super::entry::EntryView;
+use super::local::{Local, Wanted};
+use super::{Context, Ended};
+use crate::config::Config;
+use crate::report::Complaint;
+use crate::ui::{Cell, Column, Screen, Table, Tone, ago};
+
+/// List the skills, commands, agents, hooks and MCP servers of local projects.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example:\n  larder artifacts --type skill --outdated\n  larder artifacts --search \"pdf form\" --limit 10\n  \
+                  larder artifacts --json | jq -r '.artifacts[] | select(.missing).path'\n\n\
+                  In a pipe, columns are separated by tabs and times are exact."
+)]
+pub struct Args {
+    /// Of this type alone
+    #[arg(long = "type", value_name = "T", value_enum)]
+    kind: Option<Kind>,
+    /// Of this project alone, by id or name; may be given several times
+    #[arg(long, value_name = "P")]
+    project: Vec<String>,
+    /// That their collections have another version of than was deployed
+    #[arg(long)]
+    outdated: bool,
+    /// That are not what was deployed any more
+    #[arg(long)]
+    modified: bool,
+    /// That were deployed and are not there
+    #[arg(long)]
+    missing: bool,
+    /// With all these words in name, description or tags, each as the beginning of a word; best first
+    #[arg(long, value_name = "WORDS")]
+    search: Option<String>,
+    /// At most so many
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+    /// Look at all folders anew first
+    #[arg(long, conflicts_with = "offline")]
+    refresh: bool,
+    /// Show what is known, and look at no folder
+    #[arg(long)]
+    offline: bool,
+}
+
+/// What an artifact is.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Kind {
+    Skill,
+    Command,
+    Agent,
+    Hook,
+    #[value(alias = "mcp_server")]
+    Mcp,
+}
+
+impl From<Kind> for ArtifactType {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Skill => ArtifactType::Skill,
+            Kind::Command => ArtifactType::Command,
+            Kind::Agent => ArtifactType::Agent,
+            Kind::Hook => ArtifactType::Hook,
+            Kind::Mcp => ArtifactType::Mcp,
+        }
+    }
+}
+
+/// No list is longer.
+const LIST_MAX: usize = 1_000_000;
+
+/// An artifact as `--json` shows it.
+#[derive(Debug, Serialize)]
+pub struct ArtifactView<'a> {
+    name: &'a str,
+    #[serde(rename = "type")]
+    kind: ArtifactType,
+    project: &'a str,
+    project_name: &'a str,
+    profile: &'a str,
+    path: &'a str,
+    description: Option<&'a str>,
+    version: Option<&'a str>,
+    tags: &'a [String],
+    aliases: &'a [String],
+    license: Option<&'a str>,
+    source: Option<&'a str>,
+    deployed_version: Option<&'a str>,
+    upstream_version: Option<&'a str>,
+    outdated: bool,
+    modified: bool,
+    missing: bool,
+    deployed_at: Option<Time>,
+    updated_at: Option<Time>,
+}
+
+/// The whole answer of `--json`.
+#[derive(Debug, Serialize)]
+struct Answer<'a> {
+    artifacts: Vec<ArtifactView<'a>>,
+    cache: &'a [EntryView],
+}
+
+/// Lists.
+pub fn run(args: &Args, context: &Context) -> Ended {
+    let config = super::local::config(context)?;
+    crate::wiring::block_on(list(args, context, &config))?
+}
+
+async fn list(args: &Args, context: &Context, config: &Config) -> Ended {
+    let rooms = context.rooms(config).await?;
+    let wanted = Wanted { refresh: args.refresh, offline: args.offline, only: &args.project };
+    let local = Local::serve(&rooms, &wanted, context, config).await?;
+    let query = query(args, &local.keys);
+    let listed = rooms.reader().store().list(&query).await.map_err(Complaint::from)?;
+    let mut artifacts: Vec<Artifact> = Vec::with_capacity(listed.len());
+    for one in &listed {
+        artifacts.push(super::local::decode(one)?);
+    }
+    if context.json() {
+        let artifacts = artifacts.iter().map(ArtifactView::of).collect();
+        context.screen.json(&Answer { artifacts, cache: &local.entries })?;
+    } else if local.has_data() {
+        context.screen.answer(&table(&artifacts, &context.screen, rooms.now()))?;
+        if artifacts.is_empty() && local.is_well() {
+            context.screen.note(&nothing(args));
+        }
+    }
+    Ok(local.end(&rooms, context, config))
+}
+
+fn nothing(args: &Args) -> String {
+    let is_filtered =
+        args.kind.is_some() || args.search.is_some() || args.outdated || args.modified || args.missing;
+    if is_filtered { "no artifact matches".to_owned() } else { "these projects have no artifacts".to_owned() }
+}
+
+fn query(args: &Args, keys: &[Key]) -> ListQuery {
+    let flag = |column, wanted: bool| wanted.then_some(Filter { column, test: Test::Flag(true) });
+    let mut filters: Vec<Filter> =
+        [flag("outdated", args.outdated), flag("modified", args.modified), flag("missing", args.missing)]
+            .into_iter()
+            .flatten()
+            .collect();
+    filters.extend(
+        args.kind.map(|kind| Filter {
+            column: "type",
+            test: Test::Is(ArtifactType::from(kind).word().to_owned()),
+        }),
+    );
+    let search = args.search.clone().filter(|words| !words.trim().is_empty());
+    ListQuery {
+        view: &ARTIFACTS,
+        entries: keys.to_vec(),
+        order: Some(if search.is_some() { Order::Rank } else { Order::Ascending("name") }),
+        search,
+        filters,
+        offset: 0,
+        limit: args.limit.map_or(LIST_MAX, |limit| limit as usize),
+    }
+}
+
+impl<'a> ArtifactView<'a> {
+    /// Of an artifact.
+    pub fn of(artifact: &'a Artifact) -> Self {
+        ArtifactView {
+            name: &artifact.name,
+            kind: artifact.kind,
+            project: &artifact.project,
+            project_name: &artifact.project_name,
+            profile: &artifact.profile,
+            path: &artifact.path,
+            description: artifact.description.as_deref(),
+            version: artifact.version.as_deref(),
+            tags: &artifact.tags,
+            aliases: &artifact.aliases,
+            license: artifact.license.as_deref(),
+            source: artifact.source.as_deref(),
+            deployed_version: artifact.deployed_version.as_deref(),
+            upstream_version: artifact.upstream_version.as_deref(),
+            outdated: artifact.outdated,
+            modified: artifact.modified,
+            missing: artifact.missing,
+            deployed_at: artifact.deployed_at,
+            updated_at: artifact.updated_at,
+        }
+    }
+}
+
+/// What is wrong with an artifact, in words; nothing if nothing is.
+pub fn marks(artifact: &Artifact) -> String {
+    let marks =
+        [(artifact.missing, "missing"), (artifact.modified, "modified"), (artifact.outdated, "outdated")];
+    marks.into_iter().filter(|(is, _)| *is).map(|(_, word)| word).collect::<Vec<_>>().join(", ")
+}
+
+/// Artifacts in lines.
+pub fn table(artifacts: &[Artifact], screen: &Screen, now: Time) -> String {
+    let mut table = Table::new(vec![
+        Column::new("NAME"),
+        Column::new("TYPE"),
+        Column::cut("PROJECT", 10),
+        Column::new("STATE"),
+        Column::new("VERSION").spare(),
+        Column::new("UPDATED").spare(),
+        Column::cut("DESCRIPTION", 16),
+    ]);
+    for artifact in artifacts {
+        let tone = if artifact.missing { Tone::Bad } else { Tone::Warn };
+        let updated = artifact.updated_at;
+        let version =
+            artifact.deployed_version.as_deref().or(artifact.version.as_deref()).unwrap_or_default();
+        let version = match artifact.upstream_version.as_deref().filter(|_| artifact.outdated) {
+            Some(newer) => format!("{version} → {newer}"),
+            None => version.to_owned(),
+        };
+        table.row(vec![
+            Cell::new(&*artifact.name).tone(Tone::Strong),
+            Cell::new(artifact.kind.word()),
+            Cell::new(&*artifact.project_name).tone(Tone::Quiet),
+            Cell::new(marks(artifact)).tone(tone),
+            Cell::new(version),
+            Cell::new(updated.map(|at| ago(at, now)).unwrap_or_default())
+                .exact(updated.map(|at| at.to_string()).unwrap_or_default())
+                .tone(Tone::Quiet),
+            Cell::new(artifact.description.as_deref().unwrap_or_default()),
+        ]);
+    }
+    if table.is_empty() && screen.is_terminal { String::new() } else { table.render(screen) }
+}

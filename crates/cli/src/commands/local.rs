@@ -1,0 +1,198 @@
+//! What the commands about local projects have in common: the roots are looked at first, since they
+//! say which projects there are; then the projects are served like any other entry.
+
+use larder_core::{Item, Key, Listed};
+use larder_domain::LocalProject;
+use larder_engine::{Behind, ReadOptions};
+use larder_sources::ProjectsSource;
+use serde::de::DeserializeOwned;
+
+use super::Context;
+use super::entry::EntryView;
+use super::serve::{Served, Wish, serve};
+use super::warnings::Detail;
+use crate::config::{Config, nearest};
+use crate::report::{Complaint, Exit};
+use crate::ui::Progress;
+use crate::wiring::{Rooms, until_interrupted};
+
+/// How a reader wants it.
+pub struct Wanted<'a> {
+    /// Look at everything anew first.
+    pub refresh: bool,
+    /// Look at no folder.
+    pub offline: bool,
+    /// Of these projects alone, by id or name; none = of all.
+    pub only: &'a [String],
+}
+
+/// Local projects as they are known now.
+pub struct Local {
+    /// The projects' keys, in order.
+    pub keys: Vec<Key>,
+    /// The states of the roots and the projects.
+    pub entries: Vec<EntryView>,
+    served: Served,
+}
+
+/// The configuration of a command about local projects: the folder that one stands in is a root for
+/// these alone.
+pub fn config(context: &Context) -> Result<Config, Vec<Complaint>> {
+    let mut config = context.config()?;
+    config.projects.stand_in(&context.env);
+    Ok(config)
+}
+
+impl Local {
+    /// Sees to it that roots and projects are as the reader wants them.
+    pub async fn serve(
+        rooms: &Rooms<'_>,
+        wanted: &Wanted<'_>,
+        context: &Context,
+        config: &Config,
+    ) -> Result<Local, Complaint> {
+        check_roots(rooms, config)?;
+        if let Err(error) = rooms.reader().reconcile().await {
+            tracing::warn!(%error, "what is configured could not be noted");
+        }
+        let engine = rooms.reader();
+        let indexes = engine.indexes_of(ProjectsSource::NAME);
+        if !wanted.offline {
+            find(rooms, &indexes, wanted.refresh, context).await?;
+        }
+        let keys = chosen(rooms, wanted.only).await?;
+        let wish = match (wanted.refresh, wanted.offline) {
+            (true, _) => Wish::Refresh,
+            (_, true) => Wish::Offline,
+            (false, false) => Wish::Normal,
+        };
+        // What was looked at a moment ago is not looked at again.
+        let all: Vec<Key> = match wish {
+            Wish::Refresh => keys.clone(),
+            Wish::Normal | Wish::Offline => indexes.iter().chain(&keys).cloned().collect(),
+        };
+        let served = serve(rooms, &all, wish, &context.screen).await?;
+        Ok(Local { entries: served.entries.clone(), keys, served })
+    }
+
+    /// Whether there is anything to show.
+    pub fn has_data(&self) -> bool {
+        self.served.has_data()
+    }
+
+    /// Whether nothing is to be complained of.
+    pub fn is_well(&self) -> bool {
+        self.served.complaints.is_empty()
+    }
+
+    /// Says what there is to say besides the answer, and ends the command.
+    pub fn end(&self, rooms: &Rooms<'_>, context: &Context, config: &Config) -> Exit {
+        self.served.tell(&context.screen, Detail::Few, rooms.now());
+        if self.served.behind {
+            crate::detach::refresh_behind(config, context);
+        }
+        self.served.exit()
+    }
+}
+
+fn check_roots(rooms: &Rooms<'_>, config: &Config) -> Result<(), Complaint> {
+    if !rooms.reader().indexes_of(ProjectsSource::NAME).is_empty() {
+        return Ok(());
+    }
+    let complaint = Complaint::usage("there is no folder to look for projects in").because(
+        "neither ~/projects, ~/dev, ~/workspace nor ~/src is there, and the home folder itself is never searched",
+    );
+    let file = config.file.as_ref().map_or("larder.toml", |file| file.shown.as_str());
+    let complaint = complaint.hint(format!("stand in a project, or name folders in {file}, such as"));
+    Err(Complaint { paste: &["[projects]", "roots = [\"~/code\"]"], ..complaint })
+}
+
+/// Looks for projects where nobody has looked yet, or where the reader wants it.
+async fn find(rooms: &Rooms<'_>, indexes: &[Key], anew: bool, context: &Context) -> Result<(), Complaint> {
+    let engine = rooms.reader();
+    let held = engine.store().lookup(indexes).await?;
+    let is_held = |place: usize| held[place].as_ref().is_some_and(|held| held.entry.has_data());
+    let wanted: Vec<Key> = (0..indexes.len())
+        .filter(|place| anew || !is_held(*place))
+        .map(|place| indexes[place].clone())
+        .collect();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    rooms.note_fetch();
+    let progress = Progress::spin(&context.screen, "looking for projects");
+    let work = async {
+        if anew {
+            engine.refresh(&wanted, larder_core::Trigger::Manual, |_| {}).await;
+        } else {
+            let options = ReadOptions { behind: Behind::MarkDue, ..ReadOptions::default() };
+            engine.load_many(&wanted, &options).await;
+        }
+    };
+    // What failed is told with all the rest.
+    let looked = until_interrupted(engine, work).await;
+    progress.finish();
+    looked
+}
+
+/// The keys of the projects that were named, or of all.
+async fn chosen(rooms: &Rooms<'_>, only: &[String]) -> Result<Vec<Key>, Complaint> {
+    let known = rooms.reader().keys_of(ProjectsSource::NAME);
+    if only.is_empty() {
+        return Ok(known);
+    }
+    let mut chosen = Vec::new();
+    for text in only {
+        let found = project_key(rooms, text, &known).await?;
+        for key in found {
+            if !chosen.contains(&key) {
+                chosen.push(key);
+            }
+        }
+    }
+    Ok(chosen)
+}
+
+/// The projects that a text names: by key, by id, or by name, which several may have.
+pub async fn project_key(rooms: &Rooms<'_>, text: &str, known: &[Key]) -> Result<Vec<Key>, Complaint> {
+    let bare = text.strip_prefix("projects/").unwrap_or(text);
+    if let Some(key) = known.iter().find(|key| key.name().eq_ignore_ascii_case(bare)) {
+        return Ok(vec![key.clone()]);
+    }
+    let rows = rooms.reader().store().lookup(known).await?;
+    let named = |key: &Key, stored: Option<&larder_core::Stored>| -> Option<(String, Key)> {
+        let item = stored?.members.iter().map(|member| &member.item).find(|item| is_project(item))?;
+        let project: LocalProject = item.doc.decode().ok()?;
+        Some((project.name, key.clone()))
+    };
+    let called: Vec<(String, Key)> =
+        known.iter().zip(&rows).filter_map(|(key, stored)| named(key, stored.as_ref())).collect();
+    let found: Vec<Key> = called
+        .iter()
+        .filter(|(name, _)| name.eq_ignore_ascii_case(text))
+        .map(|(_, key)| key.clone())
+        .collect();
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    let words = called.iter().map(|(name, _)| name.as_str()).chain(known.iter().map(Key::name));
+    let complaint = Complaint::usage(format!("there is no project `{text}`"));
+    Err(match nearest(text, words) {
+        Some(near) => complaint.hint(format!("did you mean `{near}`?")),
+        None => complaint.hint("`larder projects` lists all that are known"),
+    })
+}
+
+/// Whether an item is a project and not one of its artifacts.
+pub fn is_project(item: &Item) -> bool {
+    &*item.of.kind == larder_domain::PROJECT
+}
+
+/// The document of a listed item.
+pub fn decode<T: DeserializeOwned>(listed: &Listed) -> Result<T, Complaint> {
+    listed.item.doc.decode().map_err(|error| {
+        Complaint::failed(format!("the copy of `{}` cannot be read", listed.item.of.id))
+            .because(error)
+            .hint("`larder refresh --source projects` looks anew; `larder cache verify` looks for damage")
+    })
+}

@@ -1,0 +1,296 @@
+//! `larder projects`: the folders on this machine that have skills, commands, agents, hooks or MCP
+//! servers, and how many of them want a look.
+
+use std::fmt::Write as _;
+
+use larder_core::{Filter, Key, ListQuery, Order, Test, Time};
+use larder_domain::{ARTIFACTS, Artifact, LocalProject, PROJECTS};
+use serde::Serialize;
+
+use super::artifacts::{self, ArtifactView};
+use super::entry::EntryView;
+use super::local::{self, Local, Wanted};
+use super::{Context, Ended};
+use crate::config::Config;
+use crate::report::Complaint;
+use crate::ui::{Cell, Column, Screen, Table, Tone, ago, harmless};
+
+/// List local projects, and how many of their artifacts want a look.
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+#[command(
+    after_help = "Projects are looked for below `[projects] roots` and the folder that one stands in.\n\n\
+                  Example:\n  larder projects --outdated\n  larder projects show my-app"
+)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    list: ListArgs,
+}
+
+/// What to do with local projects.
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// List them, and how many of their artifacts want a look
+    List(ListArgs),
+    /// Show one with its artifacts, and what is wrong with it
+    Show(ShowArgs),
+}
+
+/// List local projects.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
+#[derive(Debug, Default, clap::Args)]
+struct ListArgs {
+    /// That have outdated artifacts
+    #[arg(long)]
+    outdated: bool,
+    /// That have modified artifacts
+    #[arg(long)]
+    modified: bool,
+    /// Look at all folders anew first
+    #[arg(long, conflicts_with = "offline")]
+    refresh: bool,
+    /// Show what is known, and look at no folder
+    #[arg(long)]
+    offline: bool,
+}
+
+/// Show one project.
+#[derive(Debug, clap::Args)]
+struct ShowArgs {
+    /// Which, by id or name
+    #[arg(value_name = "PROJECT")]
+    project: String,
+    /// Look at its folder anew first
+    #[arg(long, conflicts_with = "offline")]
+    refresh: bool,
+    /// Show what is known, and look at no folder
+    #[arg(long)]
+    offline: bool,
+}
+
+/// No list is longer.
+const LIST_MAX: usize = 1_000_000;
+
+/// A project as `--json` shows it.
+#[derive(Debug, Serialize)]
+struct ProjectView<'a> {
+    id: &'a str,
+    name: &'a str,
+    path: &'a str,
+    relative_path: &'a str,
+    profiles: &'a [String],
+    artifacts: u64,
+    outdated: u64,
+    modified: u64,
+    missing: u64,
+    warnings: u64,
+    created_at: Option<Time>,
+    updated_at: Option<Time>,
+}
+
+/// The whole answer of `--json`.
+#[derive(Debug, Serialize)]
+struct Answer<'a> {
+    projects: Vec<ProjectView<'a>>,
+    cache: &'a [EntryView],
+}
+
+/// The whole answer of `show --json`.
+#[derive(Debug, Serialize)]
+struct Shown<'a> {
+    project: ProjectView<'a>,
+    artifacts: Vec<ArtifactView<'a>>,
+    cache: &'a [EntryView],
+}
+
+/// Lists, or shows one.
+pub fn run(args: &Args, context: &Context) -> Ended {
+    let config = local::config(context)?;
+    match &args.command {
+        None => crate::wiring::block_on(list(&args.list, context, &config))?,
+        Some(Command::List(args)) => crate::wiring::block_on(list(args, context, &config))?,
+        Some(Command::Show(args)) => crate::wiring::block_on(show(args, context, &config))?,
+    }
+}
+
+async fn list(args: &ListArgs, context: &Context, config: &Config) -> Ended {
+    let rooms = context.rooms(config).await?;
+    let wanted = Wanted { refresh: args.refresh, offline: args.offline, only: &[] };
+    let local = Local::serve(&rooms, &wanted, context, config).await?;
+    let filter =
+        |column, wanted: bool| wanted.then(|| Filter { column, test: Test::AtLeast("1".to_owned()) });
+    let filters: Vec<Filter> = [filter("outdated", args.outdated), filter("modified", args.modified)]
+        .into_iter()
+        .flatten()
+        .collect();
+    let is_filtered = !filters.is_empty();
+    let projects = projects(&rooms, &local.keys, filters).await?;
+    if context.json() {
+        let projects = projects.iter().map(view).collect();
+        context.screen.json(&Answer { projects, cache: &local.entries })?;
+    } else if local.has_data() {
+        context.screen.answer(&table(&projects, &context.screen, rooms.now()))?;
+        if projects.is_empty() && local.is_well() {
+            context.screen.note(&if is_filtered {
+                "no project matches".to_owned()
+            } else {
+                nothing_found(config)
+            });
+        }
+    }
+    Ok(local.end(&rooms, context, config))
+}
+
+/// Where was looked in vain, and what would be found.
+fn nothing_found(config: &Config) -> String {
+    let roots = config.projects.config();
+    let places: Vec<String> =
+        roots.roots.iter().chain(&roots.cwd).map(|path| path.display().to_string()).collect();
+    format!(
+        "no project was found below {}: a project is a folder whose .claude, .codex, .gemini or .cursor holds \
+         skills, commands, agents, hooks or mcp",
+        places.join(", ")
+    )
+}
+
+async fn projects(
+    rooms: &crate::wiring::Rooms<'_>,
+    keys: &[Key],
+    filters: Vec<Filter>,
+) -> Result<Vec<LocalProject>, Complaint> {
+    let query = ListQuery {
+        view: &PROJECTS,
+        entries: keys.to_vec(),
+        search: None,
+        filters,
+        order: Some(Order::Ascending("name")),
+        offset: 0,
+        limit: LIST_MAX,
+    };
+    let listed = rooms.reader().store().list(&query).await?;
+    listed.iter().map(local::decode).collect()
+}
+
+async fn show(args: &ShowArgs, context: &Context, config: &Config) -> Ended {
+    let rooms = context.rooms(config).await?;
+    let only = std::slice::from_ref(&args.project);
+    let wanted = Wanted { refresh: args.refresh, offline: args.offline, only };
+    let local = Local::serve(&rooms, &wanted, context, config).await?;
+    let keys = match local.keys.as_slice() {
+        [] | [_] => &local.keys,
+        many => return Err(several(&args.project, many).into()),
+    };
+    let projects = projects(&rooms, keys, Vec::new()).await?;
+    let query = ListQuery {
+        view: &ARTIFACTS,
+        entries: keys.clone(),
+        search: None,
+        filters: Vec::new(),
+        order: Some(Order::Ascending("name")),
+        offset: 0,
+        limit: LIST_MAX,
+    };
+    let listed = rooms.reader().store().list(&query).await.map_err(Complaint::from)?;
+    let mut found: Vec<Artifact> = Vec::with_capacity(listed.len());
+    for one in &listed {
+        found.push(local::decode(one)?);
+    }
+    if let Some(project) = projects.first() {
+        if context.json() {
+            let artifacts = found.iter().map(ArtifactView::of).collect();
+            context.screen.json(&Shown { project: view(project), artifacts, cache: &local.entries })?;
+        } else {
+            context.screen.answer(&page(project, &found, &context.screen, rooms.now()))?;
+        }
+    }
+    Ok(local.end(&rooms, context, config))
+}
+
+fn several(name: &str, keys: &[Key]) -> Complaint {
+    let ids: Vec<String> = keys.iter().map(|key| format!("`{}`", key.name())).collect();
+    Complaint::usage(format!("there are {} projects called `{name}`", keys.len()))
+        .hint(format!("name one by its id: {}", ids.join(", ")))
+}
+
+fn view(project: &LocalProject) -> ProjectView<'_> {
+    ProjectView {
+        id: &project.id,
+        name: &project.name,
+        path: &project.path,
+        relative_path: &project.relative_path,
+        profiles: &project.profiles,
+        artifacts: project.artifacts,
+        outdated: project.outdated,
+        modified: project.modified,
+        missing: project.missing,
+        warnings: project.warnings,
+        created_at: project.created_at,
+        updated_at: project.updated_at,
+    }
+}
+
+fn page(project: &LocalProject, found: &[Artifact], screen: &Screen, now: Time) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: &str| {
+        // Writing to a text cannot fail.
+        let _ = writeln!(text, "{}  {}", screen.paint(&format!("{name:<9}"), Tone::Quiet), harmless(value));
+    };
+    line("project", &project.name);
+    line("id", &project.id);
+    line("folder", &project.path);
+    line("tools", &project.profiles.join(", "));
+    line("artifacts", &counts(project));
+    if !found.is_empty() {
+        text.push('\n');
+        text.push_str(&artifacts::table(found, screen, now));
+    }
+    text
+}
+
+fn counts(project: &LocalProject) -> String {
+    let parts =
+        [(project.outdated, "outdated"), (project.modified, "modified"), (project.missing, "missing")];
+    let wrong: Vec<String> =
+        parts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
+    if wrong.is_empty() {
+        return project.artifacts.to_string();
+    }
+    format!("{}: {}", project.artifacts, wrong.join(", "))
+}
+
+fn table(projects: &[LocalProject], screen: &Screen, now: Time) -> String {
+    let mut table = Table::new(vec![
+        Column::new("NAME"),
+        Column::new("ID").spare(),
+        Column::number("ARTIFACTS"),
+        Column::number("OUTDATED"),
+        Column::number("MODIFIED"),
+        Column::number("MISSING"),
+        Column::number("WARNINGS").spare(),
+        Column::new("UPDATED").spare(),
+        Column::cut("FOLDER", 12),
+    ]);
+    for project in projects {
+        let updated = project.updated_at;
+        let count = |count: u64, tone: Tone| {
+            let cell = Cell::new(count.to_string());
+            if count > 0 { cell.tone(tone) } else { cell.tone(Tone::Quiet) }
+        };
+        table.row(vec![
+            Cell::new(&*project.name).tone(Tone::Strong),
+            Cell::new(&*project.id).tone(Tone::Quiet),
+            Cell::new(project.artifacts.to_string()),
+            count(project.outdated, Tone::Warn),
+            count(project.modified, Tone::Warn),
+            count(project.missing, Tone::Bad),
+            count(project.warnings, Tone::Warn),
+            Cell::new(updated.map(|at| ago(at, now)).unwrap_or_default())
+                .exact(updated.map(|at| at.to_string()).unwrap_or_default())
+                .tone(Tone::Quiet),
+            Cell::new(&*project.path).tone(Tone::Quiet),
+        ]);
+    }
+    if table.is_empty() && screen.is_terminal { String::new() } else { table.render(screen) }
+}

@@ -1,0 +1,97 @@
+//! Watching local folders for as long as a process runs: what changed is marked due, and the engine
+//! refreshes it like anything else that is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use larder_core::{Clock, Key, StoreError, Trigger};
+use larder_engine::{Engine, SystemClock};
+use larder_sources::{ProjectsSource, Watch, WatchOptions};
+
+use crate::config::{ProjectsSection, Watching};
+
+/// How often is looked whether anybody has asked for local projects yet.
+const NOT_YET: Duration = Duration::from_secs(30);
+/// The wait after a store could not be told of a change.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// How to watch, by the configuration; `None` = not at all.
+pub fn options(projects: &ProjectsSection) -> Option<WatchOptions> {
+    let by_events = match projects.watch.value {
+        Watching::Off => return None,
+        Watching::Events => true,
+        Watching::Poll => false,
+    };
+    Some(WatchOptions {
+        debounce: projects.debounce.value,
+        poll: projects.poll.value,
+        by_events,
+        sweep: projects.ttl.value,
+    })
+}
+
+/// Watches until it is dropped. Nothing is watched before anybody has asked for projects once: who
+/// keeps none is not searched for any.
+pub async fn watch_once_asked(engine: Engine, source: Arc<ProjectsSource>, options: WatchOptions) {
+    while !is_asked_for(&engine).await {
+        wait_for_news(&engine).await;
+    }
+    watch(engine, source, options, |watch| {
+        if let Some(trouble) = watch.trouble() {
+            tracing::warn!("{trouble}");
+        }
+    })
+    .await;
+}
+
+/// Watches until it is dropped. `begun` is told once that it is watching.
+pub async fn watch(
+    engine: Engine,
+    source: Arc<ProjectsSource>,
+    options: WatchOptions,
+    begun: impl FnOnce(&Watch),
+) {
+    let mut watch = source.watch(options, Arc::new(SystemClock));
+    let mut begun = Some(begun);
+    loop {
+        let keys = watch.next().await;
+        if let Some(begun) = begun.take() {
+            begun(&watch);
+        }
+        tracing::debug!(entries = keys.len(), folders = watch.folders(), "folders changed");
+        mark(&engine, &keys).await;
+    }
+}
+
+/// Marks entries due, again and again if the store cannot be told: nobody else heard of it.
+async fn mark(engine: &Engine, keys: &[Key]) {
+    while let Err(error) = engine.mark_due(keys, Trigger::Watch).await {
+        tracing::warn!(%error, "what changed could not be noted");
+        if !error.is_retryable() {
+            return;
+        }
+        SystemClock.sleep(AGAIN).await;
+    }
+}
+
+/// Whether some root was looked at before.
+async fn is_asked_for(engine: &Engine) -> bool {
+    let held: Result<_, StoreError> = engine.store().lookup(&engine.indexes_of(ProjectsSource::NAME)).await;
+    held.is_ok_and(|held| held.iter().flatten().any(|stored| stored.entry.has_data()))
+}
+
+async fn wait_for_news(engine: &Engine) {
+    let mut announced = engine.subscribe();
+    let wait = SystemClock.sleep(NOT_YET);
+    tokio::pin!(wait);
+    loop {
+        tokio::select! {
+            () = &mut wait => return,
+            heard = announced.recv() => match heard {
+                Ok(heard) if heard.key.source() == ProjectsSource::NAME => return,
+                Ok(_) => {}
+                Err(_) => return wait.await,
+            },
+        }
+    }
+}

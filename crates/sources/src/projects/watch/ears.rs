@@ -1,0 +1,163 @@
+//! What hears of changes: the system's own events, and for folders that it has no watch left for,
+//! a look every so often.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use notify::event::{AccessKind, AccessMode, EventKind, Flag};
+use notify::{Config, ErrorKind, Event, PollWatcher, RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::mpsc::Sender;
+
+/// What was heard.
+#[derive(Debug)]
+pub(super) enum Heard {
+    /// Something about these paths.
+    Of(Event),
+    /// That something was missed.
+    Overflow,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    Events,
+    Looks,
+}
+
+/// Both ways of hearing.
+pub(super) struct Ears {
+    events: Option<RecommendedWatcher>,
+    looks: Option<PollWatcher>,
+    watched: HashMap<PathBuf, By>,
+    mouth: Mouth,
+    poll: Duration,
+    /// Why folders are looked at that should be heard of.
+    pub(super) trouble: Option<String>,
+}
+
+/// Where what is heard goes. It never waits: what finds no room is missed, which is told.
+#[derive(Clone)]
+pub(super) struct Mouth {
+    pub(super) sender: Sender<Heard>,
+    pub(super) missed: Arc<AtomicBool>,
+}
+
+impl Mouth {
+    fn tell(&self, event: notify::Result<Event>) {
+        let heard = match event {
+            Ok(event) if event.attrs.flag() == Some(Flag::Rescan) => Heard::Overflow,
+            Ok(event) if is_only_a_look(event.kind) => return,
+            Ok(event) => Heard::Of(event),
+            // Something was not heard, and nobody knows what.
+            Err(_) => Heard::Overflow,
+        };
+        if self.sender.try_send(heard).is_err() {
+            self.missed.store(true, Ordering::Release);
+        }
+    }
+}
+
+/// Reading a file is an event too, ours as well.
+fn is_only_a_look(kind: EventKind) -> bool {
+    matches!(kind, EventKind::Access(kind) if kind != AccessKind::Close(AccessMode::Write))
+}
+
+impl Ears {
+    pub(super) fn new(mouth: Mouth, poll: Duration, by_events: bool) -> Self {
+        let mut ears =
+            Ears { events: None, looks: None, watched: HashMap::new(), mouth, poll, trouble: None };
+        if by_events {
+            let mouth = ears.mouth.clone();
+            match RecommendedWatcher::new(move |event| mouth.tell(event), Config::default()) {
+                Ok(events) => ears.events = Some(events),
+                Err(error) => ears.trouble = Some(trouble(&error, poll)),
+            }
+        }
+        ears
+    }
+
+    /// Watches exactly these folders from now on; answers those that were not watched before.
+    pub(super) fn watch(&mut self, folders: &BTreeSet<PathBuf>) -> Vec<PathBuf> {
+        let old: Vec<PathBuf> =
+            self.watched.keys().filter(|folder| !folders.contains(*folder)).cloned().collect();
+        for folder in old {
+            self.forget(&folder);
+        }
+        let new: Vec<PathBuf> =
+            folders.iter().filter(|folder| !self.watched.contains_key(*folder)).cloned().collect();
+        new.into_iter().filter(|folder| self.add(folder)).collect()
+    }
+
+    /// Forgets a folder and all below it: they are gone, or called otherwise now.
+    pub(super) fn forget_below(&mut self, folder: &Path) {
+        let below: Vec<PathBuf> =
+            self.watched.keys().filter(|watched| watched.starts_with(folder)).cloned().collect();
+        for folder in below {
+            self.forget(&folder);
+        }
+    }
+
+    pub(super) fn watches(&self, folder: &Path) -> bool {
+        self.watched.contains_key(folder)
+    }
+
+    /// Watches one folder more. `false` = it is gone already.
+    pub(super) fn add(&mut self, folder: &Path) -> bool {
+        if let Some(events) = &mut self.events {
+            match events.watch(folder, RecursiveMode::NonRecursive) {
+                Ok(()) => {
+                    self.watched.insert(folder.to_owned(), By::Events);
+                    return true;
+                }
+                Err(error) if is_limit(&error) => {
+                    self.trouble.get_or_insert_with(|| trouble(&error, self.poll));
+                }
+                Err(_) => return false,
+            }
+        }
+        let is_heard =
+            self.looks().is_some_and(|looks| looks.watch(folder, RecursiveMode::NonRecursive).is_ok());
+        if is_heard {
+            self.watched.insert(folder.to_owned(), By::Looks);
+        }
+        is_heard
+    }
+
+    fn forget(&mut self, folder: &Path) {
+        // One that is gone has no watch any more, which is what is wanted.
+        let _ = match self.watched.remove(folder) {
+            Some(By::Events) => self.events.as_mut().map(|events| events.unwatch(folder)),
+            Some(By::Looks) => self.looks.as_mut().map(|looks| looks.unwatch(folder)),
+            None => None,
+        };
+    }
+
+    fn looks(&mut self) -> Option<&mut PollWatcher> {
+        if self.looks.is_none() {
+            let mouth = self.mouth.clone();
+            let config = Config::default().with_poll_interval(self.poll).with_follow_symlinks(false);
+            self.looks = PollWatcher::new(move |event| mouth.tell(event), config).ok();
+        }
+        self.looks.as_mut()
+    }
+}
+
+/// No watch is left, or no file handle to keep watches by.
+fn is_limit(error: &notify::Error) -> bool {
+    match &error.kind {
+        ErrorKind::MaxFilesWatch => true,
+        ErrorKind::Io(error) => error.kind() != std::io::ErrorKind::NotFound,
+        _ => false,
+    }
+}
+
+fn trouble(error: &notify::Error, poll: Duration) -> String {
+    format!(
+        "the system has no watches left for all folders ({error}); some are looked at every {} s instead. \
+         To be told of changes at once, raise fs.inotify.max_user_watches and max_user_instances (sysctl), \
+         or have `[projects] prune` leave out what holds no projects",
+        poll.as_secs_f32()
+    )
+}

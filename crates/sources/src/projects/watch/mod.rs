@@ -1,0 +1,316 @@
+//! Hears of changes in folders and says which entries want a look. It marks nothing itself and
+//! fetches nothing: events lead to the same refresh as every other trigger.
+//!
+//! Changes are waited out: a moment of quiet, or a while of storm, and all that came is one batch.
+//! (Own lines in place of `notify-debouncer-full`: that wakes up many times a second for ever, where
+//! this sleeps until something happens, and its pairing of renames is of no use here.)
+
+mod ears;
+mod meaning;
+mod places;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use larder_core::{Clock, Key, Time};
+use notify::Event;
+use notify::event::{EventKind, ModifyKind};
+use tokio::sync::mpsc::{Receiver, channel};
+
+use super::walk::is_profile;
+use super::{ProjectsSource, Shared};
+use ears::{Ears, Heard, Mouth};
+use meaning::Meanings;
+use places::{Places, places};
+
+/// How to watch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WatchOptions {
+    /// How long it must be quiet before a change is looked at.
+    pub debounce: Duration,
+    /// How often is looked where the system does not tell.
+    pub poll: Duration,
+    /// Whether the system is asked to tell at all.
+    pub by_events: bool,
+    /// How often everything is looked at, for what was missed.
+    pub sweep: Duration,
+}
+
+impl Default for WatchOptions {
+    fn default() -> Self {
+        WatchOptions {
+            debounce: Duration::from_millis(100),
+            poll: Duration::from_secs(5),
+            by_events: true,
+            sweep: Duration::from_hours(6),
+        }
+    }
+}
+
+/// What is heard before anybody listens; more than that is missed, and everything looked at.
+const HEARD_MAX: usize = 8_192;
+/// Paths of one batch.
+const PATHS_MAX: usize = 20_000;
+/// A storm is looked at after so many times the quiet that never comes.
+const STORM: u32 = 10;
+/// Having missed something, everything is looked at, but not more often than this.
+const MISSED_EVERY: Duration = Duration::from_secs(10);
+
+/// A watch on the folders of a source.
+pub struct Watch {
+    shared: Arc<Shared>,
+    options: WatchOptions,
+    clock: Arc<dyn Clock>,
+    ears: Arc<Mutex<Ears>>,
+    heard: Receiver<Heard>,
+    missed: Arc<AtomicBool>,
+    places: Places,
+    /// The catalogue's edition that the places were worked out by.
+    edition: u64,
+    swept_at: Time,
+    missed_at: Option<Time>,
+}
+
+/// Paths that something happened to.
+#[derive(Default)]
+struct Batch {
+    paths: BTreeSet<PathBuf>,
+    /// Those at which something may have come, gone, or been renamed.
+    structural: BTreeSet<PathBuf>,
+    missed: bool,
+}
+
+impl ProjectsSource {
+    /// Starts watching. The first [`next`](Watch::next) answers everything, since nobody heard what
+    /// happened before.
+    pub fn watch(&self, options: WatchOptions, clock: Arc<dyn Clock>) -> Watch {
+        let (sender, heard) = channel(HEARD_MAX);
+        let missed = Arc::new(AtomicBool::new(true));
+        let mouth = Mouth { sender, missed: missed.clone() };
+        let ears = Ears::new(mouth, options.poll, options.by_events);
+        Watch {
+            shared: self.shared.clone(),
+            options,
+            swept_at: clock.now(),
+            clock,
+            ears: Arc::new(Mutex::new(ears)),
+            heard,
+            missed,
+            places: Places::default(),
+            edition: 0,
+            missed_at: None,
+        }
+    }
+}
+
+impl Watch {
+    /// Waits for the next changes, and answers the entries that want a look: never none.
+    pub async fn next(&mut self) -> Vec<Key> {
+        loop {
+            let batch = self.batch().await;
+            let keys = self.meaning(batch).await;
+            if !keys.is_empty() {
+                return keys;
+            }
+        }
+    }
+
+    /// Why some folders are only looked at every so often, and what to do about it.
+    pub fn trouble(&self) -> Option<String> {
+        lock(&self.ears).trouble.clone()
+    }
+
+    /// How many folders are watched.
+    pub fn folders(&self) -> usize {
+        self.places.folders.len()
+    }
+
+    /// Everything that comes until it is quiet.
+    async fn batch(&mut self) -> Batch {
+        let mut batch = Batch::default();
+        if self.is_missed() && self.missed_in().is_zero() {
+            batch.missed = true;
+            return batch;
+        }
+        let sweep_in = self.swept_at.plus(self.options.sweep).since(self.clock.now());
+        let look_in = if self.is_missed() { sweep_in.min(self.missed_in()) } else { sweep_in };
+        let shared = self.shared.clone();
+        tokio::select! {
+            biased;
+            heard = self.heard.recv() => match heard {
+                Some(heard) => batch.take(heard),
+                // Its sender lives in `ears`, as long as this does.
+                None => std::future::pending().await,
+            },
+            () = shared.catalogue.changed(self.edition) => return batch,
+            () = self.clock.sleep(look_in) => {
+                batch.missed = true;
+                return batch;
+            }
+        }
+        let since = self.clock.now();
+        loop {
+            let quiet = self.clock.sleep(self.options.debounce);
+            tokio::select! {
+                biased;
+                Some(heard) = self.heard.recv() => batch.take(heard),
+                () = quiet => break,
+            }
+            if self.clock.now().since(since) >= self.options.debounce * STORM {
+                break;
+            }
+        }
+        while let Ok(heard) = self.heard.try_recv() {
+            batch.take(heard);
+        }
+        if batch.missed {
+            self.missed.store(true, Ordering::Release);
+        }
+        batch.missed = self.is_missed() && self.missed_in().is_zero();
+        batch
+    }
+
+    /// Whether something was missed that has not been made up for.
+    fn is_missed(&self) -> bool {
+        self.missed.load(Ordering::Acquire)
+    }
+
+    /// How long to wait before what was missed is made up for: not at every gust of a storm.
+    fn missed_in(&self) -> Duration {
+        let now = self.clock.now();
+        let again = |at: Time| if now < at { Duration::ZERO } else { at.plus(MISSED_EVERY).since(now) };
+        self.missed_at.map_or(Duration::ZERO, again)
+    }
+
+    /// What a batch means: watches are put first, then it is said what to look at, so that nothing
+    /// falls between.
+    async fn meaning(&mut self, batch: Batch) -> Vec<Key> {
+        let edition = self.shared.catalogue.edition();
+        let mut keys = BTreeSet::new();
+        let is_news = batch.missed || edition != self.edition || self.changes_places(&batch);
+        if batch.missed {
+            self.missed.store(false, Ordering::Release);
+            (self.swept_at, self.missed_at) = (self.clock.now(), Some(self.clock.now()));
+            keys.extend(self.everything());
+        }
+        if is_news {
+            let is_all = batch.missed || edition != self.edition;
+            let new = self.resync(&batch, is_all).await;
+            let meaning = self.meanings();
+            // What happened in a folder before it was watched, nobody heard.
+            for folder in &new {
+                meaning.explain(folder, true, &mut keys);
+            }
+            self.edition = edition;
+        }
+        let meaning = self.meanings();
+        for path in &batch.paths {
+            meaning.explain(path, batch.structural.contains(path), &mut keys);
+        }
+        keys.into_iter().collect()
+    }
+
+    fn meanings(&self) -> Meanings<'_> {
+        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let catalogue = &self.shared.catalogue;
+        Meanings {
+            shared: &self.shared,
+            places: &self.places,
+            roots: catalogue.roots().iter().map(|root| (real(&root.path), root.key.clone())).collect(),
+            projects: catalogue
+                .projects()
+                .into_iter()
+                .map(|(key, project)| (project.path.clone(), key))
+                .collect(),
+            collections: self.shared.collections.iter().map(|place| real(place)).collect(),
+        }
+    }
+
+    fn everything(&self) -> Vec<Key> {
+        let catalogue = &self.shared.catalogue;
+        catalogue.roots().iter().map(|root| root.key.clone()).chain(catalogue.keys()).collect()
+    }
+
+    /// Whether other folders are to be watched after this.
+    fn changes_places(&self, batch: &Batch) -> bool {
+        let ears = lock(&self.ears);
+        batch.structural.iter().any(|path| {
+            let is_pruned = path.file_name().is_some_and(|name| self.shared.rules.prunes(name));
+            let is_folder =
+                || std::fs::symlink_metadata(path).is_ok_and(|about| about.is_dir() || about.is_symlink());
+            ears.watches(path) || (!is_pruned && is_folder())
+        })
+    }
+
+    /// Works out what to watch now, and answers the folders that were not watched before. What came
+    /// below a profile's folder is added alone; anything else wants a walk.
+    async fn resync(&mut self, batch: &Batch, is_all: bool) -> Vec<PathBuf> {
+        let (shared, ears) = (self.shared.clone(), self.ears.clone());
+        let came_or_went: Vec<PathBuf> = batch.structural.iter().cloned().collect();
+        let is_local = !is_all && came_or_went.iter().all(|path| is_in_profile(path) && !path.is_symlink());
+        let worked_out = tokio::task::spawn_blocking(move || {
+            let mut ears = lock(&ears);
+            for path in &came_or_went {
+                // The watch is on what was there, by whatever name it goes now.
+                if ears.watches(path) {
+                    ears.forget_below(path);
+                }
+            }
+            let mut found = Places::default();
+            if is_local {
+                for path in &came_or_went {
+                    found.below(path, 0);
+                }
+                let new = found.folders.iter().filter(|folder| ears.add(folder)).cloned().collect();
+                return (None, new);
+            }
+            found = places(&shared);
+            let new = ears.watch(&found.folders);
+            (Some(found), new)
+        });
+        let Ok((found, new)) = worked_out.await else { return Vec::new() };
+        match found {
+            Some(found) => self.places = found,
+            None => self.places.folders.extend(new.iter().cloned()),
+        }
+        new
+    }
+}
+
+impl Batch {
+    fn take(&mut self, heard: Heard) {
+        let Heard::Of(Event { kind, paths, .. }) = heard else {
+            self.missed = true;
+            return;
+        };
+        let is_structural = matches!(
+            kind,
+            EventKind::Create(_)
+                | EventKind::Remove(_)
+                | EventKind::Modify(ModifyKind::Name(_))
+                | EventKind::Any
+        );
+        if self.paths.len() + paths.len() > PATHS_MAX {
+            self.missed = true;
+            return;
+        }
+        for path in paths {
+            if is_structural {
+                self.structural.insert(path.clone());
+            }
+            self.paths.insert(path);
+        }
+    }
+}
+
+/// Whether a path lies below a profile's folder.
+fn is_in_profile(path: &Path) -> bool {
+    path.parent().is_some_and(|above| above.ancestors().any(|part| part.file_name().is_some_and(is_profile)))
+}
+
+fn lock(ears: &Mutex<Ears>) -> std::sync::MutexGuard<'_, Ears> {
+    ears.lock().unwrap_or_else(PoisonError::into_inner)
+}
