@@ -95,14 +95,14 @@ impl<'a> Batch<'a> {
             // The batch has ended: a late answer has nobody to hear it.
             let _ = sender.send((key.clone(), result, spent));
         });
-        let mut work = std::pin::pin!(async move {
+        let asking = async move {
             source.fetch_many(&asks, &answers).await;
-        });
-        let mut working = true;
+        };
+        let mut work = Some(Box::pin(asking));
         let mut listening = true;
         let mut settling = FuturesUnordered::new();
         let mut renewal = self.engine.clock.sleep(self.renew_every);
-        while working || listening || !settling.is_empty() {
+        while work.is_some() || listening || !settling.is_empty() {
             tokio::select! {
                 biased;
                 () = self.engine.stopping.cancelled(), if !self.interrupted => {
@@ -117,15 +117,18 @@ impl<'a> Batch<'a> {
                     None => listening = false,
                 },
                 Some(()) = settling.next(), if !settling.is_empty() => {}
-                () = &mut work, if working => working = false,
-                Some(span) = self.alarms.next(), if working => {
+                () = maybe(&mut work), if work.is_some() => work = None,
+                Some(span) = self.alarms.next(), if work.is_some() => {
                     let late = self.time_out(span);
+                    if self.open.is_empty() {
+                        // Nobody waits for the rest of it. It ends before those who waited hear of
+                        // that: else their next fetch would meet it.
+                        work = None;
+                        listening = false;
+                    }
                     settling.extend(late.into_iter().map(|(leased, answer)| self.engine.settle(leased, answer, self.started)));
-                    // Nobody waits for the rest of it.
-                    working = !self.open.is_empty();
-                    listening = listening && working;
                 }
-                () = &mut renewal, if working => {
+                () = &mut renewal, if work.is_some() => {
                     renewal = self.engine.clock.sleep(self.renew_every);
                     self.renew().await;
                 }
@@ -213,6 +216,14 @@ impl<'a> Batch<'a> {
             settling.push(self.engine.settle(leased, answer, self.started));
         }
         while let Some(()) = settling.next().await {}
+    }
+}
+
+/// What is still under way; nothing comes of what is not.
+async fn maybe(work: &mut Option<impl Future<Output = ()> + Unpin>) {
+    match work {
+        Some(work) => work.await,
+        None => std::future::pending().await,
     }
 }
 

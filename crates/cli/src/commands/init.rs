@@ -106,6 +106,12 @@ mod tests {
     use super::*;
     use crate::config::{Config, Environment, Flags};
 
+    /// Somebody with a home folder, and nothing set.
+    fn at_home() -> Environment {
+        let vars = [("HOME".to_owned(), "/home/somebody".to_owned())].into();
+        Environment { vars, ..Environment::default() }
+    }
+
     #[test]
     fn what_init_writes_can_be_read_also_with_every_comment_taken_off() {
         let dir = tempfile::tempdir().unwrap();
@@ -123,7 +129,7 @@ mod tests {
         let bare = bare.join("\n").replace("token = \"…\"", "token = \"t\"");
         for text in [as_written.clone(), template(None), bare] {
             std::fs::write(&path, &text).unwrap();
-            Config::load(&flags, &Environment::default()).unwrap_or_else(|error| panic!("{error:?}\n{text}"));
+            Config::load(&flags, &at_home()).unwrap_or_else(|error| panic!("{error:?}\n{text}"));
         }
     }
 }

@@ -80,6 +80,15 @@ fn show_tells_where_each_value_came_from_and_hides_the_token() {
     registry.trending_stars	100	default
     registry.new_within	14d	default
     registry.forks	false	default
+    projects.roots	-	default
+    projects.depth	3	default
+    projects.prune	node_modules, .git, venv, .venv, target, dist, build, vendor, __pycache__	default
+    projects.watch	true	default
+    projects.debounce	100ms	default
+    projects.poll	5s	default
+    projects.allow_links	-	default
+    projects.collections	/root/home/.skillmeat/collections, /root/home/.skillmeat/collection	default
+    projects.ttl	6h	default
     server.listen	127.0.0.1:PORT	default
     server.read_token	-	default
     server.admin_token	-	default

@@ -49,6 +49,9 @@ fn help_lists_the_commands_and_the_exit_codes() {
       init         Write a commented larder.toml to start from
       repos        List the repositories of all clusters, each once
       registry     List clusters and single repositories as projects, each cluster merged into one
+      projects     List local projects, and how many of their artifacts want a look
+      artifacts    List the skills, commands, agents, hooks and MCP servers of local projects
+      watch        Print what changes in local projects, as it changes
       show         Show one entry: its data, its age, what is wrong with it
       refresh      Fetch entries anew, and wait for it
       release      Releases that GitHub issues track: list them

@@ -19,7 +19,7 @@ fn a_thousand_lives_break_no_rule() {
         ("fresh reads", counts.fresh, 5_000),
         ("kills", counts.kills, 2_000),
         ("takeovers", counts.takeovers, 1_000),
-        ("late commits", counts.superseded, 1_000),
+        ("late commits", counts.superseded, 500),
         ("store errors", counts.store_errors, 2_000),
     ];
     for (what, many, least) in enough {
@@ -49,18 +49,21 @@ fn found_out(rule: Broken) -> String {
 
 #[test]
 fn a_store_that_breaks_a_rule_is_found_out() {
-    let rules = [
-        (Broken::Fencing, "under the lost token"),
-        (Broken::Exclusion, "is not above"),
-        (Broken::Invalidations, "was not so after step"),
-        (Broken::InvalidationsInFlight, "was not so after step"),
-        (Broken::Commits, "is read as of"),
-        (Broken::Marks, "is wanted, and nobody fetched it"),
-        (Broken::Reads, "is read as of"),
-        (Broken::Feed, "the feed told of"),
+    let rules: [(Broken, &[&str]); 8] = [
+        (Broken::Fencing, &["under the lost token", "past its lease's end"]),
+        (Broken::Exclusion, &["is not above"]),
+        (Broken::Invalidations, &["was not so after step"]),
+        (Broken::InvalidationsInFlight, &["was not so after step"]),
+        (Broken::Commits, &["is read as of"]),
+        (Broken::Marks, &["is wanted, and nobody fetched it"]),
+        (Broken::Reads, &["is read as of"]),
+        (Broken::Feed, &["the feed told of"]),
     ];
     for (rule, expected) in rules {
         let what = found_out(rule);
-        assert!(what.contains(expected), "{rule:?} was found out by another mistake: {what}");
+        assert!(
+            expected.iter().any(|words| what.contains(words)),
+            "{rule:?} was found out by another mistake: {what}"
+        );
     }
 }
