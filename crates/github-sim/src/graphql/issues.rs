@@ -128,12 +128,12 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    /// The page asked for; of a repository that keeps a count alone, the count.
+    /// The page asked for; of a repository that keeps a count alone, the count. What is only counted
+    /// carries no label.
     pub(crate) fn of(self, repository: &world::Repository, ctx: &Context<'_>) -> Result<IssueConnection> {
         let world = &Sight::of(ctx)?.world;
         let Some(held) = world.issues(repository) else {
-            let open = self.states.is_none_or(|states| states.contains(&IssueState::Open));
-            let total_count = if open { int(repository.open_issues) } else { 0 };
+            let total_count = if self.wants_any_open() { int(repository.open_issues) } else { 0 };
             return Ok(IssueConnection {
                 edges: Some(Vec::new()),
                 nodes: Some(Vec::new()),
@@ -153,6 +153,17 @@ impl Asked {
         }
         let page = self.bounds.page(found, |issue| issue.number.to_string())?;
         Ok(IssueConnection::of(page, &repository.url))
+    }
+
+    /// Whether open issues without a label, changed at any time, are meant.
+    fn wants_any_open(&self) -> bool {
+        let open = |states: &Option<Vec<IssueState>>| {
+            states.as_ref().is_none_or(|all| all.contains(&IssueState::Open))
+        };
+        let filter = self.filter_by.as_ref();
+        let filtered = filter
+            .is_some_and(|filter| filter.labels.is_some() || filter.since.is_some() || !open(&filter.states));
+        self.labels.is_none() && open(&self.states) && !filtered
     }
 
     fn wants(&self, issue: &world::Issue) -> bool {

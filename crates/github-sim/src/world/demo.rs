@@ -3,7 +3,7 @@
 
 use jiff::{Timestamp, ToSpan};
 
-use super::{Block, License, Owner, Release, Repository, Token, World};
+use super::{Block, Issue, License, Owner, Release, Repository, Token, World};
 
 /// A group of the demo's repositories, ready to be written into a `larder.toml`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +39,10 @@ impl World {
         }
         for line in include_str!("demo.txt").lines().filter(|line| !line.starts_with('#')) {
             world.add(repository(line, now));
+        }
+        for (repository, tracked) in TRACKED {
+            let plain = world.repository(repository).map_or(0, |one| one.open_issues);
+            world.add_issues(repository, issues(tracked, plain, now));
         }
         world.rename("octo-org/forge", "octo-org/kiln");
         world.add_token(Self::DEMO_TOKEN, Token::of("octocat").seeing_everything());
@@ -85,6 +89,60 @@ const CLUSTERS: &[DemoCluster] = &[
     DemoCluster { id: "attic", name: "Attic", repos: &["ember", "ember-drivers", "old-site", "mirrorball"] },
     DemoCluster { id: "soon", name: "Soon", repos: &[] },
 ];
+
+/// What the demo's repositories track by issues: number, label, title, days since it was opened and since it
+/// was closed.
+type Tracked = (u64, &'static str, &'static str, u64, Option<u64>);
+
+const TRACKED: &[(&str, &[Tracked])] = &[
+    (
+        "octo-org/harbor",
+        &[
+            (1031, "release", "Release: v2.13.0 (Quay)", 9, None),
+            (988, "release", "Release: v2.12.0 (Mole)", 58, Some(9)),
+            (961, "release", "Release: patch/v2.11.1", 75, Some(71)),
+            (940, "release", "Release: v2.11.0 (Slip)", 121, Some(80)),
+            (871, "release", "Release: v2.10.0 (Berth)", 190, Some(124)),
+            (802, "release", "Release: release/v2.9.0", 262, Some(193)),
+            (1040, "microsprint", "Microsprint: read-only-mirrors [v2.13.0]", 3, None),
+            (1022, "microsprint", "Microsprint: quota-messages", 17, Some(10)),
+            (1009, "microsprint", "Microsprint: faster-listing", 31, Some(24)),
+            (1044, "release", "How do we sign releases?", 1, None),
+        ],
+    ),
+    (
+        "octo-org/quill",
+        &[
+            (412, "release", "Release: v1.31.0", 6, None),
+            (398, "release", "Release: v1.30.0 (Serif)", 40, Some(2)),
+            (377, "release", "Release: v1.29.0", 96, Some(44)),
+            (415, "microsprint", "Microsprint: footnotes [v1.31.0]", 2, None),
+        ],
+    ),
+];
+
+/// The trackers, and as many others, of no label, as make up the count of open issues.
+fn issues(tracked: &[Tracked], open: u64, now: Timestamp) -> Vec<Issue> {
+    let mut all: Vec<Issue> = tracked.iter().map(|one| tracker(*one, now)).collect();
+    let missing = open.saturating_sub(all.iter().filter(|issue| issue.is_open()).count() as u64);
+    all.extend((1..=missing).map(|number| {
+        let opened = days_before(now, 900 - number);
+        Issue { created_at: opened, updated_at: opened, ..Issue::new(number, "It could be better here") }
+    }));
+    all
+}
+
+fn tracker((number, label, title, opened, closed): Tracked, now: Timestamp) -> Issue {
+    let created_at = days_before(now, opened);
+    let closed_at = closed.map(|days| days_before(now, days));
+    Issue {
+        labels: vec![label.to_owned()],
+        created_at,
+        updated_at: closed_at.unwrap_or(created_at),
+        closed_at,
+        ..Issue::new(number, title)
+    }
+}
 
 /// Reads one line of the table; a field that is empty is a thing the repository lacks.
 fn repository(line: &str, now: Timestamp) -> Repository {

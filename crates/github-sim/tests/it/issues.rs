@@ -86,3 +86,25 @@ async fn an_issue_can_be_changed_and_deleted_from_outside() {
     assert_eq!(told(github.client.delete(url(500))).await.status, 404);
     assert_eq!(asked(&github, json!({})).await["totalCount"], 120);
 }
+
+#[tokio::test]
+async fn a_repository_that_keeps_a_count_alone_has_no_issue_of_any_label() {
+    let github = GitHub::with(world(), Limits::default()).await;
+    assert_eq!(asked(&github, json!({})).await["totalCount"], 0);
+    let uncounted = "query { repository(owner: \"octo-org\", name: \"cinder\") { issues(states: [OPEN]) { totalCount } } }";
+    let answer = told(github.query(uncounted, &json!({})).bearer_auth(TOKEN)).await.json();
+    assert!(answer["data"]["repository"]["issues"]["totalCount"].as_i64().unwrap() > 0, "{answer}");
+}
+
+#[tokio::test]
+async fn the_demo_has_trackers_among_as_many_issues_as_it_counts() {
+    let github = GitHub::with(World::demo(), Limits::default()).await;
+    let harbor = json!({"owner": "octo-org", "name": "harbor"});
+    let answer = told(github.query(QUERY, &harbor).bearer_auth(World::DEMO_TOKEN)).await.json();
+    let issues = &answer["data"]["repository"]["issues"];
+    assert_eq!(issues["totalCount"], 7);
+    let world = World::demo();
+    let harbor = world.repository("octo-org/harbor").unwrap();
+    let open = world.issues(harbor).unwrap().values().filter(|issue| issue.is_open()).count() as u64;
+    assert_eq!(open, harbor.open_issues);
+}
