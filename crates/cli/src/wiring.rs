@@ -247,7 +247,7 @@ fn engine(
         .source(Arc::new(clusters))
         .source(Arc::new(trackers(config, clock, github)?))
         .source(projects.clone())
-        .owner(format!("larder, process {}", std::process::id()))
+        .owner(owner(config))
         .seed(seed);
     Ok(engine.build())
 }
@@ -279,6 +279,25 @@ fn desk(config: &Config, clock: &Arc<SystemClock>) -> Option<Desk> {
         Some(how) => desk.pulling(Pull { every: trackers.auto_pull_interval.value, how }),
         None => desk,
     })
+}
+
+/// Who this is, for people who look at leases: where a server keeps the store, they may be on any machine.
+fn owner(config: &Config) -> String {
+    let process = std::process::id();
+    match config.store.url.value.file() {
+        Some(_) => format!("larder, process {process}"),
+        None => format!("larder on {}, process {process}", machine()),
+    }
+}
+
+#[cfg(unix)]
+fn machine() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+#[cfg(not(unix))]
+fn machine() -> String {
+    "this machine".to_owned()
 }
 
 /// What the store is known by where files are named after it.

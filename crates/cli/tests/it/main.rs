@@ -5,6 +5,8 @@ mod architecture;
 mod behind;
 mod cache;
 mod config;
+#[cfg(target_os = "linux")]
+mod deploy;
 mod doctor;
 mod failure;
 #[cfg(target_os = "linux")]

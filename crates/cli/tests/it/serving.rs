@@ -33,7 +33,23 @@ impl Serving {
 
     /// The answer to something posted.
     pub(crate) fn post(&self, path: &str, body: &str) -> (String, String) {
-        asked(&self.address, "POST", path, body)
+        asked(&self.address, "POST", path, body).unwrap()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Kills it when it has made so many system calls more to read and write.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn kill_after_calls(&mut self, calls: u64) {
+        let made = || crate::fire::calls_made(self.child.id()).unwrap_or(u64::MAX);
+        let end = made().saturating_add(calls);
+        while made() < end {
+            crate::fire::pause(std::time::Duration::from_micros(300));
+        }
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     /// Asks it to stop, as the system does, and waits.
@@ -53,22 +69,30 @@ impl Drop for Serving {
 }
 
 pub(crate) fn get(address: &str, path: &str) -> (String, String) {
+    try_get(address, path).unwrap()
+}
+
+/// The same of a server that may be gone.
+pub(crate) fn try_get(address: &str, path: &str) -> std::io::Result<(String, String)> {
     asked(address, "GET", path, "")
 }
 
-fn asked(address: &str, method: &str, path: &str, body: &str) -> (String, String) {
-    let mut stream = TcpStream::connect(address).unwrap();
+pub(crate) fn try_post(address: &str, path: &str) -> std::io::Result<(String, String)> {
+    asked(address, "POST", path, "")
+}
+
+fn asked(address: &str, method: &str, path: &str, body: &str) -> std::io::Result<(String, String)> {
+    let mut stream = TcpStream::connect(address)?;
     let length = body.len();
     write!(
         stream,
         "{method} {path} HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n\
          Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
-    )
-    .unwrap();
+    )?;
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (head.to_owned(), body.to_owned())
+    stream.read_to_string(&mut answer)?;
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or(std::io::ErrorKind::UnexpectedEof)?;
+    Ok((head.to_owned(), body.to_owned()))
 }
 
 #[test]

@@ -8,11 +8,11 @@
 mod clock;
 mod damage;
 mod file;
+mod instances;
 mod together;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -173,9 +173,8 @@ impl Running {
 
     /// Ends it as soon as it has made so many system calls to read and write. `false` = it ended before.
     pub(crate) fn kill_after_calls(&mut self, calls: u64) -> bool {
-        let about = PathBuf::from(format!("/proc/{}/io", self.pid()));
         while !self.has_ended() {
-            if calls_made(&about).is_some_and(|made| made >= calls) {
+            if calls_made(self.pid()).is_some_and(|made| made >= calls) {
                 return self.kill();
             }
             pause(Duration::from_micros(300));
@@ -199,8 +198,9 @@ impl Drop for Running {
     }
 }
 
-fn calls_made(about: &PathBuf) -> Option<u64> {
-    let text = std::fs::read_to_string(about).ok()?;
+/// How many system calls to read and write a process has made.
+pub(crate) fn calls_made(pid: u32) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
     let number =
         |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
     Some(number("syscr:")? + number("syscw:")?)
@@ -226,7 +226,7 @@ fn looked_for<T>(what: &str, looks: usize, mut look: impl FnMut() -> Option<T>) 
 }
 
 /// A rest between two looks, so that whoever is looked at has the processor.
-fn pause(length: Duration) {
+pub(crate) fn pause(length: Duration) {
     static NEVER: Mutex<()> = Mutex::new(());
     let held = NEVER.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     // Nobody wakes it.
