@@ -2,6 +2,7 @@
 //! says which kind it is, a title prefix that it is one at all (formats, section 4).
 
 mod manifest;
+mod stats;
 mod version;
 
 use std::cmp::Ordering;
@@ -10,6 +11,7 @@ use larder_core::{Column, ColumnType, Coverage, ItemRef, Json, NewItem, Scope, T
 use serde::{Deserialize, Serialize};
 
 pub use manifest::{Generated, Held, Manifest, ManifestError, ManifestTracker, Verdict, generate, payload};
+pub use stats::{TrackerMonth, TrackerStats, month_of};
 pub use version::sort_key;
 
 /// The kind's name.
@@ -108,7 +110,8 @@ const fn indexed(name: &'static str, holds: ColumnType) -> Column {
     Column { name, holds, indexed: true }
 }
 
-/// What the store holds besides, to sort by.
+/// What the store holds besides, to sort by: the sort key, and the number, so that of two with one
+/// title the later issue stands first in a list that is cut short too.
 #[derive(Serialize)]
 struct Document<'a> {
     #[serde(flatten)]
@@ -209,7 +212,9 @@ impl Tracker {
     pub fn into_item(self, host: &str, scope: Scope) -> NewItem {
         let title = self.title.clone();
         let search = [self.codename.as_deref().unwrap_or(""), self.repo.as_str()].join(" ");
-        let document = Document { sort_key: self.sort_key(), tracker: &self };
+        // A tab sorts below all that a key may go on with.
+        let sort_key = format!("{}\t{:010}", self.sort_key(), self.number);
+        let document = Document { sort_key, tracker: &self };
         let doc =
             serde_json::to_value(&document).map_or_else(|_| Json::from(serde_json::Value::Null), Json::from);
         NewItem { of: self.item_ref(host), scope, doc, coverage: Coverage::Whole, title, search }
@@ -274,7 +279,7 @@ mod tests {
         };
         let item = tracker.clone().into_item("github.com", Scope::Public);
         let doc: serde_json::Value = item.doc.decode().unwrap();
-        assert_eq!(doc["sort_key"], sort_key("v1.2"));
+        assert_eq!(doc["sort_key"], format!("{}\t0000000007", sort_key("v1.2")));
         assert_eq!(doc["state"], "open");
         assert_eq!(item.doc.decode::<Tracker>().unwrap(), tracker);
     }

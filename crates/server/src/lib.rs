@@ -31,6 +31,7 @@ mod sight;
 mod snapshot;
 mod stop;
 mod tier;
+mod trackers;
 mod warm;
 mod watch;
 mod web;

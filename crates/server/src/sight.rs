@@ -11,6 +11,7 @@ use larder_core::{Definition, Entry, Failure, MemberState, Stored, Warning};
 use larder_engine::Reading;
 
 use crate::access::Viewer;
+use crate::trackers::TRACKERS_SOURCE;
 
 /// Which of an answer's two faces a viewer sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -86,8 +87,11 @@ pub(crate) fn is_public(stored: &Stored, definition: Option<&Definition>) -> boo
         .members
         .iter()
         .any(|member| member.state != MemberState::Hidden && member.item.scope.is_public());
-    let nothing_named =
-        definition.is_some_and(|definition| definition.names.as_ref().is_none_or(|names| names.is_empty()));
+    // A repository's trackers bear its name, and an entry of none does not say whether it may be told.
+    let names_itself = stored.entry.key.source() == TRACKERS_SOURCE;
+    let nothing_named = !names_itself
+        && definition
+            .is_some_and(|definition| definition.names.as_ref().is_none_or(|names| names.is_empty()));
     shows_public || (nothing_named && stored.entry.has_data())
 }
 

@@ -1,9 +1,7 @@
 //! `larder release list`, `larder microsprint list`, `larder tracker …`: trackers, from the cache.
 
-use std::collections::BTreeMap;
-
 use larder_core::{Filter, Item, Key, ListQuery, Order, Test, Time, Trigger};
-use larder_domain::{Reads, RepoName, TRACKERS, Tracker, TrackerState, TrackerType};
+use larder_domain::{Reads, RepoName, TRACKERS, Tracker, TrackerState, TrackerStats, TrackerType};
 use larder_sources::{Desk, News, TrackersSource};
 use serde::Serialize;
 
@@ -106,23 +104,6 @@ struct Answer<'a> {
     cache: &'a [EntryView],
 }
 
-/// How many, by state and month.
-#[derive(Debug, Default, Serialize)]
-struct Stats {
-    #[serde(rename = "type")]
-    of: String,
-    open: u64,
-    closed: u64,
-    months: BTreeMap<String, Month>,
-}
-
-/// One month, as `2026-11`.
-#[derive(Debug, Default, Serialize)]
-struct Month {
-    opened: u64,
-    closed: u64,
-}
-
 /// `larder release …`.
 pub fn releases(command: &ReleaseCommand, context: &Context) -> Ended {
     let ReleaseCommand::List(args) = command;
@@ -181,7 +162,8 @@ async fn stats(of: Option<&str>, args: &SourceArgs, context: &Context, config: &
     let served = bring(&rooms, &keys, args, context, config).await?;
     let all = ListArgs { state: StateArg::All, since: None, limit: None, source: SourceArgs::default() };
     let trackers = listed(&rooms, query(&keys, &all)).await?;
-    let counted: Vec<Stats> = types.iter().map(|of| count(of, &trackers)).collect();
+    let counted: Vec<TrackerStats> =
+        types.iter().map(|of| TrackerStats::count(&of.name, &trackers)).collect();
     if context.json() {
         context.screen.json(&serde_json::json!({"stats": counted, "cache": served.entries}))?;
     } else if served.has_data() {
@@ -227,7 +209,8 @@ pub async fn sync(
     screen: &Screen,
 ) -> Result<Vec<Key>, Complaint> {
     let Some(desk) = rooms.desk() else { return Ok(Vec::new()) };
-    let of_clone = |key: &&Key| TrackersSource::repo_of(key).is_some_and(|repo| repo == *desk.repo());
+    let of_clone =
+        |key: &&Key| TrackersSource::repo_of(key).is_some_and(|repo| repo.key() == desk.repo().key());
     let mut newer = Vec::new();
     for key in keys.iter().filter(of_clone) {
         match news(rooms, desk, key, config).await? {
@@ -274,7 +257,7 @@ pub fn repos(named: &[String], config: &Config) -> Result<Vec<RepoName>, Complai
     let mut repos: Vec<RepoName> = Vec::new();
     for text in named {
         let repo = RepoName::parse(text, owner).map_err(|error| Complaint::usage(error.to_string()))?;
-        if !repos.contains(&repo) {
+        if !repos.iter().any(|known| known.key() == repo.key()) {
             repos.push(repo);
         }
     }
@@ -372,25 +355,7 @@ fn table(of: &TrackerType, trackers: &[Tracker], shows_repo: bool) -> Table {
     table
 }
 
-fn count(of: &TrackerType, trackers: &[Tracker]) -> Stats {
-    let mut stats = Stats { of: of.name.clone(), ..Stats::default() };
-    let month = |at: Time| at.to_string().chars().take(7).collect::<String>();
-    for tracker in trackers.iter().filter(|tracker| tracker.kind == of.name) {
-        match tracker.state {
-            TrackerState::Open => stats.open += 1,
-            TrackerState::Closed => stats.closed += 1,
-        }
-        if let Some(at) = tracker.created_at {
-            stats.months.entry(month(at)).or_default().opened += 1;
-        }
-        if let Some(at) = tracker.closed_at {
-            stats.months.entry(month(at)).or_default().closed += 1;
-        }
-    }
-    stats
-}
-
-fn stats_table(counted: &[Stats]) -> Table {
+fn stats_table(counted: &[TrackerStats]) -> Table {
     let mut table = Table::new(vec![
         Column::new("TYPE"),
         Column::new("MONTH"),
@@ -402,10 +367,16 @@ fn stats_table(counted: &[Stats]) -> Table {
     for stats in counted {
         let (open, closed) = (number(stats.open), number(stats.closed));
         let all = number(stats.open + stats.closed);
-        table.row(vec![Cell::new(stats.of.as_str()).tone(Tone::Strong), Cell::new("all"), all, closed, open]);
+        table.row(vec![
+            Cell::new(stats.kind.as_str()).tone(Tone::Strong),
+            Cell::new("all"),
+            all,
+            closed,
+            open,
+        ]);
         for (name, month) in stats.months.iter().rev() {
             table.row(vec![
-                Cell::new(stats.of.as_str()).tone(Tone::Quiet),
+                Cell::new(stats.kind.as_str()).tone(Tone::Quiet),
                 Cell::new(name.as_str()),
                 number(month.opened),
                 number(month.closed),

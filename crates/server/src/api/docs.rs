@@ -12,9 +12,11 @@ use utoipa::{OpenApi, ToResponse};
 
 use super::entry_view::shapes::{
     BudgetView, FailureView, LanguageView, ProjectMemberView, ProjectView, RefreshWord, ReleaseView,
-    StatusWord, WarningView,
+    StatusWord, TrackerMonthView, TrackerStatsView, TrackerView, WarningView,
 };
-use super::{batch, clusters, entries, entry, events, health, invalidate, read, refresh, repos, stats, text};
+use super::{
+    batch, clusters, entries, entry, events, health, invalidate, read, refresh, repos, stats, text, trackers,
+};
 use crate::problem::ProblemView;
 
 /// Why there is no answer (RFC 9457).
@@ -34,20 +36,21 @@ pub(crate) struct Refusal(ProblemView<'static>);
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
     paths(
-        clusters::list, clusters::one, clusters::registry, repos::list, batch::load, entries::list, entry::one,
+        clusters::list, clusters::one, clusters::registry, repos::list, trackers::list, trackers::stats, batch::load, entries::list, entry::one,
         entry::act, invalidate::invalidate, events::stream, stats::stats, health::alive, health::ready,
         stats::metrics, document, page,
     ),
     components(
         schemas(
             ProblemView<'static>, StatusWord, RefreshWord, FailureView, WarningView, LanguageView, ReleaseView, ProjectView,
-            ProjectMemberView, BudgetView, read::ItemView, refresh::RefreshStarted,
+            ProjectMemberView, TrackerView, TrackerStatsView, TrackerMonthView, BudgetView, read::ItemView, refresh::RefreshStarted,
         ),
         responses(Refusal),
     ),
     tags(
         (name = "clusters", description = "Groups of repositories"),
         (name = "repositories", description = "Repositories of all groups"),
+        (name = "trackers", description = "Releases, microsprints and the like"),
         (name = "entries", description = "What is cached, by key"),
         (name = "events", description = "What changes, as it does"),
         (name = "service", description = "The server itself"),
@@ -129,6 +132,8 @@ const PROBLEMS: &[(&str, &str)] = &[
     ("foreign_origin", "403: a page of another site sent this."),
     ("no_such_path", "404: there is nothing at this path."),
     ("unknown_key", "404: no source knows the key."),
+    ("unknown_repository", "404: nothing of that repository is kept here."),
+    ("unknown_type", "404: no such type of tracker is configured."),
     ("unknown_cursor", "404: the cursor belongs to another list."),
     ("absent", "404: the source says that there is no such thing."),
     ("method", "405: the path does not take that method."),

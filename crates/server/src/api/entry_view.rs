@@ -365,6 +365,74 @@ pub(crate) mod shapes {
         experimental: bool,
     }
 
+    /// An issue that stands for a release, a microsprint or the like.
+    #[derive(ToSchema)]
+    #[expect(dead_code, reason = "describes what domain serialises")]
+    pub(crate) struct TrackerView {
+        /// `owner/name`, as written upstream.
+        repo: String,
+        /// The issue's number.
+        number: u64,
+        /// Its type's name.
+        #[schema(rename = "type", example = "release")]
+        kind: String,
+        /// The issue's title as it is.
+        title: String,
+        /// What stands behind the prefix, without codename and brackets.
+        name: String,
+        /// The version as in the title, where titles have one.
+        #[schema(required = true)]
+        version: Option<String>,
+        /// The codename, where there is one.
+        #[schema(required = true)]
+        codename: Option<String>,
+        /// Open or closed.
+        #[schema(inline)]
+        state: TrackerStateWord,
+        /// When the issue was opened.
+        #[schema(required = true, format = DateTime)]
+        created_at: Option<String>,
+        /// When it was closed; `null` while it is open.
+        #[schema(required = true, format = DateTime)]
+        closed_at: Option<String>,
+        /// Its page.
+        url: String,
+    }
+
+    /// Whether an issue is closed.
+    #[derive(ToSchema)]
+    #[schema(rename_all = "lowercase")]
+    #[expect(dead_code, reason = "describes what domain serialises")]
+    pub(crate) enum TrackerStateWord {
+        Open,
+        Closed,
+    }
+
+    /// How many trackers of a type there are.
+    #[derive(ToSchema)]
+    #[expect(dead_code, reason = "describes what domain serialises")]
+    pub(crate) struct TrackerStatsView {
+        /// The type's name.
+        #[schema(rename = "type", example = "release")]
+        kind: String,
+        /// Open ones.
+        open: u64,
+        /// Closed ones.
+        closed: u64,
+        /// By month in UTC, as `2026-11`; months in which nothing happened are left out.
+        months: std::collections::BTreeMap<String, TrackerMonthView>,
+    }
+
+    /// What happened in a month.
+    #[derive(ToSchema)]
+    #[expect(dead_code, reason = "describes what domain serialises")]
+    pub(crate) struct TrackerMonthView {
+        /// Trackers that were opened in it.
+        opened: u64,
+        /// Trackers that were closed in it.
+        closed: u64,
+    }
+
     /// What may still be spent upstream.
     #[derive(ToSchema)]
     #[expect(dead_code, reason = "describes what core serialises")]

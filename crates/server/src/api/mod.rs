@@ -15,6 +15,7 @@ mod read;
 mod refresh;
 mod repos;
 mod stats;
+mod trackers;
 mod wishes;
 
 use axum::Router;
@@ -37,6 +38,8 @@ pub(crate) fn routes() -> Router<App> {
         .route("/api/v1/clusters/{id}", get(clusters::one))
         .route("/api/v1/registry", get(clusters::registry))
         .route("/api/v1/repos", get(repos::list))
+        .route("/api/v1/trackers", get(trackers::list))
+        .route("/api/v1/trackers/stats", get(trackers::stats))
         .route("/api/v1/batch", post(batch::load))
         .route("/api/v1/entries", get(entries::list))
         .route("/api/v1/entries/{*key}", get(entry::one).post(entry::act).fallback(entry::other_method))

@@ -146,7 +146,7 @@ impl App {
     }
 
     /// The rows of entries of one source.
-    async fn rows_of(&self, keys: &[Key]) -> Result<HashMap<Key, Entry>, Problem> {
+    pub(crate) async fn rows_of(&self, keys: &[Key]) -> Result<HashMap<Key, Entry>, Problem> {
         let wanted: HashSet<&Key> = keys.iter().collect();
         let mut rows = Rows::of(&*self.store, keys.first().map(Key::source));
         let mut found = HashMap::with_capacity(keys.len());

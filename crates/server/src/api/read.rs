@@ -23,6 +23,7 @@ use crate::guard::is_own_page;
 use crate::problem::Problem;
 use crate::sight::{self, Sight};
 use crate::tier::{Document, Held, Shape};
+use crate::trackers::TRACKERS_SOURCE;
 
 /// A document and how it came.
 pub(crate) struct Got {
@@ -100,6 +101,10 @@ impl App {
         let mut all: Vec<Option<Result<Got, Problem>>> = Vec::with_capacity(keys.len());
         let mut others = Vec::new();
         for key in keys {
+            if !self.may_ask(key, reader.viewer) {
+                all.push(Some(Err(Problem::unknown(key.as_str()))));
+                continue;
+            }
             let reader = self.granted(key, reader);
             let found = self.in_memory(key, shape, reader, now);
             match found {
@@ -130,6 +135,13 @@ impl App {
             Ok(got) => self.metrics.read(got.came, got.status == Status::Fresh),
             Err(_) => self.metrics.read_failed(),
         }
+    }
+
+    /// Whether a reader may have the entry fetched at all. A source may know more entries than are
+    /// configured: everybody's wishes do not decide what is kept here, nor spend what may be asked.
+    fn may_ask(&self, key: &Key, viewer: Viewer) -> bool {
+        let is_configured = || self.engine.keys_of(key.source()).contains(key);
+        viewer.may_read_private || key.source() != TRACKERS_SOURCE || is_configured()
     }
 
     /// A wish for a fetch is granted to admins, and to others once in half a minute.

@@ -14,5 +14,6 @@ mod pages;
 mod private;
 mod raw;
 mod statuses;
+mod trackers;
 mod ways;
 mod world;

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use larder_core::{Clock, Policy, Store, Time};
-use larder_domain::{ClusterConfig, ClustersConfig, REPOSITORIES, RegistryRules, RepoName};
+use larder_domain::{
+    ClusterConfig, ClustersConfig, REPOSITORIES, RegistryRules, RepoName, TRACKERS, TrackerType,
+};
 use larder_engine::Engine;
-use larder_github_sim::{Options, Owner, Repository, Simulator, Switches, Token};
+use larder_github_sim::{Issue, Options, Owner, Repository, Simulator, Switches, Token};
 use larder_server::{Running, Settings, Site, start};
-use larder_sources::{ClustersSource, GitHub, GitHubConfig};
+use larder_sources::{ClustersSource, GitHub, GitHubConfig, TrackersSource};
 use larder_store_sqlite::{OpenOptions, SqliteStore};
 use larder_testkit::{FaultyStore, VirtualClock};
 use reqwest::{Client, RequestBuilder, Response};
@@ -51,6 +53,8 @@ pub(crate) struct World {
     pub(crate) sim: Simulator,
     pub(crate) http: Client,
     pub(crate) policy: Policy,
+    /// Whose trackers are kept.
+    pub(crate) tracked: Vec<&'static str>,
     dir: TempDir,
 }
 
@@ -89,7 +93,33 @@ impl World {
         let sim = Simulator::start(world, options).await.unwrap();
         let http = Client::builder().no_gzip().build().unwrap();
         let policy = Policy { jitter: 0.0, ..Policy::default() };
-        World { clock, sim, http, policy, dir: tempfile::tempdir().unwrap() }
+        World { clock, sim, http, policy, tracked: Vec::new(), dir: tempfile::tempdir().unwrap() }
+    }
+
+    /// The same, keeping the trackers of `cinder` (which has some), `ember` (none) and the private vault.
+    pub(crate) async fn with_trackers() -> Self {
+        let world = World { tracked: vec!["cinder", "ember", "vault"], ..World::new().await };
+        world.sim.world(|github| {
+            let titles = [
+                (430, "Release: release/v0.9.0", "release"),
+                (440, "Release: release/v0.10.0", "release"),
+                (441, "Release: release/v0.9.0", "release"),
+                (460, "Release: v2.0.0 (Phoenix)", "release"),
+                (461, "Plan the release", "release"),
+                (425, "Microsprint: 2025-12-20-a-name [release/v2.0.0]", "microsprint"),
+            ];
+            assert!(github.add_issues("octo-org/cinder", titles.map(issue)));
+            assert!(github.edit_issue("octo-org/cinder", 430, |issue| {
+                issue.close("2026-02-01T00:00:00Z".parse().unwrap());
+            }));
+            assert!(
+                github.add_issues(
+                    "octo-org/vault",
+                    [(1, "Release: v1.0 (Bunker plans)", "release")].map(issue)
+                )
+            );
+        });
+        world
     }
 
     pub(crate) fn settings(&self) -> Settings {
@@ -173,7 +203,7 @@ impl World {
 
     fn open(&self) -> Arc<SqliteStore> {
         let options = OpenOptions {
-            views: vec![REPOSITORIES],
+            views: vec![REPOSITORIES, TRACKERS],
             ..OpenOptions::new(self.dir.path().join("larder.db"), self.clock.now())
         };
         Arc::new(SqliteStore::open(options).unwrap())
@@ -182,8 +212,17 @@ impl World {
     fn engine(&self, store: Arc<dyn Store>, budgets: &Arc<SqliteStore>) -> Engine {
         let config = GitHubConfig { token: Some(SEEING.into()), ..GitHubConfig::new(self.sim.url()) };
         let github = GitHub::new(config, budgets.clone(), Arc::new(self.clock.clone()), 1).unwrap();
-        let source = ClustersSource::new(&self.config(), Arc::new(github), &self.policy).unwrap();
-        Engine::builder(store, Arc::new(self.clock.clone())).source(Arc::new(source)).seed(1).build()
+        let github = Arc::new(github);
+        let source = ClustersSource::new(&self.config(), github.clone(), &self.policy).unwrap();
+        let tracked: Vec<RepoName> =
+            self.tracked.iter().map(|name| RepoName::parse(name, Some("octo-org")).unwrap()).collect();
+        let types = vec![TrackerType::release(), TrackerType::microsprint()];
+        let trackers = TrackersSource::new(github, &tracked, types, self.policy.clone()).unwrap();
+        Engine::builder(store, Arc::new(self.clock.clone()))
+            .source(Arc::new(source))
+            .source(Arc::new(trackers))
+            .seed(1)
+            .build()
     }
 
     pub(crate) fn switch(&self, switches: Switches) {
@@ -232,6 +271,17 @@ impl Served {
         assert_eq!(response.status(), 200);
         assert_eq!(header(&response, "content-type"), "text/event-stream");
         Stream { response, read: String::new() }
+    }
+}
+
+/// An issue of long ago.
+fn issue((number, title, label): (u64, &str, &str)) -> Issue {
+    let long_ago = "2019-01-01T00:00:00Z".parse().unwrap();
+    Issue {
+        labels: vec![label.to_owned()],
+        created_at: long_ago,
+        updated_at: long_ago,
+        ..Issue::new(number, title)
     }
 }
 

@@ -67,6 +67,10 @@ impl Frame<'_> {
         let mut removals = Vec::new();
         let mut upserts = Vec::new();
         let LabelledIssues { repo, is_private, issues, total } = found;
+        if !memory.held.is_empty() && memory.is_public() == is_private {
+            // Who may see the repository changed: that goes for all that is held too.
+            return None;
+        }
         let scope = self.scope(&repo, is_private);
         let mut came = 0;
         for issue in issues {

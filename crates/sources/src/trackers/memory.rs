@@ -77,6 +77,11 @@ impl Memory {
         }
     }
 
+    /// Whether everybody may see what is held.
+    pub(super) fn is_public(&self) -> bool {
+        self.is_public
+    }
+
     /// Who may see a repository's trackers, by what GitHub last said of it.
     pub(super) fn scope(&self, host: &str, repo: &str) -> Scope {
         if self.is_public {

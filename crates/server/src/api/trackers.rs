@@ -1,0 +1,281 @@
+//! `/api/v1/trackers` and `/api/v1/trackers/stats`: releases, microsprints and the like of the
+//! configured repositories, as the command line's `--json` has them.
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use larder_core::{Entry, Filter, Key, ListQuery, Order, Test, Time};
+use larder_domain::{RepoName, TRACKERS, Tracker, TrackerStats};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::entry_view::CacheView;
+use super::entry_view::shapes::{TrackerStatsView, TrackerView};
+use super::input::Asked;
+use super::page::{Listing, cursor_to, limit_of, offset_of};
+use super::read::Reader;
+use crate::access::Viewer;
+use crate::app::App;
+use crate::problem::Problem;
+use crate::sight::Sight;
+use crate::trackers::{TRACKERS_MAX, decoded, type_of};
+
+/// Which trackers.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct TrackersQuery {
+    /// Of this repository; of all configured ones unless told.
+    #[param(pattern = "^[A-Za-z0-9_-]{1,39}/[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$", example = "octo-org/kiln")]
+    repo: Option<String>,
+    /// Of this type.
+    #[serde(rename = "type")]
+    #[param(rename = "type", pattern = "^[a-z0-9-]{1,64}$", example = "release")]
+    of: Option<String>,
+    /// In this state; `all` unless told.
+    #[param(inline)]
+    state: Option<TrackerStateAsked>,
+    /// Opened on or after this day, or at or after this instant.
+    #[param(format = Date, example = "2026-01-31")]
+    since: Option<String>,
+    /// At most so many; 100 unless told.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u32>,
+    /// Where the answer before this one ended: its `next`.
+    #[param(pattern = "^[0-9a-f]{1,5}[.][0-9a-f]{12}$")]
+    cursor: Option<String>,
+    /// Fetch anew and wait for it. At will for admins, for all others once in half a minute.
+    #[serde(default)]
+    refresh: bool,
+}
+
+/// Which trackers are counted.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct TrackerStatsQuery {
+    /// Of this repository; of all configured ones unless told.
+    #[param(pattern = "^[A-Za-z0-9_-]{1,39}/[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$", example = "octo-org/kiln")]
+    repo: Option<String>,
+    /// Of this type.
+    #[serde(rename = "type")]
+    #[param(rename = "type", pattern = "^[a-z0-9-]{1,64}$", example = "release")]
+    of: Option<String>,
+    /// Fetch anew and wait for it. At will for admins, for all others once in half a minute.
+    #[serde(default)]
+    refresh: bool,
+}
+
+/// Which states.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum TrackerStateAsked {
+    /// Active ones.
+    Open,
+    /// Released ones, or over.
+    Closed,
+    /// Both.
+    #[default]
+    All,
+}
+
+/// A stretch of the list.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct TrackersBody<'a> {
+    /// The trackers: the newest version, or the last name, first.
+    #[schema(value_type = Vec<TrackerView>)]
+    trackers: Vec<Tracker>,
+    /// The cursor of what follows; `null` at the end.
+    #[schema(required = true)]
+    next: Option<String>,
+    /// What the rows say.
+    cache: Vec<CacheView<'a>>,
+}
+
+/// How many there are.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct TrackerStatsBody<'a> {
+    /// A count a type.
+    #[schema(value_type = Vec<TrackerStatsView>)]
+    stats: Vec<TrackerStats>,
+    /// What the rows say.
+    cache: Vec<CacheView<'a>>,
+}
+
+const LIMIT: u32 = 100;
+const LIMIT_MAX: u32 = 1_000;
+
+/// The trackers of the configured repositories.
+#[utoipa::path(
+    get, operation_id = "listTrackers", path = "/api/v1/trackers", tag = "trackers", params(TrackersQuery),
+    responses(
+        (status = 200, description = "A stretch of the list", body = TrackersBody, content_type = "application/json"),
+        (status = 304, description = "The reader has it already"),
+        (status = 400, response = crate::api::docs::Refusal),
+        (status = 403, response = crate::api::docs::Refusal),
+        (status = 404, response = crate::api::docs::Refusal),
+        (status = 502, response = crate::api::docs::Refusal),
+        (status = 503, response = crate::api::docs::Refusal),
+        (status = 504, response = crate::api::docs::Refusal),
+    )
+)]
+pub(crate) async fn list(
+    State(app): State<App>,
+    viewer: Viewer,
+    Asked(query): Asked<TrackersQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let since = query.since.as_deref().map(Time::parse).transpose();
+    let since = since.map_err(|error| Problem::bad(format!("`since`: {error}")))?;
+    let keys = app.asked_trackers(query.repo.as_deref(), query.of.as_deref())?;
+    let reader = reader(viewer, &headers, query.refresh);
+    let question = format!("{:?}&{:?}&{:?}&{since:?}", query.repo, query.of, query.state);
+    let limit = limit_of(query.limit, LIMIT, LIMIT_MAX)?;
+    let offset = offset_of(query.cursor.as_deref(), &question)?;
+    let name = format!("trackers?{question}&{offset}&{limit}");
+    app.listed(Listing { name: &name, keys: &keys, reader }, &headers, async |app: &App| {
+        let entries = app.seen_trackers(&keys, viewer).await?;
+        check_seen(&entries, query.repo.as_deref())?;
+        let stretch = Stretch { state: query.state.unwrap_or_default(), since, offset, limit: limit + 1 };
+        let mut trackers = trackers(app, &entries, stretch).await?;
+        let next = (trackers.len() > limit).then(|| cursor_to(offset + limit, &question)).flatten();
+        trackers.truncate(limit);
+        let cache = entries.iter().map(CacheView::new).collect();
+        let body = TrackersBody { trackers, next, cache };
+        Ok((serde_json::to_vec(&body).unwrap_or_default(), reader.sight() == Sight::Public))
+    })
+    .await
+}
+
+/// How many trackers there are, by state and month.
+#[utoipa::path(
+    get, operation_id = "countTrackers", path = "/api/v1/trackers/stats", tag = "trackers", params(TrackerStatsQuery),
+    responses(
+        (status = 200, description = "The counts", body = TrackerStatsBody, content_type = "application/json"),
+        (status = 304, description = "The reader has it already"),
+        (status = 400, response = crate::api::docs::Refusal),
+        (status = 403, response = crate::api::docs::Refusal),
+        (status = 404, response = crate::api::docs::Refusal),
+        (status = 502, response = crate::api::docs::Refusal),
+        (status = 503, response = crate::api::docs::Refusal),
+        (status = 504, response = crate::api::docs::Refusal),
+    )
+)]
+pub(crate) async fn stats(
+    State(app): State<App>,
+    viewer: Viewer,
+    Asked(query): Asked<TrackerStatsQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let keys = app.asked_trackers(query.repo.as_deref(), query.of.as_deref())?;
+    let reader = reader(viewer, &headers, query.refresh);
+    let name = format!("tracker-stats?{:?}&{:?}", query.repo, query.of);
+    app.listed(Listing { name: &name, keys: &keys, reader }, &headers, async |app: &App| {
+        let entries = app.seen_trackers(&keys, viewer).await?;
+        check_seen(&entries, query.repo.as_deref())?;
+        let all = Stretch { state: TrackerStateAsked::All, since: None, offset: 0, limit: TRACKERS_MAX };
+        let trackers = trackers(app, &entries, all).await?;
+        let mut types: Vec<String> = Vec::new();
+        for of in entries.iter().filter_map(|entry| type_of(&entry.key)) {
+            if !types.contains(&of) {
+                types.push(of);
+            }
+        }
+        let stats = types.iter().map(|of| TrackerStats::count(of, &trackers)).collect();
+        let cache = entries.iter().map(CacheView::new).collect();
+        let body = TrackerStatsBody { stats, cache };
+        Ok((serde_json::to_vec(&body).unwrap_or_default(), reader.sight() == Sight::Public))
+    })
+    .await
+}
+
+fn reader(viewer: Viewer, headers: &HeaderMap, refresh: bool) -> Reader {
+    let reader = Reader::of(viewer, headers);
+    if refresh { reader.forced() } else { reader }
+}
+
+/// A repository of which this viewer may know nothing is as unknown as one that is not configured.
+fn check_seen(entries: &[Entry], repo: Option<&str>) -> Result<(), Problem> {
+    match repo {
+        Some(repo) if entries.is_empty() => Err(unknown_repo(repo)),
+        _ => Ok(()),
+    }
+}
+
+fn unknown_repo(repo: &str) -> Problem {
+    let detail = format!("no trackers of `{repo}` are kept here");
+    Problem::new(StatusCode::NOT_FOUND, "unknown_repository", detail)
+}
+
+/// Which of the entries' trackers.
+#[derive(Clone, Copy)]
+struct Stretch {
+    state: TrackerStateAsked,
+    since: Option<Time>,
+    offset: usize,
+    limit: usize,
+}
+
+async fn trackers(app: &App, entries: &[Entry], stretch: Stretch) -> Result<Vec<Tracker>, Problem> {
+    let mut filters = Vec::new();
+    let is = |state: &str| Filter { column: "state", test: Test::Is(state.to_owned()) };
+    match stretch.state {
+        TrackerStateAsked::All => {}
+        TrackerStateAsked::Open => filters.push(is("open")),
+        TrackerStateAsked::Closed => filters.push(is("closed")),
+    }
+    if let Some(since) = stretch.since {
+        filters.push(Filter { column: "created_at", test: Test::AtLeast(since.to_string()) });
+    }
+    let query = ListQuery {
+        view: &TRACKERS,
+        entries: entries.iter().map(|entry| entry.key.clone()).collect(),
+        search: None,
+        filters,
+        order: Some(Order::Descending("sort_key")),
+        offset: stretch.offset,
+        limit: stretch.limit,
+    };
+    let listed = app.store.list(&query).await?;
+    Ok(listed.iter().filter_map(|listed| decoded(&listed.item)).collect())
+}
+
+impl App {
+    /// The entries of the configured repositories that are asked for.
+    fn asked_trackers(&self, repo: Option<&str>, of: Option<&str>) -> Result<Vec<Key>, Problem> {
+        let named = repo.map(|text| RepoName::parse(text, None)).transpose();
+        let named = named.map_err(|error| Problem::bad(format!("`repo`: {error}")))?;
+        let configured = self.tracker_keys();
+        if let (Some(named), Some(repo)) = (&named, repo)
+            && !configured.iter().any(|key| crate::trackers::is_of(key, named))
+        {
+            return Err(unknown_repo(repo));
+        }
+        let is_type = |key: &Key| of.is_none_or(|of| type_of(key).as_deref() == Some(of));
+        if let Some(of) = of.filter(|_| !configured.iter().any(is_type)) {
+            let detail = format!("there is no tracker type `{of}` here");
+            return Err(Problem::new(StatusCode::NOT_FOUND, "unknown_type", detail));
+        }
+        let is_named = |key: &Key| named.as_ref().is_none_or(|named| crate::trackers::is_of(key, named));
+        Ok(configured.into_iter().filter(|key| is_named(key) && is_type(key)).collect())
+    }
+
+    /// The rows of those entries that a viewer may know of, in the order asked. A repository is
+    /// public or not as a whole; while it changes, doubt means no.
+    async fn seen_trackers(&self, keys: &[Key], viewer: Viewer) -> Result<Vec<Entry>, Problem> {
+        if viewer.may_read_private {
+            let mut rows = self.rows_of(keys).await?;
+            let row =
+                |key: &Key| rows.remove(key).unwrap_or_else(|| Entry::empty(key.clone(), Time::default()));
+            return Ok(keys.iter().map(row).collect());
+        }
+        let mut seen = Vec::with_capacity(keys.len());
+        for stored in self.store.lookup(keys).await?.into_iter().flatten() {
+            let definition = self.engine.define(&stored.entry.key);
+            let is_public = stored.members.iter().all(|member| member.item.scope.is_public());
+            let shown = Sight::Public.stored(stored, definition.as_deref()).filter(|_| is_public);
+            seen.extend(shown.map(|stored| stored.entry));
+        }
+        Ok(seen)
+    }
+}
