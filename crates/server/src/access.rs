@@ -22,15 +22,19 @@ pub(crate) struct Viewer {
     pub(crate) may_read_private: bool,
     /// Whether anything may be refreshed, invalidated and replayed at will.
     pub(crate) may_admin: bool,
+    /// Whether it is the local user, whose folders are told by their whole paths.
+    pub(crate) is_local: bool,
 }
 
 impl Viewer {
     /// Nobody in particular.
-    pub(crate) const PUBLIC: Viewer = Viewer { may_read_private: false, may_admin: false };
+    pub(crate) const PUBLIC: Viewer = Viewer { may_read_private: false, may_admin: false, is_local: false };
     /// A bearer of the read token.
-    pub(crate) const READER: Viewer = Viewer { may_read_private: true, may_admin: false };
-    /// The local user, or a bearer of the admin token.
-    pub(crate) const ADMIN: Viewer = Viewer { may_read_private: true, may_admin: true };
+    pub(crate) const READER: Viewer = Viewer { may_read_private: true, ..Viewer::PUBLIC };
+    /// A bearer of the admin token.
+    pub(crate) const ADMIN: Viewer = Viewer { may_admin: true, ..Viewer::READER };
+    /// The local user.
+    pub(crate) const LOCAL: Viewer = Viewer { is_local: true, ..Viewer::ADMIN };
 }
 
 /// The other end of a connection, put into each request by the listener.
@@ -98,7 +102,7 @@ impl App {
         }
         let session = cookie(headers, SESSION_COOKIE).and_then(|value| self.viewer_by_session(value));
         session.unwrap_or_else(|| {
-            if self.is_local(headers, peer.map(|peer| peer.0.ip())) { Viewer::ADMIN } else { Viewer::PUBLIC }
+            if self.is_local(headers, peer.map(|peer| peer.0.ip())) { Viewer::LOCAL } else { Viewer::PUBLIC }
         })
     }
 

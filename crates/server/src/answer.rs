@@ -141,14 +141,61 @@ impl Document {
     }
 }
 
+/// What a reader is told about the copies that a list was made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Copies {
+    /// Where they came from, the worst of all.
+    pub(crate) came: CopiesCame,
+    /// When the oldest was fetched; `None` = nothing is held.
+    pub(crate) fetched_at: Option<Time>,
+}
+
+/// Where a list's copies came from, the best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum CopiesCame {
+    /// All were held and young enough.
+    Fresh,
+    /// All were held, not all of them young enough.
+    Stale,
+    /// Some were fetched while the reader waited.
+    Fetched,
+}
+
+impl Copies {
+    /// Of both.
+    pub(crate) fn and(self, other: Copies) -> Copies {
+        let fetched_at = self.fetched_at.into_iter().chain(other.fetched_at).min();
+        Copies { came: self.came.max(other.came), fetched_at }
+    }
+
+    /// The same, told once more: what was fetched is held by now.
+    pub(crate) fn held(self) -> Copies {
+        let came = if self.came == CopiesCame::Fetched { CopiesCame::Fresh } else { self.came };
+        Copies { came, ..self }
+    }
+}
+
 /// Sends a document of no single entry.
-pub(crate) fn send_list(document: &Document, asked: &HeaderMap) -> Response {
-    document.send(document.form(&Taken::of(asked)))
+pub(crate) fn send_list(document: &Document, copies: Copies, asked: &HeaderMap) -> Response {
+    let mut response = document.send(document.form(&Taken::of(asked)));
+    let headers = response.headers_mut();
+    headers.insert(
+        "x-cache-hit",
+        HeaderValue::from_static(match copies.came {
+            CopiesCame::Fresh => "hit",
+            CopiesCame::Stale => "stale",
+            CopiesCame::Fetched => "miss",
+        }),
+    );
+    if let Some(at) = copies.fetched_at {
+        insert(headers, "x-cache-last-fetched", &at.to_string());
+    }
+    response
 }
 
 /// Sends a list as it was made last, since the store is out of reach.
-pub(crate) fn send_last_list(document: &Document, asked: &HeaderMap) -> Response {
-    let mut response = send_list(document, asked);
+pub(crate) fn send_last_list(document: &Document, copies: Copies, asked: &HeaderMap) -> Response {
+    let mut response = send_list(document, copies, asked);
     let headers = response.headers_mut();
     insert(headers, "cache-status", "larder; hit; detail=\"store_unreachable\"");
     headers.insert("x-cache-hit", HeaderValue::from_static("stale"));

@@ -17,6 +17,7 @@ mod csrf;
 mod events;
 mod fast;
 mod fields;
+mod folders;
 mod guard;
 mod habit;
 mod inbox;

@@ -146,7 +146,7 @@ impl Problem {
 
     /// A failure of the upstream with nothing held: 503 where it is a limit, which ends by itself.
     fn of_failure(key: &Key, failure: &Failure, sight: Sight) -> Self {
-        let failure = sight.failure(failure);
+        let failure = sight.failure(key, failure);
         if is_limit(&failure.code) {
             let detail = format!("`{key}` cannot be fetched now: {}", failure.message);
             return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "limited", detail).hints(failure.hint);

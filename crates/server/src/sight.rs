@@ -7,16 +7,19 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use larder_core::{Definition, Entry, Failure, MemberState, Stored, Warning};
+use larder_core::{Definition, Entry, Failure, Key, MemberState, Stored, Warning};
 use larder_engine::Reading;
 
 use crate::access::Viewer;
+use crate::folders;
 use crate::trackers::TRACKERS_SOURCE;
 
 /// Which of an answer's two faces a viewer sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Sight {
-    /// Everything.
+    /// Everything, local folders by their whole paths.
+    Local,
+    /// Everything, local folders from their roots.
     All,
     /// What is public.
     Public,
@@ -24,14 +27,22 @@ pub(crate) enum Sight {
 
 impl From<Viewer> for Sight {
     fn from(viewer: Viewer) -> Self {
-        if viewer.may_read_private { Sight::All } else { Sight::Public }
+        match viewer {
+            Viewer { may_read_private: false, .. } => Sight::Public,
+            Viewer { is_local: true, .. } => Sight::Local,
+            Viewer { .. } => Sight::All,
+        }
     }
 }
 
 impl Sight {
     /// The reading as this viewer sees it; `None` = there is no such entry for it.
     pub(crate) fn reading(self, mut reading: Reading) -> Option<Reading> {
-        if self == Sight::All {
+        if self != Sight::Public {
+            if self == Sight::All && folders::is_local(&reading.key) {
+                folders::keep_relative(Arc::make_mut(&mut reading.stored));
+                reading.error = reading.error.as_ref().map(|failure| folders::failure(&reading.key, failure));
+            }
             return Some(reading);
         }
         if !is_public(&reading.stored, Some(&reading.definition)) {
@@ -48,7 +59,10 @@ impl Sight {
         let edited = definition.filter(|definition| stored.entry.is_edited(definition));
         let is_named = |asked: &str| edited.is_none_or(|definition| definition.names(asked));
         stored.members.retain(|member| member.state != MemberState::Hidden && is_named(&member.asked));
-        if self == Sight::All {
+        if self != Sight::Public {
+            if self == Sight::All && folders::is_local(&stored.entry.key) {
+                folders::keep_relative(&mut stored);
+            }
             return Some(stored);
         }
         if !is_public(&stored, definition) {
@@ -59,9 +73,10 @@ impl Sight {
     }
 
     /// A failure as this viewer is told of it.
-    pub(crate) fn failure(self, failure: &Failure) -> Failure {
+    pub(crate) fn failure(self, key: &Key, failure: &Failure) -> Failure {
         match self {
-            Sight::All => failure.clone(),
+            Sight::All if folders::is_local(key) => folders::failure(key, failure),
+            Sight::Local | Sight::All => failure.clone(),
             Sight::Public => plain_failure(failure),
         }
     }

@@ -13,6 +13,7 @@ use larder_engine::{Behind, ReadError, ReadOptions, Reading};
 use crate::access::Viewer;
 use crate::api::EntryView;
 use crate::app::App;
+use crate::folders;
 use crate::sight::{self, Sight};
 
 /// What happens behind a page that takes what is held, at once.
@@ -122,9 +123,12 @@ impl App {
         let mut views = Vec::new();
         let mut missing: BTreeSet<Key> =
             if viewer.may_read_private { self.engine.keys().into_iter().collect() } else { BTreeSet::new() };
-        while let Some(row) = rows.next().await? {
+        while let Some(mut row) = rows.next().await? {
             missing.remove(&row.entry.key);
             if viewer.may_read_private {
+                if !viewer.is_local && folders::is_local(&row.entry.key) {
+                    folders::row(&mut row.entry);
+                }
                 let definition = self.engine.define(&row.entry.key);
                 views.push(EntryView::new(&row.entry, definition.as_deref(), now));
             } else if let Some(entry) = self.public_entry(row.entry).await? {
@@ -163,8 +167,11 @@ impl App {
 
     /// The last refreshes that a viewer may know of, newest first.
     pub(crate) async fn recent(&self, viewer: Viewer, limit: usize) -> Result<Vec<LogLine>, StoreError> {
-        let lines = self.store.log(&LogFilter { key: None, limit }).await?;
+        let mut lines = self.store.log(&LogFilter { key: None, limit }).await?;
         if viewer.may_read_private {
+            for line in lines.iter_mut().filter(|line| !viewer.is_local && folders::is_local(&line.key)) {
+                line.error = line.error.take().map(|_| "it could not be looked at".to_owned());
+            }
             return Ok(lines);
         }
         let mut shown = Vec::with_capacity(lines.len());

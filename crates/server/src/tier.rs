@@ -12,6 +12,7 @@ use larder_engine::{OutOfReach, Reading};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
+use crate::answer::Copies;
 use crate::sight::Sight;
 use crate::wire::Wires;
 
@@ -22,6 +23,8 @@ pub(crate) enum Shape {
     Entry,
     /// As `/clusters/{id}` shows it.
     Cluster,
+    /// As `/projects/{id}` shows it.
+    Project,
 }
 
 /// A document, serialised.
@@ -73,6 +76,8 @@ pub(crate) struct HeldList {
     pub(crate) edition: Option<u64>,
     /// The first of its entries expires then.
     pub(crate) good_until: Time,
+    /// What there is to tell of the copies that it was made of.
+    pub(crate) copies: Copies,
 }
 
 type Place = (Key, Shape, Sight);

@@ -15,7 +15,8 @@ use super::entry_view::shapes::{
     StatusWord, TrackerMonthView, TrackerStatsView, TrackerView, WarningView,
 };
 use super::{
-    batch, clusters, entries, entry, events, health, invalidate, read, refresh, repos, stats, text, trackers,
+    artifacts, batch, clusters, entries, entry, events, health, invalidate, projects, read, refresh, repos,
+    stats, text, trackers,
 };
 use crate::problem::ProblemView;
 
@@ -36,7 +37,8 @@ pub(crate) struct Refusal(ProblemView<'static>);
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
     paths(
-        clusters::list, clusters::one, clusters::registry, repos::list, trackers::list, trackers::stats, batch::load, entries::list, entry::one,
+        clusters::list, clusters::one, clusters::registry, repos::list, trackers::list, trackers::stats,
+        projects::list, projects::one, artifacts::list, batch::load, entries::list, entry::one,
         entry::act, invalidate::invalidate, events::stream, stats::stats, health::alive, health::ready,
         stats::metrics, document, page,
     ),
@@ -51,6 +53,7 @@ pub(crate) struct Refusal(ProblemView<'static>);
         (name = "clusters", description = "Groups of repositories"),
         (name = "repositories", description = "Repositories of all groups"),
         (name = "trackers", description = "Releases, microsprints and the like"),
+        (name = "projects", description = "Local projects, and the skills, commands, agents, hooks and MCP servers that they have"),
         (name = "entries", description = "What is cached, by key"),
         (name = "events", description = "What changes, as it does"),
         (name = "service", description = "The server itself"),

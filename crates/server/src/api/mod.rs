@@ -1,5 +1,6 @@
 //! The API for programs: a file a resource. Its paths, fields and statuses are an interface.
 
+mod artifacts;
 mod batch;
 mod clusters;
 mod docs;
@@ -11,6 +12,8 @@ mod health;
 mod input;
 mod invalidate;
 mod page;
+mod project_view;
+mod projects;
 mod read;
 mod refresh;
 mod repos;
@@ -40,6 +43,9 @@ pub(crate) fn routes() -> Router<App> {
         .route("/api/v1/repos", get(repos::list))
         .route("/api/v1/trackers", get(trackers::list))
         .route("/api/v1/trackers/stats", get(trackers::stats))
+        .route("/api/v1/projects", get(projects::list))
+        .route("/api/v1/projects/{id}", get(projects::one))
+        .route("/api/v1/artifacts", get(artifacts::list))
         .route("/api/v1/batch", post(batch::load))
         .route("/api/v1/entries", get(entries::list))
         .route("/api/v1/entries/{*key}", get(entry::one).post(entry::act).fallback(entry::other_method))

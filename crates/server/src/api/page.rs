@@ -12,7 +12,7 @@ use larder_engine::{Behind, ReadError, ReadOptions};
 
 use super::read::Reader;
 use crate::access::Viewer;
-use crate::answer::{send_last_list, send_list};
+use crate::answer::{Copies, CopiesCame, send_last_list, send_list};
 use crate::app::App;
 use crate::problem::Problem;
 use crate::sight::Sight;
@@ -26,6 +26,20 @@ pub(crate) struct Listing<'a> {
     pub(crate) keys: &'a [Key],
     /// Who asks.
     pub(crate) reader: Reader,
+}
+
+/// What was done for a list before it is made.
+#[derive(Debug, Clone, Copy)]
+struct Settled {
+    /// Until when nothing more is to be done.
+    good_until: Time,
+    copies: Copies,
+}
+
+impl Settled {
+    fn and(self, other: Settled) -> Settled {
+        Settled { good_until: self.good_until.min(other.good_until), copies: self.copies.and(other.copies) }
+    }
 }
 
 /// A cluster as a viewer may see it; an empty row where nothing is held.
@@ -48,24 +62,48 @@ impl App {
         if let Some(list) =
             is_plain.then(|| self.tier.list(name, reader.sight(), edition, self.now())).flatten()
         {
-            return Ok(send_list(&list.document, asked));
+            return Ok(send_list(&list.document, list.copies, asked));
         }
         let made = async {
-            let good_until = self.settle(keys, reader).await?;
+            let settled = self.settle(keys, reader).await?;
+            // What says which entries there are was settled first.
+            let settled = settled.and(self.settle(&self.said_by(keys).await?, reader).await?);
             let edition = self.engine.edition();
-            Ok::<_, Problem>((good_until, edition, build(self).await?))
+            Ok::<_, Problem>((settled, edition, build(self).await?))
         };
-        let (good_until, edition, (bytes, is_public)) = match made.await {
+        let (settled, edition, (bytes, is_public)) = match made.await {
             Ok(made) => made,
             Err(problem) => return self.last_list(name, reader, asked).ok_or(problem),
         };
         let digest = blake3::hash(&bytes).to_hex();
         let document = Document::new(bytes, format!("W/\"l-{}\"", &digest.as_str()[..24]), is_public);
-        let list = Arc::new(HeldList { document, edition, good_until });
+        let Settled { good_until, copies } = settled;
+        let list = Arc::new(HeldList { document, edition, good_until, copies: copies.held() });
         if good_until > self.now() {
             self.tier.put_list(name, reader.sight(), list.clone());
         }
-        Ok(send_list(&list.document, asked))
+        Ok(send_list(&list.document, copies, asked))
+    }
+
+    /// Sees to it that entries are as the reader wants them, for one who reads another that these
+    /// say there is.
+    pub(crate) async fn settled(&self, keys: &[Key], reader: Reader) -> Result<(), Problem> {
+        self.settle(keys, reader).await.map(drop)
+    }
+
+    /// The entries that these say there are, where that is what they say.
+    async fn said_by(&self, keys: &[Key]) -> Result<Vec<Key>, Problem> {
+        let Some(source) = keys.first().map(Key::source) else { return Ok(Vec::new()) };
+        if !self.engine.indexes_of(source).contains(&keys[0]) {
+            return Ok(Vec::new());
+        }
+        let known = self.engine.keys_of(source);
+        if !known.is_empty() {
+            return Ok(known);
+        }
+        // Another process may have found some a moment ago.
+        self.engine.learn().await?;
+        Ok(self.engine.keys_of(source))
     }
 
     /// The list as it was made last, while the store is out of reach: what is private only while its
@@ -73,23 +111,28 @@ impl App {
     fn last_list(&self, name: &str, reader: Reader, asked: &HeaderMap) -> Option<Response> {
         let out = self.engine.out_of_reach().filter(|_| !reader.wishes.is_forced())?;
         let list = self.tier.last_list(name, reader.sight())?;
-        (list.document.is_public || out.is_proven).then(|| send_last_list(&list.document, asked))
+        (list.document.is_public || out.is_proven).then(|| send_last_list(&list.document, list.copies, asked))
     }
 
     /// Sees to it that the entries are as the reader wants them, as far as that can be had, deciding
-    /// about each from its row alone. Answers until when nothing more is to be done. Errs only if
-    /// nothing is held of any.
-    async fn settle(&self, keys: &[Key], reader: Reader) -> Result<Time, Problem> {
+    /// about each from its row alone. Errs only if nothing is held of any.
+    async fn settle(&self, keys: &[Key], reader: Reader) -> Result<Settled, Problem> {
         let now = self.now();
-        let rows = self.rows_of(keys).await?;
+        let mut rows = self.rows_of(keys).await?;
         let (mut wait, mut behind) = (Vec::new(), Vec::new());
-        let mut good_until = Time::MAX;
+        let (mut good_until, mut came) = (Time::MAX, CopiesCame::Fresh);
         let mut refusal = None;
         for key in keys {
             let Some(definition) = self.engine.define(key) else { continue };
             let granted = self.granted(key, reader);
             let entry = rows.get(key);
-            let until = match decide(entry, &definition, &granted.wishes.request, now) {
+            let decision = decide(entry, &definition, &granted.wishes.request, now);
+            came = came.max(match decision {
+                Decision::Fresh => CopiesCame::Fresh,
+                Decision::Stale(_) | Decision::Revalidate | Decision::Refuse(_) => CopiesCame::Stale,
+                Decision::Fetch { .. } => CopiesCame::Fetched,
+            });
+            let until = match decision {
                 Decision::Fresh => entry.and_then(|entry| entry.fresh_until).unwrap_or(now),
                 Decision::Stale(StaleReason::Backoff(until) | StaleReason::Dead(until)) => until,
                 Decision::Stale(StaleReason::Offline) => now,
@@ -109,13 +152,23 @@ impl App {
             good_until = good_until.min(until);
         }
         self.fetch_behind(behind);
-        let failed = self.fetch(wait).await;
-        let holds_something = rows.values().any(Entry::has_data);
+        let failed = if wait.is_empty() {
+            None
+        } else {
+            let failed = self.fetch(wait).await;
+            rows = self.rows_of(keys).await?;
+            failed
+        };
         match failed.or(refusal) {
-            Some((key, error)) if !holds_something && !self.holds_any(keys).await? => {
+            Some((key, error)) if !rows.values().any(Entry::has_data) => {
                 Err(self.why_not(&error, reader.viewer, &key).await)
             }
-            Some(_) | None => Ok(good_until),
+            Some(_) | None => {
+                let fetched_at = rows.values().filter_map(|entry| entry.fetched_at).min();
+                // The oldest may be one that this reader must not know of.
+                let fetched_at = fetched_at.filter(|_| reader.sight() != Sight::Public);
+                Ok(Settled { good_until, copies: Copies { came, fetched_at } })
+            }
         }
     }
 
@@ -139,10 +192,6 @@ impl App {
         };
         let (forced, plain) = futures::join!(load(forced), load(plain));
         forced.or(plain)
-    }
-
-    async fn holds_any(&self, keys: &[Key]) -> Result<bool, Problem> {
-        Ok(self.rows_of(keys).await?.values().any(Entry::has_data))
     }
 
     /// The rows of entries of one source.
@@ -169,7 +218,7 @@ impl App {
             let stored = match stored {
                 Some(stored) => sight.stored(stored, definition.as_deref()),
                 // Nobody knows yet whether it shows anything public.
-                None if sight == Sight::All => {
+                None if sight != Sight::Public => {
                     Some(Stored { entry: Entry::empty(key, Time::default()), members: Vec::new() })
                 }
                 None => None,

@@ -237,6 +237,7 @@ impl App {
         let document = match shape {
             Shape::Entry => entry_document(&seen),
             Shape::Cluster => self.cluster_document(&seen),
+            Shape::Project => super::projects::document(&seen, reader.sight())?,
         };
         let held = Arc::new(Held::new(reading, seen.stored.entry.clone(), document));
         if is_as_held {
@@ -409,7 +410,7 @@ fn entry_document(reading: &Reading) -> Document {
 
 /// What an entry and its items say. When they were fetched passes with every refresh, and is no
 /// part of it.
-fn said(reading: &Reading) -> impl Iterator<Item = &str> {
+pub(super) fn said(reading: &Reading) -> impl Iterator<Item = &str> {
     let own = reading.stored.entry.body.as_ref().map_or("", |body| body.as_str());
     let each = reading.stored.members.iter().flat_map(|member| {
         let derived = member.item.derived.as_ref().map_or("", |derived| derived.as_str());
@@ -420,7 +421,7 @@ fn said(reading: &Reading) -> impl Iterator<Item = &str> {
 
 /// Names the data and its representation: weak, since the row's times are not part of it. The
 /// version alone would repeat itself after an entry was removed and fetched again.
-fn etag(entry: &Entry, said: &[&str], representation: &str) -> String {
+pub(super) fn etag(entry: &Entry, said: &[&str], representation: &str) -> String {
     let mut hasher = blake3::Hasher::new();
     for part in said {
         hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());

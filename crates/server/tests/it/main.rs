@@ -12,6 +12,7 @@ mod lists;
 mod outage;
 mod pages;
 mod private;
+mod projects;
 mod raw;
 mod statuses;
 mod trackers;

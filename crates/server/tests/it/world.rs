@@ -2,18 +2,20 @@
 //! until a story moves it, while waits are real.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use larder_core::{Clock, Policy, Store, Time};
 use larder_domain::{
-    ClusterConfig, ClustersConfig, REPOSITORIES, RegistryRules, RepoName, TRACKERS, TrackerType,
+    ARTIFACTS, ClusterConfig, ClustersConfig, PROJECTS, REPOSITORIES, RegistryRules, RepoName, TRACKERS,
+    TrackerType,
 };
 use larder_engine::Engine;
 use larder_github_sim::{Issue, Options, Owner, Repository, Simulator, Switches, Token};
 use larder_server::{Running, Settings, Site, start};
-use larder_sources::{ClustersSource, GitHub, GitHubConfig, TrackersSource};
+use larder_sources::{ClustersSource, GitHub, GitHubConfig, ProjectsConfig, ProjectsSource, TrackersSource};
 use larder_store_sqlite::{OpenOptions, SqliteStore};
 use larder_testkit::{FaultyStore, VirtualClock};
 use reqwest::{Client, RequestBuilder, Response};
@@ -55,6 +57,8 @@ pub(crate) struct World {
     pub(crate) policy: Policy,
     /// Whose trackers are kept.
     pub(crate) tracked: Vec<&'static str>,
+    /// Folders that hold local projects; none unless a story adds some.
+    pub(crate) roots: Vec<PathBuf>,
     dir: TempDir,
 }
 
@@ -93,7 +97,15 @@ impl World {
         let sim = Simulator::start(world, options).await.unwrap();
         let http = Client::builder().no_gzip().build().unwrap();
         let policy = Policy { jitter: 0.0, ..Policy::default() };
-        World { clock, sim, http, policy, tracked: Vec::new(), dir: tempfile::tempdir().unwrap() }
+        World {
+            clock,
+            sim,
+            http,
+            policy,
+            tracked: Vec::new(),
+            roots: Vec::new(),
+            dir: tempfile::tempdir().unwrap(),
+        }
     }
 
     /// The same, keeping the trackers of `cinder` (which has some), `ember` (none) and the private vault.
@@ -120,6 +132,28 @@ impl World {
             );
         });
         world
+    }
+
+    /// A world with a folder for local projects.
+    pub(crate) async fn with_folder() -> Self {
+        let mut world = World::new().await;
+        let root = world.dir.path().canonicalize().unwrap().join("dev");
+        std::fs::create_dir(&root).unwrap();
+        world.roots.push(root);
+        world
+    }
+
+    /// Writes a file below the folder of local projects.
+    pub(crate) fn write(&self, path: &str, text: &str) {
+        let path = self.roots[0].join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    /// Writes a skill of a local project's.
+    pub(crate) fn skill(&self, project: &str, name: &str, description: &str) {
+        let text = format!("---\nname: {name}\ndescription: {description}\n---\n# {name}\n");
+        self.write(&format!("{project}/.claude/skills/{name}/SKILL.md"), &text);
     }
 
     pub(crate) fn settings(&self) -> Settings {
@@ -203,7 +237,7 @@ impl World {
 
     fn open(&self) -> Arc<SqliteStore> {
         let options = OpenOptions {
-            views: vec![REPOSITORIES, TRACKERS],
+            views: vec![REPOSITORIES, TRACKERS, PROJECTS, ARTIFACTS],
             ..OpenOptions::new(self.dir.path().join("larder.db"), self.clock.now())
         };
         Arc::new(SqliteStore::open(options).unwrap())
@@ -218,9 +252,12 @@ impl World {
             self.tracked.iter().map(|name| RepoName::parse(name, Some("octo-org")).unwrap()).collect();
         let types = vec![TrackerType::release(), TrackerType::microsprint()];
         let trackers = TrackersSource::new(github, &tracked, types, self.policy.clone()).unwrap();
+        let projects = ProjectsConfig { roots: self.roots.clone(), ttl: HOUR, ..ProjectsConfig::default() };
+        let projects = ProjectsSource::new(&projects, &self.policy, jiff::tz::TimeZone::UTC).unwrap();
         Engine::builder(store, Arc::new(self.clock.clone()))
             .source(Arc::new(source))
             .source(Arc::new(trackers))
+            .source(Arc::new(projects))
             .seed(1)
             .build()
     }
