@@ -183,7 +183,7 @@ async fn a_project_is_shown_with_its_artifacts_and_what_is_wrong() {
 #[tokio::test]
 async fn whole_paths_are_for_the_local_user_alone() {
     let world = world().await;
-    std::os::unix::fs::symlink("/etc", world.roots[0].join("kiln/.claude/skills/etc")).unwrap();
+    std::os::unix::fs::symlink("/etc", world.roots[0].join("kiln/.claude/skills/stray")).unwrap();
     let mut settings = world.open_settings();
     settings.read_token = Some("reader".into());
     settings.admin_token = Some("admin".into());
