@@ -86,7 +86,8 @@ fn how_to(args: &Args, url: &str) -> String {
         let config = if is_found { String::new() } else { format!(" --config {}", file.display()) };
         return format!(
             "wrote {} with {} clusters. Now, in another terminal, in this directory:\n\n    \
-             larder repos{config}\n    larder registry{config}\n",
+             larder repos{config}\n    larder registry{config}\n    \
+             larder release list{config}\n",
             file.display(),
             World::demo_clusters().len(),
         );
@@ -111,7 +112,8 @@ fn config_of_demo(url: &str) -> String {
     let mut text = format!(
         "# The demo of `larder github-sim`, which must be running there. Any token will do.\n\n\
          [github]\napi_url = \"{url}\"\nowner = \"{OWNER}\"\ntoken = \"any\"\n\n\
-         [clusters]\n# Short, so that copies can be watched getting old.\nttl = \"1m\"\nunclustered = true\n"
+         [clusters]\n# Short, so that copies can be watched getting old.\nttl = \"1m\"\nunclustered = true\n\n\
+         [trackers]\nrepos = [\"{OWNER}/harbor\", \"{OWNER}/quill\"]\n"
     );
     let cluster = |cluster: &DemoCluster| {
         let DemoCluster { id, name, repos } = cluster;

@@ -13,6 +13,7 @@ pub mod import;
 pub mod init;
 pub mod local;
 pub mod manifest;
+pub mod members;
 pub mod migrate;
 pub mod projects;
 pub mod refresh;

@@ -170,6 +170,7 @@ fn line(one: &Refreshed, longest: usize, screen: &Screen) -> String {
         "projects" if one.key.name().starts_with("roots/") => String::new(),
         // One of them is the project itself.
         "projects" => counted(shown.saturating_sub(1), "artifact", "artifacts"),
+        "trackers" => counted(shown, "tracker", "trackers"),
         _ => counted(shown, "repository", "repositories"),
     };
     let (word, of) = match &one.result {

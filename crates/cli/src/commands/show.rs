@@ -3,12 +3,11 @@
 use std::fmt::Write as _;
 
 use larder_core::{Key, LogFilter, LogLine, MemberState, Stored, Time};
-use larder_domain::Repository;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::entry::EntryView;
-use super::repos::short_count;
+use super::members;
 use super::serve::{Wish, serve};
 use super::target::find_key;
 use super::warnings::Detail;
@@ -144,41 +143,13 @@ fn page(
     let members = stored.map(|stored| stored.members.as_slice()).unwrap_or_default();
     if !members.is_empty() {
         text.push('\n');
-        text.push_str(&members_table(members, now).render(screen));
+        text.push_str(&members::tables(members, now, screen));
     }
     if !log.is_empty() {
         text.push('\n');
         text.push_str(&log_table(log, now).render(screen));
     }
     text
-}
-
-fn members_table(members: &[larder_core::Member], now: Time) -> Table {
-    let mut table = Table::new(vec![
-        Column::new("NAME"),
-        Column::number("STARS"),
-        Column::cut("LANGUAGE", 8),
-        Column::new("UPDATED"),
-        Column::new("FETCHED").spare(),
-        Column::cut("DESCRIPTION", 16),
-    ]);
-    for member in members.iter().filter(|member| member.state != MemberState::Hidden) {
-        let repository: Repository = member.item.doc.decode().unwrap_or_default();
-        let gone = if member.state == MemberState::Absent { " (gone?)" } else { "" };
-        let updated = repository.updated_at;
-        let fetched = member.item.fetched_at;
-        table.row(vec![
-            Cell::new(format!("{}{gone}", repository.full_name)).tone(Tone::Strong),
-            Cell::new(short_count(repository.stars)).exact(repository.stars.to_string()),
-            Cell::new(repository.language.unwrap_or_default()),
-            Cell::new(updated.map(|at| ago(at, now)).unwrap_or_default())
-                .exact(updated.map(|at| at.to_string()).unwrap_or_default())
-                .tone(Tone::Quiet),
-            Cell::new(ago(fetched, now)).exact(fetched.to_string()).tone(Tone::Quiet),
-            Cell::new(repository.description.unwrap_or_default()),
-        ]);
-    }
-    table
 }
 
 fn log_table(log: &[LogLine], now: Time) -> Table {

@@ -40,6 +40,8 @@ fn everything_can_be_tried_in_two_commands() {
     assert!(repos["repositories"].as_array().unwrap().len() > 30);
     let ids: Vec<_> = repos["cache"].as_array().unwrap().iter().map(|entry| entry["key"].as_str()).collect();
     assert!(ids.contains(&Some("cluster/harbor")) && ids.contains(&Some("cluster/unclustered")), "{ids:?}");
+    let releases = user.ok(&["release", "list"]).out;
+    assert!(releases.contains("v2.13.0") && releases.contains("v1.31.0"), "{releases}");
     let again = user.run(&args);
     assert_eq!(again.code, 1);
     assert!(again.err.contains("larder.toml") && again.err.contains("it is there already"), "{}", again.err);
@@ -65,4 +67,22 @@ fn the_file_it_writes_holds_a_token_and_is_the_users_alone() {
     let (_running, _) = start(&user, &["github-sim", "--write-config", "larder.toml"], "larder registry");
     let mode = std::fs::metadata(user.project().join("larder.toml")).unwrap().permissions().mode();
     assert_eq!(mode & 0o077, 0);
+}
+
+#[test]
+fn an_entry_is_shown_in_the_columns_of_what_it_holds() {
+    let user = User::new();
+    let (_running, _) = start(&user, &["github-sim", "--write-config", "larder.toml"], "larder registry");
+    let refreshed = user.ok(&["refresh", "--all"]).out;
+    let line = |key: &str| refreshed.lines().find(|line| line.starts_with(key)).unwrap().to_owned();
+    assert_eq!(
+        line("trackers/octo-org/quill/microsprint"),
+        "trackers/octo-org/quill/microsprint\tupdated\t1 tracker"
+    );
+    assert_eq!(line("cluster/quill"), "cluster/quill\tupdated\t4 repositories");
+    let shown = user.ok(&["show", "trackers/octo-org/quill/release"]).out;
+    let head = shown.lines().find(|line| line.starts_with("NAME")).unwrap();
+    assert_eq!(head, "NAME\tTRACKER\tSTATE\tOPENED\tCLOSED\tTITLE");
+    assert!(shown.contains("v1.30.0\t#398\tclosed\t"), "{shown}");
+    assert!(user.ok(&["show", "quill"]).out.contains("octo-org/quill-lsp\t390\tRust"));
 }
