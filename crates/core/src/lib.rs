@@ -13,6 +13,7 @@ mod entry;
 mod export;
 mod failure;
 mod fetched;
+mod follow;
 mod item;
 mod json;
 mod key;
@@ -38,6 +39,7 @@ pub use entry::{
 pub use export::{Exported, ExportedMember};
 pub use failure::{Failure, FetchError, Hint, LimitKind, Retry};
 pub use fetched::{Absence, Answer, Delta, Fetched, Finding, Listing, Others};
+pub use follow::{Following, NextStep, follow};
 pub use item::{Coverage, Item, ItemRef, NewItem, Scope, merge_docs};
 pub use json::Json;
 pub use key::{Key, KeyError};

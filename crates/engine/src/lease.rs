@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use larder_core::{
-    Acquired, Decision, Failure, Lease, LeaseAsk, Mode, Outcome, Source, StoreError, Stored, Time, decide,
+    Acquired, Decision, Failure, Following, Lease, LeaseAsk, Mode, NextStep, Outcome, Source, StoreError,
+    Stored, Time, decide, follow,
 };
 
 use crate::RefreshError;
@@ -36,6 +37,16 @@ pub(crate) struct Followed {
 }
 
 impl Followed {
+    fn following(&self) -> Following {
+        let want = &self.flown.want;
+        Following {
+            mode: want.request.mode,
+            began_seen: want.began_seen,
+            met: self.met,
+            give_up_at: self.give_up_at,
+        }
+    }
+
     fn watch(&mut self, lease: &Lease, now: Time) {
         if lease.token.seq != self.watched {
             self.watched = lease.token.seq;
@@ -152,42 +163,15 @@ impl Inner {
             if let Some(lease) = row.as_ref().and_then(|row| row.entry.lease.as_ref()) {
                 one.watch(lease, now);
             }
-            match judge(&one, row, now) {
-                Course::Wait => waiting.push(one),
-                Course::Acquire => free.push(one.flown),
-                Course::Land(stored) => land_as_is(one.flown, *stored),
-                Course::GiveUp => one.flown.land(Err(RefreshError::Stuck), None),
+            let step = follow(row.as_ref().map(|row| &row.entry), &one.following(), now);
+            match (step, row) {
+                (NextStep::Wait, _) => waiting.push(one),
+                (NextStep::Land, Some(row)) => land_as_is(one.flown, row),
+                (NextStep::Acquire | NextStep::Land, _) => free.push(one.flown),
+                (NextStep::GiveUp, _) => one.flown.land(Err(RefreshError::Stuck), None),
             }
         }
         (waiting, free)
-    }
-}
-
-enum Course {
-    Wait,
-    Acquire,
-    Land(Box<Stored>),
-    GiveUp,
-}
-
-/// What to do about a followed entry, by its row.
-fn judge(followed: &Followed, row: Option<Stored>, now: Time) -> Course {
-    let Some(row) = row else { return Course::Acquire };
-    let want = &followed.flown.want;
-    let began = row.entry.began;
-    let fulfils = match want.began_seen.filter(|_| want.request.mode != Mode::Forced) {
-        Some(seen) => began > seen,
-        None if want.request.mode == Mode::Forced => began > followed.met,
-        None => began >= followed.met,
-    };
-    // A forced refresh takes only what began after it was asked for.
-    let has_landed = fulfils && row.entry.has_data();
-    let is_held = row.entry.lease.as_ref().is_some_and(|lease| lease.is_live(now));
-    match (has_landed, is_held) {
-        (true, _) => Course::Land(Box::new(row)),
-        (false, false) => Course::Acquire,
-        (false, true) if now >= followed.give_up_at => Course::GiveUp,
-        (false, true) => Course::Wait,
     }
 }
 
