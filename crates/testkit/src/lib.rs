@@ -8,9 +8,11 @@ mod memory;
 mod proxy;
 mod source;
 mod store;
+mod tree;
 
 pub use clock::{Still, VirtualClock};
 pub use memory::MemoryStore;
 pub use proxy::{Proxy, Traffic, Way};
 pub use source::{Call, FakeSource};
 pub use store::{Fault, FaultyStore, Step};
+pub use tree::{Grown, GrownArtifact, GrownProject, Lot, Tree, write_long_ago};

@@ -66,25 +66,56 @@ pub(super) fn spot(project: &Path, root: &str, profile: &str, reach: &Reach, sig
 /// Whether a folder holds a profile's artifacts or records, as far as one look tells. A profile's
 /// folder that may not be looked into counts, so that somebody is told; the error is that not even
 /// that can be said.
-pub(super) fn holds_artifacts(profile_folder: &Path) -> io::Result<bool> {
-    match fs::symlink_metadata(profile_folder) {
-        Ok(meta) if meta.is_dir() || meta.is_symlink() => {}
-        Ok(_) => return Ok(false),
-        Err(error) if is_nothing(&error) => return Ok(false),
-        Err(error) => return Err(error),
-    }
+pub(super) fn holds_artifacts(profile_folder: &Path, reach: &Reach) -> io::Result<bool> {
+    let real = match led(profile_folder, reach)? {
+        Way::In(real) => real,
+        Way::Barred => return Ok(true),
+        Way::None => return Ok(false),
+    };
     for name in [super::RECORDS_FILE, super::PROJECT_FILE] {
-        match fs::symlink_metadata(profile_folder.join(name)) {
+        match fs::symlink_metadata(real.join(name)) {
             Err(error) if is_nothing(&error) => {}
             Ok(_) | Err(_) => return Ok(true),
         }
     }
-    Ok(ArtifactType::ALL.iter().any(|kind| match fs::read_dir(profile_folder.join(kind.folder())) {
-        Ok(mut entries) => {
-            entries.any(|entry| entry.is_ok_and(|entry| !is_hidden(&shown(&entry.file_name()))))
+    Ok(ArtifactType::ALL.iter().any(|kind| {
+        let folder = match led(&real.join(kind.folder()), reach) {
+            Ok(Way::In(folder)) => folder,
+            Ok(Way::None) => return false,
+            Ok(Way::Barred) | Err(_) => return true,
+        };
+        match fs::read_dir(folder) {
+            Ok(mut entries) => {
+                entries.any(|entry| entry.is_ok_and(|entry| !is_hidden(&shown(&entry.file_name()))))
+            }
+            Err(error) => !is_nothing(&error),
         }
-        Err(error) => !is_nothing(&error),
     }))
+}
+
+/// Whether one may go into a folder.
+enum Way {
+    /// Yes: there it really is.
+    In(PathBuf),
+    /// It is a link to where nothing may be read.
+    Barred,
+    /// There is no folder.
+    None,
+}
+
+fn led(folder: &Path, reach: &Reach) -> io::Result<Way> {
+    match fs::symlink_metadata(folder) {
+        Ok(meta) if meta.is_dir() => return Ok(Way::In(folder.to_owned())),
+        Ok(meta) if meta.is_symlink() => {}
+        Ok(_) => return Ok(Way::None),
+        Err(error) if is_nothing(&error) => return Ok(Way::None),
+        Err(error) => return Err(error),
+    }
+    Ok(match reach.follow(folder, "") {
+        Led::To(real) => Way::In(real),
+        Led::Astray(_) => Way::Barred,
+        Led::Nowhere => Way::None,
+    })
 }
 
 fn is_hidden(name: &str) -> bool {

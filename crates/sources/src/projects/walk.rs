@@ -74,7 +74,7 @@ pub(super) fn walk(root: &Path, rules: &Rules, reach: &Reach, stop: &AtomicBool)
             if !walked.folders.insert(folder.clone()) {
                 continue;
             }
-            match is_project(&folder) {
+            match is_project(&folder, reach) {
                 Ok(true) => {
                     walked.projects.entry(folder).or_insert_with(|| shown_path(&name));
                 }
@@ -123,9 +123,9 @@ impl Walked {
 }
 
 /// Whether a folder is a project: it has a profile's folder with records or artifacts in it.
-pub(super) fn is_project(folder: &Path) -> std::io::Result<bool> {
+pub(super) fn is_project(folder: &Path, reach: &Reach) -> std::io::Result<bool> {
     for (name, _) in PROFILES {
-        if holds_artifacts(&folder.join(name))? {
+        if holds_artifacts(&folder.join(name), reach)? {
             return Ok(true);
         }
     }
@@ -151,10 +151,11 @@ fn below(start: &Path, rules: &Rules, depth: usize, stop: &AtomicBool) -> Part {
     let lock = || part.lock().unwrap_or_else(PoisonError::into_inner);
     let own = rules.clone();
     WalkBuilder::new(start)
-        .hidden(false)
-        // Ignore files above the root are outside of what may be read, and so are the user's own.
-        .parents(false)
-        .git_global(false)
+        // Ignore files above the root are outside of what may be read, and so are the user's own: all
+        // of the usual ones off, or those above are opened, and those below asked for by their names.
+        .standard_filters(false)
+        .add_custom_ignore_filename(".gitignore")
+        .add_custom_ignore_filename(".ignore")
         .follow_links(false)
         .max_depth(Some(depth))
         .filter_entry(move |entry| {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use larder_core::Key;
 
 use super::super::Shared;
+use super::super::reach::Reach;
 use super::super::upstreams::is_collection_file;
 use super::super::walk::{is_profile, is_project};
 use super::places::Places;
@@ -19,6 +20,8 @@ pub(super) struct Meanings<'a> {
     /// The projects that are known, by where they really are.
     pub(super) projects: BTreeMap<PathBuf, Key>,
     pub(super) collections: Vec<PathBuf>,
+    /// What may be read.
+    pub(super) reach: Reach,
 }
 
 impl Meanings<'_> {
@@ -41,7 +44,7 @@ impl Meanings<'_> {
             Some(Some(key)) => {
                 keys.insert(key.clone());
                 // Its last artifact may have gone with it.
-                let is_one = || folder.is_some_and(|folder| is_project(folder).unwrap_or(true));
+                let is_one = || folder.is_some_and(|folder| is_project(folder, &self.reach).unwrap_or(true));
                 if is_structural && !is_one() {
                     self.roots_of(path, keys);
                 }

@@ -20,6 +20,7 @@ use notify::Event;
 use notify::event::{EventKind, ModifyKind};
 use tokio::sync::mpsc::{Receiver, channel};
 
+use super::reach::Reach;
 use super::walk::is_profile;
 use super::{ProjectsSource, Shared};
 use ears::{Ears, Heard, Mouth};
@@ -216,6 +217,7 @@ impl Watch {
     fn meanings(&self) -> Meanings<'_> {
         let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let catalogue = &self.shared.catalogue;
+        let allowed = self.shared.allowed.iter().map(PathBuf::as_path);
         Meanings {
             shared: &self.shared,
             places: &self.places,
@@ -226,6 +228,7 @@ impl Watch {
                 .map(|(key, project)| (project.path.clone(), key))
                 .collect(),
             collections: self.shared.collections.iter().map(|place| real(place)).collect(),
+            reach: Reach::of(allowed.chain(catalogue.roots().iter().map(|root| root.path.as_path()))),
         }
     }
 

@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use jiff::tz::TimeZone;
 use larder_core::{
-    Ask, Attempt, Clock, Entry, FetchError, Fetched, Item, Key, Member, Outcome, Policy, Priority, Source,
-    Stored, Time, Trigger, Validators, Warning, absorb,
+    Ask, Attempt, Clock, Entry, FetchError, Fetched, Item, Key, Member, NewItem, Outcome, Policy, Priority,
+    Source, Stored, Time, Trigger, Validators, Warning, absorb,
 };
 use larder_domain::{ARTIFACT, Artifact, LocalProject, PROJECT};
 use larder_sources::{ProjectsConfig, ProjectsSource, Watch, WatchOptions};
@@ -20,6 +20,8 @@ pub(crate) struct Folder {
     pub(crate) config: ProjectsConfig,
     source: ProjectsSource,
     pub(crate) held: BTreeMap<Key, Stored>,
+    /// What the last refresh wrote: kinds, and the names of artifacts.
+    pub(crate) upserts: Vec<String>,
 }
 
 impl Folder {
@@ -33,7 +35,7 @@ impl Folder {
             collections: vec![real.join("skillmeat/collections"), real.join("skillmeat/collection")],
             ..ProjectsConfig::default()
         };
-        Folder { source: source(&config), config, dir, held: BTreeMap::new() }
+        Folder { source: source(&config), config, dir, held: BTreeMap::new(), upserts: Vec::new() }
     }
 
     /// Edits the configuration.
@@ -73,6 +75,7 @@ impl Folder {
     /// Finds the projects, and looks at all of them.
     pub(crate) async fn refresh(&mut self) -> BTreeMap<Key, Outcome> {
         let mut outcomes = self.find().await;
+        self.upserts.clear();
         for key in self.source.keys() {
             outcomes.insert(key.clone(), self.fetch(&key).await.unwrap());
         }
@@ -119,6 +122,7 @@ impl Folder {
         let error = result.as_ref().err().cloned();
         if let Ok(Fetched::Delta(delta)) = &result {
             assert!(delta.upserts.iter().all(|item| !item.scope.is_public()), "folders are their owner's");
+            self.upserts.extend(delta.upserts.iter().map(written));
         }
         let now = Time::from_ms(1_000);
         let attempt =
@@ -185,6 +189,12 @@ impl Folder {
     pub(crate) fn root_warnings(&self) -> Vec<Warning> {
         self.held[&self.source.indexes()[0]].entry.warnings.clone()
     }
+}
+
+/// The kind of an item, and of an artifact its name.
+fn written(item: &NewItem) -> String {
+    let artifact = (&*item.of.kind == ARTIFACT).then(|| item.doc.decode::<Artifact>().unwrap().name);
+    artifact.map_or_else(|| item.of.kind.to_string(), |name| format!("{} {name}", item.of.kind))
 }
 
 pub(crate) fn codes(warnings: &[Warning]) -> Vec<&str> {

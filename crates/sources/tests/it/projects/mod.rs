@@ -2,5 +2,9 @@
 
 mod finding;
 mod folder;
+#[cfg(target_os = "linux")]
+mod opened;
 mod scanning;
+#[cfg(target_os = "linux")]
+mod trees;
 mod watching;
