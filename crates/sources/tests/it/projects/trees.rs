@@ -207,7 +207,7 @@ async fn nothing_outside_of_the_roots_is_opened_wherever_a_link_leads() {
         .collect();
     assert!(outside.is_empty(), "{outside:?}");
     assert_eq!(folder.keys().len(), 13, "one more, so that somebody is told of it: {:?}", folder.names());
-    assert_eq!(codes(&folder.warnings("new")), ["link_outside"]);
+    assert!(codes(&folder.warnings("new")).contains(&"link_outside"));
     let descriptions = grown.projects.iter().flat_map(|project| folder.artifacts(&name_of(project)));
     assert!(descriptions.filter_map(|one| one.description).all(|text| text != "secret"));
     for number in 1..8 {
