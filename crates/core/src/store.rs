@@ -422,6 +422,18 @@ pub enum StoreError {
         /// In the system's words.
         cause: String,
     },
+    /// It lets us not in, or not do that: waiting mends nothing, a person must.
+    #[error("{place}: could not {attempted}: {cause}")]
+    Denied {
+        /// The store.
+        place: String,
+        /// What was attempted.
+        attempted: &'static str,
+        /// In the database's words.
+        cause: String,
+        /// What a person can do.
+        hint: Hint,
+    },
     /// Not Larder's.
     #[error("{place} is not a Larder database: {found}")]
     Foreign {
@@ -490,18 +502,28 @@ impl StoreError {
     pub fn hints(&self) -> Vec<Hint> {
         let hint: Hint = match self {
             StoreError::Unreachable { .. } => {
-                "see whether the database runs and `[store] url` names it; what is in memory is served meanwhile".into()
+                "see whether the database runs, and whether `[store] url` names it: `larder config show`".into()
             }
             StoreError::Busy { .. } => "wait for the other larder, or see which one it is: `larder doctor`".into(),
             StoreError::Held { .. } => {
                 "ask the `larder serve` that holds it, over HTTP, or stop it; many at once can use a SQLite store: `[store] url`".into()
             }
             StoreError::Full { .. } => "free some room, or move the store: `[store] url`".into(),
+            StoreError::Denied { hint, .. } => hint.clone(),
+            StoreError::ReadOnly { place, .. } if is_server(place) => {
+                "let it be written again, or set `[store] url` to one that can be; reads go on".into()
+            }
             StoreError::ReadOnly { .. } => {
                 "make the file and its directory writable, or set `[store] url` to a place that is; reads go on".into()
             }
+            StoreError::Foreign { place, .. } if is_server(place) => {
+                "set `[store] url` to another database; Larder touches only what is its own".into()
+            }
             StoreError::Foreign { .. } => "set `[store] url` to another path; Larder touches only its own files".into(),
-            StoreError::TooNew { .. } => "update larder, or set `[store] url` to another path".into(),
+            StoreError::TooNew { place, .. } => {
+                let other = if is_server(place) { "database" } else { "path" };
+                format!("update larder, or set `[store] url` to another {other}")
+            }
             StoreError::Corrupt { moved_to: Some(path), .. } => {
                 format!("it was moved to {} and a new one is made; the cache refills itself", path.display())
             }
@@ -511,4 +533,9 @@ impl StoreError {
         };
         vec![hint]
     }
+}
+
+/// Whether a place is a server's address, not a file's path.
+fn is_server(place: &str) -> bool {
+    place.contains("://")
 }

@@ -113,7 +113,13 @@ impl Reach {
 
 /// Whether an error means that nobody can ask the store now, rather than that it said no.
 fn loses_reach(error: &StoreError) -> bool {
-    matches!(error, StoreError::Unreachable { .. } | StoreError::Busy { .. } | StoreError::Failed { .. })
+    matches!(
+        error,
+        StoreError::Unreachable { .. }
+            | StoreError::Busy { .. }
+            | StoreError::Denied { .. }
+            | StoreError::Failed { .. }
+    )
 }
 
 fn is_recent(at: i64, now: Time, span: Duration) -> bool {

@@ -8,6 +8,8 @@ use deadpool_postgres::{PoolError, TimeoutType};
 use larder_core::StoreError;
 use tokio_postgres::error::{DbError, SqlState};
 
+use crate::schema;
+
 /// What goes wrong inside a transaction, before place and attempt are known.
 #[derive(Debug)]
 pub(crate) enum Fault {
@@ -125,8 +127,28 @@ fn said_error(said: &DbError, place: String, attempted: &'static str) -> StoreEr
         // A standby, or a session that may only read.
         "25006" => StoreError::ReadOnly { place, cause },
         "XX001" | "XX002" => StoreError::Corrupt { place, cause, moved_to: None },
-        _ => StoreError::Failed { place, attempted, cause },
+        code => match denial(code, attempted) {
+            Some(hint) => StoreError::Denied { place, attempted, cause, hint: hint.to_owned() },
+            None => StoreError::Failed { place, attempted, cause },
+        },
     }
+}
+
+/// What to do where the database says who may come in, and who may do what.
+fn denial(code: &str, attempted: &str) -> Option<&'static str> {
+    Some(match code {
+        "28P01" | "28000" => {
+            "see user and password in the store's address; `larder config show` says where that comes from"
+        }
+        "3D000" => "make it (`createdb`), or name another in `[store] url`",
+        "42501" if attempted == schema::MAKING => {
+            "`GRANT CREATE ON DATABASE … TO …` lets this user make it; or let one who may run `larder migrate up`"
+        }
+        "42501" => {
+            "let whom the schema `larder` belongs to grant this user its use, and that of all tables and sequences in it"
+        }
+        _ => return None,
+    })
 }
 
 fn pool_error(error: &PoolError, place: &str, attempted: &'static str) -> StoreError {

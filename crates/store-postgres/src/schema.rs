@@ -20,6 +20,9 @@ pub const SCHEMA: u32 = STEPS.len() as u32;
 /// The oldest server that has all that is used here, as `server_version_num` says it.
 const SERVER_MIN: i32 = 130_000;
 
+/// What making and changing the schema is called.
+pub(crate) const MAKING: &str = "bring the schema up to date";
+
 /// Advisory locks are the database's: these two numbers are Larder's (`LRDR` and a purpose).
 const MIGRATING: i64 = 0x4c52_4452_0000_0001;
 
@@ -207,7 +210,7 @@ pub(crate) async fn make(
     now: Time,
 ) -> Result<(), StoreError> {
     connections
-        .run(Mode::Long, "bring the schema up to date", |tx| async move {
+        .run(Mode::Long, MAKING, |tx| async move {
             lock(&tx).await?;
             let standing = look(&tx).await?.checked(place)?;
             if !standing.is_up_to_date() {
@@ -292,9 +295,8 @@ async fn look(tx: &Tx) -> Result<Standing, Fault> {
         return Ok(Standing { unfit, ..Standing::default() });
     }
     if !has_mark && things > 0 {
-        let found =
-            format!("its schema `larder` is not Larder's ({things} relations and functions, no mark)");
-        return Ok(Standing { foreign: Some(found), ..Standing::default() });
+        let found = "its schema `larder` is somebody else's: it is not empty, and has no mark of ours";
+        return Ok(Standing { foreign: Some(found.to_owned()), ..Standing::default() });
     }
     if !has_mark {
         return Ok(Standing::default());

@@ -152,7 +152,8 @@ impl Connections {
         let timeout = if mode == Mode::Long { LONG } else { self.statement_timeout };
         let isolation = match mode {
             Mode::Read => "ISOLATION LEVEL REPEATABLE READ READ ONLY",
-            Mode::Write | Mode::Rewrite | Mode::Long => "ISOLATION LEVEL READ COMMITTED READ WRITE",
+            // Not `READ WRITE`: whose database it is may have set it to be read only.
+            Mode::Write | Mode::Rewrite | Mode::Long => "ISOLATION LEVEL READ COMMITTED",
         };
         Ok(Tx {
             conn: Some(conn),

@@ -5,6 +5,7 @@ mod architecture;
 mod behind;
 mod cache;
 mod config;
+mod denied;
 #[cfg(target_os = "linux")]
 mod deploy;
 mod doctor;
