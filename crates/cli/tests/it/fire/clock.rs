@@ -11,7 +11,7 @@ use crate::serving::Serving;
 use crate::world::User;
 
 /// An hour ahead.
-const AHEAD: &str = "+3600s";
+pub(super) const AHEAD: &str = "+3600s";
 
 fn libfaketime() -> PathBuf {
     let dirs = std::fs::read_dir("/usr/lib").unwrap().map(|dir| dir.unwrap().path());
@@ -21,14 +21,14 @@ fn libfaketime() -> PathBuf {
 
 /// The same user with a clock of their own: how far off it is stands in a file, so that it can be set
 /// while larder runs. The clock that waits are told by goes on as it does.
-fn with_clock(user: User, file: &Path) -> User {
+pub(super) fn with_clock(user: User, file: &Path) -> User {
     user.var("LD_PRELOAD", libfaketime().to_str().unwrap())
         .var("FAKETIME_TIMESTAMP_FILE", file.to_str().unwrap())
         .var("FAKETIME_NO_CACHE", "1")
         .var("FAKETIME_DONT_FAKE_MONOTONIC", "1")
 }
 
-fn with_right_clock(user: User) -> User {
+pub(super) fn with_right_clock(user: User) -> User {
     user.without("LD_PRELOAD")
 }
 

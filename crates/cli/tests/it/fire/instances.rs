@@ -19,7 +19,7 @@ const INSTANCES: usize = 3;
 /// What no command tells, asked of the database itself.
 impl Database {
     /// The process that holds an entry's lease, and until when by the database's clock.
-    fn holder(&self, key: &str) -> Option<(u32, i64)> {
+    pub(super) fn holder(&self, key: &str) -> Option<(u32, i64)> {
         let row = self.ask(&format!(
             "SELECT lease_owner, (extract(epoch FROM lease_until) * 1000)::bigint FROM larder.entries \
              WHERE key = '{key}' AND lease_owner IS NOT NULL"
@@ -36,16 +36,16 @@ impl Database {
     }
 }
 
-fn on(database: &Database, world: &Carousel) -> User {
+pub(super) fn on(database: &Database, world: &Carousel) -> User {
     world.user().var("LARDER_STORE__URL", &database.url())
 }
 
-fn start(user: &User) -> Vec<Serving> {
+pub(super) fn start(user: &User) -> Vec<Serving> {
     (0..INSTANCES).map(|_| Serving::start(user, &["serve"])).collect()
 }
 
 /// The number that a cluster says in an instance's answer; `None` = it gave none.
-fn number(address: &str, cluster: usize) -> Option<u64> {
+pub(super) fn number(address: &str, cluster: usize) -> Option<u64> {
     let (head, body) = try_get(address, &format!("/api/v1/clusters/k{cluster}")).ok()?;
     if !head.starts_with("HTTP/1.1 200 ") {
         return None;
@@ -55,7 +55,7 @@ fn number(address: &str, cluster: usize) -> Option<u64> {
 }
 
 /// Refreshes a cluster by an instance; whether that says that it is done.
-fn refresh(address: &str, cluster: usize) -> bool {
+pub(super) fn refresh(address: &str, cluster: usize) -> bool {
     let path = format!("/api/v1/entries/cluster/k{cluster}/refresh?wait=1");
     try_post(address, &path).is_ok_and(|(head, _)| head.starts_with("HTTP/1.1 200 "))
 }

@@ -7,6 +7,7 @@
 
 mod clock;
 mod damage;
+mod database;
 mod file;
 mod instances;
 mod together;
