@@ -5,7 +5,8 @@
 //! knows that another child is at work.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
@@ -28,15 +29,32 @@ pub fn refresh_behind(config: &Config, context: &Context) {
 }
 
 /// For a server, which refreshes what is due itself: no reader starts a child on its store until
-/// the answer is dropped. A child that is at work already is left to end.
-pub fn keep_others_from_refreshing(config: &Config) -> Option<File> {
-    match take(config) {
+/// the answer is dropped, and whoever cannot have the store meanwhile is told where the server is. A
+/// child that is at work already is left to end.
+pub fn keep_others_from_refreshing(config: &Config, address: SocketAddr) -> Option<File> {
+    let told = |lock: Option<File>| {
+        lock.map(|mut lock| write!(lock, "{SCHEME}{address}").map(|()| lock)).transpose()
+    };
+    match take(config).and_then(told) {
         Ok(lock) => lock,
         Err(error) => {
             tracing::warn!(%error, "readers cannot be told that a server refreshes their store");
             None
         }
     }
+}
+
+/// Where the server is that refreshes the store, if one does and has said so.
+pub fn server_of(config: &Config) -> Option<String> {
+    let Ok(None) = take(config) else { return None };
+    let text = std::fs::read_to_string(lock_path(config)).ok()?;
+    text.starts_with(SCHEME).then_some(text)
+}
+
+const SCHEME: &str = "http://";
+
+fn lock_path(config: &Config) -> PathBuf {
+    dir(config).join(format!("{}.lock", crate::wiring::store_digest(config)))
 }
 
 fn dir(config: &Config) -> PathBuf {
@@ -46,10 +64,14 @@ fn dir(config: &Config) -> PathBuf {
 /// The lock of whoever refreshes the store with nobody watching; `None` = somebody does.
 fn take(config: &Config) -> io::Result<Option<File>> {
     make_private_dir(&dir(config))?;
-    let path = dir(config).join(format!("{}.lock", crate::wiring::store_digest(config)));
-    let lock = OpenOptions::new().create(true).truncate(false).write(true).read(true).open(path)?;
+    let mut options = OpenOptions::new();
+    let lock = options.create(true).truncate(false).write(true).read(true).open(lock_path(config))?;
     match lock.try_lock() {
-        Ok(()) => Ok(Some(lock)),
+        Ok(()) => {
+            // What it says is said by whoever held it before.
+            lock.set_len(0)?;
+            Ok(Some(lock))
+        }
         Err(std::fs::TryLockError::WouldBlock) => Ok(None),
         Err(std::fs::TryLockError::Error(error)) => Err(error),
     }

@@ -391,7 +391,7 @@ pub enum StoreError {
         cause: String,
     },
     /// Another process holds it, for longer than we wait.
-    #[error("{place} is in use by another process: {attempted} waited in vain")]
+    #[error("{place} is in use by another process: waited in vain to {attempted}")]
     Busy {
         /// The store.
         place: String,
@@ -399,7 +399,7 @@ pub enum StoreError {
         attempted: &'static str,
     },
     /// It has one user at a time, and another process is that, for longer than we wait.
-    #[error("{place} is held by another process, and has one user at a time: {attempted} waited in vain")]
+    #[error("{place} is held by another process, and has one user at a time: waited in vain to {attempted}")]
     Held {
         /// The store.
         place: String,

@@ -56,7 +56,9 @@ async fn act(command: &Command, context: &Context, config: &Config) -> Ended {
     };
     tell(&steps, config, context)?;
     if matches!(command, Command::Status) && steps.iter().any(|step| !step.is_applied) {
-        context.screen.note("`larder migrate up`, or any other command, takes what is left to take");
+        context
+            .screen
+            .note("`larder migrate up` takes the steps that are left, and so does any other command");
     }
     Ok(Exit::Answered)
 }
@@ -67,6 +69,7 @@ fn version(steps: &[Step]) -> u32 {
 }
 
 async fn down(args: &DownArgs, context: &Context, config: &Config) -> Result<Vec<Step>, Complaint> {
+    schema::has_way_down(config)?;
     let steps = schema::status(config).await?;
     let now = version(&steps);
     let to = args.to.unwrap_or(now.saturating_sub(1));

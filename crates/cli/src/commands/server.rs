@@ -102,7 +102,7 @@ async fn serve(config: &Config, settings: Settings, context: &Context) -> Ended 
     };
     let running = start(site).await?;
     // While it is held, no reader starts a child of its own: what is due is done here.
-    let due = crate::detach::keep_others_from_refreshing(config);
+    let due = crate::detach::keep_others_from_refreshing(config, running.address());
     let watching = crate::watching::options(&config.projects).map(|options| {
         tokio::spawn(crate::watching::watch_once_asked(
             rooms.reader().clone(),

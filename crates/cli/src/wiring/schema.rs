@@ -67,17 +67,26 @@ pub async fn up(config: &Config) -> Result<Vec<Step>, Complaint> {
     }
 }
 
+/// Whether a schema of this store's can be taken back at all.
+pub fn has_way_down(config: &Config) -> Result<(), Complaint> {
+    match &config.store.url.value {
+        StoreUrl::Sqlite(_) | StoreUrl::Postgres(_) => Ok(()),
+        StoreUrl::Redb(_) => Err(Complaint::usage("a redb store has one schema, and no way down").hint(
+            "`larder export FILE`, remove the store's file, and `larder import FILE` with the other larder",
+        )),
+    }
+}
+
 /// Takes the schema back to `to`: what the steps above it made is gone. Answers all steps as they are
 /// then.
 pub async fn down(config: &Config, to: u32) -> Result<Vec<Step>, Complaint> {
+    has_way_down(config)?;
     match &config.store.url.value {
         StoreUrl::Sqlite(path) => {
             larder_store_sqlite::migrate_down(path, to)?;
             status(config).await
         }
-        StoreUrl::Redb(_) => Err(Complaint::usage("a redb store has one schema, and no way down").hint(
-            "`larder export FILE`, remove the store's file, and `larder import FILE` with the other larder",
-        )),
+        StoreUrl::Redb(_) => status(config).await,
         StoreUrl::Postgres(url) => {
             let options = store::postgres(url, &config.store.server, Stay::Short);
             Ok(steps(Box::pin(larder_store_postgres::migrate_down(&options, to)).await?))

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use larder_core::{Budgets, Clock as _, Store, ViewSpec};
+use larder_core::{Budgets, Clock as _, Store, StoreError, ViewSpec};
 use larder_domain::{ARTIFACTS, PROJECTS, REPOSITORIES, TRACKERS};
 use larder_engine::SystemClock;
 use larder_store_postgres::{Listen, PostgresStore, Statements};
@@ -46,7 +46,8 @@ impl AnyStore {
             StoreUrl::Redb(path) => {
                 let hold = if stay == Stay::Long { Hold::Throughout } else { Hold::PerCall };
                 let options = larder_store_redb::OpenOptions::new(path, SystemClock.now());
-                let store = RedbStore::open(larder_store_redb::OpenOptions { hold, ..options })?;
+                let options = larder_store_redb::OpenOptions { hold, ..options };
+                let store = RedbStore::open(options).map_err(|error| not_opened(error, config))?;
                 let recovered = store.recovered();
                 Ok(AnyStore { recovered, ..AnyStore::of(Arc::new(store)) })
             }
@@ -76,6 +77,18 @@ impl AnyStore {
     /// Where a damaged database was moved to while it was opened; the store then began anew.
     pub fn recovered(&self) -> Option<&PathBuf> {
         self.recovered.as_ref()
+    }
+}
+
+/// Why a redb file could not be opened; one that a server holds can be had from that.
+fn not_opened(error: StoreError, config: &Config) -> Complaint {
+    let is_held = matches!(error, StoreError::Held { .. });
+    match crate::detach::server_of(config).filter(|_| is_held) {
+        Some(server) => Complaint::failed(error.to_string()).hint(format!(
+            "ask the `larder serve` at {server}, which holds it, or stop that; many at once can use a SQLite \
+             store: `[store] url`"
+        )),
+        None => error.into(),
     }
 }
 

@@ -209,9 +209,16 @@ fn the_schema_of_each_store_says_where_it_stands_and_is_taken_back_only_on_a_yes
     assert_eq!(user.json(&["migrate", "status"])["schema"], 0);
     user.ok(&["repos"]);
     assert_eq!(user.json(&["migrate", "status"])["schema"], 1);
-    let refused = user.run(&["migrate", "down", "--to", "0", "--yes"]);
-    assert_eq!(refused.code, 2);
-    assert!(refused.err.contains("no way down") && refused.err.contains("larder export"), "{}", refused.err);
+    // Nobody is asked whether they want what cannot be.
+    for yes in [&[][..], &["--yes"]] {
+        let refused = user.run(&[&["migrate", "down", "--to", "0"], yes].concat());
+        assert_eq!(refused.code, 2);
+        assert!(
+            refused.err.contains("no way down") && refused.err.contains("larder export"),
+            "{}",
+            refused.err
+        );
+    }
 }
 
 #[test]
@@ -219,10 +226,13 @@ fn a_redb_file_that_a_server_holds_is_said_to_be_so() {
     let github = GitHub::demo();
     let user = with(User::of(&github, CLUSTERS), "redb:cache.redb");
     let serving = crate::serving::Serving::start(&user, &["serve"]);
-    let ran = user.run(&["repos"]);
-    assert_eq!(ran.code, 1);
-    assert!(ran.err.contains("is held by another process"), "{}", ran.err);
-    assert!(ran.err.contains("ask the `larder serve` that holds it"), "{}", ran.err);
+    for command in [&["repos"][..], &["cache", "status"], &["serve", "--listen", "127.0.0.1:0"]] {
+        let ran = user.run(command);
+        assert_eq!(ran.code, 1);
+        assert!(ran.err.contains("is held by another process"), "{}", ran.err);
+        let hint = format!("hint: ask the `larder serve` at http://{}, which holds it", serving.address);
+        assert!(ran.err.contains(&hint), "{}", ran.err);
+    }
     let (head, body) = serving.get("/api/v1/clusters/cinder");
     assert!(head.starts_with("HTTP/1.1 200 ") && body.contains("cinder-mcp"), "{head}");
     assert!(serving.stop().success());
