@@ -97,9 +97,7 @@ fn a_server_whose_clock_is_set_back_serves_and_refreshes_on() {
     assert_eq!(number(), 2, "and refreshes when it is asked to");
     world.turn(0);
     with_right_clock(user).ok(&["cache", "invalidate", "k0"]);
-    until("it refreshes what was marked stale", || {
-        let (_, body) = serving.get("/api/v1/clusters/k0");
-        let answer: Value = serde_json::from_str(&body).ok()?;
-        (numbers(&answer["repositories"])[&0] == 3).then_some(())
-    });
+    // An answer may be refused where the store takes longer than a second, as on a machine that is busy.
+    let found = || super::instances::number(&serving.address, 0);
+    until("it refreshes what was marked stale", || (found() == Some(3)).then_some(()));
 }
