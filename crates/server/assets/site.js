@@ -336,10 +336,11 @@
   function find() {
     const address = new URL(location.href);
     const search = $("search").value.trim();
-    const sort = $("sort").value;
     address.search = "";
     if (search) address.searchParams.set("search", search);
-    if (sort !== $("sort").options[0].value) address.searchParams.set("sort", sort);
+    for (const pick of $("find").querySelectorAll("select")) {
+      if (pick.value !== pick.options[0].value) address.searchParams.set(pick.name, pick.value);
+    }
     if (address.href !== location.href) history.replaceState(null, "", address);
     reloadList();
   }
@@ -352,7 +353,7 @@
       clearTimeout(typed);
       typed = setTimeout(find, 120);
     });
-    $("sort").addEventListener("change", find);
+    for (const pick of $("find").querySelectorAll("select")) pick.addEventListener("change", find);
   }
 
   // ---- keys ----

@@ -2,21 +2,25 @@
 //! store, with the simulated GitHub behind it. `cargo run -p larder-server --example site -- [WAY…]`
 //!
 //! Ways: `empty` configures nothing; `cold` starts with GitHub switched off; `token` asks for the
-//! tokens `reader` and `admin`, as off loopback; `many` has a hundred clusters more.
+//! tokens `reader` and `admin`, as off loopback; `many` has a hundred clusters more. `projects` adds a
+//! folder of three local projects, `hundred` one of a hundred, `bare` one of none.
 //! It prints one line of JSON with its address and the simulator's, and runs until its input ends.
 
 use std::error::Error;
 use std::io::Read as _;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use larder_core::{Clock as _, Policy, Time};
-use larder_domain::{ClusterConfig, ClustersConfig, REPOSITORIES, RegistryRules, RepoName, RepoOverride};
+use larder_domain::{
+    ARTIFACTS, ClusterConfig, ClustersConfig, PROJECTS, REPOSITORIES, RegistryRules, RepoName, RepoOverride,
+};
 use larder_engine::{Engine, SystemClock};
 use larder_github_sim::{Options, Outage, SecondaryLimit, Simulator, Switches, When, World};
 use larder_server::{Demo, DemoControl, DemoMode, DemoRequest, Settings, Site};
-use larder_sources::{ClustersSource, GitHub, GitHubConfig};
+use larder_sources::{ClustersSource, GitHub, GitHubConfig, ProjectsConfig, ProjectsSource};
 use larder_store_sqlite::{OpenOptions, SqliteStore};
 
 const OWNER: &str = "octo-org";
@@ -34,16 +38,27 @@ async fn main() -> Result<(), Box<dyn Error>> {
     if is("cold") {
         panel.switch(DemoMode::Off);
     }
-    let options =
-        OpenOptions { views: vec![REPOSITORIES], ..OpenOptions::new(dir.path().join("larder.db"), now) };
+    let options = OpenOptions {
+        views: vec![REPOSITORIES, PROJECTS, ARTIFACTS],
+        ..OpenOptions::new(dir.path().join("larder.db"), now)
+    };
     let store = Arc::new(SqliteStore::open(options)?);
     let github = GitHubConfig::new(simulator.url()).with_token(World::DEMO_TOKEN.into());
     let github = Arc::new(GitHub::new(github, store.clone(), clock.clone(), 1)?);
     let clusters = if is("empty") { ClustersConfig::default() } else { clusters(is("many"))? };
     let policy = Policy { attempts: 2, backoff_base: Duration::from_secs(2), ..Policy::default() };
     let source = ClustersSource::new(&clusters, github, &policy)?;
-    let engine =
-        Engine::builder(store.clone(), clock.clone()).source(Arc::new(source)).owner("site").seed(1).build();
+    let projects = match ways.iter().find_map(|way| PROJECTS_BY_WAY.iter().find(|(known, _)| known == way)) {
+        Some((_, count)) => plant(&dir.path().join("dev"), *count)?,
+        None => ProjectsConfig::default(),
+    };
+    let projects = ProjectsSource::new(&projects, &Policy::default(), jiff::tz::TimeZone::UTC)?;
+    let engine = Engine::builder(store.clone(), clock.clone())
+        .source(Arc::new(source))
+        .source(Arc::new(projects))
+        .owner("site")
+        .seed(1)
+        .build();
     let mut settings = Settings::new(SocketAddr::from(([127, 0, 0, 1], 0)));
     if is("token") {
         settings.read_token = Some("reader".into());
@@ -65,11 +80,80 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let addresses = serde_json::json!({
         "site": format!("http://{}", running.address()),
         "github": simulator.url(),
+        "folder": dir.path().join("dev"),
     });
     write_line(&addresses.to_string())?;
     tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await??;
     running.stop().await;
     Ok(())
+}
+
+/// How many local projects there are, by the way that is asked for.
+const PROJECTS_BY_WAY: [(&str, usize); 3] = [("bare", 0), ("projects", 3), ("hundred", 100)];
+
+/// Local projects with artifacts, some of them in want of a look.
+fn plant(root: &Path, count: usize) -> Result<ProjectsConfig, Box<dyn Error>> {
+    const NAMES: [&str; 5] = ["kiln", "forge", "harbor tools", "lantern", "quill"];
+    const SKILLS: [(&str, &str); 4] = [
+        ("pdf", "Fills forms, reads tables and takes PDF files apart. Asks before it overwrites anything."),
+        ("release-notes", "Writes release notes from merged pull requests"),
+        ("sheets", "Reads and writes spreadsheets"),
+        ("postgres", "Explains slow queries and proposes indexes"),
+    ];
+    std::fs::create_dir_all(root)?;
+    for number in 0..count {
+        let round = number / NAMES.len();
+        let name = NAMES[number % NAMES.len()];
+        let name = if round == 0 { name.to_owned() } else { format!("{name} {round}") };
+        let claude = root.join(&name).join(".claude");
+        for (skill, about) in &SKILLS[..=number % SKILLS.len()] {
+            let folder = claude.join("skills").join(skill);
+            std::fs::create_dir_all(&folder)?;
+            let text = format!(
+                "---\nname: {skill}\ndescription: {about}\nversion: 1.{number}\ntags: [work, {name}]\n---\n# {skill}\n"
+            );
+            std::fs::write(folder.join("SKILL.md"), text)?;
+        }
+        if number % 3 == 0 {
+            std::fs::create_dir_all(claude.join("agents"))?;
+            std::fs::write(
+                claude.join("agents/reviewer.md"),
+                "---\ndescription: Reads changes\n---\nRead.\n",
+            )?;
+            let record = |name: &str, kind: &str, path: &str| {
+                let hash = "ab".repeat(32);
+                format!(
+                    "[[deployed]]\nartifact_name = \"{name}\"\nartifact_type = \"{kind}\"\nartifact_path = \"{path}\"\n\
+                     from_collection = \"default\"\ncontent_hash = \"{hash}\"\nprofile_root_dir = \".claude\"\n\n"
+                )
+            };
+            let records = record("reviewer", "agent", "agents/reviewer.md")
+                + &record("ship", "command", "commands/ship.md");
+            std::fs::write(claude.join(".skillmeat-deployed.toml"), records)?;
+        }
+        if number % 7 == 1 {
+            std::fs::create_dir_all(claude.join("skills/broken"))?;
+            std::fs::write(claude.join("skills/broken/SKILL.md"), "---\nname: [\n---\n")?;
+        }
+    }
+    let collection = root.with_file_name("collections").join("default");
+    std::fs::create_dir_all(&collection)?;
+    std::fs::write(
+        collection.join("collection.toml"),
+        "[collection]\nname = \"default\"\n\n[[artifacts]]\nname = \"reviewer\"\ntype = \"agent\"\npath = \"agents/reviewer.md\"\n",
+    )?;
+    let hash = "cd".repeat(32);
+    std::fs::write(
+        collection.join("collection.lock"),
+        format!(
+            "[lock.entries.\"reviewer::agent\"]\ncontent_hash = \"{hash}\"\nresolved_version = \"2.1.0\"\n"
+        ),
+    )?;
+    Ok(ProjectsConfig {
+        roots: vec![root.to_owned()],
+        collections: vec![collection],
+        ..ProjectsConfig::default()
+    })
 }
 
 fn write_line(text: &str) -> std::io::Result<()> {

@@ -28,7 +28,7 @@ pub(crate) struct Act {
     back: String,
     #[serde(default)]
     key: String,
-    /// `clusters`, or `entries` for whatever is configured.
+    /// `clusters` or `projects`, or `entries` for whatever is configured.
     #[serde(default)]
     all: String,
 }
@@ -135,6 +135,7 @@ async fn keys_of(app: &App, visit: &Visit, act: &Act) -> Result<Vec<Key>, Proble
     let asked = match act.all.as_str() {
         "clusters" => app.cluster_keys(),
         "entries" => app.engine.keys(),
+        "projects" => [app.roots(visit.viewer), app.projects(visit.viewer)].concat(),
         _ => {
             let key = parsed(&act.key)?;
             if app.engine.define(&key).is_none() {

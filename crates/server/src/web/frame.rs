@@ -16,6 +16,7 @@ use crate::access::{SESSION_COOKIE, Viewer, cookie};
 use crate::answer::{accepts_gzip, gzipped};
 use crate::app::App;
 use crate::csrf::{CSRF_FIELD, Csrf};
+use crate::folders::PROJECTS_SOURCE;
 
 /// The cookie that remembers the colours. The script writes it too, so it is not `HttpOnly`.
 pub(crate) const THEME_COOKIE: &str = "larder_theme";
@@ -75,8 +76,23 @@ impl Theme {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Here {
     Clusters,
+    Projects,
     Cache,
     Elsewhere,
+}
+
+/// A page that the navigation names where there is anything to show on it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Page {
+    pub(crate) here: Here,
+    pub(crate) href: &'static str,
+    pub(crate) label: &'static str,
+}
+
+fn pages(app: &App) -> Vec<Page> {
+    let projects = Page { here: Here::Projects, href: "/projects", label: "Projects" };
+    let has_projects = !app.engine.indexes_of(PROJECTS_SOURCE).is_empty();
+    has_projects.then_some(projects).into_iter().collect()
 }
 
 /// One visit of a page: who asks, from where, with which form token. An extractor.
@@ -92,6 +108,7 @@ pub(crate) struct Visit {
     takes_gzip: bool,
     /// Since when the store is out of reach.
     out_since: Option<Stamp>,
+    pages: Vec<Page>,
 }
 
 impl FromRequestParts<App> for Visit {
@@ -113,6 +130,7 @@ impl FromRequestParts<App> for Visit {
                 && cookie(&parts.headers, SESSION_COOKIE).is_some_and(|value| !value.is_empty()),
             can_enter: app.has_tokens() && !viewer.may_admin,
             takes_gzip: accepts_gzip(&parts.headers),
+            pages: pages(app),
             out_since: app.engine.out_of_reach().map(|out| Stamp::new(out.since, app.now())),
         })
     }
@@ -147,6 +165,7 @@ impl Visit {
             told: self.told,
             settling: false,
             out_since: self.out_since.clone(),
+            pages: self.pages.clone(),
             can_leave: self.can_leave,
             can_enter: self.can_enter && !self.can_leave,
             version: env!("CARGO_PKG_VERSION"),
@@ -194,6 +213,8 @@ pub(crate) struct Frame {
     pub(crate) settling: bool,
     /// Since when the store is out of reach, so that what is shown is what memory holds.
     pub(crate) out_since: Option<Stamp>,
+    /// The pages of what is configured besides the clusters.
+    pub(crate) pages: Vec<Page>,
     pub(crate) can_leave: bool,
     pub(crate) can_enter: bool,
     pub(crate) version: &'static str,

@@ -8,9 +8,12 @@ mod card;
 mod clusters;
 mod demo;
 mod figures;
+mod folders;
 mod frame;
 mod log;
 mod message;
+mod project;
+mod projects;
 mod repository;
 mod sign_in;
 mod sort;
@@ -29,6 +32,8 @@ pub(crate) use message::not_found;
 pub(crate) fn routes() -> Router<App> {
     Router::new()
         .route("/", get(clusters::show))
+        .route("/projects", get(projects::show))
+        .route("/projects/{id}", get(project::show))
         .route("/cache", get(cache::show))
         .route("/actions/refresh", post(actions::refresh))
         .route("/actions/invalidate", post(actions::invalidate))

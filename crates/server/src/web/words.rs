@@ -193,6 +193,11 @@ impl std::fmt::Display for Prose {
 }
 
 impl Note {
+    /// Why, in a sentence.
+    pub(crate) fn why(self) -> Prose {
+        self.why
+    }
+
     /// What is told of a failure: why, what is shown all the same, when the next try is.
     pub(crate) fn new(failure: &Failure, state: State, due_at: Time, key: &Key, now: Time) -> Option<Self> {
         let class = match (state.refresh, state.status) {

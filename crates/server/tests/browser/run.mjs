@@ -2,6 +2,7 @@
 // `site`, and the directory for screenshots. Closes with `N passed, N failed`.
 
 import { strict as assert } from "node:assert";
+import { mkdir, writeFile } from "node:fs/promises";
 import { WIDE, inspect, listenForComplaints, portray } from "./checks.mjs";
 import { launch, startSite } from "./site.mjs";
 
@@ -257,6 +258,110 @@ test("arrows and r work on the rows of the cache", [], async ({ page, site }) =>
   await page.keyboard.press("r");
   await told(page).getByText("1 entry refreshed.").waitFor();
 });
+
+// ---- local projects ----
+
+const looked = async (page) => {
+  await page.locator("#list tr[data-key]").first().waitFor();
+  await page.waitForFunction(() => !document.querySelector('#list [data-state="updating"], #list [data-state="loading"]'));
+};
+
+test("local projects are found while one looks on, and searched as one types", ["projects"], async ({ page, site }) => {
+  await page.goto(`${site.url}/projects`);
+  await looked(page);
+  assert.match(await page.locator("#count").textContent(), /^3 projects · 9 artifacts · 1 outdated · 1 modified · 1 missing$/);
+  await inspect(page, "projects", shots);
+  await mark(page);
+  const search = page.getByRole("searchbox", { name: "Search projects and artifacts" });
+  await search.fill("rel no");
+  await page.waitForURL(/search=rel\+no/);
+  await page.locator(".artifacts tr", { hasText: "release-notes" }).first().waitFor();
+  await inspect(page, "projects-search", shots);
+  await search.fill("");
+  await page.locator("#show").selectOption("all artifacts");
+  await page.locator("#status").selectOption("modified");
+  await page.waitForURL(/show=artifacts&status=modified/);
+  await page.waitForFunction(() => document.querySelectorAll(".artifacts tbody tr").length === 1);
+  await inspect(page, "projects-modified", shots);
+  assert.ok(await isSame(page));
+  await page.reload();
+  assert.equal(await page.locator(".artifacts tbody tr").count(), 1);
+  await search.fill("no such thing");
+  await page.getByText("Nothing found").waitFor();
+  await inspect(page, "projects-nothing-found", shots);
+});
+
+test("what is written is seen after a look, without loading the page anew", ["projects"], async ({ page, site }) => {
+  await page.goto(`${site.url}/projects`);
+  await looked(page);
+  await mark(page);
+  await mkdir(`${site.folder}/kiln/.claude/commands`, { recursive: true });
+  await writeFile(`${site.folder}/kiln/.claude/commands/ship.md`, "Ship it.");
+  await page.getByRole("button", { name: "Look at kiln anew" }).click();
+  await told(page).getByText("1 entry refreshed.").waitFor();
+  await page.waitForFunction(() => /0 missing|2 modified$/.test(document.querySelector("#count").textContent));
+  await mkdir(`${site.folder}/anvil/.codex/skills/ocr`, { recursive: true });
+  await writeFile(`${site.folder}/anvil/.codex/skills/ocr/SKILL.md`, "---\ndescription: Reads pictures\n---\n");
+  await page.getByRole("button", { name: "Look at all anew" }).click();
+  await page.getByRole("link", { name: "anvil" }).waitFor();
+  assert.ok(await isSame(page));
+  await page.keyboard.press("ArrowDown");
+  assert.match(await page.evaluate(() => document.activeElement.dataset.key), /^projects\/anvil-/);
+});
+
+test("a project's page shows its artifacts, versions and warnings", ["projects"], async ({ page, site }) => {
+  await page.goto(`${site.url}/projects`);
+  await looked(page);
+  await page.getByRole("link", { name: "kiln", exact: true }).click();
+  await page.getByRole("heading", { name: "kiln", exact: true }).waitFor();
+  await page.getByText("2.1.0").waitFor();
+  await inspect(page, "project", shots);
+  await page.getByRole("link", { name: /^Missing/ }).click();
+  await page.waitForURL(/show=missing/);
+  assert.equal(await page.locator(".artifacts tbody tr").count(), 1);
+  await page.getByRole("link", { name: "Projects" }).first().click();
+  await page.getByRole("link", { name: "forge", exact: true }).click();
+  await page.getByText("1 warning").waitFor();
+  await inspect(page, "project-warning", shots);
+});
+
+test("a hundred projects are sorted and paged", ["hundred"], async ({ page, site }) => {
+  await page.goto(`${site.url}/projects`);
+  await looked(page);
+  await inspect(page, "projects-hundred", shots);
+  await page.getByRole("link", { name: "Missing" }).click();
+  await page.locator('th[aria-sort="descending"]', { hasText: "Missing" }).waitFor();
+  await page.goto(`${site.url}/projects?show=artifacts`);
+  await page.getByRole("link", { name: "More" }).click();
+  await page.waitForURL(/after=100/);
+  assert.equal(await page.locator(".artifacts tbody tr").count(), 100);
+});
+
+test("with no project found the page says what one is", ["bare"], async ({ page, site }) => {
+  await page.goto(`${site.url}/projects`);
+  await page.getByText("No project was found").waitFor();
+  await inspect(page, "projects-none", shots);
+});
+
+test("with no folder to look in the page says what to do", [], async ({ page, site }) => {
+  await page.goto(`${site.url}/projects`);
+  await page.getByRole("heading", { name: "No folder to look for projects in" }).waitFor();
+  await inspect(page, "projects-first-run", shots);
+});
+
+test("the projects' pages work without JavaScript", ["projects"], async ({ page, site }) => {
+  await page.goto(`${site.url}/projects`);
+  await page.getByRole("button", { name: "Look at all anew" }).click();
+  await page.getByRole("link", { name: "kiln", exact: true }).waitFor();
+  await page.getByRole("searchbox").fill("postgres");
+  await page.getByRole("button", { name: "Show" }).click();
+  await page.waitForURL(/search=postgres/);
+  await page.getByText("Nothing found").waitFor();
+  await page.getByRole("searchbox").fill("pdf");
+  await page.locator("#show").selectOption("skills");
+  await page.getByRole("button", { name: "Show" }).click();
+  assert.equal(await page.locator(".artifacts tbody tr").count(), 3);
+}, { javaScriptEnabled: false });
 
 // ---- without JavaScript ----
 

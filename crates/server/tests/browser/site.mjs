@@ -23,9 +23,10 @@ export async function startSite(binary, ...ways) {
     new Promise((resolve) => lines.once("line", resolve)),
     ended.then((code) => Promise.reject(new Error(`the site ended with ${code}`))),
   ]);
-  const { site, github } = JSON.parse(line);
+  const { site, github, folder } = JSON.parse(line);
   return {
     url: site,
+    folder,
     github: {
       switch: (switches) => put(`${github}/_sim/switches`, switches),
       requests: async () => (await (await fetch(`${github}/_sim/requests`)).json()).requests,

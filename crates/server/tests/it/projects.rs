@@ -312,3 +312,72 @@ async fn what_cannot_be_asked_is_a_problem() {
     assert_eq!(nowhere.json("/api/v1/projects").await, json!({"projects": [], "cache": [], "next": null}));
     assert_eq!(nowhere.json("/api/v1/artifacts").await["artifacts"], json!([]));
 }
+
+#[tokio::test]
+async fn the_page_lists_projects_with_what_wants_a_look_and_finds_their_artifacts() {
+    let world = world().await;
+    let served = world.serve().await;
+    let text = async |path: &str| {
+        let answer = served.get(path).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{path}");
+        answer.text().await.unwrap()
+    };
+    let first = text("/projects").await;
+    assert!(first.contains("Looking for projects") && first.contains(r#"data-state="loading""#));
+    let list = served.json("/api/v1/projects").await;
+    let id = list["projects"][1]["id"].as_str().unwrap();
+    let page = text("/projects").await;
+    assert!(page.contains("2 projects · 4 artifacts · 1 modified · 1 missing"));
+    assert!(
+        page.contains(&format!(r#"href="/projects/{id}""#))
+            && page.contains(r#"href="/projects" aria-current="page""#)
+    );
+    assert!(page.contains(world.roots[0].to_str().unwrap()));
+    let found = text("/projects?search=rea+tab").await;
+    assert!(found.contains("2 artifacts") && found.contains("sheets") && !found.contains("reviewer"));
+    let modified = text("/projects?show=agent&status=modified").await;
+    assert!(
+        modified.contains("1 artifact<")
+            && modified.contains(r#"<span class="mark modified">modified</span>"#)
+    );
+    assert!(text("/projects?status=outdated").await.contains("Nothing found"));
+    assert!(!text("/projects?part=list&sort=-missing").await.contains("<html"));
+    for odd in ["search=%00%22*%F0%9F%A6%80", "sort=nobody&show=hat&status=x&after=-1", "after=99999999999"] {
+        text(&format!("/projects?{odd}")).await;
+    }
+    let one = text(&format!("/projects/{id}")).await;
+    assert!(one.contains("3 artifacts · 1 modified · 1 missing") && one.contains("for Claude Code"));
+    let missing = text(&format!("/projects/{id}?show=missing")).await;
+    assert!(missing.contains("ship") && !missing.contains("reviewer"));
+    assert_eq!(served.get("/projects/nobody").send().await.unwrap().status(), 404);
+}
+
+#[tokio::test]
+async fn the_pages_tell_others_no_whole_path_and_strangers_nothing() {
+    let world = world().await;
+    let mut settings = world.open_settings();
+    settings.read_token = Some("reader".into());
+    let open = world.serve_with(settings).await;
+    let list: Value =
+        open.get("/api/v1/projects").bearer_auth("reader").send().await.unwrap().json().await.unwrap();
+    let id = list["projects"][1]["id"].as_str().unwrap();
+    for path in ["/projects".to_owned(), format!("/projects/{id}")] {
+        let told = open.get(&path).bearer_auth("reader").send().await.unwrap();
+        assert_eq!(told.status(), 200, "{path}");
+        let told = told.text().await.unwrap();
+        assert!(told.contains("kiln") && !told.contains(world.roots[0].to_str().unwrap()), "{path}");
+        let refused = open.get(&path).send().await.unwrap();
+        assert_eq!(refused.status(), 401, "{path}");
+        let refused = refused.text().await.unwrap();
+        assert!(!refused.contains("reviewer") && !refused.contains("forge"), "{path}: {refused}");
+    }
+    let nowhere = World::new().await;
+    let nowhere = nowhere.serve().await;
+    let page = nowhere.get("/projects").send().await.unwrap().text().await.unwrap();
+    assert!(
+        page.contains("roots = [&quot;~/projects&quot;]") || page.contains(r#"roots = ["~/projects"]"#),
+        "{page}"
+    );
+    let clusters = nowhere.get("/").send().await.unwrap().text().await.unwrap();
+    assert!(!clusters.contains(r#"href="/projects""#), "there is nothing to go to");
+}
