@@ -12,6 +12,7 @@ mod doctor;
 mod failure;
 #[cfg(target_os = "linux")]
 mod fire;
+mod folders;
 mod help;
 mod init;
 mod messages;

@@ -1,0 +1,140 @@
+//! Local projects and their artifacts, from the command line and a server on one store.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use larder_testkit::{Grown, Lot, Tree, write_long_ago};
+use serde_json::Value;
+
+use crate::serving::Serving;
+use crate::world::User;
+
+/// As an environment variable, so many seconds are the two at it; without it, a few rounds.
+const SECONDS: &str = "LARDER_TWO_WRITERS_SECONDS";
+const ROUNDS: usize = 12;
+
+fn grown(tree: Tree) -> (User, Grown) {
+    let user = User::new();
+    let grown = tree.grow(&user.home()).unwrap();
+    user.write(
+        "larder.toml",
+        &format!(
+            "[projects]\nroots = [{:?}]\ncollections = [{:?}]\ndebounce = \"10ms\"\n",
+            grown.root, grown.collections
+        ),
+    );
+    user.ok(&["config", "trust"]);
+    (user, grown)
+}
+
+#[test]
+fn what_lies_on_disk_is_listed_counted_filtered_and_found() {
+    let (user, grown) = grown(Tree { projects: 10, artifacts: 300, seed: 5 });
+    let projects = user.json(&["projects"]);
+    let count = |column: &str| -> u64 {
+        projects["projects"].as_array().unwrap().iter().map(|one| one[column].as_u64().unwrap()).sum()
+    };
+    assert_eq!(projects["projects"].as_array().unwrap().len(), 10);
+    assert_eq!((count("artifacts"), count("warnings")), (300, 0));
+    for (word, lot) in [("outdated", Lot::Outdated), ("modified", Lot::Modified), ("missing", Lot::Missing)] {
+        assert_eq!(count(word), grown.of_lot(lot) as u64, "{word}");
+        let listed = user.json(&["artifacts", &format!("--{word}")]);
+        assert_eq!(listed["artifacts"].as_array().unwrap().len(), grown.of_lot(lot), "{word}");
+    }
+    let skill = grown.projects[4].artifacts.iter().find(|one| !one.files.is_empty()).unwrap();
+    let found = user.json(&["artifacts", "--search", &skill.name]);
+    assert_eq!(found["artifacts"][0]["name"], *skill.name);
+    std::fs::remove_dir_all(&grown.projects[4].path).unwrap();
+    let found = user.json(&["artifacts", "--refresh", "--search", &skill.name]);
+    assert_eq!(found["artifacts"].as_array().unwrap().len(), 0, "gone with its project");
+}
+
+/// The descriptions that are known, by path within the project and the project's name.
+fn known(artifacts: &Value) -> BTreeMap<(String, String), String> {
+    let text = |one: &Value, column: &str| one[column].as_str().unwrap_or_default().to_owned();
+    let all = artifacts["artifacts"].as_array().unwrap().iter();
+    all.map(|one| ((text(one, "project_name"), text(one, "path")), text(one, "description"))).collect()
+}
+
+/// Everything that a server knows, page by page.
+fn served(serving: &Serving) -> BTreeMap<(String, String), String> {
+    let (mut all, mut cursor) = (BTreeMap::new(), String::new());
+    loop {
+        let (head, body) = serving.get(&format!("/api/v1/artifacts?limit=1000{cursor}"));
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}\n{body}");
+        let page: Value = serde_json::from_str(&body).unwrap();
+        all.extend(known(&page));
+        match page["next"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return all,
+        }
+    }
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "how long the two are at it may be asked for, in real time")]
+fn a_server_and_a_command_line_that_write_to_one_store_at_once_lose_nothing() {
+    let (user, grown) = grown(Tree { projects: 8, artifacts: 160, seed: 3 });
+    user.ok(&["projects"]);
+    let serving = Serving::start(&user, &["serve"]);
+    let seconds = std::env::var(SECONDS).ok().and_then(|text| text.parse().ok()).map(Duration::from_secs);
+    let began = std::time::Instant::now();
+    let is_over = |round: usize| seconds.map_or(round >= ROUNDS, |span| began.elapsed() >= span);
+    let ended = AtomicBool::new(false);
+    let files: Vec<_> = grown
+        .projects
+        .iter()
+        .flat_map(|project| project.artifacts.iter().map(move |one| (project, one)))
+        .filter(|(_, one)| one.kind == "agent" && !one.files.is_empty())
+        .collect();
+    let mut expected = BTreeMap::new();
+    std::thread::scope(|scope| {
+        // The server writes what its watch hears of; two command lines write what they are told to look at.
+        let refreshing = || {
+            let mut runs = 0;
+            while !ended.load(Ordering::Acquire) {
+                user.ok(&["projects", "--refresh", "--json"]);
+                runs += 1;
+            }
+            runs
+        };
+        let others = [scope.spawn(refreshing), scope.spawn(refreshing)];
+        let mut round = 0;
+        while !is_over(round) {
+            for (nr, (project, one)) in files.iter().enumerate() {
+                let said = format!("round {round} of number {nr}");
+                let text = format!("---\ndescription: {said}\n---\n# {}\n", one.name);
+                // Beside and renamed, as editors do, or it could be read half written.
+                let beside = one.files[0].with_extension("swp");
+                std::fs::write(&beside, text).unwrap();
+                std::fs::rename(&beside, &one.files[0]).unwrap();
+                let name = project.path.file_name().unwrap().to_string_lossy().into_owned();
+                expected.insert((name, one.path.clone()), said);
+            }
+            // Something of it is always under way: nobody waits for all of it.
+            let (nr, round_now) = (round % files.len(), format!("round {round} of"));
+            let place = (
+                files[nr].0.path.file_name().unwrap().to_string_lossy().into_owned(),
+                files[nr].1.path.clone(),
+            );
+            while !served(&serving).get(&place).is_some_and(|said| said.starts_with(&round_now)) {}
+            round += 1;
+        }
+        ended.store(true, Ordering::Release);
+        assert!(others.into_iter().all(|other| other.join().unwrap() > 0));
+    });
+    // A project that is made now is the server's alone to find, and all before it must be there too.
+    let late = grown.root.join("late/.claude/agents/late.md");
+    write_long_ago(&late, b"---\ndescription: late\n---\n").unwrap();
+    expected.insert(("late".to_owned(), ".claude/agents/late.md".to_owned()), "late".to_owned());
+    let is_there = |known: &BTreeMap<(String, String), String>| {
+        expected.iter().all(|(place, said)| known.get(place) == Some(said))
+    };
+    while !is_there(&served(&serving)) {}
+    assert_eq!(served(&serving).len(), 161, "none twice, and none gone");
+    let listed = user.json(&["artifacts", "--offline"]);
+    assert!(is_there(&known(&listed)), "the command line reads the same");
+    user.ok(&["cache", "verify"]);
+    assert_eq!(serving.stop().code(), Some(0));
+}
