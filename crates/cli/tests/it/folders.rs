@@ -17,13 +17,11 @@ const ROUNDS: usize = 12;
 fn grown(tree: Tree) -> (User, Grown) {
     let user = User::new();
     let grown = tree.grow(&user.home()).unwrap();
-    user.write(
-        "larder.toml",
-        &format!(
-            "[projects]\nroots = [{:?}]\ncollections = [{:?}]\ndebounce = \"10ms\"\n",
-            grown.root, grown.collections
-        ),
+    let (roots, collections) = (grown.root.display(), grown.collections.display());
+    let config = format!(
+        "[projects]\nroots = [\"{roots}\"]\ncollections = [\"{collections}\"]\ndebounce = \"10ms\"\n"
     );
+    user.write("larder.toml", &config);
     user.ok(&["config", "trust"]);
     (user, grown)
 }
