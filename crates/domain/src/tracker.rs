@@ -141,8 +141,7 @@ impl TrackerType {
 
     /// The manifest's field for these: `releases`, `branches`.
     pub fn plural(&self) -> String {
-        let hisses = ["s", "x", "z", "ch", "sh"].iter().any(|end| self.name.ends_with(end));
-        format!("{}{}", self.name, if hisses { "es" } else { "s" })
+        plural(&self.name)
     }
 
     /// Reads a title: `None` = it is not one of these trackers, whatever its labels.
@@ -164,6 +163,12 @@ impl TrackerType {
             Reads::Name => Titled { name: rest.to_owned(), version: None, codename: None },
         })
     }
+}
+
+/// Many of a type: `releases`, `branches`.
+pub fn plural(name: &str) -> String {
+    let hisses = ["s", "x", "z", "ch", "sh"].iter().any(|end| name.ends_with(end));
+    format!("{name}{}", if hisses { "es" } else { "s" })
 }
 
 /// What a title says.

@@ -356,6 +356,26 @@
     for (const pick of $("find").querySelectorAll("select")) pick.addEventListener("change", find);
   }
 
+  // ---- filters that apply themselves ----
+
+  function filters() {
+    const form = document.querySelector("form[data-filter]");
+    if (!form) return;
+    form.querySelector("button").hidden = true;
+    form.addEventListener("change", () => apply(form));
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      apply(form);
+    });
+  }
+
+  function apply(form) {
+    const address = new URL(form.action);
+    for (const [name, value] of new FormData(form)) if (value) address.searchParams.set(name, value);
+    if (address.href !== location.href) history.replaceState(null, "", address);
+    reloadList();
+  }
+
   // ---- keys ----
 
   const ARROWS = { ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] };
@@ -481,6 +501,7 @@
   if ($("keys-hint")) $("keys-hint").hidden = false;
   packAll();
   searchAsTyped();
+  filters();
   listen();
   tick();
   setInterval(tick, 1000);

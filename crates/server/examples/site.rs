@@ -2,8 +2,9 @@
 //! store, with the simulated GitHub behind it. `cargo run -p larder-server --example site -- [WAY…]`
 //!
 //! Ways: `empty` configures nothing; `cold` starts with GitHub switched off; `token` asks for the
-//! tokens `reader` and `admin`, as off loopback; `many` has a hundred clusters more. `projects` adds a
-//! folder of three local projects, `hundred` one of a hundred, `bare` one of none.
+//! tokens `reader` and `admin`, as off loopback; `many` has a hundred clusters more; `tracked` has
+//! 1,200 releases in one repository. `projects` adds a folder of three local projects, `hundred` one of
+//! a hundred, `bare` one of none.
 //! It prints one line of JSON with its address and the simulator's, and runs until its input ends.
 
 use std::error::Error;
@@ -16,11 +17,12 @@ use std::time::Duration;
 use larder_core::{Clock as _, Policy, Time};
 use larder_domain::{
     ARTIFACTS, ClusterConfig, ClustersConfig, PROJECTS, REPOSITORIES, RegistryRules, RepoName, RepoOverride,
+    TRACKERS, TrackerType,
 };
 use larder_engine::{Engine, SystemClock};
-use larder_github_sim::{Options, Outage, SecondaryLimit, Simulator, Switches, When, World};
+use larder_github_sim::{Issue, Options, Outage, SecondaryLimit, Simulator, Switches, When, World};
 use larder_server::{Demo, DemoControl, DemoMode, DemoRequest, Settings, Site};
-use larder_sources::{ClustersSource, GitHub, GitHubConfig, ProjectsConfig, ProjectsSource};
+use larder_sources::{ClustersSource, GitHub, GitHubConfig, ProjectsConfig, ProjectsSource, TrackersSource};
 use larder_store_sqlite::{OpenOptions, SqliteStore};
 
 const OWNER: &str = "octo-org";
@@ -32,14 +34,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let dir = tempfile::tempdir()?;
     let clock = Arc::new(SystemClock);
     let now = clock.now();
-    let world = World::demo_at(jiff::Timestamp::from_millisecond(now.ms())?);
+    let mut world = World::demo_at(jiff::Timestamp::from_millisecond(now.ms())?);
+    if is("tracked") {
+        world.add_issues("octo-org/cinder", releases(now, 1200));
+    }
     let simulator = Arc::new(Simulator::start(world, Options::default()).await?);
     let panel = Arc::new(Panel { simulator: simulator.clone(), mode: Mutex::new(DemoMode::On) });
     if is("cold") {
         panel.switch(DemoMode::Off);
     }
     let options = OpenOptions {
-        views: vec![REPOSITORIES, PROJECTS, ARTIFACTS],
+        views: vec![REPOSITORIES, PROJECTS, ARTIFACTS, TRACKERS],
         ..OpenOptions::new(dir.path().join("larder.db"), now)
     };
     let store = Arc::new(SqliteStore::open(options)?);
@@ -47,7 +52,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let github = Arc::new(GitHub::new(github, store.clone(), clock.clone(), 1)?);
     let clusters = if is("empty") { ClustersConfig::default() } else { clusters(is("many"))? };
     let policy = Policy { attempts: 2, backoff_base: Duration::from_secs(2), ..Policy::default() };
-    let source = ClustersSource::new(&clusters, github, &policy)?;
+    let source = ClustersSource::new(&clusters, github.clone(), &policy)?;
+    let tracked = if is("empty") { [].as_slice() } else { &["harbor", "quill", "atlas", "cinder"] };
+    let tracked = tracked.iter().map(|name| RepoName::parse(name, Some(OWNER)));
+    let types = vec![TrackerType::release(), TrackerType::microsprint()];
+    let trackers = TrackersSource::new(github, &tracked.collect::<Result<Vec<_>, _>>()?, types, policy)?;
     let projects = match ways.iter().find_map(|way| PROJECTS_BY_WAY.iter().find(|(known, _)| known == way)) {
         Some((_, count)) => plant(&dir.path().join("dev"), *count)?,
         None => ProjectsConfig::default(),
@@ -56,6 +65,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let engine = Engine::builder(store.clone(), clock.clone())
         .source(Arc::new(source))
         .source(Arc::new(projects))
+        .source(Arc::new(trackers))
         .owner("site")
         .seed(1)
         .build();
@@ -204,6 +214,29 @@ fn clusters(many: bool) -> Result<ClustersConfig, Box<dyn Error>> {
         experimental: None,
     });
     Ok(config)
+}
+
+/// So many releases over six years, one in forty still open.
+fn releases(now: Time, count: u64) -> Vec<Issue> {
+    let days_ago = |days: u64| {
+        let at = now.minus(Duration::from_hours(24 * days));
+        jiff::Timestamp::from_millisecond(at.ms()).unwrap_or_default()
+    };
+    let release = |n: u64| {
+        let opened = (count - n) * 9 / 5 + 3;
+        let codename = if n.is_multiple_of(4) { format!(" (Codename {n})") } else { String::new() };
+        let mut issue = Issue {
+            labels: vec!["release".to_owned()],
+            created_at: days_ago(opened),
+            updated_at: days_ago(opened),
+            ..Issue::new(10_000 + n, &format!("Release: v{}.{}.{}{codename}", n / 100, n / 10 % 10, n % 10))
+        };
+        if !n.is_multiple_of(40) {
+            issue.close(days_ago(opened.saturating_sub(n * 7 % 23)));
+        }
+        issue
+    };
+    (0..count).map(release).collect()
 }
 
 /// The simulator behind the demo's panel.

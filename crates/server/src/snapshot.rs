@@ -1,7 +1,7 @@
 //! What pages and lists show: all clusters with their readings, entries, log and figures, as one
 //! viewer sees them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use larder_core::{
     Budget, Definition, Entry, Key, LogFilter, LogLine, Mode, Policy, Request, Rows, Status, StoreError,
@@ -72,6 +72,17 @@ impl App {
             Patience::Look => self.look(keys).await,
         };
         readings.into_iter().map(|reading| seen(reading, viewer)).collect()
+    }
+
+    /// The rows of entries that have nothing to serve: they know what went wrong. None where the store
+    /// cannot say.
+    pub(crate) async fn rows_at_hand(&self, keys: &[Key]) -> HashMap<Key, Entry> {
+        if keys.is_empty() {
+            return HashMap::new();
+        }
+        let held = self.store.lookup(keys).await.unwrap_or_default();
+        let rows = held.into_iter().flatten().map(|stored| (stored.entry.key.clone(), stored.entry));
+        rows.collect()
     }
 
     /// What is held, at once. A refresh of what is not fresh goes its own way.

@@ -9,13 +9,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use larder_core::{Clock as _, Policy, Time};
-use larder_domain::{ClusterConfig, ClustersConfig, REPOSITORIES, RegistryRules, RepoName};
+use larder_domain::{
+    ClusterConfig, ClustersConfig, REPOSITORIES, RegistryRules, RepoName, TRACKERS, TrackerType,
+};
 use larder_engine::{Engine, ReadOptions, SystemClock};
 use larder_github_sim::{
     Options, Outage, Repository, SecondaryLimit, Simulator, Switches, Token, When, World,
 };
 use larder_server::{Demo, DemoControl, DemoMode, DemoRequest, Settings, Site};
-use larder_sources::{ClustersSource, GitHub, GitHubConfig};
+use larder_sources::{ClustersSource, GitHub, GitHubConfig, TrackersSource};
 use larder_store_sqlite::{OpenOptions, SqliteStore};
 use serde_json::json;
 
@@ -147,8 +149,10 @@ fn site(
     listen: SocketAddr,
 ) -> Result<Site, Complaint> {
     let clock = Arc::new(SystemClock);
-    let options =
-        OpenOptions { views: vec![REPOSITORIES], ..OpenOptions::new(dir.join("larder.db"), clock.now()) };
+    let options = OpenOptions {
+        views: vec![REPOSITORIES, TRACKERS],
+        ..OpenOptions::new(dir.join("larder.db"), clock.now())
+    };
     let store = Arc::new(SqliteStore::open(options)?);
     let wrong =
         |error: &dyn std::error::Error| Complaint::failed("the demo could not be set up").because(error);
@@ -156,8 +160,13 @@ fn site(
     let github = GitHub::new(github, store.clone(), clock.clone(), 1).map_err(|error| wrong(&error))?;
     // Nobody who watches wants to wait a quarter of an hour for the next try.
     let policy = Policy { backoff_cap: Duration::from_secs(20), ..Policy::default() };
-    let source = ClustersSource::new(&clusters, Arc::new(github), &policy).map_err(|error| wrong(&error))?;
-    let engine = Engine::builder(store.clone(), clock.clone()).source(Arc::new(source)).owner("larder demo");
+    let github = Arc::new(github);
+    let source = ClustersSource::new(&clusters, github.clone(), &policy).map_err(|error| wrong(&error))?;
+    let trackers = trackers(&clusters, github, Policy { ttl: clusters.ttl, ..policy })?;
+    let engine = Engine::builder(store.clone(), clock.clone())
+        .source(Arc::new(source))
+        .source(Arc::new(trackers))
+        .owner("larder demo");
     let panel = Panel { simulator: simulator.clone(), mode: Mutex::new(DemoMode::On) };
     Ok(Site {
         engine: engine.build(),
@@ -169,6 +178,22 @@ fn site(
         settings: Settings { demo: Some(Demo::new(Arc::new(panel))), ..Settings::new(listen) },
         extra: None,
     })
+}
+
+/// Those of the imaginary owner's repositories that have some, and of one that has none.
+fn trackers(
+    clusters: &ClustersConfig,
+    github: Arc<GitHub>,
+    policy: Policy,
+) -> Result<TrackersSource, Complaint> {
+    let wrong =
+        |error: &dyn std::error::Error| Complaint::failed("the demo could not be set up").because(error);
+    let tracked = if clusters.owner.is_some() { ["harbor", "quill", "atlas"].as_slice() } else { &[] };
+    let repos: Result<Vec<RepoName>, _> =
+        tracked.iter().map(|name| RepoName::parse(name, clusters.owner.as_deref())).collect();
+    let types = vec![TrackerType::release(), TrackerType::microsprint()];
+    TrackersSource::new(github, &repos.map_err(|error| wrong(&error))?, types, policy)
+        .map_err(|error| wrong(&error))
 }
 
 /// The simulator behind the panel.

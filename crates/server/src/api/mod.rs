@@ -31,6 +31,7 @@ use crate::problem::Problem;
 
 pub use docs::openapi;
 pub(crate) use entry_view::EntryView;
+pub(crate) use page::{cursor_to, offset_of};
 pub(crate) use projects::decoded;
 pub(crate) use read::{Got, Reader};
 pub(crate) use refresh::Forced;

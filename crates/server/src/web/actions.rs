@@ -15,6 +15,7 @@ use super::sign_in::no_permission;
 use super::told::{Told, Word};
 use crate::app::App;
 use crate::problem::Problem;
+use crate::trackers::TRACKERS_SOURCE;
 
 /// So long a form waits for its refresh before it says that it is under way.
 const PATIENCE: Duration = Duration::from_millis(1500);
@@ -28,7 +29,8 @@ pub(crate) struct Act {
     back: String,
     #[serde(default)]
     key: String,
-    /// `clusters` or `projects`, or `entries` for whatever is configured.
+    /// `clusters`, `projects`, `trackers` (or `trackers/owner/name` for those of one repository), or
+    /// `entries` for whatever is configured.
     #[serde(default)]
     all: String,
 }
@@ -136,6 +138,11 @@ async fn keys_of(app: &App, visit: &Visit, act: &Act) -> Result<Vec<Key>, Proble
         "clusters" => app.cluster_keys(),
         "entries" => app.engine.keys(),
         "projects" => [app.roots(visit.viewer), app.projects(visit.viewer)].concat(),
+        all if is_trackers(all) => {
+            let keys = app.tracker_keys().into_iter();
+            keys.filter(|key| all == TRACKERS_SOURCE || key.as_str().starts_with(&format!("{all}/")))
+                .collect()
+        }
         _ => {
             let key = parsed(&act.key)?;
             if app.engine.define(&key).is_none() {
@@ -154,6 +161,11 @@ async fn keys_of(app: &App, visit: &Visit, act: &Act) -> Result<Vec<Key>, Proble
         return Err(Problem::unknown(&act.key));
     }
     Ok(known)
+}
+
+/// Whether all trackers are meant, or all of a repository.
+fn is_trackers(all: &str) -> bool {
+    all.strip_prefix(TRACKERS_SOURCE).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn parsed(key: &str) -> Result<Key, Problem> {

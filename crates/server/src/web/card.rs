@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use askama::Template;
 use larder_core::{Entry, Failure, Key, Member, RefreshState, Status, Time};
 use larder_domain::{ClusterConfig, Repository};
-use larder_engine::ReadError;
+use larder_engine::{ReadError, Reading};
 
 use super::frame::Hidden;
 use super::repository::{LineStyle, RepositoryLine, sum};
@@ -80,43 +80,52 @@ impl Picked {
     }
 
     fn state(&self, table: &Table<'_>) -> State {
-        let held = match &self.cluster.reading {
-            Ok(reading) => Some((&reading.stored.entry, reading.status)),
-            Err(_) => self.row.as_ref().map(|row| (row, Status::Missing)),
-        };
-        let definition = table.app.engine.define(&self.cluster.key);
-        let Some((entry, status)) = held else {
-            let refresh =
-                if self.is_awaited() && table.refreshes { RefreshState::Running } else { RefreshState::Idle };
-            return State { status: Status::Missing, refresh, complete: true, fetched_at: None };
-        };
-        let policy = crate::snapshot::policy_or_default(definition.as_deref());
-        let mut state = State::of(entry, status, &policy, table.now);
-        let is_due = definition.is_none_or(|definition| entry.is_due(&definition, table.now));
-        let is_out = self.cluster.reading.as_ref().is_ok_and(|reading| reading.out_of_reach.is_some());
-        if table.refreshes
-            && !is_out
-            && state.refresh == RefreshState::Idle
-            && status != Status::Fresh
-            && is_due
-        {
-            state.refresh = RefreshState::Running;
-        }
-        state
+        let ClusterReading { key, reading, .. } = &self.cluster;
+        state_of(table.app, key, reading, self.row.as_ref(), (table.now, table.refreshes))
     }
+}
 
-    /// Whether there is nothing yet because nobody has fetched it yet.
-    fn is_awaited(&self) -> bool {
-        matches!(self.cluster.reading, Err(ReadError::NotCached(_)))
+/// The state of an entry that a page shows, by its reading, or by its row where there is nothing to
+/// serve; and whether what is due is being refreshed behind this very answer.
+pub(crate) fn state_of(
+    app: &App,
+    key: &Key,
+    reading: &Result<Reading, ReadError>,
+    row: Option<&Entry>,
+    (now, refreshes): (Time, bool),
+) -> State {
+    let held = match reading {
+        Ok(reading) => Some((&reading.stored.entry, reading.status)),
+        Err(_) => row.map(|row| (row, Status::Missing)),
+    };
+    let Some((entry, status)) = held else {
+        // There is nothing yet because nobody has fetched it yet.
+        let is_awaited = matches!(reading, Err(ReadError::NotCached(_)));
+        let refresh = if is_awaited && refreshes { RefreshState::Running } else { RefreshState::Idle };
+        return State { status: Status::Missing, refresh, complete: true, fetched_at: None };
+    };
+    let definition = app.engine.define(key);
+    let policy = crate::snapshot::policy_or_default(definition.as_deref());
+    let mut state = State::of(entry, status, &policy, now);
+    let is_due = definition.is_none_or(|definition| entry.is_due(&definition, now));
+    let is_out = reading.as_ref().is_ok_and(|reading| reading.out_of_reach.is_some());
+    let is_idle = state.refresh == RefreshState::Idle;
+    if refreshes && !is_out && is_idle && status != Status::Fresh && is_due {
+        state.refresh = RefreshState::Running;
     }
+    state
+}
 
-    fn failure(&self) -> Option<(Failure, Time)> {
-        match &self.cluster.reading {
-            // In an outage of the store the page says it once, for all.
-            Ok(reading) if reading.out_of_reach.is_some() => None,
-            Ok(reading) => Some((reading.error.clone()?, reading.stored.entry.due_at)),
-            Err(_) => self.row.as_ref().and_then(|row| Some((row.last_error.clone()?, row.due_at))),
-        }
+/// Why an entry that a page shows is not as it should be, and when the next try is.
+pub(crate) fn failure_of(
+    reading: &Result<Reading, ReadError>,
+    row: Option<&Entry>,
+) -> Option<(Failure, Time)> {
+    match reading {
+        // In an outage of the store the page says it once, for all.
+        Ok(reading) if reading.out_of_reach.is_some() => None,
+        Ok(reading) => Some((reading.error.clone()?, reading.stored.entry.due_at)),
+        Err(_) => row.and_then(|row| Some((row.last_error.clone()?, row.due_at))),
     }
 }
 
@@ -124,7 +133,7 @@ impl Card {
     /// Lays a cluster out.
     pub(crate) fn new(picked: Picked, table: &Table<'_>) -> Self {
         let state = picked.state(table);
-        let failure = picked.failure();
+        let failure = failure_of(&picked.cluster.reading, picked.row.as_ref());
         let Picked { cluster, shown, .. } = picked;
         let note =
             failure.and_then(|(failure, due_at)| Note::new(&failure, state, due_at, &cluster.key, table.now));

@@ -184,17 +184,9 @@ async fn find(app: &App, search: &str) -> Result<Option<HashSet<String>>, StoreE
 /// The rows of clusters that have nothing to serve: they know what went wrong. Only those who may
 /// read what is private are given such clusters at all.
 async fn rows_of_missing(app: &App, clusters: &[ClusterReading]) -> HashMap<Key, Entry> {
-    let missing: Vec<Key> = clusters
-        .iter()
-        .filter(|cluster| cluster.reading.is_err())
-        .map(|cluster| cluster.key.clone())
-        .collect();
-    if missing.is_empty() {
-        return HashMap::new();
-    }
-    let held = app.store.lookup(&missing).await.unwrap_or_default();
-    let rows = held.into_iter().flatten().map(|stored| (stored.entry.key.clone(), stored.entry));
-    rows.collect()
+    let missing = clusters.iter().filter(|cluster| cluster.reading.is_err());
+    let missing: Vec<Key> = missing.map(|cluster| cluster.key.clone()).collect();
+    app.rows_at_hand(&missing).await
 }
 
 /// One page of the cards, with what stands above and below them.

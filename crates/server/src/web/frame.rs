@@ -77,6 +77,7 @@ impl Theme {
 pub(crate) enum Here {
     Clusters,
     Projects,
+    Trackers,
     Cache,
     Elsewhere,
 }
@@ -92,7 +93,12 @@ pub(crate) struct Page {
 fn pages(app: &App) -> Vec<Page> {
     let projects = Page { here: Here::Projects, href: "/projects", label: "Projects" };
     let has_projects = !app.engine.indexes_of(PROJECTS_SOURCE).is_empty();
-    has_projects.then_some(projects).into_iter().collect()
+    let trackers = Page { here: Here::Trackers, href: "/trackers", label: "Trackers" };
+    let has_trackers = !app.tracker_keys().is_empty();
+    [(has_projects, projects), (has_trackers, trackers)]
+        .into_iter()
+        .filter_map(|(has, page)| has.then_some(page))
+        .collect()
 }
 
 /// One visit of a page: who asks, from where, with which form token. An extractor.

@@ -17,7 +17,10 @@ mod projects;
 mod repository;
 mod sign_in;
 mod sort;
+mod timeline;
 mod told;
+mod tracker_card;
+mod trackers;
 mod words;
 
 use axum::Router;
@@ -34,6 +37,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/", get(clusters::show))
         .route("/projects", get(projects::show))
         .route("/projects/{id}", get(project::show))
+        .route("/trackers", get(trackers::show))
         .route("/cache", get(cache::show))
         .route("/actions/refresh", post(actions::refresh))
         .route("/actions/invalidate", post(actions::invalidate))

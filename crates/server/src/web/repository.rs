@@ -120,7 +120,7 @@ fn is_color(text: &str) -> bool {
 }
 
 /// Whether an address may be linked: what upstream sends is not trusted to be no script.
-fn is_web(url: &str) -> bool {
+pub(crate) fn is_web(url: &str) -> bool {
     url.starts_with("https://") || url.starts_with("http://")
 }
 

@@ -231,7 +231,8 @@ pub(crate) fn why(failure: &Failure, key: &Key) -> String {
         failure.code.as_str(),
         "upstream" | "bad_request" | "refused" | "partial" | "primary_limit" | "secondary_limit"
     );
-    if upstream_spoke && key.source() == crate::snapshot::CLUSTER {
+    let is_of_github = [crate::snapshot::CLUSTER, crate::trackers::TRACKERS_SOURCE].contains(&key.source());
+    if upstream_spoke && is_of_github {
         format!("GitHub said: {}.", failure.message.trim_end_matches('.'))
     } else {
         sentence(&failure.message)

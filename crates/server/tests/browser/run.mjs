@@ -363,6 +363,92 @@ test("the projects' pages work without JavaScript", ["projects"], async ({ page,
   assert.equal(await page.locator(".artifacts tbody tr").count(), 3);
 }, { javaScriptEnabled: false });
 
+// ---- the trackers ----
+
+const list = (page, name) => page.getByRole("region", { name });
+
+test("trackers are shown a repository a card, open ones first, as they come", [], async ({ page, site }) => {
+  await site.github.switch({ hold: true });
+  await page.goto(`${site.url}/trackers`);
+  await page.locator('[data-key="trackers/octo-org/harbor/release"][data-state="updating"]').waitFor();
+  assert.match(await page.locator("#count").textContent(), /4 updating$/);
+  await inspect(page, "trackers-loading", shots);
+  await mark(page);
+  await site.github.switch({});
+  await settled(page);
+  assert.ok(await isSame(page), "it was not loaded anew");
+  assert.equal(await page.locator("#count").textContent(), "13 trackers in 4 repositories");
+  const releases = list(page, "Releases of octo-org/harbor");
+  const first = await releases.locator("tbody tr").first().textContent();
+  assert.match(first, /v2\.13\.0.*Quay.*#1031.*Active/s);
+  assert.match(await releases.locator("svg[role=img]").getAttribute("aria-label"), /^Closed by month: \d in \d{4}-\d\d/);
+  await list(page, "Releases of octo-org/cinder").getByText("There are no releases.").waitFor();
+  await inspect(page, "trackers", shots);
+});
+
+test("a repository's trackers are refreshed by its button, and the filters live in the address", [], async ({ page, site }) => {
+  await page.goto(`${site.url}/trackers`);
+  await settled(page);
+  await mark(page);
+  await site.github.issue("octo-org/quill/412", { closed_at: new Date().toISOString(), updated_at: new Date().toISOString() });
+  await page.getByRole("button", { name: "Refresh octo-org/quill" }).click();
+  await told(page).getByText("2 entries refreshed.").waitFor();
+  const quill = list(page, "Releases of octo-org/quill");
+  await quill.getByText("0 open · 3 closed").waitFor();
+  await page.getByLabel("State").selectOption("open");
+  await page.waitForURL(/state=open/);
+  await quill.getByText("None of the 3 releases matches the filters.").waitFor();
+  await page.getByLabel("Repository").selectOption("octo-org/harbor");
+  await page.getByLabel("Type").selectOption("microsprint");
+  await page.waitForFunction(() => document.querySelectorAll("#list .lines tbody tr").length === 1);
+  assert.ok(await isSame(page));
+  await page.reload();
+  assert.equal(await page.locator("#list .lines tbody tr").count(), 1);
+  assert.equal(await page.getByLabel("Type").inputValue(), "microsprint");
+  await page.getByLabel("Opened since").fill("2096-01-01");
+  await page.getByText("None of the 3 microsprints matches the filters.").waitFor();
+  await inspect(page, "trackers-filtered", shots);
+});
+
+test("twelve hundred trackers are a few on a card and a list of pages", ["tracked"], async ({ page, site }) => {
+  await page.goto(`${site.url}/trackers`);
+  await settled(page);
+  const releases = list(page, "Releases of octo-org/cinder");
+  assert.equal(await releases.locator("tbody tr").count(), 6);
+  await inspect(page, "trackers-many", shots);
+  await releases.getByRole("link", { name: "All 1,200 releases" }).click();
+  await page.waitForURL(/repo=octo%2Dorg%2Fcinder&type=release/);
+  assert.equal(await releases.locator("tbody tr").count(), 100);
+  await inspect(page, "trackers-list", shots);
+  await page.getByRole("link", { name: "Older ones" }).click();
+  await page.waitForURL(/cursor=/);
+  assert.equal(await releases.locator("tbody tr").count(), 100);
+  assert.equal(await releases.getByText("Active").count(), 0, "the open ones stood first");
+});
+
+test("what went wrong with trackers stands beside the copy", [], async ({ page, site }) => {
+  await page.goto(`${site.url}/trackers`);
+  await settled(page);
+  await site.github.switch({ outage: "dropped" });
+  await page.getByRole("button", { name: "Refresh all" }).click();
+  await told(page).getByText("could not be refreshed").waitFor();
+  await page.locator("#list .badge.error").first().waitFor();
+  assert.ok((await list(page, "Releases of octo-org/harbor").locator("tbody tr").count()) > 0);
+  await inspect(page, "trackers-failing", shots);
+  await site.github.switch({});
+});
+
+test("the trackers' page and its forms work without JavaScript", [], async ({ page, site }) => {
+  await page.goto(`${site.url}/trackers`);
+  await page.goto(`${site.url}/trackers`);
+  await page.getByRole("button", { name: "Refresh octo-org/harbor" }).click();
+  await page.getByText("2 entries refreshed.").waitFor();
+  await page.getByLabel("State").selectOption("closed");
+  await page.getByRole("button", { name: "Show" }).click();
+  await page.waitForURL(/state=closed/);
+  assert.equal(await page.locator("#list").getByText("Active", { exact: true }).count(), 0);
+}, { javaScriptEnabled: false });
+
 // ---- without JavaScript ----
 
 test("every page and form works without JavaScript", [], async ({ page, site }) => {
@@ -393,6 +479,9 @@ test("with nothing configured the page says what to do", ["empty"], async ({ pag
   await page.getByRole("heading", { name: "Nothing is configured yet" }).waitFor();
   await page.getByText("[[cluster]]").waitFor();
   await inspect(page, "first-run", shots);
+  await page.goto(`${site.url}/trackers`);
+  await page.getByRole("heading", { name: "No trackers are kept yet" }).waitFor();
+  await inspect(page, "trackers-first-run", shots);
   await page.goto(`${site.url}/cache`);
   await page.getByText("Nothing is cached yet").waitFor();
   await inspect(page, "cache-empty", shots);

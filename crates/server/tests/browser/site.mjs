@@ -30,6 +30,7 @@ export async function startSite(binary, ...ways) {
     github: {
       switch: (switches) => put(`${github}/_sim/switches`, switches),
       requests: async () => (await (await fetch(`${github}/_sim/requests`)).json()).requests,
+      issue: (place, changes) => put(`${github}/_sim/issues/${place}`, changes, "POST"),
       change: (name, repository) => put(`${github}/_sim/repos/${name}`, repository, "POST"),
     },
     async stop() {
