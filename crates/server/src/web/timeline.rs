@@ -61,9 +61,6 @@ impl Timeline {
         says.push_str(&if words.is_empty() { "none in two years".to_owned() } else { words.join(", ") });
         let before = total - shown;
         let mut caption = format!("{shown} closed in two years");
-        if most > 0 {
-            let _ = write!(caption, ", {most} in a month at the most");
-        }
         if before > 0 {
             let _ = write!(says, "; {before} before");
             let _ = write!(caption, "; {before} before");

@@ -150,10 +150,10 @@ impl Block {
             title: capital(&many),
             one: self.of.clone(),
             badge: Badge::new(self.state, self.now),
-            sum: if is_missing {
-                "no copy yet".to_owned()
-            } else {
-                format!("{} open · {} closed", exact(stats.open), exact(stats.closed))
+            sum: match () {
+                () if is_missing => "no copy yet".to_owned(),
+                () if self.trackers.is_empty() => String::new(),
+                () => format!("{} open · {} closed", exact(stats.open), exact(stats.closed)),
             },
             note: self.note,
             warnings: self.warnings,
@@ -226,7 +226,12 @@ impl TrackerCard {
             // As upstream writes it.
             self.name.clone_from(&tracker.repo);
         }
-        let (block, more) = block.shown(filter, from, most, whole, self.viewer);
+        let (mut block, more) = block.shown(filter, from, most, whole, self.viewer);
+        // What is wrong with one type is mostly wrong with all: it is said once a card.
+        let says = |note: &Option<Note>| note.as_ref().map(ToString::to_string);
+        if self.blocks.iter().any(|known| says(&known.note) == says(&block.note)) {
+            block.note = None;
+        }
         self.blocks.push(block);
         more
     }

@@ -1,0 +1,142 @@
+//! What `larder release list` costs as a whole process, in a clone whose manifest did not change, from
+//! 10,000 trackers: beside `gh --version`, which is what the list it replaces pays before its first
+//! call, and beside the `sqlite3` shell asking the same of the same file. The rounds alternate, so
+//! that a noisy machine is noisy for all.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    missing_docs,
+    reason = "a benchmark prints, and fails by panicking"
+)]
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+const TRACKERS: usize = 10_000;
+const ROUNDS: usize = 300;
+
+/// What the list shows, asked of the view that the store has of it.
+const QUERY: &str = "SELECT version, codename, number, state FROM trackers WHERE type = 'release' \
+     ORDER BY sort_key DESC";
+
+/// A clone of a repository on GitHub, with a manifest of ten thousand releases.
+fn clone(dir: &Path) {
+    let git = dir.join(".git");
+    std::fs::create_dir_all(git.join("refs")).unwrap();
+    std::fs::create_dir_all(git.join("objects")).unwrap();
+    std::fs::write(git.join("HEAD"), "ref: refs/heads/main\n").unwrap();
+    let remote = "[remote \"origin\"]\n\turl = git@github.com:octo-org/kiln.git\n";
+    std::fs::write(git.join("config"), remote).unwrap();
+    let mut manifest = String::from(
+        "{\"version\": 1, \"updated_at\": \"2026-01-01T00:00:00Z\", \"repo\": \"octo-org/kiln\", \"releases\": [",
+    );
+    for n in 0..TRACKERS {
+        let comma = if n == 0 { "" } else { "," };
+        let (major, minor, patch) = (n / 1000, n / 10 % 100, n % 10);
+        let codename = if n % 3 == 0 { format!(" (Codename {n})") } else { String::new() };
+        let (state, closed) = match n % 10 {
+            0 => ("OPEN", "null".to_owned()),
+            _ => ("CLOSED", format!("\"2026-0{}-11T08:00:00Z\"", n % 9 + 1)),
+        };
+        write!(
+            manifest,
+            "{comma}\n{{\"number\": {}, \"title\": \"Release: v{major}.{minor}.{patch}{codename}\", \
+             \"state\": \"{state}\", \"createdAt\": \"2025-12-20T08:00:00Z\", \"closedAt\": {closed}}}",
+            n + 1
+        )
+        .unwrap();
+    }
+    manifest.push_str("], \"microsprints\": []}\n");
+    std::fs::create_dir_all(dir.join(".github")).unwrap();
+    std::fs::write(dir.join(".github/pmu-cache.json"), manifest).unwrap();
+}
+
+fn larder(dir: &Path, store: &str, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_larder"));
+    command
+        .env_clear()
+        .env("HOME", dir)
+        .env("LARDER_STORE__URL", format!("{store}:{}", dir.join(format!("larder.{store}")).display()))
+        // Whoever would be asked is not there: a call would fail.
+        .env("LARDER_GITHUB__API_URL", "http://127.0.0.1:9")
+        .current_dir(dir)
+        .args(args)
+        .stdin(Stdio::null());
+    command
+}
+
+fn run(mut command: Command) -> (Duration, Output) {
+    let started = now();
+    let output = command.output().unwrap();
+    let took = now().saturating_sub(started);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    (took, output)
+}
+
+/// A monotonic reading.
+#[expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
+fn now() -> Duration {
+    static START: std::sync::LazyLock<std::time::Instant> = std::sync::LazyLock::new(std::time::Instant::now);
+    START.elapsed()
+}
+
+fn percentile(times: &mut [Duration], percent: usize) -> f64 {
+    times.sort();
+    times[(times.len() - 1) * percent / 100].as_secs_f64() * 1e3
+}
+
+/// `gh --version`, if there is a `gh`.
+fn gh() -> Option<Command> {
+    let found = Command::new("gh").arg("--version").output().is_ok_and(|output| output.status.success());
+    found.then(|| {
+        let mut command = Command::new("gh");
+        command.arg("--version").env("GH_NO_UPDATE_NOTIFIER", "1");
+        command
+    })
+}
+
+fn compare(dir: &Path, store: &str, name: &str, args: &[&str], lines: usize) {
+    let ask = || larder(dir, store, args);
+    let answer = run(ask()).1;
+    assert_eq!(answer.stdout.iter().filter(|byte| **byte == b'\n').count(), lines + 1, "a line each, and the head");
+    let database = dir.join("larder.sqlite");
+    let limit = if lines == TRACKERS { String::new() } else { format!(" LIMIT {lines}") };
+    let shell = || {
+        let mut command = Command::new("sqlite3");
+        command.args(["-readonly", "-tabs"]).arg(&database).arg(format!("{QUERY}{limit}"));
+        command
+    };
+    let (mut ours, mut theirs, mut others) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        ours.push(run(ask()).0);
+        theirs.push(run(shell()).0);
+        others.extend(gh().map(|command| run(command).0));
+    }
+    let p50 = percentile(&mut ours, 50);
+    let gh = if others.is_empty() {
+        "gh NOT MEASURED: apt has none".to_owned()
+    } else {
+        let gh = percentile(&mut others, 50);
+        format!("gh --version p50 {gh:>6.2} ms, {:>5.2}×", p50 / gh)
+    };
+    let shell = percentile(&mut theirs, 50);
+    println!(
+        "| `larder release list`, {name}, {store:<6} | p50 {p50:>6.2} ms | p99 {:>6.2} ms | {gh} | sqlite3 shell p50 {shell:>6.2} ms, {:>5.2}× | goal p99 ≤ 5 ms |",
+        percentile(&mut ours, 99),
+        p50 / shell,
+    );
+}
+
+fn main() {
+    let dir = tempfile::tempdir().unwrap();
+    clone(dir.path());
+    for store in ["sqlite", "redb"] {
+        run(larder(dir.path(), store, &["release", "list"]));
+    }
+    for store in ["sqlite", "redb"] {
+        compare(dir.path(), store, "100 of 10,000", &["release", "list", "--limit", "100"], 100);
+        compare(dir.path(), store, "all 10,000   ", &["release", "list"], TRACKERS);
+    }
+}
