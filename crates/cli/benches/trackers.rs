@@ -100,7 +100,11 @@ fn gh() -> Option<Command> {
 fn compare(dir: &Path, store: &str, name: &str, args: &[&str], lines: usize) {
     let ask = || larder(dir, store, args);
     let answer = run(ask()).1;
-    assert_eq!(answer.stdout.iter().filter(|byte| **byte == b'\n').count(), lines + 1, "a line each, and the head");
+    assert_eq!(
+        String::from_utf8_lossy(&answer.stdout).lines().count(),
+        lines + 1,
+        "a line each, and the head"
+    );
     let database = dir.join("larder.sqlite");
     let limit = if lines == TRACKERS { String::new() } else { format!(" LIMIT {lines}") };
     let shell = || {

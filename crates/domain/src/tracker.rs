@@ -5,8 +5,6 @@ mod manifest;
 mod stats;
 mod version;
 
-use std::cmp::Ordering;
-
 use larder_core::{Column, ColumnType, Coverage, ItemRef, Json, NewItem, Scope, Time, ViewSpec};
 use serde::{Deserialize, Serialize};
 
@@ -213,22 +211,21 @@ impl Tracker {
         }
     }
 
+    /// Its place in a list, the greatest first: the newest version, or the last name; of two with one
+    /// title the later issue.
+    fn place(&self) -> String {
+        // A tab sorts below all that a key may go on with.
+        format!("{}\t{:010}", self.sort_key(), self.number)
+    }
+
     /// It as an item.
     pub fn into_item(self, host: &str, scope: Scope) -> NewItem {
         let title = self.title.clone();
         let search = [self.codename.as_deref().unwrap_or(""), self.repo.as_str()].join(" ");
-        // A tab sorts below all that a key may go on with.
-        let sort_key = format!("{}\t{:010}", self.sort_key(), self.number);
-        let document = Document { sort_key, tracker: &self };
+        let document = Document { sort_key: self.place(), tracker: &self };
         let doc =
             serde_json::to_value(&document).map_or_else(|_| Json::from(serde_json::Value::Null), Json::from);
         NewItem { of: self.item_ref(host), scope, doc, coverage: Coverage::Whole, title, search }
-    }
-
-    /// The order of a list: the newest version or the last name first; of two with one title the
-    /// later issue.
-    pub fn newest_first(&self, other: &Tracker) -> Ordering {
-        other.sort_key().cmp(&self.sort_key()).then(other.number.cmp(&self.number))
     }
 }
 
@@ -268,7 +265,7 @@ mod tests {
         let two = Tracker { number: 9, ..one.clone() };
         assert_ne!(one.item_ref("github.com"), two.item_ref("github.com"));
         assert_eq!(&*one.item_ref("github.com").id, "github.com/octo/kiln/release/4");
-        assert_eq!(two.newest_first(&one), Ordering::Less, "the later issue stands first");
+        assert!(two.place() > one.place(), "the later issue stands first");
     }
 
     #[test]

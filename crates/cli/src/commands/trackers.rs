@@ -1,6 +1,6 @@
 //! `larder release list`, `larder microsprint list`, `larder tracker …`: trackers, from the cache.
 
-use larder_core::{Filter, Item, Key, ListQuery, Order, Test, Time, Trigger};
+use larder_core::{Filter, Item, Key, ListQuery, Order, Rows, Test, Time, Trigger};
 use larder_domain::{Reads, RepoName, TRACKERS, Tracker, TrackerState, TrackerStats, TrackerType};
 use larder_sources::{Desk, News, TrackersSource};
 use serde::Serialize;
@@ -212,7 +212,17 @@ pub async fn sync(
     let of_clone =
         |key: &&Key| TrackersSource::repo_of(key).is_some_and(|repo| repo.key() == desk.repo().key());
     let mut newer = Vec::new();
-    for key in keys.iter().filter(of_clone) {
+    let mut asked: Vec<&Key> = keys.iter().filter(of_clone).collect();
+    if asked.is_empty() {
+        return Ok(newer);
+    }
+    let mut rows = Rows::of(&**rooms.reader().store(), Some(TrackersSource::NAME));
+    while let Some(row) = rows.next().await? {
+        if desk.has_seen(&row.entry) {
+            asked.retain(|key| **key != row.entry.key);
+        }
+    }
+    for key in asked {
         match news(rooms, desk, key, config).await? {
             News::None => {}
             News::Newer => newer.push(key.clone()),
@@ -302,14 +312,13 @@ fn query(keys: &[Key], args: &ListArgs) -> ListQuery {
     }
 }
 
-/// The trackers of a list, those of one version by number.
+/// The trackers of a list, in its order: the newest version first, those of one by number.
 pub async fn listed(rooms: &Rooms<'_>, query: ListQuery) -> Result<Vec<Tracker>, Complaint> {
     let listed = rooms.reader().store().list(&query).await?;
     let mut trackers = Vec::with_capacity(listed.len());
     for one in listed {
         trackers.push(decoded(&one.item)?);
     }
-    trackers.sort_by(Tracker::newest_first);
     Ok(trackers)
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use larder_core::{Clock, Delta, Fetched, Fingerprint, Others, Stored, Time, Trigger, Warning};
+use larder_core::{Clock, Delta, Entry, Fetched, Fingerprint, Others, Stored, Time, Trigger, Warning};
 use larder_domain::{Held, Manifest, RepoName, Tracker, TrackerType, Verdict, payload};
 
 use super::body;
@@ -135,6 +135,19 @@ impl Desk {
     /// The file in the working tree.
     pub fn file(&self) -> PathBuf {
         self.root.join(MANIFEST)
+    }
+
+    /// Whether the file is as it was when the entry last came in, by its size and time alone: then
+    /// nothing of what is held needs to be read to know that it says nothing new.
+    pub fn has_seen(&self, entry: &Entry) -> bool {
+        let way: Option<Way> =
+            entry.body.as_ref().filter(|_| entry.has_data()).and_then(|body| body.decode().ok());
+        let seen = way.and_then(|way| way.manifest);
+        match (std::fs::metadata(self.file()), seen) {
+            (Ok(about), Some(seen)) => seen.bytes == about.len() && seen.modified == modified(&about),
+            (Err(error), _) => error.kind() == std::io::ErrorKind::NotFound,
+            (Ok(_), None) => false,
+        }
     }
 
     /// Whether the file says something new of what is held. A file that was seen already costs a
