@@ -157,7 +157,9 @@ fn check(args: &CheckArgs, context: &Context, config: &Config) -> Ended {
     let age = manifest
         .updated_at
         .map_or_else(|| "of no known age".to_owned(), |at| format!("from {}", ago(at, now)));
-    let counts: Vec<String> = counts.iter().map(|(name, count)| format!("{count} {name}")).collect();
+    let counts = config.trackers.types.iter().filter(|of| manifest.lists(of));
+    let counts: Vec<String> =
+        counts.map(|of| crate::ui::counted(count(of), &of.name, &of.plural())).collect();
     let counts = if counts.is_empty() { "no list that is known".to_owned() } else { counts.join(", ") };
     context.screen.answer(&format!("{place}: {counts} of {}, {age}\n", manifest.repo))?;
     Ok(Exit::Answered)

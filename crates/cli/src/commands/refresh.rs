@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use larder_core::{Key, Outcome, Retention, Target, Trigger};
 use larder_engine::Refreshed;
+use larder_sources::TrackersSource;
 use serde::Serialize;
 
 use super::entry::EntryView;
 use super::repos::check_configured;
 use super::target::{TargetArgs, is_met, kind_of};
+use super::trackers;
 use super::warnings::{self, Detail};
 use super::{Context, Ended};
 use crate::config::Config;
@@ -80,10 +82,18 @@ async fn refresh(args: &Args, context: &Context, config: &Config) -> Ended {
     let rooms = context.rooms(config).await?;
     rooms.reader().reconcile().await.map_err(Complaint::from)?;
     let known = rooms.reader().keys();
-    if known.is_empty() {
+    let is_of_clone = args.target.source.as_deref() == Some(TrackersSource::NAME)
+        && rooms.reader().keys_of(TrackersSource::NAME).is_empty();
+    if known.is_empty() && !is_of_clone {
         check_configured(config)?;
     }
-    let target = args.target.named(&known)?;
+    let target = if is_of_clone {
+        // Those of the clone one stands in are no part of what is configured, and meant all the same.
+        let types: Vec<_> = config.trackers.types.iter().collect();
+        Target::Keys(trackers::keys(&trackers::repos(&[], config)?, &types)?)
+    } else {
+        args.target.named(&known)?
+    };
     let (indexes, others) = aimed(&rooms, &target);
     let mut refreshed = together(&rooms, &indexes, context).await?;
     // Which others there are may be another question now.

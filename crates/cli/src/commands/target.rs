@@ -63,6 +63,7 @@ pub fn kinds_of(keys: &[Key]) -> (&'static str, &'static str) {
         "cluster" => ("cluster", "clusters"),
         "projects" if keys.iter().all(|key| key.name().starts_with("roots/")) => ("root", "roots"),
         "projects" => ("project", "projects"),
+        "trackers" => ("list of trackers", "lists of trackers"),
         _ => ("entry", "entries"),
     }
 }
@@ -99,7 +100,7 @@ pub fn find_key(text: &str, known: &[Key]) -> Result<Key, Complaint> {
 
 fn check_source(source: &str, known: &[Key]) -> Result<(), Complaint> {
     let sources: std::collections::BTreeSet<&str> =
-        known.iter().map(Key::source).chain(["cluster", "projects"]).collect();
+        known.iter().map(Key::source).chain(["cluster", "projects", "trackers"]).collect();
     if sources.contains(source) {
         return Ok(());
     }

@@ -191,17 +191,17 @@ fn build(
     file: Option<ConfigFile>,
 ) -> Result<Config, Problems> {
     let env = layers.env();
-    let store = StoreConfig::read(&mut layers, flags.store.as_deref(), base, default_database);
+    let pmu = Pmu::find(env).unwrap_or_else(|wrong| {
+        layers.notes.push(wrong);
+        None
+    });
+    let store = StoreConfig::read(&mut layers, flags.store.as_deref(), base, default_database, pmu.as_ref());
     let github = GithubConfig::read(&mut layers);
     let engine = EngineConfig::read(&mut layers);
     let clusters = ClustersSection::read(&mut layers, github.owner.as_ref());
     let registry = RegistryConfig::read(&mut layers);
     let projects = ProjectsSection::read(&mut layers, base);
     let server = ServerConfig::read(&mut layers);
-    let pmu = Pmu::find(env).unwrap_or_else(|wrong| {
-        layers.notes.push(wrong);
-        None
-    });
     let trackers = TrackersConfig::read(&mut layers, pmu.as_ref());
     let owner = github.owner.as_ref().map(|owner| owner.value.clone());
     let mut listed = ClustersConfig {

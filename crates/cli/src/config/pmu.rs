@@ -2,6 +2,8 @@
 //! repositories and its `cache` section. It lies in the repository, so what it may say is what an
 //! untrusted `larder.toml` may, until `larder config trust`.
 
+use std::path::{Path, PathBuf};
+
 use serde::Deserialize;
 
 use super::env::Environment;
@@ -22,6 +24,8 @@ pub struct Pmu {
     pub shown: String,
     /// Whether it may say where data go, and make git run.
     pub trusted: bool,
+    /// The directory it lies in, from which its paths count.
+    folder: PathBuf,
     /// Its text, to tell lines by.
     text: String,
     said: Said,
@@ -72,12 +76,18 @@ impl Pmu {
                 .map_err(|error| failed(&error.to_string().lines().next().unwrap_or_default()))?
         };
         let trusted = Trust::load(env).holds(&path, &text);
-        Ok(Some(Pmu { shown, trusted, text, said }))
+        let folder = path.parent().unwrap_or(&env.cwd).to_owned();
+        Ok(Some(Pmu { shown, trusted, folder, text, said }))
     }
 
     /// Its repositories, as written.
     pub fn repositories(&self) -> &[String] {
         &self.said.repositories
+    }
+
+    /// The directory it lies in.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Its section `cache`.

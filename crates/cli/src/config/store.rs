@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::layers::{Key, Layers, Raw, Section};
+use super::pmu::Pmu;
 use super::setting::{Origin, Setting};
 use super::span;
 use super::store_url::{PostgresUrl, StoreUrl};
@@ -59,7 +60,13 @@ impl Default for StoreServer {
 impl StoreConfig {
     /// Reads the section. `base` is the configuration file's directory, `default` the path where
     /// nobody says another.
-    pub fn read(layers: &mut Layers<'_>, flag: Option<&str>, base: &Path, default: PathBuf) -> Self {
+    pub fn read(
+        layers: &mut Layers<'_>,
+        flag: Option<&str>,
+        base: &Path,
+        default: PathBuf,
+        pmu: Option<&Pmu>,
+    ) -> Self {
         let env = layers.env();
         let flag = flag.and_then(|text| match StoreUrl::parse(text, &env.cwd, env) {
             Ok(value) => Some(Setting { value, origin: Origin::Flag("--store") }),
@@ -75,6 +82,7 @@ impl StoreConfig {
             Raw::Value(_) => StoreUrl::parse(raw.text("an address such as \"sqlite:PATH\"")?, base, env),
         });
         let url = flag.or(url).or_else(|| database_url(section.layers()));
+        let url = url.or_else(|| pmu_store(pmu?, &default, section.layers()));
         let url = url.unwrap_or(Setting::default(StoreUrl::Sqlite(default)));
         let server = StoreServer::read(&mut section, matches!(url.value, StoreUrl::Postgres(_)));
         section.finish();
@@ -151,4 +159,45 @@ fn database_url(layers: &mut Layers<'_>) -> Option<Setting<StoreUrl>> {
     }
     layers.quiet_notes.push("DATABASE_URL is left alone: it names no PostgreSQL database".to_owned());
     None
+}
+
+/// Where `.gh-pmu.yml` wants the cache, if nothing else says: its `backend` is the kind of store, and
+/// the directory of its `path` is ours too. The file in it bears our name: theirs has another format.
+fn pmu_store(pmu: &Pmu, default: &Path, layers: &mut Layers<'_>) -> Option<Setting<StoreUrl>> {
+    let cache = pmu.cache();
+    if cache.backend.is_none() && cache.path.is_none() {
+        return None;
+    }
+    let is_bolt = match cache.backend.as_deref() {
+        None | Some("sqlite") => false,
+        Some("bolt") => true,
+        Some(other) => {
+            layers.notes.push(format!(
+                "{}: `cache: backend: {other}` is neither `sqlite` nor `bolt`, and is ignored",
+                pmu.shown
+            ));
+            false
+        }
+    };
+    let kind = if is_bolt { StoreUrl::Redb } else { StoreUrl::Sqlite };
+    let ending = if is_bolt { "redb" } else { "db" };
+    let here = default.with_extension(ending);
+    let Some(path) = cache.path.as_deref() else {
+        return Some(pmu.setting("backend", kind(here)));
+    };
+    if !pmu.trusted {
+        layers.notes.push(format!(
+            "{} came with this directory and is not trusted: its `cache: path` is ignored; \
+             to allow it, read it and run `larder config trust {}`",
+            pmu.shown, pmu.shown
+        ));
+        return is_bolt.then(|| pmu.setting("backend", kind(here)));
+    }
+    let env = layers.env();
+    let in_home = path.strip_prefix("~/").zip(env.get("HOME"));
+    let path = in_home.map_or_else(|| PathBuf::from(path), |(rest, home)| Path::new(home).join(rest));
+    let path = pmu.folder().join(path);
+    // A path that names no file of theirs is a directory already.
+    let dir = if path.extension().is_some() { path.parent().unwrap_or(&path) } else { &path };
+    Some(pmu.setting("path", kind(dir.join(format!("larder.{ending}")))))
 }

@@ -25,4 +25,5 @@ mod stores;
 mod terminal;
 mod token;
 mod trackers;
+mod trackers_kept;
 mod world;

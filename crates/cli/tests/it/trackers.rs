@@ -9,9 +9,9 @@ use serde_json::Value;
 
 use crate::world::{GitHub, User};
 
-const REPO: &str = "octo-org/kiln";
+pub(crate) const REPO: &str = "octo-org/kiln";
 
-fn issue(number: u64, title: &str, label: &str) -> Issue {
+pub(crate) fn issue(number: u64, title: &str, label: &str) -> Issue {
     let long_ago = "2019-01-01T00:00:00Z".parse().unwrap();
     Issue {
         labels: vec![label.to_owned()],
@@ -21,7 +21,7 @@ fn issue(number: u64, title: &str, label: &str) -> Issue {
     }
 }
 
-fn github(issues: impl IntoIterator<Item = Issue>) -> GitHub {
+pub(crate) fn github(issues: impl IntoIterator<Item = Issue>) -> GitHub {
     let mut world = World::new();
     world.add(Repository::new(REPO));
     world.accept_any_token(Token::of("octocat"));
@@ -30,7 +30,7 @@ fn github(issues: impl IntoIterator<Item = Issue>) -> GitHub {
 }
 
 /// The lists that the format's document has.
-fn usual() -> GitHub {
+pub(crate) fn usual() -> GitHub {
     let github = github([
         issue(430, "Release: release/v0.9.0", "release"),
         issue(440, "Release: release/v0.10.0", "release"),
@@ -43,12 +43,12 @@ fn usual() -> GitHub {
     github
 }
 
-fn close(github: &GitHub, number: u64, at: &str) {
+pub(crate) fn close(github: &GitHub, number: u64, at: &str) {
     let at = at.parse().unwrap();
     assert!(github.world(|world| world.edit_issue(REPO, number, |issue| issue.close(at))));
 }
 
-fn git(folder: &Path, args: &[&str]) -> String {
+pub(crate) fn git(folder: &Path, args: &[&str]) -> String {
     let output = Command::new("git")
         .arg("-C")
         .arg(folder)
@@ -63,7 +63,7 @@ fn git(folder: &Path, args: &[&str]) -> String {
 }
 
 /// A user whose project is a clone whose `origin` is on github.com.
-fn developer(github: &GitHub) -> User {
+pub(crate) fn developer(github: &GitHub) -> User {
     let user = User::new().var("LARDER_GITHUB__API_URL", github.url()).var("GITHUB_TOKEN", "t0ken");
     let project = user.project();
     git(&project, &["init", "-q", "."]);
@@ -160,7 +160,7 @@ fn what_one_developer_closes_the_other_sees_by_pulling() {
     let seen = b.ok(&["release", "list"]).out;
     assert!(seen.contains("v2.0.0\tPhoenix\t#460\tReleased"), "{seen}");
     assert_eq!(b.ok(&["release", "list", "--offline"]).out, seen);
-    assert!(b.ok(&["manifest", "check"]).out.contains("4 releases"));
+    assert!(b.ok(&["manifest", "check"]).out.contains("4 releases, 1 microsprint of"));
     assert_eq!(github.requests().len(), 0);
     // Told to ask GitHub, it does.
     assert_eq!(b.ok(&["release", "list", "--refresh"]).out, seen);

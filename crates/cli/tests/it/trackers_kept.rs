@@ -1,0 +1,135 @@
+//! Where trackers are kept, and what keeps them apart from the rest: each store, the other program's
+//! configuration, clones and configured repositories.
+
+use serde_json::Value;
+
+use crate::postgres::Database;
+use crate::trackers::{REPO, close, developer, git, github, issue, usual};
+use crate::world::User;
+
+fn count(answer: &Value) -> usize {
+    answer["trackers"].as_array().unwrap().len()
+}
+
+/// All pages, offline after one sync, cleared and fetched anew: on every store the same.
+#[test]
+fn on_each_store_twelve_hundred_trackers_are_listed_without_a_call() {
+    let github = github((1..=1200).map(|n| issue(n, &format!("Release: v{}.{}", n / 10, n % 10), "release")));
+    close(&github, 7, "2026-02-01T00:00:00Z");
+    let database = Database::new();
+    let stores = ["sqlite:cache.db".to_owned(), "redb:cache.redb".to_owned(), database.url()];
+    let mut user = developer(&github);
+    let mut answers = Vec::new();
+    for store in &stores {
+        user = user.var("LARDER_STORE__URL", store);
+        github.take_requests();
+        let all = user.json(&["release", "list"]);
+        assert_eq!(count(&all), 1200, "{store}");
+        assert_eq!(github.take_requests().len(), 12, "{store}: all pages");
+        assert_eq!(user.json(&["release", "list", "--offline"])["trackers"], all["trackers"], "{store}");
+        let closed = user.json(&["release", "list", "--state", "closed"]);
+        assert_eq!((count(&closed), &closed["trackers"][0]["number"]), (1, &7.into()), "{store}");
+        let first = user.ok(&["release", "list", "--limit", "3"]).out;
+        let stats = user.json(&["tracker", "stats", "--type", "release"])["stats"].clone();
+        assert!(github.take_requests().is_empty(), "{store}: from the cache");
+        let status = user.json(&["cache", "status", "--source", "trackers"]);
+        assert_eq!(
+            (&status["entries"][0]["items"], status["entries"].as_array().unwrap().len()),
+            (&1200.into(), 1)
+        );
+        user.ok(&["refresh", "--source", "trackers"]);
+        assert_eq!(
+            user.ok(&["cache", "clear", "--source", "trackers", "--yes"]).out,
+            "2 entries removed\n",
+            "{store}"
+        );
+        assert_eq!(user.run(&["release", "list", "--offline"]).code, 4, "{store}: nothing is held");
+        assert_eq!(count(&user.json(&["release", "list"])), 1200, "{store}");
+        answers.push((all["trackers"].clone(), first, stats));
+    }
+    assert_eq!(
+        answers[0].1,
+        "VERSION\tCODENAME\tTRACKER\tSTATUS\nv120.0\t-\t#1200\tActive\nv119.9\t-\t#1199\tActive\nv119.8\t-\t#1198\tActive\n"
+    );
+    assert!(answers[1] == answers[0] && answers[2] == answers[0], "the stores differ");
+    assert_eq!(database.ask("SELECT count(*) FROM larder.trackers WHERE state = 'closed'"), "1");
+}
+
+#[test]
+fn clusters_and_trackers_of_one_file_keep_to_their_own_commands() {
+    let github = usual();
+    let user = User::new().var("LARDER_GITHUB__API_URL", github.url()).var("GITHUB_TOKEN", "t0ken");
+    user.write(
+        "larder.toml",
+        "[[cluster]]\nid = \"kiln\"\nrepos = [\"octo-org/kiln\"]\n\n[trackers]\nrepos = [\"octo-org/kiln\"]\n",
+    );
+    user.ok(&["refresh", "--all"]);
+    github.take_requests();
+    let repos = user.json(&["repos"]);
+    let keys: Vec<&str> =
+        repos["cache"].as_array().unwrap().iter().map(|entry| entry["key"].as_str().unwrap()).collect();
+    assert_eq!(keys, ["cluster/kiln"]);
+    assert_eq!(user.json(&["registry"])["cache"].as_array().unwrap().len(), 1);
+    assert_eq!(user.ok(&["release", "list", "--limit", "1"]).out.lines().count(), 2);
+    let status = |source: &str| {
+        user.json(&["cache", "status", "--source", source])["entries"].as_array().unwrap().len()
+    };
+    assert_eq!((status("cluster"), status("trackers")), (1, 2));
+    assert!(github.take_requests().is_empty());
+    let refreshed = user.json(&["refresh", "--source", "trackers"]);
+    assert!(refreshed.to_string().contains("trackers/octo-org/kiln/release"), "{refreshed}");
+    assert!(!refreshed.to_string().contains("cluster/kiln"), "{refreshed}");
+    user.ok(&["cache", "clear", "--source", "trackers", "--yes"]);
+    assert_eq!(user.json(&["repos", "--offline"])["repositories"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_clone_is_told_by_its_remote_whatever_its_case() {
+    let github = usual();
+    let user = developer(&github);
+    git(&user.project(), &["remote", "set-url", "origin", "https://github.com/Octo-Org/Kiln.git"]);
+    user.ok(&["manifest", "generate"]);
+    user.ok(&["cache", "clear", "--all", "--yes"]);
+    github.take_requests();
+    let listed = user.json(&["release", "list"]);
+    assert_eq!((count(&listed), &listed["trackers"][0]["repo"]), (4, &REPO.into()));
+    assert!(github.take_requests().is_empty(), "the manifest said it all");
+    git(&user.project(), &["remote", "remove", "origin"]);
+    let nowhere = user.run(&["release", "list"]);
+    assert_eq!(nowhere.code, 2);
+    assert!(
+        nowhere.err.contains("no repository is named") && nowhere.err.contains("--repo OWNER/NAME"),
+        "{}",
+        nowhere.err
+    );
+    let wrong = user.run(&["release", "list", "--repo", REPO, "--state", "opne"]);
+    assert_eq!(wrong.code, 2);
+    assert!(wrong.err.contains("'open'") || wrong.err.contains("`open`"), "{}", wrong.err);
+}
+
+#[test]
+fn the_other_programs_backend_and_directory_are_ours_too_and_its_file_is_not() {
+    let github = usual();
+    let user = User::new().var("LARDER_GITHUB__API_URL", github.url()).var("GITHUB_TOKEN", "t0ken");
+    let home = user.home();
+    let theirs =
+        "repositories:\n  - octo-org/kiln\ncache:\n  backend: bolt\n  path: ~/.config/gh-pmu/cache.bolt\n";
+    user.write(".gh-pmu.yml", theirs);
+    std::fs::create_dir_all(home.join(".config/gh-pmu")).unwrap();
+    std::fs::write(home.join(".config/gh-pmu/cache.bolt"), "theirs").unwrap();
+    let shown = user.ok(&["config", "show"]);
+    assert!(shown.out.contains("larder.redb\t.gh-pmu.yml:4"), "{}", shown.out);
+    assert!(shown.err.contains("`cache: path` is ignored"), "{}", shown.err);
+    user.ok(&["config", "trust", ".gh-pmu.yml"]);
+    let shown = user.ok(&["config", "show"]);
+    assert!(shown.out.contains("/.config/gh-pmu/larder.redb\t.gh-pmu.yml:5"), "{}", shown.out);
+    assert!(user.ok(&["release", "list"]).out.contains("Phoenix"));
+    assert!(home.join(".config/gh-pmu/larder.redb").is_file());
+    assert_eq!(std::fs::read_to_string(home.join(".config/gh-pmu/cache.bolt")).unwrap(), "theirs");
+    let own = user.var("LARDER_STORE__URL", "sqlite:own.db");
+    assert!(own.ok(&["config", "show"]).out.contains("own.db\tenv LARDER_STORE__URL"));
+    own.write(".gh-pmu.yml", "cache:\n  backend: mysql\n");
+    let own = own.without("LARDER_STORE__URL");
+    let unknown = own.ok(&["config", "show"]);
+    assert!(unknown.err.contains("neither `sqlite` nor `bolt`"), "{}", unknown.err);
+}
