@@ -30,7 +30,7 @@ fn on_each_store_twelve_hundred_trackers_are_listed_without_a_call() {
         let closed = user.json(&["release", "list", "--state", "closed"]);
         assert_eq!((count(&closed), &closed["trackers"][0]["number"]), (1, &7.into()), "{store}");
         let first = user.ok(&["release", "list", "--limit", "3"]).out;
-        let stats = user.json(&["tracker", "stats", "--type", "release"])["stats"].clone();
+        let counted = user.json(&["tracker", "stats", "--type", "release"])["stats"].clone();
         assert!(github.take_requests().is_empty(), "{store}: from the cache");
         let status = user.json(&["cache", "status", "--source", "trackers"]);
         assert_eq!(
@@ -45,7 +45,7 @@ fn on_each_store_twelve_hundred_trackers_are_listed_without_a_call() {
         );
         assert_eq!(user.run(&["release", "list", "--offline"]).code, 4, "{store}: nothing is held");
         assert_eq!(count(&user.json(&["release", "list"])), 1200, "{store}");
-        answers.push((all["trackers"].clone(), first, stats));
+        answers.push((all["trackers"].clone(), first, counted));
     }
     assert_eq!(
         answers[0].1,
