@@ -116,7 +116,7 @@ impl Inner {
                 let met = *flown.met.get_or_insert(watched);
                 sorted.followed.push(Followed { flown, met, watched, give_up_at });
             }
-            Acquired::Newer(stored) => land_as_is(flown, *stored),
+            Acquired::Newer(stored) => self.land_as_is(flown, *stored),
         }
     }
 
@@ -166,12 +166,19 @@ impl Inner {
             let step = follow(row.as_ref().map(|row| &row.entry), &one.following(), now);
             match (step, row) {
                 (NextStep::Wait, _) => waiting.push(one),
-                (NextStep::Land, Some(row)) => land_as_is(one.flown, row),
+                (NextStep::Land, Some(row)) => self.land_as_is(one.flown, row),
                 (NextStep::Acquire | NextStep::Land, _) => free.push(one.flown),
                 (NextStep::GiveUp, _) => one.flown.land(Err(RefreshError::Stuck), None),
             }
         }
         (waiting, free)
+    }
+
+    /// Another's fetch has answered: its result is this flight's, and what memory made of the row as it
+    /// was is not served after it, though the follower may not have heard of it yet.
+    fn land_as_is(&self, flown: Flown, stored: Stored) {
+        self.doubt(&flown.want.key);
+        flown.land(Ok(Outcome::NotModified), Some(Arc::new(stored)));
     }
 }
 
@@ -194,11 +201,6 @@ fn still_wanted(leased: &Leased, now: Time) -> Option<Result<Outcome, RefreshErr
 /// remembered.
 fn standing(failure: Option<&Failure>) -> Result<Outcome, RefreshError> {
     failure.map_or(Ok(Outcome::Absent), |failure| Err(RefreshError::Held(Box::new(failure.clone()))))
-}
-
-/// Another's fetch has answered: its result is this flight's.
-fn land_as_is(flown: Flown, stored: Stored) {
-    flown.land(Ok(Outcome::NotModified), Some(Arc::new(stored)));
 }
 
 pub(crate) fn land_all(flown: Vec<Flown>, error: &Arc<StoreError>) {

@@ -75,6 +75,34 @@ async fn what_another_process_replaced_is_served_within_a_turn() {
 }
 
 #[tokio::test]
+async fn what_was_made_before_another_s_refresh_was_waited_for_is_not_served_after_it() {
+    let (mut world, _) = warm().await;
+    let (other, _) = world.another_process();
+    let key = world.source.entry("more", &["b"]);
+    world.source.close_gate();
+    let (theirs, their_key) = (other.clone(), key.clone());
+    let fetching = tokio::spawn(async move { theirs.read(&their_key, &ReadOptions::default()).await });
+    while world.source.call_count() < 2 {
+        world.settle().await;
+    }
+    world.store.inflict(Fault::Hang, &[Step::Pulse]);
+    let edition = world.engine.edition().unwrap();
+    let (ours, our_key) = (world.engine.clone(), key.clone());
+    let waiting = tokio::spawn(async move { ours.read(&our_key, &ReadOptions::default()).await });
+    world.settle().await;
+    world.source.open_gate();
+    let (theirs, ours) = world.run(futures::future::join(fetching, waiting)).await;
+    assert_eq!(shown(&theirs.unwrap().unwrap()), shown(&ours.unwrap().unwrap()));
+    assert_eq!(world.source.call_count(), 2);
+    let now = world.engine.edition();
+    assert!(
+        now.is_some_and(|now| now > edition),
+        "a list that lacks it is of edition {edition}, now {now:?}"
+    );
+    world.store.mend();
+}
+
+#[tokio::test]
 async fn a_notification_wakes_the_follower_before_its_turn() {
     let world = World::remembering();
     let slow = world.engine.clone();

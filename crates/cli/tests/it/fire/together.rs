@@ -1,18 +1,26 @@
 //! A server and the command line on one file, both writing.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use serde_json::Value;
 
-use super::{Carousel, Running, chance, numbers, rounds};
+use super::{Carousel, Running, chance, numbers, rounds, until};
 use crate::serving::Serving;
 use crate::world::User;
 
-/// What both find must be whole, and no older than what either committed before.
-fn check(world: &Carousel, floors: &[u64], repositories: &Value) {
+/// Whether what was found, which must be whole, is no older than that.
+fn reaches(floors: &[u64], repositories: &Value) -> bool {
     let found = numbers(repositories);
-    for (cluster, floor) in floors.iter().enumerate() {
-        assert!(found[&cluster] >= *floor, "k{cluster}: {floor} was committed, {found:?}");
-    }
-    assert_eq!(found.len(), world.len());
+    assert_eq!(found.len(), floors.len());
+    floors.iter().enumerate().all(|(cluster, floor)| found[&cluster] >= *floor)
+}
+
+/// What the server says now.
+fn told(serving: &Serving) -> Value {
+    let (head, body) = serving.get("/api/v1/repos?limit=100");
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}\n{body}");
+    let mut answer: Value = serde_json::from_str(&body).unwrap();
+    answer["repositories"].take()
 }
 
 fn on_the_command_line(world: &Carousel, user: &User, mut chance: fastrand::Rng) {
@@ -27,26 +35,33 @@ fn on_the_command_line(world: &Carousel, user: &User, mut chance: fastrand::Rng)
                 world.committed(cluster, turned);
             }
             2 => drop(user.ok(&["cache", "invalidate", &format!("k{cluster}")])),
-            _ => check(world, &floors, &user.json(&["repos"])["repositories"]),
+            _ => {
+                let found = &user.json(&["repos"])["repositories"];
+                assert!(reaches(&floors, found), "{floors:?} was committed, {found:?}");
+            }
         }
     }
 }
 
-fn on_the_server(world: &Carousel, serving: &Serving, mut chance: fastrand::Rng) {
+/// A server finds at once what it committed itself, and what the command line did when it has heard of it.
+fn on_the_server(world: &Carousel, own: &[AtomicU64], serving: &Serving, mut chance: fastrand::Rng) {
     for _ in 0..rounds(15) * 4 {
         let cluster = chance.usize(0..world.len());
-        let floors = world.floors();
         if chance.bool() {
             let turned = world.turn(cluster);
             let (head, body) =
                 serving.post(&format!("/api/v1/entries/cluster/k{cluster}/refresh?wait=1"), "");
             assert!(head.starts_with("HTTP/1.1 200 "), "{head}\n{body}");
             world.committed(cluster, turned);
+            own[cluster].fetch_max(turned, Ordering::SeqCst);
         } else {
-            let (head, body) = serving.get("/api/v1/repos?limit=100");
-            assert!(head.starts_with("HTTP/1.1 200 "), "{head}\n{body}");
-            let answer: Value = serde_json::from_str(&body).unwrap();
-            check(world, &floors, &answer["repositories"]);
+            let floors = world.floors();
+            let of_its_own: Vec<u64> = own.iter().map(|floor| floor.load(Ordering::SeqCst)).collect();
+            let found = told(serving);
+            assert!(reaches(&of_its_own, &found), "{of_its_own:?} was committed by the server, {found:?}");
+            if !reaches(&floors, &found) {
+                until("the server hears of a commit", || reaches(&floors, &told(serving)).then_some(()));
+            }
         }
     }
 }
@@ -58,22 +73,21 @@ fn a_server_and_the_command_line_write_one_file_at_once_and_lose_nothing() {
     user.ok(&["refresh", "--all"]);
     let serving = Serving::start(&user, &["serve"]);
     let mut chance = chance();
+    let own: Vec<AtomicU64> = (0..world.len()).map(|_| AtomicU64::new(0)).collect();
     std::thread::scope(|scope| {
         for _ in 0..3 {
             let (world, user, chance) = (&world, &user, chance.fork());
             scope.spawn(move || on_the_command_line(world, user, chance));
         }
         for _ in 0..3 {
-            let (world, serving, chance) = (&world, &serving, chance.fork());
-            scope.spawn(move || on_the_server(world, serving, chance));
+            let (world, own, serving, chance) = (&world, &own, &serving, chance.fork());
+            scope.spawn(move || on_the_server(world, own, serving, chance));
         }
     });
     user.ok(&["refresh", "--all"]);
     let last = numbers(&user.json(&["repos", "--offline"])["repositories"]);
     assert_eq!(last.into_values().collect::<Vec<u64>>(), world.now());
-    let (_, body) = serving.get("/api/v1/repos?limit=100");
-    let answer: Value = serde_json::from_str(&body).unwrap();
-    assert_eq!(numbers(&answer["repositories"]).into_values().collect::<Vec<u64>>(), world.now());
+    until("the server hears of the last", || reaches(&world.now(), &told(&serving)).then_some(()));
     assert_eq!(user.ok(&["cache", "verify"]).out, "no damage found\n");
     assert!(serving.stop().success());
 }
