@@ -113,7 +113,9 @@ impl ReadError {
             ReadError::NotCached(_) | ReadError::TooOld(_) => {
                 vec!["read it without --offline once".to_owned()]
             }
-            ReadError::Absent { .. } => vec!["check its name in larder.toml".to_owned()],
+            ReadError::Absent { .. } => {
+                vec!["check its name; what is private wants a token that may see it".to_owned()]
+            }
             ReadError::Backoff { failure, .. } => {
                 failure.as_ref().and_then(|failure| failure.hint.clone()).into_iter().collect()
             }
