@@ -12,7 +12,7 @@ use utoipa::{OpenApi, ToResponse};
 
 use super::entry_view::shapes::{
     BudgetView, FailureView, LanguageView, ProjectMemberView, ProjectView, RefreshWord, ReleaseView,
-    StatusWord, TrackerMonthView, TrackerStatsView, TrackerView, WarningView,
+    StatusWord, TrackerMonthView, TrackerStateWord, TrackerStatsView, TrackerView, WarningView,
 };
 use super::{
     artifacts, batch, clusters, entries, entry, events, health, invalidate, projects, read, refresh, repos,
@@ -45,7 +45,7 @@ pub(crate) struct Refusal(ProblemView<'static>);
     components(
         schemas(
             ProblemView<'static>, StatusWord, RefreshWord, FailureView, WarningView, LanguageView, ReleaseView, ProjectView,
-            ProjectMemberView, TrackerView, TrackerStatsView, TrackerMonthView, BudgetView, read::ItemView, refresh::RefreshStarted,
+            ProjectMemberView, TrackerView, TrackerStateWord, TrackerStatsView, TrackerMonthView, BudgetView, read::ItemView, refresh::RefreshStarted,
         ),
         responses(Refusal),
     ),

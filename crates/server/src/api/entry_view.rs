@@ -387,7 +387,6 @@ pub(crate) mod shapes {
         #[schema(required = true)]
         codename: Option<String>,
         /// Open or closed.
-        #[schema(inline)]
         state: TrackerStateWord,
         /// When the issue was opened.
         #[schema(required = true, format = DateTime)]
