@@ -42,6 +42,14 @@ pub type Resource = Arc<str>;
 /// The row that holds an actor's secondary limit, which blocks all its resources.
 pub const SECONDARY: &str = "*";
 
+/// The actor whose row of [`SECONDARY`] holds back everybody: the upstream is out of service, and said
+/// for how long.
+pub const EVERYBODY: &str = "*";
+
+/// An upstream's own word for the end of one window wavers by this much: it is told by another clock,
+/// and moved to ours by an answer that was up to twelve seconds under way. No window is as short.
+const RESET_SLACK: Duration = Duration::from_secs(30);
+
 /// What is known of one actor's allowance for one resource.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Budget {
@@ -81,6 +89,42 @@ impl Budget {
             blocked_until: self.blocked_until.filter(believed),
             ..self
         }
+    }
+
+    /// The row after an answer. Answers overtake each other: within one window only the lowest
+    /// `remaining` is true, and an earlier window's says nothing.
+    #[must_use]
+    pub fn told(&self, said: &Settlement, now: Time) -> Budget {
+        let mut row = self.clone();
+        let same_minute = self.minute_start <= now && now < self.minute_start.plus(MINUTE);
+        (row.minute_start, row.minute_points) = if same_minute {
+            (self.minute_start, self.minute_points.saturating_add(said.spent))
+        } else {
+            (now, said.spent)
+        };
+        let less = |left: Option<u32>| left.map(|left| left.saturating_sub(said.spent));
+        let lower = |a: Option<u32>, b: Option<u32>| match (a, b) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        match (self.reset_at.filter(|reset| now < *reset), said.reset_at) {
+            (Some(current), Some(reset)) if current.since(reset).max(reset.since(current)) <= RESET_SLACK => {
+                row.remaining = match said.remaining {
+                    Some(_) => lower(self.remaining, said.remaining),
+                    None => less(self.remaining),
+                };
+                row.reset_at = Some(current.max(reset));
+            }
+            // Of an earlier window an answer can only be once that is over. Else a clock that was ahead
+            // noted the end that is held.
+            (Some(current), Some(reset)) if reset < current && reset <= now.plus(RESET_SLACK) => return row,
+            (_, Some(reset)) => (row.remaining, row.reset_at) = (said.remaining, Some(reset)),
+            // It named no window: what was spent is gone from the one that is known.
+            (Some(_), None) => row.remaining = lower(less(self.remaining), said.remaining),
+            (None, None) => row.remaining = said.remaining.or(self.remaining),
+        }
+        row.limit = said.limit.or(self.limit);
+        row
     }
 }
 
@@ -136,8 +180,23 @@ pub struct Settlement {
     pub remaining: Option<u32>,
     /// When it says the window ends.
     pub reset_at: Option<Time>,
-    /// A limit was met: a primary one blocks the resource, a secondary one the actor.
+    /// A limit was met: a primary one blocks the resource, a secondary one the actor, an outage
+    /// everybody.
     pub blocked: Option<(LimitKind, Time)>,
+}
+
+impl Settlement {
+    /// Whom a limit that was met keeps back: the actor and resource of the row to note it in, and
+    /// until when.
+    pub fn blocks(&self) -> Option<(Arc<str>, Resource, Time)> {
+        let (kind, until) = self.blocked?;
+        match kind {
+            LimitKind::Primary => Some((self.actor.clone(), self.resource.clone(), until)),
+            LimitKind::Secondary => Some((self.actor.clone(), SECONDARY.into(), until)),
+            LimitKind::Outage => Some((EVERYBODY.into(), SECONDARY.into(), until)),
+            LimitKind::Budget => None,
+        }
+    }
 }
 
 /// Whether calls may be sent.
@@ -157,16 +216,32 @@ pub enum Admission {
 /// How long the points-a-minute window is.
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// Decides about a reservation. `budget` is the resource's row with what others have in flight,
-/// `secondary` the actor's row of [`SECONDARY`].
-pub fn admit(budget: Option<&Budget>, secondary: Option<&Budget>, ask: &Reservation, now: Time) -> Admission {
+/// The rows that may keep all of an actor's resources back.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Waits<'a> {
+    /// The actor's row of [`SECONDARY`].
+    pub secondary: Option<&'a Budget>,
+    /// [`EVERYBODY`]'s.
+    pub outage: Option<&'a Budget>,
+}
+
+/// Decides about a reservation. `budget` is the resource's row with what others have in flight.
+pub fn admit(budget: Option<&Budget>, waits: Waits<'_>, ask: &Reservation, now: Time) -> Admission {
     let wait = |kind, until| Admission::Wait { kind, until };
-    let (budget, secondary) =
-        (budget.map(|row| row.clone().believed(now)), secondary.map(|row| row.clone().believed(now)));
-    if let Some(until) = secondary.and_then(|row| row.blocked_until).filter(|until| now < *until) {
-        return wait(LimitKind::Secondary, until);
+    let blocked = |row: Option<&Budget>| {
+        let until = row?.clone().believed(now).blocked_until?;
+        (now < until).then_some(until)
+    };
+    // Whoever comes back just when one wait ends must not find the other one.
+    let longest =
+        [(LimitKind::Secondary, blocked(waits.secondary)), (LimitKind::Outage, blocked(waits.outage))]
+            .into_iter()
+            .filter_map(|(kind, until)| Some((kind, until?)))
+            .max_by_key(|(_, until)| *until);
+    if let Some((kind, until)) = longest {
+        return wait(kind, until);
     }
-    let Some(row) = budget else { return Admission::Granted };
+    let Some(row) = budget.map(|row| row.clone().believed(now)) else { return Admission::Granted };
     if let Some(until) = row.blocked_until.filter(|until| now < *until) {
         return wait(LimitKind::Primary, until);
     }
@@ -248,31 +323,58 @@ mod tests {
             (0, Priority::Waiting, Some(LimitKind::Primary)),
         ];
         for (remaining, priority, expected) in cases {
-            let admission = admit(Some(&row(remaining, 0)), None, &ask(1, priority), NOW);
+            let admission = admit(Some(&row(remaining, 0)), Waits::default(), &ask(1, priority), NOW);
             assert_eq!(refused(&admission), expected, "{remaining} left, {priority:?}");
         }
     }
 
     #[test]
     fn what_is_in_flight_counts_as_spent() {
-        assert_eq!(refused(&admit(Some(&row(10, 9)), None, &ask(1, Priority::Waiting), NOW)), None);
-        assert!(refused(&admit(Some(&row(10, 10)), None, &ask(1, Priority::Waiting), NOW)).is_some());
+        assert_eq!(
+            refused(&admit(Some(&row(10, 9)), Waits::default(), &ask(1, Priority::Waiting), NOW)),
+            None
+        );
+        assert!(
+            refused(&admit(Some(&row(10, 10)), Waits::default(), &ask(1, Priority::Waiting), NOW)).is_some()
+        );
     }
 
     #[test]
     fn a_window_that_is_over_gives_everything_back() {
         let later = NOW.plus(Duration::from_mins(31));
-        assert_eq!(admit(Some(&row(0, 0)), None, &ask(1, Priority::Warming), later), Admission::Granted);
+        assert_eq!(
+            admit(Some(&row(0, 0)), Waits::default(), &ask(1, Priority::Warming), later),
+            Admission::Granted
+        );
     }
 
     #[test]
-    fn a_secondary_limit_blocks_the_actor_and_a_primary_one_its_resource() {
+    fn a_secondary_limit_blocks_the_actor_a_primary_one_its_resource_and_an_outage_everybody() {
         let until = NOW.plus(Duration::from_mins(2));
         let blocked = Budget { blocked_until: Some(until), ..row(5000, 0) };
         let asked = ask(1, Priority::Waiting);
-        assert_eq!(refused(&admit(None, Some(&blocked), &asked, NOW)), Some(LimitKind::Secondary));
-        assert_eq!(refused(&admit(Some(&blocked), None, &asked, NOW)), Some(LimitKind::Primary));
-        assert_eq!(admit(Some(&blocked), None, &asked, until), Admission::Granted);
+        let secondary = Waits { secondary: Some(&blocked), outage: None };
+        assert_eq!(refused(&admit(None, secondary, &asked, NOW)), Some(LimitKind::Secondary));
+        let outage = Waits { secondary: None, outage: Some(&blocked) };
+        assert_eq!(refused(&admit(None, outage, &asked, NOW)), Some(LimitKind::Outage));
+        assert_eq!(refused(&admit(Some(&blocked), Waits::default(), &asked, NOW)), Some(LimitKind::Primary));
+        assert_eq!(admit(Some(&blocked), secondary, &asked, until), Admission::Granted);
+    }
+
+    #[test]
+    fn of_two_waits_the_longer_one_is_told() {
+        let until = |minutes| Some(NOW.plus(Duration::from_mins(minutes)));
+        let (short, long) = (
+            Budget { blocked_until: until(2), ..row(5000, 0) },
+            Budget { blocked_until: until(9), ..row(5000, 0) },
+        );
+        for (waits, kind) in [
+            (Waits { secondary: Some(&short), outage: Some(&long) }, LimitKind::Outage),
+            (Waits { secondary: Some(&long), outage: Some(&short) }, LimitKind::Secondary),
+        ] {
+            let admission = admit(None, waits, &ask(1, Priority::Waiting), NOW);
+            assert_eq!(admission, Admission::Wait { kind, until: NOW.plus(Duration::from_mins(9)) });
+        }
     }
 
     #[test]
@@ -280,16 +382,17 @@ mod tests {
         let asked = ask(1, Priority::Waiting);
         let far = Some(NOW.plus(Duration::from_hours(24 * 365)));
         let blocked = Budget { blocked_until: far, ..row(5000, 0) };
-        assert_eq!(admit(Some(&blocked), Some(&blocked), &asked, NOW), Admission::Granted);
+        let waits = Waits { secondary: Some(&blocked), outage: Some(&blocked) };
+        assert_eq!(admit(Some(&blocked), waits, &asked, NOW), Admission::Granted);
         let spent = Budget { reset_at: far, ..row(0, 0) };
-        assert_eq!(admit(Some(&spent), None, &asked, NOW), Admission::Granted);
+        assert_eq!(admit(Some(&spent), Waits::default(), &asked, NOW), Admission::Granted);
     }
 
     #[test]
     fn a_minute_has_only_so_many_points() {
         let busy = Budget { minute_points: 1990, ..row(5000, 0) };
         let asked = ask(20, Priority::Waiting);
-        assert_eq!(refused(&admit(Some(&busy), None, &asked, NOW)), Some(LimitKind::Budget));
-        assert_eq!(admit(Some(&busy), None, &asked, NOW.plus(MINUTE)), Admission::Granted);
+        assert_eq!(refused(&admit(Some(&busy), Waits::default(), &asked, NOW)), Some(LimitKind::Budget));
+        assert_eq!(admit(Some(&busy), Waits::default(), &asked, NOW.plus(MINUTE)), Admission::Granted);
     }
 }

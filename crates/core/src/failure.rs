@@ -14,6 +14,8 @@ pub enum LimitKind {
     Primary,
     /// Too much at once, by one actor.
     Secondary,
+    /// The upstream is out of service and said for how long: whoever asks, waits.
+    Outage,
     /// Larder's own budget keeps the rest for somebody more urgent.
     Budget,
 }
@@ -192,6 +194,7 @@ impl FetchError {
             FetchError::TimedOut { .. } => "timed_out",
             FetchError::Limited { kind: LimitKind::Primary, .. } => "primary_limit",
             FetchError::Limited { kind: LimitKind::Secondary, .. } => "secondary_limit",
+            FetchError::Limited { kind: LimitKind::Outage, .. } => "outage",
             FetchError::Limited { kind: LimitKind::Budget, .. } => "budget",
             FetchError::BreakerOpen { .. } => "breaker_open",
             FetchError::BadRequest { .. } => "bad_request",

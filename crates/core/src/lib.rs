@@ -28,7 +28,8 @@ mod view;
 
 pub use absorb::{Attempt, MemberWrite, Outcome, Write, absorb, backoff};
 pub use budget::{
-    Admission, Budget, Priority, Reservation, Reserved, Resource, SECONDARY, Settlement, admit,
+    Admission, Budget, EVERYBODY, Priority, Reservation, Reserved, Resource, SECONDARY, Settlement, Waits,
+    admit,
 };
 pub use clock::Clock;
 pub use decide::{Decision, Mode, Refusal, Request, StaleReason, decide, may_serve_on_error};

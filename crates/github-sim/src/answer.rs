@@ -124,11 +124,15 @@ pub(crate) fn bad_gateway() -> Answer {
 }
 
 /// GitHub's page while it is down.
-pub(crate) fn unavailable() -> Answer {
+pub(crate) fn unavailable(retry_after_s: Option<u64>) -> Answer {
     let page = "<!DOCTYPE html>\n<html>\n<head><title>Unicorn! &middot; GitHub</title></head>\n<body>\n\
                 <p><strong>No server is currently available to service your request.</strong></p>\n\
                 <p>Sorry about that. Please try refreshing and contact us if the problem persists.</p>\n</body>\n</html>\n";
-    Answer::of(503, "text/html; charset=utf-8", page)
+    let answer = Answer::of(503, "text/html; charset=utf-8", page);
+    match retry_after_s {
+        Some(seconds) => answer.with("retry-after", seconds),
+        None => answer,
+    }
 }
 
 /// A failure inside GitHub.

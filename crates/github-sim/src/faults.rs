@@ -68,7 +68,9 @@ impl Faults {
         }
         match self.switches.outage {
             Outage::Off => {}
-            Outage::Unavailable => return Some(Strike::Answer(answer::unavailable())),
+            Outage::Unavailable => {
+                return Some(Strike::Answer(answer::unavailable(self.switches.outage_retry_after_s)));
+            }
             Outage::Dropped => return Some(Strike::Cut),
         }
         if self.switches.time_out.strikes(&mut self.seen.time_out) {
@@ -113,7 +115,7 @@ fn flaky(share: f64, number: u64, seed: u64) -> Option<Strike> {
     let unit = (draw >> 11) as f64 / (1u64 << 53) as f64;
     (unit < share).then(|| match scramble(draw) % 4 {
         0 => Strike::Answer(answer::bad_gateway()),
-        1 => Strike::Answer(answer::unavailable()),
+        1 => Strike::Answer(answer::unavailable(None)),
         2 => Strike::Answer(answer::server_error()),
         _ => Strike::Cut,
     })

@@ -17,6 +17,8 @@ pub struct Switches {
     pub only: Face,
     /// GitHub is down.
     pub outage: Outage,
+    /// The `retry-after` header of its 503, in seconds; none leaves it out.
+    pub outage_retry_after_s: Option<u64>,
     /// 502 with a page of HTML.
     pub bad_gateway: When,
     /// The request is taken and never answered, until the client gives up.

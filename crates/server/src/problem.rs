@@ -195,7 +195,7 @@ const OUT_OF_REACH_SECONDS: u64 = 5;
 
 /// Whether a failure's word means a limit.
 pub(crate) fn is_limit(code: &str) -> bool {
-    matches!(code, "primary_limit" | "secondary_limit" | "budget")
+    matches!(code, "primary_limit" | "secondary_limit" | "outage" | "budget")
 }
 
 impl From<StoreError> for Problem {

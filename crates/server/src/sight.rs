@@ -140,7 +140,13 @@ fn without_host(id: &str) -> &str {
 fn plain_failure(failure: &Failure) -> Failure {
     let own_words = matches!(
         failure.code.as_str(),
-        "primary_limit" | "secondary_limit" | "budget" | "breaker_open" | "timed_out" | "store_unreachable"
+        "primary_limit"
+            | "secondary_limit"
+            | "outage"
+            | "budget"
+            | "breaker_open"
+            | "timed_out"
+            | "store_unreachable"
     );
     let message = if own_words {
         failure.message.clone()

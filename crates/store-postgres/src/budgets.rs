@@ -1,9 +1,10 @@
 //! Budgets: what actors may still spend, and what is in flight.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use larder_core::{Admission, Budget, LimitKind, Reservation, Reserved, SECONDARY, Settlement, Time, admit};
+use larder_core::{
+    Admission, Budget, EVERYBODY, Reservation, Reserved, SECONDARY, Settlement, Time, Waits, admit,
+};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
@@ -11,12 +12,6 @@ use crate::errors::Fault;
 use crate::json::clean;
 use crate::rows::{At, at, count, int, ms, number, time};
 use crate::transaction::Tx;
-
-/// How long the points-a-minute window is.
-const MINUTE: Duration = Duration::from_mins(1);
-
-/// An upstream's own word for the end of one window wavers by this much.
-const RESET_SLACK: Duration = Duration::from_secs(5);
 
 /// A reservation counts from when it was taken until its end; one from the future was taken before
 /// the clock was set back, and is lost. `$1` = now, or NULL = the database's.
@@ -31,18 +26,20 @@ pub(crate) async fn reserve(tx: &Tx, ask: &Reservation, now: Time) -> Result<Res
     );
     let clock = tx.lease_clock(now);
     let (host, actor) = (&*ask.host, &*ask.actor);
-    let (touched, locked, swept, budget, secondary) = together!(
+    let (touched, locked, swept, budget, secondary, outage) = together!(
         touch(tx, host, actor, &ask.resource),
-        lock(tx, host, actor, &[&ask.resource]),
+        lock(tx, host, &[(actor, &ask.resource)]),
         tx.execute(&sweep, &[(&clock, Type::TIMESTAMPTZ)]),
         row_of(tx, host, actor, &ask.resource, now),
         row_of(tx, host, actor, SECONDARY, now),
+        row_of(tx, host, EVERYBODY, SECONDARY, now),
     );
     touched?;
     locked?;
     swept?;
-    let (budget, secondary) = (budget?, secondary?);
-    let admission = admit(budget.as_ref(), secondary.as_ref(), ask, now);
+    let (budget, secondary, outage) = (budget?, secondary?, outage?);
+    let waits = Waits { secondary: secondary.as_ref(), outage: outage.as_ref() };
+    let admission = admit(budget.as_ref(), waits, ask, now);
     if admission != Admission::Granted {
         return Ok(Reserved::Refused(admission));
     }
@@ -69,16 +66,12 @@ pub(crate) async fn reserve(tx: &Tx, ask: &Reservation, now: Time) -> Result<Res
 /// Gives a reservation back and notes what the upstream said.
 pub(crate) async fn settle(tx: &Tx, settlement: &Settlement, now: Time) -> Result<(), Fault> {
     let (host, actor, resource) = (&*settlement.host, &*settlement.actor, &*settlement.resource);
-    let blocks = match settlement.blocked {
-        Some((LimitKind::Primary, until)) => Some((resource, until)),
-        Some((LimitKind::Secondary, until)) => Some((SECONDARY, until)),
-        Some((LimitKind::Budget, _)) | None => None,
-    };
-    let other = blocks.map_or(resource, |(blocked, _)| blocked);
+    let blocks = settlement.blocks();
+    let other = blocks.as_ref().map_or((actor, resource), |(actor, resource, _)| (&**actor, &**resource));
     let (touched, other_touched, locked, given_back, held) = together!(
         touch(tx, host, actor, resource),
-        touch(tx, host, actor, other),
-        lock(tx, host, actor, &[resource, other]),
+        touch(tx, host, other.0, other.1),
+        lock(tx, host, &[(actor, resource), other]),
         tx.execute(
             "DELETE FROM larder.reservations WHERE nr = $1 AND host = $2 AND actor = $3",
             &[(&int(settlement.id), Type::INT8), (&clean(host), Type::TEXT), (&clean(actor), Type::TEXT)],
@@ -89,7 +82,7 @@ pub(crate) async fn settle(tx: &Tx, settlement: &Settlement, now: Time) -> Resul
     other_touched?;
     locked?;
     given_back?;
-    let told = held?.map(|held| tell(&held, settlement, now));
+    let told = held?.map(|held| held.told(settlement, now));
     tx.conclude(async {
         let (noted, blocked) = together!(
             async {
@@ -100,7 +93,7 @@ pub(crate) async fn settle(tx: &Tx, settlement: &Settlement, now: Time) -> Resul
             },
             async {
                 match blocks {
-                    Some((resource, until)) => block(tx, host, actor, resource, until, now).await,
+                    Some((actor, resource, until)) => block(tx, host, &actor, &resource, until, now).await,
                     None => Ok(()),
                 }
             }
@@ -128,45 +121,6 @@ async fn note(tx: &Tx, told: &Budget) -> Result<(), Fault> {
     )
     .await
     .map(drop)
-}
-
-/// The row after an answer. Answers overtake each other: within one window only the lowest
-/// `remaining` is true, and an earlier window's says nothing.
-fn tell(held: &Budget, said: &Settlement, now: Time) -> Budget {
-    let mut row = held.clone();
-    let same_minute = held.minute_start <= now && now < held.minute_start.plus(MINUTE);
-    (row.minute_start, row.minute_points) = if same_minute {
-        (held.minute_start, held.minute_points.saturating_add(said.spent))
-    } else {
-        (now, said.spent)
-    };
-    let window = held.reset_at.filter(|reset| now < *reset);
-    match (window, said.reset_at) {
-        (Some(current), Some(reset)) if reset.plus(RESET_SLACK) < current => return row,
-        (Some(current), Some(reset)) if reset.since(current) <= RESET_SLACK => {
-            row.remaining = match (held.remaining, said.remaining) {
-                (Some(before), Some(now)) => Some(before.min(now)),
-                (before, None) => before.map(|before| before.saturating_sub(said.spent)),
-                (None, now) => now,
-            };
-            row.reset_at = Some(current.max(reset));
-        }
-        (_, Some(reset)) => {
-            row.remaining = said.remaining;
-            row.reset_at = Some(reset);
-        }
-        // It named no window: what was spent is gone from the one that is known.
-        (Some(_), None) => {
-            let left = held.remaining.map(|before| before.saturating_sub(said.spent));
-            row.remaining = match (left, said.remaining) {
-                (Some(left), Some(said)) => Some(left.min(said)),
-                (left, said) => left.or(said),
-            };
-        }
-        (None, None) => row.remaining = said.remaining.or(held.remaining),
-    }
-    row.limit = said.limit.or(held.limit);
-    row
 }
 
 /// Everything known, by host, actor and resource.
@@ -261,12 +215,13 @@ async fn touch(tx: &Tx, host: &str, actor: &str, resource: &str) -> Result<(), F
 }
 
 /// Whoever takes or gives back points of a resource does so alone.
-async fn lock(tx: &Tx, host: &str, actor: &str, resources: &[&str]) -> Result<(), Fault> {
-    let resources: Vec<_> = resources.iter().map(|resource| clean(resource)).collect();
+async fn lock(tx: &Tx, host: &str, rows: &[(&str, &str)]) -> Result<(), Fault> {
+    let actors: Vec<_> = rows.iter().map(|(actor, _)| clean(actor)).collect();
+    let resources: Vec<_> = rows.iter().map(|(_, resource)| clean(resource)).collect();
     tx.execute(
-        "SELECT 1 FROM larder.budgets WHERE host = $1 AND actor = $2 AND resource = ANY($3) \
-         ORDER BY resource FOR UPDATE",
-        &[(&clean(host), Type::TEXT), (&clean(actor), Type::TEXT), (&resources, Type::TEXT_ARRAY)],
+        "SELECT 1 FROM larder.budgets WHERE host = $1 \
+         AND (actor, resource) IN (SELECT * FROM unnest($2, $3)) ORDER BY actor, resource FOR UPDATE",
+        &[(&clean(host), Type::TEXT), (&actors, Type::TEXT_ARRAY), (&resources, Type::TEXT_ARRAY)],
     )
     .await
     .map(drop)

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use larder_core::{Admission, Budget, LimitKind, Reservation, Reserved, SECONDARY, Settlement, Time, admit};
+use larder_core::{
+    Admission, Budget, EVERYBODY, Reservation, Reserved, SECONDARY, Settlement, Time, Waits, admit,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::errors::Fault;
@@ -13,9 +15,6 @@ use crate::tables::{Look, ON, Table, Tx, all};
 
 /// How long the points-a-minute window is.
 const MINUTE: Duration = Duration::from_mins(1);
-
-/// An upstream's own word for the end of one window wavers by this much.
-const RESET_SLACK: Duration = Duration::from_secs(5);
 
 #[derive(Default, Serialize, Deserialize)]
 struct BudgetValue {
@@ -59,7 +58,9 @@ pub(crate) fn reserve(tx: &Tx<'_>, ask: &Reservation, now: Time) -> Result<Reser
     end_reservations(tx, |_, reservation| !reservation.is_live(now))?;
     let budget = one(tx, &ask.host, &ask.actor, &ask.resource, now)?;
     let secondary = one(tx, &ask.host, &ask.actor, SECONDARY, now)?;
-    let admission = admit(Some(&budget), Some(&secondary), ask, now);
+    let outage = one(tx, &ask.host, EVERYBODY, SECONDARY, now)?;
+    let waits = Waits { secondary: Some(&secondary), outage: Some(&outage) };
+    let admission = admit(Some(&budget), waits, ask, now);
     if admission != Admission::Granted {
         return Ok(Reserved::Refused(admission));
     }
@@ -103,54 +104,14 @@ pub(crate) fn settle(tx: &Tx<'_>, settlement: &Settlement, now: Time) -> Result<
     end_reservations(tx, |number, held| {
         number == id && (held.host, held.actor) == (host.as_ref(), actor.as_ref())
     })?;
-    let told = tell(&one(tx, host, actor, resource, now)?, settlement, now);
+    let told = one(tx, host, actor, resource, now)?.told(settlement, now);
     let unbelieved = read(tx, host, actor, resource)?;
     let blocked_until = unbelieved.and_then(|value| value.blocked_until).map(Time::from_ms);
     write(tx, &Budget { blocked_until, ..told })?;
-    match settlement.blocked {
-        Some((LimitKind::Primary, until)) => block(tx, host, actor, resource, until, now),
-        Some((LimitKind::Secondary, until)) => block(tx, host, actor, SECONDARY, until, now),
-        Some((LimitKind::Budget, _)) | None => Ok(()),
+    match settlement.blocks() {
+        Some((actor, resource, until)) => block(tx, host, &actor, &resource, until, now),
+        None => Ok(()),
     }
-}
-
-/// The row after an answer. Answers overtake each other: within one window only the lowest
-/// `remaining` is true, and an earlier window's says nothing.
-fn tell(held: &Budget, said: &Settlement, now: Time) -> Budget {
-    let mut row = held.clone();
-    let same_minute = held.minute_start <= now && now < held.minute_start.plus(MINUTE);
-    (row.minute_start, row.minute_points) = if same_minute {
-        (held.minute_start, held.minute_points.saturating_add(said.spent))
-    } else {
-        (now, said.spent)
-    };
-    let window = held.reset_at.filter(|reset| now < *reset);
-    match (window, said.reset_at) {
-        (Some(current), Some(reset)) if reset.plus(RESET_SLACK) < current => return row,
-        (Some(current), Some(reset)) if reset.since(current) <= RESET_SLACK => {
-            row.remaining = match (held.remaining, said.remaining) {
-                (Some(before), Some(now)) => Some(before.min(now)),
-                (before, None) => before.map(|before| before.saturating_sub(said.spent)),
-                (None, now) => now,
-            };
-            row.reset_at = Some(current.max(reset));
-        }
-        (_, Some(reset)) => {
-            row.remaining = said.remaining;
-            row.reset_at = Some(reset);
-        }
-        // It named no window: what was spent is gone from the one that is known.
-        (Some(_), None) => {
-            let left = held.remaining.map(|before| before.saturating_sub(said.spent));
-            row.remaining = match (left, said.remaining) {
-                (Some(left), Some(said)) => Some(left.min(said)),
-                (left, said) => left.or(said),
-            };
-        }
-        (None, None) => row.remaining = said.remaining.or(held.remaining),
-    }
-    row.limit = said.limit.or(held.limit);
-    row
 }
 
 /// Everything known, by host, actor and resource.

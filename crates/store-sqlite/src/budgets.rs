@@ -1,19 +1,14 @@
 //! Budgets: what actors may still spend, and what is in flight.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use larder_core::{Admission, Budget, LimitKind, Reservation, Reserved, SECONDARY, Settlement, Time, admit};
+use larder_core::{
+    Admission, Budget, EVERYBODY, Reservation, Reserved, SECONDARY, Settlement, Time, Waits, admit,
+};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::errors::Fault;
 use crate::rows::int;
-
-/// How long the points-a-minute window is.
-const MINUTE: Duration = Duration::from_mins(1);
-
-/// An upstream's own word for the end of one window wavers by this much.
-const RESET_SLACK: Duration = Duration::from_secs(5);
 
 /// A reservation counts from when it was taken until its end; one from the future was taken
 /// before the clock was set back, and is lost.
@@ -23,9 +18,11 @@ const LIVE_RESERVATION: &str = "r.taken_at <= ?1 + 60000 AND r.until > ?1";
 pub(crate) fn reserve(conn: &Connection, ask: &Reservation, now: Time) -> Result<Reserved, Fault> {
     conn.prepare_cached(&format!("DELETE FROM reservations AS r WHERE NOT ({LIVE_RESERVATION})"))?
         .execute([now.ms()])?;
-    let budget = one(conn, ask, &ask.resource, now)?;
-    let secondary = one(conn, ask, SECONDARY, now)?;
-    let admission = admit(Some(&budget), Some(&secondary), ask, now);
+    let budget = row_of(conn, &ask.host, &ask.actor, &ask.resource, now)?;
+    let secondary = row_of(conn, &ask.host, &ask.actor, SECONDARY, now)?;
+    let outage = row_of(conn, &ask.host, EVERYBODY, SECONDARY, now)?;
+    let waits = Waits { secondary: secondary.as_ref(), outage: outage.as_ref() };
+    let admission = admit(budget.as_ref(), waits, ask, now);
     if admission != Admission::Granted {
         return Ok(Reserved::Refused(admission));
     }
@@ -55,7 +52,7 @@ pub(crate) fn settle(conn: &Connection, settlement: &Settlement, now: Time) -> R
     touch(conn, host, actor, resource)?;
     let held = row_of(conn, host, actor, resource, now)?;
     if let Some(held) = held {
-        let told = tell(&held, settlement, now);
+        let told = held.told(settlement, now);
         conn.prepare_cached(
             "UPDATE budgets SET points_limit = ?4, remaining = ?5, reset_at = ?6, minute_start = ?7, \
              minute_points = ?8 WHERE host = ?1 AND actor = ?2 AND resource = ?3",
@@ -71,53 +68,9 @@ pub(crate) fn settle(conn: &Connection, settlement: &Settlement, now: Time) -> R
             told.minute_points
         ])?;
     }
-    match settlement.blocked {
-        Some((LimitKind::Primary, until)) => block(conn, host, actor, resource, until, now),
-        Some((LimitKind::Secondary, until)) => {
-            touch(conn, host, actor, SECONDARY)?;
-            block(conn, host, actor, SECONDARY, until, now)
-        }
-        Some((LimitKind::Budget, _)) | None => Ok(()),
-    }
-}
-
-/// The row after an answer. Answers overtake each other: within one window only the lowest
-/// `remaining` is true, and an earlier window's says nothing.
-fn tell(held: &Budget, said: &Settlement, now: Time) -> Budget {
-    let mut row = held.clone();
-    let same_minute = held.minute_start <= now && now < held.minute_start.plus(MINUTE);
-    (row.minute_start, row.minute_points) = if same_minute {
-        (held.minute_start, held.minute_points.saturating_add(said.spent))
-    } else {
-        (now, said.spent)
-    };
-    let window = held.reset_at.filter(|reset| now < *reset);
-    match (window, said.reset_at) {
-        (Some(current), Some(reset)) if reset.plus(RESET_SLACK) < current => return row,
-        (Some(current), Some(reset)) if reset.since(current) <= RESET_SLACK => {
-            row.remaining = match (held.remaining, said.remaining) {
-                (Some(before), Some(now)) => Some(before.min(now)),
-                (before, None) => before.map(|before| before.saturating_sub(said.spent)),
-                (None, now) => now,
-            };
-            row.reset_at = Some(current.max(reset));
-        }
-        (_, Some(reset)) => {
-            row.remaining = said.remaining;
-            row.reset_at = Some(reset);
-        }
-        // It named no window: what was spent is gone from the one that is known.
-        (Some(_), None) => {
-            let left = held.remaining.map(|before| before.saturating_sub(said.spent));
-            row.remaining = match (left, said.remaining) {
-                (Some(left), Some(said)) => Some(left.min(said)),
-                (left, said) => left.or(said),
-            };
-        }
-        (None, None) => row.remaining = said.remaining.or(held.remaining),
-    }
-    row.limit = said.limit.or(held.limit);
-    row
+    let Some((actor, resource, until)) = settlement.blocks() else { return Ok(()) };
+    touch(conn, host, &actor, &resource)?;
+    block(conn, host, &actor, &resource, until, now)
 }
 
 /// Everything known, by host, actor and resource.
@@ -179,23 +132,6 @@ fn row_of(
     conn.prepare_cached(&format!("{} WHERE b.host = ?2 AND b.actor = ?3 AND b.resource = ?4", select()))?
         .query_row(params![now.ms(), host, actor, resource], |row| read(row).map(|held| held.believed(now)))
         .optional()
-}
-
-/// The row, or one that knows nothing; nothing can be in flight where no row was ever touched.
-fn one(conn: &Connection, ask: &Reservation, resource: &str, now: Time) -> rusqlite::Result<Budget> {
-    let found = row_of(conn, &ask.host, &ask.actor, resource, now)?;
-    Ok(found.unwrap_or_else(|| Budget {
-        host: ask.host.clone(),
-        actor: ask.actor.clone(),
-        resource: resource.into(),
-        limit: None,
-        remaining: None,
-        reset_at: None,
-        blocked_until: None,
-        minute_start: Time::default(),
-        minute_points: 0,
-        reserved: 0,
-    }))
 }
 
 fn touch(conn: &Connection, host: &str, actor: &str, resource: &str) -> rusqlite::Result<()> {

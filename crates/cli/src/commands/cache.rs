@@ -1,6 +1,6 @@
 //! `larder cache`: look at the cache, and change what it holds.
 
-use larder_core::{Budget, Head, Key, SECONDARY, StoreInfo, Target, Time};
+use larder_core::{Budget, EVERYBODY, Head, Key, SECONDARY, StoreInfo, Target, Time};
 use serde_json::json;
 
 use super::entry::EntryView;
@@ -226,7 +226,7 @@ fn budgets_table(budgets: &[Budget], now: Time) -> Table {
         let resource = if &*budget.resource == SECONDARY { "(all)" } else { &budget.resource };
         table.row(vec![
             Cell::new(format!("{} {resource}", budget.host)),
-            Cell::new(&*budget.actor),
+            Cell::new(if &*budget.actor == EVERYBODY { "(all)" } else { &budget.actor }),
             Cell::new(number(budget.remaining)),
             Cell::new(number(budget.limit)),
             when(budget.reset_at),

@@ -18,7 +18,7 @@ async fn switches_are_read_replaced_and_merged() {
     assert_eq!(
         all_off,
         json!({
-            "only": "all", "outage": "off", "bad_gateway": "never", "time_out": "never", "hold": false,
+            "only": "all", "outage": "off", "outage_retry_after_s": null, "bad_gateway": "never", "time_out": "never", "hold": false,
             "slow_query": null, "latency_ms": 0, "flaky": 0.0,
             "primary_limit": {"remaining": null, "status": 403},
             "secondary_limit": {"when": "never", "status": 403, "retry_after_s": 60},

@@ -241,7 +241,10 @@ pub(crate) fn why(failure: &Failure, key: &Key) -> String {
 
 /// Whether the hint only repeats the time of the next try, which the page tells live.
 fn says_when(failure: &Failure) -> bool {
-    matches!(failure.code.as_str(), "primary_limit" | "secondary_limit" | "budget" | "breaker_open")
+    matches!(
+        failure.code.as_str(),
+        "primary_limit" | "secondary_limit" | "outage" | "budget" | "breaker_open"
+    )
 }
 
 /// A text with a capital and a full stop.

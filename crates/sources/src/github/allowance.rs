@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use larder_core::{
-    Admission, FetchError, LimitKind, Priority, Reservation, Reserved, SECONDARY, Settlement, StoreError,
-    Time,
+    Admission, EVERYBODY, FetchError, LimitKind, Priority, Reservation, Reserved, SECONDARY, Settlement,
+    StoreError, Time,
 };
 
 use super::GitHub;
@@ -24,7 +24,7 @@ pub(super) struct Ticket {
 }
 
 /// What a call draws from which allowance.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Draw {
     pub(super) resource: &'static str,
     pub(super) points: u32,
@@ -102,11 +102,11 @@ impl GitHub {
             return Err(local(error));
         }
         let rows = self.budgets.budgets(now).await.unwrap_or_default();
-        let ours = rows.iter().filter(|row| *row.host == *self.host() && *row.actor == *actor);
-        for row in ours {
-            let kind = match &*row.resource {
-                SECONDARY => LimitKind::Secondary,
-                resource if resource == request.resource => LimitKind::Primary,
+        for row in rows.iter().filter(|row| *row.host == *self.host()) {
+            let kind = match (&*row.actor, &*row.resource) {
+                (EVERYBODY, SECONDARY) => LimitKind::Outage,
+                (whose, SECONDARY) if whose == actor => LimitKind::Secondary,
+                (whose, resource) if whose == actor && resource == request.resource => LimitKind::Primary,
                 _ => continue,
             };
             if let Some(until) = row.blocked_until.filter(|until| now < *until) {
@@ -181,6 +181,7 @@ impl GitHub {
             LimitKind::Primary if self.has_token() => "GitHub's hourly rate limit is used up",
             LimitKind::Primary => "GitHub's 60 calls an hour without a token are used up",
             LimitKind::Secondary => "GitHub's secondary rate limit holds",
+            LimitKind::Outage => "GitHub is out of service, and asked not to be called",
             LimitKind::Budget => "the rest of GitHub's hourly limit is kept for more urgent calls",
         };
         FetchError::Limited { kind, until, message: message.to_owned() }

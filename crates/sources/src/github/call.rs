@@ -4,7 +4,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use larder_core::{FetchError, Priority, Spent, Time};
+use larder_core::{FetchError, LimitKind, Priority, Spent, Time};
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, IF_NONE_MATCH};
 use serde_json::{Value, json};
 use url::Url;
@@ -137,6 +137,17 @@ impl GitHub {
         let limit = errand.time_left(self.clock.now(), self.call_timeout)?;
         let ticket = self.admit(errand, draw).await?;
         let answered = self.send(request, limit).await;
+        self.hear(errand, ticket, answered, judge).await
+    }
+
+    /// Makes of an answer, or of none, what it means, and tells everybody who must know.
+    pub(super) async fn hear<T>(
+        &self,
+        errand: &Errand,
+        ticket: Ticket,
+        answered: Result<Reply, FetchError>,
+        judge: impl FnOnce(Reply, RateHeaders, Time) -> Judged<T>,
+    ) -> Result<T, FetchError> {
         let now = self.clock.now();
         let judged = match answered {
             Ok(reply) => {
@@ -145,7 +156,8 @@ impl GitHub {
             }
             Err(error) => {
                 // Without a connection nothing was spent; of a call without an answer, all may be.
-                let spent = if matches!(error, FetchError::Network { .. }) { 0 } else { draw.points };
+                let spent =
+                    if matches!(error, FetchError::Network { .. }) { 0 } else { ticket.request.points };
                 Judged { verdict: Verdict::Failed(error), spent, rate: RateHeaders::default(), login: None }
             }
         };
@@ -215,7 +227,15 @@ impl GitHub {
             }
             Verdict::Failed(error) => {
                 self.note_answer(now, Some(&error));
-                (Err(error), None)
+                // Who is out of service and says for how long means every call, whoever makes it.
+                let blocked = match &error {
+                    FetchError::Upstream { retry_at: Some(at), .. } => {
+                        let outage = Limit { kind: LimitKind::Outage, until: Some(*at) };
+                        Some((outage.kind, self.state().block(ticket.request.resource, outage, now)))
+                    }
+                    _ => None,
+                };
+                (Err(error), blocked)
             }
             Verdict::Limited(met) => {
                 self.note_answer(now, None);

@@ -10,7 +10,7 @@ use reqwest::header::HeaderMap;
 const WAIT_MIN: Duration = Duration::from_mins(1);
 /// The longest such wait.
 const WAIT_MAX: Duration = Duration::from_mins(32);
-/// Clocks that differ by less than this are taken for equal.
+/// Clocks that differ by less than this may be equal, and the answer have been under way as long.
 const SKEW_SLACK: Duration = Duration::from_secs(5);
 
 /// What the headers of one answer say.
@@ -98,11 +98,11 @@ pub(super) fn wait_unsaid(streak: u32, chance: f64) -> Duration {
     doubled.mul_f64(1.0 + chance.clamp(0.0, 1.0) / 10.0)
 }
 
+/// Of clocks that may be equal the later reading counts, so that nothing is sent too early.
 fn by_our_clock(theirs: Time, date: Option<Time>, now: Time) -> Time {
-    match date {
-        Some(date) if date.since(now).max(now.since(date)) > SKEW_SLACK => now.plus(theirs.since(date)),
-        _ => theirs,
-    }
+    let Some(date) = date else { return theirs };
+    let moved = now.plus(theirs.since(date));
+    if date.since(now).max(now.since(date)) > SKEW_SLACK { moved } else { moved.max(theirs) }
 }
 
 fn says_secondary(message: &str) -> bool {
@@ -201,6 +201,14 @@ mod tests {
             ("x-ratelimit-reset", "1767244200"),
         ]);
         assert_eq!((skewed.retry_at, skewed.reset_at), (Some(in_seconds(120)), Some(in_seconds(600))));
+        for date in ["Wed, 31 Dec 2025 23:59:57 GMT", "Thu, 01 Jan 2026 00:00:03 GMT"] {
+            let nearly = headers(&[("date", date), ("x-ratelimit-reset", "1767226200")]);
+            let reset = nearly.reset_at.unwrap();
+            assert!(
+                reset >= in_seconds(600),
+                "{date}: by a clock that is a little behind it is later: {reset}"
+            );
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use larder_core::{LimitKind, Time};
+use larder_core::{Budget, LimitKind, Time};
 
 use super::breaker::Breaker;
 use super::limits;
@@ -49,14 +49,15 @@ impl State {
     /// The limit that keeps calls of this resource back now.
     pub(super) fn blocked(&mut self, resource: &str, now: Time) -> Option<(LimitKind, Time)> {
         self.blocks.retain(|block| now < block.until && block.until.since(now) <= LONGEST);
-        let applies = |block: &&Block| block.kind == LimitKind::Secondary || block.resource == resource;
+        let applies = |block: &&Block| block.kind != LimitKind::Primary || block.resource == resource;
         let longest = self.blocks.iter().filter(applies).max_by_key(|block| block.until)?;
         Some((longest.kind, longest.until))
     }
 
     /// Notes a limit and answers until when it keeps calls back.
     pub(super) fn block(&mut self, resource: &'static str, met: limits::Limit, now: Time) -> Time {
-        let until = met.until.unwrap_or_else(|| self.unsaid_until(resource, now)).max(now.plus(LEAST));
+        let said = met.until.unwrap_or_else(|| self.unsaid_until(resource, now));
+        let until = said.clamp(now.plus(LEAST), now.plus(LONGEST));
         self.blocks.push(Block { resource, kind: met.kind, until });
         until
     }
@@ -78,8 +79,8 @@ impl State {
     }
 }
 
-/// An end further off than any of GitHub's windows means that the clock was set back: it is past.
-const LONGEST: std::time::Duration = std::time::Duration::from_hours(2);
+/// An end further off means that the clock was set back: it is past.
+const LONGEST: std::time::Duration = Budget::WAIT_MAX;
 
 /// A limit that ends in the past or at once is still one.
 const LEAST: std::time::Duration = std::time::Duration::from_secs(1);
@@ -103,6 +104,23 @@ mod tests {
         state.answered();
         let third = state.block("core", met, second);
         assert!(third.since(second) < Duration::from_mins(2), "after an answer it begins anew");
+    }
+
+    #[test]
+    fn hours_that_were_named_are_waited_out_and_a_day_is_enough() {
+        let mut state = State::new(1);
+        let met = |hours| {
+            let until = Some(NOW.plus(Duration::from_hours(hours)));
+            limits::Limit { kind: LimitKind::Secondary, until }
+        };
+        let until = state.block("graphql", met(3), NOW);
+        assert_eq!(
+            state.blocked("core", NOW.plus(Duration::from_mins(1))),
+            Some((LimitKind::Secondary, until))
+        );
+        let until = state.block("graphql", met(100), NOW);
+        assert_eq!(until, NOW.plus(Duration::from_hours(24)));
+        assert_eq!(state.blocked("core", NOW), Some((LimitKind::Secondary, until)));
     }
 
     #[test]

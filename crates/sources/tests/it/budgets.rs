@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use larder_core::{
-    Admission, Budget, Budgets, Fingerprint, LimitKind, Reservation, Reserved, SECONDARY, Settlement,
-    StoreError, Time, admit,
+    Admission, Budget, Budgets, EVERYBODY, Fingerprint, Reservation, Reserved, SECONDARY, Settlement,
+    StoreError, Time, Waits, admit,
 };
 
 /// Budgets of one store.
@@ -83,10 +83,12 @@ impl Budgets for MemoryBudgets {
         books.reservations.retain(|_, held| now < held.until);
         let is_ours = |held: &&Reservation| held.actor == ask.actor && held.resource == ask.resource;
         let reserved = books.reservations.values().filter(is_ours).map(|held| held.points).sum();
-        let secondary = Some(books.row(&ask.host, &ask.actor, SECONDARY, now).clone());
+        let secondary = books.row(&ask.host, &ask.actor, SECONDARY, now).clone();
+        let outage = books.row(&ask.host, EVERYBODY, SECONDARY, now).clone();
+        let waits = Waits { secondary: Some(&secondary), outage: Some(&outage) };
         let mut row = books.row(&ask.host, &ask.actor, &ask.resource, now).clone();
         row.reserved = reserved;
-        match admit(Some(&row), secondary.as_ref(), ask, now) {
+        match admit(Some(&row), waits, ask, now) {
             Admission::Granted => {
                 books.next += 1;
                 let id = books.next;
@@ -101,15 +103,11 @@ impl Budgets for MemoryBudgets {
         let mut books = self.0.lock().unwrap();
         books.check()?;
         books.reservations.remove(&settlement.id);
-        let Settlement { host, actor, resource, spent, limit, remaining, reset_at, blocked, .. } = settlement;
+        let Settlement { host, actor, resource, .. } = settlement;
         let row = books.row(host, actor, resource, now);
-        row.minute_points += spent;
-        row.limit = limit.or(row.limit);
-        row.remaining = remaining.or(row.remaining.map(|left| left.saturating_sub(*spent)));
-        row.reset_at = reset_at.or(row.reset_at);
-        if let Some((kind, until)) = blocked {
-            let blocked = if *kind == LimitKind::Secondary { SECONDARY } else { resource };
-            books.row(host, actor, blocked, now).blocked_until = Some(*until);
+        *row = row.told(settlement, now);
+        if let Some((actor, resource, until)) = settlement.blocks() {
+            books.row(host, &actor, &resource, now).blocked_until = Some(until);
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use larder_core::{Clock, FetchError, LimitKind, Priority, Source, Time};
 use larder_github_sim::{
-    Limits, PrimaryLimit, RateLimitSpelling, RateLimited200, SecondaryLimit, Switches, When,
+    Limits, Outage, PrimaryLimit, RateLimitSpelling, RateLimited200, SecondaryLimit, Switches, When,
 };
 use larder_sources::ClustersSource;
 
@@ -81,6 +81,58 @@ async fn a_retry_after_met_by_one_process_holds_for_the_other() {
         scene.clock.advance(Duration::from_secs(1));
         assert_eq!(present(&scene.listing(&other, "tools").await).len(), 3);
     }
+}
+
+#[tokio::test]
+async fn a_503_that_says_for_how_long_holds_for_everybody_who_asks_that_host() {
+    let scene = Scene::with(many("octo-org", 3)).await;
+    let met = scene.source(&tools_of(3), Some(TOKEN));
+    let another_process = scene.github(Some(SEEING), 2);
+    let nobody = scene.github(None, 3);
+    let policy = larder_core::Policy::default();
+    let another = ClustersSource::new(&tools_of(3), another_process.clone(), &policy).unwrap();
+    let anonymous = ClustersSource::new(&tools_of(3), nobody.clone(), &policy).unwrap();
+    scene.listing(&met, "tools").await;
+    let down =
+        Switches { outage: Outage::Unavailable, outage_retry_after_s: Some(90), ..Switches::default() };
+    scene.sim.switch(down);
+    scene.requests();
+
+    let error = scene.fetch(&met, "tools").await.unwrap_err();
+    let FetchError::Upstream { status: 503, retry_at: Some(until), .. } = error else { panic!("{error}") };
+    assert_eq!(until.since(scene.clock.now()), Duration::from_secs(90));
+    assert_eq!(scene.requests(), 1, "it is not halved and sent again");
+
+    scene.sim.switch(Switches::default());
+    scene.clock.advance(Duration::from_secs(89));
+    for source in [&met, &another, &anonymous] {
+        let found = limited(&scene.fetch(source, "tools").await.unwrap_err());
+        assert_eq!(found, (LimitKind::Outage, until));
+    }
+    for github in [&another_process, &nobody] {
+        assert_eq!(limited(&github.check().await.unwrap_err()), (LimitKind::Outage, until));
+    }
+    assert_eq!(scene.requests(), 0, "nothing is sent inside a Retry-After, whoever asks");
+    scene.clock.advance(Duration::from_secs(1));
+    assert_eq!(present(&scene.listing(&another, "tools").await).len(), 3);
+}
+
+#[tokio::test]
+async fn a_check_without_a_budget_keeps_to_an_outage_that_another_process_met() {
+    let scene = Scene::with(many("octo-org", 3)).await;
+    let source = scene.source(&tools_of(3), Some(TOKEN));
+    let down =
+        Switches { outage: Outage::Unavailable, outage_retry_after_s: Some(90), ..Switches::default() };
+    scene.sim.switch(down);
+    let error = scene.fetch(&source, "tools").await.unwrap_err();
+    assert!(matches!(error, FetchError::Upstream { .. }), "{error}");
+    scene.sim.switch(Switches::default());
+    scene.requests();
+
+    scene.budgets.make_read_only();
+    let another = scene.github(None, 2);
+    assert_eq!(limited(&another.check().await.unwrap_err()).0, LimitKind::Outage);
+    assert_eq!(scene.requests(), 0);
 }
 
 #[tokio::test]

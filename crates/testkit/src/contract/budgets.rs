@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use larder_core::{
-    Admission, Budget, Budgets, Fingerprint, LimitKind, Priority, Reservation, Reserved, SECONDARY,
-    Settlement, Time,
+    Admission, Budget, Budgets, EVERYBODY, Fingerprint, LimitKind, Priority, Reservation, Reserved,
+    SECONDARY, Settlement, Time,
 };
 
 use super::Place;
@@ -110,11 +110,51 @@ pub async fn answers_that_overtake_each_other_never_raise_what_is_left<P: Place>
     assert_eq!(left().await, Some(99));
     store.settle(&Settlement { remaining: None, limit: None, ..said(0, 1_000) }, at(3)).await.unwrap();
     assert_eq!(left().await, Some(98), "it did not say, so what it cost is gone");
-    store.settle(&said(4_999, 4_600), at(4)).await.unwrap();
+    store.settle(&said(4_999, 4_600), at(1_001)).await.unwrap();
     assert_eq!(left().await, Some(4_999), "a new window");
-    store.settle(&said(98, 1_000), at(5)).await.unwrap();
-    let row = row(&store, "graphql", at(10)).await;
+    store.settle(&said(98, 1_000), at(1_002)).await.unwrap();
+    let row = row(&store, "graphql", at(1_003)).await;
     assert_eq!((row.remaining, row.reset_at, row.limit), (Some(4_999), Some(at(4_600)), Some(5_000)));
+}
+
+/// Ends of windows are told by another clock and moved to ours: one that was long under way seems to
+/// end later. It is the same window all the same, and what the prompt answer says of it is true.
+pub async fn a_windows_end_wavers_and_its_lowest_figure_still_holds<P: Place>() {
+    let place = P::fresh();
+    let store = place.open().await;
+    let said = |remaining: u32, reset: u64| Settlement {
+        limit: Some(5_000),
+        remaining: Some(remaining),
+        reset_at: Some(at(reset)),
+        ..settled(0, 1)
+    };
+    store.settle(&said(100, 1_012), at(12)).await.unwrap();
+    store.settle(&said(0, 1_000), at(13)).await.unwrap();
+    let held = row(&store, "graphql", at(13)).await;
+    assert_eq!((held.remaining, held.reset_at), (Some(0), Some(at(1_012))), "the later end holds");
+    assert_eq!(refusal(&store, &ask(1, at(1_005)), at(1_005)).await, Some((LimitKind::Primary, at(1_012))));
+    store.settle(&said(40, 1_015), at(14)).await.unwrap();
+    let held = row(&store, "graphql", at(14)).await;
+    assert_eq!((held.remaining, held.reset_at), (Some(0), Some(at(1_015))));
+}
+
+/// An answer can only be of an earlier window once that is over. If it is not, the later end was
+/// noted by a clock that was ahead, and the answer is the word of now.
+pub async fn a_window_noted_by_a_clock_that_was_ahead_gives_way_to_the_true_one<P: Place>() {
+    let place = P::fresh();
+    let store = place.open().await;
+    let said = |remaining: u32, reset: u64| Settlement {
+        limit: Some(5_000),
+        remaining: Some(remaining),
+        reset_at: Some(at(reset)),
+        ..settled(0, 1)
+    };
+    store.settle(&said(100, 4_600), at(3_700)).await.unwrap();
+    store.settle(&said(0, 1_000), at(101)).await.unwrap();
+    let held = row(&store, "graphql", at(101)).await;
+    assert_eq!((held.remaining, held.reset_at), (Some(0), Some(at(1_000))));
+    assert_eq!(refusal(&store, &ask(1, at(102)), at(102)).await, Some((LimitKind::Primary, at(1_000))));
+    assert_eq!(refusal(&store, &ask(1, at(1_000)), at(1_000)).await, None);
 }
 
 /// Which limit was met decides who waits.
@@ -135,10 +175,39 @@ pub async fn a_primary_limit_blocks_its_resource_and_a_secondary_one_the_actor<P
     assert_eq!(refusal(&store, &other, at(5)).await, None, "another actor is not meant");
 }
 
+/// An upstream that is out of service, and says for how long, means whoever asks.
+pub async fn an_outage_keeps_everybody_back<P: Place>() {
+    let place = P::fresh();
+    let (store, another) = (place.open().await, place.open().await);
+    let outage = |until| Settlement { blocked: Some((LimitKind::Outage, at(until))), ..settled(0, 1) };
+    store.settle(&outage(100), at(0)).await.unwrap();
+    store.settle(&outage(60), at(1)).await.unwrap();
+    let asks = [
+        ask(1, at(2)),
+        Reservation { resource: "core".into(), ..ask(1, at(2)) },
+        Reservation { actor: "hubot".into(), ..ask(1, at(2)) },
+    ];
+    for ask in &asks {
+        let refused = refusal(&another, ask, at(2)).await;
+        assert_eq!(refused, Some((LimitKind::Outage, at(100))), "the longer wait holds: {ask:?}");
+    }
+    let elsewhere = Reservation { host: "ghe.example".into(), ..ask(1, at(2)) };
+    assert_eq!(refusal(&another, &elsewhere, at(2)).await, None, "another host is not meant");
+    assert_eq!(refusal(&another, &ask(1, at(100)), at(100)).await, None);
+    let rows = another.budgets(at(2)).await.unwrap();
+    let held = rows.iter().find(|row| &*row.actor == EVERYBODY).expect("a row of everybody's");
+    assert_eq!((&*held.resource, held.blocked_until), (SECONDARY, Some(at(100))));
+}
+
 /// A clock that was a year ahead noted a limit; set right, it must not be waited for.
 pub async fn what_a_clock_that_was_ahead_noted_is_forgotten<P: Place>() {
     let year = 365 * 24 * 3_600;
-    for (kind, resource) in [(LimitKind::Primary, "graphql"), (LimitKind::Secondary, SECONDARY)] {
+    let kinds = [
+        (LimitKind::Primary, "octocat", "graphql"),
+        (LimitKind::Secondary, "octocat", SECONDARY),
+        (LimitKind::Outage, EVERYBODY, SECONDARY),
+    ];
+    for (kind, actor, resource) in kinds {
         let place = P::fresh();
         let store = place.open().await;
         let said = |remaining: u32, now: u64| Settlement {
@@ -151,8 +220,9 @@ pub async fn what_a_clock_that_was_ahead_noted_is_forgotten<P: Place>() {
         store.settle(&said(0, year), at(year)).await.unwrap();
         assert_eq!(refusal(&store, &ask(1, at(0)), at(0)).await, None, "{kind:?}");
         store.settle(&said(70, 0), at(0)).await.unwrap();
-        let now = row(&store, resource, at(0)).await;
-        assert_eq!(now.blocked_until, Some(at(100)), "{kind:?}");
+        let rows = store.budgets(at(0)).await.unwrap();
+        let now = rows.iter().find(|row| (&*row.actor, &*row.resource) == (actor, resource));
+        assert_eq!(now.and_then(|row| row.blocked_until), Some(at(100)), "{kind:?}");
         let left = row(&store, "graphql", at(0)).await;
         assert_eq!((left.remaining, left.reset_at), (Some(70), Some(at(1_000))), "{kind:?}");
         assert_eq!(refusal(&store, &ask(1, at(0)), at(0)).await, Some((kind, at(100))));

@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use larder_core::{Admission, Budget, LimitKind, Reservation, Reserved, SECONDARY, Settlement, Time, admit};
+use larder_core::{
+    Admission, Budget, EVERYBODY, Reservation, Reserved, SECONDARY, Settlement, Time, Waits, admit,
+};
 
 /// How long the points-a-minute window is, and how far ahead a caller's clock may have been read.
 const MINUTE: Duration = Duration::from_mins(1);
-
-/// An upstream's own word for the end of one window wavers by this much.
-const RESET_SLACK: Duration = Duration::from_secs(5);
 
 /// Host, actor, resource.
 type Name = (Arc<str>, Arc<str>, Arc<str>);
@@ -27,9 +26,11 @@ pub(super) struct Books {
 impl Books {
     pub(super) fn reserve(&mut self, ask: &Reservation, now: Time) -> Reserved {
         self.reservations.retain(|_, (held, taken)| *taken <= now.plus(MINUTE) && held.until > now);
-        let budget = self.one(ask, &ask.resource, now);
-        let secondary = self.one(ask, SECONDARY, now);
-        let admission = admit(Some(&budget), Some(&secondary), ask, now);
+        let budget = self.one(ask, &ask.actor, &ask.resource, now);
+        let secondary = self.one(ask, &ask.actor, SECONDARY, now);
+        let outage = self.one(ask, EVERYBODY, SECONDARY, now);
+        let waits = Waits { secondary: Some(&secondary), outage: Some(&outage) };
+        let admission = admit(Some(&budget), waits, ask, now);
         if admission != Admission::Granted {
             return Reserved::Refused(admission);
         }
@@ -47,14 +48,10 @@ impl Books {
             self.reservations.remove(&said.id);
         }
         let row = self.row(&said.host, &said.actor, &said.resource);
-        *row = tell(&row.clone().believed(now), said, now);
-        let (resource, until) = match said.blocked {
-            Some((LimitKind::Primary, until)) => (said.resource.clone(), until),
-            Some((LimitKind::Secondary, until)) => (SECONDARY.into(), until),
-            Some((LimitKind::Budget, _)) | None => return,
-        };
+        *row = row.clone().believed(now).told(said, now);
+        let Some((actor, resource, until)) = said.blocks() else { return };
         let until = until.min(now.plus(Budget::WAIT_MAX));
-        let row = self.row(&said.host, &said.actor, &resource);
+        let row = self.row(&said.host, &actor, &resource);
         // The longer wait holds, unless a clock that was ahead noted it.
         let held = row.clone().believed(now).blocked_until;
         row.blocked_until = Some(held.map_or(until, |held| held.max(until)));
@@ -73,8 +70,8 @@ impl Books {
         self.actors.insert((host.to_owned(), credential.to_owned()), actor.into());
     }
 
-    fn one(&self, ask: &Reservation, resource: &str, now: Time) -> Budget {
-        let name = (ask.host.clone(), ask.actor.clone(), Arc::from(resource));
+    fn one(&self, ask: &Reservation, actor: &str, resource: &str, now: Time) -> Budget {
+        let name = (ask.host.clone(), Arc::from(actor), Arc::from(resource));
         let row = self.rows.get(&name).cloned().unwrap_or_else(|| unknown(&name));
         self.with_reserved(row.believed(now), now)
     }
@@ -109,37 +106,4 @@ fn unknown((host, actor, resource): &Name) -> Budget {
         minute_points: 0,
         reserved: 0,
     }
-}
-
-/// The row after an answer. Answers overtake each other: within one window only the lowest
-/// `remaining` is true, and an earlier window's says nothing.
-fn tell(held: &Budget, said: &Settlement, now: Time) -> Budget {
-    let mut row = held.clone();
-    let same_minute = held.minute_start <= now && now < held.minute_start.plus(MINUTE);
-    (row.minute_start, row.minute_points) = if same_minute {
-        (held.minute_start, held.minute_points.saturating_add(said.spent))
-    } else {
-        (now, said.spent)
-    };
-    let less = |left: Option<u32>| left.map(|left| left.saturating_sub(said.spent));
-    let lower = |a: Option<u32>, b: Option<u32>| match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
-    };
-    match (held.reset_at.filter(|reset| now < *reset), said.reset_at) {
-        (Some(current), Some(reset)) if reset.plus(RESET_SLACK) < current => return row,
-        (Some(current), Some(reset)) if reset.since(current) <= RESET_SLACK => {
-            row.remaining = match said.remaining {
-                Some(_) => lower(held.remaining, said.remaining),
-                None => less(held.remaining),
-            };
-            row.reset_at = Some(current.max(reset));
-        }
-        (_, Some(reset)) => (row.remaining, row.reset_at) = (said.remaining, Some(reset)),
-        // It named no window: what was spent is gone from the one that is known.
-        (Some(_), None) => row.remaining = lower(less(held.remaining), said.remaining),
-        (None, None) => row.remaining = said.remaining.or(held.remaining),
-    }
-    row.limit = said.limit.or(held.limit);
-    row
 }
