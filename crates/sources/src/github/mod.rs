@@ -17,6 +17,8 @@ mod repository;
 mod rest;
 mod sizing;
 mod state;
+#[cfg(test)]
+mod years;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
