@@ -32,10 +32,12 @@ pub enum ArtifactType {
     /// A server of the Model Context Protocol.
     #[serde(alias = "mcp_server")]
     Mcp,
+    /// A bundle of the others, as marketplaces offer it. No project has one.
+    Plugin,
 }
 
 impl ArtifactType {
-    /// All of them, in the order that people see.
+    /// Those that a project may have, in the order that people see.
     pub const ALL: [ArtifactType; 5] = [
         ArtifactType::Skill,
         ArtifactType::Command,
@@ -52,7 +54,13 @@ impl ArtifactType {
             ArtifactType::Agent => "agent",
             ArtifactType::Hook => "hook",
             ArtifactType::Mcp => "mcp",
+            ArtifactType::Plugin => "plugin",
         }
+    }
+
+    /// The type of that word, of those that a marketplace may offer too.
+    pub fn offered(word: &str) -> Option<Self> {
+        if word == ArtifactType::Plugin.word() { Some(ArtifactType::Plugin) } else { word.parse().ok() }
     }
 
     /// The folder of a profile that holds them.
@@ -63,6 +71,7 @@ impl ArtifactType {
             ArtifactType::Agent => "agents",
             ArtifactType::Hook => "hooks",
             ArtifactType::Mcp => "mcp",
+            ArtifactType::Plugin => "plugins",
         }
     }
 }
@@ -76,7 +85,7 @@ impl fmt::Display for ArtifactType {
 impl FromStr for ArtifactType {
     type Err = String;
 
-    /// Reads its word, `mcp_server` too; the error is the text that was none.
+    /// Reads the word of one that a project may have, `mcp_server` too; the error is the text that was none.
     fn from_str(text: &str) -> Result<Self, String> {
         if text == "mcp_server" {
             return Ok(ArtifactType::Mcp);
@@ -96,17 +105,17 @@ pub struct Artifact {
     /// What it is.
     #[serde(rename = "type", deserialize_with = "lenient")]
     pub kind: ArtifactType,
-    /// The id of the project that has it.
-    #[serde(deserialize_with = "lenient")]
+    /// The id of the project that has it; empty for one that is only to be had.
+    #[serde(deserialize_with = "lenient", skip_serializing_if = "String::is_empty")]
     pub project: String,
     /// That project's name.
-    #[serde(deserialize_with = "lenient")]
+    #[serde(deserialize_with = "lenient", skip_serializing_if = "String::is_empty")]
     pub project_name: String,
     /// For which tool: `claude_code`, `codex`, `gemini`, `cursor`.
-    #[serde(deserialize_with = "lenient")]
+    #[serde(deserialize_with = "lenient", skip_serializing_if = "String::is_empty")]
     pub profile: String,
-    /// Where it is, from the project's folder, with `/` between.
-    #[serde(deserialize_with = "lenient")]
+    /// Where it is, from the project's folder, or the repository's that offers it, with `/` between.
+    #[serde(deserialize_with = "lenient", skip_serializing_if = "String::is_empty")]
     pub path: String,
     /// What it says of itself.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -153,6 +162,15 @@ pub struct Artifact {
     /// The SHA-256 of its content, in hexadecimal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub content_hash: Option<String>,
+    /// The marketplace that offers it, where no project has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub marketplace: Option<String>,
+    /// The plugin that brings it, where it is offered as part of one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<String>,
+    /// A page about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
 }
 
 /// Artifacts as a table.
@@ -178,6 +196,9 @@ pub const ARTIFACTS: ViewSpec = ViewSpec {
         indexed("missing", ColumnType::Boolean),
         column("deployed_at", ColumnType::Time),
         column("updated_at", ColumnType::Time),
+        column("marketplace", ColumnType::Text),
+        column("plugin", ColumnType::Text),
+        column("url", ColumnType::Text),
     ],
 };
 
@@ -247,6 +268,9 @@ impl Artifact {
             missing,
             updated_at,
             content_hash,
+            marketplace: None,
+            plugin: None,
+            url: None,
         }
     }
 
@@ -471,7 +495,12 @@ mod tests {
             aliases: Vec::new(),
         };
         let disk = OnDisk { content_hash: Some(hash('c')), updated_at: Some(Time::from_ms(2)), front };
-        let artifact = Artifact::of(placed(), Some(disk), Some(&recorded), Some(&upstream));
+        let artifact = Artifact {
+            marketplace: Some("m".to_owned()),
+            plugin: Some("p".to_owned()),
+            url: Some("https://x.example".to_owned()),
+            ..Artifact::of(placed(), Some(disk), Some(&recorded), Some(&upstream))
+        };
         let Value::Object(fields) = serde_json::to_value(&artifact).unwrap() else { panic!("an object") };
         for column in ARTIFACTS.columns {
             assert!(fields.contains_key(column.name), "{}", column.name);

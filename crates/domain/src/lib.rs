@@ -6,6 +6,7 @@ mod collection;
 mod deployed;
 mod front_matter;
 mod lenient;
+mod marketplace;
 mod project;
 mod registry;
 mod repository;
@@ -18,6 +19,7 @@ pub use deployed::{
     CLAUDE, PROFILES, ProjectFile, Record, Records, bare_name, read_project_file, read_records,
 };
 pub use front_matter::FrontMatter;
+pub use marketplace::{MarketIndex, OFFERS_MAX, Offer, PluginPlace};
 pub use project::{LocalProject, PROJECT, PROJECTS};
 pub use registry::{Holding, Project, ProjectMember, Registry, RegistryRules, registry};
 pub use repository::{Language, REPOSITORIES, REPOSITORY, Release, Repository};

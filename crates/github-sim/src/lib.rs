@@ -42,7 +42,8 @@
 //! - **GraphQL** at `/graphql` (and `/api/graphql`, as GitHub Enterprise Server has it): `repository`,
 //!   `repositoryOwner`, `user`, `organization`, `node`, `nodes`, `viewer`, `rateLimit`, with GitHub's names,
 //!   nullability, arguments and errors. [`graphql_sdl`] gives the schema, a subset of the public one.
-//! - **REST** at `/` (and `/api/v3`): `repos/{o}/{r}` with `languages`, `topics` and `releases/latest`,
+//! - **REST** at `/` (and `/api/v3`): `repos/{o}/{r}` with `languages`, `topics`, `issues`, `releases/latest`,
+//!   `git/trees/{of}` and `git/blobs/{sha}` of what was [pushed](World::push),
 //!   `repositories/{id}`, `users|orgs/{o}` and their `repos` in pages with `Link`, `user`, `rate_limit`. Weak
 //!   `ETag`s, 304, 301 for renamed repositories, 451 and 403 for blocked ones, 403 without a `User-Agent`.
 //! - **Limits**, on by default ([`Limits`]): the hourly budgets with their headers, points a minute, requests at

@@ -5,6 +5,7 @@ mod account;
 pub(crate) mod cost;
 #[expect(clippy::unused_async, reason = "the macro wants resolvers to be async")]
 mod issues;
+mod object;
 mod page;
 #[expect(clippy::unused_async, reason = "the macro wants resolvers to be async")]
 mod repository;

@@ -7,11 +7,12 @@ use async_graphql::{Context, ID, Object, Result, SimpleObject};
 use super::Sight;
 use super::account::RepositoryOwner;
 use super::issues::{Asked, IssueConnection, IssueFilters, IssueOrder};
+use super::object::{Blob, GitObject};
 use super::page::{Bounds, Page};
 use super::values::{
-    DateTime, IssueState, Language, LanguageConnection, LanguageEdge, LanguageOrder, License, OrderDirection,
-    PageInfo, Release, RepositoryTopic, RepositoryTopicConnection, RepositoryTopicEdge, RepositoryVisibility,
-    StargazerConnection, Uri, int,
+    DateTime, GitObjectId, IssueState, Language, LanguageConnection, LanguageEdge, LanguageOrder, License,
+    OrderDirection, PageInfo, Release, RepositoryTopic, RepositoryTopicConnection, RepositoryTopicEdge,
+    RepositoryVisibility, StargazerConnection, Uri, int,
 };
 use crate::world;
 
@@ -134,6 +135,23 @@ impl Repository {
     ) -> Result<IssueConnection> {
         let bounds = Bounds { after, before, first, last };
         Asked { labels, states, filter_by, order_by, bounds }.of(&self.0, ctx)
+    }
+
+    async fn object(
+        &self,
+        ctx: &Context<'_>,
+        expression: Option<String>,
+        oid: Option<GitObjectId>,
+    ) -> Result<Option<GitObject>> {
+        let Some(files) = Sight::of(ctx)?.world.files(&self.0) else { return Ok(None) };
+        let at = expression.as_deref().and_then(|text| text.split_once(':'));
+        let at = at.filter(|(of, _)| *of == "HEAD" || *of == self.0.default_branch).map(|(_, path)| path);
+        let content = match (&oid, at) {
+            (Some(oid), _) => files.blob(&oid.0),
+            (None, Some(path)) => files.all().find(|(known, _)| *known == path).map(|(_, content)| content),
+            (None, None) => None,
+        };
+        Ok(content.map(|content| GitObject::Blob(Blob(content.to_vec()))))
     }
 
     async fn pushed_at(&self) -> Option<DateTime> {

@@ -13,6 +13,12 @@ use crate::world::{self, ids};
 pub(crate) struct Uri(pub(crate) String);
 scalar!(Uri, "URI");
 
+/// The name of a git object.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct GitObjectId(pub(crate) String);
+scalar!(GitObjectId, "GitObjectID");
+
 /// A time in whole seconds, UTC.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(transparent)]

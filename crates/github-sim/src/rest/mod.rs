@@ -1,5 +1,6 @@
 //! REST: the addresses Larder asks, with GitHub's redirects, refusals, pages and validators.
 
+mod git;
 mod issues;
 mod list;
 mod shapes;
@@ -94,6 +95,8 @@ impl View {
             }),
             ["languages"] => Found::now(shapes::languages(repository)),
             ["issues"] => self.issues(repository, query),
+            ["git", "trees", of] => self.tree(repository, of, query),
+            ["git", "blobs", sha] => self.blob(repository, sha),
             ["topics"] => Found::now(json!({"names": repository.topics})),
             ["releases", "latest"] => {
                 let release = repository.latest_release.as_ref().filter(|release| !release.is_prerelease);

@@ -24,6 +24,15 @@ pub(crate) fn node_id(prefix: &str, number: u64) -> String {
     format!("{prefix}_{}", base64_url(&packed))
 }
 
+/// Base64 as mail has it, with padding.
+pub(crate) fn base64(bytes: &[u8]) -> String {
+    let mut text = base64_url(bytes).replace('-', "+").replace('_', "/");
+    while text.len() % 4 != 0 {
+        text.push('=');
+    }
+    text
+}
+
 /// Base64 in the alphabet that is safe in addresses, without padding.
 pub(crate) fn base64_url(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);

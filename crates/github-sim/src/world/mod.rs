@@ -3,6 +3,7 @@
 mod account;
 mod colours;
 mod demo;
+mod files;
 pub(crate) mod ids;
 mod issue;
 mod issues;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 
 pub use account::{Owner, OwnerKind, Sees, Token};
 pub use demo::DemoCluster;
+pub(crate) use files::{Files, blob_id};
 pub use issue::Issue;
 pub use ranking::RankingError;
 pub use repository::{Block, Language, License, Release, Repository};
@@ -48,6 +50,8 @@ pub struct World {
     former_names: BTreeMap<String, u64>,
     /// The repository's id to its issues, for those that keep more than a count.
     issues: BTreeMap<u64, Arc<BTreeMap<u64, Issue>>>,
+    /// The repository's id to its files, for those that were pushed to.
+    files: BTreeMap<u64, Arc<Files>>,
     tokens: BTreeMap<String, Token>,
     any_token: Option<Token>,
 }
@@ -145,6 +149,7 @@ impl World {
         let Some(id) = self.names.remove(&full_name.to_ascii_lowercase()) else { return false };
         self.former_names.retain(|_, former| *former != id);
         self.issues.remove(&id);
+        self.files.remove(&id);
         self.repositories.remove(&id).is_some()
     }
 

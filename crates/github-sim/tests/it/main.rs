@@ -4,6 +4,7 @@
 
 mod control;
 mod faults;
+mod files;
 mod github;
 mod graphql;
 mod issues;

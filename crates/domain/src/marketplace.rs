@@ -1,0 +1,426 @@
+//! What marketplaces offer: artifacts that are to be had, whether or not a project has them, and the
+//! JSON indexes that list them. One entry that cannot be understood hides no other.
+
+use larder_core::{FetchError, Scope};
+use serde_json::{Map, Value};
+
+use crate::artifact::{Artifact, ArtifactType};
+use crate::deployed::bare_name;
+
+/// The most that one index may list.
+pub const OFFERS_MAX: usize = 50_000;
+const NAME_CHARS_MAX: usize = 200;
+const DESCRIPTION_CHARS_MAX: usize = 4_000;
+const WORD_CHARS_MAX: usize = 200;
+const URL_CHARS_MAX: usize = 2_000;
+const LIST_MAX: usize = 100;
+
+/// An artifact that a marketplace offers.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Offer {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub kind: ArtifactType,
+    /// The plugin that it is part of.
+    pub plugin: Option<String>,
+    /// What it is for.
+    pub description: Option<String>,
+    /// Its version, as written.
+    pub version: Option<String>,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// Its licence, as written.
+    pub license: Option<String>,
+    /// Other names that it goes by.
+    pub aliases: Vec<String>,
+    /// A page about it: http or https.
+    pub url: Option<String>,
+    /// Where it is to be had: `github:owner/repo`, an address, `npm:package`.
+    pub source: Option<String>,
+    /// Where it lies in the repository that holds the index, without `./`; the repository itself is empty.
+    pub path: Option<String>,
+}
+
+/// A plugin's place in the repository that holds the index, and which parts of that are its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginPlace {
+    /// Its name.
+    pub name: String,
+    /// Its folder; empty = the repository's own.
+    pub root: String,
+    /// Files and folders that it names as its own, by type.
+    pub parts: Vec<(ArtifactType, String)>,
+}
+
+/// What an index lists.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MarketIndex {
+    /// What it calls itself.
+    pub name: Option<String>,
+    /// What is on offer.
+    pub offers: Vec<Offer>,
+    /// The plugins that lie in the same repository.
+    pub places: Vec<PluginPlace>,
+    /// What is wrong with single entries: what each is about, and a sentence.
+    pub problems: Vec<(String, String)>,
+}
+
+/// Lists that hold one type alone.
+const TYPED: [(&str, ArtifactType); 6] = [
+    ("skills", ArtifactType::Skill),
+    ("commands", ArtifactType::Command),
+    ("agents", ArtifactType::Agent),
+    ("hooks", ArtifactType::Hook),
+    ("mcp", ArtifactType::Mcp),
+    ("mcp_servers", ArtifactType::Mcp),
+];
+
+impl MarketIndex {
+    /// Reads an index: a `.claude-plugin/marketplace.json` with its `plugins`; a list of `artifacts`
+    /// as `larder artifacts --json` writes it, or lists of one type each (`skills`, `agents`, …); or
+    /// such a list and nothing around it. The error says why nothing of it can be used.
+    pub fn read(json: &[u8]) -> Result<MarketIndex, String> {
+        let json = json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json);
+        let value: Value = serde_json::from_slice(json).map_err(|error| format!("it is not JSON: {error}"))?;
+        let mut reading = Reading::default();
+        let has_lists = match &value {
+            Value::Array(all) => {
+                reading.artifacts(all, None);
+                true
+            }
+            Value::Object(fields) => reading.object(fields)?,
+            _ => false,
+        };
+        if !has_lists {
+            return Err("it lists neither `plugins` nor `artifacts`".to_owned());
+        }
+        let Reading { index, entries } = reading;
+        if index.offers.is_empty() && entries > 0 {
+            let first = index.problems.first().map(|(_, why)| format!(": {why}")).unwrap_or_default();
+            return Err(format!("none of its {entries} entries can be understood{first}"));
+        }
+        Ok(index)
+    }
+
+    /// [`read`](MarketIndex::read), where it came from `host`.
+    pub fn of(json: &[u8], host: &str) -> Result<MarketIndex, FetchError> {
+        let unusable = |detail| FetchError::Unusable { host: host.to_owned(), detail };
+        MarketIndex::read(json).map_err(unusable)
+    }
+}
+
+#[derive(Default)]
+struct Reading {
+    index: MarketIndex,
+    /// How many entries there were, understood or not.
+    entries: usize,
+}
+
+impl Reading {
+    /// Whether it has any list that is known.
+    fn object(&mut self, fields: &Map<String, Value>) -> Result<bool, String> {
+        self.index.name = fields.get("name").and_then(text);
+        if let Some(plugins) = fields.get("plugins") {
+            let plugins = plugins.as_array().ok_or("its `plugins` are not a list")?;
+            let root = fields.get("metadata").and_then(|metadata| metadata.get("pluginRoot")).and_then(text);
+            let root = root.as_deref().and_then(local).unwrap_or_default();
+            for value in plugins {
+                self.entry(value, |reading, fields, name| reading.plugin(fields, name, &root));
+            }
+            return Ok(true);
+        }
+        let mut found = false;
+        if let Some(all) = fields.get("artifacts") {
+            self.artifacts(all.as_array().ok_or("its `artifacts` are not a list")?, None);
+            found = true;
+        }
+        for (word, kind) in TYPED {
+            if let Some(all) = fields.get(word).and_then(Value::as_array) {
+                self.artifacts(all, Some(kind));
+                found = true;
+            }
+        }
+        Ok(found)
+    }
+
+    fn artifacts(&mut self, all: &[Value], kind: Option<ArtifactType>) {
+        for value in all {
+            self.entry(value, |reading, fields, name| reading.artifact(fields, name, kind));
+        }
+    }
+
+    /// Reads one entry, which must be an object with a name.
+    fn entry(
+        &mut self,
+        value: &Value,
+        read: impl FnOnce(&mut Reading, &Map<String, Value>, String) -> Result<(), String>,
+    ) {
+        self.entries += 1;
+        let number = self.entries;
+        if number > OFFERS_MAX {
+            if number == OFFERS_MAX + 1 {
+                let why = format!("it lists more than {OFFERS_MAX} entries; the others are left out");
+                self.index.problems.push(("…".to_owned(), why));
+            }
+            return;
+        }
+        let named = value.as_object().ok_or("it is not an object").and_then(|fields| {
+            let name = fields.get("name").and_then(Value::as_str).map(str::trim).unwrap_or_default();
+            match name.chars().count() {
+                0 => Err("it has no name"),
+                1..=NAME_CHARS_MAX if !name.chars().any(char::is_control) => Ok((fields, name.to_owned())),
+                _ => Err("its name is too long, or holds control characters"),
+            }
+        });
+        let (about, result) = match named {
+            Ok((fields, name)) => (name.clone(), read(self, fields, name)),
+            Err(why) => (format!("entry {number}"), Err(why.to_owned())),
+        };
+        if let Err(why) = result {
+            self.index.problems.push((about.clone(), format!("`{about}` is left out: {why}")));
+        }
+    }
+
+    fn artifact(
+        &mut self,
+        fields: &Map<String, Value>,
+        name: String,
+        kind: Option<ArtifactType>,
+    ) -> Result<(), String> {
+        let kind = match fields.get("type") {
+            None | Some(Value::Null) => kind.ok_or("it has no `type`")?,
+            Some(said) => {
+                let word = said.as_str().unwrap_or_default().to_ascii_lowercase();
+                ArtifactType::offered(&word).ok_or_else(|| format!("its type {} is not known", shown(said)))?
+            }
+        };
+        let plugin = fields.get("plugin").and_then(text);
+        self.index.offers.push(Offer { name, kind, plugin, ..common(fields) });
+        Ok(())
+    }
+
+    fn plugin(&mut self, fields: &Map<String, Value>, name: String, root: &str) -> Result<(), String> {
+        let (source, url, place) = where_from(fields.get("source"), root)?;
+        let said = common(fields);
+        let url = said.url.clone().or(url);
+        let mut parts = Vec::new();
+        let bare = Offer { plugin: Some(name.clone()), url: url.clone(), source: source.clone(), ..Offer::default() };
+        let bare = Offer { version: said.version.clone(), license: said.license.clone(), ..bare };
+        for (field, kind) in [
+            ("skills", ArtifactType::Skill),
+            ("commands", ArtifactType::Command),
+            ("agents", ArtifactType::Agent),
+        ] {
+            for (called, path) in named_parts(fields.get(field)) {
+                let path = path.as_deref().and_then(|path| joined(place.as_deref(), path));
+                parts.extend(path.clone().map(|path| (kind, path)));
+                let Some(name) = called.or_else(|| part_name(kind, path.as_deref()?)) else { continue };
+                self.index.offers.push(Offer { name, kind, path, ..bare.clone() });
+            }
+        }
+        if fields.get("hooks").is_some_and(is_something) {
+            self.index.offers.push(Offer { name: name.clone(), kind: ArtifactType::Hook, ..bare.clone() });
+        }
+        match fields.get("mcpServers") {
+            Some(Value::Object(servers)) => {
+                let servers = servers.keys().filter_map(|key| text(&Value::from(key.as_str())));
+                let offers = servers.map(|name| Offer { name, kind: ArtifactType::Mcp, ..bare.clone() });
+                self.index.offers.extend(offers);
+            }
+            Some(other) if is_something(other) => {
+                self.index.offers.push(Offer { name: name.clone(), kind: ArtifactType::Mcp, ..bare.clone() });
+            }
+            _ => {}
+        }
+        self.index.places.extend(place.clone().map(|root| PluginPlace { name: name.clone(), root, parts }));
+        let kind = ArtifactType::Plugin;
+        self.index.offers.push(Offer { name, kind, source, url, path: place, ..said });
+        Ok(())
+    }
+}
+
+/// What plugins and artifacts say alike.
+fn common(fields: &Map<String, Value>) -> Offer {
+    let get = |name: &str| fields.get(name).and_then(text);
+    let list = |name: &str| fields.get(name).map(words).unwrap_or_default();
+    let mut tags = list("tags");
+    for word in list("keywords").into_iter().chain(get("category")) {
+        if !tags.iter().any(|tag| tag.eq_ignore_ascii_case(&word)) {
+            tags.push(word);
+        }
+    }
+    tags.truncate(LIST_MAX);
+    let description = fields.get("description").and_then(Value::as_str).map(plain);
+    let description = description.filter(|text| !text.is_empty());
+    let url = ["url", "homepage", "repository"].iter().find_map(|name| fields.get(*name).and_then(page));
+    Offer {
+        description: description.map(|text| text.chars().take(DESCRIPTION_CHARS_MAX).collect()),
+        version: get("version"),
+        tags,
+        license: get("license").or_else(|| get("licence")),
+        aliases: list("aliases"),
+        url,
+        source: fields.get("source").and_then(text),
+        path: get("path"),
+        ..Offer::default()
+    }
+}
+
+type Place = (Option<String>, Option<String>, Option<String>);
+
+/// Where a plugin is to be had: in words, its page, and its folder where it lies beside the index.
+fn where_from(source: Option<&Value>, root: &str) -> Result<Place, String> {
+    let source = source.filter(|source| is_something(source)).ok_or("it has no `source`")?;
+    if let Some(path) = source.as_str() {
+        if let Some(url) = page(source) {
+            return Ok((Some(url.clone()), Some(url), None));
+        }
+        let path = local(path).ok_or_else(|| format!("its source {} leads outside", shown(source)))?;
+        // A path that begins with the root already has it.
+        let is_below = root.is_empty() || path == root || path.starts_with(&format!("{root}/"));
+        let path = if is_below { path } else { joined(Some(root), &path).unwrap_or_default() };
+        return Ok((None, None, Some(path)));
+    }
+    let get = |name: &str| source.get(name).and_then(text);
+    let kind = get("source").ok_or("its source does not say what it is")?;
+    match (kind.as_str(), get("repo"), get("url"), get("package")) {
+        ("github", Some(repo), ..) => {
+            Ok((Some(format!("github:{repo}")), Some(format!("https://github.com/{repo}")), None))
+        }
+        (_, _, Some(url), _) => Ok((Some(url.clone()), page(&Value::from(url)), None)),
+        (_, _, _, Some(package)) => Ok((Some(format!("{kind}:{package}")), None, None)),
+        _ => Err(format!("its source {} does not say where", shown(source))),
+    }
+}
+
+/// The parts that a plugin names: by name, by path, or by both.
+fn named_parts(value: Option<&Value>) -> Vec<(Option<String>, Option<String>)> {
+    let path = |value: &Value| value.as_str().map(str::to_owned);
+    match value {
+        Some(Value::String(one)) => vec![(None, Some(one.clone()))],
+        Some(Value::Array(all)) => all.iter().filter_map(path).take(OFFERS_MAX).map(|one| (None, Some(one))).collect(),
+        Some(Value::Object(all)) => {
+            let named = |(name, of): (&String, &Value)| {
+                Some((Some(text(&Value::from(name.as_str()))?), of.get("source").and_then(path)))
+            };
+            all.iter().filter_map(named).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// What a part is called by its path, where that names one part and not a folder of many.
+fn part_name(kind: ArtifactType, path: &str) -> Option<String> {
+    let last = path.rsplit('/').next().filter(|last| !last.is_empty())?;
+    match kind {
+        ArtifactType::Command | ArtifactType::Agent => {
+            last.to_ascii_lowercase().ends_with(".md").then(|| bare_name(last).to_owned())
+        }
+        _ => (last != kind.folder()).then(|| last.to_owned()),
+    }
+}
+
+/// A path below a folder, `./` left out; `None` = it leads outside.
+fn local(path: &str) -> Option<String> {
+    if path.starts_with('/') || path.contains(['\\', ':']) || path.chars().any(char::is_control) {
+        return None;
+    }
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    (!parts.contains(&"..")).then(|| parts.join("/"))
+}
+
+fn joined(root: Option<&str>, path: &str) -> Option<String> {
+    let path = local(path)?;
+    Some(match root {
+        None | Some("") => path,
+        Some(root) if path.is_empty() => root.to_owned(),
+        Some(root) => format!("{root}/{path}"),
+    })
+}
+
+/// A short text, or a number as one.
+fn text(value: &Value) -> Option<String> {
+    let text = match value {
+        Value::String(text) => plain(text),
+        Value::Number(number) => number.to_string(),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
+    };
+    (!text.is_empty()).then(|| text.chars().take(WORD_CHARS_MAX).collect())
+}
+
+/// A text without control characters, which terminals would obey.
+fn plain(text: &str) -> String {
+    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    text.trim().to_owned()
+}
+
+/// A list of words, or one text with commas between.
+fn words(value: &Value) -> Vec<String> {
+    let all: Vec<String> = match value {
+        Value::Array(all) => all.iter().filter_map(text).collect(),
+        Value::String(all) => all.split(',').map(plain).collect(),
+        _ => Vec::new(),
+    };
+    let fits = |word: &String| !word.is_empty() && word.chars().count() <= WORD_CHARS_MAX;
+    all.into_iter().filter(fits).take(LIST_MAX).collect()
+}
+
+/// An address of a page, which a browser may be sent to.
+fn page(value: &Value) -> Option<String> {
+    let url = value.as_str().or_else(|| value.get("url").and_then(Value::as_str))?.trim();
+    let lower = url.to_ascii_lowercase();
+    let is_page = lower.starts_with("https://") || lower.starts_with("http://");
+    let is_plain = !url.chars().any(|c| c.is_control() || c.is_whitespace());
+    (is_page && is_plain && url.len() <= URL_CHARS_MAX).then(|| url.to_owned())
+}
+
+fn is_something(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => false,
+        Value::String(text) => !text.trim().is_empty(),
+        Value::Array(all) => !all.is_empty(),
+        Value::Object(all) => !all.is_empty(),
+        Value::Bool(true) | Value::Number(_) => true,
+    }
+}
+
+/// A value as a message shows it.
+fn shown(value: &Value) -> String {
+    let text: String = value.to_string().chars().take(80).collect();
+    format!("`{text}`")
+}
+
+impl Artifact {
+    /// What a marketplace offers, as an artifact that no project has.
+    pub fn offered(marketplace: &str, offer: Offer) -> Artifact {
+        Artifact {
+            name: offer.name,
+            kind: offer.kind,
+            path: offer.path.unwrap_or_default(),
+            description: offer.description,
+            version: offer.version,
+            tags: offer.tags,
+            license: offer.license,
+            aliases: offer.aliases,
+            source: offer.source,
+            marketplace: Some(marketplace.to_owned()),
+            plugin: offer.plugin,
+            url: offer.url,
+            ..Artifact::default()
+        }
+    }
+
+    /// Whether it is to be had, and no project's.
+    pub fn is_offered(&self) -> bool {
+        self.marketplace.is_some()
+    }
+
+    /// The permission to see what a marketplace of this machine, or of its own network, offers.
+    pub fn offer_scope(marketplace: &str) -> Scope {
+        Scope::Repo(format!("localhost/marketplace/{marketplace}").into())
+    }
+}
+
+#[cfg(test)]
+mod tests;
