@@ -324,7 +324,8 @@ impl Artifact {
 
     /// The words that full-text search finds it by besides its name.
     pub fn search(&self) -> String {
-        let words = self.aliases.iter().chain(self.description.as_ref()).chain(&self.tags);
+        let words =
+            self.aliases.iter().chain(self.description.as_ref()).chain(&self.tags).chain(&self.plugin);
         words.map(String::as_str).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
     }
 

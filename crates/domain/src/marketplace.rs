@@ -82,7 +82,8 @@ impl MarketIndex {
     /// such a list and nothing around it. The error says why nothing of it can be used.
     pub fn read(json: &[u8]) -> Result<MarketIndex, String> {
         let json = json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json);
-        let value: Value = serde_json::from_slice(json).map_err(|error| format!("it is not JSON: {error}"))?;
+        let value: Value =
+            serde_json::from_slice(json).map_err(|error| format!("it is not JSON: {error}"))?;
         let mut reading = Reading::default();
         let has_lists = match &value {
             Value::Array(all) => {
@@ -107,6 +108,17 @@ impl MarketIndex {
     pub fn of(json: &[u8], host: &str) -> Result<MarketIndex, FetchError> {
         let unusable = |detail| FetchError::Unusable { host: host.to_owned(), detail };
         MarketIndex::read(json).map_err(unusable)
+    }
+}
+
+impl Offer {
+    /// What a plugin's own manifest (`.claude-plugin/plugin.json`) says of it. The error is a sentence.
+    pub fn of_manifest(json: &[u8]) -> Result<Offer, String> {
+        let value: Value =
+            serde_json::from_slice(json).map_err(|error| format!("it is not JSON: {error}"))?;
+        let fields = value.as_object().ok_or("it is not an object")?;
+        let name = fields.get("name").and_then(text).unwrap_or_default();
+        Ok(Offer { name, kind: ArtifactType::Plugin, ..common(fields) })
     }
 }
 
@@ -192,7 +204,8 @@ impl Reading {
             None | Some(Value::Null) => kind.ok_or("it has no `type`")?,
             Some(said) => {
                 let word = said.as_str().unwrap_or_default().to_ascii_lowercase();
-                ArtifactType::offered(&word).ok_or_else(|| format!("its type {} is not known", shown(said)))?
+                ArtifactType::offered(&word)
+                    .ok_or_else(|| format!("its type {} is not known", shown(said)))?
             }
         };
         let plugin = fields.get("plugin").and_then(text);
@@ -205,7 +218,12 @@ impl Reading {
         let said = common(fields);
         let url = said.url.clone().or(url);
         let mut parts = Vec::new();
-        let bare = Offer { plugin: Some(name.clone()), url: url.clone(), source: source.clone(), ..Offer::default() };
+        let bare = Offer {
+            plugin: Some(name.clone()),
+            url: url.clone(),
+            source: source.clone(),
+            ..Offer::default()
+        };
         let bare = Offer { version: said.version.clone(), license: said.license.clone(), ..bare };
         for (field, kind) in [
             ("skills", ArtifactType::Skill),
@@ -299,7 +317,9 @@ fn named_parts(value: Option<&Value>) -> Vec<(Option<String>, Option<String>)> {
     let path = |value: &Value| value.as_str().map(str::to_owned);
     match value {
         Some(Value::String(one)) => vec![(None, Some(one.clone()))],
-        Some(Value::Array(all)) => all.iter().filter_map(path).take(OFFERS_MAX).map(|one| (None, Some(one))).collect(),
+        Some(Value::Array(all)) => {
+            all.iter().filter_map(path).take(OFFERS_MAX).map(|one| (None, Some(one))).collect()
+        }
         Some(Value::Object(all)) => {
             let named = |(name, of): (&String, &Value)| {
                 Some((Some(text(&Value::from(name.as_str()))?), of.get("source").and_then(path)))

@@ -3,10 +3,12 @@
 
 mod clusters;
 pub mod github;
+mod marketplace;
 mod projects;
 mod trackers;
 
 pub use clusters::{ClustersError, ClustersSource};
 pub use github::{Checked, GitHub, GitHubConfig, GitHubError, RateLimit};
+pub use marketplace::{MarketplaceConfig, MarketplaceFrom, MarketplaceSource};
 pub use projects::{PRUNED, ProjectsConfig, ProjectsSource, Watch, WatchOptions};
 pub use trackers::{Desk, MANIFEST, News, Pull, PullHow, Seen, TrackersSource, Way, WayIn, root_of};

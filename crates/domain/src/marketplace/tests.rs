@@ -57,14 +57,18 @@ fn a_marketplace_offers_its_plugins_and_the_parts_that_it_names() {
 #[test]
 fn a_plugin_beside_the_index_says_which_parts_of_the_repository_are_its_own() {
     let index = read(MARKETPLACE);
-    let [documents] = index.places.as_slice() else { panic!("one lies beside the index: {:?}", index.places) };
+    let [documents] = index.places.as_slice() else {
+        panic!("one lies beside the index: {:?}", index.places)
+    };
     assert_eq!(documents.root, "plugins", "its source counts from `pluginRoot`");
     let parts: Vec<&str> = documents.parts.iter().map(|(_, path)| path.as_str()).collect();
     assert_eq!(parts, ["plugins/skills/xlsx", "plugins/skills/pdf", "plugins/more/skills"]);
-    let plain = read(r#"{"plugins": [{"name": "a", "source": "./plugins/a"}, {"name": "b", "source": "b"}]}"#);
+    let plain =
+        read(r#"{"plugins": [{"name": "a", "source": "./plugins/a"}, {"name": "b", "source": "b"}]}"#);
     let roots: Vec<&str> = plain.places.iter().map(|place| place.root.as_str()).collect();
     assert_eq!(roots, ["plugins/a", "b"]);
-    let rooted = r#"{"metadata": {"pluginRoot": "./plugins"}, "plugins": [{"name": "a", "source": "./plugins/a"}]}"#;
+    let rooted =
+        r#"{"metadata": {"pluginRoot": "./plugins"}, "plugins": [{"name": "a", "source": "./plugins/a"}]}"#;
     assert_eq!(read(rooted).places[0].root, "plugins/a", "a source that has the root already keeps it");
 }
 
@@ -118,7 +122,10 @@ fn what_is_no_index_is_refused_with_its_reason() {
         ("7", "it lists neither"),
         ("{}", "it lists neither"),
         (r#"{"plugins": {}}"#, "not a list"),
-        (r#"[{"nom": "a"}]"#, "none of its 1 entries can be understood: `entry 1` is left out: it has no name"),
+        (
+            r#"[{"nom": "a"}]"#,
+            "none of its 1 entries can be understood: `entry 1` is left out: it has no name",
+        ),
     ] {
         let error = MarketIndex::read(json.as_bytes()).unwrap_err();
         assert!(error.contains(why), "{json}: {error}");

@@ -151,4 +151,5 @@ pub(crate) enum ArtifactTypeWord {
     Agent,
     Hook,
     Mcp,
+    Plugin,
 }

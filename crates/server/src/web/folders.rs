@@ -108,5 +108,6 @@ pub(crate) fn label(kind: ArtifactType) -> &'static str {
         ArtifactType::Agent => "agent",
         ArtifactType::Hook => "hook",
         ArtifactType::Mcp => "MCP server",
+        ArtifactType::Plugin => "plugin",
     }
 }

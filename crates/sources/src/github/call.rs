@@ -292,7 +292,7 @@ fn origin(url: &Url) -> String {
 
 /// The cause that says most, without the address: `connection refused` rather than `error sending
 /// request`.
-fn innermost(error: &reqwest::Error) -> String {
+pub(crate) fn innermost(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {
         cause = source;

@@ -15,7 +15,7 @@ const SKEW_SLACK: Duration = Duration::from_secs(5);
 
 /// What the headers of one answer say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct RateHeaders {
+pub(crate) struct RateHeaders {
     /// Points an hour.
     pub(super) limit: Option<u32>,
     /// Points left.
@@ -23,7 +23,7 @@ pub(super) struct RateHeaders {
     /// When the window ends, by our clock.
     pub(super) reset_at: Option<Time>,
     /// Nothing may be sent before, by our clock.
-    pub(super) retry_at: Option<Time>,
+    pub(crate) retry_at: Option<Time>,
     /// The server's clock.
     pub(super) date: Option<Time>,
 }
@@ -40,7 +40,7 @@ pub(super) struct Limit {
 impl RateHeaders {
     /// Reads them. Times are moved by as much as the server's clock differs from ours, so that a
     /// wait is as long as GitHub meant it.
-    pub(super) fn read(headers: &HeaderMap, now: Time) -> Self {
+    pub(crate) fn read(headers: &HeaderMap, now: Time) -> Self {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
         let number = |name: &str| text(name).and_then(|value| value.parse::<u32>().ok());
         let date = text("date").and_then(http_date);

@@ -17,6 +17,7 @@ mod repository;
 mod rest;
 mod sizing;
 mod state;
+mod tree;
 #[cfg(test)]
 mod years;
 
@@ -30,11 +31,14 @@ use secrecy::{ExposeSecret, SecretString};
 
 use address::Address;
 pub use call::Errand;
+pub(crate) use call::innermost;
 pub use check::{Checked, RateLimit};
 pub use issues::{Issue, LabelAsked, Labelled, LabelledIssues};
+pub(crate) use limits::RateHeaders;
 pub use listing::{Found, Owned, is_about_all};
 pub use rest::{OwnerPath, Page, PageOrder, Single};
 use state::State;
+pub use tree::{Tree, TreeFile};
 
 /// How to reach a GitHub.
 #[derive(Debug, Clone)]

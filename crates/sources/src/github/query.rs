@@ -105,6 +105,22 @@ pub(super) fn issues(asked: LabelAsked<'_>, after: Option<&str>, first: usize, v
     Query { text, variables, points: points(2 + nested) }
 }
 
+/// What stands in files of one repository, each under its alias `f0`, `f1`, …
+pub(super) fn texts(repo: &RepoName, oids: &[&String], viewer: Viewer) -> Query {
+    let mut text = format!(
+        "query Texts($owner: String!, $name: String!) {{ {RATE_LIMIT}{} \
+         repository(owner: $owner, name: $name, followRenames: true) {{",
+        viewer.field()
+    );
+    for (index, oid) in oids.iter().enumerate() {
+        // Writing into a string cannot fail. A JSON string is a GraphQL string.
+        let oid = Value::from(oid.as_str());
+        let _ = write!(text, " f{index}: object(oid: {oid}) {{ ... on Blob {{ text isTruncated }} }}");
+    }
+    text.push_str(" } }");
+    Query { text, variables: json!({"owner": repo.owner(), "name": repo.name()}), points: 1 }
+}
+
 /// Whom the token belongs to, and what it may still spend.
 pub(super) fn viewer() -> Query {
     let text = format!("query Viewer {{ {RATE_LIMIT} viewer {{ login }} }}");
@@ -156,6 +172,8 @@ mod tests {
                 queries.push(issues(asked, since.map(|_| "cursor"), 100, Viewer::Asked));
             }
         }
+        let oids: Vec<String> = (0..40).map(|number| format!("{number:040x}")).collect();
+        queries.push(texts(&name, &oids.iter().collect::<Vec<_>>(), Viewer::Asked));
         for query in queries {
             let parsed =
                 apollo_compiler::ExecutableDocument::parse_and_validate(&schema, &query.text, "query");

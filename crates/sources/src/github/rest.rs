@@ -160,7 +160,7 @@ impl GitHub {
     }
 
     fn judge_rest(&self, reply: Reply, rate: RateHeaders) -> Judged<Reply> {
-        let is_answer = matches!(reply.status, 200 | 301 | 302 | 304 | 307 | 308 | 404 | 410 | 451);
+        let is_answer = matches!(reply.status, 200 | 301 | 302 | 304 | 307 | 308 | 404 | 409 | 410 | 451);
         if !is_answer && !is_blocked(&reply) {
             return self.judge_refusal(&reply, rate, 1);
         }
@@ -182,7 +182,7 @@ fn is_blocked(reply: &Reply) -> bool {
     reply.status == 403 && String::from_utf8_lossy(&reply.body).contains("access blocked")
 }
 
-fn etag_of(headers: &HeaderMap) -> Option<String> {
+pub(super) fn etag_of(headers: &HeaderMap) -> Option<String> {
     headers.get(ETAG).and_then(|value| value.to_str().ok()).map(str::to_owned)
 }
 

@@ -220,6 +220,7 @@ impl Look<'_> {
             ArtifactType::Skill => is_folder && has_skill_file(&real),
             ArtifactType::Command | ArtifactType::Agent => !is_folder && is_markdown(),
             ArtifactType::Hook | ArtifactType::Mcp => is_folder || real.is_file(),
+            ArtifactType::Plugin => false,
         };
         if is_one {
             let name = below.file_name().map(shown).unwrap_or_default();

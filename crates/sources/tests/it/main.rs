@@ -6,6 +6,7 @@ mod answers;
 mod batches;
 mod budgets;
 mod limits;
+mod marketplace;
 mod projects;
 mod scene;
 mod secrets;

@@ -1,0 +1,94 @@
+//! A marketplace that is a JSON index: by its address, or in a file.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use larder_core::{Absence, Ask, FetchError, Fetched, Scope};
+use larder_domain::{Artifact, MarketIndex};
+use url::Url;
+
+use super::memory::{Harvest, Memory, held, id_by_name, warning};
+use super::web::{BODY_BYTES_MAX, Got, Wanted, Web, host};
+
+/// Reads an index by its address.
+pub(super) async fn by_address(
+    web: &Web,
+    market: &str,
+    url: &Url,
+    allow_private: bool,
+    ask: &Ask,
+) -> Result<Fetched, FetchError> {
+    let memory = Memory::of(ask);
+    let wanted = Wanted {
+        url,
+        allow_private,
+        etag: memory.etag.as_deref(),
+        last_modified: memory.last_modified.as_deref(),
+        deadline: ask.deadline,
+    };
+    let (body, etag, last_modified) = match web.get(wanted).await? {
+        Got::NotModified => return Ok(Fetched::NotModified { ttl: None }),
+        Got::Absent(absence) => return Ok(Fetched::Absent(absence)),
+        Got::Here { body, etag, last_modified } => (body, etag, last_modified),
+    };
+    let scope = if allow_private { Artifact::offer_scope(market) } else { Scope::Public };
+    let memory = Memory { etag, last_modified, ..Memory::default() };
+    harvest(market, &MarketIndex::of(&body, &host(url))?, scope, memory, ask).into_fetched(ask)
+}
+
+/// Reads an index in a file.
+pub(super) async fn by_file(market: &str, path: &Path, ask: &Ask) -> Result<Fetched, FetchError> {
+    let file = path.to_owned();
+    let read = tokio::task::spawn_blocking(move || read(&file)).await;
+    let body = match read.map_err(|error| FetchError::Local(error.to_string()))? {
+        Ok(body) => body,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let message = format!("there is no file {}", path.display());
+            return Ok(Fetched::Absent(Absence::new("not_found", message)));
+        }
+        Err(error) => return Err(FetchError::Local(format!("{} cannot be read: {error}", path.display()))),
+    };
+    let digest = blake3::hash(&body).to_hex().as_str()[..32].to_owned();
+    if Memory::of(ask).digest.as_ref() == Some(&digest) {
+        return Ok(Fetched::NotModified { ttl: None });
+    }
+    let index = MarketIndex::of(&body, &path.display().to_string())?;
+    let memory = Memory { digest: Some(digest), ..Memory::default() };
+    harvest(market, &index, Artifact::offer_scope(market), memory, ask).into_fetched(ask)
+}
+
+/// Reads a file of bounded size; never one that would make us wait, such as a pipe.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let meta = fs::metadata(path)?;
+    if !meta.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
+    let most = BODY_BYTES_MAX as u64;
+    let mut body = Vec::new();
+    fs::File::open(path)?.take(most + 1).read_to_end(&mut body)?;
+    if body.len() as u64 > most {
+        return Err(io::Error::other(format!("it has more than {most} bytes")));
+    }
+    Ok(body)
+}
+
+/// What an index offers. An entry that cannot be understood now keeps what was known of it.
+fn harvest(market: &str, index: &MarketIndex, scope: Scope, memory: Memory, ask: &Ask) -> Harvest {
+    let offered = index.offers.iter().map(|offer| {
+        let artifact = Artifact::offered(market, offer.clone());
+        (id_by_name(market, &artifact), artifact)
+    });
+    let mut artifacts: Vec<(String, Artifact)> = offered.collect();
+    let ids: HashSet<String> = artifacts.iter().map(|(id, _)| id.clone()).collect();
+    let is_odd = |name: &str| index.problems.iter().any(|(about, _)| about == name);
+    let kept = held(ask).into_iter().filter(|(id, (artifact, _))| {
+        let of_odd = is_odd(&artifact.name) || artifact.plugin.as_deref().is_some_and(is_odd);
+        of_odd && !ids.contains(id)
+    });
+    artifacts.extend(kept.map(|(id, (artifact, _))| (id, artifact)));
+    let told = |(about, message): &(String, String)| warning(about, "malformed", message.clone());
+    let warnings = index.problems.iter().map(told).collect();
+    Harvest { artifacts, scope, is_all: true, memory, warnings, ttl: None }
+}

@@ -1,0 +1,431 @@
+//! What a repository offers, by where its files lie and what its index says: nothing is read here.
+//!
+//! A skill is any folder with a `SKILL.md`. Commands, agents, hooks and MCP servers lie where a project
+//! has them, below a profile's folder, or below a plugin's or the repository's own. A plugin's parts
+//! are those that the index names as its own, else those that lie in its folder.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use larder_domain::{ArtifactType, MarketIndex, Offer, PROFILES, PluginPlace, bare_name};
+
+use crate::github::TreeFile;
+use crate::projects::PRUNED;
+
+/// The index that a repository may have.
+pub(super) const INDEX: &str = ".claude-plugin/marketplace.json";
+/// A plugin's manifest, from its folder.
+const MANIFEST: &str = ".claude-plugin/plugin.json";
+/// Nothing lies deeper.
+const DEPTH_MAX: usize = 16;
+/// No repository offers more.
+pub(super) const OFFERED_MAX: usize = 20_000;
+
+/// An artifact that a repository offers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Candidate {
+    pub(super) kind: ArtifactType,
+    pub(super) name: String,
+    /// Where it lies; `None` = elsewhere, or within another file.
+    pub(super) path: Option<String>,
+    /// The file that says what it is.
+    pub(super) describing: Option<TreeFile>,
+    /// The plugin that brings it.
+    pub(super) plugin: Option<String>,
+    /// What the index says of it.
+    pub(super) said: Option<Offer>,
+}
+
+/// What a repository of that name offers, in the order of types and paths, and the parts that the
+/// index names and that are not there.
+pub(super) fn plan(files: &[TreeFile], index: &MarketIndex, repo: &str) -> (Vec<Candidate>, Vec<String>) {
+    let mut plan = Plan::new(files, index, repo);
+    plan.skills();
+    plan.by_folders();
+    let missing = plan.parts();
+    plan.bring();
+    plan.plugins();
+    let mut found: Vec<Candidate> = plan.found.into_values().chain(plan.said).collect();
+    found.truncate(OFFERED_MAX);
+    (found, missing)
+}
+
+struct Plan<'a> {
+    files: BTreeMap<&'a str, &'a TreeFile>,
+    index: &'a MarketIndex,
+    repo: &'a str,
+    /// Folders that hold commands, agents and the like, and whether each is a profile's.
+    roots: HashMap<String, bool>,
+    skills: BTreeSet<String>,
+    found: BTreeMap<(ArtifactType, String), Candidate>,
+    said: Vec<Candidate>,
+}
+
+impl<'a> Plan<'a> {
+    fn new(files: &'a [TreeFile], index: &'a MarketIndex, repo: &'a str) -> Self {
+        let is_pruned = |path: &str| path.split('/').any(|part| PRUNED.contains(&part));
+        let is_deep = |path: &str| path.split('/').count() > DEPTH_MAX;
+        let is_odd = |path: &str| path.chars().any(char::is_control);
+        let kept =
+            files.iter().filter(|file| !is_pruned(&file.path) && !is_deep(&file.path) && !is_odd(&file.path));
+        let files: BTreeMap<&str, &TreeFile> = kept.map(|file| (file.path.as_str(), file)).collect();
+        let mut roots: HashMap<String, bool> =
+            PROFILES.iter().map(|(folder, _)| ((*folder).to_owned(), true)).collect();
+        roots.insert(String::new(), false);
+        let manifests = files.keys().filter_map(|path| path.strip_suffix(MANIFEST));
+        let own = manifests.map(|root| root.trim_end_matches('/').to_owned());
+        let named = index.places.iter().map(|place| place.root.clone());
+        for root in own.chain(named) {
+            roots.entry(root).or_insert(false);
+        }
+        Plan { files, index, repo, roots, skills: BTreeSet::new(), found: BTreeMap::new(), said: Vec::new() }
+    }
+
+    fn skills(&mut self) {
+        let is_skill = |path: &&&str| file_name(path).eq_ignore_ascii_case("SKILL.md");
+        let all: BTreeMap<&str, &TreeFile> =
+            self.files.keys().filter(is_skill).map(|path| (parent(path), self.files[path])).collect();
+        for (folder, file) in &all {
+            // What lies within a skill is its own; the repository as a whole is one where nothing else is.
+            let is_within = ancestors(folder).any(|above| !above.is_empty() && all.contains_key(above));
+            if is_within || (folder.is_empty() && all.len() > 1) {
+                continue;
+            }
+            let name = if folder.is_empty() { self.repo } else { file_name(folder) };
+            self.skills.insert((*folder).to_owned());
+            put(&mut self.found, ArtifactType::Skill, name, folder, Some((*file).clone()));
+        }
+    }
+
+    fn is_of_a_skill(&self, path: &str) -> bool {
+        ancestors(path).any(|above| !above.is_empty() && self.skills.contains(above))
+    }
+
+    /// Whatever lies below a folder of its type.
+    fn by_folders(&mut self) {
+        let files: Vec<&TreeFile> = self.files.values().copied().collect();
+        for file in files {
+            if self.is_of_a_skill(&file.path) {
+                continue;
+            }
+            let Some((is_profile, root, rest)) = self.root_of(&file.path) else { continue };
+            let Some((folder, below)) = rest.split_once('/') else {
+                if rest == ".mcp.json" && !is_profile && (!root.is_empty() || self.is_plugin("")) {
+                    put(&mut self.found, ArtifactType::Mcp, "mcp", &file.path, None);
+                }
+                continue;
+            };
+            match folder {
+                "commands" if is_text(below) => self.text(ArtifactType::Command, file),
+                "agents" if is_text(below) => self.text(ArtifactType::Agent, file),
+                "hooks" | "mcp" if is_profile => {
+                    let kind = if folder == "hooks" { ArtifactType::Hook } else { ArtifactType::Mcp };
+                    let first = below.split('/').next().unwrap_or(below);
+                    let path = format!("{root}/{folder}/{first}");
+                    let name = if first.len() == below.len() { bare_name(first) } else { first };
+                    put(&mut self.found, kind, name, &path, None);
+                }
+                "hooks" if below == "hooks.json" => {
+                    put(&mut self.found, ArtifactType::Hook, "hooks", &file.path, None);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn text(&mut self, kind: ArtifactType, file: &TreeFile) {
+        put(&mut self.found, kind, bare_name(file_name(&file.path)), &file.path, Some(file.clone()));
+    }
+
+    /// The deepest root that holds a path, and the path from there.
+    fn root_of<'p>(&self, path: &'p str) -> Option<(bool, &'p str, &'p str)> {
+        let above = ancestors(path).find(|above| self.roots.contains_key(*above))?;
+        let rest = path[above.len()..].trim_start_matches('/');
+        Some((self.roots[above], above, rest))
+    }
+
+    fn is_plugin(&self, root: &str) -> bool {
+        let manifest = if root.is_empty() { MANIFEST.to_owned() } else { format!("{root}/{MANIFEST}") };
+        self.files.contains_key(manifest.as_str()) || self.index.places.iter().any(|place| place.root == root)
+    }
+
+    /// What plugins name as their own; answers what of it is not there.
+    fn parts(&mut self) -> Vec<String> {
+        let mut missing = Vec::new();
+        for place in &self.index.places {
+            for (kind, path) in &place.parts {
+                if !self.part(place, *kind, path) {
+                    missing.push(path.clone());
+                }
+            }
+        }
+        missing
+    }
+
+    fn part(&mut self, place: &PluginPlace, kind: ArtifactType, path: &str) -> bool {
+        let below = |known: &str| {
+            path.is_empty()
+                || known == path
+                || known.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'))
+        };
+        if kind != ArtifactType::Skill {
+            let named: Vec<&TreeFile> = self
+                .files
+                .values()
+                .copied()
+                .filter(|file| below(&file.path) && is_text(&file.path))
+                .collect();
+            for file in named {
+                self.text(kind, file);
+            }
+        }
+        let mut is_there = false;
+        for ((known, at), candidate) in &mut self.found {
+            if *known == kind && below(at) {
+                candidate.plugin.get_or_insert_with(|| place.name.clone());
+                is_there = true;
+            }
+        }
+        is_there
+    }
+
+    /// What lies in a plugin's folder is its own, unless another names it.
+    fn bring(&mut self) {
+        let own = |place: &&PluginPlace| {
+            let names_skills = place.parts.iter().any(|(kind, _)| *kind == ArtifactType::Skill);
+            !(place.root.is_empty() && names_skills)
+        };
+        let mut by_root: HashMap<String, Vec<&str>> = HashMap::new();
+        for place in self.index.places.iter().filter(own) {
+            by_root.entry(place.root.clone()).or_default().push(&place.name);
+        }
+        let listed = &self.index.places;
+        for root in self.roots.keys().filter(|root| self.is_plugin(root)) {
+            if !listed.iter().any(|place| place.root == **root) {
+                by_root.insert(root.clone(), vec![self.plugin_name(root)]);
+            }
+        }
+        let by_root: HashMap<String, String> = by_root
+            .into_iter()
+            .filter(|(_, names)| names.len() == 1)
+            .map(|(root, names)| (root, names[0].to_owned()))
+            .collect();
+        for ((_, path), candidate) in &mut self.found {
+            let at =
+                std::iter::once(path.as_str()).chain(ancestors(path)).find_map(|above| by_root.get(above));
+            if candidate.plugin.is_none() {
+                candidate.plugin = at.cloned();
+            }
+            let is_nameless = matches!(candidate.name.as_str(), "hooks" | "mcp");
+            if let Some(plugin) = candidate.plugin.clone().filter(|_| is_nameless) {
+                candidate.name = plugin;
+            }
+        }
+    }
+
+    fn plugin_name<'n>(&'n self, root: &'n str) -> &'n str {
+        if root.is_empty() { self.repo } else { file_name(root) }
+    }
+
+    /// The plugins themselves, and what the index says that no file does.
+    fn plugins(&mut self) {
+        let manifest = |root: &str| {
+            let path = if root.is_empty() { MANIFEST.to_owned() } else { format!("{root}/{MANIFEST}") };
+            self.files.get(path.as_str()).map(|file| (*file).clone())
+        };
+        let mut said = Vec::new();
+        for offer in &self.index.offers {
+            let is_here = |plugin: &String| self.index.places.iter().any(|place| place.name == *plugin);
+            let of_here = offer.plugin.as_ref().is_some_and(is_here);
+            let is_found =
+                self.found.values().any(|one| one.kind == offer.kind && one.plugin == offer.plugin);
+            let is_of_files =
+                matches!(offer.kind, ArtifactType::Skill | ArtifactType::Command | ArtifactType::Agent);
+            if of_here && (is_of_files || is_found) {
+                continue;
+            }
+            let root = offer.path.as_deref().filter(|_| offer.kind == ArtifactType::Plugin);
+            said.push(Candidate {
+                kind: offer.kind,
+                name: offer.name.clone(),
+                path: offer.path.clone(),
+                describing: root.and_then(manifest),
+                plugin: offer.plugin.clone(),
+                said: Some(offer.clone()),
+            });
+        }
+        for root in self.roots.keys() {
+            let is_listed = self.index.places.iter().any(|place| place.root == *root);
+            if let Some(file) = manifest(root).filter(|_| !is_listed) {
+                said.push(Candidate {
+                    kind: ArtifactType::Plugin,
+                    name: self.plugin_name(root).to_owned(),
+                    path: Some(root.clone()),
+                    describing: Some(file),
+                    plugin: None,
+                    said: None,
+                });
+            }
+        }
+        said.sort_by(|a, b| (a.kind, &a.path, &a.name).cmp(&(b.kind, &b.path, &b.name)));
+        self.said = said;
+    }
+}
+
+fn put(
+    found: &mut BTreeMap<(ArtifactType, String), Candidate>,
+    kind: ArtifactType,
+    name: &str,
+    path: &str,
+    describing: Option<TreeFile>,
+) {
+    let candidate = || Candidate {
+        kind,
+        name: name.to_owned(),
+        path: Some(path.to_owned()),
+        describing,
+        plugin: None,
+        said: None,
+    };
+    found.entry((kind, path.to_owned())).or_insert_with(candidate);
+}
+
+fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+fn parent(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(parent, _)| parent)
+}
+
+/// The folders above a path, the deepest first and the repository's own last.
+fn ancestors(path: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(path).filter(|path| !path.is_empty()).map(parent), |above| {
+        (!above.is_empty()).then(|| parent(above))
+    })
+}
+
+/// A Markdown file that is not one about the others.
+fn is_text(path: &str) -> bool {
+    let name = file_name(path);
+    let ending = name.rsplit_once('.').map(|(_, ending)| ending);
+    ending.is_some_and(|ending| ending.eq_ignore_ascii_case("md")) && !name.eq_ignore_ascii_case("readme.md")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(paths: &[&str]) -> Vec<TreeFile> {
+        paths
+            .iter()
+            .map(|path| TreeFile { path: (*path).to_owned(), sha: "0".repeat(40), bytes: 1 })
+            .collect()
+    }
+
+    fn index(json: &str) -> MarketIndex {
+        MarketIndex::read(json.as_bytes()).unwrap()
+    }
+
+    /// `type name @plugin`, of all that is offered.
+    fn offered(paths: &[&str], index: &MarketIndex) -> Vec<String> {
+        let (found, missing) = plan(&files(paths), index, "kit");
+        assert_eq!(missing, Vec::<String>::new());
+        let word = |one: Candidate| match one.plugin {
+            Some(plugin) => format!("{} {} @{plugin}", one.kind, one.name),
+            None => format!("{} {}", one.kind, one.name),
+        };
+        found.into_iter().map(word).collect()
+    }
+
+    #[test]
+    fn artifacts_lie_where_projects_and_plugins_have_them() {
+        let paths = [
+            "README.md",
+            "skills/pdf/SKILL.md",
+            "skills/pdf/scripts/fill.py",
+            "skills/pdf/agents/inner.md",
+            "skills/pdf/inner/SKILL.md",
+            "skills/office/docx/skill.md",
+            ".claude/commands/ship.md",
+            ".claude/hooks/lint/run.sh",
+            ".claude/hooks/fmt.sh",
+            ".claude/mcp/tickets.json",
+            "agents/pm/prd-writer.md",
+            "agents/README.md",
+            "src/commands/run.md",
+            "hooks/useState.ts",
+            "node_modules/x/skills/no/SKILL.md",
+            "commands/plain.txt",
+        ];
+        assert_eq!(
+            offered(&paths, &MarketIndex::default()),
+            [
+                "skill docx",
+                "skill pdf",
+                "command ship",
+                "agent prd-writer",
+                "hook fmt.sh",
+                "hook lint",
+                "mcp tickets",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_plugin_brings_what_it_names_and_else_what_lies_in_its_folder() {
+        let paths = [
+            "skills/pdf/SKILL.md",
+            "skills/xlsx/SKILL.md",
+            "skills/brand/SKILL.md",
+            "plugins/review/.claude-plugin/plugin.json",
+            "plugins/review/commands/review.md",
+            "plugins/review/hooks/hooks.json",
+            "plugins/review/.mcp.json",
+            "plugins/loose/.claude-plugin/plugin.json",
+            "plugins/loose/agents/critic.md",
+        ];
+        let index = index(
+            r#"{"plugins": [
+                {"name": "documents", "source": "./", "skills": ["./skills/pdf", "./skills/xlsx"]},
+                {"name": "examples", "source": "./", "skills": ["./skills/brand"]},
+                {"name": "review", "source": "./plugins/review", "hooks": "./hooks/hooks.json"},
+                {"name": "far", "source": {"source": "github", "repo": "octo-org/far"}, "agents": ["./a.md"]}]}"#,
+        );
+        assert_eq!(
+            offered(&paths, &index),
+            [
+                "skill brand @examples",
+                "skill pdf @documents",
+                "skill xlsx @documents",
+                "command review @review",
+                "agent critic @loose",
+                "hook review @review",
+                "mcp review @review",
+                "agent a @far",
+                "plugin far",
+                "plugin documents",
+                "plugin examples",
+                "plugin loose",
+                "plugin review",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_part_that_is_named_and_not_there_is_told_of() {
+        let index = index(
+            r#"{"plugins": [{"name": "a", "source": "./", "skills": ["./gone"], "commands": ["./docs/go.md"]}]}"#,
+        );
+        let (found, missing) = plan(&files(&["docs/go.md", "docs/other.md"]), &index, "kit");
+        let names: Vec<&str> = found.iter().map(|one| one.name.as_str()).collect();
+        assert_eq!((names, missing), (vec!["go", "a"], vec!["gone".to_owned()]), "and only what is named");
+    }
+
+    #[test]
+    fn a_repository_may_be_one_skill_as_a_whole() {
+        assert_eq!(offered(&["SKILL.md", "scripts/a.py"], &MarketIndex::default()), ["skill kit"]);
+        let both = ["SKILL.md", "skills/pdf/SKILL.md"];
+        assert_eq!(offered(&both, &MarketIndex::default()), ["skill pdf"], "where it holds none");
+        assert_eq!(offered(&[], &MarketIndex::default()), Vec::<String>::new());
+    }
+}
