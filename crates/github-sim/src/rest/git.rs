@@ -22,12 +22,9 @@ impl View {
         };
         let api = format!("{}/repos/{}/git", self.base, repository.full_name);
         let all: Vec<(&str, &[u8])> = files.all().collect();
-        let tree_id = blob_id(
-            all.iter()
-                .map(|(path, content)| format!("{path}{}", blob_id(content)))
-                .collect::<String>()
-                .as_bytes(),
-        );
+        let names: Vec<String> =
+            all.iter().map(|(path, content)| format!("{path}{}", blob_id(content))).collect();
+        let tree_id = blob_id(names.concat().as_bytes());
         if of != "HEAD" && of != repository.default_branch && of != tree_id {
             return Err(not_found());
         }
@@ -76,7 +73,7 @@ impl View {
 fn lines(text: &str) -> String {
     let mut broken = String::with_capacity(text.len() + text.len() / 60 + 1);
     for (place, c) in text.chars().enumerate() {
-        if place > 0 && place % 60 == 0 {
+        if place > 0 && place.is_multiple_of(60) {
             broken.push('\n');
         }
         broken.push(c);

@@ -27,7 +27,7 @@ pub(crate) fn node_id(prefix: &str, number: u64) -> String {
 /// Base64 as mail has it, with padding.
 pub(crate) fn base64(bytes: &[u8]) -> String {
     let mut text = base64_url(bytes).replace('-', "+").replace('_', "/");
-    while text.len() % 4 != 0 {
+    while !text.len().is_multiple_of(4) {
         text.push('=');
     }
     text
