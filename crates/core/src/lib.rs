@@ -46,10 +46,10 @@ pub use json::Json;
 pub use key::{Key, KeyError};
 pub use list::{Filter, ListQuery, Listed, Order, Test};
 pub use log::{Change, Changes, ItemCounts, LogLine, Spent, Subject, Trigger};
-pub use rows::Rows;
+pub use rows::{Head, Heads, Rows};
 pub use source::{Answers, Ask, Learned, Source};
 pub use store::{
-    Acquired, Budgets, Commit, Committed, Configured, Head, LeaseAsk, LogFilter, Met, Migration, Problem,
+    Acquired, Budgets, Commit, Committed, Configured, LeaseAsk, LogFilter, Met, Migration, Problem,
     Reconciled, Retention, Row, Store, StoreError, StoreInfo, Swept, Target,
 };
 pub use time::{Time, TimeError};

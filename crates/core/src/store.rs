@@ -68,18 +68,19 @@ pub trait Store: Send + Sync {
     /// transactions of a bounded size.
     async fn sweep(&self, retention: &Retention, now: Time) -> Result<Swept, StoreError>;
 
-    /// The rows of all entries (of one source), by key, without members.
-    async fn heads(&self, source: Option<&str>) -> Result<Vec<Head>, StoreError>;
-
-    /// As [`heads`](Store::heads), behind the key `after` and at most `limit`, with nothing counted:
-    /// what a reader asks of every entry, each time, must not take longer the more members they
-    /// have, nor hold them all at once. [`Rows`](crate::Rows) goes over them.
+    /// The rows of entries (of one source), by key, behind `after` and at most `limit`, without
+    /// members and with nothing counted: what a reader asks of every entry, each time, must not take
+    /// longer the more members they have, nor hold them all at once. [`Rows`](crate::Rows) goes over
+    /// them, [`Heads`](crate::Heads) with their counts.
     async fn rows(
         &self,
         source: Option<&str>,
         after: Option<&Key>,
         limit: usize,
     ) -> Result<Vec<Row>, StoreError>;
+
+    /// How many members each entry shows, in the order asked; 0 for unknown keys.
+    async fn shown(&self, keys: &[Key]) -> Result<Vec<u64>, StoreError>;
 
     /// Entries that want a refresh now without a reader: marked, or past their backoff. Earliest
     /// first. Entries that merely expired are not among them.
@@ -309,17 +310,6 @@ pub struct Swept {
     pub feed: u64,
     /// Rows that learnt of an invalidation that one marker had told of.
     pub written_through: u64,
-}
-
-/// An entry without its members.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Head {
-    /// The row.
-    pub entry: Entry,
-    /// How many members are shown.
-    pub shown: u64,
-    /// Since when it is not configured any more.
-    pub unconfigured_since: Option<Time>,
 }
 
 /// An entry's row, and whether it is still configured.

@@ -338,8 +338,8 @@
     const search = $("search").value.trim();
     address.search = "";
     if (search) address.searchParams.set("search", search);
-    for (const pick of $("find").querySelectorAll("select")) {
-      if (pick.value !== pick.options[0].value) address.searchParams.set(pick.name, pick.value);
+    for (const pick of $("find").querySelectorAll("select, input[type=hidden]")) {
+      if (pick.value !== pick.options?.[0].value) address.searchParams.set(pick.name, pick.value);
     }
     if (address.href !== location.href) history.replaceState(null, "", address);
     reloadList();

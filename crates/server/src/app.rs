@@ -12,6 +12,7 @@ use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Secret;
+use crate::entries::Counts;
 use crate::events::Events;
 use crate::metrics::Metrics;
 use crate::tier::Tier;
@@ -124,6 +125,7 @@ pub(crate) struct Shared {
     pub(crate) tier: Tier,
     pub(crate) events: Events,
     pub(crate) metrics: Metrics,
+    pub(crate) counts: Counts,
     pub(crate) forced: crate::api::Forced,
     /// Ends event streams and background tasks.
     pub(crate) stopping: CancellationToken,
@@ -151,6 +153,7 @@ impl App {
             tier,
             events,
             metrics: Metrics::default(),
+            counts: Counts::default(),
             forced: crate::api::Forced::default(),
             stopping: CancellationToken::new(),
         };

@@ -14,6 +14,7 @@ mod api;
 mod app;
 mod connection;
 mod csrf;
+mod entries;
 mod events;
 mod fast;
 mod fields;

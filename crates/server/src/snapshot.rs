@@ -1,17 +1,16 @@
 //! What pages and lists show: all clusters with their readings, entries, log and figures, as one
 //! viewer sees them.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use larder_core::{
-    Budget, Definition, Entry, Key, LogFilter, LogLine, Mode, Policy, Request, Rows, Status, StoreError,
-    Stored, Time,
+    Budget, Definition, Entry, Key, LogFilter, LogLine, Mode, Policy, Request, Status, StoreError, Stored,
+    Time,
 };
 use larder_domain::{ClusterConfig, ClustersConfig, Holding, Registry, RepoName, Repository, registry};
 use larder_engine::{Behind, ReadError, ReadOptions, Reading};
 
 use crate::access::Viewer;
-use crate::api::EntryView;
 use crate::app::App;
 use crate::folders;
 use crate::sight::{self, Sight};
@@ -125,45 +124,6 @@ impl App {
             .flatten()
             .and_then(|name| self.clusters.override_of(&name)?.display_name.clone());
         said.unwrap_or_else(|| repository.name.clone())
-    }
-
-    /// The states of all configured entries and of those that are held besides, by key.
-    pub(crate) async fn entries(&self, viewer: Viewer) -> Result<Vec<EntryView>, StoreError> {
-        let now = self.now();
-        let mut rows = Rows::of(&*self.store, None);
-        let mut views = Vec::new();
-        let mut missing: BTreeSet<Key> =
-            if viewer.may_read_private { self.engine.keys().into_iter().collect() } else { BTreeSet::new() };
-        while let Some(mut row) = rows.next().await? {
-            missing.remove(&row.entry.key);
-            if viewer.may_read_private {
-                if !viewer.is_local && folders::is_local(&row.entry.key) {
-                    folders::row(&mut row.entry);
-                }
-                let definition = self.engine.define(&row.entry.key);
-                views.push(EntryView::new(&row.entry, definition.as_deref(), now));
-            } else if let Some(entry) = self.public_entry(row.entry).await? {
-                let definition = self.engine.define(&entry.key);
-                views.push(EntryView::new(&entry, definition.as_deref(), now));
-            }
-        }
-        for key in missing {
-            let definition = self.engine.define(&key);
-            views.push(EntryView::new(&Entry::empty(key, now), definition.as_deref(), now));
-        }
-        views.sort_by(|a, b| a.key.cmp(&b.key));
-        Ok(views)
-    }
-
-    /// The row as everybody may see it, if they may.
-    async fn public_entry(&self, entry: Entry) -> Result<Option<Entry>, StoreError> {
-        if !entry.has_data() {
-            return Ok(None);
-        }
-        let definition = self.engine.define(&entry.key);
-        let stored = self.store.lookup(std::slice::from_ref(&entry.key)).await?.pop().flatten();
-        let shown = stored.and_then(|stored| Sight::Public.stored(stored, definition.as_deref()));
-        Ok(shown.map(|stored| stored.entry))
     }
 
     /// Whether a viewer may know that the entry exists.

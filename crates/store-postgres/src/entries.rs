@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use larder_core::{Configured, Entry, Head, Key, Member, Reconciled, Stored, Target, Time, Trigger, Warning};
+use larder_core::{Configured, Entry, Key, Member, Reconciled, Stored, Target, Time, Trigger, Warning};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
@@ -11,8 +11,7 @@ use crate::feed::{self, Line};
 use crate::json::{JsonText, clean};
 use crate::leases::LIVE;
 use crate::rows::{
-    At, ENTRY_COLUMNS, ENTRY_WIDTH, EntryRow, FROM_ENTRIES, ITEM_COLUMNS, int, item, limit, number, parse,
-    state,
+    At, ENTRY_COLUMNS, EntryRow, FROM_ENTRIES, ITEM_COLUMNS, int, item, limit, number, parse, state,
 };
 use crate::transaction::Tx;
 
@@ -219,29 +218,7 @@ pub(crate) async fn remove_if_orphaned(tx: &Tx, locked: &[Row]) -> Result<u64, F
     .await
 }
 
-/// The rows of all entries (of one source), by key.
-pub(crate) async fn heads(tx: &Tx, source: Option<&str>) -> Result<Vec<Head>, Fault> {
-    let counted = "(SELECT count(*) FROM larder.members m WHERE m.entry = e.nr AND m.state <> 'hidden')";
-    let select = format!("SELECT {ENTRY_COLUMNS}, {counted} {FROM_ENTRIES}");
-    let rows = tx
-        .conclude(async {
-            match source {
-                Some(source) => {
-                    let sql = format!("{select} WHERE e.source = $1 ORDER BY e.key");
-                    tx.query(&sql, &[(&clean(source), Type::TEXT)]).await
-                }
-                None => tx.query(&format!("{select} ORDER BY e.key"), &[]).await,
-            }
-        })
-        .await?;
-    let head = |row: &Row| {
-        let EntryRow { entry, unconfigured_since, .. } = EntryRow::read(row, tx.local_now())?;
-        Ok(Head { entry, shown: number(row, ENTRY_WIDTH)?, unconfigured_since })
-    };
-    rows.iter().map(head).collect()
-}
-
-/// A page of the same rows, with nothing counted.
+/// The rows of entries (of one source) behind `after`, by key.
 pub(crate) async fn rows(
     tx: &Tx,
     source: Option<&str>,
@@ -265,6 +242,18 @@ pub(crate) async fn rows(
         Ok(larder_core::Row { entry, unconfigured_since })
     };
     rows.iter().map(row).collect()
+}
+
+/// How many members each entry shows.
+pub(crate) async fn shown(tx: &Tx, keys: &[Key]) -> Result<Vec<u64>, Fault> {
+    let sql = "SELECT e.key, count(*) FROM larder.entries e JOIN larder.members m ON m.entry = e.nr \
+               WHERE e.key = ANY($1) AND m.state <> 'hidden' GROUP BY e.key";
+    let rows = tx.conclude(tx.query(sql, &[(&texts(keys), Type::TEXT_ARRAY)])).await?;
+    let mut counted: HashMap<&str, u64> = HashMap::with_capacity(rows.len());
+    for row in &rows {
+        counted.insert(row.try_get(0)?, number(row, 1)?);
+    }
+    Ok(keys.iter().map(|key| counted.get(key.as_str()).copied().unwrap_or_default()).collect())
 }
 
 /// Entries that want a refresh now without a reader, earliest first.

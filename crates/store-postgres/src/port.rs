@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use larder_core::{
-    Acquired, Budget, Budgets, Changes, Commit, Committed, Configured, Exported, Fingerprint, Head, Key,
-    Lease, LeaseAsk, ListQuery, Listed, LogFilter, LogLine, Met, Problem, Reconciled, Reservation, Reserved,
+    Acquired, Budget, Budgets, Changes, Commit, Committed, Configured, Exported, Fingerprint, Key, Lease,
+    LeaseAsk, ListQuery, Listed, LogFilter, LogLine, Met, Problem, Reconciled, Reservation, Reserved,
     Retention, Row, Settlement, Store, StoreError, StoreInfo, Stored, Swept, Target, Time, Trigger,
 };
 
@@ -69,11 +69,6 @@ impl Store for PostgresStore {
         sweep::sweep(&self.shared.connections, retention, now).await
     }
 
-    async fn heads(&self, source: Option<&str>) -> Result<Vec<Head>, StoreError> {
-        let work = |tx: Arc<Tx>| async move { entries::heads(&tx, source).await };
-        self.run(Mode::Read, "list entries", work).await
-    }
-
     async fn rows(
         &self,
         source: Option<&str>,
@@ -82,6 +77,11 @@ impl Store for PostgresStore {
     ) -> Result<Vec<Row>, StoreError> {
         let work = |tx: Arc<Tx>| async move { entries::rows(&tx, source, after, limit).await };
         self.run(Mode::Read, "list entries", work).await
+    }
+
+    async fn shown(&self, keys: &[Key]) -> Result<Vec<u64>, StoreError> {
+        let work = |tx: Arc<Tx>| async move { entries::shown(&tx, keys).await };
+        self.run(Mode::Read, "count members", work).await
     }
 
     async fn due(&self, now: Time, limit: usize) -> Result<Vec<Key>, StoreError> {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::ops::{Bound, ControlFlow};
 
 use larder_core::{
-    Configured, Fingerprint, Head, Key, Member, MemberWrite, Reconciled, Row, Stored, Subject, Target, Time,
+    Configured, Fingerprint, Key, Member, MemberWrite, Reconciled, Row, Stored, Subject, Target, Time,
     Trigger,
 };
 
@@ -225,16 +225,6 @@ pub(crate) fn page(
     Ok(rows)
 }
 
-/// The rows of all entries (of one source), by key.
-pub(crate) fn heads(look: &impl Look, source: Option<&str>) -> Result<Vec<Head>, Fault> {
-    let head = |row: EntryRow| Head {
-        entry: row.entry,
-        shown: row.shown,
-        unconfigured_since: row.unconfigured_since,
-    };
-    Ok(page(look, source, None, usize::MAX)?.into_iter().map(head).collect())
-}
-
 /// The rows behind `after`, with nothing counted.
 pub(crate) fn rows(
     look: &impl Look,
@@ -244,6 +234,11 @@ pub(crate) fn rows(
 ) -> Result<Vec<Row>, Fault> {
     let row = |row: EntryRow| Row { entry: row.entry, unconfigured_since: row.unconfigured_since };
     Ok(page(look, source, after, limit)?.into_iter().map(row).collect())
+}
+
+/// How many members each entry shows.
+pub(crate) fn shown(look: &impl Look, keys: &[Key]) -> Result<Vec<u64>, Fault> {
+    keys.iter().map(|key| Ok(find(look, key)?.map_or(0, |row| row.shown))).collect()
 }
 
 /// Entries that want a refresh now without a reader, earliest first.

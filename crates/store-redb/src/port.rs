@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use larder_core::{
-    Acquired, Budget, Budgets, Changes, Commit, Committed, Configured, Exported, Fingerprint, Head, Key,
-    Lease, LeaseAsk, ListQuery, Listed, LogFilter, LogLine, Met, Problem, Reconciled, Reservation, Reserved,
+    Acquired, Budget, Budgets, Changes, Commit, Committed, Configured, Exported, Fingerprint, Key, Lease,
+    LeaseAsk, ListQuery, Listed, LogFilter, LogLine, Met, Problem, Reconciled, Reservation, Reserved,
     Retention, Row, Settlement, Store, StoreError, StoreInfo, Stored, Swept, Target, Time, Trigger,
 };
 
@@ -80,11 +80,6 @@ impl Store for RedbStore {
         Ok(swept)
     }
 
-    async fn heads(&self, source: Option<&str>) -> Result<Vec<Head>, StoreError> {
-        let source = source.map(str::to_owned);
-        self.read_long("list entries", move |look| entries::heads(look, source.as_deref())).await
-    }
-
     async fn rows(
         &self,
         source: Option<&str>,
@@ -92,6 +87,10 @@ impl Store for RedbStore {
         limit: usize,
     ) -> Result<Vec<Row>, StoreError> {
         self.read("list entries", |look| entries::rows(look, source, after, limit)).await
+    }
+
+    async fn shown(&self, keys: &[Key]) -> Result<Vec<u64>, StoreError> {
+        self.read("count members", |look| entries::shown(look, keys)).await
     }
 
     async fn due(&self, now: Time, limit: usize) -> Result<Vec<Key>, StoreError> {

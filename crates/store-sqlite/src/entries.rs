@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use larder_core::{
-    Configured, Entry, Head, Key, Member, Reconciled, StoreError, Stored, Target, Time, Trigger, Warning,
+    Configured, Entry, Key, Member, Reconciled, StoreError, Stored, Target, Time, Trigger, Warning,
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -149,25 +149,7 @@ pub(crate) fn remove(conn: &Connection, entries: &[Met], now: Time) -> Result<u6
     Ok(removed)
 }
 
-/// The rows of all entries (of one source), by key.
-pub(crate) fn heads(conn: &Connection, source: Option<&str>) -> Result<Vec<Head>, Fault> {
-    let clause = if source.is_some() { "source = ?1" } else { "?1 IS NULL" };
-    let mut statement = conn.prepare_cached(&format!(
-        "SELECT {ENTRY_COLUMNS}, unconfigured_since, \
-         (SELECT count(*) FROM members m WHERE m.entry = entries.nr AND m.state <> 'hidden') \
-         FROM entries WHERE {clause} ORDER BY key"
-    ))?;
-    let mut rows = statement.query([source])?;
-    let mut heads = Vec::new();
-    while let Some(row) = rows.next()? {
-        let (_, entry) = EntryRow::read(row)?.model(conn)?;
-        let unconfigured_since = row.get::<_, Option<i64>>(BEHIND_ENTRY)?.map(Time::from_ms);
-        heads.push(Head { entry, shown: row.get::<_, i64>(BEHIND_ENTRY + 1)? as u64, unconfigured_since });
-    }
-    Ok(heads)
-}
-
-/// The rows behind `after`, with nothing counted.
+/// The rows of entries (of one source) behind `after`, by key.
 pub(crate) fn rows(
     conn: &Connection,
     source: Option<&str>,
@@ -192,6 +174,19 @@ pub(crate) fn rows(
         rows.push(larder_core::Row { entry, unconfigured_since });
     }
     Ok(rows)
+}
+
+/// How many members each entry shows.
+pub(crate) fn shown(conn: &Connection, keys: &[Key]) -> Result<Vec<u64>, Fault> {
+    let mut count = conn.prepare_cached(
+        "SELECT count(*) FROM members WHERE entry = (SELECT nr FROM entries WHERE key = ?1) \
+         AND state <> 'hidden'",
+    )?;
+    let mut shown = Vec::with_capacity(keys.len());
+    for key in keys {
+        shown.push(count.query_row([key.as_str()], |row| row.get::<_, i64>(0))? as u64);
+    }
+    Ok(shown)
 }
 
 /// Entries that want a refresh now without a reader, earliest first.

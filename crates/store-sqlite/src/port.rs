@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use larder_core::{
-    Acquired, Budget, Budgets, Changes, Commit, Committed, Configured, Exported, Fingerprint, Head, Key,
-    Lease, LeaseAsk, ListQuery, Listed, LogFilter, LogLine, Met, Problem, Reconciled, Reservation, Reserved,
+    Acquired, Budget, Budgets, Changes, Commit, Committed, Configured, Exported, Fingerprint, Key, Lease,
+    LeaseAsk, ListQuery, Listed, LogFilter, LogLine, Met, Problem, Reconciled, Reservation, Reserved,
     Retention, Row, Settlement, Store, StoreError, StoreInfo, Stored, Swept, Target, Time, Trigger,
 };
 
@@ -79,10 +79,6 @@ impl Store for SqliteStore {
         Ok(swept)
     }
 
-    async fn heads(&self, source: Option<&str>) -> Result<Vec<Head>, StoreError> {
-        self.read("list entries", |conn| entries::heads(conn, source))
-    }
-
     async fn rows(
         &self,
         source: Option<&str>,
@@ -90,6 +86,10 @@ impl Store for SqliteStore {
         limit: usize,
     ) -> Result<Vec<Row>, StoreError> {
         self.read("list entries", |conn| entries::rows(conn, source, after, limit))
+    }
+
+    async fn shown(&self, keys: &[Key]) -> Result<Vec<u64>, StoreError> {
+        self.read("count members", |conn| entries::shown(conn, keys))
     }
 
     async fn due(&self, now: Time, limit: usize) -> Result<Vec<Key>, StoreError> {

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use larder_core::{
-    Acquired, Changes, Clock as _, Commit, Committed, Configured, Exported, Head, Key, Lease, LeaseAsk,
-    ListQuery, Listed, LogFilter, LogLine, Met, Problem, Reconciled, Retention, Row, Store, StoreError,
-    StoreInfo, Stored, Swept, Target, Time, Trigger,
+    Acquired, Changes, Clock as _, Commit, Committed, Configured, Exported, Key, Lease, LeaseAsk, ListQuery,
+    Listed, LogFilter, LogLine, Met, Problem, Reconciled, Retention, Row, Store, StoreError, StoreInfo,
+    Stored, Swept, Target, Time, Trigger,
 };
 use tokio::sync::Notify;
 
@@ -379,13 +379,6 @@ impl Store for SimStore {
         Ok(swept)
     }
 
-    async fn heads(&self, source: Option<&str>) -> Result<Vec<Head>, StoreError> {
-        self.before("list entries").await?;
-        let heads = now(self.inner.heads(source))?;
-        self.after("list entries").await?;
-        Ok(heads)
-    }
-
     async fn rows(
         &self,
         source: Option<&str>,
@@ -397,6 +390,13 @@ impl Store for SimStore {
         self.compare(|oracle| oracle.rows(source, after, limit, &rows));
         self.after("list entries").await?;
         Ok(rows)
+    }
+
+    async fn shown(&self, keys: &[Key]) -> Result<Vec<u64>, StoreError> {
+        self.before("count members").await?;
+        let shown = now(self.inner.shown(keys))?;
+        self.after("count members").await?;
+        Ok(shown)
     }
 
     async fn due(&self, at: Time, limit: usize) -> Result<Vec<Key>, StoreError> {

@@ -113,7 +113,7 @@ macro_rules! contract_suite {
             lists: lists_search_by_the_beginnings_of_words;
             lists: nothing_that_is_typed_breaks_a_search;
             lists: a_large_list_is_the_same_list;
-            lists: heads_show_all_rows_and_their_counts;
+            lists: rows_come_in_pages_and_their_members_are_counted_apart;
             lists: a_store_says_what_it_is_and_finds_no_damage;
             searches: names_come_first_the_exact_one_before_all_others;
             searches: a_search_by_rank_is_filtered_and_shows_what_a_list_would;

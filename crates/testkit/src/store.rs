@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use larder_core::{
-    Acquired, Changes, Clock, Commit, Committed, Configured, Exported, Head, Key, Lease, LeaseAsk, ListQuery,
+    Acquired, Changes, Clock, Commit, Committed, Configured, Exported, Key, Lease, LeaseAsk, ListQuery,
     Listed, LogFilter, LogLine, Met, Problem, Reconciled, Retention, Row, Store, StoreError, StoreInfo,
     Stored, Swept, Target, Time, Trigger,
 };
@@ -214,10 +214,6 @@ impl Store for FaultyStore {
         self.at(Step::Mark, || self.inner.sweep(retention, now)).await
     }
 
-    async fn heads(&self, source: Option<&str>) -> Result<Vec<Head>, StoreError> {
-        self.at(Step::List, || self.inner.heads(source)).await
-    }
-
     async fn rows(
         &self,
         source: Option<&str>,
@@ -225,6 +221,10 @@ impl Store for FaultyStore {
         limit: usize,
     ) -> Result<Vec<Row>, StoreError> {
         self.at(Step::List, || self.inner.rows(source, after, limit)).await
+    }
+
+    async fn shown(&self, keys: &[Key]) -> Result<Vec<u64>, StoreError> {
+        self.at(Step::List, || self.inner.shown(keys)).await
     }
 
     async fn due(&self, now: Time, limit: usize) -> Result<Vec<Key>, StoreError> {

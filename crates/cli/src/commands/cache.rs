@@ -1,6 +1,8 @@
 //! `larder cache`: look at the cache, and change what it holds.
 
-use larder_core::{Budget, EVERYBODY, Head, Key, SECONDARY, StoreInfo, Target, Time};
+use std::collections::{BTreeMap, BTreeSet};
+
+use larder_core::{Budget, EVERYBODY, Head, Heads, Key, SECONDARY, StoreInfo, Target, Time};
 use serde_json::json;
 
 use super::entry::EntryView;
@@ -116,17 +118,21 @@ fn confirm(args: &ClearArgs, target: &Target, known: &[Key], context: &Context) 
 }
 
 async fn status(target: Option<Target>, rooms: &Rooms<'_>, context: &Context) -> Ended {
-    let heads = rooms.reader().store().heads(None).await.map_err(Complaint::from)?;
+    let mut heads = BTreeMap::new();
+    let mut all = Heads::of(&**rooms.reader().store(), None);
+    while let Some(head) = all.next().await.map_err(Complaint::from)? {
+        heads.insert(head.entry.key.clone(), head);
+    }
     let mut budgets = rooms.store().budgets().budgets(rooms.now()).await.map_err(Complaint::from)?;
     budgets.retain(|budget| is_known(budget, rooms.now()));
     let info = rooms.reader().store().info().await.map_err(Complaint::from)?;
     let now = rooms.now();
     let target = target.unwrap_or(Target::All);
     let mut keys = rooms.reader().keys();
-    keys.extend(heads.iter().map(|head| head.entry.key.clone()));
-    let mut seen = std::collections::BTreeSet::new();
+    keys.extend(heads.keys().cloned());
+    let mut seen = BTreeSet::new();
     keys.retain(|key| is_met(&target, key) && seen.insert(key.clone()));
-    let head = |key: &Key| heads.iter().find(|head| head.entry.key == *key);
+    let head = |key: &Key| heads.get(key);
     let view = |key: &Key| {
         let definition = rooms.reader().define(key);
         EntryView::new(key, head(key).map(|head| &head.entry), definition.as_deref(), now)

@@ -5,7 +5,7 @@ mod upstream;
 
 use std::fmt::Write as _;
 
-use larder_core::RefreshState;
+use larder_core::{RefreshState, Rows};
 use serde::Serialize;
 
 use super::cache::amount;
@@ -189,16 +189,23 @@ async fn database(rooms: &Rooms<'_>) -> Vec<Check> {
 
 async fn entries(rooms: &Rooms<'_>) -> Vec<Check> {
     let engine = rooms.reader();
-    let Ok(heads) = engine.store().heads(None).await else { return Vec::new() };
     let now = rooms.now();
-    let view = |head: &larder_core::Head| {
-        let entry = &head.entry;
-        EntryView::new(&entry.key, Some(entry), engine.define(&entry.key).as_deref(), now)
-    };
-    let views: Vec<EntryView> = heads.iter().map(view).collect();
-    let in_state = |state| views.iter().filter(move |view| view.refresh == state);
+    let mut held = 0_usize;
+    let mut retrying = 0;
+    let mut dead = Vec::new();
+    let mut rows = Rows::of(&**engine.store(), None);
+    // A store that cannot be read was told of already.
+    while let Ok(Some(row)) = rows.next().await {
+        held += 1;
+        let key = &row.entry.key;
+        let view = EntryView::new(key, Some(&row.entry), engine.define(key).as_deref(), now);
+        match view.refresh {
+            RefreshState::Dead => dead.push(key.to_string()),
+            RefreshState::Retrying => retrying += 1,
+            RefreshState::Idle | RefreshState::Running => {}
+        }
+    }
     let mut checks = Vec::new();
-    let dead: Vec<&str> = in_state(RefreshState::Dead).map(|view| view.key.as_str()).collect();
     if !dead.is_empty() {
         checks.push(Check::warn(
             "entries",
@@ -206,7 +213,6 @@ async fn entries(rooms: &Rooms<'_>) -> Vec<Check> {
             "mend what `larder cache status` says of them, then `larder cache replay KEY`",
         ));
     }
-    let retrying = in_state(RefreshState::Retrying).count();
     if retrying > 0 {
         let found = format!(
             "{} after a failure",
@@ -215,7 +221,7 @@ async fn entries(rooms: &Rooms<'_>) -> Vec<Check> {
         checks.push(Check::warn("entries", found, "`larder cache status` says why"));
     }
     if checks.is_empty() {
-        checks.push(Check::ok("entries", format!("{} held, none failing", views.len())));
+        checks.push(Check::ok("entries", format!("{held} held, none failing")));
     }
     checks
 }

@@ -9,10 +9,11 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::entry_view::EntryView;
 use super::input::Asked;
-use super::page::{cursor_to, limit_of, offset_of};
+use super::page::{cursor_behind, key_of, limit_of};
 use crate::access::Viewer;
 use crate::answer::send_now;
 use crate::app::App;
+use crate::entries::Entries;
 use crate::problem::Problem;
 
 /// Which entries.
@@ -30,7 +31,7 @@ pub(crate) struct EntriesQuery {
     #[param(minimum = 1, maximum = 10_000)]
     limit: Option<u32>,
     /// Where the answer before this one ended: its `next`.
-    #[param(pattern = "^[0-9a-f]{1,5}[.][0-9a-f]{12}$")]
+    #[param(pattern = "^([0-9a-f]{2}){1,512}[.][0-9a-f]{12}$")]
     cursor: Option<String>,
 }
 
@@ -99,13 +100,19 @@ pub(crate) async fn list(
 ) -> Result<Response, Problem> {
     let question = format!("{:?}&{:?}", query.source, query.status);
     let limit = limit_of(query.limit, LIMIT, LIMIT_MAX)?;
-    let offset = offset_of(query.cursor.as_deref(), &question)?;
-    let mut entries = app.entries(viewer).await?;
-    entries.retain(|view| {
-        query.source.as_ref().is_none_or(|source| view.key.source() == source)
-            && query.status.is_none_or(|status| status.is_of(view))
-    });
-    let next = (entries.len() > offset + limit).then(|| cursor_to(offset + limit, &question)).flatten();
-    let entries = entries.into_iter().skip(offset).take(limit).collect();
+    let after = query.cursor.as_deref().map(|cursor| key_of(cursor, &question)).transpose()?;
+    let mut found = Entries::behind(&app, viewer, query.source.as_deref(), after);
+    let mut entries: Vec<EntryView> = Vec::new();
+    let mut next = None;
+    while let Some(view) = found.next().await? {
+        if query.status.is_some_and(|status| !status.is_of(&view)) {
+            continue;
+        }
+        if entries.len() == limit {
+            next = entries.last().map(|last| cursor_behind(&last.key, &question));
+            break;
+        }
+        entries.push(view);
+    }
     Ok(send_now(StatusCode::OK, &EntriesBody { entries, next }, &headers))
 }

@@ -35,6 +35,7 @@ pub(crate) use page::{cursor_to, offset_of};
 pub(crate) use projects::decoded;
 pub(crate) use read::{Got, Reader};
 pub(crate) use refresh::Forced;
+pub(crate) use stats::EntryCounts;
 
 /// The routes of the API and of what stands beside it.
 pub(crate) fn routes() -> Router<App> {

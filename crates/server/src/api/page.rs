@@ -262,17 +262,50 @@ pub(crate) fn cursor_to(offset: usize, question: &str) -> Option<String> {
 /// The place that a cursor names.
 pub(crate) fn offset_of(cursor: Option<&str>, question: &str) -> Result<usize, Problem> {
     let Some(cursor) = cursor else { return Ok(0) };
-    let bad = || Problem::bad("`cursor` is not one that a list gave");
-    let (offset, marked) = cursor.split_once('.').ok_or_else(bad)?;
-    let offset = usize::from_str_radix(offset, 16).map_err(|_| bad())?;
+    let (offset, marked) = cursor.split_once('.').ok_or_else(no_cursor)?;
+    let offset = usize::from_str_radix(offset, 16).map_err(|_| no_cursor())?;
+    check_mark(marked, question)?;
+    if offset > OFFSET_MAX { Err(anothers_cursor()) } else { Ok(offset) }
+}
+
+/// The place behind an entry, as text that only means something for the same question.
+pub(crate) fn cursor_behind(key: &Key, question: &str) -> String {
+    let bytes = key.as_str().bytes();
+    let hex: String = bytes.flat_map(|byte| [byte >> 4, byte & 15]).map(hex_digit).collect();
+    format!("{hex}.{}", mark(question))
+}
+
+fn hex_digit(half: u8) -> char {
+    char::from_digit(u32::from(half), 16).unwrap_or_default()
+}
+
+/// The entry behind which a cursor's place is.
+pub(crate) fn key_of(cursor: &str, question: &str) -> Result<Key, Problem> {
+    let (hex, marked) = cursor.split_once('.').ok_or_else(no_cursor)?;
+    let (pairs, rest) = hex.as_bytes().as_chunks::<2>();
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let byte = |[high, low]: &[u8; 2]| Some((digit(*high)? << 4 | digit(*low)?) as u8);
+    let bytes = pairs.iter().map(byte).collect::<Option<Vec<u8>>>().filter(|_| rest.is_empty());
+    let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(no_cursor)?;
+    let key = text.parse().map_err(|_| no_cursor())?;
+    check_mark(marked, question)?;
+    Ok(key)
+}
+
+fn no_cursor() -> Problem {
+    Problem::bad("`cursor` is not one that a list gave")
+}
+
+fn anothers_cursor() -> Problem {
+    let detail = "`cursor` belongs to another list, or to another question";
+    Problem::new(StatusCode::NOT_FOUND, "unknown_cursor", detail)
+}
+
+fn check_mark(marked: &str, question: &str) -> Result<(), Problem> {
     if marked.len() != MARK_LENGTH || !marked.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Err(bad());
+        return Err(no_cursor());
     }
-    if marked != mark(question) || offset > OFFSET_MAX {
-        let detail = "`cursor` belongs to another list, or to another question";
-        return Err(Problem::new(StatusCode::NOT_FOUND, "unknown_cursor", detail));
-    }
-    Ok(offset)
+    if marked == mark(question) { Ok(()) } else { Err(anothers_cursor()) }
 }
 
 fn mark(question: &str) -> String {

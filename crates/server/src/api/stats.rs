@@ -65,33 +65,28 @@ pub(crate) struct EntryCounts {
 }
 
 impl EntryCounts {
-    pub(crate) fn of(entries: &[EntryView]) -> Self {
-        let mut counts = EntryCounts::default();
-        for entry in entries {
-            counts.total += 1;
-            match entry.status {
-                Status::Missing => counts.missing += 1,
-                Status::Fresh => counts.fresh += 1,
-                Status::Stale => counts.stale += 1,
-            }
-            match entry.refresh {
-                RefreshState::Idle => {}
-                RefreshState::Running => counts.running += 1,
-                RefreshState::Retrying => counts.retrying += 1,
-                RefreshState::Dead => counts.dead += 1,
-            }
+    pub(crate) fn add(&mut self, entry: &EntryView) {
+        self.total += 1;
+        match entry.status {
+            Status::Missing => self.missing += 1,
+            Status::Fresh => self.fresh += 1,
+            Status::Stale => self.stale += 1,
         }
-        counts
+        match entry.refresh {
+            RefreshState::Idle => {}
+            RefreshState::Running => self.running += 1,
+            RefreshState::Retrying => self.retrying += 1,
+            RefreshState::Dead => self.dead += 1,
+        }
     }
 }
 
 impl App {
     /// How the cache does, as far as a viewer may know.
     pub(crate) async fn stats(&self, viewer: Viewer) -> Result<Stats, StoreError> {
-        let entries = self.entries(viewer).await?;
         Ok(Stats {
             version: env!("CARGO_PKG_VERSION"),
-            entries: EntryCounts::of(&entries),
+            entries: self.counts(viewer).await?,
             reads: self.metrics.reads(),
             budgets: self.allowances(viewer).await?,
             streams: self.events.open(),

@@ -1,28 +1,24 @@
 //! `/cache`: what is held and in which state, what may still be asked upstream, how often readers
 //! waited, and the last refreshes. `part=list` answers the part that changes.
 
-use std::cmp::Reverse;
-use std::collections::HashMap;
-
 use askama::Template;
 use axum::extract::{Query, State as Extract};
 use axum::http::StatusCode;
 use axum::response::Response;
-use larder_core::{Key, RefreshState, Status, StoreError, Time};
+use larder_core::{Key, RefreshState, StoreError, Time};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
+use super::cache_list::{COLUMNS, Order, Stretch};
 use super::demo::Panel;
 use super::figures::{BudgetFigure, Pause, RateFigure, StoreFigure, budgets};
 use super::frame::{Frame, Here, Hidden, Visit};
 use super::log::LogRow;
 use super::message::message;
 use super::words::{Badge, Prose, Stamp, State, counted, exact, why};
-use crate::api::EntryView;
+use crate::api::{EntryCounts, EntryView};
 use crate::app::App;
 
-/// So many entries are on a page.
-const ROWS_MAX: usize = 100;
 /// So many of the last refreshes are shown.
 const LOG_MAX: usize = 20;
 
@@ -30,11 +26,20 @@ const LOG_MAX: usize = 20;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Asked {
-    show: String,
-    sort: String,
-    /// The key behind which the page begins.
-    after: String,
+    /// A part of the key.
+    search: String,
+    pub(super) show: String,
+    pub(super) sort: String,
+    /// The place behind which the page begins.
+    pub(super) after: String,
     part: String,
+}
+
+impl Asked {
+    /// What keys must have in them.
+    pub(super) fn find(&self) -> &str {
+        self.search.trim()
+    }
 }
 
 #[derive(Template)]
@@ -43,6 +48,9 @@ struct CachePage {
     frame: Frame,
     demo: Option<Panel>,
     body: Body,
+    search: String,
+    show: String,
+    sort: String,
 }
 
 #[derive(Template)]
@@ -65,7 +73,7 @@ struct Body {
 
 struct Tab {
     label: &'static str,
-    count: usize,
+    count: u64,
     href: String,
     is_here: bool,
 }
@@ -112,32 +120,27 @@ pub(crate) async fn show(Extract(app): Extract<App>, visit: Visit, Query(asked):
     }
     let mut frame = visit.frame(Here::Cache, "Cache");
     frame.settling = body.entries.iter().any(|row| row.badge.class == "updating");
-    visit.page(StatusCode::OK, &CachePage { frame, demo: Panel::of(&app, &visit), body })
+    visit.page(
+        StatusCode::OK,
+        &CachePage {
+            frame,
+            demo: Panel::of(&app, &visit),
+            body,
+            search: asked.search,
+            show: asked.show,
+            sort: asked.sort,
+        },
+    )
 }
 
 async fn gather(app: &App, visit: &Visit, asked: &Asked) -> Result<Body, StoreError> {
     let now = app.now();
-    let views = app.entries(visit.viewer).await?;
-    let items = items(app, visit).await?;
+    let Stretch { entries, next, counts } = Stretch::of(app, visit.viewer, asked).await?;
     let (budgets, pauses) = budgets(&app.allowances(visit.viewer).await?, now);
     let info = app.store.info().await?;
-    let store = StoreFigure::new(&info, views.len() as u64, visit.viewer);
+    let store = StoreFigure::new(&info, counts.total, visit.viewer);
     let log = app.recent(visit.viewer, LOG_MAX).await?;
-    let tabs = TABS.iter().map(|(word, label)| Tab {
-        label,
-        count: views.iter().filter(|view| is_shown(view, word)).count(),
-        href: href(word, &asked.sort, ""),
-        is_here: *word == asked.show || (asked.show.is_empty() && *word == "all"),
-    });
-    let tabs: Vec<Tab> = tabs.collect();
-    let mut shown: Vec<&EntryView> = views.iter().filter(|view| is_shown(view, &asked.show)).collect();
-    order(&mut shown, &asked.sort, &items, now);
-    let start = match asked.after.as_str() {
-        "" => 0,
-        after => shown.iter().position(|view| view.key.as_str() == after).map_or(0, |place| place + 1),
-    };
-    let on_page: Vec<&EntryView> = shown.iter().skip(start).take(ROWS_MAX).copied().collect();
-    let last = on_page.last().filter(|_| start + on_page.len() < shown.len());
+    let tabs = tabs(asked, &counts);
     Ok(Body {
         sum: sum(&tabs),
         hidden: visit.hidden(),
@@ -147,40 +150,50 @@ async fn gather(app: &App, visit: &Visit, asked: &Asked) -> Result<Body, StoreEr
         pauses,
         store,
         tabs,
-        is_filtered: !matches!(asked.show.as_str(), "" | "all"),
+        is_filtered: !matches!(asked.show.as_str(), "" | "all") || !asked.find().is_empty(),
         columns: columns(asked),
-        next: last.map(|last| href(&asked.show, &asked.sort, last.key.as_str())),
-        entries: on_page.into_iter().map(|view| Row::new(app, view, items.get(&view.key), now)).collect(),
+        next: next.map(|after| href(asked, &asked.show, &asked.sort, &after)),
+        entries: entries.iter().map(|(view, items)| Row::new(app, view, *items, now)).collect(),
         log: log.iter().map(|line| LogRow::new(line, now)).collect(),
     })
+}
+
+/// What may be shown alone: the words of the badges, the worst together.
+fn tabs(asked: &Asked, counts: &EntryCounts) -> Vec<Tab> {
+    let EntryCounts { total, fresh, stale, missing, retrying, dead, .. } = *counts;
+    let all = [
+        ("all", "All", total),
+        ("fresh", "Fresh", fresh),
+        ("stale", "Stale", stale),
+        ("failing", "Failing", retrying + dead),
+        ("missing", "Missing", missing),
+    ];
+    let tab = |(word, label, count)| Tab {
+        label,
+        count,
+        href: href(asked, word, &asked.sort, ""),
+        is_here: word == asked.show || (asked.show.is_empty() && word == "all"),
+    };
+    all.map(tab).into()
 }
 
 /// `12 entries · 11 fresh · 1 stale`.
 fn sum(tabs: &[Tab]) -> String {
     let words = tabs.iter().filter(|tab| tab.count > 0).map(|tab| match tab.label {
-        "All" => counted(tab.count as u64, "entry", "entries"),
-        label => format!("{} {}", tab.count, label.to_lowercase()),
+        "All" => counted(tab.count, "entry", "entries"),
+        label => format!("{} {}", exact(tab.count), label.to_lowercase()),
     });
     words.collect::<Vec<_>>().join(" · ")
 }
 
-/// How many items each entry shows. Told only to those who may see all of them.
-async fn items(app: &App, visit: &Visit) -> Result<HashMap<Key, u64>, StoreError> {
-    if !visit.viewer.may_read_private {
-        return Ok(HashMap::new());
-    }
-    let heads = app.store.heads(None).await?;
-    Ok(heads.into_iter().map(|head| (head.entry.key, head.shown)).collect())
-}
-
 impl Row {
-    fn new(app: &App, view: &EntryView, items: Option<&u64>, now: Time) -> Self {
+    fn new(app: &App, view: &EntryView, items: Option<u64>, now: Time) -> Self {
         let waits = matches!(view.refresh, RefreshState::Retrying | RefreshState::Dead);
         Row {
             badge: Badge::new(state(view), now).without_age(),
             is_configured: app.engine.define(&view.key).is_some(),
             why: view.last_error.as_ref().map(|failure| Prose::new(&why(failure, &view.key))),
-            items: items.map_or_else(|| "–".to_owned(), |items| exact(*items)),
+            items: items.map_or_else(|| "–".to_owned(), exact),
             fetched: view.fetched_at.map(|at| Stamp::new(at, now)),
             fresh_until: view.fresh_until.map(|at| Stamp::new(at, now)),
             attempts: view.attempts,
@@ -195,84 +208,26 @@ fn state(view: &EntryView) -> State {
     State { status: view.status, refresh: view.refresh, complete: view.complete, fetched_at: view.fetched_at }
 }
 
-/// What may be shown alone: the words of the badges, the worst together.
-const TABS: [(&str, &str); 5] =
-    [("all", "All"), ("fresh", "Fresh"), ("stale", "Stale"), ("failing", "Failing"), ("missing", "Missing")];
-
-fn is_shown(view: &EntryView, word: &str) -> bool {
-    match word {
-        "fresh" => view.status == Status::Fresh,
-        "stale" => view.status == Status::Stale,
-        "failing" => matches!(view.refresh, RefreshState::Retrying | RefreshState::Dead),
-        "missing" => view.status == Status::Missing,
-        _ => true,
-    }
-}
-
-/// The columns that a list can be ordered by, and whether the greatest comes first.
-const COLUMNS: [(&str, &str, bool, bool); 7] = [
-    ("key", "Key", false, false),
-    ("state", "State", true, false),
-    ("items", "Items", true, true),
-    ("age", "Age", true, false),
-    ("until", "Fresh until", false, false),
-    ("attempts", "Attempts", true, true),
-    ("", "Next try", false, false),
-];
-
 fn columns(asked: &Asked) -> Vec<Column> {
-    let (word, is_turned) = sorting(&asked.sort);
+    let here = Order::parse(&asked.sort);
     let column = |(name, label, greatest_first, is_number): &(&'static str, &'static str, bool, bool)| {
-        let is_here = *name == word && !name.is_empty();
-        let descends = *greatest_first != is_turned;
-        let next = if is_here && !is_turned { format!("-{name}") } else { (*name).to_owned() };
+        let is_here = *name == here.column;
+        let descends = *greatest_first != here.is_turned;
+        let next = if is_here && !here.is_turned { format!("-{name}") } else { (*name).to_owned() };
         Column {
             label,
             is_number: *is_number,
-            href: (!name.is_empty()).then(|| href(&asked.show, &next, "")),
+            href: (!name.is_empty()).then(|| href(asked, &asked.show, &next, "")),
             sorted: is_here.then_some(if descends { "descending" } else { "ascending" }),
         }
     };
     COLUMNS.iter().map(column).collect()
 }
 
-/// The column of an order, and whether it is turned around: `-age`.
-fn sorting(sort: &str) -> (&str, bool) {
-    let (word, is_turned) = sort.strip_prefix('-').map_or((sort, false), |word| (word, true));
-    let is_known = COLUMNS.iter().any(|(name, ..)| *name == word && !name.is_empty());
-    if is_known { (word, is_turned) } else { ("key", false) }
-}
-
-fn order(views: &mut [&EntryView], sort: &str, items: &HashMap<Key, u64>, now: Time) {
-    let (word, is_turned) = sorting(sort);
-    let age = |view: &EntryView| view.fetched_at.map(|at| now.since(at));
-    match word {
-        "state" => views.sort_by_key(|view| Reverse(badness(view))),
-        "items" => views.sort_by_key(|view| Reverse(items.get(&view.key).copied())),
-        "age" => views.sort_by_key(|view| Reverse(age(view))),
-        "until" => views.sort_by_key(|view| view.fresh_until),
-        "attempts" => views.sort_by_key(|view| Reverse(view.attempts)),
-        _ => views.sort_by(|a, b| a.key.cmp(&b.key)),
-    }
-    if is_turned {
-        views.reverse();
-    }
-}
-
-fn badness(view: &EntryView) -> u8 {
-    match (view.refresh, view.status) {
-        (RefreshState::Dead, _) => 5,
-        (RefreshState::Retrying, _) => 4,
-        (_, Status::Missing) => 3,
-        (_, Status::Stale) => 2,
-        (RefreshState::Running, Status::Fresh) => 1,
-        (RefreshState::Idle, Status::Fresh) => 0,
-    }
-}
-
-fn href(show: &str, sort: &str, after: &str) -> String {
+fn href(asked: &Asked, show: &str, sort: &str, after: &str) -> String {
     let mut pairs = Vec::new();
-    for (name, value, usual) in [("show", show, "all"), ("sort", sort, "key"), ("after", after, "")] {
+    let find = ("search", asked.find(), "");
+    for (name, value, usual) in [find, ("show", show, "all"), ("sort", sort, "key"), ("after", after, "")] {
         if !value.is_empty() && value != usual {
             let sign = if value.starts_with('-') { "-" } else { "" };
             let rest = utf8_percent_encode(&value[sign.len()..], NON_ALPHANUMERIC);

@@ -4,6 +4,7 @@
 mod actions;
 mod assets;
 mod cache;
+mod cache_list;
 mod card;
 mod clusters;
 mod demo;

@@ -9,6 +9,7 @@ mod failures;
 mod guards;
 mod herd;
 mod lists;
+mod many;
 mod outage;
 mod pages;
 mod private;

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use larder_core::{
-    Acquired, Column, ColumnType, Commit, Committed, Coverage, Entry, Exported, Failure, Fingerprint,
-    ItemCounts, ItemRef, Json, Key, Lease, LeaseAsk, LogLine, MemberState, MemberWrite, NewItem, Outcome,
-    Scope, Spent, Store, Stored, Time, Trigger, Validators, ViewSpec, Write,
+    Acquired, Column, ColumnType, Commit, Committed, Coverage, Entry, Exported, Failure, Fingerprint, Head,
+    Heads, ItemCounts, ItemRef, Json, Key, Lease, LeaseAsk, LogLine, MemberState, MemberWrite, NewItem,
+    Outcome, Scope, Spent, Store, Stored, Time, Trigger, Validators, ViewSpec, Write,
 };
 use serde_json::{Value, json};
 
@@ -38,6 +38,15 @@ pub fn at(seconds: u64) -> Time {
 /// The key of that text.
 pub fn key(text: &str) -> Key {
     text.parse().unwrap()
+}
+
+/// All entries (of one source), by key, with their counts.
+pub async fn heads(store: &impl Store, source: Option<&str>) -> Vec<Head> {
+    let (mut all, mut heads) = (Heads::of(store, source), Vec::new());
+    while let Some(head) = all.next().await.unwrap() {
+        heads.push(head);
+    }
+    heads
 }
 
 /// What a store that knows of `key` exports of it: fetched at `now`, with these tags and no members.

@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 
 use larder_core::{
-    Filter, Key, ListQuery, Listed, MemberState, NewItem, Order, Rows, Scope, Store, Test, Write,
+    Filter, Head, Key, ListQuery, Listed, MemberState, NewItem, Order, Rows, Scope, Store, Test, Write,
 };
 use serde_json::json;
 
 use super::Place;
-use super::build::{NOW, VIEW, at, book, book_with, fail, fetched, key, member, refresh, write};
+use super::build::{NOW, VIEW, at, book, book_with, fail, fetched, heads, key, member, refresh, write};
 
 fn query(entries: &[&str]) -> ListQuery {
     ListQuery {
@@ -64,7 +64,7 @@ pub async fn hidden_members_are_not_listed<P: Place>() {
     assert_eq!(names(&store, &query(&["shelf/one"])).await, ["here", "public"]);
     let searched = ListQuery { search: Some("private".to_owned()), ..query(&["shelf/one"]) };
     assert!(names(&store, &searched).await.is_empty());
-    let heads = store.heads(None).await.unwrap();
+    let heads = heads(&store, None).await;
     assert_eq!(heads[0].shown, 2);
 }
 
@@ -266,34 +266,42 @@ pub async fn a_large_list_is_the_same_list<P: Place>() {
     assert_eq!(names(&store, &of_one).await, expected);
 }
 
-/// Every row, placeholders and failures too, by key.
-pub async fn heads_show_all_rows_and_their_counts<P: Place>() {
+/// Every row, placeholders and failures too, by key, however small the pages are.
+pub async fn rows_come_in_pages_and_their_members_are_counted_apart<P: Place>() {
     let place = P::fresh();
     let store = place.open().await;
-    refresh(&store, &key("shelf/b"), vec![book("x", 1), book("y", 1)], at(0)).await;
+    let hidden = fetched(vec![book("x", 1), book("y", 1), book("z", 1)], at(0));
+    let members = vec![
+        member("x", MemberState::Shown),
+        member("y", MemberState::Absent),
+        member("z", MemberState::Hidden),
+    ];
+    write(&store, &key("shelf/b"), Write { members: Some(members), ..hidden }, at(0)).await;
     fail(&store, &key("shelf/a"), at(0)).await;
     refresh(&store, &key("other/c"), vec![], at(0)).await;
-    let heads = |source: Option<&'static str>| {
-        let store = store.clone();
-        async move {
-            let heads = store.heads(source).await.unwrap();
-            // The same without the counts.
-            let mut rows = Vec::new();
-            let mut all = Rows::of(&store, source);
-            while let Some(row) = all.next().await.unwrap() {
-                rows.push(row);
-            }
-            let counted = heads.iter().map(|head| (&head.entry, head.unconfigured_since));
-            assert!(rows.iter().map(|row| (&row.entry, row.unconfigured_since)).eq(counted));
-            let line = heads
-                .iter()
-                .map(|head| format!("{} {} {}", head.entry.key, head.shown, head.entry.has_data()));
-            line.collect::<Vec<_>>()
-        }
+    let lines = async |source| {
+        let heads = heads(&store, source).await;
+        let line = |head: Head| format!("{} {} {}", head.entry.key, head.shown, head.entry.has_data());
+        heads.into_iter().map(line).collect::<Vec<_>>()
     };
-    assert_eq!(heads(None).await, ["other/c 0 true", "shelf/a 0 false", "shelf/b 2 true"]);
-    assert_eq!(heads(Some("shelf")).await, ["shelf/a 0 false", "shelf/b 2 true"]);
-    assert!(heads(Some("none")).await.is_empty());
+    assert_eq!(lines(None).await, ["other/c 0 true", "shelf/a 0 false", "shelf/b 2 true"]);
+    assert_eq!(lines(Some("shelf")).await, ["shelf/a 0 false", "shelf/b 2 true"]);
+    assert!(lines(Some("none")).await.is_empty());
+    let page = async |source, after: Option<&str>, limit| {
+        let rows = store.rows(source, after.map(key).as_ref(), limit).await.unwrap();
+        rows.into_iter().map(|row| row.entry.key.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(page(None, None, 2).await, ["other/c", "shelf/a"]);
+    assert_eq!(page(None, Some("shelf/a"), 2).await, ["shelf/b"]);
+    assert_eq!(page(None, Some("other/d"), 1).await, ["shelf/a"], "the place needs no entry");
+    assert_eq!(page(Some("shelf"), Some("other/c"), 9).await, ["shelf/a", "shelf/b"]);
+    assert!(page(Some("other"), Some("shelf/a"), 9).await.is_empty());
+    assert!(page(None, Some("shelf/b"), 9).await.is_empty());
+    assert!(page(None, None, 0).await.is_empty());
+    let behind = Rows::behind(&store, None, Some(key("shelf/a"))).next().await.unwrap();
+    assert_eq!(behind.unwrap().entry.key, key("shelf/b"));
+    let asked = ["shelf/b", "none/such", "shelf/a", "shelf/b"].map(key);
+    assert_eq!(store.shown(&asked).await.unwrap(), [2, 0, 0, 2], "in the order asked");
 }
 
 /// A healthy store has nothing to report.

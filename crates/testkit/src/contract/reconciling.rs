@@ -7,7 +7,9 @@ use larder_core::{
 };
 
 use super::Place;
-use super::build::{at, book, commit_of, failed, fetched, ids, key, lease, refresh, row, words, write};
+use super::build::{
+    at, book, commit_of, failed, fetched, heads, ids, key, lease, refresh, row, words, write,
+};
 
 fn configured(text: &str, fingerprint: &str, names: Option<&[&str]>) -> Configured {
     let names = names.map(|names| names.iter().map(|name| Arc::from(*name)).collect());
@@ -68,7 +70,7 @@ pub async fn unconfigured_entries_are_remembered_and_forgiven<P: Place>() {
     assert_eq!(store.reconcile("shelf", &only_a, at(1)).await.unwrap(), gone);
     assert_eq!(store.reconcile("shelf", &only_a, at(2)).await.unwrap(), Reconciled::default());
     let since = async || -> Vec<_> {
-        let heads = store.heads(None).await.unwrap();
+        let heads = heads(&store, None).await;
         heads.into_iter().map(|head| (head.entry.key.to_string(), head.unconfigured_since)).collect()
     };
     let expected =

@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use larder_core::{
-    Acquired, Budget, Budgets, Changes, Commit, Committed, Configured, Exported, Fingerprint, Head, Key,
-    Lease, LeaseAsk, ListQuery, Listed, LogFilter, LogLine, MemberState, Met, Problem, Reconciled,
-    Reservation, Reserved, Retention, Row, Settlement, Store, StoreError, StoreInfo, Stored, Swept, Target,
-    Time, Trigger,
+    Acquired, Budget, Budgets, Changes, Commit, Committed, Configured, Exported, Fingerprint, Key, Lease,
+    LeaseAsk, ListQuery, Listed, LogFilter, LogLine, MemberState, Met, Problem, Reconciled, Reservation,
+    Reserved, Retention, Row, Settlement, Store, StoreError, StoreInfo, Stored, Swept, Target, Time, Trigger,
 };
 
 use super::{MemoryStore, PLACE};
@@ -66,19 +65,6 @@ impl Store for MemoryStore {
         self.write(|state| Ok(state.sweep(retention, now)))
     }
 
-    async fn heads(&self, source: Option<&str>) -> Result<Vec<Head>, StoreError> {
-        self.read(|state| {
-            let rows =
-                state.entries.values().filter(|row| source.is_none_or(|name| row.entry.key.source() == name));
-            let heads = rows.map(|row| Head {
-                entry: state.seen(row),
-                shown: row.members.iter().filter(|member| member.state != MemberState::Hidden).count() as u64,
-                unconfigured_since: row.unconfigured_since,
-            });
-            Ok(heads.collect())
-        })
-    }
-
     async fn rows(
         &self,
         source: Option<&str>,
@@ -93,6 +79,16 @@ impl Store for MemoryStore {
             let row =
                 rows.map(|row| Row { entry: state.seen(row), unconfigured_since: row.unconfigured_since });
             Ok(row.take(limit).collect())
+        })
+    }
+
+    async fn shown(&self, keys: &[Key]) -> Result<Vec<u64>, StoreError> {
+        self.read(|state| {
+            let shown = |key: &Key| {
+                let members = state.entries.get(key).map_or(&[][..], |row| &row.members);
+                members.iter().filter(|member| member.state != MemberState::Hidden).count() as u64
+            };
+            Ok(keys.iter().map(shown).collect())
         })
     }
 
