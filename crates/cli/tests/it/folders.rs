@@ -1,6 +1,8 @@
 //! Local projects and their artifacts, from the command line and a server on one store.
 
 use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -135,4 +137,84 @@ fn a_server_and_a_command_line_that_write_to_one_store_at_once_lose_nothing() {
     assert!(is_there(&known(&listed)), "the command line reads the same");
     user.ok(&["cache", "verify"]);
     assert_eq!(serving.stop().code(), Some(0));
+}
+
+/// The changes that a server tells of, one key after another, from now on.
+fn changes(serving: &Serving) -> impl Iterator<Item = String> + use<> {
+    let mut events = TcpStream::connect(&serving.address).unwrap();
+    write!(events, "GET /api/v1/events HTTP/1.1\r\nHost: {}\r\n\r\n", serving.address).unwrap();
+    let mut lines = BufReader::new(events).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line == "event: ready"));
+    std::iter::from_fn(move || {
+        assert!(lines.any(|line| line == "event: change"), "the stream ended");
+        let data = lines.find_map(|line| line.strip_prefix("data:").map(str::to_owned)).unwrap();
+        let told: Value = serde_json::from_str(&data).unwrap();
+        Some(told["key"].as_str().unwrap().to_owned())
+    })
+}
+
+/// A server's answer in JSON.
+fn asked(serving: &Serving, path: &str) -> Value {
+    let (head, body) = serving.get(path);
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}\n{body}");
+    serde_json::from_str(&body).unwrap()
+}
+
+/// The names in a list of an answer, sorted.
+fn names(answer: &Value, list: &str) -> Vec<String> {
+    let all = answer[list].as_array().unwrap().iter();
+    let mut names: Vec<String> = all.map(|one| one["name"].as_str().unwrap().to_owned()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_server_follows_what_is_written_below_its_roots_and_tells_of_it() {
+    let user = User::new();
+    let root = user.home().join("dev");
+    let skill = |project: &str, name: &str, description: &str| {
+        let path = root.join(format!("{project}/.claude/skills/{name}/SKILL.md"));
+        let text = format!("---\nname: {name}\ndescription: {description}\n---\n# {name}\n");
+        write_long_ago(&path, text.as_bytes()).unwrap();
+    };
+    skill("atlas", "mapping", "Draws maps");
+    skill("borealis", "lights", "Looks at the sky");
+    let config = format!("[projects]\nroots = [\"{}\"]\ndebounce = \"10ms\"\n", root.display());
+    user.write("larder.toml", &config);
+    user.ok(&["config", "trust"]);
+    let serving = Serving::start(&user, &["serve"]);
+
+    let projects = asked(&serving, "/api/v1/projects");
+    assert_eq!(names(&projects, "projects"), ["atlas", "borealis"]);
+    let id = |name: &str| {
+        let all = asked(&serving, "/api/v1/projects");
+        let found = all["projects"].as_array().unwrap().iter().find(|one| one["name"] == name).cloned();
+        found.map(|one| one["id"].as_str().unwrap().to_owned())
+    };
+    let atlas = id("atlas").unwrap();
+    // Both have been looked at before anything is changed.
+    assert_eq!(names(&asked(&serving, "/api/v1/artifacts"), "artifacts"), ["lights", "mapping"]);
+
+    let mut changes = changes(&serving);
+    skill("atlas", "surveying", "Measures the land");
+    // What was found at the start may still be told of; nothing else is.
+    let found = || names(&asked(&serving, "/api/v1/artifacts?search=measures"), "artifacts");
+    assert!(changes.any(|key| key == format!("projects/{atlas}") && found() == ["surveying"]));
+    assert_eq!(
+        names(&asked(&serving, &format!("/api/v1/projects/{atlas}")), "artifacts"),
+        ["mapping", "surveying"]
+    );
+
+    skill("cinnabar", "mining", "Digs deep");
+    assert!(changes.any(|_| !asked(&serving, "/api/v1/artifacts?search=digs")["artifacts"][0].is_null()));
+    assert_eq!(names(&asked(&serving, "/api/v1/projects"), "projects"), ["atlas", "borealis", "cinnabar"]);
+
+    std::fs::remove_dir_all(root.join("borealis")).unwrap();
+    assert!(changes.any(|_| id("borealis").is_none()));
+    assert_eq!(
+        names(&asked(&serving, "/api/v1/artifacts"), "artifacts"),
+        ["mapping", "mining", "surveying"],
+        "its artifacts went with it"
+    );
+    assert!(serving.stop().success());
 }
