@@ -62,6 +62,10 @@ pub struct Learned {
 ///
 /// A source says what an entry is meant to be ([`define`](Source::define), no I/O) and fetches it.
 /// It never retries on a schedule, never stores, never decides about freshness: the engine does.
+///
+/// A source that calls an upstream asks [`Budgets`](crate::Budgets) before each call, and tells what the
+/// upstream said. An event, a hand, an invalidation end an entry's backoff, as they must where a file
+/// that changed heals what failed; they do not end a Retry-After, which means all that would be sent.
 #[async_trait]
 pub trait Source: Send + Sync {
     /// The first part of its keys: lower-case letters, digits, `-`, `_`.

@@ -15,6 +15,7 @@ mod pages;
 mod private;
 mod projects;
 mod raw;
+mod retry_after;
 mod statuses;
 mod trackers;
 mod ways;

@@ -48,6 +48,10 @@ impl TestClock {
     pub(crate) fn advance(&self, span: Duration) {
         self.0.advance(span);
     }
+
+    pub(crate) fn set(&self, now: Time) {
+        self.0.set(now);
+    }
 }
 
 pub(crate) struct World {

@@ -150,11 +150,14 @@ impl Years {
 
     async fn live(&mut self) {
         let end = self.clock.now().plus(Duration::from_hours(HOURS));
-        let mut wish = self.next_wish();
+        let mut next = self.next_wish();
+        // Who was told when to come back comes just then, or a moment before.
+        let mut back = None;
         while self.clock.now() < end {
             if self.clock.now() >= self.mood_ends {
                 self.change_mood();
             }
+            let wish = back.map_or(next, |back: Time| back.min(next));
             let landing = self.in_flight.first_entry().filter(|first| first.key().0 <= wish);
             if let Some(first) = landing {
                 let ((at, _), flight) = first.remove_entry();
@@ -164,11 +167,14 @@ impl Years {
             }
             self.clock.set(wish);
             let kept_until = self.wish().await;
-            wish = self.next_wish();
-            // Who was told when to come back comes just then, or a moment before.
-            if let Some(until) = kept_until.filter(|_| self.chance.bool()) {
+            if back == Some(wish) {
+                back = None;
+            } else {
+                next = self.next_wish();
+            }
+            if back.is_none() && self.chance.bool() {
                 let before = Duration::from_millis(self.chance.u64(..3));
-                wish = until.minus(before).max(self.clock.now());
+                back = kept_until.map(|until| until.minus(before).max(self.clock.now()));
             }
         }
     }
