@@ -57,6 +57,8 @@ struct Years {
     upstream: Upstream,
     mood: Mood,
     busy: bool,
+    /// So many wishes still come at once.
+    burst: u32,
     mood_ends: Time,
     in_flight: BTreeMap<(Time, u64), Flight>,
     /// What was heard and still holds.
@@ -79,6 +81,7 @@ impl Years {
             upstream: Upstream::default(),
             mood,
             busy: false,
+            burst: 0,
             in_flight: BTreeMap::new(),
             told: Vec::new(),
             chance: fastrand::Rng::with_seed(seed),
@@ -144,8 +147,16 @@ impl Years {
     /// When somebody wants something next.
     fn next_wish(&mut self) -> Time {
         let now = self.clock.now();
-        let gap = if self.busy { self.chance.u64(..90_000) } else { self.chance.u64(..6_000_000) };
-        now.plus(Duration::from_millis(gap))
+        if self.burst == 0 && self.busy && self.happens(4) {
+            self.burst = self.chance.u32(2..10);
+        }
+        self.burst = self.burst.saturating_sub(1);
+        let most = match (self.burst, self.busy) {
+            (1.., _) => 400,
+            (0, true) => 90_000,
+            (0, false) => 6_000_000,
+        };
+        now.plus(Duration::from_millis(self.chance.u64(..most)))
     }
 
     async fn live(&mut self) {
