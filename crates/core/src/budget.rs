@@ -91,8 +91,10 @@ impl Budget {
         }
     }
 
-    /// The row after an answer. Answers overtake each other: within one window only the lowest
-    /// `remaining` is true, and an earlier window's says nothing.
+    /// The row after an answer, `reserved` being what others have in flight. Answers overtake each
+    /// other: within one window only the lowest `remaining` is true, and an earlier window's says
+    /// nothing. Of an answer that does not say what is left, what it may have cost is gone; so is what
+    /// is in flight beside it, whose answers may have been told before that.
     #[must_use]
     pub fn told(&self, said: &Settlement, now: Time) -> Budget {
         let mut row = self.clone();
@@ -102,7 +104,9 @@ impl Budget {
         } else {
             (now, said.spent)
         };
-        let less = |left: Option<u32>| left.map(|left| left.saturating_sub(said.spent));
+        let beside = if said.spent > 0 { self.reserved } else { 0 };
+        let less =
+            |left: Option<u32>| left.map(|left| left.saturating_sub(said.spent.saturating_add(beside)));
         let lower = |a: Option<u32>, b: Option<u32>| match (a, b) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),

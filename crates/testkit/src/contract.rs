@@ -130,6 +130,7 @@ macro_rules! contract_suite {
             budgets: answers_that_overtake_each_other_never_raise_what_is_left;
             budgets: a_windows_end_wavers_and_its_lowest_figure_still_holds;
             budgets: a_window_noted_by_a_clock_that_was_ahead_gives_way_to_the_true_one;
+            budgets: what_an_answer_was_told_too_early_is_not_believed;
             budgets: a_primary_limit_blocks_its_resource_and_a_secondary_one_the_actor;
             budgets: an_outage_keeps_everybody_back;
             budgets: what_a_clock_that_was_ahead_noted_is_forgotten;

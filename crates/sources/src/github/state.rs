@@ -63,10 +63,10 @@ impl State {
     }
 
     /// Calls that were in flight together meet one limit together: only the first makes the next
-    /// wait longer.
+    /// wait longer. What another was told may be shorter than this one's wait.
     fn unsaid_until(&mut self, resource: &str, now: Time) -> Time {
         if let Some((_, until)) = self.blocked(resource, now) {
-            return until;
+            return until.max(now.plus(limits::wait_unsaid(1, 0.0)));
         }
         self.unsaid = self.unsaid.saturating_add(1);
         let chance = self.chance();
@@ -104,6 +104,16 @@ mod tests {
         state.answered();
         let third = state.block("core", met, second);
         assert!(third.since(second) < Duration::from_mins(2), "after an answer it begins anew");
+    }
+
+    #[test]
+    fn a_short_wait_that_was_named_does_not_shorten_one_that_was_not() {
+        let mut state = State::new(1);
+        let named =
+            limits::Limit { kind: LimitKind::Secondary, until: Some(NOW.plus(Duration::from_secs(5))) };
+        state.block("core", named, NOW);
+        let until = state.block("core", limits::Limit { until: None, ..named }, NOW);
+        assert_eq!(until, NOW.plus(Duration::from_mins(1)));
     }
 
     #[test]

@@ -64,6 +64,12 @@ impl Books {
         })
     }
 
+    /// What is in flight.
+    fn reserved(&self, actor: &str, resource: &str) -> u32 {
+        let is_meant = |held: &&Reservation| (&*held.actor, &*held.resource) == (actor, resource);
+        self.reservations.values().filter(is_meant).map(|held| held.points).sum()
+    }
+
     fn check(&self) -> Result<(), StoreError> {
         if self.read_only {
             return Err(StoreError::ReadOnly {
@@ -81,8 +87,7 @@ impl Budgets for MemoryBudgets {
         let mut books = self.0.lock().unwrap();
         books.check()?;
         books.reservations.retain(|_, held| now < held.until);
-        let is_ours = |held: &&Reservation| held.actor == ask.actor && held.resource == ask.resource;
-        let reserved = books.reservations.values().filter(is_ours).map(|held| held.points).sum();
+        let reserved = books.reserved(&ask.actor, &ask.resource);
         let secondary = books.row(&ask.host, &ask.actor, SECONDARY, now).clone();
         let outage = books.row(&ask.host, EVERYBODY, SECONDARY, now).clone();
         let waits = Waits { secondary: Some(&secondary), outage: Some(&outage) };
@@ -104,8 +109,9 @@ impl Budgets for MemoryBudgets {
         books.check()?;
         books.reservations.remove(&settlement.id);
         let Settlement { host, actor, resource, .. } = settlement;
+        let reserved = books.reserved(actor, resource);
         let row = books.row(host, actor, resource, now);
-        *row = row.told(settlement, now);
+        *row = Budget { reserved, ..row.clone() }.told(settlement, now);
         if let Some((actor, resource, until)) = settlement.blocks() {
             books.row(host, &actor, &resource, now).blocked_until = Some(until);
         }

@@ -157,6 +157,32 @@ pub async fn a_window_noted_by_a_clock_that_was_ahead_gives_way_to_the_true_one<
     assert_eq!(refusal(&store, &ask(1, at(1_000)), at(1_000)).await, None);
 }
 
+/// A call whose answer says nothing was spent all the same, and what others in flight with it are told
+/// may not know of it yet.
+pub async fn what_an_answer_was_told_too_early_is_not_believed<P: Place>() {
+    let place = P::fresh();
+    let store = place.open().await;
+    let said = |id, remaining| Settlement {
+        limit: Some(5_000),
+        remaining: Some(remaining),
+        reset_at: Some(at(1_000)),
+        ..settled(id, 10)
+    };
+    let (first, second) = (ask(10, at(0)), ask(10, at(1)));
+    store.settle(&said(0, 100), at(0)).await.unwrap();
+    let early = take(&store, &first, at(0)).await.unwrap();
+    let silent = take(&store, &second, at(1)).await.unwrap();
+    store.settle(&settled(silent, 10), at(2)).await.unwrap();
+    store.settle(&said(early, 90), at(3)).await.unwrap();
+    assert_eq!(row(&store, "graphql", at(3)).await.remaining, Some(80), "both are spent");
+    // Without a connection nothing is.
+    let unsent = take(&store, &ask(10, at(4)), at(4)).await.unwrap();
+    let early = take(&store, &ask(10, at(4)), at(4)).await.unwrap();
+    store.settle(&settled(unsent, 0), at(5)).await.unwrap();
+    store.settle(&said(early, 70), at(6)).await.unwrap();
+    assert_eq!(row(&store, "graphql", at(6)).await.remaining, Some(70));
+}
+
 /// Which limit was met decides who waits.
 pub async fn a_primary_limit_blocks_its_resource_and_a_secondary_one_the_actor<P: Place>() {
     let place = P::fresh();

@@ -47,8 +47,9 @@ impl Books {
         {
             self.reservations.remove(&said.id);
         }
-        let row = self.row(&said.host, &said.actor, &said.resource);
-        *row = row.clone().believed(now).told(said, now);
+        let held = self.row(&said.host, &said.actor, &said.resource).clone().believed(now);
+        let told = self.with_reserved(held, now).told(said, now);
+        *self.row(&said.host, &said.actor, &said.resource) = told;
         let Some((actor, resource, until)) = said.blocks() else { return };
         let until = until.min(now.plus(Budget::WAIT_MAX));
         let row = self.row(&said.host, &actor, &resource);

@@ -57,6 +57,8 @@ struct Years {
     upstream: Upstream,
     mood: Mood,
     busy: bool,
+    /// How far apart wishes are in busy hours, in milliseconds at the most.
+    pace: u64,
     /// So many wishes still come at once.
     burst: u32,
     mood_ends: Time,
@@ -71,7 +73,8 @@ struct Years {
 impl Years {
     async fn new(seed: u64) -> Self {
         let clock = VirtualClock::new();
-        let mood = Mood { outage: 0, secondary: 0, failing: 0, silent: 0, others: false, skew_ms: 0 };
+        let mood =
+            Mood { deadly: false, outage: 0, secondary: 0, failing: 0, silent: 0, others: false, skew_ms: 0 };
         let mut years = Years {
             seed,
             mood_ends: clock.now(),
@@ -81,6 +84,7 @@ impl Years {
             upstream: Upstream::default(),
             mood,
             busy: false,
+            pace: 0,
             burst: 0,
             in_flight: BTreeMap::new(),
             told: Vec::new(),
@@ -131,7 +135,8 @@ impl Years {
     fn change_mood(&mut self) {
         let now = self.clock.now();
         self.busy = !self.busy;
-        let minutes = if self.busy { self.chance.u64(20..150) } else { self.chance.u64(60..4_000) };
+        self.pace = [10_000, 40_000, 90_000][self.chance.usize(..3)];
+        let minutes = if self.busy { self.chance.u64(20..120) } else { self.chance.u64(60..5_000) };
         self.mood_ends = now.plus(Duration::from_mins(minutes));
         let mut some = |percent: u8, most: u32| {
             if self.chance.u8(..100) < percent { self.chance.u32(..most) } else { 0 }
@@ -140,7 +145,8 @@ impl Years {
         let (failing, silent) = (some(25, 300), some(25, 200));
         let skews = [0, 0, 700, -1_900, 4_800, -4_800, 6_500, -60_000, 600_000, -3_600_000];
         let skew_ms = skews[self.chance.usize(..skews.len())];
-        self.mood = Mood { outage, secondary, failing, silent, others: self.happens(30), skew_ms };
+        let deadly = self.happens(40);
+        self.mood = Mood { deadly, outage, secondary, failing, silent, others: self.happens(30), skew_ms };
         self.note(&format!("{:?}", self.mood));
     }
 
@@ -153,7 +159,7 @@ impl Years {
         self.burst = self.burst.saturating_sub(1);
         let most = match (self.burst, self.busy) {
             (1.., _) => 400,
-            (0, true) => 90_000,
+            (0, true) => self.pace,
             (0, false) => 6_000_000,
         };
         now.plus(Duration::from_millis(self.chance.u64(..most)))
@@ -241,7 +247,7 @@ impl Years {
         if is_over {
             self.broken(&format!("process {process} drew {draw:?}, and there was less"));
         }
-        if self.happens(1) {
+        if self.mood.deadly && self.happens(1) {
             self.kill(process, draw, cost).await;
             return;
         }

@@ -16,6 +16,8 @@ pub(super) struct Mood {
     pub(super) secondary: u32,
     pub(super) failing: u32,
     pub(super) silent: u32,
+    /// Whether processes are killed.
+    pub(super) deadly: bool,
     /// Whether others spend from the same allowance.
     pub(super) others: bool,
     /// How far its clock is ahead of ours.
@@ -142,7 +144,7 @@ impl Upstream {
             let is_over = account.is_over(1);
             return Sent { is_over, ..primary((actor, resource), limit, ends, mood, now, chance) };
         }
-        let cost = chance.u32(1..=points);
+        let cost = if chance.bool() { points } else { chance.u32(1..=points) };
         let is_over = account.is_over(cost);
         account.draw(cost);
         let left = limit - account.used;
