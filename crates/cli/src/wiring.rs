@@ -11,7 +11,10 @@ use std::time::Duration;
 
 use larder_core::{Clock as _, Fingerprint, Key, Policy, Rows, Time};
 use larder_engine::{Engine, SystemClock};
-use larder_sources::{ClustersSource, Desk, GitHub, GitHubConfig, ProjectsSource, Pull, TrackersSource};
+use larder_sources::{
+    ClustersSource, Desk, GitHub, GitHubConfig, MarketplaceFrom, MarketplaceSource, ProjectsSource, Pull,
+    TrackersSource,
+};
 
 use crate::config::Config;
 use crate::report::Complaint;
@@ -134,13 +137,24 @@ impl<'c> Rooms<'c> {
         self.fetcher.get().is_some() || self.read_folders.get()
     }
 
-    /// The engine that fetches these: local folders want no token, and nobody's `gh`.
+    /// The engine that fetches these: what is not GitHub's wants no token, and nobody's `gh`.
     pub fn fetcher_of(&self, keys: &[Key]) -> Result<&Engine, Complaint> {
-        if keys.iter().any(|key| key.source() != ProjectsSource::NAME) {
+        if keys.iter().any(|key| self.is_github_s(key)) {
             return self.fetcher();
         }
         self.note_fetch();
         Ok(self.reader())
+    }
+
+    fn is_github_s(&self, key: &Key) -> bool {
+        let markets = &self.config.marketplaces;
+        match key.source() {
+            ProjectsSource::NAME => false,
+            MarketplaceSource::NAME => markets.iter().any(|market| {
+                market.name == key.name() && matches!(market.from, MarketplaceFrom::Repository(_))
+            }),
+            _ => true,
+        }
     }
 
     /// Notes that local folders were looked at by the reading engine.
@@ -243,10 +257,14 @@ fn engine(
 ) -> Result<Engine, Complaint> {
     let clusters = ClustersSource::new(&config.listed, github.clone(), &config.engine.policy())
         .map_err(|error| Complaint::usage(error.to_string()))?;
+    let marketplaces =
+        MarketplaceSource::new(&config.marketplaces, github.clone(), clock.clone(), &config.engine.policy())
+            .map_err(|error| Complaint::usage(error.to_string()))?;
     let engine = Engine::builder(store.entries().clone(), clock.clone())
         .source(Arc::new(clusters))
         .source(Arc::new(trackers(config, clock, github)?))
         .source(projects.clone())
+        .source(Arc::new(marketplaces))
         .owner(owner(config))
         .seed(seed);
     Ok(engine.build())

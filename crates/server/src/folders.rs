@@ -7,9 +7,12 @@ use larder_domain::{LocalProject, PROJECT};
 /// The source whose entries are folders on this machine.
 pub(crate) const PROJECTS_SOURCE: &str = "projects";
 
-/// Whether an entry is about folders on this machine.
+/// The source whose entries are marketplaces, some of them files on this machine.
+pub(crate) const MARKETPLACE_SOURCE: &str = "marketplace";
+
+/// Whether an entry is about folders or files on this machine.
 pub(crate) fn is_local(key: &Key) -> bool {
-    key.source() == PROJECTS_SOURCE
+    matches!(key.source(), PROJECTS_SOURCE | MARKETPLACE_SOURCE)
 }
 
 /// Takes whole paths out of an entry and its items.

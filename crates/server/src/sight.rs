@@ -11,7 +11,7 @@ use larder_core::{Definition, Entry, Failure, Key, MemberState, Stored, Warning}
 use larder_engine::Reading;
 
 use crate::access::Viewer;
-use crate::folders;
+use crate::folders::{self, MARKETPLACE_SOURCE};
 use crate::trackers::TRACKERS_SOURCE;
 
 /// Which of an answer's two faces a viewer sees.
@@ -102,8 +102,9 @@ pub(crate) fn is_public(stored: &Stored, definition: Option<&Definition>) -> boo
         .members
         .iter()
         .any(|member| member.state != MemberState::Hidden && member.item.scope.is_public());
-    // A repository's trackers bear its name, and an entry of none does not say whether it may be told.
-    let names_itself = stored.entry.key.source() == TRACKERS_SOURCE;
+    // A repository's trackers bear its name, and so may a marketplace; one of none does not say whether
+    // it may be told.
+    let names_itself = matches!(stored.entry.key.source(), TRACKERS_SOURCE | MARKETPLACE_SOURCE);
     let nothing_named = !names_itself
         && definition
             .is_some_and(|definition| definition.names.as_ref().is_none_or(|names| names.is_empty()));

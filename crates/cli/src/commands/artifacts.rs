@@ -1,21 +1,24 @@
-//! `larder artifacts`: the skills, commands, agents, hooks and MCP servers of local projects.
+//! `larder artifacts`: the skills, commands, agents, hooks and MCP servers of local projects, and what
+//! marketplaces offer.
 
 use larder_core::{Filter, Key, ListQuery, Order, Test, Time};
 use larder_domain::{ARTIFACTS, Artifact, ArtifactType};
 use serde::Serialize;
 
 use super::entry::EntryView;
-use super::local::{Local, Wanted};
+use super::local::{From, Local, Wanted};
 use super::{Context, Ended};
 use crate::config::Config;
 use crate::report::Complaint;
 use crate::ui::{Cell, Column, Screen, Table, Tone, ago};
 
-/// List the skills, commands, agents, hooks and MCP servers of local projects.
+/// List the skills, commands, agents, hooks and MCP servers of local projects, and what marketplaces offer.
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example:\n  larder artifacts --type skill --outdated\n  larder artifacts --search \"pdf form\" --limit 10\n  \
+    after_help = "A search finds what projects have and what marketplaces offer; a list without one shows what \
+                  projects have.\n\nExample:\n  larder artifacts --type skill --outdated\n  larder artifacts --search \"pdf form\" --limit 10\n  \
+                  larder artifacts --available --type skill\n  \
                   larder artifacts --json | jq -r '.artifacts[] | select(.missing).path'\n\n\
                   In a pipe, columns are separated by tabs and times are exact."
 )]
@@ -38,13 +41,19 @@ pub struct Args {
     /// With all these words in name, description or tags, each as the beginning of a word; best first
     #[arg(long, value_name = "WORDS")]
     search: Option<String>,
+    /// What local projects have, and nothing else
+    #[arg(long, conflicts_with = "available")]
+    installed: bool,
+    /// What marketplaces offer, and nothing else
+    #[arg(long, conflicts_with_all = ["project", "outdated", "modified", "missing"])]
+    available: bool,
     /// At most so many
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
-    /// Look at all folders anew first
+    /// Look at all folders, and ask all marketplaces that are meant, anew first
     #[arg(long, conflicts_with = "offline")]
     refresh: bool,
-    /// Show what is known, and look at no folder
+    /// Show what is known: look at no folder, ask no marketplace
     #[arg(long)]
     offline: bool,
 }
@@ -58,9 +67,10 @@ enum Kind {
     Hook,
     #[value(alias = "mcp_server")]
     Mcp,
+    Plugin,
 }
 
-impl From<Kind> for ArtifactType {
+impl std::convert::From<Kind> for ArtifactType {
     fn from(kind: Kind) -> Self {
         match kind {
             Kind::Skill => ArtifactType::Skill,
@@ -68,6 +78,7 @@ impl From<Kind> for ArtifactType {
             Kind::Agent => ArtifactType::Agent,
             Kind::Hook => ArtifactType::Hook,
             Kind::Mcp => ArtifactType::Mcp,
+            Kind::Plugin => ArtifactType::Plugin,
         }
     }
 }
@@ -81,10 +92,10 @@ pub struct ArtifactView<'a> {
     name: &'a str,
     #[serde(rename = "type")]
     kind: ArtifactType,
-    project: &'a str,
-    project_name: &'a str,
-    profile: &'a str,
-    path: &'a str,
+    project: Option<&'a str>,
+    project_name: Option<&'a str>,
+    profile: Option<&'a str>,
+    path: Option<&'a str>,
     description: Option<&'a str>,
     version: Option<&'a str>,
     tags: &'a [String],
@@ -98,6 +109,9 @@ pub struct ArtifactView<'a> {
     missing: bool,
     deployed_at: Option<Time>,
     updated_at: Option<Time>,
+    marketplace: Option<&'a str>,
+    plugin: Option<&'a str>,
+    url: Option<&'a str>,
 }
 
 /// The whole answer of `--json`.
@@ -115,7 +129,8 @@ pub fn run(args: &Args, context: &Context) -> Ended {
 
 async fn list(args: &Args, context: &Context, config: &Config) -> Ended {
     let rooms = context.rooms(config).await?;
-    let wanted = Wanted { refresh: args.refresh, offline: args.offline, only: &args.project };
+    let wanted =
+        Wanted { refresh: args.refresh, offline: args.offline, only: &args.project, from: args.from() };
     let local = Local::serve(&rooms, &wanted, context, config).await?;
     let query = query(args, &local.keys);
     let listed = rooms.reader().store().list(&query).await.map_err(Complaint::from)?;
@@ -135,10 +150,29 @@ async fn list(args: &Args, context: &Context, config: &Config) -> Ended {
     Ok(local.end(&rooms, context, config))
 }
 
+impl Args {
+    /// A search finds what is to be had as well, unless it is about what only projects know.
+    fn from(&self) -> From {
+        let is_about_projects =
+            self.installed || self.outdated || self.modified || self.missing || !self.project.is_empty();
+        match (self.available, is_about_projects) {
+            (true, _) => From::Marketplaces,
+            // No project has a plugin.
+            (false, false) if self.search.is_some() || matches!(self.kind, Some(Kind::Plugin)) => From::Both,
+            (false, _) => From::Projects,
+        }
+    }
+}
+
 fn nothing(args: &Args) -> String {
     let is_filtered =
         args.kind.is_some() || args.search.is_some() || args.outdated || args.modified || args.missing;
-    if is_filtered { "no artifact matches".to_owned() } else { "these projects have no artifacts".to_owned() }
+    let nothing = match args.from() {
+        _ if is_filtered => "no artifact matches",
+        From::Marketplaces => "these marketplaces offer nothing",
+        From::Projects | From::Both => "these projects have no artifacts",
+    };
+    nothing.to_owned()
 }
 
 fn query(args: &Args, keys: &[Key]) -> ListQuery {
@@ -169,13 +203,14 @@ fn query(args: &Args, keys: &[Key]) -> ListQuery {
 impl<'a> ArtifactView<'a> {
     /// Of an artifact.
     pub fn of(artifact: &'a Artifact) -> Self {
+        let said = |text: &'a str| Some(text).filter(|text| !text.is_empty());
         ArtifactView {
             name: &artifact.name,
             kind: artifact.kind,
-            project: &artifact.project,
-            project_name: &artifact.project_name,
-            profile: &artifact.profile,
-            path: &artifact.path,
+            project: said(&artifact.project),
+            project_name: said(&artifact.project_name),
+            profile: said(&artifact.profile),
+            path: said(&artifact.path),
             description: artifact.description.as_deref(),
             version: artifact.version.as_deref(),
             tags: &artifact.tags,
@@ -189,12 +224,18 @@ impl<'a> ArtifactView<'a> {
             missing: artifact.missing,
             deployed_at: artifact.deployed_at,
             updated_at: artifact.updated_at,
+            marketplace: artifact.marketplace.as_deref(),
+            plugin: artifact.plugin.as_deref(),
+            url: artifact.url.as_deref(),
         }
     }
 }
 
-/// What is wrong with an artifact, in words; nothing if nothing is.
+/// What is wrong with an artifact, in words, or that it is to be had; nothing if neither.
 pub fn marks(artifact: &Artifact) -> String {
+    if artifact.is_offered() {
+        return "available".to_owned();
+    }
     let marks =
         [(artifact.missing, "missing"), (artifact.modified, "modified"), (artifact.outdated, "outdated")];
     marks.into_iter().filter(|(is, _)| *is).map(|(_, word)| word).collect::<Vec<_>>().join(", ")
@@ -212,7 +253,12 @@ pub fn table(artifacts: &[Artifact], screen: &Screen, now: Time) -> String {
         Column::cut("DESCRIPTION", 16),
     ]);
     for artifact in artifacts {
-        let tone = if artifact.missing { Tone::Bad } else { Tone::Warn };
+        let tone = match artifact {
+            one if one.missing => Tone::Bad,
+            one if one.is_offered() => Tone::Quiet,
+            _ => Tone::Warn,
+        };
+        let place = artifact.marketplace.as_ref().unwrap_or(&artifact.project_name);
         let updated = artifact.updated_at;
         let version =
             artifact.deployed_version.as_deref().or(artifact.version.as_deref()).unwrap_or_default();
@@ -223,7 +269,7 @@ pub fn table(artifacts: &[Artifact], screen: &Screen, now: Time) -> String {
         table.row(vec![
             Cell::new(&*artifact.name).tone(Tone::Strong),
             Cell::new(artifact.kind.word()),
-            Cell::new(&*artifact.project_name).tone(Tone::Quiet),
+            Cell::new(&**place).tone(Tone::Quiet),
             Cell::new(marks(artifact)).tone(tone),
             Cell::new(version),
             Cell::new(updated.map(|at| ago(at, now)).unwrap_or_default())

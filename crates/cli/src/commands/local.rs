@@ -4,7 +4,7 @@
 use larder_core::{Item, Key, Listed};
 use larder_domain::LocalProject;
 use larder_engine::{Behind, ReadOptions};
-use larder_sources::ProjectsSource;
+use larder_sources::{MarketplaceSource, ProjectsSource};
 use serde::de::DeserializeOwned;
 
 use super::Context;
@@ -24,11 +24,24 @@ pub struct Wanted<'a> {
     pub offline: bool,
     /// Of these projects alone, by id or name; none = of all.
     pub only: &'a [String],
+    /// Of what is installed, of what is to be had, or of both.
+    pub from: From,
+}
+
+/// Where artifacts are from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum From {
+    /// Local projects.
+    Projects,
+    /// Marketplaces.
+    Marketplaces,
+    /// Both.
+    Both,
 }
 
 /// Local projects as they are known now.
 pub struct Local {
-    /// The projects' keys, in order.
+    /// The projects' keys, in order, and behind them the marketplaces'.
     pub keys: Vec<Key>,
     /// The states of the roots and the projects.
     pub entries: Vec<EntryView>,
@@ -51,16 +64,26 @@ impl Local {
         context: &Context,
         config: &Config,
     ) -> Result<Local, Complaint> {
-        check_roots(rooms, config)?;
+        let markets = match wanted.from {
+            From::Projects => Vec::new(),
+            From::Marketplaces | From::Both => rooms.reader().keys_of(MarketplaceSource::NAME),
+        };
+        match wanted.from {
+            From::Marketplaces => check_markets(&markets, config)?,
+            From::Both if !markets.is_empty() => {}
+            From::Projects | From::Both => check_roots(rooms, config)?,
+        }
         if let Err(error) = rooms.reader().reconcile().await {
             tracing::warn!(%error, "what is configured could not be noted");
         }
         let engine = rooms.reader();
-        let indexes = engine.indexes_of(ProjectsSource::NAME);
+        let has_projects = wanted.from != From::Marketplaces;
+        let indexes = if has_projects { engine.indexes_of(ProjectsSource::NAME) } else { Vec::new() };
         if !wanted.offline {
             find(rooms, &indexes, wanted.refresh, context).await?;
         }
-        let keys = chosen(rooms, wanted.only).await?;
+        let mut keys = if has_projects { chosen(rooms, wanted.only).await? } else { Vec::new() };
+        keys.extend(markets);
         let wish = match (wanted.refresh, wanted.offline) {
             (true, _) => Wish::Refresh,
             (_, true) => Wish::Offline,
@@ -105,6 +128,17 @@ fn check_roots(rooms: &Rooms<'_>, config: &Config) -> Result<(), Complaint> {
     let file = config.file.as_ref().map_or("larder.toml", |file| file.shown.as_str());
     let complaint = complaint.hint(format!("stand in a project, or name folders in {file}, such as"));
     Err(Complaint { paste: &["[projects]", "roots = [\"~/code\"]"], ..complaint })
+}
+
+fn check_markets(markets: &[Key], config: &Config) -> Result<(), Complaint> {
+    if !markets.is_empty() {
+        return Ok(());
+    }
+    let file = config.file.as_ref().map_or("larder.toml", |file| file.shown.as_str());
+    let complaint = Complaint::usage("no marketplace is configured");
+    let complaint = complaint.hint(format!("add one to {file}, such as"));
+    let paste = &["[[marketplace]]", "name = \"skills\"", "github = \"anthropics/skills\""];
+    Err(Complaint { paste, ..complaint })
 }
 
 /// Looks for projects where nobody has looked yet, or where the reader wants it.

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::artifacts::{self, ArtifactView};
 use super::entry::EntryView;
-use super::local::{self, Local, Wanted};
+use super::local::{self, From, Local, Wanted};
 use super::{Context, Ended};
 use crate::config::Config;
 use crate::report::Complaint;
@@ -117,7 +117,7 @@ pub fn run(args: &Args, context: &Context) -> Ended {
 
 async fn list(args: &ListArgs, context: &Context, config: &Config) -> Ended {
     let rooms = context.rooms(config).await?;
-    let wanted = Wanted { refresh: args.refresh, offline: args.offline, only: &[] };
+    let wanted = Wanted { refresh: args.refresh, offline: args.offline, only: &[], from: From::Projects };
     let local = Local::serve(&rooms, &wanted, context, config).await?;
     let filter =
         |column, wanted: bool| wanted.then(|| Filter { column, test: Test::AtLeast("1".to_owned()) });
@@ -176,7 +176,7 @@ async fn projects(
 async fn show(args: &ShowArgs, context: &Context, config: &Config) -> Ended {
     let rooms = context.rooms(config).await?;
     let only = std::slice::from_ref(&args.project);
-    let wanted = Wanted { refresh: args.refresh, offline: args.offline, only };
+    let wanted = Wanted { refresh: args.refresh, offline: args.offline, only, from: From::Projects };
     let local = Local::serve(&rooms, &wanted, context, config).await?;
     let keys = match local.keys.as_slice() {
         [] | [_] => &local.keys,

@@ -181,6 +181,7 @@ fn line(one: &Refreshed, longest: usize, screen: &Screen) -> String {
         // One of them is the project itself.
         "projects" => counted(shown.saturating_sub(1), "artifact", "artifacts"),
         "trackers" => counted(shown, "tracker", "trackers"),
+        "marketplace" => counted(shown, "artifact", "artifacts"),
         _ => counted(shown, "repository", "repositories"),
     };
     let (word, of) = match &one.result {

@@ -64,6 +64,7 @@ pub fn kinds_of(keys: &[Key]) -> (&'static str, &'static str) {
         "projects" if keys.iter().all(|key| key.name().starts_with("roots/")) => ("root", "roots"),
         "projects" => ("project", "projects"),
         "trackers" => ("list of trackers", "lists of trackers"),
+        "marketplace" => ("marketplace", "marketplaces"),
         _ => ("entry", "entries"),
     }
 }
@@ -80,7 +81,9 @@ pub fn find_key(text: &str, known: &[Key]) -> Result<Key, Complaint> {
     if let Some(key) = known.iter().find(|key| key.as_str().eq_ignore_ascii_case(&full)) {
         return Ok(key.clone());
     }
-    if let Some(key) = known.iter().find(|key| key.source() == "projects" && key.name() == text) {
+    if let Some(key) =
+        known.iter().find(|key| matches!(key.source(), "projects" | "marketplace") && key.name() == text)
+    {
         return Ok(key.clone());
     }
     // Likened without what all have in common, which would make everything alike.
@@ -100,7 +103,7 @@ pub fn find_key(text: &str, known: &[Key]) -> Result<Key, Complaint> {
 
 fn check_source(source: &str, known: &[Key]) -> Result<(), Complaint> {
     let sources: std::collections::BTreeSet<&str> =
-        known.iter().map(Key::source).chain(["cluster", "projects", "trackers"]).collect();
+        known.iter().map(Key::source).chain(["cluster", "marketplace", "projects", "trackers"]).collect();
     if sources.contains(source) {
         return Ok(());
     }

@@ -11,7 +11,7 @@ use serde::Serialize;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::artifacts::marks;
-use super::local::{self, Local, Wanted};
+use super::local::{self, From, Local, Wanted};
 use super::{Context, Ended};
 use crate::config::Config;
 use crate::report::{Complaint, Exit};
@@ -61,7 +61,7 @@ pub fn run(args: &Args, context: &Context) -> Ended {
 async fn watch(args: &Args, context: &Context, config: &Config) -> Ended {
     let options = crate::watching::options(&config.projects).unwrap_or_default();
     let rooms = context.rooms(config).await?;
-    let wanted = Wanted { refresh: false, offline: true, only: &[] };
+    let wanted = Wanted { refresh: false, offline: true, only: &[], from: From::Projects };
     // Roots that nobody has looked at yet are the first thing that the watch asks for.
     let local = Local::serve(&rooms, &wanted, context, config).await?;
     let engine = rooms.reader().clone();

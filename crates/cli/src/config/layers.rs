@@ -215,7 +215,10 @@ impl<'a> Section<'_, 'a> {
         let from_env = self.var(key);
         let from_file = self.table.and_then(|table| table.get(key.name));
         if key.guard == Guard::Trusted && !self.is_trusted() && from_file.is_some() {
-            self.layers.ignored.push(format!("`[{}] {}`", self.name, key.name));
+            let ignored = format!("`{} {}`", self.frame(), key.name);
+            if !self.layers.ignored.contains(&ignored) {
+                self.layers.ignored.push(ignored);
+            }
         }
         if let Some((origin, raw)) = from_env {
             return self.understood(key.name, read(raw), origin, None);
@@ -303,7 +306,7 @@ impl<'a> Section<'_, 'a> {
 
     /// Reports the keys that nobody asked for.
     pub fn finish(self) {
-        let frame = if self.in_env { format!("[{}]", self.name) } else { format!("[[{}]]", self.name) };
+        let frame = self.frame();
         for (key, _) in self.table.into_iter().flatten() {
             let name = key.get_ref().as_ref();
             if !self.asked.contains(&name) {
@@ -312,6 +315,11 @@ impl<'a> Section<'_, 'a> {
                 self.layers.problem_at(&key.span(), message, Some(hint));
             }
         }
+    }
+
+    /// As the file has it: a table, or one of many.
+    fn frame(&self) -> String {
+        if self.in_env { format!("[{}]", self.name) } else { format!("[[{}]]", self.name) }
     }
 
     fn var(&mut self, key: Key) -> Option<(Origin, Raw<'a>)> {

@@ -7,6 +7,7 @@ mod env;
 mod find;
 mod github;
 mod layers;
+mod marketplace;
 mod origin;
 mod pmu;
 mod problem;
@@ -24,6 +25,7 @@ mod trust;
 use std::path::{Path, PathBuf};
 
 use larder_domain::{ClustersConfig, RegistryRules};
+use larder_sources::MarketplaceConfig;
 use pmu::Pmu;
 use toml::de::DeTable;
 
@@ -62,6 +64,8 @@ pub struct Config {
     pub registry: RegistryConfig,
     /// `[projects]`.
     pub projects: ProjectsSection,
+    /// `[[marketplace]]`.
+    pub marketplaces: Vec<MarketplaceConfig>,
     /// `[server]`.
     pub server: ServerConfig,
     /// `[trackers]` and `[[tracker]]`.
@@ -204,6 +208,7 @@ fn build(
     let server = ServerConfig::read(&mut layers);
     let trackers = TrackersConfig::read(&mut layers, pmu.as_ref());
     let owner = github.owner.as_ref().map(|owner| owner.value.clone());
+    let marketplaces = marketplace::read_marketplaces(&mut layers, base, owner.as_deref());
     let mut listed = ClustersConfig {
         clusters: clusters::read_clusters(&mut layers, owner.as_deref()),
         owner,
@@ -230,6 +235,7 @@ fn build(
         clusters,
         registry,
         projects,
+        marketplaces,
         server,
         trackers,
         listed,

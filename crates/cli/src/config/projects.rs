@@ -1,5 +1,4 @@
-//! `[projects]` and `[[marketplace]]`: where local projects are looked for, and where one hears of
-//! artifacts that are to be had.
+//! `[projects]`: where local projects are looked for.
 
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
@@ -166,7 +165,8 @@ fn is_too_much(folder: &Path, home: Option<&Path>) -> bool {
     folder.parent().is_none() || home.is_some_and(|home| real(home).starts_with(&folder))
 }
 
-fn is_below(path: &Path, base: &Path) -> bool {
+/// Whether a path lies below a folder, links followed as far as it exists.
+pub fn is_below(path: &Path, base: &Path) -> bool {
     real(path).starts_with(real(base))
 }
 

@@ -15,8 +15,8 @@ use super::entry_view::shapes::{
     StatusWord, TrackerMonthView, TrackerStateWord, TrackerStatsView, TrackerView, WarningView,
 };
 use super::{
-    artifacts, batch, clusters, entries, entry, events, health, invalidate, projects, read, refresh, repos,
-    stats, text, trackers,
+    artifacts, batch, clusters, entries, entry, events, health, invalidate, marketplace, projects, read,
+    refresh, repos, stats, text, trackers,
 };
 use crate::problem::ProblemView;
 
@@ -38,7 +38,7 @@ pub(crate) struct Refusal(ProblemView<'static>);
     ),
     paths(
         clusters::list, clusters::one, clusters::registry, repos::list, trackers::list, trackers::stats,
-        projects::list, projects::one, artifacts::list, batch::load, entries::list, entry::one,
+        projects::list, projects::one, artifacts::list, marketplace::list, batch::load, entries::list, entry::one,
         entry::act, invalidate::invalidate, events::stream, stats::stats, health::alive, health::ready,
         stats::metrics, document, page,
     ),
@@ -53,7 +53,7 @@ pub(crate) struct Refusal(ProblemView<'static>);
         (name = "clusters", description = "Groups of repositories"),
         (name = "repositories", description = "Repositories of all groups"),
         (name = "trackers", description = "Releases, microsprints and the like"),
-        (name = "projects", description = "Local projects, and the skills, commands, agents, hooks and MCP servers that they have"),
+        (name = "projects", description = "Local projects, and the skills, commands, agents, hooks and MCP servers that they have, or could have from marketplaces"),
         (name = "entries", description = "What is cached, by key"),
         (name = "events", description = "What changes, as it does"),
         (name = "service", description = "The server itself"),

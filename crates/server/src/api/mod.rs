@@ -11,6 +11,7 @@ mod events;
 mod health;
 mod input;
 mod invalidate;
+mod marketplace;
 mod page;
 mod project_view;
 mod projects;
@@ -49,6 +50,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/api/v1/projects", get(projects::list))
         .route("/api/v1/projects/{id}", get(projects::one))
         .route("/api/v1/artifacts", get(artifacts::list))
+        .route("/api/v1/marketplace", get(marketplace::list))
         .route("/api/v1/batch", post(batch::load))
         .route("/api/v1/entries", get(entries::list))
         .route("/api/v1/entries/{*key}", get(entry::one).post(entry::act).fallback(entry::other_method))

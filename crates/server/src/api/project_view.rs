@@ -61,7 +61,7 @@ impl<'a> LocalProjectView<'a> {
     }
 }
 
-/// A skill, command, agent, hook or MCP server of a local project.
+/// A skill, command, agent, hook or MCP server of a local project, or one that is to be had.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ArtifactView<'a> {
     /// Its name.
@@ -70,14 +70,18 @@ pub(crate) struct ArtifactView<'a> {
     #[serde(rename = "type")]
     #[schema(value_type = ArtifactTypeWord)]
     kind: ArtifactType,
-    /// The id of the project that has it.
-    project: &'a str,
+    /// The id of the project that has it; `null` of one that is only to be had.
+    #[schema(required = true)]
+    project: Option<&'a str>,
     /// That project's name.
-    project_name: &'a str,
+    #[schema(required = true)]
+    project_name: Option<&'a str>,
     /// For which tool: `claude_code`, `codex`, `gemini`, `cursor`.
-    profile: &'a str,
-    /// Where it is, from the project's folder.
-    path: &'a str,
+    #[schema(required = true)]
+    profile: Option<&'a str>,
+    /// Where it is, from the project's folder, or from that of the repository that offers it.
+    #[schema(required = true)]
+    path: Option<&'a str>,
     /// What it says of itself.
     #[schema(required = true)]
     description: Option<&'a str>,
@@ -112,18 +116,28 @@ pub(crate) struct ArtifactView<'a> {
     /// When any of its files was last written.
     #[schema(value_type = Option<String>, format = DateTime, required = true)]
     updated_at: Option<Time>,
+    /// The marketplace that offers it; `null` of one that a project has.
+    #[schema(required = true)]
+    marketplace: Option<&'a str>,
+    /// The plugin that brings it, where it is offered as part of one.
+    #[schema(required = true)]
+    plugin: Option<&'a str>,
+    /// A page about it.
+    #[schema(required = true)]
+    url: Option<&'a str>,
 }
 
 impl<'a> ArtifactView<'a> {
     /// Of an artifact.
     pub(crate) fn new(artifact: &'a Artifact) -> Self {
+        let said = |text: &'a str| Some(text).filter(|text| !text.is_empty());
         ArtifactView {
             name: &artifact.name,
             kind: artifact.kind,
-            project: &artifact.project,
-            project_name: &artifact.project_name,
-            profile: &artifact.profile,
-            path: &artifact.path,
+            project: said(&artifact.project),
+            project_name: said(&artifact.project_name),
+            profile: said(&artifact.profile),
+            path: said(&artifact.path),
             description: artifact.description.as_deref(),
             version: artifact.version.as_deref(),
             tags: &artifact.tags,
@@ -137,6 +151,9 @@ impl<'a> ArtifactView<'a> {
             missing: artifact.missing,
             deployed_at: artifact.deployed_at,
             updated_at: artifact.updated_at,
+            marketplace: artifact.marketplace.as_deref(),
+            plugin: artifact.plugin.as_deref(),
+            url: artifact.url.as_deref(),
         }
     }
 }

@@ -138,6 +138,7 @@ async fn keys_of(app: &App, visit: &Visit, act: &Act) -> Result<Vec<Key>, Proble
         "clusters" => app.cluster_keys(),
         "entries" => app.engine.keys(),
         "projects" => [app.roots(visit.viewer), app.projects(visit.viewer)].concat(),
+        "marketplace" => app.markets(),
         all if is_trackers(all) => {
             let keys = app.tracker_keys().into_iter();
             keys.filter(|key| all == TRACKERS_SOURCE || key.as_str().starts_with(&format!("{all}/")))

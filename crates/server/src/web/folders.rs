@@ -58,6 +58,8 @@ pub(crate) struct ArtifactRow {
     marks: Vec<&'static str>,
     /// Its project's name and address, where it stands among those of others.
     project: Option<(String, String)>,
+    /// The marketplace that offers it, and a page about it.
+    offered: Option<(String, Option<String>)>,
     version: Option<String>,
     newer: Option<String>,
     updated: Option<Stamp>,
@@ -79,6 +81,7 @@ impl ArtifactRow {
             kind: label(artifact.kind),
             marks: marks(artifact),
             project: None,
+            offered: artifact.marketplace.clone().map(|market| (market, artifact.url.clone())),
             version,
             newer: artifact.upstream_version.clone().filter(|_| artifact.outdated),
             updated: artifact.updated_at.map(|at| Stamp::new(at, now)),
@@ -87,16 +90,23 @@ impl ArtifactRow {
 
     /// Of an artifact among those of other projects.
     pub(crate) fn among_others(artifact: &Artifact, key: &Key, now: Time) -> Self {
+        if artifact.is_offered() {
+            return ArtifactRow::own(artifact, now);
+        }
         let name = if artifact.project_name.is_empty() { &artifact.project } else { &artifact.project_name };
         let project = Some((name.clone(), format!("/projects/{}", key.name())));
         ArtifactRow { project, ..ArtifactRow::own(artifact, now) }
     }
 }
 
-/// What is wrong with an artifact, the worst first.
+/// What is wrong with an artifact, the worst first; of one that no project has, that it is to be had.
 fn marks(artifact: &Artifact) -> Vec<&'static str> {
-    let all =
-        [(artifact.missing, "missing"), (artifact.modified, "modified"), (artifact.outdated, "outdated")];
+    let all = [
+        (artifact.is_offered(), "available"),
+        (artifact.missing, "missing"),
+        (artifact.modified, "modified"),
+        (artifact.outdated, "outdated"),
+    ];
     all.into_iter().filter(|(is, _)| *is).map(|(_, word)| word).collect()
 }
 

@@ -92,7 +92,7 @@ pub(crate) struct Page {
 
 fn pages(app: &App) -> Vec<Page> {
     let projects = Page { here: Here::Projects, href: "/projects", label: "Projects" };
-    let has_projects = !app.engine.indexes_of(PROJECTS_SOURCE).is_empty();
+    let has_projects = !app.engine.indexes_of(PROJECTS_SOURCE).is_empty() || !app.markets().is_empty();
     let trackers = Page { here: Here::Trackers, href: "/trackers", label: "Trackers" };
     let has_trackers = !app.tracker_keys().is_empty();
     [(has_projects, projects), (has_trackers, trackers)]

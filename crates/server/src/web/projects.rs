@@ -1,5 +1,5 @@
 //! `/projects`: the local projects and what wants a look in them, and a search over all that they
-//! have. `part=list` answers the part that changes, shows what is held and causes no look.
+//! have and that marketplaces offer. `part=list` answers the part that changes, shows what is held and causes no look.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -42,6 +42,8 @@ pub(crate) struct Asked {
     show: String,
     /// `outdated`, `modified` or `missing`.
     status: String,
+    /// `installed` or `available`; else both, as far as what else is asked for lets them.
+    from: String,
     sort: String,
     /// How many rows to leave out.
     after: String,
@@ -56,6 +58,8 @@ struct ProjectsPage {
     search: String,
     shows: Vec<Choice>,
     statuses: Vec<Choice>,
+    /// None where there is no marketplace.
+    froms: Vec<Choice>,
 }
 
 #[derive(Template)]
@@ -79,6 +83,7 @@ struct List {
     /// The key of a root that nobody has looked below yet.
     is_looking: Option<Key>,
     is_filtered: bool,
+    has_markets: bool,
     search: Option<String>,
     roots: Vec<Root>,
     columns: Vec<Column>,
@@ -87,9 +92,10 @@ struct List {
     next: Option<String>,
 }
 
-/// A folder that projects are looked for below.
+/// A folder that projects are looked for below, or a marketplace.
 struct Root {
     key: Key,
+    what: &'static str,
     path: Option<String>,
     state: FolderState,
 }
@@ -135,7 +141,8 @@ pub(crate) async fn show(State(app): State<App>, visit: Visit, Query(asked): Que
     if !visit.viewer.may_read_private {
         return no_permission(&app, &visit);
     }
-    if app.roots(visit.viewer).is_empty() && !is_part {
+    let has_markets = !app.markets().is_empty();
+    if app.roots(visit.viewer).is_empty() && !has_markets && !is_part {
         let frame = visit.frame(Here::Projects, "No folder to look for projects in");
         return visit.page(StatusCode::OK, &FirstRun { frame });
     }
@@ -155,19 +162,29 @@ pub(crate) async fn show(State(app): State<App>, visit: Visit, Query(asked): Que
     let page = ProjectsPage {
         frame,
         list,
-        shows: shows(&asked.show),
+        shows: shows(&asked.show, has_markets),
         statuses: statuses(&asked.status),
+        froms: if has_markets { froms(&asked.from) } else { Vec::new() },
         search: asked.search,
     };
     visit.page(StatusCode::OK, &page)
 }
 
-fn shows(here: &str) -> Vec<Choice> {
+fn shows(here: &str, has_markets: bool) -> Vec<Choice> {
     let choice =
         |word: &'static str, label: &str| Choice { word, label: label.to_owned(), is_here: word == here };
     let mut all = vec![choice("", "projects"), choice("artifacts", "all artifacts")];
     all.extend(ArtifactType::ALL.map(|kind| choice(kind.word(), &format!("{}s", label(kind)))));
+    all.extend(has_markets.then(|| choice(ArtifactType::Plugin.word(), "plugins")));
     all
+}
+
+fn froms(here: &str) -> Vec<Choice> {
+    let choice =
+        |(word, label): (&'static str, &str)| Choice { word, label: label.to_owned(), is_here: word == here };
+    [("", "projects and marketplaces"), ("installed", "projects"), ("available", "marketplaces")]
+        .map(choice)
+        .into()
 }
 
 fn statuses(here: &str) -> Vec<Choice> {
@@ -185,13 +202,16 @@ async fn gather(app: &App, visit: &Visit, asked: &Asked) -> Result<List, Problem
     let keys = app.projects(visit.viewer);
     let all: Vec<Key> = roots.iter().chain(&keys).cloned().collect();
     let rows = app.folder_rows(&all, visit.viewer.into()).await?;
-    let rows: HashMap<&Key, &Entry> = rows.iter().map(|row| (&row.key, row)).collect();
+    let (markets, offering) = (app.markets(), app.seen_markets(visit.viewer).await?);
+    let rows: HashMap<&Key, &Entry> = rows.iter().chain(&offering).map(|row| (&row.key, row)).collect();
     let state = |key: &Key| FolderState::new(app, key, rows.get(key).copied(), looks, now);
     if looks {
-        look_behind(app, all.iter().filter(|key| state(key).is_wanting).cloned().collect());
+        let wanting = all.iter().chain(&markets).filter(|key| state(key).is_wanting);
+        look_behind(app, wanting.cloned().collect());
     }
     let question = Question::of(asked);
-    let (artifacts, more) = match question.artifacts(&keys, ROWS_MAX + 1) {
+    let entries = question.entries(&keys, &markets);
+    let (artifacts, more) = match question.artifacts(&entries, ROWS_MAX + 1) {
         Some(query) => {
             let mut listed = app.store.list(&query).await?;
             let more = listed.len() > ROWS_MAX;
@@ -211,7 +231,7 @@ async fn gather(app: &App, visit: &Visit, asked: &Asked) -> Result<List, Problem
     let mut words = Vec::new();
     if let Some(artifacts) = &artifacts {
         let many = if more || question.start > 0 {
-            app.store.count(&question.artifacts(&keys, 0).unwrap_or_else(|| question.all(&keys))).await?
+            app.store.count(&question.artifacts(&entries, 0).unwrap_or_else(|| question.all(&keys))).await?
         } else {
             larder_core::Met::exactly(artifacts.len() as u64)
         };
@@ -239,6 +259,18 @@ async fn gather(app: &App, visit: &Visit, asked: &Asked) -> Result<List, Problem
         Some(ProjectRow::new(project, state(&key), key, sight, now))
     });
     let is_filtered = !asked.search.trim().is_empty() || !asked.status.is_empty() || !is_whole;
+    let looked = roots.iter().map(|key| Root {
+        what: "Looked for below",
+        path: rows.get(key).and_then(|row| root_path(row)),
+        state: state(key),
+        key: key.clone(),
+    });
+    let offered = markets.iter().map(|key| Root {
+        what: "To be had from",
+        path: key.segments().pop(),
+        state: state(key),
+        key: key.clone(),
+    });
     Ok(List {
         sum: words.join(" · "),
         hidden: visit.hidden(),
@@ -251,14 +283,8 @@ async fn gather(app: &App, visit: &Visit, asked: &Asked) -> Result<List, Problem
             all.iter().map(|(artifact, key)| ArtifactRow::among_others(artifact, key, now)).collect()
         }),
         next: more.then(|| asked.address(&[("after", &(question.start + ROWS_MAX).to_string())])),
-        roots: roots
-            .iter()
-            .map(|key| Root {
-                path: rows.get(key).and_then(|row| root_path(row)),
-                state: state(key),
-                key: key.clone(),
-            })
-            .collect(),
+        has_markets: !markets.is_empty(),
+        roots: looked.chain(offered).collect(),
     })
 }
 
@@ -296,8 +322,17 @@ enum Wanted {
     Type(ArtifactType),
 }
 
+/// Whose artifacts are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum From {
+    Installed,
+    Available,
+    Both,
+}
+
 /// What is asked, checked.
 struct Question {
+    from: From,
     search: Option<String>,
     status: Option<&'static str>,
     wanted: Wanted,
@@ -313,17 +348,41 @@ impl Question {
             end -= 1;
         }
         let status = ["outdated", "modified", "missing"].into_iter().find(|word| *word == asked.status);
-        let wanted = match asked.show.as_str() {
-            "artifacts" => Wanted::Artifacts,
-            word => word.parse().map_or(Wanted::Projects, Wanted::Type),
+        let from = match asked.from.as_str() {
+            "installed" => From::Installed,
+            "available" => From::Available,
+            _ => From::Both,
+        };
+        let wanted = match (asked.show.as_str(), from) {
+            ("artifacts", _) => Wanted::Artifacts,
+            (word, from) => match ArtifactType::offered(word) {
+                Some(kind) => Wanted::Type(kind),
+                // What is to be had is no project.
+                None if from == From::Available => Wanted::Artifacts,
+                None => Wanted::Projects,
+            },
         };
         Question {
+            from,
             search: Some(words[..end].to_owned()).filter(|words| !words.is_empty()),
             status,
             wanted,
             sort: sorting(&asked.sort),
             start: asked.after.parse().unwrap_or(0).min(LIST_MAX),
         }
+    }
+
+    /// Where artifacts are looked for. A search finds what is to be had as well, unless it is about what
+    /// only projects know; and no project has a plugin.
+    fn entries(&self, projects: &[Key], markets: &[Key]) -> Vec<Key> {
+        let is_wide = self.search.is_some() || self.wanted == Wanted::Type(ArtifactType::Plugin);
+        let offers = match self.from {
+            From::Installed => false,
+            From::Available => true,
+            From::Both => is_wide && self.status.is_none(),
+        };
+        let installed = if self.from == From::Available { &[] } else { projects };
+        installed.iter().chain(markets.iter().filter(|_| offers)).cloned().collect()
     }
 
     /// The artifacts that are asked for, if any are: a search looks for them too.
@@ -432,6 +491,7 @@ impl Asked {
             ("search", self.search.trim()),
             ("show", &self.show),
             ("status", &self.status),
+            ("from", &self.from),
             ("sort", &self.sort),
             ("after", ""),
         ];

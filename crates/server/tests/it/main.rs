@@ -10,6 +10,7 @@ mod guards;
 mod herd;
 mod lists;
 mod many;
+mod marketplace;
 mod outage;
 mod pages;
 mod private;

@@ -15,7 +15,10 @@ use larder_domain::{
 use larder_engine::Engine;
 use larder_github_sim::{Issue, Options, Owner, Repository, Simulator, Switches, Token};
 use larder_server::{Running, Settings, Site, start};
-use larder_sources::{ClustersSource, GitHub, GitHubConfig, ProjectsConfig, ProjectsSource, TrackersSource};
+use larder_sources::{
+    ClustersSource, GitHub, GitHubConfig, MarketplaceConfig, MarketplaceFrom, MarketplaceSource,
+    ProjectsConfig, ProjectsSource, TrackersSource,
+};
 use larder_store_sqlite::{OpenOptions, SqliteStore};
 use larder_testkit::{FaultyStore, VirtualClock};
 use reqwest::{Client, RequestBuilder, Response};
@@ -63,6 +66,8 @@ pub(crate) struct World {
     pub(crate) tracked: Vec<&'static str>,
     /// Folders that hold local projects; none unless a story adds some.
     pub(crate) roots: Vec<PathBuf>,
+    /// Marketplaces; none unless a story adds some.
+    pub(crate) markets: Vec<MarketplaceConfig>,
     dir: TempDir,
 }
 
@@ -108,6 +113,7 @@ impl World {
             policy,
             tracked: Vec::new(),
             roots: Vec::new(),
+            markets: Vec::new(),
             dir: tempfile::tempdir().unwrap(),
         }
     }
@@ -145,6 +151,42 @@ impl World {
         std::fs::create_dir(&root).unwrap();
         world.roots.push(root);
         world
+    }
+
+    /// A world with a folder for local projects and three marketplaces: `public` (the repository `cinder`),
+    /// `secret` (the private vault), and `mine` (an index in a file, `index.json` beside that folder).
+    pub(crate) async fn with_markets() -> Self {
+        let mut world = World::with_folder().await;
+        let repo = |name: &str| MarketplaceFrom::Repository(RepoName::parse(name, Some("octo-org")).unwrap());
+        let file = MarketplaceFrom::File(world.index());
+        for (name, from) in [("public", repo("cinder")), ("secret", repo("vault")), ("mine", file)] {
+            world.markets.push(MarketplaceConfig { name: name.to_owned(), from, ttl: HOUR });
+        }
+        let skill = |name: &str| {
+            format!("---\nname: {name}\ndescription: Fills forms\nversion: 1.0\ntags: [docs]\n---\n")
+        };
+        world.push("octo-org/cinder", "skills/pdf/SKILL.md", &skill("pdf"));
+        world.push("octo-org/cinder", "agents/formulist.md", "---\ndescription: Knows tables\n---\n");
+        world.push("octo-org/vault", "skills/bunker/SKILL.md", &skill("bunker"));
+        world.say_index(
+            r#"{"artifacts": [{"name": "tickets", "type": "mcp", "description": "Opens forms"}]}"#,
+        );
+        world
+    }
+
+    /// The index in a file.
+    pub(crate) fn index(&self) -> PathBuf {
+        self.roots[0].with_file_name("index.json")
+    }
+
+    /// Writes the index in a file.
+    pub(crate) fn say_index(&self, text: &str) {
+        std::fs::write(self.index(), text).unwrap();
+    }
+
+    /// Pushes a file to a repository.
+    pub(crate) fn push(&self, repo: &str, path: &str, text: &str) {
+        self.sim.world(|github| assert!(github.push(repo, [(path, Some(text))])));
     }
 
     /// Writes a file below the folder of local projects.
@@ -255,13 +297,16 @@ impl World {
         let tracked: Vec<RepoName> =
             self.tracked.iter().map(|name| RepoName::parse(name, Some("octo-org")).unwrap()).collect();
         let types = vec![TrackerType::release(), TrackerType::microsprint()];
-        let trackers = TrackersSource::new(github, &tracked, types, self.policy.clone()).unwrap();
+        let trackers = TrackersSource::new(github.clone(), &tracked, types, self.policy.clone()).unwrap();
+        let clock = Arc::new(self.clock.clone());
+        let markets = MarketplaceSource::new(&self.markets, github, clock, &self.policy).unwrap();
         let projects = ProjectsConfig { roots: self.roots.clone(), ttl: HOUR, ..ProjectsConfig::default() };
         let projects = ProjectsSource::new(&projects, &self.policy, jiff::tz::TimeZone::UTC).unwrap();
         Engine::builder(store, Arc::new(self.clock.clone()))
             .source(Arc::new(source))
             .source(Arc::new(trackers))
             .source(Arc::new(projects))
+            .source(Arc::new(markets))
             .seed(1)
             .build()
     }

@@ -67,17 +67,11 @@ impl MarketplaceFrom {
         }
     }
 
-    /// Where it is, as people may be told: what stands behind a `?` may be a secret.
-    pub fn shown(&self) -> String {
+    /// Whether it may be asked at all, as far as it says itself; the error is a sentence.
+    pub fn check(&self) -> Result<(), String> {
         match self {
-            MarketplaceFrom::Url { url, .. } => {
-                let mut url = url.clone();
-                url.set_query(None);
-                url.set_fragment(None);
-                url.to_string()
-            }
-            MarketplaceFrom::File(path) => path.display().to_string(),
-            MarketplaceFrom::Repository(name) => format!("github:{name}"),
+            MarketplaceFrom::Url { url, allow_private } => web::check(url, *allow_private),
+            MarketplaceFrom::File(_) | MarketplaceFrom::Repository(_) => Ok(()),
         }
     }
 }
