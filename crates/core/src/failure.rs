@@ -167,7 +167,9 @@ impl FetchError {
     /// What a person can do.
     pub fn hints(&self) -> Vec<Hint> {
         let hint = match self {
-            FetchError::Network { .. } => "check the connection and `[github] api_url`; see `larder doctor`".into(),
+            FetchError::Network { .. } => "check the connection, and the address that is configured (`[github] api_url`, \
+                                           `[[marketplace]] url`); see `larder doctor`"
+                .into(),
             FetchError::Limited { until, .. } | FetchError::BreakerOpen { until, .. } => {
                 format!("retry after {}; see `larder doctor`", until.whole_second())
             }

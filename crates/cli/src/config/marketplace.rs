@@ -108,15 +108,15 @@ fn check_given(section: &mut Section<'_, '_>, given: &[(&str, Range<usize>)], pl
 fn from(section: &mut Section<'_, '_>, said: Said, base: &Path) -> Option<MarketplaceFrom> {
     let Said { url, file, github, allow_private } = said;
     if let Some(url) = url {
-        let from = MarketplaceFrom::Url { url: url.value, allow_private };
-        if let Err(why) = from.check() {
-            let hint = (!allow_private).then(|| {
-                "one of this machine or of a private network wants `allow_private = true`".to_owned()
-            });
-            section.layers().problem_of(&url.origin, format!("`url`: {why}"), hint);
+        let at = |allow_private| MarketplaceFrom::Url { url: url.value.clone(), allow_private };
+        if let Err(why) = at(allow_private).check() {
+            let hint = "one of this machine or of a private network wants `allow_private = true`";
+            let hint = at(true).check().is_ok().then(|| hint.to_owned());
+            let place = section.span_of("url").unwrap_or_default();
+            section.layers().problem_at(&place, format!("`url`: {why}"), hint);
             return None;
         }
-        return Some(from);
+        return Some(at(allow_private));
     }
     if let Some(file) = file {
         // A file that nobody trusts may name nothing outside of the folder that it came with.
