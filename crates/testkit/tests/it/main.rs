@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod memory;
+mod outage;
 mod protocol;
 mod simulated;
 #[path = "../../simulation/mod.rs"]
