@@ -40,6 +40,20 @@ fn the_same_seed_takes_the_same_steps() {
     }
 }
 
+#[test]
+fn a_seed_that_fails_fails_again_by_the_same_steps() {
+    for rule in [Broken::Fencing, Broken::Commits] {
+        let setups =
+            (1..=200).map(|seed| Setup { broken: Some(rule), traced: true, ..Setup::in_memory(seed) });
+        let mut failed = setups.map(|setup| (setup, run(setup))).filter(|(_, life)| life.violation.is_some());
+        let (setup, once) = failed.next().unwrap();
+        let again = run(setup);
+        assert_eq!((&again.violation, &again.trace), (&once.violation, &once.trace), "{setup:?}");
+        let last = once.trace.last().map_or("", String::as_str);
+        assert!(!last.is_empty(), "the steps lead to it");
+    }
+}
+
 /// Lives on a store that breaks a rule until one shows it. Answers what it showed.
 fn found_out(rule: Broken) -> String {
     let mut lives = (1..=200).map(|seed| run(Setup { broken: Some(rule), ..Setup::in_memory(seed) }));
