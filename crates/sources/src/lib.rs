@@ -6,6 +6,7 @@ pub mod github;
 mod marketplace;
 mod projects;
 mod trackers;
+mod waits;
 
 pub use clusters::{ClustersError, ClustersSource};
 pub use github::{Checked, GitHub, GitHubConfig, GitHubError, RateLimit};

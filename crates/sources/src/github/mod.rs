@@ -29,6 +29,7 @@ use larder_core::{Budgets, Clock, Fingerprint, Time};
 use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::waits::Waits;
 use address::Address;
 pub use call::Errand;
 pub(crate) use call::innermost;
@@ -178,6 +179,11 @@ impl GitHub {
     /// The time, by the clock that it was given.
     pub fn now(&self) -> Time {
         self.clock.now()
+    }
+
+    /// The waits of hosts other than this one, in the same store.
+    pub(crate) fn waits(&self) -> Waits {
+        Waits::new(self.budgets.clone(), self.reserver.clone())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

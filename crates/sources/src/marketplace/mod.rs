@@ -106,7 +106,8 @@ impl MarketplaceSource {
             Ok(Market { key, config: config.clone(), definition })
         };
         let markets = configs.iter().map(market).collect::<Result<_, _>>()?;
-        Ok(MarketplaceSource { markets, github, web: Web::new(clock) })
+        let web = Web::new(clock, github.waits());
+        Ok(MarketplaceSource { markets, github, web })
     }
 
     /// The key of a marketplace.

@@ -17,6 +17,7 @@ use url::{Host, Url};
 
 use super::address::is_public;
 use crate::github::{RateHeaders, innermost};
+use crate::waits::Waits;
 
 /// A document of more bytes is not read to its end.
 pub(super) const BODY_BYTES_MAX: usize = 8 << 20;
@@ -31,6 +32,8 @@ const LIMIT_WAIT: Duration = Duration::from_mins(1);
 /// Reads documents.
 pub(super) struct Web {
     clock: Arc<dyn Clock>,
+    /// Which hosts want to be left alone.
+    waits: Waits,
     /// Whose addresses are checked: those that a document was asked of. A proxy's own is not.
     asked: Arc<Mutex<HashSet<String>>>,
     /// Made for the first call, as GitHub's is.
@@ -63,9 +66,21 @@ struct Reply {
     body: Vec<u8>,
 }
 
+impl Reply {
+    /// Until when the host wants to be left alone, by our clock.
+    fn wait(&self, now: Time) -> Option<Time> {
+        let said = || RateHeaders::read(&self.headers, now).retry_at;
+        match self.status {
+            429 => Some(said().unwrap_or(now.plus(LIMIT_WAIT))),
+            500..=599 => said(),
+            _ => None,
+        }
+    }
+}
+
 impl Web {
-    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
-        Web { clock, asked: Arc::default(), public: OnceLock::new(), private: OnceLock::new() }
+    pub(super) fn new(clock: Arc<dyn Clock>, waits: Waits) -> Self {
+        Web { clock, waits, asked: Arc::default(), public: OnceLock::new(), private: OnceLock::new() }
     }
 
     /// Reads a document, following redirects.
@@ -86,7 +101,11 @@ impl Web {
         let mut url = wanted.url.clone();
         for _ in 0..=REDIRECTS_MAX {
             check(&url, wanted.allow_private).map_err(FetchError::Local)?;
-            let reply = self.call(&url, wanted).await?;
+            let leave = self.waits.admit(&host(&url), self.clock.now()).await?;
+            let reply = self.call(&url, wanted).await;
+            let now = self.clock.now();
+            self.waits.settle(leave, reply.as_ref().ok().and_then(|reply| reply.wait(now)), now).await;
+            let reply = reply?;
             if !matches!(reply.status, 301 | 302 | 303 | 307 | 308) {
                 return self.judge(reply, &url, wanted);
             }
@@ -125,7 +144,7 @@ impl Web {
     fn judge(&self, reply: Reply, url: &Url, wanted: Wanted<'_>) -> Result<Got, FetchError> {
         let host = host(url);
         let now = self.clock.now();
-        let retry_at = || RateHeaders::read(&reply.headers, now).retry_at;
+        let wait = reply.wait(now);
         match reply.status {
             200 => Ok(Got::Here {
                 etag: text(&reply.headers, &ETAG),
@@ -139,12 +158,10 @@ impl Web {
             }
             429 => Err(FetchError::Limited {
                 kind: LimitKind::Primary,
-                until: retry_at().unwrap_or(now.plus(LIMIT_WAIT)),
+                until: wait.unwrap_or(now),
                 message: format!("{host}'s rate limit"),
             }),
-            status @ 500..=599 => {
-                Err(FetchError::Upstream { host, status, detail: None, retry_at: retry_at() })
-            }
+            status @ 500..=599 => Err(FetchError::Upstream { host, status, detail: None, retry_at: wait }),
             status @ (401 | 403 | 407 | 451) => {
                 Err(FetchError::Refused { host, detail: format!("HTTP {status}") })
             }

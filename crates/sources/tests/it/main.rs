@@ -12,3 +12,4 @@ mod scene;
 mod secrets;
 mod trackers;
 mod unclustered;
+mod waits;

@@ -435,6 +435,7 @@ async fn what_is_no_index_takes_nothing_away_and_says_why() {
         limited.retry(),
         larder_core::Retry::At(larder_core::Clock::now(&scene.clock).plus(Duration::from_mins(2)))
     );
+    scene.clock.advance(Duration::from_mins(2));
     assert!(matches!(told(503, &[], Vec::new()).await, FetchError::Upstream { status: 503, .. }));
     assert!(matches!(told(403, &[], Vec::new()).await, FetchError::Refused { .. }));
     let round = told(302, &[("location", "/index.json")], Vec::new()).await;
