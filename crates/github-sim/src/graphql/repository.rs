@@ -146,12 +146,12 @@ impl Repository {
         let Some(files) = Sight::of(ctx)?.world.files(&self.0) else { return Ok(None) };
         let at = expression.as_deref().and_then(|text| text.split_once(':'));
         let at = at.filter(|(of, _)| *of == "HEAD" || *of == self.0.default_branch).map(|(_, path)| path);
-        let content = match (&oid, at) {
+        let file = match (&oid, at) {
             (Some(oid), _) => files.blob(&oid.0),
-            (None, Some(path)) => files.all().find(|(known, _)| *known == path).map(|(_, content)| content),
+            (None, Some(path)) => files.at(path),
             (None, None) => None,
         };
-        Ok(content.map(|content| GitObject::Blob(Blob(content.to_vec()))))
+        Ok(file.map(|file| GitObject::Blob(Blob(file.clone()))))
     }
 
     async fn pushed_at(&self) -> Option<DateTime> {

@@ -21,9 +21,7 @@ impl View {
             return Err(refusal(409, "Git Repository is empty."));
         };
         let api = format!("{}/repos/{}/git", self.base, repository.full_name);
-        let all: Vec<(&str, &[u8])> = files.all().collect();
-        let names: Vec<String> =
-            all.iter().map(|(path, content)| format!("{path}{}", blob_id(content))).collect();
+        let names: Vec<String> = files.all().map(|(path, file)| format!("{path}{}", file.oid)).collect();
         let tree_id = blob_id(names.concat().as_bytes());
         if of != "HEAD" && of != repository.default_branch && of != tree_id {
             return Err(not_found());
@@ -31,7 +29,7 @@ impl View {
         let is_deep = value(query, "recursive").is_some();
         let mut folders = BTreeSet::new();
         let mut entries = Vec::new();
-        for (path, content) in all {
+        for (path, file) in files.all() {
             for (at, _) in path.match_indices('/') {
                 let folder = &path[..at];
                 if folders.insert(folder) && (is_deep || !folder.contains('/')) {
@@ -43,10 +41,10 @@ impl View {
                 }
             }
             if is_deep || !path.contains('/') {
-                let sha = blob_id(content);
+                let sha = &file.oid;
                 let url = format!("{api}/blobs/{sha}");
                 entries.push(json!({"path": path, "mode": "100644", "type": "blob", "sha": sha,
-                    "size": content.len(), "url": url}));
+                    "size": file.content.len(), "url": url}));
             }
         }
         let truncated = entries.len() > files.cut_at();
@@ -60,7 +58,7 @@ impl View {
     /// `repos/{owner}/{name}/git/blobs/{sha}`.
     pub(super) fn blob(&self, repository: &Repository, sha: &str) -> Result<Found, Answer> {
         let files = self.world.files(repository).ok_or_else(|| refusal(409, "Git Repository is empty."))?;
-        let content = files.blob(sha).ok_or_else(not_found)?;
+        let content = &files.blob(sha).ok_or_else(not_found)?.content;
         let url = format!("{}/repos/{}/git/blobs/{sha}", self.base, repository.full_name);
         Found::now(
             json!({"sha": sha, "node_id": ids::node_id("B", ids::number_of(sha)), "size": content.len(),

@@ -10,24 +10,38 @@ use super::{Repository, World, ids};
 /// The files of one repository's default branch.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Files {
-    /// Content by path, with `/` between.
-    by_path: BTreeMap<String, Vec<u8>>,
+    /// Content and its name by path, with `/` between.
+    by_path: BTreeMap<String, File>,
     /// From this many entries on, a list of them is cut off; 0 = GitHub's own limit.
     cut_at: usize,
+}
+
+/// One file.
+#[derive(Clone, Debug)]
+pub(crate) struct File {
+    /// The name of its content.
+    pub(crate) oid: String,
+    /// What stands in it.
+    pub(crate) content: Vec<u8>,
 }
 
 /// GitHub lists no more entries of a tree.
 const ENTRIES_MAX: usize = 100_000;
 
 impl Files {
-    /// Path and content, in the order of paths.
-    pub(crate) fn all(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.by_path.iter().map(|(path, content)| (path.as_str(), content.as_slice()))
+    /// The files, in the order of their paths.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&str, &File)> {
+        self.by_path.iter().map(|(path, file)| (path.as_str(), file))
+    }
+
+    /// The file at a path.
+    pub(crate) fn at(&self, path: &str) -> Option<&File> {
+        self.by_path.get(path)
     }
 
     /// The content of that name.
-    pub(crate) fn blob(&self, oid: &str) -> Option<&[u8]> {
-        self.all().map(|(_, content)| content).find(|content| blob_id(content) == oid)
+    pub(crate) fn blob(&self, oid: &str) -> Option<&File> {
+        self.by_path.values().find(|file| file.oid == oid)
     }
 
     /// How many entries a list of them may have.
@@ -62,7 +76,10 @@ impl World {
         let held = &mut Arc::make_mut(self.files.entry(id).or_default()).by_path;
         for (path, content) in files {
             match content {
-                Some(content) => drop(held.insert(path.to_owned(), content.as_bytes().to_vec())),
+                Some(content) => {
+                    let content = content.as_bytes().to_vec();
+                    held.insert(path.to_owned(), File { oid: blob_id(&content), content });
+                }
                 None => drop(held.remove(path)),
             }
         }

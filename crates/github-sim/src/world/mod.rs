@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 pub use account::{Owner, OwnerKind, Sees, Token};
 pub use demo::DemoCluster;
-pub(crate) use files::{Files, blob_id};
+pub(crate) use files::{File, Files, blob_id};
 pub use issue::Issue;
 pub use ranking::RankingError;
 pub use repository::{Block, Language, License, Release, Repository};
