@@ -4,7 +4,7 @@
 //! Ways: `empty` configures nothing; `cold` starts with GitHub switched off; `token` asks for the
 //! tokens `reader` and `admin`, as off loopback; `many` has a hundred clusters more; `tracked` has
 //! 1,200 releases in one repository. `projects` adds a folder of three local projects, `hundred` one of
-//! a hundred, `bare` one of none.
+//! a hundred, `bare` one of none. `markets` adds two marketplaces, one of which is broken.
 //! It prints one line of JSON with its address and the simulator's, and runs until its input ends.
 
 use std::error::Error;
@@ -22,7 +22,10 @@ use larder_domain::{
 use larder_engine::{Engine, SystemClock};
 use larder_github_sim::{Issue, Options, Outage, SecondaryLimit, Simulator, Switches, When, World};
 use larder_server::{Demo, DemoControl, DemoMode, DemoRequest, Settings, Site};
-use larder_sources::{ClustersSource, GitHub, GitHubConfig, ProjectsConfig, ProjectsSource, TrackersSource};
+use larder_sources::{
+    ClustersSource, GitHub, GitHubConfig, MarketplaceConfig, MarketplaceFrom, MarketplaceSource,
+    ProjectsConfig, ProjectsSource, TrackersSource,
+};
 use larder_store_sqlite::{OpenOptions, SqliteStore};
 
 const OWNER: &str = "octo-org";
@@ -37,6 +40,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut world = World::demo_at(jiff::Timestamp::from_millisecond(now.ms())?);
     if is("tracked") {
         world.add_issues("octo-org/cinder", releases(now, 1200));
+    }
+    if is("markets") {
+        world.push("octo-org/atlas", OFFERED);
     }
     let simulator = Arc::new(Simulator::start(world, Options::default()).await?);
     let panel = Arc::new(Panel { simulator: simulator.clone(), mode: Mutex::new(DemoMode::On) });
@@ -56,6 +62,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let tracked = if is("empty") { [].as_slice() } else { &["harbor", "quill", "atlas", "cinder"] };
     let tracked = tracked.iter().map(|name| RepoName::parse(name, Some(OWNER)));
     let types = vec![TrackerType::release(), TrackerType::microsprint()];
+    let markets = if is("markets") { markets(dir.path())? } else { Vec::new() };
+    let markets = MarketplaceSource::new(&markets, github.clone(), clock.clone(), &policy)?;
     let trackers = TrackersSource::new(github, &tracked.collect::<Result<Vec<_>, _>>()?, types, policy)?;
     let projects = match ways.iter().find_map(|way| PROJECTS_BY_WAY.iter().find(|(known, _)| known == way)) {
         Some((_, count)) => plant(&dir.path().join("dev"), *count)?,
@@ -66,6 +74,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .source(Arc::new(source))
         .source(Arc::new(projects))
         .source(Arc::new(trackers))
+        .source(Arc::new(markets))
         .owner("site")
         .seed(1)
         .build();
@@ -96,6 +105,38 @@ async fn main() -> Result<(), Box<dyn Error>> {
     tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await??;
     running.stop().await;
     Ok(())
+}
+
+/// What a repository offers.
+const OFFERED: [(&str, Option<&str>); 4] = [
+    (
+        "skills/pdf/SKILL.md",
+        Some(
+            "---\nname: pdf\ndescription: Fills forms, reads tables and takes PDF files apart\nversion: 2.1.0\ntags: [documents, forms]\n---\n",
+        ),
+    ),
+    ("skills/diagrams/SKILL.md", Some("---\ndescription: Draws what was only told\ntags: [pictures]\n---\n")),
+    ("agents/reviewer.md", Some("---\ndescription: Reads changes as a colleague would\n---\n")),
+    (
+        ".claude-plugin/marketplace.json",
+        Some(
+            r#"{"plugins": [{"name": "office", "description": "Documents of all kinds", "version": "1.2.0",
+            "source": "./", "skills": ["./skills/pdf"]}]}"#,
+        ),
+    ),
+];
+
+/// The repository that offers something, and an index that cannot be read.
+fn markets(folder: &Path) -> Result<Vec<MarketplaceConfig>, Box<dyn Error>> {
+    let file = folder.join("index.json");
+    std::fs::write(&file, "<html>")?;
+    let repository = MarketplaceFrom::Repository(RepoName::parse("atlas", Some(OWNER))?);
+    let market = |name: &str, from: MarketplaceFrom| MarketplaceConfig {
+        name: name.to_owned(),
+        ttl: from.usual_ttl(),
+        from,
+    };
+    Ok(vec![market("atlas", repository), market("team", MarketplaceFrom::File(file))])
 }
 
 /// How many local projects there are, by the way that is asked for.

@@ -137,8 +137,8 @@ async fn keys_of(app: &App, visit: &Visit, act: &Act) -> Result<Vec<Key>, Proble
     let asked = match act.all.as_str() {
         "clusters" => app.cluster_keys(),
         "entries" => app.engine.keys(),
-        "projects" => [app.roots(visit.viewer), app.projects(visit.viewer)].concat(),
-        "marketplace" => app.markets(),
+        // Their page shows what is to be had as well.
+        "projects" => [app.roots(visit.viewer), app.projects(visit.viewer), app.markets()].concat(),
         all if is_trackers(all) => {
             let keys = app.tracker_keys().into_iter();
             keys.filter(|key| all == TRACKERS_SOURCE || key.as_str().starts_with(&format!("{all}/")))
