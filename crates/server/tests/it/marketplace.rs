@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use crate::pages::Visitor;
 use crate::world::{HOUR, Served, World, header, problem};
 
 fn names(list: &Value) -> Vec<&str> {
@@ -200,4 +201,22 @@ async fn the_page_finds_what_is_installed_and_what_is_to_be_had_and_tells_them_a
     assert!(text(&served, "/projects?search=form&from=available&part=list").await.contains("tickets"));
     let form = text(&served, "/projects").await;
     assert!(form.contains("1 project · 1 artifact") && form.contains(r#"<select name="from" id="from">"#));
+}
+
+#[tokio::test]
+async fn the_page_s_button_asks_marketplaces_anew_with_the_projects_beside_them() {
+    let world = World::with_markets().await;
+    world.skill("kiln", "pdf", "Fills forms of our own");
+    let served = world.serve().await;
+    served.json("/api/v1/marketplace").await;
+    served.json("/api/v1/projects").await;
+    world.push("octo-org/cinder", "skills/ocr/SKILL.md", "---\ndescription: Reads pictures\n---\n");
+    world.skill("kiln", "ocr", "Reads pictures of our own");
+    world.clock.advance(HOUR / 2);
+    assert!(text(&served, "/projects?search=ocr&part=list").await.contains("Nothing found"));
+    let asked = Visitor::new(&served).post("/actions/refresh", &[("all", "projects")]).await;
+    assert_eq!(asked.status(), 303);
+    let found = served.json("/api/v1/marketplace?search=ocr").await;
+    assert_eq!(names(&found), ["ocr"]);
+    assert!(text(&served, "/projects?search=ocr&part=list").await.contains("2 artifacts"));
 }
