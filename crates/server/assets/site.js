@@ -222,6 +222,8 @@
     const live = $("live");
     const source = new EventSource("/api/v1/events");
     let wasLost = false;
+    // What ended after the page was made and before the stream began is told by nobody.
+    let isUnsettled = !!list().querySelector('[data-state="updating"], [data-state="loading"]');
     const show = (on) => {
       live.hidden = false;
       live.dataset.live = on ? "on" : "off";
@@ -249,6 +251,10 @@
       }
     };
     for (const name of LISTENING) source.addEventListener(name, hear);
+    source.addEventListener("ready", () => {
+      if (isUnsettled) reloadList();
+      isUnsettled = false;
+    });
     source.addEventListener("reset", reloadList);
     source.addEventListener("store", (event) => {
       const isBack = JSON.parse(event.data).reachable;

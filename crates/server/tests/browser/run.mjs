@@ -309,6 +309,26 @@ test("what is written is seen after a look, without loading the page anew", ["pr
   assert.match(await page.evaluate(() => document.activeElement.dataset.key), /^projects\/anvil-/);
 });
 
+test("what is to be had is found beside what projects have, and marked", ["projects", "markets"], async ({ page, site }) => {
+  await page.goto(`${site.url}/projects`);
+  await looked(page);
+  await page.locator('.root[data-key="marketplace/atlas"][data-state="fresh"]').waitFor();
+  await mark(page);
+  await page.getByRole("searchbox").fill("pdf");
+  await page.locator(".artifacts .mark.available").waitFor();
+  assert.equal(await page.locator(".artifacts tbody tr").count(), 4);
+  await inspect(page, "projects-and-marketplaces", shots);
+  await page.locator("#from").selectOption("marketplaces");
+  await page.waitForURL(/from=available/);
+  await page.waitForFunction(() => document.querySelectorAll(".artifacts tbody tr").length === 1);
+  await page.getByRole("searchbox").fill("");
+  await page.waitForFunction(() => document.querySelectorAll(".artifacts tbody tr").length === 4);
+  await inspect(page, "marketplaces", shots);
+  const told = await page.locator("#list .note").textContent();
+  assert.match(told, /index\.json/, "the broken one says why");
+  assert.ok(await isSame(page));
+});
+
 test("a project's page shows its artifacts, versions and warnings", ["projects"], async ({ page, site }) => {
   await page.goto(`${site.url}/projects`);
   await looked(page);
