@@ -1,4 +1,7 @@
-//! `larder demo`: a simulated GitHub and a server on it, with a panel that breaks things.
+//! `larder demo`: a simulated GitHub, a folder of projects, and a server on both, with a panel that
+//! breaks things.
+
+mod folder;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -10,17 +13,19 @@ use std::time::Duration;
 
 use larder_core::{Clock as _, Policy, Time};
 use larder_domain::{
-    ClusterConfig, ClustersConfig, REPOSITORIES, RegistryRules, RepoName, TRACKERS, TrackerType,
+    ARTIFACTS, ClusterConfig, ClustersConfig, PROJECTS, REPOSITORIES, RegistryRules, RepoName, TRACKERS,
+    TrackerType,
 };
 use larder_engine::{Engine, ReadOptions, SystemClock};
 use larder_github_sim::{
     Options, Outage, Repository, SecondaryLimit, Simulator, Switches, Token, When, World,
 };
 use larder_server::{Demo, DemoControl, DemoMode, DemoRequest, Settings, Site};
-use larder_sources::{ClustersSource, GitHub, GitHubConfig, TrackersSource};
+use larder_sources::{ClustersSource, GitHub, GitHubConfig, ProjectsSource, TrackersSource, WatchOptions};
 use larder_store_sqlite::{OpenOptions, SqliteStore};
 use serde_json::json;
 
+use self::folder::Folder;
 use super::{Context, Ended};
 use crate::config::SERVER_LISTEN;
 use crate::report::{Complaint, Exit};
@@ -122,22 +127,31 @@ async fn serve(scene: Scene, args: &Args, context: &Context) -> Ended {
     let simulator = Arc::new(Simulator::start(world, Options::default()).await.map_err(no_simulator)?);
     let no_dir = |error| Complaint::failed("no temporary directory could be made").because(error);
     let dir = tempfile::tempdir().map_err(no_dir)?;
-    let site = site(&simulator, dir.path(), clusters, args.listen)?;
+    let no_folder = |error| Complaint::failed("the demo's projects could not be written").because(error);
+    let folder = Arc::new(Folder::grow(&dir.path().join("demo")).map_err(no_folder)?);
+    let (site, projects) = site(&simulator, dir.path(), clusters, &folder, args.listen)?;
     // Whoever opens it and switches GitHub off at once should see copies, not empty cards. What
     // fails here shows on the page.
-    let keys = site.engine.keys();
-    drop(site.engine.load_many(&keys, &ReadOptions::default()).await);
+    drop(site.engine.load_many(&site.engine.keys(), &ReadOptions::default()).await);
+    // By now it is known which projects there are.
+    site.engine.learn().await.map_err(Complaint::from)?;
+    drop(site.engine.load_many(&site.engine.keys(), &ReadOptions::default()).await);
+    let watching = crate::watching::watch_once_asked(site.engine.clone(), projects, watch_options());
+    let watching = tokio::spawn(watching);
     let running = super::server::start(site).await?;
     let url = format!("http://{}", running.address());
     if context.json() {
-        context.screen.json(&json!({"url": url, "github": simulator.url(), "repositories": repositories}))?;
+        context.screen.json(&json!({"url": url, "github": simulator.url(), "repositories": repositories, "folder": folder.root()}))?;
     } else {
         context.screen.answer(&format!(
             "Open {url}/ and switch GitHub off on its panel. Ctrl-C ends the demo.\n\
-             {repositories} repositories are simulated; nothing leaves this machine.\n"
+             {repositories} repositories are simulated; nothing leaves this machine. Edit the projects in\n\
+             {} and see it at {url}/projects.\n",
+            folder.root().display()
         ))?;
     }
     crate::wiring::asked_to_stop().await;
+    watching.abort();
     running.stop().await;
     Ok(Exit::Answered)
 }
@@ -146,11 +160,12 @@ fn site(
     simulator: &Arc<Simulator>,
     dir: &std::path::Path,
     clusters: ClustersConfig,
+    folder: &Arc<Folder>,
     listen: SocketAddr,
-) -> Result<Site, Complaint> {
+) -> Result<(Site, Arc<ProjectsSource>), Complaint> {
     let clock = Arc::new(SystemClock);
     let options = OpenOptions {
-        views: vec![REPOSITORIES, TRACKERS],
+        views: vec![REPOSITORIES, TRACKERS, PROJECTS, ARTIFACTS],
         ..OpenOptions::new(dir.join("larder.db"), clock.now())
     };
     let store = Arc::new(SqliteStore::open(options)?);
@@ -163,12 +178,16 @@ fn site(
     let github = Arc::new(github);
     let source = ClustersSource::new(&clusters, github.clone(), &policy).map_err(|error| wrong(&error))?;
     let trackers = trackers(&clusters, github, Policy { ttl: clusters.ttl, ..policy })?;
+    let projects = ProjectsSource::new(&folder.config(), &Policy::default(), jiff::tz::TimeZone::UTC);
+    let projects = Arc::new(projects.map_err(|error| wrong(&error))?);
     let engine = Engine::builder(store.clone(), clock.clone())
         .source(Arc::new(source))
         .source(Arc::new(trackers))
+        .source(projects.clone())
         .owner("larder demo");
-    let panel = Panel { simulator: simulator.clone(), mode: Mutex::new(DemoMode::On) };
-    Ok(Site {
+    let panel =
+        Panel { simulator: simulator.clone(), mode: Mutex::new(DemoMode::On), folder: folder.clone() };
+    let site = Site {
         engine: engine.build(),
         store: store.clone(),
         budgets: store,
@@ -177,7 +196,18 @@ fn site(
         clock,
         settings: Settings { demo: Some(Demo::new(Arc::new(panel))), ..Settings::new(listen) },
         extra: None,
-    })
+    };
+    Ok((site, projects))
+}
+
+/// As `serve` watches unless told.
+fn watch_options() -> WatchOptions {
+    WatchOptions {
+        debounce: Duration::from_millis(100),
+        poll: Duration::from_secs(2),
+        by_events: true,
+        sweep: Duration::from_hours(6),
+    }
 }
 
 /// Those of the imaginary owner's repositories that have some, and of one that has none.
@@ -200,9 +230,18 @@ fn trackers(
 struct Panel {
     simulator: Arc<Simulator>,
     mode: Mutex<DemoMode>,
+    folder: Arc<Folder>,
 }
 
 impl DemoControl for Panel {
+    fn folder(&self) -> Option<PathBuf> {
+        Some(self.folder.root())
+    }
+
+    fn change_file(&self) -> std::io::Result<String> {
+        self.folder.change()
+    }
+
     fn mode(&self) -> DemoMode {
         *self.mode.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -37,9 +37,9 @@ pub(crate) struct Act {
 
 /// The message, as the script shows it.
 #[derive(Serialize)]
-struct Said {
-    message: String,
-    wrong: bool,
+pub(super) struct Said {
+    pub(super) message: String,
+    pub(super) wrong: bool,
 }
 
 /// `POST /actions/refresh`.
@@ -191,7 +191,7 @@ pub(crate) fn expired(visit: &Visit, headers: &HeaderMap) -> Response {
     message(visit, StatusCode::FORBIDDEN, "This form cannot be used any more", &[says.to_owned()])
 }
 
-fn json(status: StatusCode, said: &Said) -> Response {
+pub(super) fn json(status: StatusCode, said: &Said) -> Response {
     let text = serde_json::to_string(said).unwrap_or_default();
     let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "private, no-store")];
     (status, headers, text).into_response()

@@ -3,6 +3,7 @@
 //! there is no panel, and its addresses do not exist.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use askama::Template;
@@ -12,7 +13,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use larder_core::Time;
 use serde::{Deserialize, Serialize};
 
-use super::actions::{back_to, expired, wants_json};
+use super::actions::{Said, back_to, expired, json, wants_json};
 use super::frame::{Hidden, Visit};
 use super::message::nothing_here;
 use super::words::counted;
@@ -64,6 +65,16 @@ pub trait DemoControl: Send + Sync {
 
     /// The last requests, oldest first, at most `limit`.
     fn requests(&self, limit: usize) -> Vec<DemoRequest>;
+
+    /// Where the demo's local projects lie, if it has any.
+    fn folder(&self) -> Option<PathBuf> {
+        None
+    }
+
+    /// Changes a file of a local project; says in a sentence which, and how.
+    fn change_file(&self) -> std::io::Result<String> {
+        Err(std::io::ErrorKind::Unsupported.into())
+    }
 }
 
 /// A [`DemoControl`] as part of the settings.
@@ -178,6 +189,59 @@ impl Line {
             what: format!("{} {}{about}", request.method, request.path),
             cost: counted(request.cost, "point", "points"),
             is_bad: request.status.is_none_or(|status| status >= 400),
+        }
+    }
+}
+
+/// The panel of the demo's projects, as part of their page.
+#[derive(Template)]
+#[template(path = "demo_files.html")]
+pub(crate) struct FilesPanel {
+    hidden: Hidden,
+    folder: String,
+}
+
+impl FilesPanel {
+    /// The panel of a demo that has projects, for those who may change them.
+    pub(crate) fn of(app: &App, visit: &Visit) -> Option<Self> {
+        let Demo(control) = app.settings.demo.as_ref().filter(|_| visit.viewer.may_admin)?;
+        Some(FilesPanel { hidden: visit.hidden(), folder: control.folder()?.display().to_string() })
+    }
+}
+
+/// What the form of the demo's projects holds.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Change {
+    #[serde(default)]
+    csrf: String,
+    #[serde(default)]
+    back: String,
+}
+
+/// `POST /demo/change`.
+pub(crate) async fn change(
+    State(app): State<App>,
+    visit: Visit,
+    headers: HeaderMap,
+    Form(form): Form<Change>,
+) -> Response {
+    let demo = app.settings.demo.clone().filter(|_| visit.viewer.may_admin);
+    let Some(Demo(control)) = demo.filter(|Demo(control)| control.folder().is_some()) else {
+        return nothing_here(&visit);
+    };
+    if !visit.csrf.accepts(&form.csrf) {
+        return expired(&visit, &headers);
+    }
+    let changed = tokio::task::spawn_blocking(move || control.change_file()).await;
+    if !wants_json(&headers) {
+        return Redirect::to(&back_to(&form.back)).into_response();
+    }
+    match changed.map_err(std::io::Error::other).flatten() {
+        Ok(message) => json(StatusCode::OK, &Said { message, wrong: false }),
+        Err(error) => {
+            tracing::warn!(%error, "the demo's projects could not be changed");
+            let message = "The file could not be changed: is the folder still there?".to_owned();
+            json(StatusCode::OK, &Said { message, wrong: true })
         }
     }
 }

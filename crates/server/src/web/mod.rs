@@ -48,5 +48,6 @@ pub(crate) fn routes() -> Router<App> {
         .route("/theme", post(sign_in::colours))
         .route("/demo/switch", post(demo::switch))
         .route("/demo/requests", get(demo::requests))
+        .route("/demo/change", post(demo::change))
         .merge(assets::routes())
 }

@@ -14,6 +14,7 @@ use larder_engine::ReadOptions;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
+use super::demo::FilesPanel;
 use super::folders::{ArtifactRow, FolderState, label};
 use super::frame::{Frame, Here, Hidden, Visit};
 use super::message::message;
@@ -54,6 +55,7 @@ pub(crate) struct Asked {
 #[template(path = "projects.html")]
 struct ProjectsPage {
     frame: Frame,
+    demo: Option<FilesPanel>,
     list: List,
     search: String,
     shows: Vec<Choice>,
@@ -161,6 +163,7 @@ pub(crate) async fn show(State(app): State<App>, visit: Visit, Query(asked): Que
         list.is_looking.is_some() || list.projects.iter().any(|row| row.badge.class == "updating");
     let page = ProjectsPage {
         frame,
+        demo: FilesPanel::of(&app, &visit),
         list,
         shows: shows(&asked.show, has_markets),
         statuses: statuses(&asked.status),
