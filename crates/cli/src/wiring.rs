@@ -25,6 +25,7 @@ pub use store::{AnyStore, Stay};
 /// Everything a command works with, open.
 pub struct Rooms<'c> {
     config: &'c Config,
+    stay: Stay,
     store: AnyStore,
     clock: Arc<SystemClock>,
     seed: u64,
@@ -102,9 +103,10 @@ impl<'c> Rooms<'c> {
         let github = github(rooms, &store, &clock, seed)?;
         let desk = desk(config, &clock);
         let projects = projects(config)?;
-        let reader = engine(config, &store, &clock, &github, &projects, seed)?;
+        let reader = engine(config, stay, &store, &clock, &github, &projects, seed)?;
         Ok(Rooms {
             config,
+            stay,
             store,
             clock,
             seed,
@@ -224,7 +226,8 @@ impl<'c> Rooms<'c> {
             None => options,
         };
         let github = github(options, &self.store, &self.clock, self.seed)?;
-        let engine = engine(self.config, &self.store, &self.clock, &github, &self.projects, self.seed)?;
+        let engine =
+            engine(self.config, self.stay, &self.store, &self.clock, &github, &self.projects, self.seed)?;
         Ok((engine, github))
     }
 }
@@ -249,6 +252,7 @@ fn projects(config: &Config) -> Result<Arc<ProjectsSource>, Complaint> {
 
 fn engine(
     config: &Config,
+    stay: Stay,
     store: &AnyStore,
     clock: &Arc<SystemClock>,
     github: &Arc<GitHub>,
@@ -262,7 +266,7 @@ fn engine(
             .map_err(|error| Complaint::usage(error.to_string()))?;
     let engine = Engine::builder(store.entries().clone(), clock.clone())
         .source(Arc::new(clusters))
-        .source(Arc::new(trackers(config, clock, github)?))
+        .source(Arc::new(trackers(config, stay, clock, github)?))
         .source(projects.clone())
         .source(Arc::new(marketplaces))
         .owner(owner(config))
@@ -272,12 +276,15 @@ fn engine(
 
 fn trackers(
     config: &Config,
+    stay: Stay,
     clock: &Arc<SystemClock>,
     github: &Arc<GitHub>,
 ) -> Result<TrackersSource, Complaint> {
     let trackers = &config.trackers;
-    // That of the clone one stands in is to be had, and is no part of what is configured.
-    let repos = if trackers.repos.is_set() { trackers.repos.value.as_slice() } else { &[] };
+    // That of the clone one stands in is to be had, and is no part of what is configured. A server has
+    // nobody to name it, so it shows that one; nothing of it is fetched before somebody looks.
+    let is_named = trackers.repos.is_set() || stay == Stay::Long;
+    let repos = if is_named { trackers.repos.value.as_slice() } else { &[] };
     let policy = Policy { ttl: trackers.ttl.value, ..config.engine.policy() };
     let source = TrackersSource::new(github.clone(), repos, trackers.types.clone(), policy)
         .map_err(|error| Complaint::usage(error.to_string()))?;

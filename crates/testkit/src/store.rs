@@ -73,6 +73,7 @@ pub struct FaultyStore {
     bell: Notify,
     is_deaf: Mutex<bool>,
     lookups: AtomicUsize,
+    stretches: AtomicUsize,
 }
 
 impl FaultyStore {
@@ -85,6 +86,7 @@ impl FaultyStore {
             bell: Notify::new(),
             is_deaf: Mutex::new(false),
             lookups: AtomicUsize::new(0),
+            stretches: AtomicUsize::new(0),
         }
     }
 
@@ -121,6 +123,11 @@ impl FaultyStore {
     /// How many lookups there were.
     pub fn lookups(&self) -> usize {
         self.lookups.load(Ordering::Relaxed)
+    }
+
+    /// How many stretches of rows were read.
+    pub fn stretches(&self) -> usize {
+        self.stretches.load(Ordering::Relaxed)
     }
 
     /// Does `work` with whatever is to go wrong at this step.
@@ -220,6 +227,7 @@ impl Store for FaultyStore {
         after: Option<&Key>,
         limit: usize,
     ) -> Result<Vec<Row>, StoreError> {
+        self.stretches.fetch_add(1, Ordering::Relaxed);
         self.at(Step::List, || self.inner.rows(source, after, limit)).await
     }
 

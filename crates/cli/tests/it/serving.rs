@@ -178,6 +178,12 @@ fn the_demo_shows_its_panel_and_takes_a_ranking() {
     let (_, page) = demo.get("/");
     assert!(page.contains("Break GitHub") && page.contains("Cinder"));
     assert!(page.contains("cinder-mcp"), "the first page has its copies already");
+    let (_, projects) = demo.get("/projects");
+    assert!(
+        projects.contains("6 projects · 19 artifacts · 3 outdated · 2 modified · 1 missing"),
+        "{projects}"
+    );
+    assert!(projects.contains("1 warning") && projects.contains("Change a file, and see it here"));
     assert!(demo.stop().success());
 
     user.write(

@@ -7,6 +7,7 @@ use std::process::Command;
 use larder_github_sim::{Issue, Repository, Token, World};
 use serde_json::Value;
 
+use crate::serving::Serving;
 use crate::world::{GitHub, User};
 
 pub(crate) const REPO: &str = "octo-org/kiln";
@@ -69,6 +70,24 @@ pub(crate) fn developer(github: &GitHub) -> User {
     git(&project, &["init", "-q", "."]);
     git(&project, &["remote", "add", "origin", "git@github.com:octo-org/kiln.git"]);
     user
+}
+
+#[test]
+fn a_server_in_a_clone_shows_its_trackers_though_nothing_is_configured() {
+    let github = usual();
+    let user = developer(&github);
+    let serving = Serving::start(&user, &["serve"]);
+    let (_, first) = serving.get("/");
+    assert!(first.contains("No clusters are configured"), "{first}");
+    assert!(first.contains(r#"<a class="button" href="/trackers">Trackers</a>"#), "{first}");
+    assert!(github.requests().is_empty(), "nothing is fetched before anybody looks");
+    let (_, body) = serving.get("/api/v1/trackers?type=release");
+    let listed: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(listed["trackers"].as_array().unwrap().len(), 4, "{body}");
+    let (_, page) = serving.get("/trackers");
+    assert!(page.contains("octo-org/kiln") && page.contains("Phoenix"), "{page}");
+    let (_, projects) = serving.get("/projects");
+    assert!(projects.contains("No folder to look for projects in"), "{projects}");
 }
 
 #[test]

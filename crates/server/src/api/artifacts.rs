@@ -10,9 +10,9 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::entry_view::CacheView;
 use super::input::Asked;
-use super::page::{Listing, cursor_to, limit_of, offset_of};
+use super::page::{HeldRows, Listing, cursor_to, limit_of, offset_of};
 use super::project_view::{ArtifactTypeWord, ArtifactView};
-use super::projects::{StatusAsked, decoded, project_key, shown_by, words};
+use super::projects::{StatusAsked, decoded, project_key, shown_by, told, words};
 use super::read::Reader;
 use crate::access::Viewer;
 use crate::app::App;
@@ -93,7 +93,8 @@ pub(crate) async fn list(
     let offset = offset_of(query.cursor.as_deref(), &question)?;
     let name = format!("artifacts?{question}&{offset}&{limit}");
     let roots = app.roots(viewer);
-    app.listed(Listing { name: &name, keys: &roots, reader }, &headers, async |app: &App| {
+    let listing = Listing { name: &name, keys: &roots, reader };
+    app.listed_with_rows(listing, &headers, async |app: &App, rows: &HeldRows| {
         let mut listed = app.store.list(&query.asked(app.projects(viewer), offset, limit + 1)).await?;
         let next = (listed.len() > limit).then(|| cursor_to(offset + limit, &question)).flatten();
         listed.truncate(limit);
@@ -101,7 +102,7 @@ pub(crate) async fn list(
         let mut keys: Vec<Key> = listed.iter().filter_map(shown_by).cloned().collect();
         keys.sort();
         keys.dedup();
-        let rows = app.folder_rows(&keys, reader.sight()).await?;
+        let rows = told(rows, &keys, reader.sight());
         let body = ArtifactsBody {
             artifacts: artifacts.iter().map(ArtifactView::new).collect(),
             cache: rows.iter().map(CacheView::new).collect(),

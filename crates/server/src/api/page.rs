@@ -18,6 +18,9 @@ use crate::problem::Problem;
 use crate::sight::Sight;
 use crate::tier::{Document, HeldList};
 
+/// The rows that are held of some entries.
+pub(crate) type HeldRows = HashMap<Key, Entry>;
+
 /// A list that is asked for.
 pub(crate) struct Listing<'a> {
     /// Names it, with all that decides what it holds.
@@ -56,6 +59,17 @@ impl App {
         asked: &HeaderMap,
         build: impl AsyncFnOnce(&App) -> Result<(Vec<u8>, bool), Problem>,
     ) -> Result<Response, Problem> {
+        self.listed_with_rows(listing, asked, async |app: &App, _: &HeldRows| build(app).await).await
+    }
+
+    /// The same, of rows that were read already: of the entries that it is made of, and of those that
+    /// these say there are.
+    pub(crate) async fn listed_with_rows(
+        &self,
+        listing: Listing<'_>,
+        asked: &HeaderMap,
+        build: impl AsyncFnOnce(&App, &HeldRows) -> Result<(Vec<u8>, bool), Problem>,
+    ) -> Result<Response, Problem> {
         let Listing { name, keys, reader } = listing;
         let is_plain = reader.wishes == super::wishes::Wishes::default();
         let edition = self.engine.edition();
@@ -65,11 +79,12 @@ impl App {
             return Ok(send_list(&list.document, list.copies, asked));
         }
         let made = async {
-            let settled = self.settle(keys, reader).await?;
+            let (settled, mut rows) = self.settle(keys, reader).await?;
             // What says which entries there are was settled first.
-            let settled = settled.and(self.settle(&self.said_by(keys).await?, reader).await?);
+            let (others, their_rows) = self.settle(&self.said_by(keys).await?, reader).await?;
+            rows.extend(their_rows);
             let edition = self.engine.edition();
-            Ok::<_, Problem>((settled, edition, build(self).await?))
+            Ok::<_, Problem>((settled.and(others), edition, build(self, &rows).await?))
         };
         let (settled, edition, (bytes, is_public)) = match made.await {
             Ok(made) => made,
@@ -116,7 +131,7 @@ impl App {
 
     /// Sees to it that the entries are as the reader wants them, as far as that can be had, deciding
     /// about each from its row alone. Errs only if nothing is held of any.
-    async fn settle(&self, keys: &[Key], reader: Reader) -> Result<Settled, Problem> {
+    async fn settle(&self, keys: &[Key], reader: Reader) -> Result<(Settled, HeldRows), Problem> {
         let now = self.now();
         let mut rows = self.rows_of(keys).await?;
         let (mut wait, mut behind) = (Vec::new(), Vec::new());
@@ -167,7 +182,7 @@ impl App {
                 let fetched_at = rows.values().filter_map(|entry| entry.fetched_at).min();
                 // The oldest may be one that this reader must not know of.
                 let fetched_at = fetched_at.filter(|_| reader.sight() != Sight::Public);
-                Ok(Settled { good_until, copies: Copies { came, fetched_at } })
+                Ok((Settled { good_until, copies: Copies { came, fetched_at } }, rows))
             }
         }
     }
@@ -194,12 +209,13 @@ impl App {
         forced.or(plain)
     }
 
-    /// The rows of entries of one source.
-    pub(crate) async fn rows_of(&self, keys: &[Key]) -> Result<HashMap<Key, Entry>, Problem> {
+    /// The rows of entries of one source: no others are read than stand between them.
+    pub(crate) async fn rows_of(&self, keys: &[Key]) -> Result<HeldRows, Problem> {
         let wanted: HashSet<&Key> = keys.iter().collect();
-        let mut rows = Rows::of(&*self.store, keys.first().map(Key::source));
         let mut found = HashMap::with_capacity(keys.len());
-        while let Some(row) = rows.next().await? {
+        let (Some(first), Some(last)) = (keys.iter().min(), keys.iter().max()) else { return Ok(found) };
+        let mut rows = Rows::behind(&*self.store, Some(first.source()), just_before(first));
+        while let Some(row) = rows.next().await?.filter(|row| row.entry.key <= *last) {
             if wanted.contains(&row.entry.key) {
                 found.insert(row.entry.key.clone(), row.entry);
             }
@@ -236,6 +252,12 @@ impl App {
         let held = self.held_clusters(viewer.into()).await?;
         Ok(held.into_iter().map(|cluster| cluster.stored.entry.key).collect())
     }
+}
+
+/// A place before the key, and not far; `None` = its source's first.
+fn just_before(key: &Key) -> Option<Key> {
+    let text = key.as_str();
+    text.get(..text.len() - 1)?.parse().ok()
 }
 
 fn refused(key: &Key, refusal: Refusal) -> ReadError {

@@ -3,7 +3,7 @@
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use larder_core::{Filter, Key, ListQuery, Listed, Order, Test};
+use larder_core::{Entry, Filter, Key, ListQuery, Listed, Order, Test};
 use larder_domain::{ARTIFACT, Artifact, LocalProject, PROJECT, PROJECTS};
 use larder_engine::Reading;
 use serde::de::DeserializeOwned;
@@ -13,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::entry::ReadQuery;
 use super::entry_view::CacheView;
 use super::input::Asked;
-use super::page::{Listing, cursor_to, limit_of, offset_of};
+use super::page::{HeldRows, Listing, cursor_to, limit_of, offset_of};
 use super::project_view::{ArtifactView, LocalProjectView};
 use super::read::{Reader, etag, said};
 use crate::access::Viewer;
@@ -121,13 +121,14 @@ pub(crate) async fn list(
     let offset = offset_of(query.cursor.as_deref(), &question)?;
     let name = format!("projects?{question}&{offset}&{limit}");
     let roots = app.roots(viewer);
-    app.listed(Listing { name: &name, keys: &roots, reader }, &headers, async |app: &App| {
+    let listing = Listing { name: &name, keys: &roots, reader };
+    app.listed_with_rows(listing, &headers, async |app: &App, rows: &HeldRows| {
         let mut listed = app.store.list(&query.asked(app.projects(viewer), offset, limit + 1)).await?;
         let next = (listed.len() > limit).then(|| cursor_to(offset + limit, &question)).flatten();
         listed.truncate(limit);
         let projects: Vec<LocalProject> = decoded(&listed);
         let keys: Vec<Key> = roots.iter().chain(listed.iter().filter_map(shown_by)).cloned().collect();
-        let rows = app.folder_rows(&keys, reader.sight()).await?;
+        let rows = told(rows, &keys, reader.sight());
         let body = ProjectsBody {
             projects: projects.iter().map(|project| LocalProjectView::new(project, reader.sight())).collect(),
             cache: rows.iter().map(CacheView::new).collect(),
@@ -265,16 +266,16 @@ impl App {
     }
 
     /// The rows of roots and projects, as a viewer of that sight may see them, in the order asked.
-    pub(crate) async fn folder_rows(
-        &self,
-        keys: &[Key],
-        sight: Sight,
-    ) -> Result<Vec<larder_core::Entry>, Problem> {
-        let mut rows = self.rows_of(keys).await?;
-        let mut shown: Vec<larder_core::Entry> = keys.iter().filter_map(|key| rows.remove(key)).collect();
-        if sight != Sight::Local {
-            shown.iter_mut().for_each(folders::row);
-        }
-        Ok(shown)
+    pub(crate) async fn folder_rows(&self, keys: &[Key], sight: Sight) -> Result<Vec<Entry>, Problem> {
+        Ok(told(&self.rows_of(keys).await?, keys, sight))
     }
+}
+
+/// Those rows that are held, as a viewer of that sight may see them, in the order asked.
+pub(crate) fn told(rows: &HeldRows, keys: &[Key], sight: Sight) -> Vec<Entry> {
+    let mut shown: Vec<Entry> = keys.iter().filter_map(|key| rows.get(key).cloned()).collect();
+    if sight != Sight::Local {
+        shown.iter_mut().for_each(folders::row);
+    }
+    shown
 }

@@ -78,7 +78,10 @@ struct FirstRun {
 pub(crate) async fn show(State(app): State<App>, visit: Visit, Query(asked): Query<Asked>) -> Response {
     let is_part = matches!(asked.part.as_str(), "list" | "card");
     if app.engine.keys_of("cluster").is_empty() && !is_part {
-        let frame = visit.frame(Here::Clusters, "Nothing is configured yet");
+        let mut frame = visit.frame(Here::Clusters, "Nothing is configured yet");
+        if !frame.pages.is_empty() {
+            "No clusters are configured".clone_into(&mut frame.title);
+        }
         return visit.page(StatusCode::OK, &FirstRun { frame, demo: Panel::of(&app, &visit) });
     }
     let patience = if is_part { Patience::Look } else { Patience::Glance };

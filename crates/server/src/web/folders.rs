@@ -71,7 +71,8 @@ const TAGS_MAX: usize = 4;
 impl ArtifactRow {
     /// Of an artifact among those of its own project.
     pub(crate) fn own(artifact: &Artifact, now: Time) -> Self {
-        let version = artifact.deployed_version.clone().or_else(|| artifact.version.clone());
+        // What it says of itself, or else what was put there, which may be known by its hash alone.
+        let version = artifact.version.clone().or_else(|| artifact.deployed_version.clone());
         ArtifactRow {
             name: artifact.name.clone(),
             aliases: artifact.aliases.join(", "),

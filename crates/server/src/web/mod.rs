@@ -15,6 +15,7 @@ mod log;
 mod message;
 mod project;
 mod projects;
+mod projects_asked;
 mod repository;
 mod sign_in;
 mod sort;

@@ -14,7 +14,7 @@ use super::folders::{ArtifactRow, FolderState};
 use super::frame::{Frame, Here, Visit};
 use super::message::{message, nothing_here};
 use super::projects::look_behind;
-use super::sign_in::no_permission;
+use super::sign_in::not_shown;
 use super::words::{Stamp, counted, exact};
 use crate::app::App;
 use crate::folders::PROJECTS_SOURCE;
@@ -76,7 +76,7 @@ pub(crate) async fn show(
     Query(asked): Query<Asked>,
 ) -> Response {
     if !visit.viewer.may_read_private {
-        return no_permission(&app, &visit);
+        return not_shown(&app, &visit);
     }
     let key = path.ok().and_then(|Path(id)| Key::new(PROJECTS_SOURCE, &[id]).ok());
     let Some(key) = key.filter(|key| app.projects(visit.viewer).contains(key)) else {

@@ -71,6 +71,29 @@ pub(crate) fn no_permission(app: &App, visit: &Visit) -> Response {
             "Without a token, only the machine that Larder runs on may change the cache.",
         )
     };
+    refused(app, visit, status, title, why)
+}
+
+/// The page for one who is not shown what lies on this machine: 401 where a token could help, else 403.
+pub(crate) fn not_shown(app: &App, visit: &Visit) -> Response {
+    let (status, title, why) = if app.has_tokens() {
+        (
+            StatusCode::UNAUTHORIZED,
+            "Local projects take a token",
+            "What lies in folders on this machine is shown to those alone who have the read token or the \
+             admin token.",
+        )
+    } else {
+        (
+            StatusCode::FORBIDDEN,
+            "Local projects are not shown here",
+            "Larder has no token configured, so it shows the folders of its machine on that machine alone.",
+        )
+    };
+    refused(app, visit, status, title, why)
+}
+
+fn refused(app: &App, visit: &Visit, status: StatusCode, title: &str, why: &str) -> Response {
     let mut response = page(app, visit, status, title, why, None);
     if status == StatusCode::UNAUTHORIZED {
         let how = HeaderValue::from_static("Bearer realm=\"larder\"");

@@ -60,6 +60,14 @@ impl<'a> Visitor<'a> {
     }
 }
 
+impl Visitor<'_> {
+    /// Sends a form as the script does; what it is told.
+    async fn script(&mut self, path: &str, csrf: &str) -> serde_json::Value {
+        let form = self.form(path).header("accept", "application/json").body(format!("csrf={csrf}"));
+        self.send(form).await.json().await.unwrap()
+    }
+}
+
 fn encoded(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02X}")).collect::<Vec<_>>().concat()
 }
@@ -422,6 +430,47 @@ impl DemoControl for Switched {
             cost: 1,
         }]
     }
+
+    fn folder(&self) -> Option<std::path::PathBuf> {
+        Some("/demo/<dev>".into())
+    }
+
+    fn change_file(&self) -> std::io::Result<String> {
+        match self.mode() {
+            DemoMode::Off => Err(std::io::ErrorKind::NotFound.into()),
+            _ => Ok("kiln/<b> was edited.".to_owned()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_demos_projects_are_changed_by_a_button_that_says_what_it_did() {
+    let world = World::with_folder().await;
+    world.skill("kiln", "pdf", "Fills forms");
+    let mut settings = world.settings();
+    let control = Arc::new(Switched(Mutex::new(DemoMode::On)));
+    settings.demo = Some(Demo::new(control.clone()));
+    let served = world.serve_with(settings).await;
+    let mut visitor = Visitor::new(&served);
+    let page = visitor.page("/projects").await;
+    assert!(page.contains("Change a file, and see it here") && page.contains("/demo/&#60;dev&#62;"));
+    let changed = visitor.post("/demo/change", &[("back", "/projects?show=skill")]).await;
+    assert_eq!(
+        (changed.status().as_u16(), header(&changed, "location").as_str()),
+        (303, "/projects?show=skill")
+    );
+    assert_eq!(visitor.post_with("no", "/demo/change", &[]).await.status(), 403);
+
+    let own = csrf(&visitor.page("/projects").await);
+    let said = visitor.script("/demo/change", &own).await;
+    assert_eq!(said, serde_json::json!({"message": "kiln/<b> was edited.", "wrong": false}));
+    control.switch(DemoMode::Off);
+    assert_eq!(visitor.script("/demo/change", &own).await["wrong"], true);
+
+    let plain = world.serve().await;
+    let mut visitor = Visitor::new(&plain);
+    assert!(!visitor.page("/projects").await.contains("Change a file"), "the panel is the demo's alone");
+    assert_eq!(visitor.post("/demo/change", &[]).await.status(), 404);
 }
 
 #[tokio::test]

@@ -44,6 +44,21 @@ async fn found(served: &Served, query: &str) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn a_search_that_was_not_asked_before_reads_the_rows_of_each_folder_once() {
+    let world = world().await;
+    let (served, store) = world.serve_faulty(world.settings()).await;
+    served.json("/api/v1/artifacts").await;
+    let mut least = usize::MAX;
+    // What goes on behind may read some as well, but not each time.
+    for words in ["fills", "reads", "forms", "tables", "changes"] {
+        let before = store.stretches();
+        assert_ne!(served.json(&searching(words)).await["artifacts"], json!([]), "{words}");
+        least = least.min(store.stretches() - before);
+    }
+    assert_eq!(least, 2, "once for the roots, and once for their projects");
+}
+
+#[tokio::test]
 async fn projects_are_listed_with_what_wants_a_look() {
     let world = world().await;
     let served = world.serve().await;
@@ -370,7 +385,13 @@ async fn the_pages_tell_others_no_whole_path_and_strangers_nothing() {
         assert_eq!(refused.status(), 401, "{path}");
         let refused = refused.text().await.unwrap();
         assert!(!refused.contains("reviewer") && !refused.contains("forge"), "{path}: {refused}");
+        assert!(refused.contains("Local projects take a token"), "{path}: {refused}");
+        assert!(!refused.contains("Changing the cache"), "nobody wanted to: {refused}");
     }
+    let tokenless = world.serve_with(world.open_settings()).await;
+    let refused = tokenless.get("/projects").send().await.unwrap();
+    assert_eq!(refused.status(), 403);
+    assert!(refused.text().await.unwrap().contains("Local projects are not shown here"));
     let nowhere = World::new().await;
     let nowhere = nowhere.serve().await;
     let page = nowhere.get("/projects").send().await.unwrap().text().await.unwrap();
