@@ -96,6 +96,18 @@ pub trait Store: Send + Sync {
         Ok(Met::counted(all.len() as u64))
     }
 
+    /// The sheet that lies beside an entry, if it is of that form and of the entry as it is now: what
+    /// was changed since, by whomever, raised the entry's version. A store that keeps none has none.
+    async fn sheet(&self, _key: &Key, _form: &str) -> Result<Option<Sheet>, StoreError> {
+        Ok(None)
+    }
+
+    /// Keeps a sheet beside an entry, in place of any other, if the entry's version is still the
+    /// sheet's. Answers whether it did: whoever made the sheet has what is on it all the same.
+    async fn keep_sheet(&self, _key: &Key, _sheet: &Sheet) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
     /// The feed behind the place `after`, at most `limit` lines.
     async fn changes(&self, after: u64, limit: usize) -> Result<Changes, StoreError>;
 
@@ -319,6 +331,24 @@ pub struct Row {
     pub entry: Entry,
     /// Since when it is not configured any more.
     pub unconfigured_since: Option<Time>,
+}
+
+/// What a list shows of an entry's members, written down by whoever made the list, so that the next
+/// reader need not make it again. Only the entry's version says whether it still holds; it may be gone
+/// at any time, and is no part of what is exported.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sheet {
+    /// What it shows and how it is written, in a word that changes with either.
+    pub form: String,
+    /// The entry's version that it is of.
+    pub version: u64,
+    /// What is on it; at most [`Sheet::BYTES_MAX`].
+    pub text: String,
+}
+
+impl Sheet {
+    /// Longer ones are made anew for each reader.
+    pub const BYTES_MAX: usize = 8 << 20;
 }
 
 /// Which lines of the refresh log.

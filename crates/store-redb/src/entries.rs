@@ -154,6 +154,7 @@ pub(crate) fn remove(tx: &Tx<'_>, keys: &[Key], now: Time) -> Result<u64, Fault>
         };
         items += items::release_all(tx, key)?;
         tx.remove(Table::Entries, key.as_str().as_bytes())?;
+        tx.remove(Table::Sheets, key.as_str().as_bytes())?;
         feed::announce(tx, Subject::Entry(key.clone()), "evicted", version, now)?;
         tx.change_meta(|meta| meta.version_floor = meta.version_floor.max(version));
     }

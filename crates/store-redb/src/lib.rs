@@ -29,6 +29,7 @@ mod port;
 mod rows;
 mod search;
 mod sequence;
+mod sheets;
 mod sweep;
 mod tables;
 mod verify;

@@ -6,11 +6,13 @@ use async_trait::async_trait;
 use larder_core::{
     Acquired, Budget, Budgets, Changes, Commit, Committed, Configured, Exported, Fingerprint, Key, Lease,
     LeaseAsk, ListQuery, Listed, LogFilter, LogLine, Met, Problem, Reconciled, Reservation, Reserved,
-    Retention, Row, Settlement, Store, StoreError, StoreInfo, Stored, Swept, Target, Time, Trigger,
+    Retention, Row, Settlement, Sheet, Store, StoreError, StoreInfo, Stored, Swept, Target, Time, Trigger,
 };
 
 use crate::markers::{self, Progress};
-use crate::{RedbStore, budgets, commit, entries, export, feed, invalidate, leases, list, sweep, verify};
+use crate::{
+    RedbStore, budgets, commit, entries, export, feed, invalidate, leases, list, sheets, sweep, verify,
+};
 
 #[async_trait]
 impl Store for RedbStore {
@@ -100,6 +102,15 @@ impl Store for RedbStore {
     async fn list(&self, query: &ListQuery) -> Result<Vec<Listed>, StoreError> {
         let query = query.clone();
         self.read_long("list items", move |look| list::list(look, &query)).await
+    }
+
+    async fn sheet(&self, key: &Key, form: &str) -> Result<Option<Sheet>, StoreError> {
+        self.read("read a sheet", |look| sheets::sheet(look, key, form)).await
+    }
+
+    async fn keep_sheet(&self, key: &Key, sheet: &Sheet) -> Result<bool, StoreError> {
+        let (key, sheet) = (key.clone(), sheet.clone());
+        self.write("keep a sheet", move |tx| sheets::keep(tx, &key, &sheet)).await
     }
 
     async fn changes(&self, after: u64, limit: usize) -> Result<Changes, StoreError> {

@@ -10,6 +10,7 @@ use crate::keys::EVERYTHING;
 use crate::leases::holds;
 use crate::lines::{change_at, log_start};
 use crate::rows::{EntryRow, key_of, number_of};
+use crate::sheets;
 use crate::tables::{Look, ON, STOP, Table, Tx};
 
 /// Removes what is past its retention, and items that nothing holds.
@@ -19,6 +20,7 @@ pub(crate) fn sweep(tx: &Tx<'_>, retention: &Retention, now: Time) -> Result<Swe
     let orphans = items::remove_orphans(tx)?;
     let log = sweep_log(tx, retention, now)?;
     let feed = sweep_feed(tx, retention, now)?;
+    sheets::sweep(tx)?;
     Ok(Swept { entries: gone.len() as u64, items: removed + orphans, log, feed, written_through: 0 })
 }
 

@@ -57,10 +57,13 @@ pub(crate) enum Table {
     Reservations,
     /// host, credential → actor.
     Actors,
+    /// key → what a list shows of the entry's members. Files of the first Larders have no such table
+    /// before something is written to them.
+    Sheets,
 }
 
 /// All tables, in the order of the enum.
-pub(crate) const TABLES: [Table; 14] = [
+pub(crate) const TABLES: [Table; 15] = [
     Table::Meta,
     Table::Entries,
     Table::Members,
@@ -75,6 +78,7 @@ pub(crate) const TABLES: [Table; 14] = [
     Table::Budgets,
     Table::Reservations,
     Table::Actors,
+    Table::Sheets,
 ];
 
 impl Table {
@@ -95,6 +99,7 @@ impl Table {
             Table::Budgets => "budgets",
             Table::Reservations => "reservations",
             Table::Actors => "actors",
+            Table::Sheets => "sheets",
         }
     }
 

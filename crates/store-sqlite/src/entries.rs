@@ -134,6 +134,7 @@ pub(crate) fn remove(conn: &Connection, entries: &[Met], now: Time) -> Result<u6
         }
         conn.prepare_cached("DELETE FROM members WHERE entry = ?1")?.execute([entry.nr])?;
         conn.prepare_cached("DELETE FROM tags WHERE entry = ?1")?.execute([entry.nr])?;
+        conn.prepare_cached("DELETE FROM sheets WHERE entry = ?1")?.execute([entry.nr])?;
         conn.prepare_cached("DELETE FROM entries WHERE nr = ?1")?.execute([entry.nr])?;
         feed::announce(conn, &entry.key, "evicted", entry.version, now)?;
         floor = floor.max(entry.version);

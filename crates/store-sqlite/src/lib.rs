@@ -24,6 +24,7 @@ mod rows;
 mod schema;
 mod search;
 mod sequence;
+mod sheets;
 mod sweep;
 mod verify;
 mod views;

@@ -6,11 +6,12 @@ use async_trait::async_trait;
 use larder_core::{
     Acquired, Budget, Budgets, Changes, Commit, Committed, Configured, Exported, Fingerprint, Key, Lease,
     LeaseAsk, ListQuery, Listed, LogFilter, LogLine, Met, Problem, Reconciled, Reservation, Reserved,
-    Retention, Row, Settlement, Store, StoreError, StoreInfo, Stored, Swept, Target, Time, Trigger,
+    Retention, Row, Settlement, Sheet, Store, StoreError, StoreInfo, Stored, Swept, Target, Time, Trigger,
 };
 
 use crate::{
-    SqliteStore, budgets, commit, entries, export, feed, invalidate, leases, list, markers, sweep, verify,
+    SqliteStore, budgets, commit, entries, export, feed, invalidate, leases, list, markers, sheets, sweep,
+    verify,
 };
 
 #[async_trait]
@@ -110,6 +111,15 @@ impl Store for SqliteStore {
         }
         let query = query.clone();
         self.read_long("count items", move |conn| list::count(conn, &query)).await
+    }
+
+    async fn sheet(&self, key: &Key, form: &str) -> Result<Option<Sheet>, StoreError> {
+        self.read("read a sheet", |conn| sheets::sheet(conn, key, form))
+    }
+
+    async fn keep_sheet(&self, key: &Key, sheet: &Sheet) -> Result<bool, StoreError> {
+        let (key, sheet) = (key.clone(), sheet.clone());
+        self.write("keep a sheet", move |conn| sheets::keep(conn, &key, &sheet)).await
     }
 
     async fn changes(&self, after: u64, limit: usize) -> Result<Changes, StoreError> {

@@ -35,6 +35,11 @@ const MIGRATIONS: &[Migration] = &[
         up: include_str!("../migrations/003_item_order.up.sql"),
         down: include_str!("../migrations/003_item_order.down.sql"),
     },
+    Migration {
+        name: "sheets",
+        up: include_str!("../migrations/004_sheets.up.sql"),
+        down: include_str!("../migrations/004_sheets.down.sql"),
+    },
 ];
 
 /// The runner's own table, which stays when all migrations are taken back.

@@ -7,6 +7,7 @@ use crate::entries::{self, Met};
 use crate::errors::Fault;
 use crate::leases::LIVE;
 use crate::rows::int;
+use crate::sheets;
 
 /// Removes what is past its retention, and items that nothing holds.
 pub(crate) fn sweep(conn: &Connection, retention: &Retention, now: Time) -> Result<Swept, Fault> {
@@ -19,6 +20,7 @@ pub(crate) fn sweep(conn: &Connection, retention: &Retention, now: Time) -> Resu
     let log =
         conn.execute("DELETE FROM refresh_log WHERE started_at < ?1", [now.minus(retention.log).ms()])?;
     let feed = sweep_feed(conn, retention, now)?;
+    sheets::sweep(conn)?;
     let (entries, items) = (gone.len() as u64, removed + orphans as u64);
     Ok(Swept { entries, items, log: log as u64, feed, written_through: 0 })
 }

@@ -22,6 +22,7 @@ pub mod markers;
 pub mod moving;
 pub mod reconciling;
 pub mod searches;
+pub mod sheets;
 pub mod sweeps;
 
 use larder_core::{Budgets, Store};
@@ -121,6 +122,10 @@ macro_rules! contract_suite {
             searches: a_broad_search_is_the_same_in_pages;
             searches: what_others_have_by_the_thousand_hides_nothing;
             searches: a_list_is_counted_as_far_as_it_pays;
+            sheets: a_sheet_holds_while_its_entry_looks_as_it_did;
+            sheets: a_sheet_goes_with_what_another_entry_changes;
+            sheets: a_sheet_of_an_evicted_entry_is_gone;
+            sheets: only_what_the_entry_is_now_is_kept;
             moving: a_moved_cache_answers_alike;
             moving: importing_twice_is_importing_once;
             moving: what_is_held_and_younger_stays;

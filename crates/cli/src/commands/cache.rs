@@ -182,7 +182,7 @@ fn is_known(budget: &Budget, now: Time) -> bool {
     budget.limit.is_some() || budget.remaining.is_some() || is_blocked || budget.reserved > 0
 }
 
-fn entries_table(entries: &[(EntryView, Option<&Head>)], now: Time) -> Table {
+fn entries_table(entries: &[(EntryView, Option<&Head>)], now: Time) -> Table<'static> {
     let mut table = Table::new(vec![
         Column::new("KEY"),
         Column::new("STATE"),
@@ -213,7 +213,7 @@ fn entries_table(entries: &[(EntryView, Option<&Head>)], now: Time) -> Table {
     table
 }
 
-fn budgets_table(budgets: &[Budget], now: Time) -> Table {
+fn budgets_table(budgets: &[Budget], now: Time) -> Table<'static> {
     let mut table = Table::new(vec![
         Column::new("BUDGET"),
         Column::new("OF"),

@@ -76,7 +76,7 @@ fn show(context: &Context) -> Ended {
     Ok(Exit::Answered)
 }
 
-fn settings_table(config: &Config) -> Table {
+fn settings_table(config: &Config) -> Table<'static> {
     let mut table =
         Table::new(vec![Column::new("SETTING"), Column::cut("VALUE", 24), Column::cut("FROM", 8)]);
     for Shown { key, value, origin, secret } in config.settings() {

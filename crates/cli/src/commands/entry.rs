@@ -30,6 +30,9 @@ pub struct EntryView {
     pub last_error: Option<Failure>,
     /// What a reader should know.
     pub warnings: Vec<Warning>,
+    /// What its row counts what readers see of it by.
+    #[serde(skip)]
+    pub version: u64,
     /// When the next refresh may start, where one waits for its time.
     #[serde(skip)]
     pub due_at: Time,
@@ -64,6 +67,7 @@ impl EntryView {
             attempts: entry.attempts,
             last_error: entry.last_error.clone(),
             warnings: entry.warnings.clone(),
+            version: entry.version,
             due_at: entry.due_at,
             cut_short: CutShort::of(entry, definition),
         }
@@ -81,6 +85,7 @@ impl EntryView {
             attempts: 0,
             last_error: None,
             warnings: Vec::new(),
+            version: 0,
             due_at: now,
             cut_short: None,
         }
@@ -115,7 +120,7 @@ impl EntryView {
     }
 
     /// The worse of the two states, as people see it.
-    pub fn badge(&self) -> Cell {
+    pub fn badge(&self) -> Cell<'static> {
         let (word, tone) = match (self.refresh, self.status) {
             (RefreshState::Dead, _) => ("dead", Tone::Bad),
             (RefreshState::Retrying, _) => ("error", Tone::Bad),

@@ -33,18 +33,18 @@ pub fn tables(members: &[Member], now: Time, screen: &Screen) -> String {
 }
 
 /// A name, with a mark where it was not there the last time.
-fn name(name: &str, member: &Member) -> Cell {
+fn name(name: &str, member: &Member) -> Cell<'static> {
     let gone = if member.state == MemberState::Absent { " (gone?)" } else { "" };
     Cell::new(format!("{name}{gone}")).tone(Tone::Strong)
 }
 
-fn time(at: Option<Time>, now: Time) -> Cell {
+fn time(at: Option<Time>, now: Time) -> Cell<'static> {
     Cell::new(at.map(|at| ago(at, now)).unwrap_or_default())
         .exact(at.map(|at| at.to_string()).unwrap_or_default())
         .tone(Tone::Quiet)
 }
 
-fn repositories(members: &[&Member], now: Time) -> Table {
+fn repositories(members: &[&Member], now: Time) -> Table<'static> {
     let mut table = Table::new(vec![
         Column::new("NAME"),
         Column::number("STARS"),
@@ -67,7 +67,7 @@ fn repositories(members: &[&Member], now: Time) -> Table {
     table
 }
 
-fn trackers(members: &[&Member], now: Time) -> Table {
+fn trackers(members: &[&Member], now: Time) -> Table<'static> {
     let mut table = Table::new(vec![
         Column::new("NAME"),
         Column::new("TRACKER"),
@@ -93,7 +93,7 @@ fn trackers(members: &[&Member], now: Time) -> Table {
     table
 }
 
-fn projects(members: &[&Member]) -> Table {
+fn projects(members: &[&Member]) -> Table<'static> {
     let mut table = Table::new(vec![
         Column::new("PROJECT"),
         Column::number("ARTIFACTS"),
@@ -113,7 +113,7 @@ fn projects(members: &[&Member]) -> Table {
     table
 }
 
-fn artifacts(members: &[&Member]) -> Table {
+fn artifacts(members: &[&Member]) -> Table<'static> {
     let mut table = Table::new(vec![
         Column::new("NAME"),
         Column::new("TYPE"),
@@ -135,7 +135,7 @@ fn artifacts(members: &[&Member]) -> Table {
 }
 
 /// What this program has no columns for: who it is, and how old.
-fn others(members: &[&Member], now: Time) -> Table {
+fn others(members: &[&Member], now: Time) -> Table<'static> {
     let mut table = Table::new(vec![Column::new("KIND"), Column::new("ID"), Column::new("FETCHED")]);
     for member in members {
         let of = &member.item.of;

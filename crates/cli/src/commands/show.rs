@@ -152,7 +152,7 @@ fn page(
     text
 }
 
-fn log_table(log: &[LogLine], now: Time) -> Table {
+fn log_table(log: &[LogLine], now: Time) -> Table<'static> {
     let mut table = Table::new(vec![
         Column::new("ATTEMPT"),
         Column::new("BY").spare(),

@@ -1,7 +1,9 @@
 //! `larder release list`, `larder microsprint list`, `larder tracker …`: trackers, from the cache.
 
-use larder_core::{Filter, Item, Key, ListQuery, Order, Rows, Test, Time, Trigger};
-use larder_domain::{Reads, RepoName, TRACKERS, Tracker, TrackerState, TrackerStats, TrackerType};
+use larder_core::{Filter, Item, Key, ListQuery, Order, Rows, Sheet, Test, Time, Trigger};
+use larder_domain::{
+    Reads, RepoName, TRACKERS, Tracker, TrackerLine, TrackerState, TrackerStats, TrackerType,
+};
 use larder_sources::{Desk, News, TrackersSource};
 use serde::Serialize;
 
@@ -138,17 +140,64 @@ async fn list(of: &TrackerType, args: &ListArgs, context: &Context, config: &Con
     let rooms = context.rooms(config).await?;
     let keys = keys(&repos, &[of])?;
     let served = bring(&rooms, &keys, &args.source, context, config).await?;
+    if let (false, true, [only]) = (context.json(), served.has_data(), served.entries.as_slice()) {
+        list_from_sheet(of, args, only, &rooms, &context.screen).await?;
+        return Ok(ended(&served, &rooms, context, config));
+    }
     let trackers = listed(&rooms, query(&keys, args)).await?;
     if context.json() {
         context.screen.json(&Answer { trackers: &trackers, cache: &served.entries })?;
     } else if served.has_data() {
-        if trackers.is_empty() {
-            context.screen.answer(&format!("No {} found\n", of.plural()))?;
-        } else {
-            context.screen.answer(&table(of, &trackers, repos.len() > 1).render(&context.screen))?;
-        }
+        let lines = trackers.iter().map(|tracker| (TrackerLine::of(tracker), Some(&*tracker.repo)));
+        print(of, lines, &context.screen)?;
     }
     Ok(ended(&served, &rooms, context, config))
+}
+
+/// Prints one repository's trackers from the list that lies ready beside their entry; where none does, it
+/// is made from the trackers themselves, printed, and kept for the next reader.
+async fn list_from_sheet(
+    of: &TrackerType,
+    args: &ListArgs,
+    entry: &EntryView,
+    rooms: &Rooms<'_>,
+    screen: &Screen,
+) -> Result<(), Complaint> {
+    let store = rooms.reader().store();
+    if let Some(sheet) = store.sheet(&entry.key, TrackerLine::FORM).await?
+        && let Some(lines) = TrackerLine::read(&sheet.text).collect::<Option<Vec<_>>>()
+    {
+        return print_chosen(of, args, &lines, screen);
+    }
+    let all = ListArgs { state: StateArg::All, since: None, limit: None, source: SourceArgs::default() };
+    let trackers = listed(rooms, query(std::slice::from_ref(&entry.key), &all)).await?;
+    let lines: Vec<_> = trackers.iter().map(TrackerLine::of).collect();
+    print_chosen(of, args, &lines, screen)?;
+    let text = TrackerLine::written(&trackers);
+    let sheet = Sheet { form: TrackerLine::FORM.to_owned(), version: entry.version, text };
+    // The answer is out: a store that takes no more has it made again by the next reader.
+    if let Err(error) = store.keep_sheet(&entry.key, &sheet).await {
+        tracing::debug!(%error, "a list could not be kept");
+    }
+    Ok(())
+}
+
+fn print_chosen(
+    of: &TrackerType,
+    args: &ListArgs,
+    lines: &[TrackerLine<'_>],
+    screen: &Screen,
+) -> Result<(), Complaint> {
+    let is_meant = |line: &&TrackerLine<'_>| {
+        let of_state = match args.state {
+            StateArg::All => true,
+            StateArg::Open => line.state == TrackerState::Open,
+            StateArg::Closed => line.state == TrackerState::Closed,
+        };
+        of_state && args.since.is_none_or(|since| line.created_at.is_some_and(|at| at >= since))
+    };
+    let limit = args.limit.map_or(LIST_MAX, |limit| limit as usize);
+    print(of, lines.iter().filter(is_meant).take(limit).map(|line| (*line, None)), screen)
 }
 
 async fn stats(of: Option<&str>, args: &SourceArgs, context: &Context, config: &Config) -> Ended {
@@ -330,13 +379,42 @@ fn decoded(item: &Item) -> Result<Tracker, Complaint> {
     })
 }
 
-fn table(of: &TrackerType, trackers: &[Tracker], shows_repo: bool) -> Table {
+/// Prints trackers, each with its repository or all without.
+fn print<'t>(
+    of: &TrackerType,
+    lines: impl Iterator<Item = (TrackerLine<'t>, Option<&'t str>)>,
+    screen: &Screen,
+) -> Result<(), Complaint> {
+    let mut lines = lines.peekable();
+    let Some((_, repo)) = lines.peek() else {
+        return screen.answer(&format!("No {} found\n", of.plural()));
+    };
+    let mut table = Table::new(columns(of, repo.is_some()));
+    let over = if of.name == "release" { "Released" } else { "Closed" };
+    for (line, repo) in lines {
+        let codename = (of.reads == Reads::Version).then(|| Cell::lent(line.codename.unwrap_or("-")));
+        let status = match line.state {
+            TrackerState::Open => Cell::lent("Active"),
+            TrackerState::Closed => Cell::lent(over).tone(Tone::Quiet),
+        };
+        let cells = [
+            Some(Cell::lent(line.name).tone(Tone::Strong)),
+            codename,
+            Some(Cell::new(format!("#{}", line.number))),
+            Some(status),
+            repo.map(|repo| Cell::lent(repo).tone(Tone::Quiet)),
+        ];
+        table.row(cells.into_iter().flatten());
+    }
+    screen.answer(&table.render(screen))
+}
+
+fn columns(of: &TrackerType, shows_repo: bool) -> Vec<Column> {
     let title = match (of.name.as_str(), of.reads) {
         ("microsprint", _) => "MICROSPRINT",
         (_, Reads::Version) => "VERSION",
         (_, Reads::Name) => "NAME",
     };
-    let over = if of.name == "release" { "Released" } else { "Closed" };
     let mut columns = vec![Column::new(title)];
     if of.reads == Reads::Version {
         columns.push(Column::new("CODENAME"));
@@ -345,26 +423,10 @@ fn table(of: &TrackerType, trackers: &[Tracker], shows_repo: bool) -> Table {
     if shows_repo {
         columns.push(Column::cut("REPO", 12));
     }
-    let mut table = Table::new(columns);
-    for tracker in trackers {
-        let mut row = vec![Cell::new(tracker.name.as_str()).tone(Tone::Strong)];
-        if of.reads == Reads::Version {
-            row.push(Cell::new(tracker.codename.as_deref().unwrap_or("-")));
-        }
-        row.push(Cell::new(format!("#{}", tracker.number)));
-        row.push(match tracker.state {
-            TrackerState::Open => Cell::new("Active"),
-            TrackerState::Closed => Cell::new(over).tone(Tone::Quiet),
-        });
-        if shows_repo {
-            row.push(Cell::new(tracker.repo.as_str()).tone(Tone::Quiet));
-        }
-        table.row(row);
-    }
-    table
+    columns
 }
 
-fn stats_table(counted: &[TrackerStats]) -> Table {
+fn stats_table(counted: &[TrackerStats]) -> Table<'static> {
     let mut table = Table::new(vec![
         Column::new("TYPE"),
         Column::new("MONTH"),

@@ -1,6 +1,8 @@
 //! Tables for people (aligned, cut to the terminal's width, one line a row) and for pipes (tabs,
 //! nothing cut). No table crate cuts by the columns' importance, so this one is Larder's own.
 
+use std::borrow::Cow;
+
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use super::screen::{Screen, Tone, harmless};
@@ -35,17 +37,18 @@ enum Room {
 
 /// A cell: what a person reads, and what a program reads in its place.
 #[derive(Debug, Clone, Default)]
-pub struct Cell {
-    text: String,
-    exact: Option<String>,
+pub struct Cell<'t> {
+    text: Cow<'t, str>,
+    exact: Option<Cow<'t, str>>,
     tone: Tone,
 }
 
 /// Rows under columns.
 #[derive(Debug, Clone)]
-pub struct Table {
+pub struct Table<'t> {
     columns: Vec<Column>,
-    rows: Vec<Vec<Cell>>,
+    /// All rows' cells, one row behind the other.
+    cells: Vec<Cell<'t>>,
 }
 
 const GAP: usize = 2;
@@ -74,11 +77,16 @@ impl Column {
     }
 }
 
-impl Cell {
+impl<'t> Cell<'t> {
     /// A text. Control characters, which could move a terminal's cursor, become blanks.
     pub fn new(text: impl Into<String>) -> Self {
         let text: String = text.into();
-        Cell { text: harmless(&text).into_owned(), exact: None, tone: Tone::Plain }
+        Cell { text: Cow::Owned(harmless(&text).into_owned()), exact: None, tone: Tone::Plain }
+    }
+
+    /// The same of a text that outlives the table: ten thousand of them are not copied.
+    pub fn lent(text: &'t str) -> Self {
+        Cell { text: harmless(text), exact: None, tone: Tone::Plain }
     }
 
     /// In a tone.
@@ -91,25 +99,29 @@ impl Cell {
     #[must_use]
     pub fn exact(self, exact: impl Into<String>) -> Self {
         let exact: String = exact.into();
-        Cell { exact: Some(harmless(&exact).into_owned()), ..self }
+        Cell { exact: Some(Cow::Owned(harmless(&exact).into_owned())), ..self }
     }
 }
 
-impl Table {
+impl<'t> Table<'t> {
     /// An empty table.
     pub fn new(columns: Vec<Column>) -> Self {
-        Table { columns, rows: Vec::new() }
+        Table { columns, cells: Vec::new() }
     }
 
     /// Adds a row: one cell a column.
-    pub fn row(&mut self, cells: Vec<Cell>) {
-        debug_assert_eq!(cells.len(), self.columns.len());
-        self.rows.push(cells);
+    pub fn row(&mut self, cells: impl IntoIterator<Item = Cell<'t>>) {
+        self.cells.extend(cells);
+        debug_assert_eq!(self.cells.len() % self.columns.len(), 0);
+    }
+
+    fn rows(&self) -> impl Iterator<Item = &[Cell<'t>]> {
+        self.cells.chunks(self.columns.len())
     }
 
     /// Whether it has no rows.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.cells.is_empty()
     }
 
     /// The table as this screen shows it.
@@ -123,12 +135,12 @@ impl Table {
         let titles: Vec<&str> = self.columns.iter().map(|column| column.title).collect();
         text.push_str(&titles.join("\t"));
         text.push('\n');
-        for row in &self.rows {
+        for row in self.rows() {
             for (place, cell) in row.iter().enumerate() {
                 if place > 0 {
                     text.push('\t');
                 }
-                text.push_str(cell.exact.as_deref().unwrap_or(&cell.text));
+                text.push_str(cell.exact.as_ref().unwrap_or(&cell.text));
             }
             text.push('\n');
         }
@@ -138,16 +150,16 @@ impl Table {
     fn aligned(&self, screen: &Screen) -> String {
         let widths = self.widths(screen.width);
         let mut text = String::new();
-        let titles: Vec<Cell> =
+        let titles: Vec<Cell<'_>> =
             self.columns.iter().map(|column| Cell::new(column.title).tone(Tone::Quiet)).collect();
         self.line(&titles, &widths, screen, &mut text);
-        for row in &self.rows {
+        for row in self.rows() {
             self.line(row, &widths, screen, &mut text);
         }
         text
     }
 
-    fn line(&self, cells: &[Cell], widths: &[Option<usize>], screen: &Screen, text: &mut String) {
+    fn line(&self, cells: &[Cell<'_>], widths: &[Option<usize>], screen: &Screen, text: &mut String) {
         // Blanks are written before the next cell, so that no line ends with any.
         let mut owed = 0;
         for ((cell, column), width) in cells.iter().zip(&self.columns).zip(widths) {
@@ -173,7 +185,7 @@ impl Table {
     /// leave, from the last to the first; where that is not enough, one after the other goes.
     fn widths(&self, total: usize) -> Vec<Option<usize>> {
         let wanted = |place: usize| {
-            let cells = self.rows.iter().map(|row| row[place].text.width());
+            let cells = self.rows().map(|row| row[place].text.width());
             cells.chain([self.columns[place].title.width()]).max().unwrap_or(0)
         };
         let mut wanted: Vec<Option<usize>> =
@@ -235,7 +247,7 @@ fn cut(text: &str, width: usize) -> String {
 mod tests {
     use super::*;
 
-    fn table() -> Table {
+    fn table() -> Table<'static> {
         let mut table =
             Table::new(vec![Column::new("NAME"), Column::number("STARS"), Column::cut("DESCRIPTION", 8)]);
         table.row(vec![

@@ -65,6 +65,7 @@ impl State {
             marked,
             touched_at: now,
             unconfigured_since: *unconfigured_since,
+            sheet: None,
         };
         self.entries.insert(key.clone(), row);
         self.announce(Subject::Entry(key.clone()), "imported", version, now);

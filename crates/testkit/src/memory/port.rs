@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use larder_core::{
     Acquired, Budget, Budgets, Changes, Commit, Committed, Configured, Exported, Fingerprint, Key, Lease,
     LeaseAsk, ListQuery, Listed, LogFilter, LogLine, MemberState, Met, Problem, Reconciled, Reservation,
-    Reserved, Retention, Row, Settlement, Store, StoreError, StoreInfo, Stored, Swept, Target, Time, Trigger,
+    Reserved, Retention, Row, Settlement, Sheet, Store, StoreError, StoreInfo, Stored, Swept, Target, Time,
+    Trigger,
 };
 
 use super::{MemoryStore, PLACE};
@@ -98,6 +99,23 @@ impl Store for MemoryStore {
 
     async fn list(&self, query: &ListQuery) -> Result<Vec<Listed>, StoreError> {
         self.read(|state| state.list(query))
+    }
+
+    async fn sheet(&self, key: &Key, form: &str) -> Result<Option<Sheet>, StoreError> {
+        self.read(|state| {
+            let row = state.entries.get(key);
+            let kept =
+                row.and_then(|row| row.sheet.as_deref().filter(|sheet| sheet.version == row.entry.version));
+            Ok(kept.filter(|sheet| sheet.form == form).cloned())
+        })
+    }
+
+    async fn keep_sheet(&self, key: &Key, sheet: &Sheet) -> Result<bool, StoreError> {
+        self.write(|state| {
+            let row = state.entries.get_mut(key).filter(|row| row.entry.version == sheet.version);
+            let row = row.filter(|_| sheet.text.len() <= Sheet::BYTES_MAX);
+            Ok(row.map(|row| row.sheet = Some(Arc::new(sheet.clone()))).is_some())
+        })
     }
 
     async fn changes(&self, after: u64, limit: usize) -> Result<Changes, StoreError> {

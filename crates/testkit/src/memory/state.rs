@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use larder_core::{
-    Change, Entry, Item, ItemRef, Key, Lease, LogLine, Member, MemberWrite, Stored, Subject, Target, Time,
-    Token,
+    Change, Entry, Item, ItemRef, Key, Lease, LogLine, Member, MemberWrite, Sheet, Stored, Subject, Target,
+    Time, Token,
 };
 
 use super::budgets::Books;
@@ -44,6 +44,8 @@ pub(super) struct EntryRow {
     pub(super) marked: u64,
     pub(super) touched_at: Time,
     pub(super) unconfigured_since: Option<Time>,
+    /// What a reader wrote down of its list.
+    pub(super) sheet: Option<Arc<Sheet>>,
 }
 
 /// An item's row.
@@ -127,6 +129,7 @@ impl State {
             marked: 0,
             touched_at: now,
             unconfigured_since: None,
+            sheet: None,
         })
     }
 

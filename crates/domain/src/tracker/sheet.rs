@@ -1,0 +1,141 @@
+//! A list of trackers as a store keeps it ready made (`larder_core::Sheet`): of each what a list shows
+//! and filters by, a line each, so that ten thousand are read without ten thousand documents.
+
+use larder_core::Time;
+
+use super::{Tracker, TrackerState};
+
+/// What a list shows of a tracker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TrackerLine<'t> {
+    /// What stands behind the title's prefix.
+    pub name: &'t str,
+    /// The codename, where there is one.
+    pub codename: Option<&'t str>,
+    /// The issue's number.
+    pub number: u64,
+    /// Open or closed.
+    pub state: TrackerState,
+    /// When the issue was opened.
+    pub created_at: Option<Time>,
+}
+
+impl<'t> TrackerLine<'t> {
+    /// What [`written`](TrackerLine::written) writes, in a word for the store.
+    pub const FORM: &'static str = "trackers/1";
+
+    /// Of a tracker.
+    pub fn of(tracker: &'t Tracker) -> Self {
+        TrackerLine {
+            name: &tracker.name,
+            codename: tracker.codename.as_deref(),
+            number: tracker.number,
+            state: tracker.state,
+            created_at: tracker.created_at,
+        }
+    }
+
+    /// All of them, in their order. Control characters, which no list shows, become blanks.
+    pub fn written(trackers: &[Tracker]) -> String {
+        let mut text = String::with_capacity(trackers.len() * 48);
+        for tracker in trackers {
+            let line = TrackerLine::of(tracker);
+            text.push(match line.state {
+                TrackerState::Open => 'o',
+                TrackerState::Closed => 'c',
+            });
+            text.push_str(&line.number.to_string());
+            text.push('\t');
+            if let Some(at) = line.created_at {
+                text.push_str(&at.ms().to_string());
+            }
+            text.push('\t');
+            push_plain(line.name, &mut text);
+            if let Some(codename) = line.codename {
+                text.push('\t');
+                push_plain(codename, &mut text);
+            }
+            text.push('\n');
+        }
+        text
+    }
+
+    /// What was written; a line that cannot be read is `None`.
+    pub fn read(text: &'t str) -> impl Iterator<Item = Option<TrackerLine<'t>>> {
+        text.lines().map(TrackerLine::parse)
+    }
+
+    fn parse(line: &'t str) -> Option<Self> {
+        let state = match line.as_bytes().first()? {
+            b'o' => TrackerState::Open,
+            b'c' => TrackerState::Closed,
+            _ => return None,
+        };
+        let mut fields = line[1..].split('\t');
+        let number = fields.next()?.parse().ok()?;
+        let created_at = match fields.next()? {
+            "" => None,
+            ms => Some(Time::from_ms(ms.parse().ok()?)),
+        };
+        let (name, codename) = (fields.next()?, fields.next());
+        fields.next().is_none().then_some(TrackerLine { name, codename, number, state, created_at })
+    }
+}
+
+/// Without the characters that end fields and lines.
+fn push_plain(field: &str, text: &mut String) {
+    if field.contains(char::is_control) {
+        text.extend(field.chars().map(|c| if c.is_control() { ' ' } else { c }));
+    } else {
+        text.push_str(field);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{Strategy, any, prop, prop_assert_eq, proptest};
+
+    use super::*;
+
+    fn trackers() -> impl Strategy<Value = Vec<Tracker>> {
+        let state = prop::bool::ANY
+            .prop_map(|is_open| if is_open { TrackerState::Open } else { TrackerState::Closed });
+        let at = prop::option::of(any::<i64>().prop_map(Time::from_ms));
+        let one = ("\\PC*", prop::option::of("\\PC*"), any::<u64>(), state, at).prop_map(
+            |(name, codename, number, state, created_at)| Tracker {
+                name,
+                codename,
+                number,
+                state,
+                created_at,
+                ..Tracker::default()
+            },
+        );
+        prop::collection::vec(one, 0..8)
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(trackers in trackers()) {
+            let text = TrackerLine::written(&trackers);
+            let read: Vec<_> = TrackerLine::read(&text).collect();
+            let meant: Vec<_> = trackers.iter().map(|tracker| Some(TrackerLine::of(tracker))).collect();
+            prop_assert_eq!(read, meant);
+        }
+    }
+
+    #[test]
+    fn a_title_with_tabs_and_newlines_stays_one_line() {
+        let tracker = Tracker { name: "v1\n\tx".to_owned(), ..Tracker::default() };
+        let text = TrackerLine::written(&[tracker]);
+        let read: Vec<_> = TrackerLine::read(&text).flatten().map(|line| line.name).collect();
+        assert_eq!(read, ["v1  x"]);
+    }
+
+    #[test]
+    fn what_is_no_line_is_none() {
+        for text in ["x1\t\tv1", "o\t\tv1", "o1", "o1\t\tv1\ta\tb", "\n"] {
+            assert_eq!(TrackerLine::read(text).next(), Some(None), "{text:?}");
+        }
+    }
+}

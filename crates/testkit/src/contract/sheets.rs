@@ -1,0 +1,98 @@
+//! Stories of sheets: a list that was written down is answered while it still is the list, and never
+//! after. A store may keep none; then nobody is ever answered.
+
+use larder_core::{Key, Sheet, Store, Target};
+
+use super::Place;
+use super::build::{at, book, fail, find, key, lease, refresh};
+use super::sweeps::lasting;
+
+const FORM: &str = "books/1";
+
+async fn sheet_of(store: &impl Store, key: &Key, text: &str) -> Sheet {
+    let version = find(store, key).await.unwrap().entry.version;
+    Sheet { form: FORM.to_owned(), version, text: text.to_owned() }
+}
+
+/// Keeps one of the entry as it is now; answers whether the store keeps any.
+async fn keep(store: &impl Store, key: &Key, text: &str) -> bool {
+    let sheet = sheet_of(store, key, text).await;
+    let is_kept = store.keep_sheet(key, &sheet).await.unwrap();
+    let meant = is_kept.then_some(sheet);
+    assert_eq!(store.sheet(key, FORM).await.unwrap(), meant);
+    is_kept
+}
+
+/// A failure, a lease, a confirmation and an invalidation leave the members as they are; other items do
+/// not. Every process sees it, and none a sheet of another form.
+pub async fn a_sheet_holds_while_its_entry_looks_as_it_did<P: Place>() {
+    let place = P::fresh();
+    let (store, other) = (place.open().await, place.open().await);
+    let cinder = key("shelf/cinder");
+    assert_eq!(store.sheet(&cinder, FORM).await.unwrap(), None, "of an entry that is not there");
+    refresh(&store, &cinder, vec![book("a", 1)], at(0)).await;
+    assert_eq!(store.sheet(&cinder, FORM).await.unwrap(), None);
+    let is_kept = keep(&store, &cinder, "a 1").await;
+    let kept = || async { other.sheet(&cinder, FORM).await.unwrap().map(|sheet| sheet.text) };
+    let meant = is_kept.then(|| "a 1".to_owned());
+    refresh(&store, &cinder, vec![book("a", 1)], at(1)).await;
+    fail(&store, &cinder, at(2)).await;
+    lease(&store, &cinder, at(3)).await;
+    store.invalidate(&Target::All, at(4)).await.unwrap();
+    store.sweep(&lasting(), at(5)).await.unwrap();
+    assert_eq!(kept().await, meant);
+    assert_eq!(store.sheet(&cinder, "books/2").await.unwrap(), None);
+    refresh(&other, &cinder, vec![book("a", 2)], at(30)).await;
+    assert_eq!(store.sheet(&cinder, FORM).await.unwrap(), None, "it is of what was");
+    keep(&other, &cinder, "a 2").await;
+    keep(&store, &cinder, "a two").await;
+    store.sweep(&lasting(), at(31)).await.unwrap();
+    assert_eq!(kept().await, is_kept.then(|| "a two".to_owned()), "the later one stands");
+}
+
+/// An item that two entries show is another on both of their lists.
+pub async fn a_sheet_goes_with_what_another_entry_changes<P: Place>() {
+    let place = P::fresh();
+    let store = place.open().await;
+    let (one, other) = (key("shelf/one"), key("shelf/other"));
+    refresh(&store, &one, vec![book("a", 1)], at(0)).await;
+    refresh(&store, &other, vec![book("a", 1), book("b", 1)], at(1)).await;
+    let is_kept = keep(&store, &one, "a 1").await;
+    refresh(&store, &other, vec![book("a", 1), book("b", 2)], at(2)).await;
+    assert_eq!(store.sheet(&one, FORM).await.unwrap().is_some(), is_kept);
+    refresh(&store, &other, vec![book("a", 2), book("b", 2)], at(3)).await;
+    assert_eq!(store.sheet(&one, FORM).await.unwrap(), None);
+}
+
+/// And none of its successor's.
+pub async fn a_sheet_of_an_evicted_entry_is_gone<P: Place>() {
+    let place = P::fresh();
+    let store = place.open().await;
+    let cinder = key("shelf/cinder");
+    refresh(&store, &cinder, vec![book("a", 1)], at(0)).await;
+    keep(&store, &cinder, "a 1").await;
+    store.evict(&Target::Keys(vec![cinder.clone()]), at(1)).await.unwrap();
+    assert_eq!(store.sheet(&cinder, FORM).await.unwrap(), None);
+    refresh(&store, &cinder, vec![book("a", 1)], at(2)).await;
+    assert_eq!(store.sheet(&cinder, FORM).await.unwrap(), None);
+    assert_eq!(store.verify().await.unwrap(), []);
+}
+
+/// A reader that was slow wrote down what is no more.
+pub async fn only_what_the_entry_is_now_is_kept<P: Place>() {
+    let place = P::fresh();
+    let store = place.open().await;
+    let cinder = key("shelf/cinder");
+    refresh(&store, &cinder, vec![book("a", 1)], at(0)).await;
+    let late = sheet_of(&store, &cinder, "a 1").await;
+    refresh(&store, &cinder, vec![book("a", 2)], at(1)).await;
+    assert!(!store.keep_sheet(&cinder, &late).await.unwrap());
+    let is_kept = keep(&store, &cinder, "a 2").await;
+    assert!(!store.keep_sheet(&cinder, &late).await.unwrap());
+    let huge = "a".repeat(Sheet::BYTES_MAX + 1);
+    let huge = sheet_of(&store, &cinder, &huge).await;
+    assert!(!store.keep_sheet(&cinder, &huge).await.unwrap());
+    let held = store.sheet(&cinder, FORM).await.unwrap().map(|sheet| sheet.text);
+    assert_eq!(held, is_kept.then(|| "a 2".to_owned()));
+    assert!(!store.keep_sheet(&key("shelf/none"), &late).await.unwrap());
+}
