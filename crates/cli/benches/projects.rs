@@ -40,10 +40,10 @@ fn main() {
     let dir = tempfile::tempdir().unwrap();
     let grown = TREE.grow(dir.path()).unwrap();
     let config = format!(
-        "[store]\nurl = \"sqlite:{}\"\n\n[projects]\nroots = [{:?}]\ncollections = [{:?}]\n",
+        "[store]\nurl = \"sqlite:{}\"\n\n[projects]\nroots = [\"{}\"]\ncollections = [\"{}\"]\n",
         database(dir.path()).display(),
-        grown.root,
-        grown.collections
+        grown.root.display(),
+        grown.collections.display()
     );
     fs::write(dir.path().join("larder.toml"), config).unwrap();
     println!("{} files of artifacts, {:.1} MB", grown.files, grown.bytes as f64 / 1e6);

@@ -244,8 +244,7 @@ fn github(
 }
 
 fn projects(config: &Config) -> Result<Arc<ProjectsSource>, Complaint> {
-    let zone = jiff::tz::TimeZone::system();
-    ProjectsSource::new(&config.projects.config(), &config.engine.policy(), zone)
+    ProjectsSource::new(&config.projects.config(), &config.engine.policy(), jiff::tz::TimeZone::system)
         .map(Arc::new)
         .map_err(|error| Complaint::usage(error.to_string()))
 }

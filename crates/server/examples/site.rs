@@ -69,7 +69,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         Some((_, count)) => plant(&dir.path().join("dev"), *count)?,
         None => ProjectsConfig::default(),
     };
-    let projects = ProjectsSource::new(&projects, &Policy::default(), jiff::tz::TimeZone::UTC)?;
+    let projects = ProjectsSource::new(&projects, &Policy::default(), || jiff::tz::TimeZone::UTC)?;
     let engine = Engine::builder(store.clone(), clock.clone())
         .source(Arc::new(source))
         .source(Arc::new(projects))

@@ -4,6 +4,12 @@
 //! all others; then those that have its words; then what has them anywhere. Of those the full-text
 //! index ranks (bm25), unless there are too many: to rank them all would take longer than anybody looks
 //! at so broad a search.
+//!
+//! A word is found by its beginning. The index has lists for beginnings of two and three letters; for a
+//! longer one it merges the lists of all words that go on from there before it answers anything, which
+//! for common words takes milliseconds. So a search asks first for the words as they were typed, whose
+//! lists are read only as far as they are wanted: that finds out that it is broad, and often fills the
+//! page.
 
 use std::collections::HashSet;
 
@@ -39,7 +45,12 @@ pub(crate) struct Words {
     typed: String,
     /// As FTS5 expressions, of which all must match.
     each: Vec<String>,
+    /// The same for what is found without merging lists: long words as they are.
+    whole: Vec<String>,
 }
+
+/// Beginnings of so many letters have lists of their own.
+const LISTED_LETTERS: std::ops::RangeInclusive<usize> = 2..=3;
 
 impl Words {
     /// Each word quoted, so that whatever people type is a word, and a prefix. `None` = there is no
@@ -50,9 +61,12 @@ impl Words {
             .filter(|word| word.chars().any(char::is_alphanumeric))
             .take(WORDS_MAX)
             .collect();
-        let quoted: Vec<String> =
-            words.iter().map(|word| format!("\"{}\"*", word.replace('"', "\"\""))).collect();
-        (!words.is_empty()).then(|| Words { typed: words.join(" "), each: quoted })
+        let quoted = |word: &str| format!("\"{}\"", word.replace('"', "\"\""));
+        let each = words.iter().map(|word| format!("{}*", quoted(word))).collect();
+        let is_listed = |word: &str| LISTED_LETTERS.contains(&word.chars().count());
+        let whole = |word: &&str| if is_listed(word) { format!("{}*", quoted(word)) } else { quoted(word) };
+        let whole = words.iter().map(whole).collect();
+        (!words.is_empty()).then(|| Words { typed: words.join(" "), each, whole })
     }
 
     /// What has them anywhere.
@@ -60,22 +74,29 @@ impl Words {
         format!("{{title search}} : ({})", self.each.join(" "))
     }
 
-    fn in_title(&self) -> String {
-        format!("{{title}} : ({})", self.each.join(" "))
+    fn in_title(each: &[String]) -> String {
+        format!("{{title}} : ({})", each.join(" "))
     }
 
-    /// Whether each is rare enough by itself: to rank by all of them, each is looked up alone.
-    fn are_rare(&self, conn: &Connection) -> rusqlite::Result<bool> {
-        if self.each.len() == 1 {
-            return Ok(true);
-        }
-        for word in &self.each {
-            if !has_at_most(conn, word, limit(RANKED_MAX))? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+    /// Whether there are too many matches to rank them, as far as whole words tell.
+    fn are_common(&self, conn: &Connection) -> rusqlite::Result<bool> {
+        let most = limit(RANKED_MAX);
+        let anywhere = format!("{{title search}} : ({})", self.whole.join(" "));
+        Ok(!are_rare(conn, &self.whole)? || !has_at_most(conn, &anywhere, most)?)
     }
+}
+
+/// Whether each is rare enough by itself: to rank by all of them, each is looked up alone.
+fn are_rare(conn: &Connection, each: &[String]) -> rusqlite::Result<bool> {
+    if each.len() == 1 {
+        return Ok(true);
+    }
+    for word in each {
+        if !has_at_most(conn, word, limit(RANKED_MAX))? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// An expression for items of that kind alone. It costs a look at each, so it is worth it only where
@@ -122,6 +143,13 @@ fn begin_with(conn: &Connection, words: &Words, page: &mut Page<'_, '_>) -> Resu
 /// before what has them elsewhere.
 fn matching(conn: &Connection, words: &Words, page: &mut Page<'_, '_>) -> Result<(), Fault> {
     let anywhere = words.anywhere();
+    let are_common = words.are_common(conn)?;
+    if are_common {
+        as_they_stand(conn, &Words::in_title(&words.whole), page)?;
+        if page.is_full() {
+            return Ok(());
+        }
+    }
     let mut statement = conn.prepare_cached(MATCHES)?;
     let mut rows = statement.query([&anywhere])?;
     let mut first = Vec::new();
@@ -133,10 +161,10 @@ fn matching(conn: &Connection, words: &Words, page: &mut Page<'_, '_>) -> Result
     if first.is_empty() {
         return Ok(());
     }
-    if first.len() <= RANKED_MAX && words.are_rare(conn)? {
+    if !are_common && first.len() <= RANKED_MAX && are_rare(conn, &words.each)? {
         return by_rank(conn, &anywhere, page);
     }
-    as_they_stand(conn, &words.in_title(), page)?;
+    as_they_stand(conn, &Words::in_title(&words.each), page)?;
     if page.is_full() {
         return Ok(());
     }

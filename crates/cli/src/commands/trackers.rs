@@ -1,9 +1,9 @@
 //! `larder release list`, `larder microsprint list`, `larder tracker …`: trackers, from the cache.
 
-use larder_core::{Filter, Item, Key, ListQuery, Order, Rows, Sheet, Test, Time, Trigger};
-use larder_domain::{
-    Reads, RepoName, TRACKERS, Tracker, TrackerLine, TrackerState, TrackerStats, TrackerType,
-};
+mod lines;
+
+use larder_core::{Filter, Item, Key, ListQuery, Order, Rows, Test, Time, Trigger};
+use larder_domain::{RepoName, TRACKERS, Tracker, TrackerLine, TrackerStats, TrackerType};
 use larder_sources::{Desk, News, TrackersSource};
 use serde::Serialize;
 
@@ -141,63 +141,18 @@ async fn list(of: &TrackerType, args: &ListArgs, context: &Context, config: &Con
     let keys = keys(&repos, &[of])?;
     let served = bring(&rooms, &keys, &args.source, context, config).await?;
     if let (false, true, [only]) = (context.json(), served.has_data(), served.entries.as_slice()) {
-        list_from_sheet(of, args, only, &rooms, &context.screen).await?;
+        lines::print_kept(of, args, only, &rooms, &context.screen).await?;
         return Ok(ended(&served, &rooms, context, config));
     }
     let trackers = listed(&rooms, query(&keys, args)).await?;
     if context.json() {
         context.screen.json(&Answer { trackers: &trackers, cache: &served.entries })?;
     } else if served.has_data() {
-        let lines = trackers.iter().map(|tracker| (TrackerLine::of(tracker), Some(&*tracker.repo)));
-        print(of, lines, &context.screen)?;
+        let with_repo = |tracker| Some((TrackerLine::of(tracker), Some(&*tracker.repo)));
+        let lines = trackers.iter().map(with_repo);
+        context.screen.answer(&lines::shown(of, lines, &context.screen).unwrap_or_default())?;
     }
     Ok(ended(&served, &rooms, context, config))
-}
-
-/// Prints one repository's trackers from the list that lies ready beside their entry; where none does, it
-/// is made from the trackers themselves, printed, and kept for the next reader.
-async fn list_from_sheet(
-    of: &TrackerType,
-    args: &ListArgs,
-    entry: &EntryView,
-    rooms: &Rooms<'_>,
-    screen: &Screen,
-) -> Result<(), Complaint> {
-    let store = rooms.reader().store();
-    if let Some(sheet) = store.sheet(&entry.key, TrackerLine::FORM).await?
-        && let Some(lines) = TrackerLine::read(&sheet.text).collect::<Option<Vec<_>>>()
-    {
-        return print_chosen(of, args, &lines, screen);
-    }
-    let all = ListArgs { state: StateArg::All, since: None, limit: None, source: SourceArgs::default() };
-    let trackers = listed(rooms, query(std::slice::from_ref(&entry.key), &all)).await?;
-    let lines: Vec<_> = trackers.iter().map(TrackerLine::of).collect();
-    print_chosen(of, args, &lines, screen)?;
-    let text = TrackerLine::written(&trackers);
-    let sheet = Sheet { form: TrackerLine::FORM.to_owned(), version: entry.version, text };
-    // The answer is out: a store that takes no more has it made again by the next reader.
-    if let Err(error) = store.keep_sheet(&entry.key, &sheet).await {
-        tracing::debug!(%error, "a list could not be kept");
-    }
-    Ok(())
-}
-
-fn print_chosen(
-    of: &TrackerType,
-    args: &ListArgs,
-    lines: &[TrackerLine<'_>],
-    screen: &Screen,
-) -> Result<(), Complaint> {
-    let is_meant = |line: &&TrackerLine<'_>| {
-        let of_state = match args.state {
-            StateArg::All => true,
-            StateArg::Open => line.state == TrackerState::Open,
-            StateArg::Closed => line.state == TrackerState::Closed,
-        };
-        of_state && args.since.is_none_or(|since| line.created_at.is_some_and(|at| at >= since))
-    };
-    let limit = args.limit.map_or(LIST_MAX, |limit| limit as usize);
-    print(of, lines.iter().filter(is_meant).take(limit).map(|line| (*line, None)), screen)
 }
 
 async fn stats(of: Option<&str>, args: &SourceArgs, context: &Context, config: &Config) -> Ended {
@@ -377,53 +332,6 @@ fn decoded(item: &Item) -> Result<Tracker, Complaint> {
             .because(error)
             .hint("fetch it anew: `larder release list --refresh`")
     })
-}
-
-/// Prints trackers, each with its repository or all without.
-fn print<'t>(
-    of: &TrackerType,
-    lines: impl Iterator<Item = (TrackerLine<'t>, Option<&'t str>)>,
-    screen: &Screen,
-) -> Result<(), Complaint> {
-    let mut lines = lines.peekable();
-    let Some((_, repo)) = lines.peek() else {
-        return screen.answer(&format!("No {} found\n", of.plural()));
-    };
-    let mut table = Table::new(columns(of, repo.is_some()));
-    let over = if of.name == "release" { "Released" } else { "Closed" };
-    for (line, repo) in lines {
-        let codename = (of.reads == Reads::Version).then(|| Cell::lent(line.codename.unwrap_or("-")));
-        let status = match line.state {
-            TrackerState::Open => Cell::lent("Active"),
-            TrackerState::Closed => Cell::lent(over).tone(Tone::Quiet),
-        };
-        let cells = [
-            Some(Cell::lent(line.name).tone(Tone::Strong)),
-            codename,
-            Some(Cell::new(format!("#{}", line.number))),
-            Some(status),
-            repo.map(|repo| Cell::lent(repo).tone(Tone::Quiet)),
-        ];
-        table.row(cells.into_iter().flatten());
-    }
-    screen.answer(&table.render(screen))
-}
-
-fn columns(of: &TrackerType, shows_repo: bool) -> Vec<Column> {
-    let title = match (of.name.as_str(), of.reads) {
-        ("microsprint", _) => "MICROSPRINT",
-        (_, Reads::Version) => "VERSION",
-        (_, Reads::Name) => "NAME",
-    };
-    let mut columns = vec![Column::new(title)];
-    if of.reads == Reads::Version {
-        columns.push(Column::new("CODENAME"));
-    }
-    columns.extend([Column::new("TRACKER"), Column::new("STATUS")]);
-    if shows_repo {
-        columns.push(Column::cut("REPO", 12));
-    }
-    columns
 }
 
 fn stats_table(counted: &[TrackerStats]) -> Table<'static> {

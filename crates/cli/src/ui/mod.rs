@@ -11,5 +11,5 @@ pub use age::{age, ago, in_a_while};
 pub use ask::{CanAsk, ask};
 pub use progress::Progress;
 pub use screen::{ColorChoice, Screen, Tone, harmless};
-pub use table::{Cell, Column, Table};
+pub use table::{Cell, Column, Table, Tabs};
 pub use words::{counted, wrapped};

@@ -169,7 +169,13 @@ impl Screen {
 /// A text that others wrote, such as an upstream's error, without the characters that could move
 /// a terminal's cursor or change its colours.
 pub fn harmless(text: &str) -> Cow<'_, str> {
-    if text.contains(char::is_control) { text.replace(char::is_control, " ").into() } else { text.into() }
+    // Nearly all texts have none of the bytes that a control character begins with.
+    let may_have_some = text.bytes().any(|byte| byte < b' ' || matches!(byte, 0x7f | 0xc2));
+    if may_have_some && text.contains(char::is_control) {
+        text.replace(char::is_control, " ").into()
+    } else {
+        text.into()
+    }
 }
 
 fn painted(text: &str, tone: Tone, paint: bool) -> String {

@@ -51,6 +51,16 @@ pub struct Table<'t> {
     cells: Vec<Cell<'t>>,
 }
 
+/// Rows for programs, written as they come: what a [`Table`] is in a pipe, where no line waits for the
+/// next one's width.
+#[derive(Debug)]
+pub struct Tabs {
+    text: String,
+    columns: usize,
+    /// How many cells the last line has so far.
+    cells: usize,
+}
+
 const GAP: usize = 2;
 
 impl Column {
@@ -103,6 +113,35 @@ impl<'t> Cell<'t> {
     }
 }
 
+impl Tabs {
+    /// A line of titles.
+    pub fn new(columns: &[Column]) -> Self {
+        let mut tabs = Tabs { text: String::new(), columns: columns.len(), cells: 0 };
+        for column in columns {
+            tabs.cell(column.title);
+        }
+        tabs
+    }
+
+    /// Writes the next cell: to the end of the columns, then on the next line.
+    pub fn cell(&mut self, text: &str) {
+        self.text.push_str(&harmless(text));
+        self.cells = (self.cells + 1) % self.columns;
+        self.text.push(if self.cells == 0 { '\n' } else { '\t' });
+    }
+
+    /// Writes a number, and what stands before it.
+    pub fn number(&mut self, before: char, number: u64) {
+        self.text.push(before);
+        self.cell(itoa::Buffer::new().format(number));
+    }
+
+    /// All lines.
+    pub fn into_text(self) -> String {
+        self.text
+    }
+}
+
 impl<'t> Table<'t> {
     /// An empty table.
     pub fn new(columns: Vec<Column>) -> Self {
@@ -131,20 +170,11 @@ impl<'t> Table<'t> {
 
     /// For programs: a line of titles, then a line a row, with tabs between.
     fn tabbed(&self) -> String {
-        let mut text = String::new();
-        let titles: Vec<&str> = self.columns.iter().map(|column| column.title).collect();
-        text.push_str(&titles.join("\t"));
-        text.push('\n');
-        for row in self.rows() {
-            for (place, cell) in row.iter().enumerate() {
-                if place > 0 {
-                    text.push('\t');
-                }
-                text.push_str(cell.exact.as_ref().unwrap_or(&cell.text));
-            }
-            text.push('\n');
+        let mut tabs = Tabs::new(&self.columns);
+        for cell in &self.cells {
+            tabs.cell(cell.exact.as_ref().unwrap_or(&cell.text));
         }
-        text
+        tabs.into_text()
     }
 
     fn aligned(&self, screen: &Screen) -> String {

@@ -55,6 +55,43 @@ fn on_each_store_twelve_hundred_trackers_are_listed_without_a_call() {
     assert_eq!(database.ask("SELECT count(*) FROM larder.trackers WHERE state = 'closed'"), "1");
 }
 
+/// The first list is made of the trackers, the next lies ready: both are what `--json` says, whatever is
+/// asked of them, and what changed is in the next one.
+#[test]
+fn a_list_that_lies_ready_is_the_list() {
+    let github = usual();
+    for (store, number) in [("sqlite:cache.db", 441), ("redb:cache.redb", 440)] {
+        let user = developer(&github).var("LARDER_STORE__URL", store);
+        let check = |asked: &[&str]| {
+            let args = [&["release", "list", "--offline"], asked].concat();
+            let json = user.json(&args);
+            let line = |tracker: &Value| {
+                let text = |field: &str| tracker[field].as_str().unwrap_or("-").to_owned();
+                let status = if tracker["state"] == "open" { "Active" } else { "Released" };
+                format!("{}\t{}\t#{}\t{status}", text("name"), text("codename"), tracker["number"])
+            };
+            let lines: Vec<String> = json["trackers"].as_array().unwrap().iter().map(line).collect();
+            let out = user.ok(&args).out;
+            let shown: Vec<&str> = out.lines().skip(1).collect();
+            assert_eq!(shown, lines, "{store}: {asked:?}");
+        };
+        user.ok(&["release", "list"]);
+        let narrow = [
+            &["--limit", "2"][..],
+            &["--state", "closed"],
+            &["--state", "open", "--limit", "1"],
+            &["--since", "2019-01-01"],
+            &["--since", "2020-01-01"],
+        ];
+        let all = [&[][..]].into_iter().chain(narrow);
+        all.clone().for_each(check);
+        close(&github, number, "2026-02-02T00:00:00Z");
+        let refreshed = user.ok(&["release", "list", "--refresh"]).out;
+        assert!(refreshed.contains(&format!("#{number}\tReleased")), "{store}: {refreshed}");
+        all.for_each(check);
+    }
+}
+
 #[test]
 fn clusters_and_trackers_of_one_file_keep_to_their_own_commands() {
     let github = usual();

@@ -40,46 +40,61 @@ impl<'t> TrackerLine<'t> {
         let mut text = String::with_capacity(trackers.len() * 48);
         for tracker in trackers {
             let line = TrackerLine::of(tracker);
+            push_plain(line.name, &mut text);
+            text.push('\t');
+            push_plain(line.codename.unwrap_or_default(), &mut text);
+            text.push('\t');
             text.push(match line.state {
                 TrackerState::Open => 'o',
                 TrackerState::Closed => 'c',
             });
             text.push_str(&line.number.to_string());
             text.push('\t');
-            if let Some(at) = line.created_at {
-                text.push_str(&at.ms().to_string());
-            }
-            text.push('\t');
-            push_plain(line.name, &mut text);
-            if let Some(codename) = line.codename {
-                text.push('\t');
-                push_plain(codename, &mut text);
-            }
+            text.extend(line.created_at.map(|at| at.ms().to_string()));
             text.push('\n');
         }
         text
     }
 
-    /// What was written; a line that cannot be read is `None`.
+    /// What was written, line by line; `None` where it cannot be read on.
     pub fn read(text: &'t str) -> impl Iterator<Item = Option<TrackerLine<'t>>> {
-        text.lines().map(TrackerLine::parse)
+        let mut rest = text;
+        std::iter::from_fn(move || {
+            if rest.is_empty() {
+                return None;
+            }
+            let line = TrackerLine::parse(&mut rest);
+            if line.is_none() {
+                rest = "";
+            }
+            Some(line)
+        })
     }
 
-    fn parse(line: &'t str) -> Option<Self> {
-        let state = match line.as_bytes().first()? {
+    fn parse(rest: &mut &'t str) -> Option<Self> {
+        let name = cut(rest, b'\t')?;
+        let codename = Some(cut(rest, b'\t')?).filter(|codename| !codename.is_empty());
+        let number = cut(rest, b'\t')?;
+        let state = match number.as_bytes().first()? {
             b'o' => TrackerState::Open,
             b'c' => TrackerState::Closed,
             _ => return None,
         };
-        let mut fields = line[1..].split('\t');
-        let number = fields.next()?.parse().ok()?;
-        let created_at = match fields.next()? {
+        let number = number[1..].parse().ok()?;
+        let created_at = match cut(rest, b'\n')? {
             "" => None,
             ms => Some(Time::from_ms(ms.parse().ok()?)),
         };
-        let (name, codename) = (fields.next()?, fields.next());
-        fields.next().is_none().then_some(TrackerLine { name, codename, number, state, created_at })
+        Some(TrackerLine { name, codename, number, state, created_at })
     }
+}
+
+/// What stands before the next `end`; the rest is what stands behind it.
+fn cut<'t>(rest: &mut &'t str, end: u8) -> Option<&'t str> {
+    let place = rest.bytes().position(|byte| byte == end)?;
+    let before = &rest[..place];
+    *rest = &rest[place + 1..];
+    Some(before)
 }
 
 /// Without the characters that end fields and lines.
@@ -101,7 +116,7 @@ mod tests {
         let state = prop::bool::ANY
             .prop_map(|is_open| if is_open { TrackerState::Open } else { TrackerState::Closed });
         let at = prop::option::of(any::<i64>().prop_map(Time::from_ms));
-        let one = ("\\PC*", prop::option::of("\\PC*"), any::<u64>(), state, at).prop_map(
+        let one = ("\\PC*", prop::option::of("\\PC+"), any::<u64>(), state, at).prop_map(
             |(name, codename, number, state, created_at)| Tracker {
                 name,
                 codename,
@@ -134,7 +149,7 @@ mod tests {
 
     #[test]
     fn what_is_no_line_is_none() {
-        for text in ["x1\t\tv1", "o\t\tv1", "o1", "o1\t\tv1\ta\tb", "\n"] {
+        for text in ["v1\t\tx1\t\n", "v1\t\to\t\n", "v1\t\to1\t", "v1", "v1\t\to1\tx\n", "\n"] {
             assert_eq!(TrackerLine::read(text).next(), Some(None), "{text:?}");
         }
     }

@@ -301,7 +301,7 @@ impl World {
         let clock = Arc::new(self.clock.clone());
         let markets = MarketplaceSource::new(&self.markets, github, clock, &self.policy).unwrap();
         let projects = ProjectsConfig { roots: self.roots.clone(), ttl: HOUR, ..ProjectsConfig::default() };
-        let projects = ProjectsSource::new(&projects, &self.policy, jiff::tz::TimeZone::UTC).unwrap();
+        let projects = ProjectsSource::new(&projects, &self.policy, || jiff::tz::TimeZone::UTC).unwrap();
         Engine::builder(store, Arc::new(self.clock.clone()))
             .source(Arc::new(source))
             .source(Arc::new(trackers))

@@ -20,8 +20,8 @@ mod watch;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -94,7 +94,8 @@ struct Shared {
     rules: Rules,
     allowed: Vec<PathBuf>,
     collections: Vec<PathBuf>,
-    zone: TimeZone,
+    /// Which it is takes longer to find out than most commands take, and few need it.
+    zone: LazyLock<TimeZone>,
 }
 
 impl ProjectsSource {
@@ -102,8 +103,8 @@ impl ProjectsSource {
     pub const NAME: &'static str = PROJECTS_SOURCE;
 
     /// The projects of `config`. `base` gives all of the policy but the freshness lifetime; times
-    /// without an offset are meant in `zone`. Nothing is looked at yet.
-    pub fn new(config: &ProjectsConfig, base: &Policy, zone: TimeZone) -> Result<Self, KeyError> {
+    /// without an offset are meant in `zone`, which is asked for when there is one. Nothing is looked at yet.
+    pub fn new(config: &ProjectsConfig, base: &Policy, zone: fn() -> TimeZone) -> Result<Self, KeyError> {
         let allowed = config.roots.iter().chain(&config.allow_links).chain(&config.collections);
         Ok(ProjectsSource {
             shared: Arc::new(Shared {
@@ -115,7 +116,7 @@ impl ProjectsSource {
                 },
                 allowed: allowed.cloned().collect(),
                 collections: config.collections.clone(),
-                zone,
+                zone: LazyLock::new(zone),
             }),
         })
     }

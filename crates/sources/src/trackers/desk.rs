@@ -137,16 +137,20 @@ impl Desk {
         self.root.join(MANIFEST)
     }
 
-    /// Whether the file is as it was when the entry last came in, by its size and time alone: then
-    /// nothing of what is held needs to be read to know that it says nothing new.
+    /// Whether the file is as it was when the entry last came in: by its size and time, or, as where a
+    /// branch was checked out and left again, by what is in it. Then nothing of what is held needs to be
+    /// read to know that it says nothing new.
     pub fn has_seen(&self, entry: &Entry) -> bool {
         let way: Option<Way> =
             entry.body.as_ref().filter(|_| entry.has_data()).and_then(|body| body.decode().ok());
         let seen = way.and_then(|way| way.manifest);
         match (std::fs::metadata(self.file()), seen) {
-            (Ok(about), Some(seen)) => seen.bytes == about.len() && seen.modified == modified(&about),
+            (Ok(about), Some(seen)) if seen.bytes == about.len() => {
+                seen.modified == modified(&about)
+                    || std::fs::read(self.file()).is_ok_and(|bytes| hash(&bytes) == seen.hash)
+            }
+            (Ok(_), _) => false,
             (Err(error), _) => error.kind() == std::io::ErrorKind::NotFound,
-            (Ok(_), None) => false,
         }
     }
 
@@ -287,7 +291,7 @@ impl Desk {
             return Err(self.warning(&format!("it has more than {BYTES_MAX} bytes")));
         }
         let bytes = std::fs::read(&path).map_err(|error| self.warning(&error))?;
-        let hash = Fingerprint::of(&[String::from_utf8_lossy(&bytes)]);
+        let hash = hash(&bytes);
         if seen.is_some_and(|seen| seen.hash == hash) {
             return Ok(None);
         }
@@ -340,6 +344,10 @@ fn held_trackers(stored: &Stored) -> Vec<Tracker> {
 /// Whether the last time is so long ago; one in the future means a clock that was set back.
 fn is_over(last: Option<Time>, every: Duration, now: Time) -> bool {
     last.is_none_or(|last| last > now || now.since(last) >= every)
+}
+
+fn hash(bytes: &[u8]) -> Fingerprint {
+    Fingerprint::of(&[String::from_utf8_lossy(bytes)])
 }
 
 fn modified(about: &std::fs::Metadata) -> String {

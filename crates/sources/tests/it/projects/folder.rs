@@ -230,7 +230,7 @@ pub(crate) fn chmod(path: &Path, mode: u32) {
 }
 
 fn source(config: &ProjectsConfig) -> ProjectsSource {
-    ProjectsSource::new(config, &Policy::default(), TimeZone::UTC).unwrap()
+    ProjectsSource::new(config, &Policy::default(), || TimeZone::UTC).unwrap()
 }
 
 /// Writes a file long ago, whatever bytes its name has.
