@@ -170,8 +170,8 @@ impl Screen {
 /// a terminal's cursor or change its colours.
 pub fn harmless(text: &str) -> Cow<'_, str> {
     // Nearly all texts have none of the bytes that a control character begins with.
-    let may_have_some = text.bytes().any(|byte| byte < b' ' || matches!(byte, 0x7f | 0xc2));
-    if may_have_some && text.contains(char::is_control) {
+    let may_begin_one = |byte: u8| u8::from(byte < b' ') | u8::from(byte == 0x7f) | u8::from(byte == 0xc2);
+    if text.bytes().fold(0, |some, byte| some | may_begin_one(byte)) != 0 && text.contains(char::is_control) {
         text.replace(char::is_control, " ").into()
     } else {
         text.into()

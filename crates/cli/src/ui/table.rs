@@ -118,22 +118,31 @@ impl Tabs {
     pub fn new(columns: &[Column]) -> Self {
         let mut tabs = Tabs { text: String::new(), columns: columns.len(), cells: 0 };
         for column in columns {
-            tabs.cell(column.title);
+            tabs.word(column.title);
         }
         tabs
     }
 
     /// Writes the next cell: to the end of the columns, then on the next line.
     pub fn cell(&mut self, text: &str) {
-        self.text.push_str(&harmless(text));
-        self.cells = (self.cells + 1) % self.columns;
-        self.text.push(if self.cells == 0 { '\n' } else { '\t' });
+        self.push(&harmless(text));
+    }
+
+    /// The same of a word of Larder's own.
+    pub fn word(&mut self, word: &'static str) {
+        self.push(word);
     }
 
     /// Writes a number, and what stands before it.
     pub fn number(&mut self, before: char, number: u64) {
         self.text.push(before);
-        self.cell(itoa::Buffer::new().format(number));
+        self.push(itoa::Buffer::new().format(number));
+    }
+
+    fn push(&mut self, text: &str) {
+        self.text.push_str(text);
+        self.cells = (self.cells + 1) % self.columns;
+        self.text.push(if self.cells == 0 { '\n' } else { '\t' });
     }
 
     /// All lines.

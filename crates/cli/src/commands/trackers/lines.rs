@@ -52,7 +52,7 @@ fn chosen<'t>(
             StateArg::Open => line.state == TrackerState::Open,
             StateArg::Closed => line.state == TrackerState::Closed,
         };
-        of_state && args.since.is_none_or(|since| line.created_at.is_some_and(|at| at >= since))
+        of_state && args.since.is_none_or(|since| line.created_at().is_some_and(|at| at >= since))
     };
     let limit = args.limit.map_or(LIST_MAX, |limit| limit as usize);
     let meant = lines.filter(move |line| line.as_ref().is_none_or(is_meant));
@@ -84,10 +84,13 @@ pub(super) fn shown<'t>(
         let (line, repo) = line?;
         tabs.cell(line.name);
         if has_codename {
-            tabs.cell(line.codename.unwrap_or("-"));
+            match line.codename {
+                Some(codename) => tabs.cell(codename),
+                None => tabs.word("-"),
+            }
         }
         tabs.number('#', line.number);
-        tabs.cell(if line.state == TrackerState::Open { "Active" } else { over });
+        tabs.word(if line.state == TrackerState::Open { "Active" } else { over });
         if let Some(repo) = repo {
             tabs.cell(repo);
         }
