@@ -26,7 +26,7 @@ pub(crate) fn list(conn: &Connection, query: &ListQuery) -> Result<Vec<Listed>, 
         return Ok(Vec::new());
     }
     if let (Some(search), Some(Order::Rank)) = (searched(query), query.order) {
-        let Some(words) = Words::of(search) else { return Ok(Vec::new()) };
+        let Some(words) = Words::of(conn, search)? else { return Ok(Vec::new()) };
         return search::ranked(conn, query, &words, &asked);
     }
     let Some(sql) = Sql::of_list(conn, query, &asked)? else { return Ok(Vec::new()) };
@@ -170,7 +170,7 @@ impl Sql {
         let mut conditions = vec![format!("i.kind = '{}'", view.kind)];
         match searched(query) {
             Some(search) => {
-                let Some(words) = Words::of(search) else { return Ok(None) };
+                let Some(words) = Words::of(conn, search)? else { return Ok(None) };
                 let expression = words.anywhere();
                 let (start, expression) = if search::has_at_most(conn, &expression, FEW)? {
                     ("", expression)

@@ -5,17 +5,18 @@
 //! index ranks (bm25), unless there are too many: to rank them all would take longer than anybody looks
 //! at so broad a search.
 //!
-//! A word is found by its beginning. The index has lists for beginnings of two and three letters; for a
-//! longer one it merges the lists of all words that go on from there before it answers anything, which
-//! for common words takes milliseconds. So a search asks first for the words as they were typed, whose
-//! lists are read only as far as they are wanted: that finds out that it is broad, and often fills the
-//! page.
+//! A word is found by its beginning. The index has lists for beginnings of two and three letters. For a
+//! longer one it copies the lists of all words that begin so into one before it answers anything, which
+//! for common words takes milliseconds, however few answers are wanted. So a longer one is looked up in
+//! the index's own dictionary first, and asked for as any of the words there that begin so: those lists
+//! are read only as far as it takes.
 
 use std::collections::HashSet;
+use std::ops::RangeInclusive;
 
 use larder_core::{Key, ListQuery, Listed};
 use rusqlite::types::Value;
-use rusqlite::{CachedStatement, Connection, params, params_from_iter};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, params, params_from_iter};
 
 use crate::errors::Fault;
 use crate::list::{Asked, HOLDERS, Sql};
@@ -45,58 +46,99 @@ pub(crate) struct Words {
     typed: String,
     /// As FTS5 expressions, of which all must match.
     each: Vec<String>,
-    /// The same for what is found without merging lists: long words as they are.
-    whole: Vec<String>,
+    /// The same in the words of the dictionary.
+    spelt: Vec<String>,
 }
 
 /// Beginnings of so many letters have lists of their own.
-const LISTED_LETTERS: std::ops::RangeInclusive<usize> = 2..=3;
+const LISTED_LETTERS: RangeInclusive<usize> = 2..=3;
+
+/// So many words of the dictionary are asked for one by one.
+const SPELT_MAX: usize = 48;
 
 impl Words {
     /// Each word quoted, so that whatever people type is a word, and a prefix. `None` = there is no
     /// word in it, so nothing can be found by it.
-    pub(crate) fn of(search: &str) -> Option<Words> {
+    pub(crate) fn of(conn: &Connection, search: &str) -> rusqlite::Result<Option<Words>> {
+        let Some(mut words) = Words::typed(search) else { return Ok(None) };
+        for (word, spelt) in words.typed.split(' ').zip(&mut words.spelt) {
+            if let Some(found) = spelt_out(conn, word)? {
+                *spelt = found;
+            }
+        }
+        Ok(Some(words))
+    }
+
+    fn typed(search: &str) -> Option<Words> {
         let words: Vec<&str> = search
             .split(|c: char| c.is_whitespace() || c.is_control())
             .filter(|word| word.chars().any(char::is_alphanumeric))
             .take(WORDS_MAX)
             .collect();
-        let quoted = |word: &str| format!("\"{}\"", word.replace('"', "\"\""));
-        let each = words.iter().map(|word| format!("{}*", quoted(word))).collect();
-        let is_listed = |word: &str| LISTED_LETTERS.contains(&word.chars().count());
-        let whole = |word: &&str| if is_listed(word) { format!("{}*", quoted(word)) } else { quoted(word) };
-        let whole = words.iter().map(whole).collect();
-        (!words.is_empty()).then(|| Words { typed: words.join(" "), each, whole })
+        let each: Vec<String> =
+            words.iter().map(|word| format!("\"{}\"*", word.replace('"', "\"\""))).collect();
+        (!words.is_empty()).then(|| Words { typed: words.join(" "), spelt: each.clone(), each })
     }
 
     /// What has them anywhere.
     pub(crate) fn anywhere(&self) -> String {
+        format!("{{title search}} : ({})", self.spelt.join(" AND "))
+    }
+
+    fn in_title(&self) -> String {
+        format!("{{title}} : ({})", self.spelt.join(" AND "))
+    }
+
+    /// What has them anywhere, each as one beginning: so they weigh what they weigh, in however many
+    /// words they are found.
+    fn to_be_ranked(&self) -> String {
         format!("{{title search}} : ({})", self.each.join(" "))
     }
 
-    fn in_title(each: &[String]) -> String {
-        format!("{{title}} : ({})", each.join(" "))
-    }
-
-    /// Whether there are too many matches to rank them, as far as whole words tell.
-    fn are_common(&self, conn: &Connection) -> rusqlite::Result<bool> {
-        let most = limit(RANKED_MAX);
-        let anywhere = format!("{{title search}} : ({})", self.whole.join(" "));
-        Ok(!are_rare(conn, &self.whole)? || !has_at_most(conn, &anywhere, most)?)
+    /// Whether each is rare enough by itself: to rank by all of them, each is looked up alone.
+    fn are_rare(&self, conn: &Connection) -> rusqlite::Result<bool> {
+        if self.each.len() == 1 {
+            return Ok(true);
+        }
+        for word in &self.spelt {
+            if !has_at_most(conn, word, limit(RANKED_MAX))? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 
-/// Whether each is rare enough by itself: to rank by all of them, each is looked up alone.
-fn are_rare(conn: &Connection, each: &[String]) -> rusqlite::Result<bool> {
-    if each.len() == 1 {
-        return Ok(true);
+/// A word as any of those in the dictionary that begin with it; `None` = it is quicker, or safer, to ask
+/// for its beginning.
+fn spelt_out(conn: &Connection, word: &str) -> rusqlite::Result<Option<String>> {
+    let is_plain = word.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if !is_plain || LISTED_LETTERS.contains(&word.len()) || word.len() < *LISTED_LETTERS.start() {
+        return Ok(None);
     }
-    for word in each {
-        if !has_at_most(conn, word, limit(RANKED_MAX))? {
-            return Ok(false);
+    conn.prepare_cached(
+        "CREATE VIRTUAL TABLE IF NOT EXISTS temp.dictionary USING fts5vocab (main, items_fts, instance)",
+    )?
+    .execute([])?;
+    let mut next =
+        conn.prepare_cached("SELECT term FROM temp.dictionary WHERE term >= ?1 AND term < ?2 LIMIT 1")?;
+    let word = word.to_ascii_lowercase();
+    let end = format!("{word}\u{10ffff}");
+    let mut from = word.clone();
+    let mut found: Vec<String> = Vec::new();
+    while let Some(term) = next.query_row([&from, &end], |row| row.get::<_, String>(0)).optional()? {
+        if found.len() == SPELT_MAX || !term.chars().all(char::is_alphanumeric) {
+            return Ok(None);
         }
+        // Nothing stands between a word and itself with the first of all characters.
+        from = format!("{term}\u{1}");
+        found.push(format!("\"{term}\""));
     }
-    Ok(true)
+    if found.is_empty() {
+        // Nothing begins so.
+        found.push(format!("\"{word}\""));
+    }
+    Ok(Some(format!("({})", found.join(" OR "))))
 }
 
 /// An expression for items of that kind alone. It costs a look at each, so it is worth it only where
@@ -143,13 +185,6 @@ fn begin_with(conn: &Connection, words: &Words, page: &mut Page<'_, '_>) -> Resu
 /// before what has them elsewhere.
 fn matching(conn: &Connection, words: &Words, page: &mut Page<'_, '_>) -> Result<(), Fault> {
     let anywhere = words.anywhere();
-    let are_common = words.are_common(conn)?;
-    if are_common {
-        as_they_stand(conn, &Words::in_title(&words.whole), page)?;
-        if page.is_full() {
-            return Ok(());
-        }
-    }
     let mut statement = conn.prepare_cached(MATCHES)?;
     let mut rows = statement.query([&anywhere])?;
     let mut first = Vec::new();
@@ -161,10 +196,10 @@ fn matching(conn: &Connection, words: &Words, page: &mut Page<'_, '_>) -> Result
     if first.is_empty() {
         return Ok(());
     }
-    if !are_common && first.len() <= RANKED_MAX && are_rare(conn, &words.each)? {
-        return by_rank(conn, &anywhere, page);
+    if first.len() <= RANKED_MAX && words.are_rare(conn)? {
+        return by_rank(conn, &words.to_be_ranked(), page);
     }
-    as_they_stand(conn, &Words::in_title(&words.each), page)?;
+    as_they_stand(conn, &words.in_title(), page)?;
     if page.is_full() {
         return Ok(());
     }
@@ -305,10 +340,10 @@ mod tests {
 
     #[test]
     fn whatever_is_typed_is_words() {
-        let words = |typed: &str| Words::of(typed).map(|words| words.each.join(" "));
+        let words = |typed: &str| Words::typed(typed).map(|words| words.each.join(" "));
         assert_eq!(words("rust cli").as_deref(), Some("\"rust\"* \"cli\"*"));
         assert_eq!(words("a\"b NEAR(x").as_deref(), Some("\"a\"\"b\"* \"NEAR(x\"*"));
         assert_eq!(words(" - * \" "), None);
-        assert_eq!(Words::of(" a \0 - b ").unwrap().typed, "a b");
+        assert_eq!(Words::typed(" a \0 - b ").unwrap().typed, "a b");
     }
 }
