@@ -178,7 +178,7 @@ fn site(
     let github = Arc::new(github);
     let source = ClustersSource::new(&clusters, github.clone(), &policy).map_err(|error| wrong(&error))?;
     let trackers = trackers(&clusters, github, Policy { ttl: clusters.ttl, ..policy })?;
-    let projects = ProjectsSource::new(&folder.config(), &Policy::default(), jiff::tz::TimeZone::UTC);
+    let projects = ProjectsSource::new(&folder.config(), &Policy::default(), || jiff::tz::TimeZone::UTC);
     let projects = Arc::new(projects.map_err(|error| wrong(&error))?);
     let engine = Engine::builder(store.clone(), clock.clone())
         .source(Arc::new(source))
