@@ -2,6 +2,7 @@
 //! breaks things.
 
 mod folder;
+mod market;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -66,8 +67,9 @@ struct Scene {
 impl Scene {
     /// The imaginary owner's repositories.
     fn own() -> Result<Self, Complaint> {
-        let world =
+        let mut world =
             World::demo_at(jiff::Timestamp::from_millisecond(SystemClock.now().ms()).unwrap_or_default());
+        market::push(&mut world);
         let mut clusters = ClustersConfig { owner: Some(OWNER.to_owned()), unclustered: true, ..base() };
         for demo in World::demo_clusters() {
             let repos = demo.repos.iter().map(|name| RepoName::parse(name, Some(OWNER)));
@@ -177,6 +179,8 @@ fn site(
     let policy = Policy { backoff_cap: Duration::from_secs(20), ..Policy::default() };
     let github = Arc::new(github);
     let source = ClustersSource::new(&clusters, github.clone(), &policy).map_err(|error| wrong(&error))?;
+    let markets = market::source(clusters.owner.is_some(), github.clone(), clock.clone(), clusters.ttl);
+    let markets = markets.map_err(|error| wrong(&error))?;
     let trackers = trackers(&clusters, github, Policy { ttl: clusters.ttl, ..policy })?;
     let projects = ProjectsSource::new(&folder.config(), &Policy::default(), || jiff::tz::TimeZone::UTC);
     let projects = Arc::new(projects.map_err(|error| wrong(&error))?);
@@ -184,6 +188,7 @@ fn site(
         .source(Arc::new(source))
         .source(Arc::new(trackers))
         .source(projects.clone())
+        .source(Arc::new(markets))
         .owner("larder demo");
     let panel =
         Panel { simulator: simulator.clone(), mode: Mutex::new(DemoMode::On), folder: folder.clone() };
