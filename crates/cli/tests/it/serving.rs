@@ -184,6 +184,8 @@ fn the_demo_shows_its_panel_and_takes_a_ranking() {
         "{projects}"
     );
     assert!(projects.contains("1 warning") && projects.contains("Change a file, and see it here"));
+    let (_, found) = demo.get("/projects?search=pdf");
+    assert!(found.contains(r#"<span class="mark available">"#), "one of its repositories offers skills");
     assert!(demo.stop().success());
 
     user.write(

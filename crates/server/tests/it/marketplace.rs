@@ -184,7 +184,7 @@ async fn the_page_finds_what_is_installed_and_what_is_to_be_had_and_tells_them_a
     assert!(
         found.contains(r#"href="https://github.com/octo-org/cinder/tree/HEAD/skills/pdf" rel="noreferrer""#)
     );
-    assert!(found.contains("of our own") && found.contains("Project or marketplace"));
+    assert!(found.contains("of our own") && found.contains(">From</th>"));
     let installed = text(&served, "/projects?search=pdf&from=installed").await;
     assert!(installed.contains("1 artifact<") && !installed.contains(available));
     let offered = text(&served, "/projects?from=available").await;
