@@ -307,11 +307,13 @@ pub(crate) fn key_of(cursor: &str, question: &str) -> Result<Key, Problem> {
     let (pairs, rest) = hex.as_bytes().as_chunks::<2>();
     let digit = |byte: u8| char::from(byte).to_digit(16);
     let byte = |[high, low]: &[u8; 2]| Some((digit(*high)? << 4 | digit(*low)?) as u8);
-    let bytes = pairs.iter().map(byte).collect::<Option<Vec<u8>>>().filter(|_| rest.is_empty());
-    let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(no_cursor)?;
-    let key = text.parse().map_err(|_| no_cursor())?;
+    let bytes = pairs.iter().map(byte).collect::<Option<Vec<u8>>>();
+    let is_whole = rest.is_empty() && !pairs.is_empty();
+    let bytes = bytes.filter(|_| is_whole).ok_or_else(no_cursor)?;
     check_mark(marked, question)?;
-    Ok(key)
+    // With that mark it was made here, or somebody tries things out.
+    let text = String::from_utf8(bytes).map_err(|_| anothers_cursor())?;
+    text.parse().map_err(|_| anothers_cursor())
 }
 
 fn no_cursor() -> Problem {

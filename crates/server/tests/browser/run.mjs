@@ -469,6 +469,29 @@ test("the trackers' page and its forms work without JavaScript", [], async ({ pa
   assert.equal(await page.locator("#list").getByText("Active", { exact: true }).count(), 0);
 }, { javaScriptEnabled: false });
 
+// ---- many entries ----
+
+test("the cache's entries come in pages, and are found by their keys as one types", ["many"], async ({ page, site }) => {
+  const rows = page.locator("#list tr[data-row]");
+  await page.goto(`${site.url}/cache`);
+  assert.equal(await rows.count(), 100);
+  const first = await rows.first().getAttribute("data-key");
+  await page.getByRole("link", { name: "More entries" }).click();
+  await page.waitForURL(/after=/);
+  assert.ok((await rows.count()) < 100);
+  assert.notEqual(await rows.first().getAttribute("data-key"), first);
+  await page.goto(`${site.url}/cache?show=missing`);
+  await mark(page);
+  await page.getByRole("searchbox", { name: "Search entries by key" }).fill("more-00");
+  await page.waitForURL(/search=more-00&show=missing/);
+  await page.waitForFunction(() => document.querySelectorAll("#list tr[data-row]").length === 10);
+  assert.match(await page.locator("#count").textContent(), /^10 entries/);
+  assert.ok(await isSame(page));
+  await inspect(page, "cache-search", shots);
+  await page.getByRole("searchbox", { name: "Search entries by key" }).fill("no such key");
+  await page.getByText("No such entries").waitFor();
+});
+
 // ---- without JavaScript ----
 
 test("every page and form works without JavaScript", [], async ({ page, site }) => {
