@@ -14,7 +14,7 @@ use crate::entries::json;
 use crate::errors::Fault;
 use crate::rows::{ITEM_COLUMNS, ItemRow, int, limit};
 use crate::search::{self, CANDIDATES_MAX, Words};
-use crate::views::compared;
+use crate::views::{compared, is_set};
 
 /// Up to so many members or matches it is cheaper to sort them than to walk an index past all others.
 const FEW: i64 = 500;
@@ -219,6 +219,7 @@ impl Sql {
                 column.name,
                 self.bind(text(wanted))
             ),
+            (Test::Flag(true), ColumnType::Boolean) => is_set(column, "i."),
             (Test::Flag(wanted), _) => {
                 format!("{compared} = {}", self.bind(Value::Integer(i64::from(*wanted))))
             }

@@ -23,7 +23,7 @@ pub static VIEW: ViewSpec = ViewSpec {
         Column { name: "title", holds: ColumnType::Text, indexed: true },
         Column { name: "language", holds: ColumnType::Text, indexed: true },
         Column { name: "stars", holds: ColumnType::Integer, indexed: true },
-        Column { name: "printed", holds: ColumnType::Boolean, indexed: false },
+        Column { name: "printed", holds: ColumnType::Boolean, indexed: true },
         Column { name: "published_at", holds: ColumnType::Time, indexed: true },
         Column { name: "topics", holds: ColumnType::List, indexed: false },
         Column { name: "publisher", holds: ColumnType::Json, indexed: false },
