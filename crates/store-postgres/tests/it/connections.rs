@@ -63,9 +63,10 @@ fn a_database_that_does_not_answer_is_given_up() {
     let database = Database::fresh();
     block_on(async {
         let proxy = Proxy::start(&host_of(&database.url())).await.unwrap();
+        // Not so quick that a database on a busy machine would be given up before it is stalled.
         let quick = OpenOptions {
-            connect_timeout: Duration::from_millis(300),
-            statement_timeout: Duration::from_millis(300),
+            connect_timeout: Duration::from_millis(1500),
+            statement_timeout: Duration::from_millis(1500),
             ..options(&by_way_of(&database.url(), &proxy))
         };
         let store = PostgresStore::open(quick.clone()).await.unwrap();
