@@ -48,6 +48,7 @@ pub trait Store: Send + Sync {
 
     /// Removes entries, and the items that no entry holds any more. A fetch under way is refused
     /// when it comes. Answers how many entries it met.
+    /// The feed tells of those that a target means in the order of their keys.
     async fn evict(&self, target: &Target, now: Time) -> Result<u64, StoreError>;
 
     /// Gives entries that failed (dead ones too) a new start: no attempts, due now, marked.

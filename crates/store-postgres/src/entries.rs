@@ -186,8 +186,11 @@ pub(crate) async fn remove(tx: &Tx, entries: &[Met], now: Time) -> Result<u64, F
     meta?;
     let held: HashSet<i64> = held?.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
     let items = remove_orphans_of(tx, &held.into_iter().collect::<Vec<_>>()).await?;
+    // Locked by number, told by key.
+    let mut told: Vec<&Met> = entries.iter().collect();
+    told.sort_by(|one, other| one.key.cmp(&other.key));
     let lines: Vec<Line> =
-        entries.iter().map(|entry| Line::entry(&entry.key, "evicted", entry.version, now)).collect();
+        told.into_iter().map(|entry| Line::entry(&entry.key, "evicted", entry.version, now)).collect();
     tx.conclude(feed::announce(tx, &lines)).await?;
     Ok(items)
 }

@@ -91,7 +91,7 @@ pub(crate) fn met(conn: &Connection, target: &Target) -> Result<Vec<Met>, Fault>
     const SELECT: &str = "SELECT nr, key, version FROM entries";
     let read = |row: &Row<'_>| Ok(Met { nr: row.get(0)?, key: row.get(1)?, version: row.get(2)? });
     let many = |clause: &str, name: &str| -> Result<Vec<Met>, Fault> {
-        let mut statement = conn.prepare_cached(&format!("{SELECT} WHERE {clause} ORDER BY nr"))?;
+        let mut statement = conn.prepare_cached(&format!("{SELECT} WHERE {clause} ORDER BY key"))?;
         Ok(statement.query_map([name], read)?.collect::<rusqlite::Result<_>>()?)
     };
     match target {

@@ -105,6 +105,7 @@ macro_rules! contract_suite {
             sweeps: a_live_lease_is_never_swept;
             feed: a_reader_resumes_where_it_stopped;
             feed: a_reader_that_fell_behind_starts_over;
+            feed: what_goes_at_once_is_told_by_key;
             feed: what_nobody_sees_is_not_announced;
             feed: the_first_failure_and_the_recovery_are_announced;
             lists: only_members_of_the_asked_entries_are_listed;

@@ -36,6 +36,20 @@ pub async fn a_reader_resumes_where_it_stopped<P: Place>() {
     assert_eq!(seen, expected);
 }
 
+/// What goes at once is told in the order of the keys: who has but the end of the feed knows which it was.
+pub async fn what_goes_at_once_is_told_by_key<P: Place>() {
+    let place = P::fresh();
+    let store = place.open().await;
+    for name in ["shelf/c", "shelf/a", "shelf/b"] {
+        refresh(&store, &key(name), vec![], at(0)).await;
+    }
+    let before = store.info().await.unwrap().seq;
+    assert_eq!(store.evict(&Target::All, at(1)).await.unwrap(), 3);
+    let lines = store.changes(before, 10).await.unwrap().lines;
+    let told: Vec<String> = lines.iter().map(|line| format!("{} {}", line.on, line.what)).collect();
+    assert_eq!(told, ["shelf/a evicted", "shelf/b evicted", "shelf/c evicted"]);
+}
+
 /// Lines that were swept behind a reader's back are not passed over in silence.
 pub async fn a_reader_that_fell_behind_starts_over<P: Place>() {
     let place = P::fresh();
