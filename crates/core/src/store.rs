@@ -47,8 +47,8 @@ pub trait Store: Send + Sync {
     async fn invalidate(&self, target: &Target, now: Time) -> Result<Met, StoreError>;
 
     /// Removes entries, and the items that no entry holds any more. A fetch under way is refused
-    /// when it comes. Answers how many entries it met.
-    /// The feed tells of those that a target means in the order of their keys.
+    /// when it comes. The feed tells of what a tag, a source or everything means in the order of the
+    /// keys. Answers how many entries it met.
     async fn evict(&self, target: &Target, now: Time) -> Result<u64, StoreError>;
 
     /// Gives entries that failed (dead ones too) a new start: no attempts, due now, marked.
