@@ -3,6 +3,7 @@
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::path::Path;
 
+use larder_core::Exported;
 use serde_json::json;
 
 use super::{Context, Ended};
@@ -17,9 +18,9 @@ use crate::wiring::{Rooms, until_interrupted};
 #[command(
     after_help = "JSON lines: a header, a line an entry with its items, and how many there were. The log, \
                   the feed and the budgets stay behind. It holds what is private too, so that only its \
-                  user may read it.\n\n\
+                  user may read it. That of an empty cache is a header alone, and can be imported.\n\n\
                   Example:\n  larder export cache.jsonl\n  \
-                  larder export - | larder import - --store postgres://larder@db/larder"
+                  larder export | larder import --store postgres://larder@db/larder"
 )]
 pub struct Args {
     /// Where to; `-` = standard output
@@ -45,24 +46,48 @@ async fn export(args: &Args, context: &Context, config: &Config) -> Ended {
     let rooms = context.rooms(config).await?;
     let path = context.env.cwd.join(&args.file);
     if args.file == "-" {
-        context.screen.note("what this prints holds private items too");
         // A line may have megabytes, and standard output as it comes writes each on its own.
-        write(&rooms, BufWriter::new(io::stdout().lock()), "standard output", context).await?;
+        let told = write(&rooms, BufWriter::new(io::stdout().lock()), "standard output", context).await?;
+        told.note("what was printed holds private items too", context);
         return Ok(Exit::Answered);
     }
-    let entries = to_file(&rooms, &path, context).await?;
+    let told = to_file(&rooms, &path, context).await?;
     if context.json() {
-        context.screen.json(&json!({"exported": entries, "path": path}))?;
+        context.screen.json(&json!({"exported": told.entries, "path": path}))?;
     } else {
-        let entries = counted(usize::try_from(entries).unwrap_or(usize::MAX), "entry", "entries");
+        let entries = counted(usize::try_from(told.entries).unwrap_or(usize::MAX), "entry", "entries");
         context.screen.answer(&format!("exported {entries} to {}\n", path.display()))?;
-        context.screen.note("it holds private items too: it is written so that only you may read it");
+        told.note("it holds private items too: it is written so that only you may read it", context);
     }
     Ok(Exit::Answered)
 }
 
+/// What a person is told of an export.
+struct Told {
+    entries: u64,
+    /// Whether not everybody may see all of it.
+    is_private: bool,
+}
+
+impl Told {
+    fn note(&self, of_private: &str, context: &Context) {
+        if self.entries == 0 {
+            context.screen.note("the cache is empty: nothing but a header was written");
+        } else if self.is_private {
+            context.screen.note(of_private);
+        }
+    }
+}
+
+/// Whether some of an entry is not for everybody; what is no longer configured may be anything.
+fn is_private(exported: &Exported, rooms: &Rooms<'_>) -> bool {
+    let definition = rooms.reader().define(&exported.entry.key);
+    definition.is_none_or(|definition| definition.private)
+        || exported.members.iter().any(|member| !member.item.scope.is_public())
+}
+
 /// Written beside and then given its name: what has the name is whole.
-async fn to_file(rooms: &Rooms<'_>, path: &Path, context: &Context) -> Result<u64, Complaint> {
+async fn to_file(rooms: &Rooms<'_>, path: &Path, context: &Context) -> Result<Told, Complaint> {
     let shown = path.display().to_string();
     let taken = || {
         Complaint::failed(format!("{shown} could not be written"))
@@ -76,32 +101,34 @@ async fn to_file(rooms: &Rooms<'_>, path: &Path, context: &Context) -> Result<u6
     let dir = path.parent().unwrap_or(Path::new("."));
     // Such files are their user's alone.
     let beside = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;
-    let entries = write(rooms, BufWriter::new(&beside), &shown, context).await?;
+    let told = write(rooms, BufWriter::new(&beside), &shown, context).await?;
     beside.as_file().sync_all().map_err(failed)?;
     match beside.persist_noclobber(path) {
-        Ok(_) => Ok(entries),
+        Ok(_) => Ok(told),
         Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Err(taken()),
         Err(error) => Err(failed(error.error)),
     }
 }
 
-async fn write(rooms: &Rooms<'_>, to: impl Write, shown: &str, context: &Context) -> Result<u64, Complaint> {
+async fn write(rooms: &Rooms<'_>, to: impl Write, shown: &str, context: &Context) -> Result<Told, Complaint> {
     let store = rooms.store().entries();
     let failed = |error: io::Error| Complaint::failed(format!("{shown} could not be written")).because(error);
     let total = usize::try_from(store.info().await?.entries).unwrap_or(usize::MAX);
     let progress = Progress::start(&context.screen, "exporting", "entries", total);
     let work = async {
         let mut writing = Writing::begin(to, rooms.now()).map_err(failed)?;
-        let mut last = None;
+        let (mut last, mut private) = (None, false);
         loop {
             let page = store.export(last.as_ref(), PAGE).await?;
             for entry in &page {
                 writing.add(entry).map_err(failed)?;
+                private |= is_private(entry, rooms);
                 progress.step();
             }
-            match page.into_iter().next_back() {
-                Some(entry) => last = Some(entry.entry.key),
-                None => return writing.end().map_err(failed),
+            last = page.into_iter().next_back().map(|entry| entry.entry.key);
+            if last.is_none() {
+                let entries = writing.end().map_err(failed)?;
+                return Ok(Told { entries, is_private: private });
             }
         }
     };

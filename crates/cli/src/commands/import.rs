@@ -1,7 +1,7 @@
 //! `larder import`: takes in what `larder export` wrote, from any store into any other.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, IsTerminal as _};
 
 use larder_core::Exported;
 use serde_json::json;
@@ -18,11 +18,12 @@ use crate::wiring::Rooms;
 #[command(
     after_help = "Nothing younger is replaced, so that it can be done again, or gone on with after an \
                   interruption.\n\n\
-                  Example:\n  larder import cache.jsonl --store redb:cache.redb"
+                  Example:\n  larder import cache.jsonl --store redb:cache.redb\n  \
+                  larder export | larder import --store postgres://larder@db/larder"
 )]
 pub struct Args {
     /// Where from; `-` = standard input
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "FILE", default_value = "-")]
     file: String,
 }
 
@@ -41,6 +42,11 @@ struct Taken {
 /// Imports.
 pub fn run(args: &Args, context: &Context) -> Ended {
     let config = context.config()?;
+    if args.file == "-" && io::stdin().is_terminal() {
+        return Err(Complaint::usage("this would wait for what is typed")
+            .hint("name a file: `larder import cache.jsonl`")
+            .into());
+    }
     crate::wiring::block_on(import(args, context, &config))?
 }
 

@@ -29,10 +29,7 @@ fn what_is_exported_and_imported_is_the_same_cache_and_asks_nothing_of_github() 
     let (github, user) = filled();
     let exported = user.ok(&["export", "cache.jsonl", "--store", "sqlite:from.db"]);
     assert_eq!(exported.out, "exported 2 entries to /root/project/cache.jsonl\n");
-    assert_eq!(
-        exported.err,
-        "note: it holds private items too: it is written so that only you may read it\n"
-    );
+    assert_eq!(exported.err, "", "all of it is public");
     github.take_requests();
     let imported = user.ok(&["import", "cache.jsonl", "--store", "sqlite:to.db"]);
     assert_eq!((imported.out.as_str(), imported.err.as_str()), ("imported 2 entries\n", ""));
@@ -90,7 +87,7 @@ fn what_was_stale_by_hand_or_failed_is_so_in_the_new_store() {
 }
 
 fn piped(user: &User, text: &[u8]) -> Ran {
-    let mut command = user.command(&["import", "-", "--store", "sqlite:to.db"]);
+    let mut command = user.command(&["import", "--store", "sqlite:to.db"]);
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // Whoever refuses the first line reads no further.
@@ -101,11 +98,41 @@ fn piped(user: &User, text: &[u8]) -> Ran {
 #[test]
 fn one_larder_can_be_piped_into_another() {
     let (_github, user) = filled();
-    let exported = user.ok(&["export", "-", "--store", "sqlite:from.db"]);
-    assert_eq!(exported.err, "note: what this prints holds private items too\n");
+    let exported = user.ok(&["export", "--store", "sqlite:from.db"]);
+    assert_eq!(exported.err, "", "all of it is public");
     let imported = piped(&user, exported.out.as_bytes());
     assert_eq!(imported.out, "imported 2 entries\n", "{}", imported.err);
     assert_eq!(seen(&user, "sqlite:to.db"), seen(&user, "sqlite:from.db"));
+}
+
+#[test]
+fn an_export_says_that_it_holds_private_items_where_it_does() {
+    let github = GitHub::demo();
+    let user = User::of(&github, "[[cluster]]\nid = \"inner\"\nrepos = [\"octo-org/handbook\"]\n");
+    user.ok(&["repos", "--store", "sqlite:from.db"]);
+    let exported = user.ok(&["export", "cache.jsonl", "--store", "sqlite:from.db"]);
+    assert_eq!(
+        exported.err,
+        "note: it holds private items too: it is written so that only you may read it\n"
+    );
+    let printed = user.ok(&["export", "--store", "sqlite:from.db"]);
+    assert_eq!(printed.err, "note: what was printed holds private items too\n");
+    let json = user.ok(&["export", "other.jsonl", "--json", "--store", "sqlite:from.db"]);
+    assert_eq!(json.err, "");
+}
+
+#[test]
+fn an_empty_cache_is_exported_as_one_and_nothing_private_is_said_to_be_in_it() {
+    let user = User::new();
+    user.write("larder.toml", CLUSTERS);
+    let exported = user.ok(&["export", "cache.jsonl", "--store", "sqlite:from.db"]);
+    assert_eq!(exported.out, "exported 0 entries to /root/project/cache.jsonl\n");
+    assert_eq!(exported.err, "note: the cache is empty: nothing but a header was written\n");
+    let printed = user.ok(&["export", "-", "--store", "sqlite:from.db"]);
+    assert_eq!(printed.err, exported.err);
+    assert_eq!(piped(&user, printed.out.as_bytes()).out, "imported 0 entries\n");
+    let imported = user.ok(&["import", "cache.jsonl", "--store", "sqlite:to.db"]);
+    assert_eq!((imported.out.as_str(), imported.err.as_str()), ("imported 0 entries\n", ""));
 }
 
 #[test]
