@@ -91,6 +91,12 @@ pub trait Source: Send + Sync {
         Learned::default()
     }
 
+    /// Whether a fetch that is under way when its process is asked to end is let come in first. Not where
+    /// nobody else was asked: what was not looked at now is looked at another time, and nothing is lost.
+    fn is_worth_waiting_for(&self) -> bool {
+        true
+    }
+
     /// Fetches one entry. It may be dropped at any await, when the hard time-out passes.
     async fn fetch(&self, ask: &Ask) -> Result<Fetched, FetchError>;
 

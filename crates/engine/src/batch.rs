@@ -101,11 +101,12 @@ impl<'a> Batch<'a> {
         let mut work = Some(Box::pin(asking));
         let mut listening = true;
         let mut settling = FuturesUnordered::new();
+        let end = self.engine.end_of(source);
         let mut renewal = self.engine.clock.sleep(self.renew_every);
         while work.is_some() || listening || !settling.is_empty() {
             tokio::select! {
                 biased;
-                () = self.engine.stopping.cancelled(), if !self.interrupted => {
+                () = end.cancelled(), if !self.interrupted => {
                     self.interrupted = true;
                     break;
                 }

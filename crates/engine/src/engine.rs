@@ -39,6 +39,8 @@ pub(crate) struct Inner {
     pub(crate) committed: Notify,
     pub(crate) tasks: TaskTracker,
     pub(crate) stopping: CancellationToken,
+    /// The same for what is not worth waiting for: it ends when the stop begins.
+    pub(crate) closing: CancellationToken,
     /// Something was marked due by this very engine: [`run`](Engine::run) need not wait its turn.
     pub(crate) marked: Notify,
     chance: Mutex<fastrand::Rng>,
@@ -87,6 +89,7 @@ impl Builder {
 
     /// The engine. Nothing is looked up, fetched or started before it is asked.
     pub fn build(self) -> Engine {
+        let stopping = CancellationToken::new();
         let engine = Engine {
             inner: Arc::new(Inner {
                 store: self.store,
@@ -102,7 +105,8 @@ impl Builder {
                 is_followed: AtomicBool::new(false),
                 committed: Notify::new(),
                 tasks: TaskTracker::new(),
-                stopping: CancellationToken::new(),
+                closing: stopping.child_token(),
+                stopping,
                 marked: Notify::new(),
                 chance: Mutex::new(fastrand::Rng::with_seed(self.seed)),
             }),
@@ -156,10 +160,12 @@ impl Engine {
         self.inner.announcer.subscribe()
     }
 
-    /// Stops: nothing new is started, fetches under way get `grace` to come in, then they are let
-    /// go of without counting as attempts. Answers whether all came in.
+    /// Stops: nothing new is started, fetches under way that are
+    /// [worth it](larder_core::Source::is_worth_waiting_for) get `grace` to come in, then they are let go
+    /// of without counting as attempts. Answers whether all came in.
     pub async fn shutdown(&self, grace: Duration) -> bool {
         self.inner.tasks.close();
+        self.inner.closing.cancel();
         let drained = tokio::select! {
             biased;
             () = self.inner.tasks.wait() => true,
@@ -182,6 +188,11 @@ impl Inner {
     /// The copies in memory, where any are kept.
     pub(crate) fn tier(&self) -> Option<&Tier> {
         self.tier.get()
+    }
+
+    /// What ends a source's fetches that are under way.
+    pub(crate) fn end_of(&self, source: &dyn Source) -> &CancellationToken {
+        if source.is_worth_waiting_for() { &self.stopping } else { &self.closing }
     }
 
     /// A number in 0 ≤ x < 1.

@@ -140,6 +140,13 @@ pub enum RefreshError {
     /// Another took over while this one was silent for longer than its lease.
     #[error("another refresh took over")]
     Superseded,
+    /// This one was silent for longer than its lease. Nobody took over, but somebody might have: what
+    /// comes late for its lease is refused. Design, rule 5.
+    #[error("its lease had ended when the result came, so that it was refused")]
+    LeaseEnded,
+    /// The entry was evicted while it was being fetched.
+    #[error("the entry was removed from the cache meanwhile")]
+    Removed,
     /// The process is shutting down; the attempt is not counted.
     #[error("the refresh was interrupted")]
     Interrupted,
@@ -159,6 +166,8 @@ impl RefreshError {
             RefreshError::Store(error) => error.is_retryable(),
             RefreshError::Held(_)
             | RefreshError::Superseded
+            | RefreshError::LeaseEnded
+            | RefreshError::Removed
             | RefreshError::Interrupted
             | RefreshError::Stuck => true,
             RefreshError::NotConfigured => false,
@@ -172,7 +181,13 @@ impl RefreshError {
             RefreshError::Store(error) => error.hints(),
             RefreshError::Held(failure) => failure.hint.clone().into_iter().collect(),
             RefreshError::Stuck => vec!["see `larder cache status`".to_owned()],
-            RefreshError::Superseded | RefreshError::Interrupted | RefreshError::NotConfigured => Vec::new(),
+            RefreshError::LeaseEnded => {
+                vec!["try again; if it comes again, give refreshes a longer `[engine] lease`".to_owned()]
+            }
+            RefreshError::Superseded
+            | RefreshError::Removed
+            | RefreshError::Interrupted
+            | RefreshError::NotConfigured => Vec::new(),
         }
     }
 

@@ -238,8 +238,7 @@ impl Engine {
     async fn look_again(&self, key: &Key) -> Result<Arc<Stored>, RefreshError> {
         let rows = self.inner.look_up(std::slice::from_ref(key)).await;
         let row = rows.map_err(RefreshError::Store)?.pop().flatten();
-        // It was evicted since.
-        row.ok_or(RefreshError::Superseded)
+        row.ok_or(RefreshError::Removed)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use larder_core::{
     Attempt, Commit, Committed, FetchError, Fetched, ItemCounts, Key, LogLine, Outcome, Spent, StoreError,
-    Time, absorb,
+    Stored, Time, Token, absorb,
 };
 
 use crate::RefreshError;
@@ -36,15 +36,16 @@ impl Inner {
             error: failure.as_ref().map(|failure| failure.message.clone()),
             ..log_line(&flown.want, outcome.word(), started, now, spent)
         };
-        let began = lease.token.seq;
+        let token = lease.token;
         let committed = self.commit(Commit { lease, write: Some(write), log, now }).await;
         if committed.is_ok() {
             self.forget_copy(&flown.want.key);
             self.committed.notify_one();
         }
         // Memory has the new copy before anybody hears of it.
-        let stored = self.look_up(std::slice::from_ref(&flown.want.key)).await;
-        let stored = stored.ok().and_then(|mut rows| rows.pop().flatten());
+        let looked = self.look_up(std::slice::from_ref(&flown.want.key)).await;
+        let looked = looked.map(|mut rows| rows.pop().flatten());
+        let stored = looked.as_ref().ok().cloned().flatten();
         let result = match committed {
             Ok(Committed::Done { version, .. }) => {
                 if let Some(stored) = &stored {
@@ -57,10 +58,9 @@ impl Inner {
                     _ => Ok(outcome),
                 }
             }
-            // Another took over; if its result is in, it is as good as ours.
-            Ok(Committed::Superseded) => match &stored {
-                Some(stored) if stored.entry.began > began => Ok(Outcome::NotModified),
-                _ => Err(RefreshError::Superseded),
+            Ok(Committed::Superseded) => match looked {
+                Ok(row) => refused(row.as_deref(), token),
+                Err(error) => Err(RefreshError::Store(error)),
             },
             Err(error) => {
                 tracing::warn!(key = %flown.want.key, %error, "a result could not be stored");
@@ -101,6 +101,17 @@ impl Inner {
             tier.drop_copy(key);
         }
     }
+}
+
+/// What it comes to that a result was refused, by the row as it is now: another's result that is in is as
+/// good as ours; a lease that is still ours ended before its time was asked for.
+fn refused(row: Option<&Stored>, token: Token) -> Result<Outcome, RefreshError> {
+    let Some(Stored { entry, .. }) = row else { return Err(RefreshError::Removed) };
+    if entry.began > token.seq {
+        return Ok(Outcome::NotModified);
+    }
+    let is_ours = entry.lease.as_ref().is_some_and(|lease| lease.token == token);
+    Err(if is_ours { RefreshError::LeaseEnded } else { RefreshError::Superseded })
 }
 
 fn log_line(want: &Want, outcome: &str, started: Time, now: Time, spent: Spent) -> LogLine {

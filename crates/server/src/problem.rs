@@ -137,7 +137,11 @@ impl Problem {
             RefreshError::Held(failure) => Problem::of_failure(key, failure, sight),
             RefreshError::Store(error) => Problem::of_store(error),
             RefreshError::NotConfigured => Problem::unknown(key.as_str()),
-            RefreshError::Superseded | RefreshError::Interrupted | RefreshError::Stuck => {
+            RefreshError::Superseded
+            | RefreshError::LeaseEnded
+            | RefreshError::Removed
+            | RefreshError::Interrupted
+            | RefreshError::Stuck => {
                 let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "interrupted", error.to_string());
                 problem.retry_at(now, now)
             }

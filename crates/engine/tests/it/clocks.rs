@@ -66,7 +66,7 @@ async fn a_clock_that_is_set_back_does_not_lengthen_a_hard_timeout() {
     };
     let error = refreshed[0].result.as_ref().unwrap_err();
     assert!(
-        matches!(error, RefreshError::Superseded | RefreshError::Fetch(FetchError::TimedOut { .. })),
+        matches!(error, RefreshError::LeaseEnded | RefreshError::Fetch(FetchError::TimedOut { .. })),
         "a time-out, of which the entry knows nothing: {error:?}"
     );
     let row = engine.store().lookup(&[key]).await.unwrap().pop().unwrap().unwrap();

@@ -1,8 +1,14 @@
 //! One flight per entry: across readers, processes, deaths and delays.
 
-use larder_core::{Acquired, LeaseAsk, Mode, Status, Store, Target, Trigger};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use larder_core::{
+    Acquired, Ask, Definition, FetchError, Fetched, Key, LeaseAsk, Mode, Source, Status, Store, Target,
+    Trigger,
+};
 use larder_engine::{ReadOptions, RefreshError};
-use larder_testkit::Step;
+use larder_testkit::{FakeSource, Step};
 
 use crate::world::{HOUR, MINUTE, SECOND, World, shown, with_mode};
 
@@ -75,6 +81,31 @@ async fn what_comes_late_for_its_lease_is_refused() {
     assert!(words.contains(&"superseded".to_owned()), "{words:?}");
     let row = world.row(&key).await.unwrap();
     assert_eq!(row.version, 1, "one result is in, not two");
+}
+
+#[tokio::test]
+async fn who_overran_a_lease_that_nobody_took_over_is_not_told_that_another_did() {
+    let world = World::new();
+    let key = world.source.entry("tools", &["a"]);
+    world.source.close_gate();
+    let late = tokio::spawn({
+        let (engine, key) = (world.engine.clone(), key.clone());
+        async move { engine.refresh(&[key], Trigger::Manual, |_| {}).await }
+    });
+    until_called(&world, 1).await;
+    world.store.fail_at(&[Step::Renew]);
+    world.clock.advance(20 * SECOND);
+    world.source.open_gate();
+    let late = world.run(late).await.unwrap();
+    let error = late[0].result.as_ref().unwrap_err();
+    assert!(matches!(error, RefreshError::LeaseEnded), "{error:?}");
+    assert_eq!(error.to_string(), "its lease had ended when the result came, so that it was refused");
+    assert!(error.is_retryable());
+    assert!(error.hints()[0].contains("`[engine] lease`"), "{:?}", error.hints());
+    let row = world.row(&key).await.unwrap();
+    assert!(row.fetched_at.is_none(), "what comes late for its lease is refused, as ever");
+    let again = world.run(world.engine.refresh(&[key], Trigger::Manual, |_| {})).await;
+    again[0].result.as_ref().unwrap();
 }
 
 #[tokio::test]
@@ -169,7 +200,7 @@ async fn what_is_fetched_for_an_evicted_entry_is_refused() {
     world.engine.evict(&Target::All).await.unwrap();
     world.source.open_gate();
     let refreshed = world.run(reader).await.unwrap();
-    assert!(matches!(refreshed[0].result, Err(RefreshError::Superseded)), "{:?}", refreshed[0].result);
+    assert!(matches!(refreshed[0].result, Err(RefreshError::Removed)), "{:?}", refreshed[0].result);
     assert_eq!(world.row(&key).await, None);
 }
 
@@ -185,6 +216,48 @@ async fn a_shutdown_waits_for_what_comes_in_time() {
     until_called(&world, 1).await;
     assert!(world.run(world.engine.shutdown(10 * SECOND)).await);
     assert_eq!(shown(&world.run(reader).await.unwrap().unwrap())[0].1, 1);
+}
+
+/// The world's source, where it asks nobody.
+struct Nearby(FakeSource);
+
+#[async_trait]
+impl Source for Nearby {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn define(&self, key: &Key) -> Option<Arc<Definition>> {
+        self.0.define(key)
+    }
+
+    fn is_worth_waiting_for(&self) -> bool {
+        false
+    }
+
+    async fn fetch(&self, ask: &Ask) -> Result<Fetched, FetchError> {
+        self.0.fetch(ask).await
+    }
+}
+
+#[tokio::test]
+async fn a_shutdown_lets_go_at_once_of_what_asks_nobody() {
+    let mut world = World::new();
+    let key = world.source.entry("tools", &["a"]);
+    world.source.latency(3 * SECOND);
+    let (engine, _) = world.another_process_with(Arc::new(Nearby(world.source.clone())));
+    let reader = tokio::spawn({
+        let (engine, key) = (engine.clone(), key.clone());
+        async move { engine.read(&key, &ReadOptions::default()).await }
+    });
+    until_called(&world, 1).await;
+    let began = world.now();
+    world.run(engine.shutdown(10 * SECOND)).await;
+    assert_eq!(world.now(), began, "no time has passed");
+    world.run(reader).await.unwrap().unwrap_err();
+    let row = world.row(&key).await.unwrap();
+    assert_eq!((row.attempts, row.lease, row.fetched_at), (0, None, None));
+    assert_eq!(world.log().await[0].outcome, "interrupted");
 }
 
 #[tokio::test]
