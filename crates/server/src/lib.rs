@@ -39,7 +39,7 @@ mod watch;
 mod web;
 mod wire;
 
-pub use api::openapi;
+pub use api::{ArtifactView, LocalProjectView, RepositoryView, openapi};
 pub use app::{Settings, Site};
 pub use listen::{Running, ServeError, serve, start};
 pub use web::{Demo, DemoControl, DemoMode, DemoRequest};

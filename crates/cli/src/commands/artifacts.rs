@@ -3,6 +3,7 @@
 
 use larder_core::{Filter, Key, ListQuery, Order, Test, Time};
 use larder_domain::{ARTIFACTS, Artifact, ArtifactType};
+use larder_server::ArtifactView;
 use serde::Serialize;
 
 use super::entry::EntryView;
@@ -86,34 +87,6 @@ impl std::convert::From<Kind> for ArtifactType {
 /// No list is longer.
 const LIST_MAX: usize = 1_000_000;
 
-/// An artifact as `--json` shows it.
-#[derive(Debug, Serialize)]
-pub struct ArtifactView<'a> {
-    name: &'a str,
-    #[serde(rename = "type")]
-    kind: ArtifactType,
-    project: Option<&'a str>,
-    project_name: Option<&'a str>,
-    profile: Option<&'a str>,
-    path: Option<&'a str>,
-    description: Option<&'a str>,
-    version: Option<&'a str>,
-    tags: &'a [String],
-    aliases: &'a [String],
-    license: Option<&'a str>,
-    source: Option<&'a str>,
-    deployed_version: Option<&'a str>,
-    upstream_version: Option<&'a str>,
-    outdated: bool,
-    modified: bool,
-    missing: bool,
-    deployed_at: Option<Time>,
-    updated_at: Option<Time>,
-    marketplace: Option<&'a str>,
-    plugin: Option<&'a str>,
-    url: Option<&'a str>,
-}
-
 /// The whole answer of `--json`.
 #[derive(Debug, Serialize)]
 struct Answer<'a> {
@@ -139,7 +112,7 @@ async fn list(args: &Args, context: &Context, config: &Config) -> Ended {
         artifacts.push(super::local::decode(one)?);
     }
     if context.json() {
-        let artifacts = artifacts.iter().map(ArtifactView::of).collect();
+        let artifacts = artifacts.iter().map(ArtifactView::new).collect();
         context.screen.json(&Answer { artifacts, cache: &local.entries })?;
     } else if local.has_data() {
         context.screen.answer(&table(&artifacts, &context.screen, rooms.now()))?;
@@ -197,37 +170,6 @@ fn query(args: &Args, keys: &[Key]) -> ListQuery {
         filters,
         offset: 0,
         limit: args.limit.map_or(LIST_MAX, |limit| limit as usize),
-    }
-}
-
-impl<'a> ArtifactView<'a> {
-    /// Of an artifact.
-    pub fn of(artifact: &'a Artifact) -> Self {
-        let said = |text: &'a str| Some(text).filter(|text| !text.is_empty());
-        ArtifactView {
-            name: &artifact.name,
-            kind: artifact.kind,
-            project: said(&artifact.project),
-            project_name: said(&artifact.project_name),
-            profile: said(&artifact.profile),
-            path: said(&artifact.path),
-            description: artifact.description.as_deref(),
-            version: artifact.version.as_deref(),
-            tags: &artifact.tags,
-            aliases: &artifact.aliases,
-            license: artifact.license.as_deref(),
-            source: artifact.source.as_deref(),
-            deployed_version: artifact.deployed_version.as_deref(),
-            upstream_version: artifact.upstream_version.as_deref(),
-            outdated: artifact.outdated,
-            modified: artifact.modified,
-            missing: artifact.missing,
-            deployed_at: artifact.deployed_at,
-            updated_at: artifact.updated_at,
-            marketplace: artifact.marketplace.as_deref(),
-            plugin: artifact.plugin.as_deref(),
-            url: artifact.url.as_deref(),
-        }
     }
 }
 

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use larder_core::{Filter, Key, ListQuery, Listed, Order, Test, Time};
-use larder_domain::{ClustersConfig, Language, REPOSITORIES, Release, RepoName, Repository};
+use larder_domain::{ClustersConfig, REPOSITORIES, RepoName, Repository};
+use larder_server::RepositoryView;
 use larder_sources::ClustersSource;
 use serde::Serialize;
 
@@ -62,37 +63,6 @@ enum Sort {
 
 /// No list is longer; a config of so many repositories is refused.
 const LIST_MAX: usize = 1_000_000;
-
-/// A repository as `--json` shows it.
-#[derive(Debug, Serialize)]
-struct RepositoryView<'a> {
-    name: &'a str,
-    owner: &'a str,
-    full_name: &'a str,
-    display_name: &'a str,
-    host: &'a str,
-    cluster: &'a str,
-    clusters: &'a [String],
-    description: Option<&'a str>,
-    url: &'a str,
-    homepage_url: Option<&'a str>,
-    stars: u64,
-    forks: u64,
-    open_issues: Option<u64>,
-    language: Option<&'a str>,
-    language_color: Option<&'a str>,
-    languages: Option<&'a [Language]>,
-    topics: Option<&'a [String]>,
-    license: Option<&'a str>,
-    is_fork: bool,
-    is_archived: bool,
-    is_private: bool,
-    pushed_at: Option<Time>,
-    updated_at: Option<Time>,
-    created_at: Option<Time>,
-    latest_release: Option<&'a Release>,
-    fetched_at: Time,
-}
 
 /// The whole answer of `--json`.
 #[derive(Debug, Serialize)]
@@ -253,35 +223,7 @@ fn display_name(config: &ClustersConfig, repository: &Repository) -> String {
 }
 
 fn view(row: &Row) -> RepositoryView<'_> {
-    let repository = &row.repository;
-    RepositoryView {
-        name: &repository.name,
-        owner: &repository.owner,
-        full_name: &repository.full_name,
-        display_name: &row.name,
-        host: &repository.host,
-        cluster: row.clusters.first().map(String::as_str).unwrap_or_default(),
-        clusters: &row.clusters,
-        description: repository.description.as_deref(),
-        url: &repository.url,
-        homepage_url: repository.homepage_url.as_deref(),
-        stars: repository.stars,
-        forks: repository.forks,
-        open_issues: repository.open_issues,
-        language: repository.language.as_deref(),
-        language_color: repository.language_color.as_deref(),
-        languages: repository.languages.as_deref(),
-        topics: repository.topics.as_deref(),
-        license: repository.license.as_deref(),
-        is_fork: repository.is_fork,
-        is_archived: repository.is_archived,
-        is_private: repository.is_private,
-        pushed_at: repository.pushed_at,
-        updated_at: repository.updated_at,
-        created_at: repository.created_at,
-        latest_release: repository.latest_release.as_ref(),
-        fetched_at: row.fetched_at,
-    }
+    RepositoryView::new(&row.repository, row.name.clone(), row.clusters.clone(), row.fetched_at)
 }
 
 fn table(rows: &[Row], screen: &Screen, now: Time) -> String {

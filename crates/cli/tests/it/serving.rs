@@ -109,6 +109,11 @@ fn a_server_answers_and_ends_when_it_is_asked_to() {
     assert!(!page.contains("Break GitHub"), "the panel is the demo's alone");
     let listed = user.json(&["repos", "--cluster", "cinder", "--offline"]);
     assert_eq!(listed["repositories"].as_array().unwrap().len(), 3, "it is one store");
+    let (_, body) = serving.get("/api/v1/repos?sort=stars");
+    let served: Value = serde_json::from_str(&body).unwrap();
+    let listed = user.json(&["repos", "--sort", "stars", "--offline"]);
+    // Values keep the order in which their fields came.
+    assert_eq!(listed["repositories"].to_string(), served["repositories"].to_string(), "byte by byte");
     assert!(serving.stop().success());
 }
 

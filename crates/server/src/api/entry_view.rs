@@ -1,5 +1,5 @@
-//! How rows, entries and repositories look as JSON. The names are an interface: the command line's
-//! `--json` has the same.
+//! How rows, entries and repositories look as JSON. The names are an interface, which the command line's
+//! `--json` has as well: repositories from here, entries with what one who waits wants to know.
 
 use larder_core::{Definition, Entry, Failure, Key, RefreshState, Status, Time, Warning};
 use larder_domain::Repository;
@@ -104,77 +104,77 @@ impl<'a> CacheView<'a> {
 
 /// A repository, with what configuration says of it.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct RepositoryView<'a> {
+pub struct RepositoryView<'a> {
     /// The name without the owner.
-    pub(crate) name: &'a str,
+    name: &'a str,
     /// The owner's login.
-    pub(crate) owner: &'a str,
+    owner: &'a str,
     /// `owner/name`.
-    pub(crate) full_name: &'a str,
+    full_name: &'a str,
     /// The name people see.
     pub(crate) display_name: String,
     /// The host it lives on.
-    pub(crate) host: &'a str,
+    host: &'a str,
     /// The first cluster that shows it.
-    pub(crate) cluster: String,
+    cluster: String,
     /// All clusters asked that show it.
-    pub(crate) clusters: Vec<String>,
+    clusters: Vec<String>,
     /// One line about it.
     #[schema(required = true)]
-    pub(crate) description: Option<&'a str>,
+    description: Option<&'a str>,
     /// Its page.
-    pub(crate) url: &'a str,
+    url: &'a str,
     /// The page its owner named.
     #[schema(required = true)]
-    pub(crate) homepage_url: Option<&'a str>,
+    homepage_url: Option<&'a str>,
     /// How many people starred it.
-    pub(crate) stars: u64,
+    stars: u64,
     /// How many forks it has.
-    pub(crate) forks: u64,
+    forks: u64,
     /// Open issues, pull requests not counted; `null` where unknown.
     #[schema(required = true)]
-    pub(crate) open_issues: Option<u64>,
+    open_issues: Option<u64>,
     /// The language most of it is written in.
     #[schema(required = true)]
-    pub(crate) language: Option<&'a str>,
+    language: Option<&'a str>,
     /// That language's colour.
     #[schema(required = true)]
-    pub(crate) language_color: Option<&'a str>,
+    language_color: Option<&'a str>,
     /// Its languages, largest first; `null` where unknown.
     #[schema(value_type = Option<Vec<LanguageView>>, required = true)]
-    pub(crate) languages: Option<&'a [larder_domain::Language]>,
+    languages: Option<&'a [larder_domain::Language]>,
     /// Its topics; `null` where unknown.
     #[schema(required = true)]
-    pub(crate) topics: Option<&'a [String]>,
+    topics: Option<&'a [String]>,
     /// The licence's SPDX id, or its name.
     #[schema(required = true)]
-    pub(crate) license: Option<&'a str>,
+    license: Option<&'a str>,
     /// Whether it is a fork.
-    pub(crate) is_fork: bool,
+    is_fork: bool,
     /// Whether it is archived.
-    pub(crate) is_archived: bool,
+    is_archived: bool,
     /// Whether it is not for everybody.
-    pub(crate) is_private: bool,
+    is_private: bool,
     /// When something was last pushed.
     #[schema(value_type = Option<String>, format = DateTime, required = true)]
-    pub(crate) pushed_at: Option<Time>,
+    pushed_at: Option<Time>,
     /// When anything of it last changed.
     #[schema(value_type = Option<String>, format = DateTime, required = true)]
-    pub(crate) updated_at: Option<Time>,
+    updated_at: Option<Time>,
     /// When it was made.
     #[schema(value_type = Option<String>, format = DateTime, required = true)]
-    pub(crate) created_at: Option<Time>,
+    created_at: Option<Time>,
     /// Its latest release.
     #[schema(value_type = Option<ReleaseView>, required = true)]
-    pub(crate) latest_release: Option<&'a larder_domain::Release>,
+    latest_release: Option<&'a larder_domain::Release>,
     /// When its source last answered for it.
     #[schema(value_type = String, format = DateTime)]
-    pub(crate) fetched_at: Time,
+    fetched_at: Time,
 }
 
 impl<'a> RepositoryView<'a> {
     /// Of a repository as these clusters show it.
-    pub(crate) fn new(
+    pub fn new(
         repository: &'a Repository,
         display_name: String,
         clusters: Vec<String>,

@@ -32,7 +32,9 @@ use crate::problem::Problem;
 
 pub use docs::openapi;
 pub(crate) use entry_view::EntryView;
+pub use entry_view::RepositoryView;
 pub(crate) use page::{cursor_to, offset_of};
+pub use project_view::{ArtifactView, LocalProjectView};
 pub(crate) use projects::decoded;
 pub(crate) use read::{Got, Reader};
 pub(crate) use refresh::Forced;

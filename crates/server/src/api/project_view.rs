@@ -1,5 +1,5 @@
-//! How local projects and their artifacts look as JSON. The names are an interface: the command
-//! line's `--json` has the same.
+//! How local projects and their artifacts look as JSON: here, and in the command line's `--json`. The
+//! names are an interface.
 
 use larder_core::Time;
 use larder_domain::{Artifact, ArtifactType, LocalProject};
@@ -10,7 +10,7 @@ use crate::sight::Sight;
 
 /// A local project, and how many of its artifacts want a look.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct LocalProjectView<'a> {
+pub struct LocalProjectView<'a> {
     /// Its id: stable as long as its folder stays where it is, and fit for an address.
     #[schema(example = "kiln-3f9c0a17b2de")]
     id: &'a str,
@@ -44,10 +44,16 @@ pub(crate) struct LocalProjectView<'a> {
 impl<'a> LocalProjectView<'a> {
     /// Of a project, as a viewer of that sight is told.
     pub(crate) fn new(project: &'a LocalProject, sight: Sight) -> Self {
+        let whole = LocalProjectView::whole(project);
+        if sight == Sight::Local { whole } else { LocalProjectView { path: &project.relative_path, ..whole } }
+    }
+
+    /// Of a project, as the local user is told: with its whole path.
+    pub fn whole(project: &'a LocalProject) -> Self {
         LocalProjectView {
             id: &project.id,
             name: &project.name,
-            path: if sight == Sight::Local { &project.path } else { &project.relative_path },
+            path: &project.path,
             relative_path: &project.relative_path,
             profiles: &project.profiles,
             artifacts: project.artifacts,
@@ -63,7 +69,7 @@ impl<'a> LocalProjectView<'a> {
 
 /// A skill, command, agent, hook or MCP server of a local project, or one that is to be had.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct ArtifactView<'a> {
+pub struct ArtifactView<'a> {
     /// Its name.
     name: &'a str,
     /// What it is.
@@ -129,7 +135,7 @@ pub(crate) struct ArtifactView<'a> {
 
 impl<'a> ArtifactView<'a> {
     /// Of an artifact.
-    pub(crate) fn new(artifact: &'a Artifact) -> Self {
+    pub fn new(artifact: &'a Artifact) -> Self {
         let said = |text: &'a str| Some(text).filter(|text| !text.is_empty());
         ArtifactView {
             name: &artifact.name,
