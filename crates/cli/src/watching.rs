@@ -1,4 +1,4 @@
-//! Watching local folders for as long as a process runs: what changed is marked due, and the engine
+//! Watching local folders, and the files of marketplaces, for as long as a process runs: what changed is marked due, and the engine
 //! refreshes it like anything else that is.
 
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use larder_core::{Clock, Key, StoreError, Trigger};
 use larder_engine::{Engine, SystemClock};
-use larder_sources::{ProjectsSource, Watch, WatchOptions};
+use larder_sources::{FilesWatch, ProjectsSource, Watch, WatchOptions};
 
 use crate::config::{ProjectsSection, Watching};
 
@@ -60,6 +60,20 @@ pub async fn watch(
         }
         tracing::debug!(entries = keys.len(), folders = watch.folders(), "folders changed");
         mark(&engine, &keys).await;
+    }
+}
+
+/// Watches the files of marketplaces until it is dropped. One that nobody has asked for is left alone.
+pub async fn watch_files(engine: Engine, mut watch: FilesWatch) {
+    loop {
+        let keys = watch.next().await;
+        let held = engine.store().lookup(&keys).await;
+        // Of what cannot be asked, doubt means that it was.
+        let is_unknown = |place: usize| held.as_ref().is_ok_and(|held| held[place].is_none());
+        let asked = keys.into_iter().enumerate().filter(|(place, _)| !is_unknown(*place));
+        let asked: Vec<Key> = asked.map(|(_, key)| key).collect();
+        tracing::debug!(entries = asked.len(), "files of marketplaces changed");
+        mark(&engine, &asked).await;
     }
 }
 

@@ -91,6 +91,14 @@ pub enum FetchError {
         /// What is wrong with it.
         detail: String,
     },
+    /// A file on this machine that cannot be understood.
+    #[error("{path} cannot be used: {detail}")]
+    BadFile {
+        /// Which, as a whole path.
+        path: String,
+        /// What is wrong with it, and in which line where that is known.
+        detail: String,
+    },
     /// Part of an answer was held back by a resource limit, or by an error on that part alone.
     #[error("{host} left part of the answer out: {detail}")]
     Partial {
@@ -134,7 +142,10 @@ impl FetchError {
     /// limits never does.
     pub fn counts(&self) -> bool {
         match self {
-            FetchError::BadRequest { .. } | FetchError::Refused { .. } | FetchError::Unusable { .. } => true,
+            FetchError::BadRequest { .. }
+            | FetchError::Refused { .. }
+            | FetchError::Unusable { .. }
+            | FetchError::BadFile { .. } => true,
             FetchError::Network { .. }
             | FetchError::Upstream { .. }
             | FetchError::TimedOut { .. }
@@ -157,6 +168,7 @@ impl FetchError {
             | FetchError::BadRequest { .. }
             | FetchError::Refused { .. }
             | FetchError::Unusable { .. }
+            | FetchError::BadFile { .. }
             | FetchError::Partial { .. }
             | FetchError::NoCredential
             | FetchError::AccessLost { .. }
@@ -178,6 +190,7 @@ impl FetchError {
             FetchError::AccessLost { .. } => {
                 "the copy is kept; check the token's rights, or `larder cache clear KEY` if they are really gone".into()
             }
+            FetchError::BadFile { .. } => "put it right and `larder refresh` it; a server sees that by itself".into(),
             FetchError::Upstream { .. }
             | FetchError::TimedOut { .. }
             | FetchError::BadRequest { .. }
@@ -201,7 +214,7 @@ impl FetchError {
             FetchError::BreakerOpen { .. } => "breaker_open",
             FetchError::BadRequest { .. } => "bad_request",
             FetchError::Refused { .. } => "refused",
-            FetchError::Unusable { .. } => "unusable",
+            FetchError::Unusable { .. } | FetchError::BadFile { .. } => "unusable",
             FetchError::Partial { .. } => "partial",
             FetchError::NoCredential => "needs_token",
             FetchError::AccessLost { .. } => "access_lost",

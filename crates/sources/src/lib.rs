@@ -2,6 +2,7 @@
 //! when to fetch, what to keep and what to tell a reader is the engine's.
 
 mod clusters;
+mod ears;
 pub mod github;
 mod marketplace;
 mod projects;
@@ -10,6 +11,6 @@ mod waits;
 
 pub use clusters::{ClustersError, ClustersSource};
 pub use github::{Checked, GitHub, GitHubConfig, GitHubError, RateLimit};
-pub use marketplace::{MarketplaceConfig, MarketplaceFrom, MarketplaceSource};
+pub use marketplace::{FilesWatch, MarketplaceConfig, MarketplaceFrom, MarketplaceSource};
 pub use projects::{PRUNED, ProjectsConfig, ProjectsSource, Watch, WatchOptions};
 pub use trackers::{Desk, MANIFEST, News, Pull, PullHow, Seen, TrackersSource, Way, WayIn, root_of};

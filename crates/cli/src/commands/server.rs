@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use larder_engine::SystemClock;
 use larder_server::{Settings, Site};
+use larder_sources::FilesWatch;
 use serde_json::json;
+use tokio::task::JoinHandle;
 
 use super::{Context, Ended};
 use crate::config::Config;
 use crate::report::{Complaint, Exit};
-use crate::wiring::Stay;
+use crate::wiring::{Rooms, Stay};
 
 /// Serve pages and an HTTP API on the cache, and keep it fresh.
 #[derive(Debug, clap::Args)]
@@ -104,13 +106,7 @@ async fn serve(config: &Config, settings: Settings, context: &Context) -> Ended 
     let running = start(site).await?;
     // While it is held, no reader starts a child of its own: what is due is done here.
     let due = crate::detach::keep_others_from_refreshing(config, running.address());
-    let watching = crate::watching::options(&config.projects).map(|options| {
-        tokio::spawn(crate::watching::watch_once_asked(
-            rooms.reader().clone(),
-            rooms.projects().clone(),
-            options,
-        ))
-    });
+    let watching = watching(config, &rooms);
     if is_open && is_tokenless {
         context
             .screen
@@ -118,12 +114,20 @@ async fn serve(config: &Config, settings: Settings, context: &Context) -> Ended 
     }
     tell(running.address(), context)?;
     crate::wiring::asked_to_stop().await;
-    if let Some(watching) = watching {
-        watching.abort();
-    }
+    watching.iter().for_each(JoinHandle::abort);
     running.stop().await;
     drop(due);
     Ok(Exit::Answered)
+}
+
+/// Starts to follow what changes on this machine, as far as that is wanted.
+fn watching(config: &Config, rooms: &Rooms<'_>) -> Vec<JoinHandle<()>> {
+    let Some(options) = crate::watching::options(&config.projects) else { return Vec::new() };
+    let engine = rooms.reader();
+    let folders = crate::watching::watch_once_asked(engine.clone(), rooms.projects().clone(), options);
+    let files = FilesWatch::of(&config.marketplaces, options, Arc::new(SystemClock))
+        .map(|files| tokio::spawn(crate::watching::watch_files(engine.clone(), files)));
+    [Some(tokio::spawn(folders)), files].into_iter().flatten().collect()
 }
 
 /// Starts serving, or says why it cannot.

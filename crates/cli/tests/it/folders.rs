@@ -42,6 +42,13 @@ fn what_lies_on_disk_is_listed_counted_filtered_and_found() {
         let listed = user.json(&["artifacts", &format!("--{word}")]);
         assert_eq!(listed["artifacts"].as_array().unwrap().len(), grown.of_lot(lot), "{word}");
     }
+    let lacking = user.json(&["projects", "--missing"]);
+    let lacking = lacking["projects"].as_array().unwrap();
+    let all = projects["projects"].as_array().unwrap().iter();
+    assert_eq!(lacking.len(), all.filter(|one| one["missing"] != 0).count());
+    assert!(!lacking.is_empty() && lacking.iter().all(|one| one["missing"] != 0));
+    let first = user.json(&["projects", "--limit", "3"]);
+    assert_eq!(first["projects"].as_array().unwrap()[..], projects["projects"].as_array().unwrap()[..3]);
     let skill = grown.projects[4].artifacts.iter().find(|one| !one.files.is_empty()).unwrap();
     let found = user.json(&["artifacts", "--search", &skill.name]);
     assert_eq!(found["artifacts"][0]["name"], *skill.name);
@@ -216,5 +223,73 @@ fn a_server_follows_what_is_written_below_its_roots_and_tells_of_it() {
         ["mapping", "mining", "surveying"],
         "its artifacts went with it"
     );
+    assert!(serving.stop().success());
+}
+
+#[test]
+fn the_command_line_and_a_server_say_the_same_of_a_project_and_its_artifacts_byte_by_byte() {
+    let (user, _grown) = grown(Tree { projects: 2, artifacts: 12, seed: 7 });
+    let (projects, artifacts) = (user.json(&["projects"]), user.json(&["artifacts"]));
+    let serving = Serving::start(&user, &["serve"]);
+    let id = projects["projects"][0]["id"].as_str().unwrap();
+    // Values keep the order in which their fields came. What a command says has the user's folder as /root.
+    let own = user.home().parent().unwrap().display().to_string();
+    let text = |answer: &Value, list: &str| -> Vec<String> {
+        let all = answer[list].as_array().unwrap().iter();
+        all.map(|one| one.to_string().replace(&own, "/root")).collect()
+    };
+    let said = text(&projects, "projects");
+    assert_eq!(said, text(&asked(&serving, "/api/v1/projects"), "projects"));
+    assert!(said[0].contains("\"path\":\"/root/home/dev/"), "the whole path: {}", said[0]);
+    let said = text(&artifacts, "artifacts");
+    assert_eq!(said.len(), 12);
+    let sorted = |mut all: Vec<String>| {
+        all.sort();
+        all
+    };
+    assert_eq!(sorted(said), sorted(text(&asked(&serving, "/api/v1/artifacts"), "artifacts")));
+    let shown = user.json(&["projects", "show", id]);
+    let served = asked(&serving, &format!("/api/v1/projects/{id}"));
+    assert_eq!(sorted(text(&shown, "artifacts")), sorted(text(&served, "artifacts")));
+}
+
+#[test]
+fn a_server_follows_the_file_of_a_marketplace_and_says_what_is_wrong_with_it() {
+    let user = User::new();
+    user.write(
+        "larder.toml",
+        "[projects]\nroots = []\ndebounce = \"10ms\"\n[[marketplace]]\nname = \"mine\"\nfile = \"market/index.json\"\nttl = \"1h\"\n",
+    );
+    let file = user.project().join("market/index.json");
+    let index = |name: &str| format!("[{{\"name\": \"{name}\", \"type\": \"skill\"}}]");
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, index("first")).unwrap();
+    let serving = Serving::start(&user, &["serve"]);
+    let offered = || names(&asked(&serving, "/api/v1/marketplace"), "artifacts");
+    assert_eq!(offered(), ["first"]);
+
+    let mut changes = changes(&serving);
+    let mut told = |is_so: &dyn Fn() -> bool| changes.any(|key| key == "marketplace/mine" && is_so());
+    // In place, as `echo` does.
+    std::fs::write(&file, index("second")).unwrap();
+    assert!(told(&|| offered() == ["second"]));
+    // Beside and renamed, as editors do.
+    let beside = file.with_extension("json.swp");
+    std::fs::write(&beside, index("third")).unwrap();
+    std::fs::rename(&beside, &file).unwrap();
+    assert!(told(&|| offered() == ["third"]));
+    // With its folder, as another branch of a repository.
+    std::fs::rename(file.parent().unwrap(), user.project().join("old")).unwrap();
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, index("fourth")).unwrap();
+    assert!(told(&|| offered() == ["fourth"]));
+
+    std::fs::write(&file, "[\n{]").unwrap();
+    let wrong = || asked(&serving, "/api/v1/marketplace")["cache"][0]["last_error"]["message"].clone();
+    assert!(told(&|| wrong().as_str().is_some_and(|why| why.ends_with("at line 2 column 2"))));
+    assert!(wrong().as_str().unwrap().starts_with(&format!("{} cannot be used: ", file.display())));
+    assert_eq!(offered(), ["fourth"], "what was known stays");
+    std::fs::write(&file, index("fifth")).unwrap();
+    assert!(told(&|| offered() == ["fifth"] && wrong().is_null()));
     assert!(serving.stop().success());
 }

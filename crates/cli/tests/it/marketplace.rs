@@ -182,7 +182,9 @@ fn what_cannot_be_had_is_complained_of_beside_what_can() {
     assert_eq!(ran.code, 3, "{}", ran.all());
     assert!(ran.out.contains("Fills forms"), "the old copy is shown: {}", ran.out);
     assert!(ran.err.contains("`marketplace/skills`") && ran.err.contains("503"), "{}", ran.err);
-    assert!(ran.err.contains("index.json sent an answer that cannot be used: it is not JSON"), "{}", ran.err);
+    let of_file = "cause: /root/project/index.json cannot be used: it is not JSON: EOF while parsing a list at line 1 column 13";
+    assert!(ran.err.contains(of_file), "{}", ran.err);
+    assert!(ran.err.contains("hint: put it right and `larder refresh` it"), "{}", ran.err);
     github.switch(Switches::default());
     user.write("index.json", r#"[{"name": "new", "type": "skill"}, {"name": "forms", "type": "spell"}]"#);
     let ran = user.run(&["refresh", "marketplace/mine"]);

@@ -54,7 +54,8 @@ pub(super) async fn by_file(market: &str, path: &Path, ask: &Ask) -> Result<Fetc
     if Memory::of(ask).digest.as_ref() == Some(&digest) {
         return Ok(Fetched::NotModified { ttl: None });
     }
-    let index = MarketIndex::of(&body, &path.display().to_string())?;
+    let unusable = |detail| FetchError::BadFile { path: path.display().to_string(), detail };
+    let index = MarketIndex::read(&body).map_err(unusable)?;
     let memory = Memory { digest: Some(digest), ..Memory::default() };
     harvest(market, &index, Artifact::offer_scope(market), memory, ask).into_fetched(ask)
 }

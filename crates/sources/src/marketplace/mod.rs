@@ -11,6 +11,7 @@ mod index;
 mod memory;
 mod plan;
 mod repository;
+mod watch;
 mod web;
 
 use std::path::PathBuf;
@@ -26,6 +27,7 @@ use larder_domain::RepoName;
 use url::Url;
 
 use crate::github::{Errand, GitHub};
+pub use watch::FilesWatch;
 use web::Web;
 
 /// Marketplaces that are asked at once.

@@ -149,6 +149,11 @@ impl Source for ProjectsSource {
         self.shared.catalogue.learn(index, body)
     }
 
+    /// Folders are there tomorrow as well.
+    fn is_worth_waiting_for(&self) -> bool {
+        false
+    }
+
     async fn fetch(&self, ask: &Ask) -> Result<Fetched, FetchError> {
         let (sender, mut answered) = tokio::sync::mpsc::unbounded_channel();
         let _stop = self.start(vec![ask.clone()], sender);
@@ -172,6 +177,7 @@ fn left(key: &Key) -> FetchError {
 type Answered = (Key, Result<Fetched, FetchError>);
 
 /// Stops the threads that read when nobody waits for them any more.
+#[derive(Default)]
 struct Stop(Arc<AtomicBool>);
 
 impl Drop for Stop {

@@ -520,7 +520,7 @@ async fn an_index_in_a_file_is_read_when_its_content_changed() {
     std::fs::write(&path, "{\"plugins\": [").unwrap();
     let broken = held.fetch(&scene, &source).await;
     assert!(
-        matches!(&broken, Err(FetchError::Unusable { host, .. }) if host.ends_with("our index.json")),
+        matches!(&broken, Err(FetchError::BadFile { path, .. }) if path.ends_with("our index.json")),
         "{broken:?}"
     );
     std::fs::write(&path, r#"{"plugins": [{"name": "p", "source": "./p"}]}"#).unwrap();

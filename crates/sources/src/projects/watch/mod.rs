@@ -5,7 +5,6 @@
 //! (Own lines in place of `notify-debouncer-full`: that wakes up many times a second for ever, where
 //! this sleeps until something happens, and its pairing of renames is of no use here.)
 
-mod ears;
 mod meaning;
 mod places;
 
@@ -22,8 +21,8 @@ use tokio::sync::mpsc::{Receiver, channel};
 
 use super::reach::Reach;
 use super::walk::is_profile;
-use super::{ProjectsSource, Shared};
-use ears::{Ears, Heard, Mouth};
+use super::{ProjectsSource, Shared, Stop};
+use crate::ears::{Ears, Heard, Mouth};
 use meaning::Meanings;
 use places::{Places, places};
 
@@ -73,6 +72,8 @@ pub struct Watch {
     edition: u64,
     swept_at: Time,
     missed_at: Option<Time>,
+    /// What is worked out on a thread ends with the watch.
+    stop: Stop,
 }
 
 /// Paths that something happened to.
@@ -103,6 +104,7 @@ impl ProjectsSource {
             places: Places::default(),
             edition: 0,
             missed_at: None,
+            stop: Stop::default(),
         }
     }
 }
@@ -251,7 +253,7 @@ impl Watch {
     /// Works out what to watch now, and answers the folders that were not watched before. What came
     /// below a profile's folder is added alone; anything else wants a walk.
     async fn resync(&mut self, batch: &Batch, is_all: bool) -> Vec<PathBuf> {
-        let (shared, ears) = (self.shared.clone(), self.ears.clone());
+        let (shared, ears, stop) = (self.shared.clone(), self.ears.clone(), self.stop.0.clone());
         let came_or_went: Vec<PathBuf> = batch.structural.iter().cloned().collect();
         let is_local = !is_all && came_or_went.iter().all(|path| is_in_profile(path) && !path.is_symlink());
         let worked_out = tokio::task::spawn_blocking(move || {
@@ -265,13 +267,13 @@ impl Watch {
             let mut found = Places::default();
             if is_local {
                 for path in &came_or_went {
-                    found.below(path, 0);
+                    found.below(path, 0, &stop);
                 }
                 let new = found.folders.iter().filter(|folder| ears.add(folder)).cloned().collect();
                 return (None, new);
             }
-            found = places(&shared);
-            let new = ears.watch(&found.folders);
+            found = places(&shared, &stop);
+            let new = ears.watch(&found.folders, &stop);
             (Some(found), new)
         });
         let Ok((found, new)) = worked_out.await else { return Vec::new() };

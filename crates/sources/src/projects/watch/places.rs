@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use larder_core::Key;
 use larder_domain::PROFILES;
@@ -26,18 +26,17 @@ pub(super) struct Places {
     pub(super) linked: Vec<(PathBuf, Key)>,
 }
 
-/// Works out what is to be watched now.
-pub(super) fn places(shared: &Shared) -> Places {
+/// Works out what is to be watched now. Nobody waits for what comes of it once it is stopped.
+pub(super) fn places(shared: &Shared, stop: &AtomicBool) -> Places {
     let reach = Reach::of(shared.allowed.iter().map(PathBuf::as_path));
     let mut places = Places::default();
-    let stop = AtomicBool::new(false);
     for root in shared.catalogue.roots() {
         let real = root.path.canonicalize().unwrap_or_else(|_| root.path.clone());
         // A root that is away, or only half there, is watched as far as it goes.
-        let Ok(walked) = walk::walk(&root.path, &shared.rules, &reach.and(&real), &stop) else { continue };
+        let Ok(walked) = walk::walk(&root.path, &shared.rules, &reach.and(&real), stop) else { continue };
         for folder in &walked.folders {
             for (profile, _) in PROFILES {
-                places.below(&folder.join(profile), 0);
+                places.below(&folder.join(profile), 0, stop);
             }
         }
         places.folders.extend(walked.folders);
@@ -45,12 +44,12 @@ pub(super) fn places(shared: &Shared) -> Places {
     for (key, project) in shared.catalogue.projects() {
         let own = reach.and(&project.path).and(&project.root);
         for (profile, _) in PROFILES {
-            places.links(&project.path.join(profile), &key, &own, 0);
+            places.links(&project.path.join(profile), &key, &own, 0, stop);
         }
     }
     for place in &shared.collections {
         // One named through a link is watched where it really is.
-        places.below(&place.canonicalize().unwrap_or_else(|_| place.clone()), DEPTH_MAX - 2);
+        places.below(&place.canonicalize().unwrap_or_else(|_| place.clone()), DEPTH_MAX - 2, stop);
     }
     while places.folders.len() > FOLDERS_MAX {
         places.folders.pop_last();
@@ -60,7 +59,10 @@ pub(super) fn places(shared: &Shared) -> Places {
 
 impl Places {
     /// A folder and all below it, links aside.
-    pub(super) fn below(&mut self, folder: &Path, depth: usize) {
+    pub(super) fn below(&mut self, folder: &Path, depth: usize, stop: &AtomicBool) {
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
         let is_folder = fs::symlink_metadata(folder).is_ok_and(|about| about.is_dir());
         if !is_folder || depth > DEPTH_MAX || self.folders.len() > FOLDERS_MAX {
             return;
@@ -68,31 +70,31 @@ impl Places {
         self.folders.insert(folder.to_owned());
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                self.below(&entry.path(), depth + 1);
+                self.below(&entry.path(), depth + 1, stop);
             }
         }
     }
 
     /// What links below a folder lead to, as far as it may be read.
-    fn links(&mut self, folder: &Path, key: &Key, reach: &Reach, depth: usize) {
-        if depth > DEPTH_MAX {
+    fn links(&mut self, folder: &Path, key: &Key, reach: &Reach, depth: usize, stop: &AtomicBool) {
+        if depth > DEPTH_MAX || stop.load(Ordering::Relaxed) {
             return;
         }
         if fs::symlink_metadata(folder).is_ok_and(|about| about.is_symlink()) {
-            self.link(folder, key, reach, depth);
+            self.link(folder, key, reach, depth, stop);
             return;
         }
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
             let Ok(kind) = entry.file_type() else { continue };
             if kind.is_symlink() {
-                self.link(&entry.path(), key, reach, depth);
+                self.link(&entry.path(), key, reach, depth, stop);
             } else if kind.is_dir() {
-                self.links(&entry.path(), key, reach, depth + 1);
+                self.links(&entry.path(), key, reach, depth + 1, stop);
             }
         }
     }
 
-    fn link(&mut self, link: &Path, key: &Key, reach: &Reach, depth: usize) {
+    fn link(&mut self, link: &Path, key: &Key, reach: &Reach, depth: usize, stop: &AtomicBool) {
         let Led::To(target) = reach.follow(link, "") else { return };
         let known = (target.clone(), key.clone());
         if self.linked.contains(&known) {
@@ -100,10 +102,36 @@ impl Places {
         }
         self.linked.push(known);
         if target.is_dir() {
-            self.below(&target, depth);
-            self.links(&target, key, reach, depth + 1);
+            self.below(&target, depth, stop);
+            self.links(&target, key, reach, depth + 1, stop);
         } else if let Some(folder) = target.parent() {
             self.folders.insert(folder.to_owned());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::tz::TimeZone;
+    use larder_core::Policy;
+
+    use super::super::super::{ProjectsConfig, ProjectsSource};
+    use super::*;
+
+    #[test]
+    fn what_is_stopped_looks_into_no_folder_any_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let (root, collection) = (dir.path().join("dev"), dir.path().join("collection/skills"));
+        fs::create_dir_all(root.join("site/.claude/skills/pdf")).unwrap();
+        fs::write(root.join("site/.claude/skills/pdf/SKILL.md"), "# pdf\n").unwrap();
+        fs::create_dir_all(&collection).unwrap();
+        let collections = vec![dir.path().join("collection")];
+        let config = ProjectsConfig { roots: vec![root], collections, ..ProjectsConfig::default() };
+        let source = ProjectsSource::new(&config, &Policy::default(), || TimeZone::UTC).unwrap();
+        let all = places(&source.shared, &AtomicBool::new(false));
+        assert!(all.folders.contains(&collection.canonicalize().unwrap()));
+        assert!(all.folders.iter().any(|folder| folder.ends_with("site/.claude/skills/pdf")));
+        let stopped = places(&source.shared, &AtomicBool::new(true));
+        assert_eq!(stopped.folders, BTreeSet::new());
     }
 }

@@ -13,7 +13,7 @@ use tokio::sync::mpsc::Sender;
 
 /// What was heard.
 #[derive(Debug)]
-pub(super) enum Heard {
+pub(crate) enum Heard {
     /// Something about these paths.
     Of(Event),
     /// That something was missed.
@@ -27,21 +27,21 @@ enum By {
 }
 
 /// Both ways of hearing.
-pub(super) struct Ears {
+pub(crate) struct Ears {
     events: Option<RecommendedWatcher>,
     looks: Option<PollWatcher>,
     watched: HashMap<PathBuf, By>,
     mouth: Mouth,
     poll: Duration,
     /// Why folders are looked at that should be heard of.
-    pub(super) trouble: Option<String>,
+    pub(crate) trouble: Option<String>,
 }
 
 /// Where what is heard goes. It never waits: what finds no room is missed, which is told.
 #[derive(Clone)]
-pub(super) struct Mouth {
-    pub(super) sender: Sender<Heard>,
-    pub(super) missed: Arc<AtomicBool>,
+pub(crate) struct Mouth {
+    pub(crate) sender: Sender<Heard>,
+    pub(crate) missed: Arc<AtomicBool>,
 }
 
 impl Mouth {
@@ -65,7 +65,7 @@ fn is_only_a_look(kind: EventKind) -> bool {
 }
 
 impl Ears {
-    pub(super) fn new(mouth: Mouth, poll: Duration, by_events: bool) -> Self {
+    pub(crate) fn new(mouth: Mouth, poll: Duration, by_events: bool) -> Self {
         let mut ears =
             Ears { events: None, looks: None, watched: HashMap::new(), mouth, poll, trouble: None };
         if by_events {
@@ -78,8 +78,9 @@ impl Ears {
         ears
     }
 
-    /// Watches exactly these folders from now on; answers those that were not watched before.
-    pub(super) fn watch(&mut self, folders: &BTreeSet<PathBuf>) -> Vec<PathBuf> {
+    /// Watches exactly these folders from now on, unless it is stopped; answers those that were not
+    /// watched before.
+    pub(crate) fn watch(&mut self, folders: &BTreeSet<PathBuf>, stop: &AtomicBool) -> Vec<PathBuf> {
         let old: Vec<PathBuf> =
             self.watched.keys().filter(|folder| !folders.contains(*folder)).cloned().collect();
         for folder in old {
@@ -87,11 +88,12 @@ impl Ears {
         }
         let new: Vec<PathBuf> =
             folders.iter().filter(|folder| !self.watched.contains_key(*folder)).cloned().collect();
-        new.into_iter().filter(|folder| self.add(folder)).collect()
+        let wanted = new.into_iter().take_while(|_| !stop.load(Ordering::Relaxed));
+        wanted.filter(|folder| self.add(folder)).collect()
     }
 
     /// Forgets a folder and all below it: they are gone, or called otherwise now.
-    pub(super) fn forget_below(&mut self, folder: &Path) {
+    pub(crate) fn forget_below(&mut self, folder: &Path) {
         let below: Vec<PathBuf> =
             self.watched.keys().filter(|watched| watched.starts_with(folder)).cloned().collect();
         for folder in below {
@@ -99,12 +101,12 @@ impl Ears {
         }
     }
 
-    pub(super) fn watches(&self, folder: &Path) -> bool {
+    pub(crate) fn watches(&self, folder: &Path) -> bool {
         self.watched.contains_key(folder)
     }
 
     /// Watches one folder more. `false` = it is gone already.
-    pub(super) fn add(&mut self, folder: &Path) -> bool {
+    pub(crate) fn add(&mut self, folder: &Path) -> bool {
         if let Some(events) = &mut self.events {
             match events.watch(folder, RecursiveMode::NonRecursive) {
                 Ok(()) => {
