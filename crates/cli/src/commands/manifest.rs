@@ -26,8 +26,10 @@ pub enum Command {
     #[command(after_help = "Example:\n  larder manifest generate && git diff --stat .github/pmu-cache.json")]
     Generate(GenerateArgs),
     /// Say whether the manifest can be used, and what it holds
+    #[command(after_help = "Example:\n  larder manifest check --repo octo-org/kiln .github/pmu-cache.json")]
     Check(CheckArgs),
     /// Write the Actions workflow that generates the manifest
+    #[command(after_help = "Example:\n  larder manifest workflow --print")]
     Workflow(WorkflowArgs),
 }
 

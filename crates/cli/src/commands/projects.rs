@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 
 use larder_core::{Filter, Key, ListQuery, Order, Test, Time};
 use larder_domain::{ARTIFACTS, Artifact, LocalProject, PROJECTS};
+use larder_server::{ArtifactView, LocalProjectView};
 use serde::Serialize;
 
-use super::artifacts::{self, ArtifactView};
+use super::artifacts;
 use super::entry::EntryView;
 use super::local::{self, From, Local, Wanted};
 use super::{Context, Ended};
@@ -33,8 +34,10 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// List them, and how many of their artifacts want a look
+    #[command(after_help = "Example:\n  larder projects list --missing")]
     List(ListArgs),
     /// Show one with its artifacts, and what is wrong with it
+    #[command(after_help = "Example:\n  larder projects show my-app --json | jq -r '.artifacts[].name'")]
     Show(ShowArgs),
 }
 
@@ -48,6 +51,12 @@ struct ListArgs {
     /// That have modified artifacts
     #[arg(long)]
     modified: bool,
+    /// That lack artifacts which were deployed
+    #[arg(long)]
+    missing: bool,
+    /// At most so many
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
     /// Look at all folders anew first
     #[arg(long, conflicts_with = "offline")]
     refresh: bool,
@@ -73,34 +82,17 @@ struct ShowArgs {
 /// No list is longer.
 const LIST_MAX: usize = 1_000_000;
 
-/// A project as `--json` shows it.
-#[derive(Debug, Serialize)]
-struct ProjectView<'a> {
-    id: &'a str,
-    name: &'a str,
-    path: &'a str,
-    relative_path: &'a str,
-    profiles: &'a [String],
-    artifacts: u64,
-    outdated: u64,
-    modified: u64,
-    missing: u64,
-    warnings: u64,
-    created_at: Option<Time>,
-    updated_at: Option<Time>,
-}
-
 /// The whole answer of `--json`.
 #[derive(Debug, Serialize)]
 struct Answer<'a> {
-    projects: Vec<ProjectView<'a>>,
+    projects: Vec<LocalProjectView<'a>>,
     cache: &'a [EntryView],
 }
 
 /// The whole answer of `show --json`.
 #[derive(Debug, Serialize)]
 struct Shown<'a> {
-    project: ProjectView<'a>,
+    project: LocalProjectView<'a>,
     artifacts: Vec<ArtifactView<'a>>,
     cache: &'a [EntryView],
 }
@@ -121,14 +113,17 @@ async fn list(args: &ListArgs, context: &Context, config: &Config) -> Ended {
     let local = Local::serve(&rooms, &wanted, context, config).await?;
     let filter =
         |column, wanted: bool| wanted.then(|| Filter { column, test: Test::AtLeast("1".to_owned()) });
-    let filters: Vec<Filter> = [filter("outdated", args.outdated), filter("modified", args.modified)]
-        .into_iter()
-        .flatten()
-        .collect();
+    let filters = [
+        filter("outdated", args.outdated),
+        filter("modified", args.modified),
+        filter("missing", args.missing),
+    ];
+    let filters: Vec<Filter> = filters.into_iter().flatten().collect();
     let is_filtered = !filters.is_empty();
-    let projects = projects(&rooms, &local.keys, filters).await?;
+    let limit = args.limit.map_or(LIST_MAX, |limit| limit as usize);
+    let projects = projects(&rooms, &local.keys, filters, limit).await?;
     if context.json() {
-        let projects = projects.iter().map(view).collect();
+        let projects = projects.iter().map(LocalProjectView::whole).collect();
         context.screen.json(&Answer { projects, cache: &local.entries })?;
     } else if local.has_data() {
         context.screen.answer(&table(&projects, &context.screen, rooms.now()))?;
@@ -159,6 +154,7 @@ async fn projects(
     rooms: &crate::wiring::Rooms<'_>,
     keys: &[Key],
     filters: Vec<Filter>,
+    limit: usize,
 ) -> Result<Vec<LocalProject>, Complaint> {
     let query = ListQuery {
         view: &PROJECTS,
@@ -167,7 +163,7 @@ async fn projects(
         filters,
         order: Some(Order::Ascending("name")),
         offset: 0,
-        limit: LIST_MAX,
+        limit,
     };
     let listed = rooms.reader().store().list(&query).await?;
     listed.iter().map(local::decode).collect()
@@ -182,7 +178,7 @@ async fn show(args: &ShowArgs, context: &Context, config: &Config) -> Ended {
         [] | [_] => &local.keys,
         many => return Err(several(&args.project, many).into()),
     };
-    let projects = projects(&rooms, keys, Vec::new()).await?;
+    let projects = projects(&rooms, keys, Vec::new(), LIST_MAX).await?;
     let query = ListQuery {
         view: &ARTIFACTS,
         entries: keys.clone(),
@@ -199,8 +195,9 @@ async fn show(args: &ShowArgs, context: &Context, config: &Config) -> Ended {
     }
     if let Some(project) = projects.first() {
         if context.json() {
-            let artifacts = found.iter().map(ArtifactView::of).collect();
-            context.screen.json(&Shown { project: view(project), artifacts, cache: &local.entries })?;
+            let artifacts = found.iter().map(ArtifactView::new).collect();
+            let project = LocalProjectView::whole(project);
+            context.screen.json(&Shown { project, artifacts, cache: &local.entries })?;
         } else {
             context.screen.answer(&page(project, &found, &context.screen, rooms.now()))?;
         }
@@ -212,23 +209,6 @@ fn several(name: &str, keys: &[Key]) -> Complaint {
     let ids: Vec<String> = keys.iter().map(|key| format!("`{}`", key.name())).collect();
     Complaint::usage(format!("there are {} projects called `{name}`", keys.len()))
         .hint(format!("name one by its id: {}", ids.join(", ")))
-}
-
-fn view(project: &LocalProject) -> ProjectView<'_> {
-    ProjectView {
-        id: &project.id,
-        name: &project.name,
-        path: &project.path,
-        relative_path: &project.relative_path,
-        profiles: &project.profiles,
-        artifacts: project.artifacts,
-        outdated: project.outdated,
-        modified: project.modified,
-        missing: project.missing,
-        warnings: project.warnings,
-        created_at: project.created_at,
-        updated_at: project.updated_at,
-    }
 }
 
 fn page(project: &LocalProject, found: &[Artifact], screen: &Screen, now: Time) -> String {

@@ -17,8 +17,10 @@ use crate::wiring::Rooms;
 
 /// List clusters and single repositories as projects, each cluster merged into one.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  larder registry --updated-since 2026-01-01\n\n\
-                        A cluster without repositories has nothing to show and is left out.")]
+#[command(
+    after_help = "Example:\n  larder registry --updated-since 2026-01-01\n  larder registry --limit 10\n\n\
+                        A cluster without repositories has nothing to show and is left out."
+)]
 pub struct Args {
     /// Leave single repositories out that were last updated before; clusters stay
     #[arg(long, value_name = "DATE", value_parser = parse_time)]
@@ -26,6 +28,9 @@ pub struct Args {
     /// List single repositories that are forks too
     #[arg(long)]
     forks: bool,
+    /// At most so many
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
     /// Fetch anew first, and wait for it
     #[arg(long, conflicts_with = "offline")]
     refresh: bool,
@@ -67,7 +72,8 @@ async fn list(args: &Args, context: &Context, config: &Config) -> Ended {
     rules.updated_since = args.updated_since.or(rules.updated_since);
     rules.forks |= args.forks;
     let now = rooms.now();
-    let list = registry(&config.listed, &held, &rules, now);
+    let mut list = registry(&config.listed, &held, &rules, now);
+    list.projects.truncate(args.limit.map_or(usize::MAX, |limit| limit as usize));
     if context.json() {
         context.screen.json(&Answer { registry: &list, cache: &served.entries })?;
     } else if served.has_data() {

@@ -37,6 +37,7 @@ pub enum MicrosprintCommand {
 #[derive(Debug, clap::Subcommand)]
 pub enum TrackerCommand {
     /// List trackers of any configured type
+    #[command(after_help = "Example:\n  larder tracker list --type release --since 2026-01-01")]
     List {
         /// The type, such as `release`
         #[arg(long = "type", value_name = "T")]
@@ -45,6 +46,7 @@ pub enum TrackerCommand {
         args: ListArgs,
     },
     /// Count trackers by state, and by the month in which they were opened and closed
+    #[command(after_help = "Example:\n  larder tracker stats --type release")]
     Stats {
         /// Of this type alone
         #[arg(long = "type", value_name = "T")]

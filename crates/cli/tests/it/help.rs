@@ -8,6 +8,19 @@ const COMMANDS: &[&[&str]] = &[
     &["registry"],
     &["show"],
     &["refresh"],
+    &["release", "list"],
+    &["microsprint", "list"],
+    &["tracker", "list"],
+    &["tracker", "stats"],
+    &["projects"],
+    &["projects", "list"],
+    &["projects", "show"],
+    &["artifacts"],
+    &["watch"],
+    &["manifest", "generate"],
+    &["manifest", "check"],
+    &["manifest", "workflow"],
+    &["cache", "sync"],
     &["cache", "status"],
     &["cache", "invalidate"],
     &["cache", "clear"],
@@ -32,9 +45,39 @@ fn every_command_has_help_with_an_example_and_takes_json() {
     let user = User::new();
     for command in COMMANDS {
         let help = user.ok(&[command, &["--help"][..]].concat());
-        let example = format!("Example:\n  larder {}", command.join(" "));
-        assert!(help.out.contains(&example), "{command:?}\n{}", help.out);
+        let example = help.out.split_once("Example:\n").and_then(|(_, example)| example.lines().next());
+        let own = format!("larder {}", command.join(" "));
+        assert!(example.is_some_and(|example| example.contains(&own)), "{command:?}\n{}", help.out);
         assert!(help.out.contains("--json"), "{command:?}");
+    }
+}
+
+#[test]
+fn every_list_can_be_cut_short_and_read_without_the_network() {
+    let user = User::new();
+    let lists: [&[&str]; 8] = [
+        &["repos"],
+        &["registry"],
+        &["projects"],
+        &["projects", "list"],
+        &["artifacts"],
+        &["release", "list"],
+        &["microsprint", "list"],
+        &["tracker", "list"],
+    ];
+    for list in lists {
+        let help = user.ok(&[list, &["--help"][..]].concat());
+        for option in ["--limit <N>", "--refresh", "--offline", "--json"] {
+            assert!(help.out.contains(option), "{list:?} has no {option}\n{}", help.out);
+        }
+    }
+    // What has such artifacts is asked for by the same words.
+    for list in ["projects", "artifacts"] {
+        let help = user.ok(&[list, "--help"]);
+        assert!(
+            ["--outdated", "--modified", "--missing"].iter().all(|flag| help.out.contains(flag)),
+            "{list}"
+        );
     }
 }
 

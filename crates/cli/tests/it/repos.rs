@@ -183,6 +183,8 @@ fn the_registry_merges_clusters_and_leaves_empty_ones_out() {
     assert_eq!(answer["empty"], serde_json::json!(["empty"]));
     assert_eq!(answer["projects"][0]["id"], "cinder");
     assert_eq!(answer["projects"][0]["members"].as_array().unwrap().len(), 3);
+    let first = user.json(&["registry", "--limit", "2"]);
+    assert_eq!(first["projects"].as_array().unwrap()[..], answer["projects"].as_array().unwrap()[..2]);
 }
 
 #[test]
