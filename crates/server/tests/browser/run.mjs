@@ -1,12 +1,12 @@
-// Clicks through the pages in a real Chromium. `node run.mjs BINARY [SHOTS]`: the built example
-// `site`, and the directory for screenshots. Closes with `N passed, N failed`.
+// Clicks through the pages in a real Chromium. `node run.mjs SITE LARDER [SHOTS]`: the built example
+// `site`, the built command line, and the directory for screenshots. Closes with `N passed, N failed`.
 
 import { strict as assert } from "node:assert";
 import { mkdir, writeFile } from "node:fs/promises";
 import { WIDE, inspect, listenForComplaints, portray } from "./checks.mjs";
-import { launch, startSite } from "./site.mjs";
+import { launch, startDemo, startSite } from "./site.mjs";
 
-const [binary, shots = "screenshots", only] = process.argv.slice(2);
+const [binary, larder, shots = "screenshots", only] = process.argv.slice(2);
 const browser = await launch();
 const tests = [];
 const test = (name, ways, body, options = {}) => tests.push({ name, ways, body, options });
@@ -310,6 +310,36 @@ test("what is written is seen after a look, without loading the page anew", ["pr
   assert.match(await page.evaluate(() => document.activeElement.dataset.key), /^projects\/anvil-/);
 });
 
+test("what the demo's button does to a file is seen at once, and nobody looks anew", ["demo"], async ({ page, site }) => {
+  await page.goto(`${site.url}/projects`);
+  await looked(page);
+  await page.locator('#live[data-live="on"]').waitFor();
+  await mark(page);
+  const counts = async () => {
+    const text = await page.locator("#count").textContent();
+    const count = (word) => Number(text.match(new RegExp(`(\\d+) ${word}`))[1]);
+    return { artifacts: count("artifacts"), modified: count("modified") };
+  };
+  const before = await counts();
+  const change = async (says, { artifacts, modified }) => {
+    await page.getByRole("button", { name: "Change a file" }).click();
+    await told(page).getByText(says).waitFor();
+    const wanted = [`${artifacts} artifacts`, `${modified} modified`];
+    await page.waitForFunction((all) => all.every((one) => document.querySelector("#count").textContent.includes(one)), wanted);
+  };
+  await change("kiln/.claude/skills/pdf/SKILL.md was edited", { ...before, modified: before.modified + 1 });
+  const both = { artifacts: before.artifacts + 1, modified: before.modified + 1 };
+  await change("atlas/.claude/skills/night-shift was written", both);
+  await page.getByRole("searchbox").fill("night shift");
+  await page.locator(".artifacts tr", { hasText: "Renders large maps" }).first().waitFor();
+  await inspect(page, "demo-changed", shots);
+  await page.getByRole("searchbox").fill("");
+  await page.locator(".artifacts tr", { hasText: "Renders large maps" }).first().waitFor({ state: "detached" });
+  await change("kiln/.claude/skills/pdf/SKILL.md was set right again", { ...both, modified: before.modified });
+  await change("atlas/.claude/skills/night-shift was deleted", before);
+  assert.ok(await isSame(page));
+});
+
 test("what is to be had is found beside what projects have, and marked", ["projects", "markets"], async ({ page, site }) => {
   await page.goto(`${site.url}/projects`);
   await looked(page);
@@ -591,7 +621,7 @@ let passed = 0;
 
 async function run({ name, ways, body, options }) {
   const began = performance.now();
-  const site = await startSite(binary, ...ways);
+  const site = ways.includes("demo") ? await startDemo(larder) : await startSite(binary, ...ways);
   const { expected, ...contextOptions } = options;
   const context = await browser.newContext({ viewport: WIDE, colorScheme: "light", ...contextOptions });
   context.setDefaultTimeout(15_000);

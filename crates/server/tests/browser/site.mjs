@@ -1,4 +1,4 @@
-// Starts the example `site`, and gives a browser to look at it with.
+// Starts the example `site` or the demo, and gives a browser to look at it with.
 
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
@@ -16,27 +16,42 @@ const FLAGS = [
 ];
 
 export async function startSite(binary, ...ways) {
-  const child = spawn(binary, ways, { stdio: ["pipe", "pipe", "inherit"] });
+  const { told, child, ended } = await start(binary, ways);
+  const stop = async () => {
+    child.stdin.end();
+    await ended;
+  };
+  return { url: told.site, folder: told.folder, github: github(told.github), stop };
+}
+
+// The demo as people start it, on a port of its own.
+export async function startDemo(larder) {
+  const { told, child, ended } = await start(larder, ["demo", "--listen", "127.0.0.1:0", "--json"]);
+  const stop = async () => {
+    child.kill("SIGTERM");
+    await ended;
+  };
+  return { url: told.url, folder: told.folder, github: github(told.github), stop };
+}
+
+// Starts what says in a line of JSON where it is.
+async function start(binary, args) {
+  const child = spawn(binary, args, { stdio: ["pipe", "pipe", "inherit"] });
   const ended = new Promise((resolve) => child.once("exit", resolve));
   const lines = createInterface({ input: child.stdout });
   const line = await Promise.race([
     new Promise((resolve) => lines.once("line", resolve)),
     ended.then((code) => Promise.reject(new Error(`the site ended with ${code}`))),
   ]);
-  const { site, github, folder } = JSON.parse(line);
+  return { told: JSON.parse(line), child, ended };
+}
+
+function github(address) {
   return {
-    url: site,
-    folder,
-    github: {
-      switch: (switches) => put(`${github}/_sim/switches`, switches),
-      requests: async () => (await (await fetch(`${github}/_sim/requests`)).json()).requests,
-      issue: (place, changes) => put(`${github}/_sim/issues/${place}`, changes, "POST"),
-      change: (name, repository) => put(`${github}/_sim/repos/${name}`, repository, "POST"),
-    },
-    async stop() {
-      child.stdin.end();
-      await ended;
-    },
+    switch: (switches) => put(`${address}/_sim/switches`, switches),
+    requests: async () => (await (await fetch(`${address}/_sim/requests`)).json()).requests,
+    issue: (place, changes) => put(`${address}/_sim/issues/${place}`, changes, "POST"),
+    change: (name, repository) => put(`${address}/_sim/repos/${name}`, repository, "POST"),
   };
 }
 
