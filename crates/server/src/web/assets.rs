@@ -29,7 +29,22 @@ const CSS: Asset = Asset {
     stem: "site",
     ending: "css",
     content_type: "text/css; charset=utf-8",
-    text: include_str!("../../assets/site.css"),
+    // What comes later wins where two say something of one thing: the narrow pages' rules over all.
+    text: concat!(
+        include_str!("../../assets/css/base.css"),
+        include_str!("../../assets/css/frame.css"),
+        include_str!("../../assets/css/controls.css"),
+        include_str!("../../assets/css/page.css"),
+        include_str!("../../assets/css/badges.css"),
+        include_str!("../../assets/css/cards.css"),
+        include_str!("../../assets/css/trackers.css"),
+        include_str!("../../assets/css/empty.css"),
+        include_str!("../../assets/css/cache.css"),
+        include_str!("../../assets/css/projects.css"),
+        include_str!("../../assets/css/demo.css"),
+        include_str!("../../assets/css/keys.css"),
+        include_str!("../../assets/css/narrow.css"),
+    ),
 };
 const JS: Asset = Asset {
     stem: "site",
