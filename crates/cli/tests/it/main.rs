@@ -15,6 +15,7 @@ mod fire;
 mod folders;
 mod help;
 mod init;
+mod licences;
 mod marketplace;
 mod messages;
 mod moving;
