@@ -51,7 +51,9 @@ CREATE TABLE larder.entries (
   lease_epoch        bigint,
   lease_seq          bigint,
   touched_at         timestamptz NOT NULL,
-  unconfigured_since timestamptz
+  unconfigured_since timestamptz,
+  -- Of the members as they were last written; NULL = not known.
+  members_digest     uuid
 ) WITH (fillfactor = 70);
 
 CREATE INDEX entries_by_source ON larder.entries (source);
@@ -59,25 +61,51 @@ CREATE INDEX entries_due ON larder.entries (due_at)
   WHERE marked > 0 OR attempts > 0 OR pending <> '[]'::jsonb;
 CREATE INDEX entries_leased ON larder.entries (lease_seq) WHERE lease_seq IS NOT NULL;
 
+-- Items in three tables, by how often what is in them changes. A refresh that brings nothing new writes
+-- the first alone, whose rows are small, have no index on what changes and room beside them for their
+-- next version; one that brings other documents leaves the words and their index alone.
+CREATE SEQUENCE larder.item_numbers AS bigint;
+
 CREATE TABLE larder.items (
-  nr         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-  kind       text COLLATE "C" NOT NULL,
-  id         text COLLATE "C" NOT NULL,
-  scope      text COLLATE "C" NOT NULL,
-  doc        jsonb NOT NULL,
-  derived    jsonb,
-  title      text NOT NULL,
-  search     text NOT NULL,
-  -- What title and search say, cut into words by Larder itself, so that every store finds the same.
-  words      tsvector NOT NULL,
-  fetched_at timestamptz NOT NULL,
+  nr           bigint PRIMARY KEY,
+  kind         text COLLATE "C" NOT NULL,
+  id           text COLLATE "C" NOT NULL,
+  scope        text COLLATE "C" NOT NULL,
+  fetched_at   timestamptz NOT NULL,
   -- Of two answers about one item the one that was asked for later stands: the number at which the
   -- fetch that brought it began, 0 = before any.
-  began      bigint NOT NULL DEFAULT 0,
+  began        bigint NOT NULL,
+  -- Of scope and document, and of title and words, as they were last sent: who brings the same need not
+  -- send them again. NULL = not known.
+  doc_digest   uuid,
+  words_digest uuid,
+  derived      jsonb,
   UNIQUE (id, kind)
-) WITH (fillfactor = 85);
+) WITH (fillfactor = 45);
 
-CREATE INDEX items_by_words ON larder.items USING gin (words) WITH (gin_pending_list_limit = 16384);
+-- Kind and identity stand here too, for the indexes that lists walk (see views.rs).
+CREATE TABLE larder.docs (
+  nr   bigint NOT NULL,
+  kind text COLLATE "C" NOT NULL,
+  id   text COLLATE "C" NOT NULL,
+  doc  jsonb NOT NULL
+);
+
+CREATE INDEX docs_by_item ON larder.docs (nr);
+
+CREATE TABLE larder.words (
+  nr     bigint NOT NULL,
+  kind   text COLLATE "C" NOT NULL,
+  title  text NOT NULL,
+  search text NOT NULL,
+  -- What title and search say, cut into words by Larder itself, so that every store finds the same.
+  words  tsvector NOT NULL
+);
+
+CREATE INDEX words_by_item ON larder.words (nr);
+
+-- What a commit brings waits in a list beside the index; a sweep sorts it in.
+CREATE INDEX words_by_words ON larder.words USING gin (words) WITH (gin_pending_list_limit = 16384);
 
 -- No foreign keys: a commit of ten thousand members would look every one of them up once more.
 -- Items that members name are locked while they are (see commit.rs), which keeps the same promise.

@@ -12,13 +12,15 @@ use larder_core::{
 };
 use tokio_postgres::types::Type;
 
+use crate::digest::Digest;
 use crate::entries::Met;
 use crate::errors::Fault;
 use crate::feed::{self, Line};
-use crate::items::{self, Asked, MemberRow, Moved, Put};
+use crate::items::{self, Asked, Put};
 use crate::json::{JsonText, clean};
 use crate::leases::LIVE;
 use crate::markers;
+use crate::members::{self, MemberRow, Moved};
 use crate::rows::{At, ENTRY_COLUMNS, ENTRY_WIDTH, EntryRow, FROM_ENTRIES, at, int};
 use crate::transaction::Tx;
 
@@ -102,7 +104,7 @@ async fn may_land(tx: &Tx, commit: &Commit) -> Result<bool, Fault> {
 }
 
 /// What an attempt meets under the locks.
-struct Meeting {
+struct Meeting<'a> {
     nr: i64,
     before: Entry,
     /// Whether the body is the same document.
@@ -113,26 +115,38 @@ struct Meeting {
     others: Vec<(Met, bool)>,
     members: Vec<MemberRow>,
     tags: Vec<String>,
-    put: Put,
+    put: Put<'a>,
+    /// What the members say; `None` = they stay as they are, or are as they were.
+    digest: Option<Digest>,
 }
 
 /// Locks the entry and all that show what changed, and looks at them. `None` = the lease is lost.
-async fn meet(tx: &Tx, commit: &Commit, write: &Write, put: Put) -> Result<Option<Meeting>, Fault> {
+async fn meet<'a>(
+    tx: &Tx,
+    commit: &Commit,
+    write: &'a Write,
+    put: Put<'a>,
+) -> Result<Option<Meeting<'a>>, Fault> {
     let key = commit.lease.key.as_str();
     let kept = kept(write, &put);
-    let has_members = write.members.is_some();
+    let digest = write.members.as_deref().map(members::digest);
     let (under_way, locked, row, marker, members, tags, found) = together!(
         markers::under_way(tx),
         lock(tx, key, &put.changed),
-        look(tx, commit, write),
+        look(tx, commit, write, digest),
         newest_marker(tx, commit, write),
-        async { if has_members { items::member_rows(tx, key).await } else { Ok(Vec::new()) } },
+        async {
+            match digest {
+                Some(digest) => members::unlike(tx, key, digest).await,
+                None => Ok(Vec::new()),
+            }
+        },
         async { if write.tags.is_some() { tags_of(tx, key).await } else { Ok(Vec::new()) } },
-        items::find(tx, &kept),
+        items::find(tx, &kept, key, digest),
     );
     under_way?;
     let others = locked?;
-    let Some((row, same_body)) = row? else { return Ok(None) };
+    let Some(Looked { row, same_body, same_members }) = row? else { return Ok(None) };
     let mut put = put;
     put.numbers.extend(found?);
     let others = others.into_iter().filter(|(other, _)| other.nr != row.nr).collect();
@@ -145,11 +159,12 @@ async fn meet(tx: &Tx, commit: &Commit, write: &Write, put: Put) -> Result<Optio
         members: members?,
         tags: tags?,
         put,
+        digest: digest.filter(|_| !same_members),
     }))
 }
 
 /// The items that members name and the attempt did not bring.
-fn kept<'a>(write: &'a Write, put: &Put) -> Vec<&'a ItemRef> {
+fn kept<'a>(write: &'a Write, put: &Put<'a>) -> Vec<&'a ItemRef> {
     let members = write.members.iter().flatten().map(|member| &member.item);
     let kept: HashSet<&ItemRef> = members.filter(|item| !put.numbers.contains_key(*item)).collect();
     kept.into_iter().collect()
@@ -175,11 +190,24 @@ async fn lock(tx: &Tx, key: &str, changed: &[i64]) -> Result<Vec<(Met, bool)>, F
     rows.iter().map(|row| Ok((Met::read(row)?, row.try_get(3)?))).collect()
 }
 
-/// The row, and whether its body is the same; `None` = the lease is not ours any more.
-async fn look(tx: &Tx, commit: &Commit, write: &Write) -> Result<Option<(EntryRow, bool)>, Fault> {
+/// The row, and what it says of what is to be written.
+struct Looked {
+    row: EntryRow,
+    same_body: bool,
+    same_members: bool,
+}
+
+/// Looks at the row; `None` = the lease is not ours any more.
+async fn look(
+    tx: &Tx,
+    commit: &Commit,
+    write: &Write,
+    digest: Option<Digest>,
+) -> Result<Option<Looked>, Fault> {
     let lease = &commit.lease;
     let sql = format!(
-        "SELECT {ENTRY_COLUMNS}, e.body IS NOT DISTINCT FROM $6 {FROM_ENTRIES} WHERE e.key = $2 AND {}",
+        "SELECT {ENTRY_COLUMNS}, e.body IS NOT DISTINCT FROM $6, coalesce(e.members_digest = $7, false) \
+         {FROM_ENTRIES} WHERE e.key = $2 AND {}",
         is_ours()
     );
     let body = write.body.as_ref().map(JsonText::of);
@@ -190,10 +218,15 @@ async fn look(tx: &Tx, commit: &Commit, write: &Write) -> Result<Option<(EntryRo
         (&int(lease.token.seq) as _, Type::INT8),
         (&clean(&lease.owner) as _, Type::TEXT),
         (&body as _, Type::JSONB),
+        (&digest as _, Type::UUID),
     ];
     let rows = tx.query(&sql, &params).await?;
     let Some(row) = rows.first() else { return Ok(None) };
-    Ok(Some((EntryRow::read(row, tx.local_now())?, row.try_get(ENTRY_WIDTH)?)))
+    Ok(Some(Looked {
+        row: EntryRow::read(row, tx.local_now())?,
+        same_body: row.try_get(ENTRY_WIDTH)?,
+        same_members: row.try_get(ENTRY_WIDTH + 1)?,
+    }))
 }
 
 /// The newest marker that means what the entry will be; what it is, its row says already.
@@ -227,14 +260,15 @@ struct After<'a> {
     definition: &'a Fingerprint,
     /// Whether validators and cursor speak of what is held now.
     comparable: bool,
+    members: Option<Digest>,
 }
 
 /// Writes all of it, and commits.
-async fn land(tx: &Tx, commit: &Commit, write: &Write, met: Meeting) -> Result<Committed, Fault> {
+async fn land(tx: &Tx, commit: &Commit, write: &Write, met: Meeting<'_>) -> Result<Committed, Fault> {
     let (token, before) = (commit.lease.token, &met.before);
-    let wanted = match &write.members {
-        Some(members) => Some(items::wanted_rows(members, &met.put.numbers)?),
-        None => None,
+    let wanted = match (&write.members, met.digest) {
+        (Some(members), Some(_)) => Some(members::wanted(members, &met.put.numbers)?),
+        _ => None,
     };
     hold_newcomers(tx, write, &met, wanted.as_deref()).await?;
     let moved = wanted.as_ref().map(|wanted| Moved::between(&met.members, wanted)).unwrap_or_default();
@@ -252,6 +286,7 @@ async fn land(tx: &Tx, commit: &Commit, write: &Write, met: Meeting) -> Result<C
         invalidated,
         definition: if lost_ground { &before.definition } else { &write.definition },
         comparable: !met.put.overruled && !lost_ground,
+        members: met.digest,
     };
     let counts = ItemCounts {
         seen: write.items.len() as u32,
@@ -266,7 +301,7 @@ async fn land(tx: &Tx, commit: &Commit, write: &Write, met: Meeting) -> Result<C
         let (members, tags, row, versions, logged, told) = together!(
             async {
                 match &wanted {
-                    Some(wanted) => items::write_members(tx, met.nr, &met.members, wanted).await,
+                    Some(wanted) => members::write(tx, met.nr, &met.members, wanted).await,
                     None => Ok(()),
                 }
             },
@@ -309,7 +344,7 @@ async fn land(tx: &Tx, commit: &Commit, write: &Write, met: Meeting) -> Result<C
 async fn hold_newcomers(
     tx: &Tx,
     write: &Write,
-    met: &Meeting,
+    met: &Meeting<'_>,
     wanted: Option<&[MemberRow]>,
 ) -> Result<(), Fault> {
     let Some(wanted) = wanted else { return Ok(()) };
@@ -338,7 +373,7 @@ fn looks_different(before: &Entry, write: &Write, same_body: bool) -> bool {
 }
 
 /// What the feed is told, of this entry and of others that show what changed.
-fn lines(commit: &Commit, write: &Write, met: &Meeting, version: i64, visible: bool) -> Vec<Line> {
+fn lines(commit: &Commit, write: &Write, met: &Meeting<'_>, version: i64, visible: bool) -> Vec<Line> {
     let what = what_happened(&met.before, write, visible);
     let own = what.map(|what| Line::entry(commit.lease.key.as_str(), what, version, commit.now));
     let shown = met.others.iter().filter(|(_, is_shown)| *is_shown);
@@ -400,6 +435,7 @@ async fn write_row(tx: &Tx, nr: i64, write: &Write, after: &After<'_>, commit: &
          fetched_at = $13, absent_at = $14, fresh_until = $15, due_at = $16, \
          marked = CASE WHEN marked > $17 THEN marked ELSE 0 END, \
          attempts = $18, faults = $19, last_error = $20, touched_at = $21, \
+         members_digest = coalesce($22, members_digest), \
          lease_owner = NULL, lease_until = NULL, lease_length = NULL, lease_epoch = NULL, lease_seq = NULL \
          WHERE nr = $1",
         &[
@@ -424,6 +460,7 @@ async fn write_row(tx: &Tx, nr: i64, write: &Write, after: &After<'_>, commit: &
             (&i64::from(write.faults), Type::INT8),
             (&last_error, Type::JSONB),
             (&At(commit.now), Type::TIMESTAMPTZ),
+            (&after.members, Type::UUID),
         ],
     )
     .await

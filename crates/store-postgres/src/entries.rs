@@ -56,7 +56,7 @@ pub(crate) async fn members_of(tx: &Tx, entries: &[i64]) -> Result<HashMap<i64, 
 fn members_sql(clause: &str) -> String {
     format!(
         "SELECT m.entry, m.asked, m.state, {ITEM_COLUMNS} FROM larder.members m \
-         JOIN larder.items i ON i.nr = m.item {clause} ORDER BY m.entry, m.position"
+         JOIN larder.items i ON i.nr = m.item JOIN larder.docs d ON d.nr = m.item {clause} ORDER BY m.entry, m.position"
     )
 }
 
@@ -214,8 +214,12 @@ async fn remove_orphans_of(tx: &Tx, items: &[i64]) -> Result<u64, Fault> {
 pub(crate) async fn remove_if_orphaned(tx: &Tx, locked: &[Row]) -> Result<u64, Fault> {
     let locked: Vec<i64> = locked.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
     tx.execute(
-        "DELETE FROM larder.items i WHERE i.nr = ANY($1) \
-         AND NOT EXISTS (SELECT 1 FROM larder.members m WHERE m.item = i.nr)",
+        "WITH gone AS ( \
+           DELETE FROM larder.items i WHERE i.nr = ANY($1) \
+           AND NOT EXISTS (SELECT 1 FROM larder.members m WHERE m.item = i.nr) RETURNING i.nr \
+         ), docs AS (DELETE FROM larder.docs d USING gone g WHERE d.nr = g.nr \
+         ), words AS (DELETE FROM larder.words w USING gone g WHERE w.nr = g.nr \
+         ) SELECT nr FROM gone",
         &[(&locked, Type::INT8_ARRAY)],
     )
     .await
@@ -444,8 +448,8 @@ async fn edit(
         async {
             let (pending, warnings) = (JsonText::encode(&pending)?, JsonText::encode(&warnings)?);
             tx.execute(
-                "UPDATE larder.entries SET definition = '', pending = $2, warnings = $3, version = $4 \
-                 WHERE nr = $1",
+                "UPDATE larder.entries SET definition = '', pending = $2, warnings = $3, version = $4, \
+                 members_digest = NULL WHERE nr = $1",
                 &[
                     (&nr, Type::INT8),
                     (&pending, Type::JSONB),

@@ -86,7 +86,8 @@ impl Fault {
             Fault::Pool(_) | Fault::Silent | Fault::Store(_) | Fault::Wrong(_) => return Remedy::None,
         };
         match error.code() {
-            Some(code) if matches!(code.code(), "40001" | "40P01") => Remedy::Again,
+            // 23505: another has made the same thing at the same moment.
+            Some(code) if matches!(code.code(), "40001" | "40P01" | "23505") => Remedy::Again,
             Some(code) if is_of_connection(code) => Remedy::Reconnect,
             None if is_broken(error) => Remedy::Reconnect,
             Some(_) | None => Remedy::None,
@@ -122,7 +123,7 @@ fn said_error(said: &DbError, place: String, attempted: &'static str) -> StoreEr
     }
     match code.code() {
         // Too many connections; waited too long for a lock, for others, or for the answer.
-        "53300" | "55P03" | "57014" | "40001" | "40P01" => StoreError::Busy { place, attempted },
+        "53300" | "55P03" | "57014" | "40001" | "40P01" | "23505" => StoreError::Busy { place, attempted },
         "53100" => StoreError::Full { place, attempted },
         // A standby, or a session that may only read.
         "25006" => StoreError::ReadOnly { place, cause },

@@ -6,10 +6,11 @@ use std::collections::{HashMap, HashSet};
 use larder_core::{Entry, Exported, ExportedMember, Item, ItemRef, Key, Time};
 use tokio_postgres::types::Type;
 
+use crate::docs::{self, Made};
 use crate::entries::{self, Met};
 use crate::errors::Fault;
 use crate::feed::{self, Line};
-use crate::items;
+use crate::items::{self, Asked};
 use crate::json::{JsonText, clean};
 use crate::markers;
 use crate::rows::{
@@ -57,8 +58,9 @@ async fn tags_of(tx: &Tx, entries: &[i64]) -> Result<HashMap<i64, Vec<String>>, 
 
 async fn members_of(tx: &Tx, entries: &[i64]) -> Result<HashMap<i64, Vec<ExportedMember>>, Fault> {
     let sql = format!(
-        "SELECT m.entry, m.asked, m.state, i.title, i.search, {ITEM_COLUMNS} FROM larder.members m \
-         JOIN larder.items i ON i.nr = m.item WHERE m.entry = ANY($1) ORDER BY m.entry, m.position"
+        "SELECT m.entry, m.asked, m.state, w.title, w.search, {ITEM_COLUMNS} FROM larder.members m \
+         JOIN larder.items i ON i.nr = m.item JOIN larder.docs d ON d.nr = m.item \
+         JOIN larder.words w ON w.nr = m.item WHERE m.entry = ANY($1) ORDER BY m.entry, m.position"
     );
     let rows = tx.query(&sql, &[(&entries, Type::INT8_ARRAY)]).await?;
     let mut members: HashMap<i64, Vec<ExportedMember>> = HashMap::new();
@@ -237,6 +239,7 @@ async fn others(tx: &Tx, taken: &[Taken<'_>], changed: &[i64]) -> Result<Vec<Met
 /// An item with its words, as it is sent.
 struct Moved<'a> {
     item: &'a Item,
+    scope: Cow<'static, str>,
     title: Cow<'a, str>,
     search: Cow<'a, str>,
 }
@@ -246,137 +249,120 @@ struct Moved<'a> {
 async fn put_items<'a>(
     tx: &Tx,
     members: impl Iterator<Item = &'a ExportedMember>,
-) -> Result<items::Put, Fault> {
+) -> Result<items::Put<'a>, Fault> {
     let mut newest: HashMap<&ItemRef, Moved<'_>> = HashMap::new();
     for member in members {
         let item = &member.item;
         if newest.get(&item.of).is_none_or(|held| held.item.fetched_at < item.fetched_at) {
             let (title, search) = (clean(&member.title), clean(&member.search));
-            newest.insert(&item.of, Moved { item, title, search });
+            let scope = items::scope_text(&item.scope);
+            newest.insert(&item.of, Moved { item, scope, title, search });
         }
     }
     let mut done = items::Put::default();
-    let mut left: Vec<Moved<'_>> = newest.into_values().collect();
+    let mut left: Vec<Moved<'a>> = newest.into_values().collect();
     for _ in 0..items::ROUNDS_MAX {
         if left.is_empty() {
             break;
         }
-        let held = items::lock(tx, left.iter().map(|moved| &moved.item.of)).await?;
+        left.sort_unstable_by_key(|moved| (&moved.item.of.id, &moved.item.of.kind));
+        // Nothing is confirmed by what nobody has just asked for.
+        let asked = Asked { at: Time::from_ms(0), began: 0 };
+        let met = items::meet(tx, left.iter().map(|moved| (&moved.item.of, None, None)), asked).await?;
         let (mut known, mut missing) = (Vec::new(), Vec::new());
-        for (nth, moved) in left.into_iter().enumerate() {
-            match held.get(&nth) {
-                Some((nr, _)) => {
-                    done.numbers.insert(moved.item.of.clone(), *nr);
-                    known.push((*nr, moved));
-                }
+        for (moved, found) in left.iter().zip(met.found) {
+            match found {
+                Some((nr, _)) => known.push((nr, moved)),
                 None => missing.push(moved),
             }
         }
-        let (changed, made) = together!(update_items(tx, &known), insert_items(tx, &missing));
+        done.numbers.extend(known.iter().map(|(nr, moved)| (&moved.item.of, *nr)));
+        let rows: Vec<Made<'_>> =
+            met.spare.into_iter().zip(missing).map(|(nr, moved)| moved.made(nr)).collect();
+        let (changed, made) = together!(update_items(tx, &known), docs::make(tx, &rows));
         done.changed.extend(changed?);
-        done.numbers.extend(made?);
-        missing.retain(|moved| !done.numbers.contains_key(&moved.item.of));
-        left = missing;
+        let made = made?;
+        let made: HashMap<&ItemRef, i64> =
+            rows.iter().filter(|row| made.contains(row.nr)).map(|row| (row.of, row.nr)).collect();
+        let made: Vec<(&'a ItemRef, i64)> =
+            left.iter().filter_map(|moved| Some((&moved.item.of, *made.get(&moved.item.of)?))).collect();
+        done.numbers.extend(made);
+        left.retain(|moved| !done.numbers.contains_key(&moved.item.of));
     }
     Ok(done)
 }
 
-/// Items as arrays, in the order of the statements below.
-struct Columns<'a> {
-    scopes: Vec<String>,
-    docs: Vec<JsonText<'a>>,
-    derived: Vec<Option<JsonText<'a>>>,
-    titles: Vec<&'a str>,
-    searches: Vec<&'a str>,
-    vectors: Vec<String>,
-    times: Vec<At>,
-}
-
-impl<'a> Columns<'a> {
-    fn of(items: impl Iterator<Item = &'a Moved<'a>> + Clone) -> Columns<'a> {
-        Columns {
-            scopes: items.clone().map(|moved| moved.item.scope.to_string()).collect(),
-            docs: items.clone().map(|moved| JsonText::of(&moved.item.doc)).collect(),
-            derived: items.clone().map(|moved| moved.item.derived.as_ref().map(JsonText::of)).collect(),
-            titles: items.clone().map(|moved| &*moved.title).collect(),
-            searches: items.clone().map(|moved| &*moved.search).collect(),
-            vectors: items.clone().map(|moved| words::vector(&moved.title, &moved.search)).collect(),
-            times: items.map(|moved| At(moved.item.fetched_at)).collect(),
+impl Moved<'_> {
+    fn made(&self, nr: i64) -> Made<'_> {
+        Made {
+            nr,
+            of: &self.item.of,
+            scope: &self.scope,
+            doc: &self.item.doc,
+            derived: self.item.derived.as_ref(),
+            title: &self.title,
+            search: &self.search,
+            fetched_at: self.item.fetched_at,
+            began: 0,
+            doc_digest: None,
+            words_digest: None,
         }
     }
 }
 
 /// What is held and was fetched as late keeps all but a `derived` that it does not have. Answers those
 /// that look different now.
-async fn update_items(tx: &Tx, items: &[(i64, Moved<'_>)]) -> Result<Vec<i64>, Fault> {
+async fn update_items(tx: &Tx, items: &[(i64, &Moved<'_>)]) -> Result<Vec<i64>, Fault> {
     if items.is_empty() {
         return Ok(Vec::new());
     }
     let numbers: Vec<i64> = items.iter().map(|(nr, _)| *nr).collect();
-    let columns = Columns::of(items.iter().map(|(_, moved)| moved));
+    let scopes: Vec<&str> = items.iter().map(|(_, moved)| &*moved.scope).collect();
+    let docs: Vec<JsonText<'_>> = items.iter().map(|(_, moved)| JsonText::of(&moved.item.doc)).collect();
+    let derived: Vec<Option<JsonText<'_>>> =
+        items.iter().map(|(_, moved)| moved.item.derived.as_ref().map(JsonText::of)).collect();
+    let titles: Vec<&str> = items.iter().map(|(_, moved)| &*moved.title).collect();
+    let searches: Vec<&str> = items.iter().map(|(_, moved)| &*moved.search).collect();
+    let vectors: Vec<words::Vector> =
+        items.iter().map(|(_, moved)| words::vector(&moved.title, &moved.search)).collect();
+    let times: Vec<At> = items.iter().map(|(_, moved)| At(moved.item.fetched_at)).collect();
     let rows = tx
         .query(
             "WITH asked AS MATERIALIZED ( \
                SELECT a.*, i.fetched_at < a.fetched_at AS later, \
-                 i.doc IS DISTINCT FROM a.doc OR i.scope <> a.scope AS differs \
+                 d.doc IS DISTINCT FROM a.doc OR i.scope <> a.scope AS differs \
                FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) \
                AS a(nr, scope, doc, derived, title, search, words, fetched_at) \
-               JOIN larder.items i ON i.nr = a.nr \
+               JOIN larder.items i ON i.nr = a.nr JOIN larder.docs d ON d.nr = a.nr \
              ), taken AS ( \
-               UPDATE larder.items i SET scope = a.scope, doc = a.doc, \
-                 derived = coalesce(a.derived, i.derived), title = a.title, search = a.search, \
-                 words = a.words::tsvector, fetched_at = a.fetched_at, began = 0 \
+               UPDATE larder.items i SET scope = a.scope, derived = coalesce(a.derived, i.derived), \
+                 fetched_at = a.fetched_at, began = 0, doc_digest = NULL, words_digest = NULL \
                FROM asked a WHERE i.nr = a.nr AND a.later \
+             ), written AS ( \
+               UPDATE larder.docs d SET doc = a.doc FROM asked a WHERE d.nr = a.nr AND a.later \
+             ), worded AS ( \
+               UPDATE larder.words w SET title = a.title, search = a.search, words = a.words \
+               FROM asked a WHERE w.nr = a.nr AND a.later \
              ), added AS ( \
                UPDATE larder.items i SET derived = a.derived FROM asked a \
                WHERE i.nr = a.nr AND NOT a.later AND i.derived IS NULL AND a.derived IS NOT NULL \
              ) SELECT nr FROM asked WHERE later AND differs",
             &[
                 (&numbers, Type::INT8_ARRAY),
-                (&columns.scopes, Type::TEXT_ARRAY),
-                (&columns.docs, Type::JSONB_ARRAY),
-                (&columns.derived, Type::JSONB_ARRAY),
-                (&columns.titles, Type::TEXT_ARRAY),
-                (&columns.searches, Type::TEXT_ARRAY),
-                (&columns.vectors, Type::TEXT_ARRAY),
-                (&columns.times, Type::TIMESTAMPTZ_ARRAY),
+                (&scopes, Type::TEXT_ARRAY),
+                (&docs, Type::JSONB_ARRAY),
+                (&derived, Type::JSONB_ARRAY),
+                (&titles, Type::TEXT_ARRAY),
+                (&searches, Type::TEXT_ARRAY),
+                (&vectors, Type::TS_VECTOR_ARRAY),
+                (&times, Type::TIMESTAMPTZ_ARRAY),
             ],
         )
         .await?;
     Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
 }
 
-async fn insert_items(tx: &Tx, items: &[Moved<'_>]) -> Result<Vec<(ItemRef, i64)>, Fault> {
-    if items.is_empty() {
-        return Ok(Vec::new());
-    }
-    let (kinds, ids) = items::names(items.iter().map(|moved| &moved.item.of));
-    let columns = Columns::of(items.iter());
-    let rows = tx
-        .query(
-            "INSERT INTO larder.items (kind, id, scope, doc, derived, title, search, words, fetched_at) \
-             SELECT a.kind, a.id, a.scope, a.doc, a.derived, a.title, a.search, a.words::tsvector, a.fetched_at \
-             FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) \
-             AS a(kind, id, scope, doc, derived, title, search, words, fetched_at) \
-             ORDER BY a.id COLLATE \"C\", a.kind COLLATE \"C\" \
-             ON CONFLICT (id, kind) DO NOTHING RETURNING nr, kind, id",
-            &[
-                (&kinds, Type::TEXT_ARRAY),
-                (&ids, Type::TEXT_ARRAY),
-                (&columns.scopes, Type::TEXT_ARRAY),
-                (&columns.docs, Type::JSONB_ARRAY),
-                (&columns.derived, Type::JSONB_ARRAY),
-                (&columns.titles, Type::TEXT_ARRAY),
-                (&columns.searches, Type::TEXT_ARRAY),
-                (&columns.vectors, Type::TEXT_ARRAY),
-                (&columns.times, Type::TIMESTAMPTZ_ARRAY),
-            ],
-        )
-        .await?;
-    items::numbered(&rows, items.iter().map(|moved| &moved.item.of))
-}
-
-async fn write_members(tx: &Tx, taken: &[Taken<'_>], known: &HashMap<ItemRef, i64>) -> Result<(), Fault> {
+async fn write_members(tx: &Tx, taken: &[Taken<'_>], known: &HashMap<&ItemRef, i64>) -> Result<(), Fault> {
     let numbers: Vec<i64> = taken.iter().map(|taken| taken.nr).collect();
     let (mut entries, mut positions, mut asked, mut states, mut items) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -462,6 +448,7 @@ async fn write_rows(tx: &Tx, taken: &[Taken<'_>], now: Time) -> Result<(), Fault
          fetched_at = a.fetched_at, absent_at = a.absent_at, fresh_until = a.fresh_until, due_at = a.due_at, \
          marked = a.marked, marked_by = a.marked_by, attempts = a.attempts, faults = a.faults, \
          last_error = a.last_error, touched_at = $23, unconfigured_since = a.unconfigured_since, \
+         members_digest = NULL, \
          lease_owner = NULL, lease_until = NULL, lease_length = NULL, lease_epoch = NULL, lease_seq = NULL \
          FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, \
          $21, $22) AS a(nr, definition, tried, body, validators, cursor, complete, pending, warnings, version, \

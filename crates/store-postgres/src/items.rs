@@ -1,17 +1,18 @@
-//! Items, stored once, and the members by which entries hold them.
+//! Items, stored once: which are there, which of them come as they were, and what becomes of the rest.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-use larder_core::{Coverage, ItemRef, Json, MemberState, MemberWrite, NewItem, Time, merge_docs};
+use larder_core::{Coverage, ItemRef, Json, NewItem, Scope, Time, merge_docs};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
+use crate::digest::Digest;
+use crate::docs::{self, Made};
 use crate::errors::Fault;
 use crate::json::{JsonText, clean};
-use crate::rows::{At, int, limit, state_word};
+use crate::rows::{At, int, limit};
 use crate::transaction::Tx;
-use crate::words;
 
 /// When items were asked for.
 #[derive(Debug, Clone, Copy)]
@@ -28,9 +29,9 @@ pub(crate) const ROUNDS_MAX: usize = 4;
 
 /// What putting items did.
 #[derive(Debug, Default)]
-pub(crate) struct Put {
+pub(crate) struct Put<'a> {
     /// The numbers of all.
-    pub(crate) numbers: HashMap<ItemRef, i64>,
+    pub(crate) numbers: HashMap<&'a ItemRef, i64>,
     /// Those whose document or scope is another than before.
     pub(crate) changed: Vec<i64>,
     /// Whether what is held knows better than some of what came.
@@ -38,57 +39,133 @@ pub(crate) struct Put {
 }
 
 /// An item as it is sent: texts that can be stored, one for every identity.
-struct Sent<'a> {
-    of: &'a ItemRef,
-    scope: String,
-    doc: Cow<'a, Json>,
-    coverage: Coverage,
-    title: Cow<'a, str>,
-    search: Cow<'a, str>,
+pub(crate) struct Sent<'a> {
+    pub(crate) of: &'a ItemRef,
+    pub(crate) scope: Cow<'static, str>,
+    pub(crate) doc: Cow<'a, Json>,
+    pub(crate) is_partial: bool,
+    pub(crate) title: Cow<'a, str>,
+    pub(crate) search: Cow<'a, str>,
 }
 
 impl Sent<'_> {
     /// Half an answer without words of its own must not hide the item from searches.
     fn keeps_words(&self) -> bool {
-        self.coverage == Coverage::Partial && self.title.is_empty() && self.search.is_empty()
+        self.is_partial && self.title.is_empty() && self.search.is_empty()
     }
+
+    /// Of scope and document. What half a document makes of the whole, only the database can tell.
+    fn doc_digest(&self) -> Option<Digest> {
+        let digest = || Digest::of([&*self.scope, &*JsonText::of(&self.doc).0]);
+        (!self.is_partial).then(digest)
+    }
+
+    /// Of title and words; `None` = those that are held stay.
+    fn words_digest(&self) -> Option<Digest> {
+        let digest = || Digest::of([&*self.title, &*self.search]);
+        (!self.keeps_words()).then(digest)
+    }
+}
+
+/// An item with what it is compared by.
+pub(crate) struct Weighed<'a> {
+    pub(crate) item: Sent<'a>,
+    pub(crate) doc: Option<Digest>,
+    pub(crate) words: Option<Digest>,
 }
 
 /// Puts items that a source answered for. `derived` is never touched.
 ///
 /// Whoever puts items locks those that are there, in the order of their identities, before anything
 /// else; so two that put the same wait for one another and never for each other.
-pub(crate) async fn put(tx: &Tx, items: &[NewItem], asked: Asked) -> Result<Put, Fault> {
+pub(crate) async fn put<'a>(tx: &Tx, items: &'a [NewItem], asked: Asked) -> Result<Put<'a>, Fault> {
     let mut done = Put::default();
-    let mut left = sendable(items);
+    let mut left: Vec<Weighed<'a>> = sendable(items).into_iter().map(weigh).collect();
     for _ in 0..ROUNDS_MAX {
         if left.is_empty() {
             return Ok(done);
         }
-        let held = lock(tx, left.iter().map(|item| item.of)).await?;
-        let (mut missing, mut known, mut newer) = (Vec::new(), Vec::new(), Vec::new());
-        for (nth, item) in left.into_iter().enumerate() {
-            match held.get(&nth) {
-                None => missing.push(item),
-                Some((nr, began)) => {
-                    done.numbers.insert(item.of.clone(), *nr);
-                    if *began > asked.began { newer.push((*nr, item)) } else { known.push((*nr, item)) }
-                }
-            }
-        }
-        let (changed, made, differ) =
-            together!(update(tx, &known, asked), insert(tx, &missing, asked), differ(tx, &newer));
+        let met = meet(tx, left.iter().map(|one| (one.item.of, one.doc, one.words)), asked).await?;
+        let sorted = Sorted::of(&left, met, &mut done)?;
+        let made: Vec<Made<'_>> = sorted.missing.iter().map(|(nr, one)| made(*nr, one, asked)).collect();
+        let (changed, reworded, made, differ) = together!(
+            docs::update(tx, &sorted.other, asked),
+            docs::reword(tx, &sorted.reworded),
+            docs::make(tx, &made),
+            docs::differ(tx, &sorted.newer)
+        );
         done.changed.extend(changed?);
+        reworded?;
         done.overruled |= differ?;
-        done.numbers.extend(made?);
+        let made = made?;
+        let made = sorted.missing.iter().filter(|(nr, _)| made.contains(*nr));
+        done.numbers.extend(made.map(|(nr, one)| (one.item.of, *nr)));
         // What was not made after all, another has made meanwhile.
-        missing.retain(|item| !done.numbers.contains_key(item.of));
-        left = missing;
+        left.retain(|one| !done.numbers.contains_key(one.item.of));
     }
     if left.is_empty() {
         return Ok(done);
     }
     Err(Fault::Wrong(format!("{} items are made and removed by others all the time", left.len())))
+}
+
+/// What is to be done about each, with the numbers that are theirs.
+#[derive(Default)]
+struct Sorted<'a, 'b> {
+    missing: Vec<(i64, &'b Weighed<'a>)>,
+    /// Their documents, or scopes, may be others.
+    other: Vec<(i64, &'b Weighed<'a>)>,
+    /// Their words may be.
+    reworded: Vec<(i64, &'b Weighed<'a>)>,
+    /// What is held was asked for later, and may say something else.
+    newer: Vec<(i64, &'b Weighed<'a>)>,
+}
+
+impl<'a, 'b> Sorted<'a, 'b> {
+    fn of(items: &'b [Weighed<'a>], met: Met, done: &mut Put<'a>) -> Result<Sorted<'a, 'b>, Fault> {
+        let mut sorted = Sorted::default();
+        let mut missing: Vec<&Weighed<'a>> = Vec::new();
+        for (one, found) in items.iter().zip(met.found) {
+            let Some((nr, how)) = found else {
+                missing.push(one);
+                continue;
+            };
+            done.numbers.insert(one.item.of, nr);
+            if how & NEWER != 0 {
+                sorted.newer.extend((how & OTHER_DOC != 0).then_some((nr, one)));
+                continue;
+            }
+            sorted.other.extend((how & OTHER_DOC != 0).then_some((nr, one)));
+            sorted.reworded.extend((how & OTHER_WORDS != 0).then_some((nr, one)));
+        }
+        missing.sort_unstable_by_key(|one| (&one.item.of.id, &one.item.of.kind));
+        if met.spare.len() < missing.len() {
+            return Err(Fault::Wrong("there are too few numbers for new items".to_owned()));
+        }
+        sorted.missing = met.spare.into_iter().zip(missing).collect();
+        Ok(sorted)
+    }
+}
+
+fn weigh(item: Sent<'_>) -> Weighed<'_> {
+    Weighed { doc: item.doc_digest(), words: item.words_digest(), item }
+}
+
+fn made<'b>(nr: i64, one: &'b Weighed<'_>, asked: Asked) -> Made<'b> {
+    let item = &one.item;
+    Made {
+        nr,
+        of: item.of,
+        scope: &item.scope,
+        doc: &item.doc,
+        derived: None,
+        title: &item.title,
+        search: &item.search,
+        fetched_at: asked.at,
+        began: int(asked.began),
+        doc_digest: one.doc,
+        words_digest: one.words,
+    }
 }
 
 /// One for every identity, the later ones laid over the earlier.
@@ -98,9 +175,9 @@ fn sendable(items: &[NewItem]) -> Vec<Sent<'_>> {
     for item in items {
         let mut next = Sent {
             of: &item.of,
-            scope: item.scope.to_string(),
+            scope: scope_text(&item.scope),
             doc: Cow::Borrowed(&item.doc),
-            coverage: item.coverage,
+            is_partial: item.coverage == Coverage::Partial,
             title: clean(&item.title),
             search: clean(&item.search),
         };
@@ -114,9 +191,9 @@ fn sendable(items: &[NewItem]) -> Vec<Sent<'_>> {
                 if next.keeps_words() {
                     (next.title, next.search) = (before.title.clone(), before.search.clone());
                 }
-                if next.coverage == Coverage::Partial {
+                if next.is_partial {
                     next.doc = Cow::Owned(merge_docs(&before.doc, &next.doc));
-                    next.coverage = before.coverage;
+                    next.is_partial = before.is_partial;
                 }
                 *before = next;
             }
@@ -125,29 +202,75 @@ fn sendable(items: &[NewItem]) -> Vec<Sent<'_>> {
     sent
 }
 
-/// Locks those that are there: by their place among the asked, their number and when the fetch that
-/// brought them began.
-pub(crate) async fn lock<'a>(
+/// Most are public.
+pub(crate) fn scope_text(scope: &Scope) -> Cow<'static, str> {
+    if scope.is_public() { Cow::Borrowed("public") } else { Cow::Owned(scope.to_string()) }
+}
+
+/// What is told of an item that is there: a sum of these.
+const OTHER_DOC: i16 = 1;
+const OTHER_WORDS: i16 = 2;
+const NEWER: i16 = 4;
+
+/// What was met of the items that were asked for.
+pub(crate) struct Met {
+    /// For each, in its order: its number and what is told of it, if it is there.
+    pub(crate) found: Vec<Option<(i64, i16)>>,
+    /// Numbers for those that are not.
+    pub(crate) spare: Vec<i64>,
+}
+
+/// Locks those that are there, and confirms at once what comes as it was.
+pub(crate) async fn meet<'a>(
     tx: &Tx,
-    items: impl Iterator<Item = &'a ItemRef>,
-) -> Result<HashMap<usize, (i64, u64)>, Fault> {
-    let (kinds, ids) = names(items);
-    let rows = tx
-        .query(
-            "SELECT a.nth - 1, i.nr, i.began \
-             FROM unnest($1, $2) WITH ORDINALITY AS a(kind, id, nth) \
-             JOIN larder.items i ON i.id = a.id AND i.kind = a.kind \
-             ORDER BY i.id, i.kind FOR NO KEY UPDATE OF i",
-            &[(&kinds, Type::TEXT_ARRAY), (&ids, Type::TEXT_ARRAY)],
+    items: impl Iterator<Item = (&'a ItemRef, Option<Digest>, Option<Digest>)> + Clone,
+    asked: Asked,
+) -> Result<Met, Fault> {
+    let (kinds, ids) = names(items.clone().map(|(of, ..)| of));
+    let docs: Vec<Option<Digest>> = items.clone().map(|(_, doc, _)| doc).collect();
+    let words: Vec<Option<Digest>> = items.map(|(.., words)| words).collect();
+    let sql = format!(
+        "WITH held AS MATERIALIZED ( \
+           SELECT a.nth, i.nr, i.began > $6 AS newer, \
+             i.doc_digest IS DISTINCT FROM a.doc OR a.doc IS NULL AS other_doc, \
+             a.words IS NOT NULL AND i.words_digest IS DISTINCT FROM a.words AS other_words \
+           FROM unnest($1, $2, $3, $4) WITH ORDINALITY AS a(kind, id, doc, words, nth) \
+           JOIN larder.items i ON i.id = a.id AND i.kind = a.kind \
+           ORDER BY i.id, i.kind FOR NO KEY UPDATE OF i \
+         ), confirmed AS ( \
+           UPDATE larder.items i SET fetched_at = $5, began = $6 \
+           FROM held h WHERE i.nr = h.nr AND NOT h.newer AND NOT h.other_doc \
+         ) \
+         SELECT array_agg(h.nth), array_agg(h.nr), array_agg((h.other_doc::int * {OTHER_DOC} \
+             + h.other_words::int * {OTHER_WORDS} + h.newer::int * {NEWER})::smallint), \
+           ARRAY(SELECT nextval('larder.item_numbers') \
+             FROM generate_series(1, $7 - (SELECT count(*) FROM held))) \
+         FROM held h"
+    );
+    let row = tx
+        .query_one(
+            &sql,
+            &[
+                (&kinds, Type::TEXT_ARRAY),
+                (&ids, Type::TEXT_ARRAY),
+                (&docs, Type::UUID_ARRAY),
+                (&words, Type::UUID_ARRAY),
+                (&At(asked.at), Type::TIMESTAMPTZ),
+                (&int(asked.began), Type::INT8),
+                (&limit(ids.len()), Type::INT8),
+            ],
         )
         .await?;
-    let mut held = HashMap::with_capacity(rows.len());
-    for row in &rows {
-        let nth: i64 = row.try_get(0)?;
-        let began = crate::rows::number(row, 2)?;
-        held.insert(usize::try_from(nth).unwrap_or(usize::MAX), (row.try_get(1)?, began));
+    let places: Vec<i64> = row.try_get::<_, Option<_>>(0)?.unwrap_or_default();
+    let numbers: Vec<i64> = row.try_get::<_, Option<_>>(1)?.unwrap_or_default();
+    let told: Vec<i16> = row.try_get::<_, Option<_>>(2)?.unwrap_or_default();
+    let mut found = vec![None; ids.len()];
+    for ((nth, nr), told) in places.into_iter().zip(numbers).zip(told) {
+        if let Some(place) = usize::try_from(nth - 1).ok().and_then(|place| found.get_mut(place)) {
+            *place = Some((nr, told));
+        }
     }
-    Ok(held)
+    Ok(Met { found, spare: row.try_get(3)? })
 }
 
 /// Kinds and identities, as arrays.
@@ -155,144 +278,37 @@ pub(crate) fn names<'a>(of: impl Iterator<Item = &'a ItemRef>) -> (Vec<Cow<'a, s
     of.map(|of| (clean(&of.kind), clean(&of.id))).unzip()
 }
 
-/// Whether what is held says something else than these.
-async fn differ(tx: &Tx, items: &[(i64, Sent<'_>)]) -> Result<bool, Fault> {
-    if items.is_empty() {
-        return Ok(false);
-    }
-    let numbers: Vec<i64> = items.iter().map(|(nr, _)| *nr).collect();
-    let scopes: Vec<&str> = items.iter().map(|(_, item)| item.scope.as_str()).collect();
-    let docs: Vec<JsonText<'_>> = items.iter().map(|(_, item)| JsonText::of(&item.doc)).collect();
-    let rows = tx
-        .query(
-            "SELECT 1 FROM unnest($1, $2, $3) AS a(nr, scope, doc) JOIN larder.items i ON i.nr = a.nr \
-             WHERE i.scope <> a.scope OR i.doc IS DISTINCT FROM a.doc LIMIT 1",
-            &[(&numbers, Type::INT8_ARRAY), (&scopes, Type::TEXT_ARRAY), (&docs, Type::JSONB_ARRAY)],
-        )
-        .await?;
-    Ok(!rows.is_empty())
-}
-
-/// Writes locked items; answers those that look different now. Documents are compared by what they
-/// mean: `jsonb` knows no order of keys.
-async fn update(tx: &Tx, items: &[(i64, Sent<'_>)], asked: Asked) -> Result<Vec<i64>, Fault> {
-    if items.is_empty() {
-        return Ok(Vec::new());
-    }
-    let numbers: Vec<i64> = items.iter().map(|(nr, _)| *nr).collect();
-    let scopes: Vec<&str> = items.iter().map(|(_, item)| item.scope.as_str()).collect();
-    let docs: Vec<JsonText<'_>> = items.iter().map(|(_, item)| JsonText::of(&item.doc)).collect();
-    let partial: Vec<bool> = items.iter().map(|(_, item)| item.coverage == Coverage::Partial).collect();
-    let titles: Vec<&str> = items.iter().map(|(_, item)| &*item.title).collect();
-    let searches: Vec<&str> = items.iter().map(|(_, item)| &*item.search).collect();
-    let vectors: Vec<String> =
-        items.iter().map(|(_, item)| words::vector(&item.title, &item.search)).collect();
-    let keeps: Vec<bool> = items.iter().map(|(_, item)| item.keeps_words()).collect();
-    let rows = tx
-        .query(
-            "WITH asked AS MATERIALIZED ( \
-               SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) \
-               AS a(nr, scope, doc, partial, title, search, words, keeps) \
-             ), judged AS MATERIALIZED ( \
-               SELECT a.nr, a.scope, d.doc, a.title, a.search, a.words, \
-                 i.doc IS DISTINCT FROM d.doc OR i.scope <> a.scope AS changed, \
-                 NOT a.keeps AND (i.title <> a.title OR i.search <> a.search) AS reworded \
-               FROM asked a JOIN larder.items i ON i.nr = a.nr CROSS JOIN LATERAL (SELECT \
-                 CASE WHEN a.partial AND jsonb_typeof(i.doc) = 'object' AND jsonb_typeof(a.doc) = 'object' \
-                 THEN i.doc || a.doc ELSE a.doc END AS doc) d \
-             ), rewritten AS ( \
-               UPDATE larder.items i SET scope = j.scope, doc = j.doc, fetched_at = $9, began = $10, \
-                 title = CASE WHEN j.reworded THEN j.title ELSE i.title END, \
-                 search = CASE WHEN j.reworded THEN j.search ELSE i.search END, \
-                 words = CASE WHEN j.reworded THEN j.words::tsvector ELSE i.words END \
-               FROM judged j WHERE i.nr = j.nr AND (j.changed OR j.reworded) \
-             ), confirmed AS ( \
-               UPDATE larder.items i SET fetched_at = $9, began = $10 \
-               FROM judged j WHERE i.nr = j.nr AND NOT (j.changed OR j.reworded) \
-             ) \
-             SELECT nr FROM judged WHERE changed",
-            &[
-                (&numbers, Type::INT8_ARRAY),
-                (&scopes, Type::TEXT_ARRAY),
-                (&docs, Type::JSONB_ARRAY),
-                (&partial, Type::BOOL_ARRAY),
-                (&titles, Type::TEXT_ARRAY),
-                (&searches, Type::TEXT_ARRAY),
-                (&vectors, Type::TEXT_ARRAY),
-                (&keeps, Type::BOOL_ARRAY),
-                (&At(asked.at), Type::TIMESTAMPTZ),
-                (&int(asked.began), Type::INT8),
-            ],
-        )
-        .await?;
-    Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
-}
-
-/// Makes those that are not there yet, in the order of their identities; answers what it made.
-async fn insert(tx: &Tx, items: &[Sent<'_>], asked: Asked) -> Result<Vec<(ItemRef, i64)>, Fault> {
-    if items.is_empty() {
-        return Ok(Vec::new());
-    }
-    let (kinds, ids) = names(items.iter().map(|item| item.of));
-    let scopes: Vec<&str> = items.iter().map(|item| item.scope.as_str()).collect();
-    let docs: Vec<JsonText<'_>> = items.iter().map(|item| JsonText::of(&item.doc)).collect();
-    let titles: Vec<&str> = items.iter().map(|item| &*item.title).collect();
-    let searches: Vec<&str> = items.iter().map(|item| &*item.search).collect();
-    let vectors: Vec<String> = items.iter().map(|item| words::vector(&item.title, &item.search)).collect();
-    let rows = tx
-        .query(
-            "INSERT INTO larder.items (kind, id, scope, doc, title, search, words, fetched_at, began) \
-             SELECT a.kind, a.id, a.scope, a.doc, a.title, a.search, a.words::tsvector, $8, $9 \
-             FROM unnest($1, $2, $3, $4, $5, $6, $7) AS a(kind, id, scope, doc, title, search, words) \
-             ORDER BY a.id COLLATE \"C\", a.kind COLLATE \"C\" \
-             ON CONFLICT (id, kind) DO NOTHING RETURNING nr, kind, id",
-            &[
-                (&kinds, Type::TEXT_ARRAY),
-                (&ids, Type::TEXT_ARRAY),
-                (&scopes, Type::TEXT_ARRAY),
-                (&docs, Type::JSONB_ARRAY),
-                (&titles, Type::TEXT_ARRAY),
-                (&searches, Type::TEXT_ARRAY),
-                (&vectors, Type::TEXT_ARRAY),
-                (&At(asked.at), Type::TIMESTAMPTZ),
-                (&int(asked.began), Type::INT8),
-            ],
-        )
-        .await?;
-    numbered(&rows, items.iter().map(|item| item.of))
-}
-
-/// Rows of a number, a kind and an identity, as the references that asked for them.
-pub(crate) fn numbered<'a>(
-    rows: &[Row],
-    asked: impl Iterator<Item = &'a ItemRef>,
-) -> Result<Vec<(ItemRef, i64)>, Fault> {
-    let mut numbers = HashMap::with_capacity(rows.len());
-    for row in rows {
-        let name: (&str, &str) = (row.try_get(1)?, row.try_get(2)?);
-        numbers.insert(name, row.try_get::<_, i64>(0)?);
-    }
-    let found = asked.filter_map(|of| {
-        let name = (clean(&of.kind), clean(&of.id));
-        numbers.get(&(&*name.0, &*name.1)).map(|nr| (of.clone(), *nr))
-    });
-    Ok(found.collect())
-}
-
-/// The numbers of items that members name besides the ones that came.
-pub(crate) async fn find(tx: &Tx, wanted: &[&ItemRef]) -> Result<HashMap<ItemRef, i64>, Fault> {
+/// The numbers of items that the members of an entry name besides the ones that came; none, if the
+/// entry's members are as `digest` says.
+pub(crate) async fn find<'a>(
+    tx: &Tx,
+    wanted: &[&'a ItemRef],
+    entry: &str,
+    digest: Option<Digest>,
+) -> Result<Vec<(&'a ItemRef, i64)>, Fault> {
     if wanted.is_empty() {
-        return Ok(HashMap::new());
+        return Ok(Vec::new());
     }
     let (kinds, ids) = names(wanted.iter().copied());
     let rows = tx
         .query(
-            "SELECT i.nr, i.kind, i.id FROM unnest($1, $2) AS a(kind, id) \
-             JOIN larder.items i ON i.id = a.id AND i.kind = a.kind",
-            &[(&kinds, Type::TEXT_ARRAY), (&ids, Type::TEXT_ARRAY)],
+            "SELECT a.nth, i.nr FROM unnest($1, $2) WITH ORDINALITY AS a(kind, id, nth) \
+             JOIN larder.items i ON i.id = a.id AND i.kind = a.kind \
+             WHERE NOT EXISTS (SELECT 1 FROM larder.entries WHERE key = $3 AND members_digest = $4)",
+            &[
+                (&kinds, Type::TEXT_ARRAY),
+                (&ids, Type::TEXT_ARRAY),
+                (&entry, Type::TEXT),
+                (&digest, Type::UUID),
+            ],
         )
         .await?;
-    Ok(numbered(&rows, wanted.iter().copied())?.into_iter().collect())
+    let read = |row: &Row| {
+        let of = usize::try_from(row.try_get::<_, i64>(0)? - 1).ok().and_then(|place| wanted.get(place));
+        let of = of.ok_or_else(|| Fault::Wrong("an item was found that nobody asked for".to_owned()))?;
+        Ok((*of, row.try_get(1)?))
+    };
+    rows.iter().map(read).collect()
 }
 
 /// Keeps items from being removed as nobody's until this transaction ends.
@@ -307,136 +323,4 @@ pub(crate) async fn hold(tx: &Tx, items: &[i64]) -> Result<(), Fault> {
         return Err(Fault::Wrong("an item that a member names was just removed".to_owned()));
     }
     Ok(())
-}
-
-/// A row of `members`, without its entry.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct MemberRow {
-    position: i64,
-    asked: String,
-    state: String,
-    pub(crate) item: i64,
-}
-
-/// The members of an entry as they are.
-pub(crate) async fn member_rows(tx: &Tx, entry: &str) -> Result<Vec<MemberRow>, Fault> {
-    let rows = tx
-        .query(
-            "SELECT m.position, m.asked, m.state, m.item FROM larder.members m \
-             JOIN larder.entries e ON e.nr = m.entry WHERE e.key = $1 ORDER BY m.position",
-            &[(&entry, Type::TEXT)],
-        )
-        .await?;
-    let read = |row: &Row| {
-        Ok(MemberRow {
-            position: row.try_get(0)?,
-            asked: row.try_get(1)?,
-            state: row.try_get(2)?,
-            item: row.try_get(3)?,
-        })
-    };
-    rows.iter().map(read).collect()
-}
-
-/// The members as they shall be. `known` are the items' numbers.
-pub(crate) fn wanted_rows(
-    members: &[MemberWrite],
-    known: &HashMap<ItemRef, i64>,
-) -> Result<Vec<MemberRow>, Fault> {
-    let row = |(position, member): (usize, &MemberWrite)| {
-        let ItemRef { kind, id } = &member.item;
-        let item = known
-            .get(&member.item)
-            .ok_or_else(|| Fault::Wrong(format!("a member names {kind} `{id}`, which is not held")))?;
-        Ok(MemberRow {
-            position: limit(position),
-            asked: clean(&member.asked).into_owned(),
-            state: state_word(member.state).to_owned(),
-            item: *item,
-        })
-    };
-    members.iter().enumerate().map(row).collect()
-}
-
-/// What replacing the members does.
-#[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Moved {
-    pub(crate) added: u32,
-    pub(crate) removed: u32,
-    /// Whether a reader sees a difference: also in order, names or states.
-    pub(crate) visible: bool,
-}
-
-impl Moved {
-    pub(crate) fn between(before: &[MemberRow], wanted: &[MemberRow]) -> Moved {
-        let (old, new) = (items_of(before), items_of(wanted));
-        Moved {
-            added: new.difference(&old).count() as u32,
-            removed: old.difference(&new).count() as u32,
-            visible: visible(before).ne(visible(wanted)),
-        }
-    }
-}
-
-fn items_of(rows: &[MemberRow]) -> HashSet<i64> {
-    rows.iter().map(|row| row.item).collect()
-}
-
-/// What a reader is shown of them, in order.
-fn visible(rows: &[MemberRow]) -> impl Iterator<Item = (&str, &str, i64)> {
-    let hidden = state_word(MemberState::Hidden);
-    let shown = rows.iter().filter(move |row| row.state != hidden);
-    shown.map(|row| (row.asked.as_str(), row.state.as_str(), row.item))
-}
-
-/// Makes `wanted` the entry's members. Rows that stay as they are are not written.
-pub(crate) async fn write_members(
-    tx: &Tx,
-    entry: i64,
-    before: &[MemberRow],
-    wanted: &[MemberRow],
-) -> Result<(), Fault> {
-    let held: HashMap<i64, &MemberRow> = before.iter().map(|row| (row.position, row)).collect();
-    let written: Vec<&MemberRow> = wanted.iter().filter(|row| held.get(&row.position) != Some(row)).collect();
-    let (removed, put) = together!(
-        async {
-            if before.len() <= wanted.len() {
-                return Ok(0);
-            }
-            tx.execute(
-                "DELETE FROM larder.members WHERE entry = $1 AND position >= $2",
-                &[(&entry, Type::INT8), (&limit(wanted.len()), Type::INT8)],
-            )
-            .await
-        },
-        put_members(tx, entry, &written)
-    );
-    removed?;
-    put
-}
-
-async fn put_members(tx: &Tx, entry: i64, rows: &[&MemberRow]) -> Result<(), Fault> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let positions: Vec<i64> = rows.iter().map(|row| row.position).collect();
-    let asked: Vec<&str> = rows.iter().map(|row| row.asked.as_str()).collect();
-    let states: Vec<&str> = rows.iter().map(|row| row.state.as_str()).collect();
-    let items: Vec<i64> = rows.iter().map(|row| row.item).collect();
-    tx.execute(
-        "INSERT INTO larder.members (entry, position, asked, state, item) \
-         SELECT $1, a.position, a.asked, a.state, a.item \
-         FROM unnest($2, $3, $4, $5) AS a(position, asked, state, item) \
-         ON CONFLICT (entry, position) DO UPDATE \
-         SET asked = excluded.asked, state = excluded.state, item = excluded.item",
-        &[
-            (&entry, Type::INT8),
-            (&positions, Type::INT8_ARRAY),
-            (&asked, Type::TEXT_ARRAY),
-            (&states, Type::TEXT_ARRAY),
-            (&items, Type::INT8_ARRAY),
-        ],
-    )
-    .await
-    .map(drop)
 }

@@ -16,6 +16,9 @@ macro_rules! together {
 mod address;
 mod budgets;
 mod commit;
+mod copy;
+mod digest;
+mod docs;
 mod entries;
 mod errors;
 mod export;
@@ -27,6 +30,7 @@ mod leases;
 mod list;
 mod listen;
 mod markers;
+mod members;
 mod open;
 mod port;
 mod rows;

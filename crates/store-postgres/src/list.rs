@@ -130,8 +130,8 @@ impl Sql {
         let numbers = sql.bind(asked.numbers.clone(), Type::INT8_ARRAY);
         let held = format!("m.state <> 'hidden' AND m.entry = ANY({numbers})");
         // In brackets of its own it is looked at item by item, in the order that the index has.
-        let by_item = format!("(SELECT true FROM larder.members m WHERE m.item = i.nr AND {held} LIMIT 1)");
-        let mut conditions = vec![format!("i.kind = '{}'", query.view.kind)];
+        let by_item = format!("(SELECT true FROM larder.members m WHERE m.item = d.nr AND {held} LIMIT 1)");
+        let mut conditions = vec![format!("d.kind = '{}'", query.view.kind)];
         for filter in &query.filters {
             let condition = sql.condition(query.view, filter)?;
             conditions.push(condition);
@@ -148,14 +148,17 @@ impl Sql {
                 let Some(words) = words::query(search) else { return Ok(None) };
                 let words = sql.bind(words, Type::TEXT);
                 conditions.push(by_item);
-                let order = match order {
-                    Ordered::Rank => sql.ranked(search, &words),
-                    other => other.sql(),
-                };
-                found(query.view, &words, &conditions, &order, &page)
+                match order {
+                    Ordered::Rank => {
+                        let order = sql.ranked(search, &words);
+                        let with_words = "JOIN larder.words w ON w.nr = found.nr";
+                        found(query.view, &words, &conditions, with_words, &order, &page)
+                    }
+                    other => found(query.view, &words, &conditions, "", &other.sql("d."), &page),
+                }
             }
             None if asked.are_few => {
-                conditions.push(format!("i.nr IN (SELECT m.item FROM larder.members m WHERE {held})"));
+                conditions.push(format!("d.nr IN (SELECT m.item FROM larder.members m WHERE {held})"));
                 plain(&conditions, &order, &page)
             }
             None => {
@@ -167,7 +170,7 @@ impl Sql {
         sql.text = format!(
             "SELECT {ITEM_COLUMNS}, ARRAY(SELECT m.entry FROM larder.members m WHERE m.item = i.nr AND {held}) \
              FROM (SELECT o.nr, row_number() OVER () AS place FROM ({inner}) o) l \
-             JOIN larder.items i ON i.nr = l.nr ORDER BY l.place"
+             JOIN larder.items i ON i.nr = l.nr JOIN larder.docs d ON d.nr = l.nr ORDER BY l.place"
         );
         Ok(Some(sql))
     }
@@ -177,10 +180,10 @@ impl Sql {
     fn ranked(&mut self, search: &str, words: &str) -> String {
         let typed = self.bind(clean(&words::beginning(search)).into_owned(), Type::TEXT);
         let titles = self.bind(words::query_of_titles(search).unwrap_or_default(), Type::TEXT);
-        let title = "lower(i.title COLLATE \"C\")";
+        let title = "lower(w.title COLLATE \"C\")";
         format!(
             "CASE WHEN starts_with({title}, {typed}) THEN {title} END ASC NULLS LAST, \
-             i.words @@ {titles}::tsquery DESC, ts_rank(i.words, {words}::tsquery) DESC, i.id"
+             w.words @@ {titles}::tsquery DESC, ts_rank(w.words, {words}::tsquery) DESC, d.id"
         )
     }
 
@@ -195,9 +198,9 @@ impl Sql {
 
     fn condition(&mut self, view: &ViewSpec, filter: &Filter) -> Result<String, Fault> {
         let column = column(view, filter.column)?;
-        let value = compared(column, "i.");
+        let value = compared(column, "d.");
         let text = |text: &str| clean(text).into_owned();
-        let whole = format!("lower((i.doc ->> '{}') COLLATE \"C\")", column.name);
+        let whole = format!("lower((d.doc ->> '{}') COLLATE \"C\")", column.name);
         Ok(match (&filter.test, column.holds) {
             (Test::Is(wanted), ColumnType::Text) => {
                 let wanted = self.bind(text(wanted), Type::TEXT);
@@ -214,7 +217,7 @@ impl Sql {
                 format!("{whole} = lower({} COLLATE \"C\")", self.bind(text(wanted), Type::TEXT))
             }
             (Test::Has(wanted), _) => format!(
-                "EXISTS (SELECT 1 FROM unnest(larder.texts(i.doc -> '{}')) AS part \
+                "EXISTS (SELECT 1 FROM unnest(larder.texts(d.doc -> '{}')) AS part \
                  WHERE lower(part COLLATE \"C\") = lower({} COLLATE \"C\"))",
                 column.name,
                 self.bind(text(wanted), Type::TEXT)
@@ -294,14 +297,17 @@ impl Ordered {
         let column = column(view, name)?;
         let goes_down = matches!(column.holds, ColumnType::Integer | ColumnType::Time | ColumnType::Boolean);
         let along = !column.indexed || goes_down == descending;
-        Ok(Ordered::Column { value: compared(column, "i."), descending, along })
+        Ok(Ordered::Column { value: compared(column, "d."), descending, along })
     }
 
-    fn sql(&self) -> String {
+    /// Identities are the same in `items` and `docs`; the index of them alone is that of `items`.
+    fn sql(&self, table: &str) -> String {
         match self {
-            Ordered::Identity | Ordered::Rank => "i.id".to_owned(),
-            Ordered::Column { value, descending: true, .. } => format!("{value} DESC NULLS LAST, i.id"),
-            Ordered::Column { value, .. } => format!("{value} ASC NULLS LAST, i.id"),
+            Ordered::Identity | Ordered::Rank => format!("{table}id"),
+            Ordered::Column { value, descending: true, .. } => {
+                format!("{value} DESC NULLS LAST, {table}id")
+            }
+            Ordered::Column { value, .. } => format!("{value} ASC NULLS LAST, {table}id"),
         }
     }
 }
@@ -311,10 +317,15 @@ fn column(view: &ViewSpec, name: &str) -> Result<&'static Column, Fault> {
 }
 
 fn plain(conditions: &[String], order: &Ordered, page: &Page) -> String {
+    let (from, order) = match order {
+        Ordered::Column { .. } => ("larder.docs d", order.sql("d.")),
+        Ordered::Identity | Ordered::Rank => {
+            ("larder.items i JOIN larder.docs d ON d.nr = i.nr", order.sql("i."))
+        }
+    };
     format!(
-        "SELECT i.nr FROM larder.items i WHERE {} ORDER BY {} LIMIT {} OFFSET {}",
+        "SELECT d.nr FROM {from} WHERE {} ORDER BY {order} LIMIT {} OFFSET {}",
         conditions.join(" AND "),
-        order.sql(),
         page.limit,
         page.offset
     )
@@ -331,24 +342,31 @@ fn walked(conditions: &[String], order: &Ordered, page: &Page) -> String {
     let Page { limit, offset, both } = page;
     format!(
         "WITH has AS MATERIALIZED ( \
-           SELECT i.nr, row_number() OVER () AS place FROM (SELECT i.nr FROM larder.items i \
-             WHERE {conditions} AND {value} IS NOT NULL ORDER BY {value} {way}, i.id LIMIT {both}) i \
+           SELECT h.nr, row_number() OVER () AS place FROM (SELECT d.nr FROM larder.docs d \
+             WHERE {conditions} AND {value} IS NOT NULL ORDER BY {value} {way}, d.id LIMIT {both}) h \
          ), lacks AS ( \
-           SELECT i.nr, row_number() OVER () AS place FROM (SELECT i.nr FROM larder.items i \
+           SELECT l.nr, row_number() OVER () AS place FROM (SELECT d.nr FROM larder.docs d \
              WHERE {conditions} AND {value} IS NULL AND (SELECT count(*) FROM has) < {both} \
-             ORDER BY i.id LIMIT {both}) i \
+             ORDER BY d.id LIMIT {both}) l \
          ) SELECT nr FROM (SELECT 0 AS part, place, nr FROM has UNION ALL SELECT 1, place, nr FROM lacks) u \
          ORDER BY part, place LIMIT {limit} OFFSET {offset}"
     )
 }
 
 /// From what a search finds, so many of them.
-fn found(view: &ViewSpec, words: &str, conditions: &[String], order: &str, page: &Page) -> String {
+fn found(
+    view: &ViewSpec,
+    words: &str,
+    conditions: &[String],
+    with: &str,
+    order: &str,
+    page: &Page,
+) -> String {
     let conditions = conditions.join(" AND ");
     format!(
-        "WITH found AS MATERIALIZED (SELECT f.nr FROM larder.items f \
+        "WITH found AS MATERIALIZED (SELECT f.nr FROM larder.words f \
            WHERE f.kind = '{}' AND f.words @@ {words}::tsquery LIMIT {CANDIDATES_MAX}) \
-         SELECT i.nr FROM found JOIN larder.items i ON i.nr = found.nr \
+         SELECT d.nr FROM found JOIN larder.docs d ON d.nr = found.nr {with} \
          WHERE {conditions} ORDER BY {order} LIMIT {} OFFSET {}",
         view.kind, page.limit, page.offset
     )

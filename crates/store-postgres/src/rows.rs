@@ -40,8 +40,8 @@ pub(crate) const FROM_ENTRIES: &str = "FROM larder.entries e LEFT JOIN LATERAL (
       ORDER BY seq DESC LIMIT 1 \
     ) k ON true";
 
-/// The columns that [`item`] wants, in its order, of a table called `i`.
-pub(crate) const ITEM_COLUMNS: &str = "i.kind, i.id, i.scope, i.doc, i.derived, i.fetched_at";
+/// The columns that [`item`] wants, in its order, of `items` called `i` and `docs` called `d`.
+pub(crate) const ITEM_COLUMNS: &str = "i.kind, i.id, i.scope, d.doc, i.derived, i.fetched_at";
 
 /// An instant as a `timestamptz`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -35,6 +35,7 @@ pub(crate) async fn sweep(
     swept.log = all_of(connections, LINES, |tx| async move { log(&tx, retention, now).await }).await?;
     swept.feed = run(connections, |tx| async move { feed(&tx, retention, now).await }).await?;
     swept.written_through = markers::write_through(connections, now).await?;
+    run(connections, |tx| async move { sort_words_in(&tx).await }).await?;
     Ok(swept)
 }
 
@@ -99,6 +100,15 @@ async fn log(tx: &Tx, retention: &Retention, now: Time) -> Result<u64, Fault> {
          WHERE started_at < $1 ORDER BY nr LIMIT {LINES} FOR UPDATE SKIP LOCKED)"
     );
     tx.execute(&sql, &[(&At(now.minus(retention.log)), Type::TIMESTAMPTZ)]).await
+}
+
+/// Puts the words that commits brought into their places in the index, so that no search reads through
+/// the list of those that wait, and no commit has to do it when that list is full. Whoever may not (the
+/// schema is somebody else's to keep) leaves it to PostgreSQL's own cleaning.
+async fn sort_words_in(tx: &Tx) -> Result<(), Fault> {
+    let sql = "SELECT gin_clean_pending_list(c.oid) FROM pg_catalog.pg_class c \
+               WHERE c.oid = to_regclass('larder.words_by_words') AND pg_has_role(c.relowner, 'USAGE')";
+    tx.execute(sql, &[]).await.map(drop)
 }
 
 /// Takes lines off the old end alone, so that a place in the feed tells whether any are missing.

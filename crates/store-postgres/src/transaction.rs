@@ -8,13 +8,16 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolConfig, QueueMode, Runtime, Timeouts};
+use futures::SinkExt;
 use larder_core::{StoreError, Time};
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::address::Address;
+use crate::copy::Lines;
 use crate::errors::{Fault, Remedy};
 use crate::open::{OpenOptions, Statements, Times};
 use crate::rows::At;
@@ -114,7 +117,7 @@ impl Connections {
     ) -> Result<T, StoreError> {
         let (mut tries, mut connections) = (1, 1);
         loop {
-            let (fault, is_open) = match self.once(mode, &work).await {
+            let (fault, is_open) = match self.once(mode, tries, &work).await {
                 Ok(done) => return Ok(done),
                 Err(failed) => failed,
             };
@@ -130,9 +133,10 @@ impl Connections {
     async fn once<T, W: Future<Output = Result<T, Fault>>>(
         &self,
         mode: Mode,
+        nth: u32,
         work: &impl Fn(Arc<Tx>) -> W,
     ) -> Result<T, (Fault, bool)> {
-        let tx = Arc::new(self.begin(mode).await.map_err(|fault| (fault, false))?);
+        let tx = Arc::new(self.begin(mode, nth).await.map_err(|fault| (fault, false))?);
         let ended = match work(tx.clone()).await {
             Ok(done) => tx.commit().await.map(|()| done),
             Err(fault) => {
@@ -147,7 +151,7 @@ impl Connections {
         ended.map_err(|fault| (fault, is_open))
     }
 
-    async fn begin(&self, mode: Mode) -> Result<Tx, Fault> {
+    async fn begin(&self, mode: Mode, nth: u32) -> Result<Tx, Fault> {
         let conn = self.pool.get().await?;
         let timeout = if mode == Mode::Long { LONG } else { self.statement_timeout };
         let isolation = match mode {
@@ -158,7 +162,12 @@ impl Connections {
         Ok(Tx {
             conn: Some(conn),
             state: AtomicU8::new(State::Idle as u8),
-            begin: format!("BEGIN {isolation}; SET LOCAL statement_timeout = {}", timeout.as_millis()),
+            // Compiling a statement takes longer than any of ours.
+            begin: format!(
+                "BEGIN {isolation}; SET LOCAL statement_timeout = {}; SET LOCAL jit = off",
+                timeout.as_millis()
+            ),
+            nth,
             patience: timeout + ON_THE_WAY,
             statements: self.statements,
             turn: tokio::sync::Mutex::new(()),
@@ -200,6 +209,8 @@ pub(crate) struct Tx {
     conn: Option<Object>,
     state: AtomicU8,
     begin: String,
+    /// Which try it is, from 1 on.
+    nth: u32,
     patience: Duration,
     statements: Statements,
     /// What is prepared first is asked one after another, in the order in which it is asked: the way
@@ -245,6 +256,43 @@ impl Tx {
             begun?;
             met
         })
+    }
+
+    /// Whether others were not in the way yet.
+    pub(crate) fn is_first_try(&self) -> bool {
+        self.nth == 1
+    }
+
+    /// Copies rows of `width` values into a table, all or none. The statement is a prepared one, with a
+    /// name, and gone before this transaction is, so that a pooler need not know of it.
+    pub(crate) async fn copy<T>(
+        &self,
+        sql: &str,
+        width: i16,
+        rows: &[T],
+        write: impl Fn(&T, &mut Lines) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        let conn = self.conn()?;
+        self.begin_unless_begun(conn).await?;
+        self.in_time(async {
+            let mut sink = std::pin::pin!(conn.copy_in::<_, Bytes>(sql).await?);
+            let mut lines = Lines::of(width);
+            for row in rows {
+                lines.begin();
+                write(row, &mut lines)?;
+                if let Some(piece) = lines.piece()
+                    && sink.send(piece).await.is_err()
+                {
+                    // Why, the end says.
+                    break;
+                }
+            }
+            // What cannot be sent any more, the end says too.
+            drop(sink.send(lines.end()).await);
+            sink.finish().await?;
+            Ok(())
+        })
+        .await
     }
 
     /// Several statements without values, as migrations are.

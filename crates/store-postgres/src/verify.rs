@@ -42,6 +42,25 @@ const PROMISES: &[(&str, &str, &str)] = &[
          WHERE NOT EXISTS (SELECT 1 FROM larder.items i WHERE i.nr = m.item)",
     ),
     (
+        "items",
+        "it has not one document and one set of words",
+        "SELECT i.kind || ' ' || i.id FROM larder.items i \
+         WHERE (SELECT count(*) FROM larder.docs d WHERE d.nr = i.nr) <> 1 \
+         OR (SELECT count(*) FROM larder.words w WHERE w.nr = i.nr) <> 1",
+    ),
+    (
+        "docs",
+        "it is of an item that is not there",
+        "SELECT d.kind || ' ' || d.id FROM larder.docs d \
+         WHERE NOT EXISTS (SELECT 1 FROM larder.items i WHERE i.nr = d.nr)",
+    ),
+    (
+        "words",
+        "they are of an item that is not there",
+        "SELECT w.kind || ' ' || w.title FROM larder.words w \
+         WHERE NOT EXISTS (SELECT 1 FROM larder.items i WHERE i.nr = w.nr)",
+    ),
+    (
         "tags",
         "it is on an entry that is not there",
         "SELECT t.tag FROM larder.tags t WHERE NOT EXISTS (SELECT 1 FROM larder.entries e WHERE e.nr = t.entry)",
@@ -98,8 +117,10 @@ async fn understand_entries(tx: &Tx, problems: &mut Vec<Problem>) -> Result<(), 
 }
 
 async fn understand_items(tx: &Tx, problems: &mut Vec<Problem>) -> Result<(), Fault> {
-    let sql =
-        format!("SELECT {ITEM_COLUMNS}, i.nr FROM larder.items i WHERE i.nr > $1 ORDER BY i.nr LIMIT {PAGE}");
+    let sql = format!(
+        "SELECT {ITEM_COLUMNS}, i.nr FROM larder.items i JOIN larder.docs d ON d.nr = i.nr \
+             WHERE i.nr > $1 ORDER BY i.nr LIMIT {PAGE}"
+    );
     let mut after: i64 = 0;
     loop {
         let rows = tx.query(&sql, &[(&after, Type::INT8)]).await?;

@@ -2,9 +2,11 @@
 //! that every store finds the same whatever its version and language: letters and digits make words,
 //! case and accents do not matter, and whatever people type is text.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::collections::HashSet;
+use std::error::Error;
 
+use bytes::BytesMut;
+use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
@@ -14,8 +16,8 @@ const ASKED_MAX: usize = 32;
 /// The most words of an item that are kept, and how often each: a `tsvector` has its limits.
 const KEPT_MAX: usize = 5_000;
 const PLACES_MAX: usize = 100;
-const PLACE_MAX: usize = 16_000;
-const GAP: usize = 10;
+const PLACE_MAX: u16 = 16_000;
+const GAP: u16 = 10;
 
 /// A longer word is known by its beginning.
 const LETTERS_MAX: usize = 100;
@@ -24,38 +26,73 @@ const LETTERS_MAX: usize = 100;
 fn words(text: &str) -> impl Iterator<Item = String> {
     let is_of_word = |c: char| c.is_alphanumeric() || is_combining_mark(c);
     text.split(move |c: char| !is_of_word(c)).filter_map(|word| {
+        if word.is_ascii() {
+            let mut plain = word.to_ascii_lowercase();
+            plain.truncate(LETTERS_MAX);
+            return (!plain.is_empty()).then_some(plain);
+        }
         let plain = word.nfd().filter(|c| !is_combining_mark(*c)).flat_map(char::to_lowercase);
         let plain: String = plain.filter(|c| c.is_alphanumeric()).take(LETTERS_MAX).collect();
         (!plain.is_empty()).then_some(plain)
     })
 }
 
-/// What an item is found by, as a `tsvector`: its title's words weigh more than the others.
-pub(crate) fn vector(title: &str, search: &str) -> String {
-    let mut places: BTreeMap<String, String> = BTreeMap::new();
-    // The gap keeps a title's last word and the next text's first from standing in a row.
-    let mut gap = 0;
-    let titled = words(title).map(|word| (word, "A"));
-    let others = words(search).map(|word| (word, ""));
-    for (nth, (word, weight)) in (1..PLACE_MAX).zip(titled.chain(others)) {
-        if weight.is_empty() {
-            gap = GAP;
-        }
-        let place = nth + gap;
-        if places.len() >= KEPT_MAX && !places.contains_key(&word) {
-            continue;
-        }
-        let held = places.entry(word).or_default();
-        if held.bytes().filter(|byte| *byte == b',').count() < PLACES_MAX {
-            // Writing to a text cannot fail.
-            let _ = write!(held, "{}{place}{weight}", if held.is_empty() { "" } else { "," });
-        }
+/// What an item is found by: a `tsvector` as PostgreSQL takes it without reading a text, words in the
+/// order of their bytes, each with its places; its title's words weigh `A`.
+#[derive(Debug)]
+pub(crate) struct Vector(Vec<u8>);
+
+/// The weight `A`, as it stands in the upper bits of a place.
+const TITLED: u16 = 3 << 14;
+
+/// The words of a title and of all else, as a vector.
+pub(crate) fn vector(title: &str, search: &str) -> Vector {
+    let mut found: Vec<(String, u16)> = Vec::new();
+    let titled = words(title).map(|word| (word, true));
+    let others = words(search).map(|word| (word, false));
+    for (nth, (word, is_titled)) in (1..PLACE_MAX).zip(titled.chain(others)) {
+        // The gap keeps a title's last word and the next text's first from standing in a row.
+        found.push((word, if is_titled { nth | TITLED } else { nth + GAP }));
     }
-    let mut vector = String::new();
-    for (word, places) in places {
-        let _ = write!(vector, "'{word}':{places} ");
+    keep_most(&mut found);
+    // Places of one word stay in their order.
+    found.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let mut vector = vec![0; 4];
+    let mut count: u32 = 0;
+    for same in found.chunk_by(|(one, _), (other, _)| one == other) {
+        let places = &same[..same.len().min(PLACES_MAX)];
+        vector.extend_from_slice(same[0].0.as_bytes());
+        vector.push(0);
+        vector.extend_from_slice(&(places.len() as u16).to_be_bytes());
+        for (_, place) in places {
+            vector.extend_from_slice(&place.to_be_bytes());
+        }
+        count += 1;
     }
-    vector
+    vector[..4].copy_from_slice(&count.to_be_bytes());
+    Vector(vector)
+}
+
+/// The first of different words, if there are more than are kept.
+fn keep_most(found: &mut Vec<(String, u16)>) {
+    if found.len() <= KEPT_MAX {
+        return;
+    }
+    let mut kept: HashSet<String> = HashSet::new();
+    found.retain(|(word, _)| kept.contains(word) || (kept.len() < KEPT_MAX && kept.insert(word.clone())));
+}
+
+impl ToSql for Vector {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+        out.extend_from_slice(&self.0);
+        Ok(IsNull::No)
+    }
+
+    fn accepts(holds: &Type) -> bool {
+        *holds == Type::TS_VECTOR
+    }
+
+    to_sql_checked!();
 }
 
 /// What a search asks for, as a `tsquery`: all of its words, each as the beginning of a word; one that
@@ -102,11 +139,39 @@ mod tests {
 
     #[test]
     fn a_title_weighs_more() {
-        assert_eq!(vector("Rust cache", "a rust's cache"), "'a':13 'cache':2A,16 'rust':1A,14 's':15 ");
-        assert_eq!(vector("", ""), "");
-        let long = vector("", &"word ".repeat(20_000));
+        assert_eq!(told("Rust cache", "a rust's cache"), "'a':13 'cache':2A,16 'rust':1A,14 's':15 ");
+        assert_eq!(told("", ""), "");
+        let long = told("", &"word ".repeat(20_000));
         assert!(long.len() < 1_000, "{}", long.len());
-        assert_eq!(vector(&"x".repeat(9_000), "").len(), 100 + "'':1A ".len());
+        assert_eq!(told(&"x".repeat(9_000), "").len(), 100 + "'':1A ".len());
+        let many: String = (0..9_000).map(|n| format!("w{n} w0 ")).collect();
+        let many = told("", &many);
+        assert_eq!(many.split(' ').count(), KEPT_MAX + 1);
+        assert!(many.contains("'w4999':") && !many.contains("'w5000':"));
+    }
+
+    /// A vector as PostgreSQL writes it.
+    fn told(title: &str, search: &str) -> String {
+        let vector = vector(title, search).0;
+        let (count, mut rest) = vector.split_first_chunk().unwrap();
+        let mut told = String::new();
+        for _ in 0..u32::from_be_bytes(*count) {
+            let end = rest.iter().position(|byte| *byte == 0).unwrap();
+            let (word, behind) = rest.split_at(end);
+            let (places, mut behind) = behind[1..].split_first_chunk().unwrap();
+            let mut written = Vec::new();
+            for _ in 0..u16::from_be_bytes(*places) {
+                let (place, next) = behind.split_first_chunk().unwrap();
+                let place = u16::from_be_bytes(*place);
+                let weight = if place & TITLED == TITLED { "A" } else { "" };
+                written.push(format!("{}{weight}", place & !TITLED));
+                behind = next;
+            }
+            told += &format!("'{}':{} ", std::str::from_utf8(word).unwrap(), written.join(","));
+            rest = behind;
+        }
+        assert!(rest.is_empty());
+        told
     }
 
     #[test]
