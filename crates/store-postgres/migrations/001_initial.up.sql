@@ -85,24 +85,20 @@ CREATE TABLE larder.items (
 
 -- Kind and identity stand here too, for the indexes that lists walk (see views.rs).
 CREATE TABLE larder.docs (
-  nr   bigint NOT NULL,
+  nr   bigint PRIMARY KEY,
   kind text COLLATE "C" NOT NULL,
   id   text COLLATE "C" NOT NULL,
   doc  jsonb NOT NULL
 );
 
-CREATE INDEX docs_by_item ON larder.docs (nr);
-
 CREATE TABLE larder.words (
-  nr     bigint NOT NULL,
+  nr     bigint PRIMARY KEY,
   kind   text COLLATE "C" NOT NULL,
   title  text NOT NULL,
   search text NOT NULL,
   -- What title and search say, cut into words by Larder itself, so that every store finds the same.
   words  tsvector NOT NULL
 );
-
-CREATE INDEX words_by_item ON larder.words (nr);
 
 -- What a commit brings waits in a list beside the index; a sweep sorts it in.
 CREATE INDEX words_by_words ON larder.words USING gin (words) WITH (gin_pending_list_limit = 16384);

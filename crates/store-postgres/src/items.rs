@@ -81,6 +81,7 @@ pub(crate) struct Weighed<'a> {
 pub(crate) async fn put<'a>(tx: &Tx, items: &'a [NewItem], asked: Asked) -> Result<Put<'a>, Fault> {
     let mut done = Put::default();
     let mut left: Vec<Weighed<'a>> = sendable(items).into_iter().map(weigh).collect();
+    left.sort_unstable_by_key(|one| (&one.item.of.id, &one.item.of.kind));
     for _ in 0..ROUNDS_MAX {
         if left.is_empty() {
             return Ok(done);
@@ -138,7 +139,6 @@ impl<'a, 'b> Sorted<'a, 'b> {
             sorted.other.extend((how & OTHER_DOC != 0).then_some((nr, one)));
             sorted.reworded.extend((how & OTHER_WORDS != 0).then_some((nr, one)));
         }
-        missing.sort_unstable_by_key(|one| (&one.item.of.id, &one.item.of.kind));
         if met.spare.len() < missing.len() {
             return Err(Fault::Wrong("there are too few numbers for new items".to_owned()));
         }
@@ -220,7 +220,7 @@ pub(crate) struct Met {
     pub(crate) spare: Vec<i64>,
 }
 
-/// Locks those that are there, and confirms at once what comes as it was.
+/// Locks those that are there (given in the order of their identities), and confirms at once what comes as it was.
 pub(crate) async fn meet<'a>(
     tx: &Tx,
     items: impl Iterator<Item = (&'a ItemRef, Option<Digest>, Option<Digest>)> + Clone,
@@ -247,20 +247,18 @@ pub(crate) async fn meet<'a>(
              FROM generate_series(1, $7 - (SELECT count(*) FROM held))) \
          FROM held h"
     );
-    let row = tx
-        .query_one(
-            &sql,
-            &[
-                (&kinds, Type::TEXT_ARRAY),
-                (&ids, Type::TEXT_ARRAY),
-                (&docs, Type::UUID_ARRAY),
-                (&words, Type::UUID_ARRAY),
-                (&At(asked.at), Type::TIMESTAMPTZ),
-                (&int(asked.began), Type::INT8),
-                (&limit(ids.len()), Type::INT8),
-            ],
-        )
-        .await?;
+    let params = [
+        (&kinds as _, Type::TEXT_ARRAY),
+        (&ids as _, Type::TEXT_ARRAY),
+        (&docs as _, Type::UUID_ARRAY),
+        (&words as _, Type::UUID_ARRAY),
+        (&At(asked.at) as _, Type::TIMESTAMPTZ),
+        (&int(asked.began) as _, Type::INT8),
+        (&limit(ids.len()) as _, Type::INT8),
+    ];
+    let (told, row) = together!(tx.by_index(), tx.query_one(&sql, &params));
+    told?;
+    let row = row?;
     let places: Vec<i64> = row.try_get::<_, Option<_>>(0)?.unwrap_or_default();
     let numbers: Vec<i64> = row.try_get::<_, Option<_>>(1)?.unwrap_or_default();
     let told: Vec<i16> = row.try_get::<_, Option<_>>(2)?.unwrap_or_default();

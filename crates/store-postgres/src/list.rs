@@ -35,7 +35,9 @@ pub(crate) async fn list(tx: &Tx, query: &ListQuery) -> Result<Vec<Listed>, Faul
     let params = sql.params();
     let rows = tx
         .conclude(async {
-            let (told, rows) = together!(tell_way(tx, &sql), tx.query(&sql.text, &params));
+            let (by_index, told, rows) =
+                together!(tx.by_index(), tell_way(tx, &sql), tx.query(&sql.text, &params));
+            by_index?;
             told?;
             rows
         })
@@ -48,6 +50,7 @@ pub(crate) async fn list(tx: &Tx, query: &ListQuery) -> Result<Vec<Listed>, Faul
 pub(crate) async fn plan(tx: &Tx, query: &ListQuery) -> Result<Vec<String>, Fault> {
     let asked = Asked::of(tx, query).await?;
     let Some(sql) = Sql::of(query, &asked)? else { return Ok(Vec::new()) };
+    tx.by_index().await?;
     tell_way(tx, &sql).await?;
     let rows = tx.query(&format!("EXPLAIN {}", sql.text), &sql.params()).await?;
     Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
@@ -148,14 +151,11 @@ impl Sql {
                 let Some(words) = words::query(search) else { return Ok(None) };
                 let words = sql.bind(words, Type::TEXT);
                 conditions.push(by_item);
-                match order {
-                    Ordered::Rank => {
-                        let order = sql.ranked(search, &words);
-                        let with_words = "JOIN larder.words w ON w.nr = found.nr";
-                        found(query.view, &words, &conditions, with_words, &order, &page)
-                    }
-                    other => found(query.view, &words, &conditions, "", &other.sql("d."), &page),
-                }
+                let order = match order {
+                    Ordered::Rank => sql.ranked(search, &words),
+                    other => other.sql(),
+                };
+                found(query.view, &words, &conditions, &order, &page)
             }
             None if asked.are_few => {
                 conditions.push(format!("d.nr IN (SELECT m.item FROM larder.members m WHERE {held})"));
@@ -164,7 +164,12 @@ impl Sql {
             None => {
                 conditions.push(by_item);
                 sql.walks = query.filters.is_empty();
-                walked(&conditions, &order, &page)
+                match order {
+                    Ordered::Identity | Ordered::Rank if sql.walks => {
+                        by_identity(query.view, &conditions, &page)
+                    }
+                    _ => walked(&conditions, &order, &page),
+                }
             }
         };
         sql.text = format!(
@@ -300,14 +305,11 @@ impl Ordered {
         Ok(Ordered::Column { value: compared(column, "d."), descending, along })
     }
 
-    /// Identities are the same in `items` and `docs`; the index of them alone is that of `items`.
-    fn sql(&self, table: &str) -> String {
+    fn sql(&self) -> String {
         match self {
-            Ordered::Identity | Ordered::Rank => format!("{table}id"),
-            Ordered::Column { value, descending: true, .. } => {
-                format!("{value} DESC NULLS LAST, {table}id")
-            }
-            Ordered::Column { value, .. } => format!("{value} ASC NULLS LAST, {table}id"),
+            Ordered::Identity | Ordered::Rank => "d.id".to_owned(),
+            Ordered::Column { value, descending: true, .. } => format!("{value} DESC NULLS LAST, d.id"),
+            Ordered::Column { value, .. } => format!("{value} ASC NULLS LAST, d.id"),
         }
     }
 }
@@ -317,14 +319,22 @@ fn column(view: &ViewSpec, name: &str) -> Result<&'static Column, Fault> {
 }
 
 fn plain(conditions: &[String], order: &Ordered, page: &Page) -> String {
-    let (from, order) = match order {
-        Ordered::Column { .. } => ("larder.docs d", order.sql("d.")),
-        Ordered::Identity | Ordered::Rank => {
-            ("larder.items i JOIN larder.docs d ON d.nr = i.nr", order.sql("i."))
-        }
-    };
     format!(
-        "SELECT d.nr FROM {from} WHERE {} ORDER BY {order} LIMIT {} OFFSET {}",
+        "SELECT d.nr FROM larder.docs d WHERE {} ORDER BY {} LIMIT {} OFFSET {}",
+        conditions.join(" AND "),
+        order.sql(),
+        page.limit,
+        page.offset
+    )
+}
+
+/// Along the index of identities, which is that of `items`.
+fn by_identity(view: &ViewSpec, conditions: &[String], page: &Page) -> String {
+    format!(
+        "SELECT i.nr FROM larder.items i WHERE i.kind = '{}' \
+         AND (SELECT true FROM larder.docs d WHERE d.nr = i.nr AND {} LIMIT 1) \
+         ORDER BY i.id LIMIT {} OFFSET {}",
+        view.kind,
         conditions.join(" AND "),
         page.limit,
         page.offset
@@ -354,19 +364,12 @@ fn walked(conditions: &[String], order: &Ordered, page: &Page) -> String {
 }
 
 /// From what a search finds, so many of them.
-fn found(
-    view: &ViewSpec,
-    words: &str,
-    conditions: &[String],
-    with: &str,
-    order: &str,
-    page: &Page,
-) -> String {
+fn found(view: &ViewSpec, words: &str, conditions: &[String], order: &str, page: &Page) -> String {
     let conditions = conditions.join(" AND ");
     format!(
-        "WITH found AS MATERIALIZED (SELECT f.nr FROM larder.words f \
+        "WITH found AS MATERIALIZED (SELECT f.nr, f.title, f.words FROM larder.words f \
            WHERE f.kind = '{}' AND f.words @@ {words}::tsquery LIMIT {CANDIDATES_MAX}) \
-         SELECT d.nr FROM found JOIN larder.docs d ON d.nr = found.nr {with} \
+         SELECT d.nr FROM found w JOIN larder.docs d ON d.nr = w.nr \
          WHERE {conditions} ORDER BY {order} LIMIT {} OFFSET {}",
         view.kind, page.limit, page.offset
     )

@@ -258,6 +258,13 @@ impl Tx {
         })
     }
 
+    /// From here on whatever can be found by an index is: statistics, which a store that was just filled
+    /// does not have yet, may say of ten thousand rows that there is one, and that it is best looked for
+    /// by reading the table ten thousand times.
+    pub(crate) async fn by_index(&self) -> Result<(), Fault> {
+        self.execute("SET LOCAL enable_seqscan = off", &[]).await.map(drop)
+    }
+
     /// Whether others were not in the way yet.
     pub(crate) fn is_first_try(&self) -> bool {
         self.nth == 1

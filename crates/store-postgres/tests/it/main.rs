@@ -2,6 +2,7 @@
 //! that break, clocks that differ. Wants the databases that `ci/postgres.sh` starts.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod bulk;
 mod clocks;
 mod connections;
 mod documents;
