@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use larder_core::{Budgets, Clock, Retention, Store, Time};
@@ -158,6 +158,16 @@ impl App {
             stopping: CancellationToken::new(),
         };
         (App(Arc::new(shared)), site.extra)
+    }
+
+    /// What tells this one from all others, for as long as it is kept; it keeps nothing alive.
+    pub(crate) fn mark(&self) -> Weak<Shared> {
+        Arc::downgrade(&self.0)
+    }
+
+    /// Whether a mark is its.
+    pub(crate) fn is(&self, mark: &Weak<Shared>) -> bool {
+        std::ptr::eq(mark.as_ptr(), Arc::as_ptr(&self.0))
     }
 
     /// The time.

@@ -310,7 +310,11 @@ fn send(stream: &mut TcpStream, made: &Made, cx: &mut Context<'_>) -> io::Result
     let mut gone = 0;
     while gone < head.len() + body.len() {
         let rest = [head.get(gone..).unwrap_or_default(), &body[gone.saturating_sub(head.len())..]];
-        match poll_write(stream, rest, cx)? {
+        let sent = match made.lent().map(|lent| lent.poll_send(gone, stream, cx)) {
+            Some(Poll::Ready(Err(_))) | None => poll_write(stream, rest, cx),
+            Some(sent) => sent,
+        };
+        match sent? {
             Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
             Poll::Ready(len) => gone += len,
             Poll::Pending => return Ok(Some(gone)),

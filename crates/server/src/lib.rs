@@ -22,6 +22,7 @@ mod folders;
 mod guard;
 mod habit;
 mod inbox;
+mod lent;
 mod listen;
 mod long;
 mod metrics;

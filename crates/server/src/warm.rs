@@ -10,6 +10,8 @@ use larder_core::Time;
 
 use crate::answer::Form;
 use crate::api::Got;
+use crate::fast::Found;
+use crate::lent::{LENT_BYTES_MIN, Lent};
 use crate::plain::{After, Plain, Verb, Version};
 use crate::tier::Held;
 use crate::wire::{Dated, Filling, Wire};
@@ -24,6 +26,10 @@ const WHOLES: usize = 8;
 
 /// Larger ones are not.
 const WHOLE_BYTES_MAX: usize = 64 * 1024;
+
+/// How often an answer is asked for within a second before a file is made of it, if it is large: what
+/// that costs, so many readers pay back.
+const LENT_FROM: u32 = 32;
 
 /// Shorter bodies are copied behind their heads: one piece is sent for less than two are.
 const COPIED_BYTES_MAX: usize = 4096;
@@ -44,6 +50,8 @@ pub(crate) struct Made {
     whole: Option<usize>,
     wholes: [Option<Whole>; WHOLES],
     dated: Dated,
+    /// What was found in memory last.
+    pub(crate) found: Option<Found>,
 }
 
 /// An answer, head and body, as it is sent within one second.
@@ -52,6 +60,10 @@ struct Whole {
     said: Said,
     /// Nothing until it is asked for a second time: what is asked for once is not worth a copy.
     bytes: Vec<u8>,
+    /// How often it was asked for, as it is.
+    asked: u32,
+    /// The same bytes, to be sent as they lie there.
+    lent: Option<Lent>,
 }
 
 /// What its head says, by the address of the text, which `held` keeps where it is.
@@ -114,6 +126,11 @@ impl Made {
         }
     }
 
+    /// The same bytes where the system can send them as they are.
+    pub(crate) fn lent(&self) -> Option<&Lent> {
+        self.wholes[self.whole?].as_ref()?.lent.as_ref()
+    }
+
     /// What the first bytes are gone of, to be sent later.
     pub(crate) fn behind(&mut self, gone: usize) -> [Bytes; 2] {
         let [first, _] = self.pieces();
@@ -148,15 +165,22 @@ fn whole(
                 wire.write(filling, &mut whole.bytes);
                 whole.bytes.extend_from_slice(&body);
             }
+            whole.asked = whole.asked.saturating_add(1);
+            if whole.asked == LENT_FROM && whole.bytes.len() >= LENT_BYTES_MIN {
+                whole.lent = Lent::of(&whole.bytes);
+            }
             Some(place)
         }
         Some(whole) if is_of(whole) => {
             whole.said = said;
             whole.bytes.clear();
+            whole.asked = 0;
+            // Another file is made of what is said now: who has not taken all of this one still may.
+            whole.lent = None;
             None
         }
         other => {
-            *other = Some(Whole { held: held.clone(), said, bytes: Vec::new() });
+            *other = Some(Whole { held: held.clone(), said, bytes: Vec::new(), asked: 0, lent: None });
             None
         }
     }

@@ -8,6 +8,7 @@ mod events;
 mod failures;
 mod guards;
 mod herd;
+mod lent;
 mod lists;
 mod many;
 mod marketplace;
