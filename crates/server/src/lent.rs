@@ -155,10 +155,10 @@ mod tests {
         (0..LENT_BYTES_MIN + 5000).map(|place| ((place + seed) * 31 % 251) as u8).collect()
     }
 
-    async fn connected() -> (TcpStream, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let there = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        (listener.accept().await.unwrap().0, there)
+    async fn connected() -> io::Result<(TcpStream, TcpStream)> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let there = TcpStream::connect(listener.local_addr()?).await?;
+        Ok((listener.accept().await?.0, there))
     }
 
     async fn send(lent: &Lent, from: usize, stream: &TcpStream) -> io::Result<usize> {
@@ -167,7 +167,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_on_its_way_stays_what_it_was_when_its_file_is_gone() {
-        let (here, mut there) = connected().await;
+        let (here, mut there) = connected().await.unwrap();
         let first = bytes(0);
         for from in [0, 1, 4096, 9001, first.len() - 1] {
             let lent = Lent::of(&first).unwrap();
@@ -184,7 +184,7 @@ mod tests {
 
     #[tokio::test]
     async fn that_a_reader_left_is_an_error_and_no_reason_to_lend_nothing_any_more() {
-        let (here, there) = connected().await;
+        let (here, there) = connected().await.unwrap();
         drop(there);
         let lent = Lent::of(&bytes(0)).unwrap();
         let mut sent = Ok(0);
