@@ -122,7 +122,9 @@ pub fn absorb(attempt: Attempt<'_>) -> Write {
         Ok(Fetched::Body { body, validators, ttl }) => {
             Write { body: Some(body), validators, ..frame.success(ttl) }
         }
-        Ok(Fetched::NotModified { ttl }) if frame.can_be_unmodified() => frame.not_modified(ttl),
+        Ok(Fetched::NotModified { ttl, cursor }) if frame.can_be_unmodified() => {
+            frame.not_modified(ttl, cursor)
+        }
         Ok(Fetched::NotModified { .. }) => frame.failure(&FetchError::Unusable {
             host: definition_host(before),
             detail: "it said `not modified` of something that is not held".to_owned(),
@@ -244,13 +246,15 @@ impl Frame<'_> {
     }
 
     /// The same answer once more, which confirms whoever was gone in it.
-    fn not_modified(&self, ttl: Option<Duration>) -> Write {
+    fn not_modified(&self, ttl: Option<Duration>, cursor: Option<String>) -> Write {
         let members = &self.before.members;
         let is_shown = |member: &&Member| member.state == MemberState::Shown;
         let left: Vec<MemberWrite> =
             members.iter().filter(is_shown).map(|member| keep(member, member.state)).collect();
         let members = (left.len() < members.len()).then_some(left);
-        Write { outcome: Outcome::NotModified, members, ..self.success(ttl) }
+        let success = self.success(ttl);
+        let cursor = cursor.or_else(|| success.cursor.clone());
+        Write { outcome: Outcome::NotModified, members, cursor, ..success }
     }
 
     /// The whole entry is gone: remembered for a short while; data that is held goes when a second

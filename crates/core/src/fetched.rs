@@ -25,6 +25,8 @@ pub enum Fetched {
     NotModified {
         /// A freshness lifetime of the source's own, in place of the policy's.
         ttl: Option<Duration>,
+        /// Where the next delta goes on, where that can be said better now; `None` = where it did.
+        cursor: Option<String>,
     },
     /// The whole entry does not exist upstream.
     Absent(Absence),

@@ -85,7 +85,7 @@ impl SimSource {
         let held = ask.validators.etag.as_deref().filter(|_| self.sim.happens(50));
         if held.is_some_and(|etag| self.etag(&names).as_deref() == Some(etag)) {
             self.travel().await;
-            return Ok(Fetched::NotModified { ttl: None });
+            return Ok(Fetched::NotModified { ttl: None, cursor: None });
         }
         if self.sim.state().world.absent.contains(&ask.key) {
             return Ok(Fetched::Absent(Absence::new("not_found", "there is no such entry")));

@@ -291,10 +291,10 @@ fn an_entry_that_is_gone_keeps_its_data_until_that_is_confirmed() {
 
 #[test]
 fn not_modified_renews_and_changes_nothing() {
-    let write = take(&holding(&["a"]), Ok(Fetched::NotModified { ttl: None }));
+    let write = take(&holding(&["a"]), Ok(Fetched::NotModified { ttl: None, cursor: None }));
     assert_eq!((write.outcome, write.members), (Outcome::NotModified, None));
     assert_eq!(write.fetched_at, Some(NOW));
-    let absurd = take(&nothing(), Ok(Fetched::NotModified { ttl: None }));
+    let absurd = take(&nothing(), Ok(Fetched::NotModified { ttl: None, cursor: None }));
     assert_eq!(absurd.outcome, Outcome::Failed);
 }
 
@@ -314,7 +314,7 @@ fn not_modified_proves_nothing_of_what_was_not_asked_for_as_a_whole() {
     let incomplete = Entry { complete: false, pending: vec!["b".into()], ..held.entry.clone() };
     let incomplete = Stored { entry: incomplete, ..held.clone() };
     for (before, edition, subset) in [(&held, "2", false), (&incomplete, "1", false), (&held, "1", true)] {
-        let write = take_under(before, &definition(edition), subset, Ok(Fetched::NotModified { ttl: None }));
+        let write = take_under(before, &definition(edition), subset, Ok(Fetched::NotModified { ttl: None, cursor: None }));
         assert_eq!((write.outcome, write.fetched_at), (Outcome::Failed, before.entry.fetched_at));
         assert_eq!(
             (write.definition, write.pending),
@@ -327,7 +327,7 @@ fn not_modified_proves_nothing_of_what_was_not_asked_for_as_a_whole() {
 fn not_modified_confirms_what_was_said_to_be_gone() {
     let mut before = holding(&["a", "b"]);
     before.members[1].state = MemberState::Absent;
-    let write = take(&before, Ok(Fetched::NotModified { ttl: None }));
+    let write = take(&before, Ok(Fetched::NotModified { ttl: None, cursor: None }));
     assert_eq!(states(&write), [("a", SHOWN)]);
 }
 

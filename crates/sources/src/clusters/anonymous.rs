@@ -74,7 +74,7 @@ impl ClustersSource {
         let validators = loop {
             let page = self.page_of(owner, &mut path, (number, PageOrder::Name), held, errand).await?;
             match page {
-                Page::NotModified => return Ok(Fetched::NotModified { ttl: None }),
+                Page::NotModified => return Ok(Fetched::NotModified { ttl: None, cursor: None }),
                 Page::NoSuchOwner => {
                     return Ok(self.rest_of(owner, Owned::NoSuchOwner, Coverage::Partial));
                 }
@@ -121,7 +121,7 @@ impl ClustersSource {
                 Ok(Turned::Read) => {}
                 Ok(Turned::NotModified) => {
                     if let Some(ask) = alone {
-                        answers.send(&ask.key, Ok(Fetched::NotModified { ttl: None }), errand.take_spent());
+                        answers.send(&ask.key, Ok(Fetched::NotModified { ttl: None, cursor: None }), errand.take_spent());
                         tally.forget(&ask.key);
                     }
                 }
@@ -227,7 +227,7 @@ impl ClustersSource {
                 Ok(Single::Absent(absence)) => tally.put(&name, Found::Absent(absence)),
                 Ok(Single::NotModified) => {
                     if let Some(ask) = alone {
-                        answers.send(&ask.key, Ok(Fetched::NotModified { ttl: None }), errand.take_spent());
+                        answers.send(&ask.key, Ok(Fetched::NotModified { ttl: None, cursor: None }), errand.take_spent());
                         tally.forget(&ask.key);
                     }
                 }

@@ -29,7 +29,7 @@ pub(super) async fn by_address(
         deadline: ask.deadline,
     };
     let (body, etag, last_modified) = match web.get(wanted).await? {
-        Got::NotModified => return Ok(Fetched::NotModified { ttl: None }),
+        Got::NotModified => return Ok(Fetched::NotModified { ttl: None, cursor: None }),
         Got::Absent(absence) => return Ok(Fetched::Absent(absence)),
         Got::Here { body, etag, last_modified } => (body, etag, last_modified),
     };
@@ -52,7 +52,7 @@ pub(super) async fn by_file(market: &str, path: &Path, ask: &Ask) -> Result<Fetc
     };
     let digest = blake3::hash(&body).to_hex().as_str()[..32].to_owned();
     if Memory::of(ask).digest.as_ref() == Some(&digest) {
-        return Ok(Fetched::NotModified { ttl: None });
+        return Ok(Fetched::NotModified { ttl: None, cursor: None });
     }
     let unusable = |detail| FetchError::BadFile { path: path.display().to_string(), detail };
     let index = MarketIndex::read(&body).map_err(unusable)?;

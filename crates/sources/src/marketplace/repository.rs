@@ -33,7 +33,7 @@ pub(super) async fn fetch(
 ) -> Result<Fetched, FetchError> {
     let memory = Memory::of(ask);
     let (repository, etag) = match github.repository(repo, memory.etag.as_deref(), errand).await? {
-        Single::NotModified => return Ok(Fetched::NotModified { ttl: None }),
+        Single::NotModified => return Ok(Fetched::NotModified { ttl: None, cursor: None }),
         Single::Absent(absence) => return Ok(Fetched::Absent(absence)),
         Single::Here(repository, etag) => (repository, etag),
     };

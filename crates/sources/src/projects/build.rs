@@ -51,6 +51,7 @@ pub(super) fn build(scan: &Scan<'_>, ask: &Ask, look: Look) -> Result<Fetched, s
         build.artifact(&look.sight.spotted[number], &look.contents[number], placed, &deployed);
     }
     build.missing(&deployed, &look, &project.name);
+    build.known.seen = scan.seen(&look, &build.known);
     let warnings = warnings_of(&look, &build.known.told);
     build.finish(project, warnings)
 }
@@ -186,8 +187,8 @@ impl Build<'_> {
     /// Gives everything that is there its name and record, and finds what lies elsewhere.
     fn place(&mut self, look: Look, records: &[Record], project_name: &str) -> (Look, Vec<Named>) {
         let Look { sight, contents, inputs } = look;
-        let Sight { spotted, mut warnings, dark } = sight;
-        let sight = Sight { dark, ..Sight::default() };
+        let Sight { spotted, mut warnings, dark, folders, odd } = sight;
+        let sight = Sight { dark, folders, odd, ..Sight::default() };
         let paths: Vec<String> = records.iter().map(expected_path).collect();
         let by_path: HashMap<&str, usize> =
             paths.iter().enumerate().map(|(number, path)| (path.as_str(), number)).collect();

@@ -38,6 +38,10 @@ pub(super) struct Content {
     pub(super) warnings: Vec<Warning>,
     /// Whether some of it could not be looked at, so that it has no hash.
     pub(super) partly: bool,
+    /// Whether there was a link in it.
+    pub(super) has_links: bool,
+    /// The folders in it, from its own.
+    folders: Vec<PathBuf>,
     is_folder: bool,
 }
 
@@ -67,6 +71,8 @@ impl Content {
             files: Vec::new(),
             warnings: Vec::new(),
             partly: false,
+            has_links: false,
+            folders: Vec::new(),
             above: HashSet::new(),
         };
         if meta.is_dir() {
@@ -80,7 +86,7 @@ impl Content {
         } else {
             return Err(io::Error::other("it is neither a file nor a folder"));
         }
-        let Look { mut files, mut warnings, mut partly, .. } = look;
+        let Look { mut files, mut warnings, mut partly, has_links, folders, .. } = look;
         files.sort_by(|(a, _), (b, _)| a.name.components().cmp(b.name.components()));
         let bytes: u64 = files.iter().map(|(entry, _)| entry.bytes).sum();
         if bytes > BYTES_MAX {
@@ -102,8 +108,22 @@ impl Content {
             files: files.into_iter().map(|(entry, _)| entry).collect(),
             warnings,
             partly,
+            has_links,
+            folders,
             is_folder: meta.is_dir(),
         })
+    }
+
+    /// Whether the names of its files and folders say where all of it is.
+    pub(super) fn is_plain(&self) -> bool {
+        !self.has_links && !self.partly && self.warnings.is_empty()
+    }
+
+    /// Its files and folders, itself too, from wherever `place` is from.
+    pub(super) fn paths(&self, place: &Path) -> impl Iterator<Item = PathBuf> {
+        let files = self.files.iter().map(|entry| &entry.name);
+        let within = files.chain(&self.folders).filter(|name| !name.as_os_str().is_empty());
+        within.map(|name| place.join(name)).chain([place.to_owned()])
     }
 
     /// Reads it: its hash, and what the file that describes it says.
@@ -174,6 +194,8 @@ struct Look<'a> {
     files: Vec<(Entry, Metadata)>,
     warnings: Vec<Warning>,
     partly: bool,
+    has_links: bool,
+    folders: Vec<PathBuf>,
     /// The folders that one stands in, really: whoever leads back to one of them is a loop.
     above: HashSet<PathBuf>,
 }
@@ -213,6 +235,7 @@ impl Look<'_> {
         if !meta.is_symlink() {
             return self.plain(path.to_owned(), name, meta, depth);
         }
+        self.has_links = true;
         let about = format!("{}/{}", self.about, shown_path(name));
         match self.reach.follow(path, &about) {
             Led::To(real) => match fs::symlink_metadata(&real) {
@@ -236,6 +259,7 @@ impl Look<'_> {
         } else if meta.is_dir() {
             // A link to a folder that one stands in ends here: what is below it is being read.
             if self.above.insert(real.clone()) {
+                self.folders.push(name.to_owned());
                 self.folder(&real, name, depth + 1);
                 self.above.remove(&real);
             }

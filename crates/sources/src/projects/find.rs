@@ -37,6 +37,10 @@ pub(super) struct Sight {
     pub(super) warnings: Vec<Warning>,
     /// Folders that could not be read, from the project's folder: what was known below them stays.
     pub(super) dark: Vec<String>,
+    /// The folders that were listed, from the project's folder.
+    pub(super) folders: Vec<PathBuf>,
+    /// Whether there was anything by the way of which these folders do not tell: a link, a limit.
+    pub(super) odd: bool,
 }
 
 impl Sight {
@@ -56,6 +60,7 @@ const ARTIFACTS_MAX: usize = 20_000;
 pub(super) fn spot(project: &Path, root: &str, profile: &str, reach: &Reach, sight: &mut Sight) {
     let mut look = Look { reach, profile, sight };
     let Some(real) = look.enter(&project.join(root), root) else { return };
+    look.sight.folders.push(PathBuf::from(root));
     for kind in ArtifactType::ALL {
         let about = format!("{root}/{}", kind.folder());
         let Some(folder) = look.enter(&real.join(kind.folder()), &about) else { continue };
@@ -149,6 +154,7 @@ impl Look<'_> {
     }
 
     fn follow(&mut self, path: &Path, about: &str) -> Option<PathBuf> {
+        self.sight.odd = true;
         match self.reach.follow(path, about) {
             Led::To(real) => Some(real),
             Led::Nowhere => {
@@ -173,6 +179,7 @@ impl Look<'_> {
     /// The artifacts of a type below a folder; `named` is that folder from the project's.
     fn folder(&mut self, kind: ArtifactType, real: &Path, named: &Path, below: &Path, depth: usize) {
         let about = shown_path(named);
+        self.sight.folders.push(named.to_owned());
         let mut entries = match fs::read_dir(real).and_then(Iterator::collect::<io::Result<Vec<_>>>) {
             Ok(entries) => entries,
             Err(error) => return self.cannot(&about, &error),
@@ -234,6 +241,8 @@ impl Look<'_> {
             });
         } else if is_folder && depth < DEPTH_MAX {
             self.folder(kind, &real, named, below, depth + 1);
+        } else if is_folder {
+            self.sight.odd = true;
         }
     }
 }

@@ -13,6 +13,7 @@ mod find;
 mod place;
 mod reach;
 mod scan;
+mod seen;
 mod stamp;
 mod upstreams;
 mod walk;
@@ -22,12 +23,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use jiff::tz::TimeZone;
 use larder_core::{
-    Answers, Ask, Definition, Delta, FetchError, Fetched, Json, Key, KeyError, Learned, Policy, Source, Spent,
+    Answers, Ask, Clock, Definition, Delta, FetchError, Fetched, Json, Key, KeyError, Learned, Policy, Source,
+    Spent,
 };
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -96,6 +98,8 @@ struct Shared {
     collections: Vec<PathBuf>,
     /// Which it is takes longer to find out than most commands take, and few need it.
     zone: LazyLock<TimeZone>,
+    /// The time that files carry.
+    time: Box<dyn Fn() -> SystemTime + Send + Sync>,
 }
 
 impl ProjectsSource {
@@ -105,6 +109,30 @@ impl ProjectsSource {
     /// The projects of `config`. `base` gives all of the policy but the freshness lifetime; times
     /// without an offset are meant in `zone`, which is asked for when there is one. Nothing is looked at yet.
     pub fn new(config: &ProjectsConfig, base: &Policy, zone: fn() -> TimeZone) -> Result<Self, KeyError> {
+        Self::timed(config, base, zone, Box::new(stamp::machine_time))
+    }
+
+    /// The same, where a clock tells what files' times are compared with, to find out which of them are
+    /// old enough to prove anything.
+    pub fn with_clock(
+        config: &ProjectsConfig,
+        base: &Policy,
+        zone: fn() -> TimeZone,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, KeyError> {
+        let time = move || {
+            let since = Duration::from_millis(u64::try_from(clock.now().ms()).unwrap_or_default());
+            SystemTime::UNIX_EPOCH + since
+        };
+        Self::timed(config, base, zone, Box::new(time))
+    }
+
+    fn timed(
+        config: &ProjectsConfig,
+        base: &Policy,
+        zone: fn() -> TimeZone,
+        time: Box<dyn Fn() -> SystemTime + Send + Sync>,
+    ) -> Result<Self, KeyError> {
         let allowed = config.roots.iter().chain(&config.allow_links).chain(&config.collections);
         Ok(ProjectsSource {
             shared: Arc::new(Shared {
@@ -117,6 +145,7 @@ impl ProjectsSource {
                 allowed: allowed.cloned().collect(),
                 collections: config.collections.clone(),
                 zone: LazyLock::new(zone),
+                time,
             }),
         })
     }
@@ -205,7 +234,8 @@ impl Shared {
     fn answer(&self, asks: &[Ask], sender: &UnboundedSender<Answered>, stop: &AtomicBool) {
         let allowed: Vec<&Path> = self.allowed.iter().map(PathBuf::as_path).collect();
         let reach = Reach::of(allowed);
-        let frame = Frame { reach: &reach, upstreams: self.shelf.upstreams(), zone: &self.zone };
+        let frame =
+            Frame { reach: &reach, upstreams: self.shelf.upstreams(), zone: &self.zone, time: &*self.time };
         let (roots, others): (Vec<&Ask>, Vec<&Ask>) =
             asks.iter().partition(|ask| self.catalogue.root(&ask.key).is_some());
         // The receiver is gone when nobody waits any more.
@@ -236,9 +266,13 @@ impl Shared {
 
     fn look(&self, ask: &Ask, frame: &Frame<'_>) -> Result<Fetched, FetchError> {
         let project: Arc<Project> = self.catalogue.project(&ask.key).ok_or_else(|| left(&ask.key))?;
+        let known = scan::known(ask);
+        if known.as_ref().is_some_and(|known| scan::is_still_so(&project, known, &frame.upstreams)) {
+            return Ok(Fetched::NotModified { ttl: None, cursor: None });
+        }
         let own_root = frame.reach.and(&project.root.canonicalize().unwrap_or_else(|_| project.root.clone()));
-        let frame = Frame { reach: &own_root, upstreams: frame.upstreams.clone(), zone: frame.zone };
-        scan::scan(&project, ask, &frame)
+        let frame = Frame { reach: &own_root, upstreams: frame.upstreams.clone(), ..*frame };
+        scan::scan(&project, ask, known.as_ref(), &frame)
     }
 
     /// Which projects there are below a root. Those known before stay unless all of it was seen.

@@ -1,10 +1,12 @@
-//! One project, looked at and not read: whether anything of it is another than the last time.
+//! One project, looked at and not read: whether anything of it is another than the last time. Quickly
+//! first; then, if that proves nothing, folder by folder.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use jiff::tz::TimeZone;
 use larder_core::{Ask, FetchError, Fetched, Warning};
@@ -15,6 +17,7 @@ use super::catalogue::Project;
 use super::content::{Content, warning};
 use super::find::{Sight, Spotted, spot};
 use super::reach::{Led, Reach};
+use super::seen::Seen;
 use super::stamp::{Known, Stamp, Stamper};
 use super::upstreams::Upstreams;
 use super::{PROJECT_FILE, RECORDS_FILE};
@@ -24,10 +27,30 @@ pub(super) struct Frame<'a> {
     pub(super) reach: &'a Reach,
     pub(super) upstreams: Arc<Upstreams>,
     pub(super) zone: &'a TimeZone,
+    /// The time that files carry.
+    pub(super) time: &'a (dyn Fn() -> SystemTime + Send + Sync),
+}
+
+/// What is known from the last look at a project, if there is anything to go on from.
+pub(super) fn known(ask: &Ask) -> Option<Known> {
+    ask.cursor.as_deref().and_then(Known::read)
+}
+
+/// Whether a quick look proves that a full one would find what is known.
+pub(super) fn is_still_so(project: &Project, known: &Known, upstreams: &Upstreams) -> bool {
+    !upstreams.stamp.is_empty()
+        && upstreams.stamp == known.upstream
+        && known.seen.as_ref().is_some_and(|seen| seen.is_still_so(&project.path))
 }
 
 /// Scans a project.
-pub(super) fn scan(project: &Project, ask: &Ask, frame: &Frame<'_>) -> Result<Fetched, FetchError> {
+pub(super) fn scan(
+    project: &Project,
+    ask: &Ask,
+    before: Option<&Known>,
+    frame: &Frame<'_>,
+) -> Result<Fetched, FetchError> {
+    let began = (frame.time)();
     let about = match fs::metadata(&project.path) {
         Ok(about) => about,
         Err(error) => {
@@ -39,13 +62,15 @@ pub(super) fn scan(project: &Project, ask: &Ask, frame: &Frame<'_>) -> Result<Fe
         return Err(FetchError::Local(format!("{} is not a folder any more", project.path.display())));
     }
     let reach = frame.reach.and(&project.path);
-    let before = ask.cursor.as_deref().and_then(Known::read);
-    let scan = Scan { project, frame, reach: &reach, before: before.as_ref() };
+    let scan = Scan { project, frame, reach: &reach, before, began };
     let look = scan.look();
-    if let Some(before) = &before
+    if let Some(before) = before
         && scan.is_as_before(&look, before)
     {
-        return Ok(Fetched::NotModified { ttl: None });
+        // The next look may be a quick one.
+        let seen = scan.seen(&look, before);
+        let cursor = seen.and_then(|seen| Known { seen: Some(seen), ..before.clone() }.write());
+        return Ok(Fetched::NotModified { ttl: None, cursor });
     }
     build(&scan, ask, look).map_err(|error| FetchError::Local(format!("it cannot be written down: {error}")))
 }
@@ -56,6 +81,8 @@ pub(super) struct Scan<'a> {
     pub(super) reach: &'a Reach,
     /// What is known from the last look; `None` = this is the first.
     pub(super) before: Option<&'a Known>,
+    /// When it began, by the time that files carry.
+    began: SystemTime,
 }
 
 /// What a look at everything brought, with nothing read.
@@ -84,6 +111,39 @@ impl Scan<'_> {
             }
         }
         Look { sight, contents, inputs: stamper.text() }
+    }
+
+    /// What the next look can go by quickly, if this one met nothing that wants a full one.
+    pub(super) fn seen(&self, look: &Look, known: &Known) -> Option<Seen> {
+        let sight = &look.sight;
+        let is_plain = !sight.odd && sight.warnings.is_empty() && sight.dark.is_empty();
+        let is_proven = |stamp: &Option<Stamp>| stamp.as_ref().is_none_or(Stamp::is_proven);
+        if !is_plain
+            || known.inputs.is_empty()
+            || known.upstream.is_empty()
+            || !known.stamps.values().all(is_proven)
+        {
+            return None;
+        }
+        let is_there = |root: &str| sight.folders.iter().any(|folder| folder == Path::new(root));
+        let mut nothing: Vec<String> =
+            known.stamps.iter().filter(|(_, stamp)| stamp.is_none()).map(|(path, _)| path.clone()).collect();
+        nothing.extend(PROFILES.iter().map(|(root, _)| (*root).to_owned()).filter(|root| !is_there(root)));
+        let mut paths = sight.folders.clone();
+        for (spotted, content) in sight.spotted.iter().zip(&look.contents) {
+            let content = content.as_ref().ok().filter(|content| content.is_plain())?;
+            // Else a link led there.
+            let place = spotted.real.strip_prefix(&self.project.path).ok()?;
+            if place != Path::new(&spotted.path) {
+                return None;
+            }
+            paths.extend(content.paths(place));
+        }
+        let inputs = self.inputs().into_iter().filter(|file| fs::symlink_metadata(file).is_ok());
+        for file in inputs {
+            paths.push(file.strip_prefix(&self.project.path).ok()?.to_owned());
+        }
+        Seen::of(&self.project.path, paths, nothing, self.began, self.frame.time)
     }
 
     /// The files that say what was deployed, and what the project is called.

@@ -12,6 +12,8 @@ use std::time::{Duration, SystemTime};
 use larder_core::{Time, Warning};
 use serde::{Deserialize, Serialize};
 
+use super::seen::Seen;
+
 /// What is known from the last look at a project, kept as its entry's cursor.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) struct Known {
@@ -28,6 +30,9 @@ pub(super) struct Known {
     /// What was warned of when an artifact was read, since it is not read again.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) told: BTreeMap<String, Vec<Warning>>,
+    /// What the next look can tell by quickly that all of it is as it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) seen: Option<Seen>,
 }
 
 /// A change of what is kept makes all older records void.
@@ -42,6 +47,11 @@ impl Stamp {
     /// That of something that must be read again whatever its files look like.
     pub(super) fn unproven() -> Self {
         Stamp(String::new())
+    }
+
+    /// Whether it is not that.
+    pub(super) fn is_proven(&self) -> bool {
+        !self.0.is_empty()
     }
 }
 
@@ -71,16 +81,27 @@ const FINE_TICK: Duration = Duration::from_millis(40);
 /// … and on one that knows whole seconds, or two.
 const COARSE_TICK: Duration = Duration::from_secs(3);
 
+/// How old a time of a file's must be, so that another change would show another time.
+pub(super) fn tick(time: SystemTime) -> Duration {
+    let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    if since_epoch.subsec_nanos() == 0 { COARSE_TICK } else { FINE_TICK }
+}
+
+/// The time that files carry.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "files carry the machine's own time, which is compared with nothing else"
+)]
+pub(super) fn machine_time() -> SystemTime {
+    SystemTime::now()
+}
+
 impl Stamper {
     /// Starts a look.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "files carry the machine's own time, which is compared with nothing else"
-    )]
     pub(super) fn new() -> Self {
         Stamper {
             hasher: blake3::Hasher::new(),
-            looked_at: SystemTime::now(),
+            looked_at: machine_time(),
             newest: None,
             too_young: false,
         }
@@ -98,9 +119,7 @@ impl Stamper {
         }
         if let Some(modified) = modified {
             let age = self.looked_at.duration_since(modified).unwrap_or_default();
-            let since_epoch = modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-            let tick = if since_epoch.subsec_nanos() == 0 { COARSE_TICK } else { FINE_TICK };
-            self.too_young |= age < tick;
+            self.too_young |= age < tick(modified);
             self.newest = self.newest.max(Some(modified));
         }
     }

@@ -87,7 +87,7 @@ async fn an_unchanged_answer_is_not_modified_where_one_call_brings_the_whole_ent
 
         scene.requests();
         let again = source.fetch(&ask).await;
-        assert_eq!(again, Ok(Fetched::NotModified { ttl: None }), "{id}");
+        assert_eq!(again, Ok(Fetched::NotModified { ttl: None, cursor: None }), "{id}");
         let requests = scene.sim.take_requests();
         assert!(requests.iter().all(|request| request.conditional), "{id}");
         assert_eq!(requests.last().unwrap().status, Some(304), "{id}");

@@ -135,7 +135,7 @@ async fn an_unchanged_repository_costs_one_conditional_request_and_with_a_token_
         ["/skills", "/skills/git/trees/head", "/graphql", "/graphql", "/graphql"],
         "a hundred contents in three queries"
     );
-    assert_eq!(held.fetch(&scene, &source).await, Ok(Fetched::NotModified { ttl: None }));
+    assert_eq!(held.fetch(&scene, &source).await, Ok(Fetched::NotModified { ttl: None, cursor: None }));
     let requests = scene.sim.take_requests();
     assert_eq!(requests.len(), 1);
     assert_eq!((requests[0].status, requests[0].conditional, requests[0].cost), (Some(304), true, 0));
@@ -171,7 +171,7 @@ async fn a_star_makes_no_file_be_read_again() {
     let delta = held.refresh(&scene, &source).await;
     assert_eq!((delta.upserts, delta.others), (Vec::new(), Others::Stay));
     assert_eq!(asked(&scene), ["if /skills", "if /skills/git/trees/head"]);
-    assert_eq!(held.fetch(&scene, &source).await, Ok(Fetched::NotModified { ttl: None }));
+    assert_eq!(held.fetch(&scene, &source).await, Ok(Fetched::NotModified { ttl: None, cursor: None }));
     assert_eq!(held.names().len(), 3);
 }
 
@@ -254,7 +254,7 @@ async fn without_a_token_names_come_at_once_and_contents_a_few_an_hour() {
     let delta = held.refresh(&scene, &source).await;
     assert_eq!((asked(&scene).len(), known(&held)), (7, 25), "the five that were left");
     assert_eq!((delta.ttl, delta.warnings.len(), delta.upserts.len()), (None, 0, 5));
-    assert_eq!(held.fetch(&scene, &source).await, Ok(Fetched::NotModified { ttl: None }));
+    assert_eq!(held.fetch(&scene, &source).await, Ok(Fetched::NotModified { ttl: None, cursor: None }));
 }
 
 #[tokio::test]
@@ -389,7 +389,7 @@ async fn an_index_is_asked_for_conditionally_and_read_anew_when_it_changed() {
         (delta.others, held.names()),
         (Others::Go, vec!["agent critic".to_owned(), "skill pdf".to_owned()])
     );
-    assert_eq!(held.fetch(&scene, &source).await, Ok(Fetched::NotModified { ttl: None }));
+    assert_eq!(held.fetch(&scene, &source).await, Ok(Fetched::NotModified { ttl: None, cursor: None }));
     assert_eq!(web.asked()[1], ("/index.json".to_owned(), Some("\"one\"".to_owned())));
     web.say(200, &[("etag", "\"two\"")], r#"[{"name": "pdf", "type": "skill", "version": "3"}]"#);
     let delta = held.refresh(&scene, &source).await;
@@ -516,7 +516,7 @@ async fn an_index_in_a_file_is_read_when_its_content_changed() {
         source.define(&held.key).unwrap().private
             && held.members.iter().all(|one| !one.item.scope.is_public())
     );
-    assert_eq!(held.fetch(&scene, &source).await, Ok(Fetched::NotModified { ttl: None }));
+    assert_eq!(held.fetch(&scene, &source).await, Ok(Fetched::NotModified { ttl: None, cursor: None }));
     std::fs::write(&path, "{\"plugins\": [").unwrap();
     let broken = held.fetch(&scene, &source).await;
     assert!(
