@@ -47,9 +47,9 @@ pub use key::{Key, KeyError};
 pub use list::{Filter, ListQuery, Listed, Order, Test};
 pub use log::{Change, Changes, ItemCounts, LogLine, Spent, Subject, Trigger};
 pub use rows::{Head, Heads, Rows};
-pub use source::{Answers, Ask, Learned, Source};
+pub use source::{Answers, Ask, Held, Learned, Source};
 pub use store::{
-    Acquired, Budgets, Commit, Committed, Configured, LeaseAsk, LogFilter, Met, Migration, Problem,
+    Acquired, Budgets, Commit, Committed, Configured, Extent, LeaseAsk, LogFilter, Met, Migration, Problem,
     Reconciled, Retention, Row, Sheet, Store, StoreError, StoreInfo, Swept, Target,
 };
 pub use time::{Time, TimeError};

@@ -1,10 +1,15 @@
 //! The port of whatever can fetch an entry.
 
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
+use futures::future::BoxFuture;
 
-use crate::{Definition, FetchError, Fetched, Json, Key, Member, Priority, Spent, Time, Trigger, Validators};
+use crate::{
+    Definition, Extent, FetchError, Fetched, Json, Key, Member, Priority, Spent, StoreError, Time, Trigger,
+    Validators,
+};
 
 /// One entry's fetch, as the engine asks a source for it.
 #[derive(Debug, Clone)]
@@ -22,13 +27,58 @@ pub struct Ask {
     /// The entry's own document as held.
     pub body: Option<Json>,
     /// The members as held, for a source that goes on from them.
-    pub held: Vec<Member>,
+    pub held: Held,
     /// What asked for it.
     pub trigger: Trigger,
     /// How urgent it is when the budget runs short.
     pub priority: Priority,
     /// When the engine gives up waiting.
     pub deadline: Time,
+}
+
+/// The members of an entry as a store holds them: at hand, or looked up when they are first asked for.
+#[derive(Clone, Default)]
+pub struct Held {
+    members: Arc<OnceLock<Vec<Member>>>,
+    look_up: Option<Arc<LookUp>>,
+}
+
+type LookUp = dyn Fn() -> BoxFuture<'static, Result<Vec<Member>, StoreError>> + Send + Sync;
+
+impl Held {
+    /// Members that `look_up` answers, when they are asked for.
+    pub fn later(
+        look_up: impl Fn() -> BoxFuture<'static, Result<Vec<Member>, StoreError>> + Send + Sync + 'static,
+    ) -> Self {
+        Held { members: Arc::default(), look_up: Some(Arc::new(look_up)) }
+    }
+
+    /// The members, looked up where they are not at hand. The error is the store's.
+    pub async fn members(&self) -> Result<&[Member], StoreError> {
+        if let (None, Some(look_up)) = (self.members.get(), &self.look_up) {
+            let found = look_up().await?;
+            // Of two who looked at once the first is believed by both.
+            let _ = self.members.set(found);
+        }
+        Ok(self.at_hand())
+    }
+
+    /// Those that are at hand: all of them for a source that is given [all](Source::extent) of an entry.
+    pub fn at_hand(&self) -> &[Member] {
+        self.members.get().map_or(&[], Vec::as_slice)
+    }
+}
+
+impl From<Vec<Member>> for Held {
+    fn from(members: Vec<Member>) -> Self {
+        Held { members: Arc::new(OnceLock::from(members)), look_up: None }
+    }
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.at_hand()).finish()
+    }
 }
 
 /// Where a source puts its answers, each as soon as it has it: what was answered before a time-out
@@ -83,6 +133,13 @@ pub trait Source: Send + Sync {
     /// projects do. What they say is [learned](Source::learn) before the others are asked for.
     fn indexes(&self) -> Vec<Key> {
         Vec::new()
+    }
+
+    /// How much of what is held its fetches are given. With [`Extent::Row`] the members are looked up when
+    /// they are first [asked for](Held::members), which is for a source that tells by its cursor that
+    /// nothing changed; it answers in [deltas](crate::Delta) alone, whose members are all shown.
+    fn extent(&self) -> Extent {
+        Extent::Whole
     }
 
     /// Hears what one of its [`indexes`](Source::indexes) says now; `None` = it is not held. From

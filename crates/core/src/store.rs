@@ -177,12 +177,24 @@ pub struct LeaseAsk {
     /// The `began` of the row that the wish is based on: if another's fetch has landed since, the
     /// lease is not taken. `None` = take it all the same.
     pub unless_newer_than: Option<u64>,
+    /// How much of the entry comes with the lease.
+    pub extent: Extent,
+}
+
+/// How much of an entry is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Extent {
+    /// The row with its members.
+    #[default]
+    Whole,
+    /// The row, and no members: thousands are read only where somebody needs them.
+    Row,
 }
 
 /// What came of a wish for a lease.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Acquired {
-    /// It is ours; the row as it is now, under the lease.
+    /// It is ours; the row as it is now, under the lease, as far as it was wanted.
     Granted(Lease, Box<Stored>),
     /// Another holds it.
     Held(Lease),

@@ -252,7 +252,7 @@ fn ask(open: &Open, deadline: Time) -> Ask {
         validators: if comparable { entry.validators.clone() } else { larder_core::Validators::default() },
         cursor: entry.cursor.clone().filter(|_| comparable),
         body: entry.body.clone(),
-        held: leased.before.members.clone(),
+        held: leased.held.clone(),
         trigger: want.trigger,
         priority: want.priority,
         deadline,

@@ -47,13 +47,15 @@ impl Engine {
 }
 
 impl Inner {
+    /// Whether an entry says which others its source has.
+    pub(crate) fn is_index(&self, key: &Key) -> bool {
+        self.sources.get(key.source()).is_some_and(|source| source.indexes().contains(key))
+    }
+
     /// Takes in what a refresh of an index brought, where that is what it was.
     pub(crate) async fn take_in(&self, stored: &Stored, trigger: Trigger) {
         let key = &stored.entry.key;
-        let Some(source) = self.sources.get(key.source()) else { return };
-        if !source.indexes().contains(key) {
-            return;
-        }
+        let Some(source) = self.sources.get(key.source()).filter(|_| self.is_index(key)) else { return };
         let Learned { came, gone } = source.learn(key, stored.entry.body.as_ref());
         if let Err(error) = follow_up(&*self.store, &came, gone, trigger, self.clock.now()).await {
             tracing::warn!(%key, %error, "what came and went with it could not be noted");

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use larder_core::{
-    Acquired, Decision, Failure, Following, Lease, LeaseAsk, Mode, NextStep, Outcome, Source, StoreError,
-    Stored, Time, decide, follow,
+    Acquired, Decision, Extent, Failure, Following, Held, Key, Lease, LeaseAsk, Mode, NextStep, Outcome,
+    Source, StoreError, Stored, Time, decide, follow,
 };
 
 use crate::RefreshError;
@@ -22,7 +22,10 @@ const POLL: Duration = Duration::from_millis(50);
 pub(crate) struct Leased {
     pub(crate) flown: Flown,
     pub(crate) lease: Lease,
+    /// The row, with its members as far as the source [wants them at once](Source::extent).
     pub(crate) before: Stored,
+    /// The members, for whoever wants them all the same.
+    pub(crate) held: Held,
 }
 
 /// A want whose entry another process is refreshing.
@@ -95,7 +98,31 @@ impl Inner {
             owner: self.owner.clone(),
             length: want.definition.policy.lease,
             unless_newer_than: want.began_seen.filter(|_| want.request.mode != Mode::Forced),
+            extent: self.extent(&want.key),
         }
+    }
+
+    /// How much of an entry its source wants at once.
+    pub(crate) fn extent(&self, key: &Key) -> Extent {
+        self.sources.get(key.source()).map_or(Extent::Whole, |source| source.extent())
+    }
+
+    /// The members of a row that a lease was just taken on.
+    fn held(&self, before: &Stored) -> Held {
+        let key = &before.entry.key;
+        // Where there is no data there are no members.
+        if self.extent(key) == Extent::Whole || !before.entry.has_data() {
+            return Held::from(before.members.clone());
+        }
+        let (store, key) = (self.store.clone(), key.clone());
+        Held::later(move || {
+            let (store, key) = (store.clone(), key.clone());
+            Box::pin(async move {
+                let row = store.lookup(std::slice::from_ref(&key)).await?.pop().flatten();
+                // It was evicted since, so that nothing of it will be committed.
+                Ok(row.map(|stored| stored.members).unwrap_or_default())
+            })
+        })
     }
 
     async fn sort(&self, mut flown: Flown, acquired: Acquired, sorted: &mut Sorted) {
@@ -105,7 +132,8 @@ impl Inner {
                 flown.want.attribute(before.entry.marked_by);
                 // Whoever reads it from now on sees that it is being refreshed.
                 self.doubt(&flown.want.key);
-                let leased = Leased { flown, lease, before: *before };
+                let held = self.held(&before);
+                let leased = Leased { flown, lease, before: *before, held };
                 match still_wanted(&leased, now) {
                     None => sorted.leased.push(leased),
                     Some(result) => self.let_go(leased, result, "unneeded").await,

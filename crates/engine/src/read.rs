@@ -11,7 +11,7 @@ use larder_core::{
 
 use crate::flights::{Landing, landed};
 use crate::memory::visible;
-use crate::refresh::Want;
+use crate::refresh::{Tell, Want};
 use crate::{Engine, Hit, OutOfReach, ReadError, Reading, RefreshError};
 
 /// What happens behind a reader who was served a stale copy.
@@ -96,6 +96,7 @@ impl Engine {
                 trigger: if options.request.mode == Mode::Forced { Trigger::Manual } else { Trigger::Read },
                 priority,
                 began_seen: Some(held.as_ref().map_or(0, |held| held.entry.began)),
+                tell: Tell::Row,
             };
             match decision {
                 Decision::Fetch { fallback } => {
@@ -336,7 +337,15 @@ impl Engine {
         let request = Request { mode, ..Request::default() };
         let want = |key: &Key| {
             let definition = self.define(key)?;
-            Some(Want { key: key.clone(), definition, request, trigger, priority, began_seen: None })
+            Some(Want {
+                key: key.clone(),
+                definition,
+                request,
+                trigger,
+                priority,
+                began_seen: None,
+                tell: Tell::Row,
+            })
         };
         keys.iter().filter_map(want).collect()
     }

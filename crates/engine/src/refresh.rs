@@ -25,6 +25,16 @@ pub(crate) struct Want {
     /// The `began` of the row that the wish is based on: whatever began later fulfils it. `None` =
     /// the store's own word that it is due, which only a refresh from now on fulfils.
     pub(crate) began_seen: Option<u64>,
+    pub(crate) tell: Tell,
+}
+
+/// What those who wait for a refresh are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tell {
+    /// What came of it, and the row as it is then.
+    Row,
+    /// What came of it: whoever wants the row looks it up.
+    Outcome,
 }
 
 impl Want {
@@ -64,7 +74,31 @@ impl Engine {
         trigger: Trigger,
         on_done: impl Fn(&Refreshed) + Send,
     ) -> Vec<Refreshed> {
-        let wants = self.wants(keys, Mode::Forced, trigger, Priority::Manual);
+        self.refresh_and(Tell::Row, keys, trigger, on_done).await
+    }
+
+    /// As [`refresh`](Engine::refresh), for who looks at the rows all together afterwards, or not at all:
+    /// the answers come without them.
+    pub async fn refresh_only(
+        &self,
+        keys: &[Key],
+        trigger: Trigger,
+        on_done: impl Fn(&Refreshed) + Send,
+    ) -> Vec<Refreshed> {
+        self.refresh_and(Tell::Outcome, keys, trigger, on_done).await
+    }
+
+    async fn refresh_and(
+        &self,
+        tell: Tell,
+        keys: &[Key],
+        trigger: Trigger,
+        on_done: impl Fn(&Refreshed) + Send,
+    ) -> Vec<Refreshed> {
+        let mut wants = self.wants(keys, Mode::Forced, trigger, Priority::Manual);
+        for want in &mut wants {
+            want.tell = tell;
+        }
         let landed = self.land(wants, &on_done).await;
         let find =
             |key: &Key| landed.iter().find(|refreshed| refreshed.key == *key).map(|found| (**found).clone());

@@ -4,14 +4,14 @@
 use std::sync::Arc;
 
 use larder_core::{
-    Attempt, Commit, Committed, FetchError, Fetched, ItemCounts, Key, LogLine, Outcome, Spent, StoreError,
-    Stored, Time, Token, absorb,
+    Attempt, Commit, Committed, Extent, FetchError, Fetched, ItemCounts, Key, LogLine, Outcome, Spent,
+    StoreError, Stored, Time, Token, absorb,
 };
 
 use crate::RefreshError;
 use crate::engine::Inner;
 use crate::lease::Leased;
-use crate::refresh::Want;
+use crate::refresh::{Tell, Want};
 
 /// What a source answered for one ask.
 pub(crate) struct Answered {
@@ -23,7 +23,11 @@ pub(crate) struct Answered {
 impl Inner {
     /// Absorbs an answer, commits it, announces it, lands the flight.
     pub(crate) async fn settle(&self, leased: Leased, answer: Answered, started: Time) {
-        let Leased { flown, lease, before } = leased;
+        let leased = match self.with_members(leased, &answer).await {
+            Ok(leased) => leased,
+            Err((leased, error)) => return self.let_go(leased, Err(error), "failed").await,
+        };
+        let Leased { flown, lease, before, .. } = leased;
         let Answered { result, spent, subset } = answer;
         let now = self.clock.now();
         let definition = &flown.want.definition;
@@ -43,7 +47,12 @@ impl Inner {
             self.committed.notify_one();
         }
         // Memory has the new copy before anybody hears of it.
-        let looked = self.look_up(std::slice::from_ref(&flown.want.key)).await;
+        let is_told = flown.want.tell == Tell::Row || self.tier().is_some() || !is_done(&committed);
+        let looked = if is_told || self.is_index(&flown.want.key) {
+            self.look_up(std::slice::from_ref(&flown.want.key)).await
+        } else {
+            Ok(Vec::new())
+        };
         let looked = looked.map(|mut rows| rows.pop().flatten());
         let stored = looked.as_ref().ok().cloned().flatten();
         let result = match committed {
@@ -70,9 +79,33 @@ impl Inner {
         flown.land(result, stored);
     }
 
+    /// Sees to it that the members are at hand where the answer may make a difference to them: that all is
+    /// as it was makes none, as those of a source that [asks for them](larder_core::Source::extent) are
+    /// all shown, and nor does a failure.
+    async fn with_members(
+        &self,
+        mut leased: Leased,
+        answer: &Answered,
+    ) -> Result<Leased, (Leased, RefreshError)> {
+        let is_moot = matches!(answer.result, Ok(Fetched::NotModified { .. }) | Err(_));
+        if is_moot || !leased.before.members.is_empty() {
+            return Ok(leased);
+        }
+        let held = leased.held.clone();
+        let members = self.within(leased.lease.length, "look members up", held.members()).await;
+        match members {
+            Ok(members) => {
+                leased.before.members = members.to_vec();
+                Ok(leased)
+            }
+            Err(error) => Err((leased, RefreshError::Store(Arc::new(error)))),
+        }
+    }
+
     /// Lets go of a lease with nothing written but a line in the log.
     pub(crate) async fn let_go(&self, leased: Leased, result: Result<Outcome, RefreshError>, word: &str) {
-        let Leased { flown, lease, before } = leased;
+        let Leased { flown, lease, before, .. } = leased;
+        let is_whole = self.extent(&before.entry.key) == Extent::Whole;
         let now = self.clock.now();
         let log = log_line(&flown.want, word, now, now, Spent::default());
         if let Err(error) = self.commit(Commit { lease, write: None, log, now }).await {
@@ -80,7 +113,7 @@ impl Inner {
             tracing::warn!(key = %flown.want.key, %error, "a lease could not be let go of");
         }
         self.doubt(&flown.want.key);
-        flown.land(result, Some(Arc::new(before)));
+        flown.land(result, is_whole.then(|| Arc::new(before)));
     }
 
     /// Commits, for as long as the lease could hold at the most: after that it would be refused.
@@ -112,6 +145,10 @@ fn refused(row: Option<&Stored>, token: Token) -> Result<Outcome, RefreshError> 
     }
     let is_ours = entry.lease.as_ref().is_some_and(|lease| lease.token == token);
     Err(if is_ours { RefreshError::LeaseEnded } else { RefreshError::Superseded })
+}
+
+fn is_done(committed: &Result<Committed, StoreError>) -> bool {
+    matches!(committed, Ok(Committed::Done { .. }))
 }
 
 fn log_line(want: &Want, outcome: &str, started: Time, now: Time, spent: Spent) -> LogLine {

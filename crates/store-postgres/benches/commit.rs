@@ -80,6 +80,7 @@ async fn prepared(store: &PostgresStore, rev: usize) -> Commit {
         owner: "bench".into(),
         length: Duration::from_secs(15),
         unless_newer_than: None,
+        extent: larder_core::Extent::Whole,
     };
     let acquired = store.acquire(&[ask], NOW).await.unwrap().pop().unwrap();
     let Acquired::Granted(lease, before) = acquired else { panic!("nobody else holds it") };

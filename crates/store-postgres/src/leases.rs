@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use larder_core::{Acquired, Key, Lease, LeaseAsk, Member, Stored, Time, Token};
+use larder_core::{Acquired, Extent, Key, Lease, LeaseAsk, Member, Stored, Time, Token};
 use tokio_postgres::types::Type;
 
 use crate::entries::{self, texts};
@@ -47,8 +47,16 @@ pub(crate) async fn acquire(tx: &Tx, asks: &[LeaseAsk], now: Time) -> Result<Vec
         };
         verdicts.push((verdict, *row, ask));
     }
-    let shown: Vec<i64> =
-        verdicts.iter().filter(|(verdict, ..)| *verdict != Verdict::Held).map(|(_, row, _)| row.nr).collect();
+    let is_whole = |verdict: Verdict, ask: &LeaseAsk| match verdict {
+        Verdict::Held => false,
+        Verdict::Newer => true,
+        Verdict::Granted => ask.extent == Extent::Whole,
+    };
+    let shown: Vec<i64> = verdicts
+        .iter()
+        .filter(|(verdict, _, ask)| is_whole(*verdict, ask))
+        .map(|(_, row, _)| row.nr)
+        .collect();
     let (leases, members) = tx
         .conclude(async {
             let (leases, members) = together!(take(tx, &wanted, now), entries::members_of(tx, &shown));

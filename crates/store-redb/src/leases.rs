@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use larder_core::{Acquired, Lease, LeaseAsk, Stored, Time};
+use larder_core::{Acquired, Extent, Lease, LeaseAsk, Stored, Time};
 
 use crate::entries;
 use crate::errors::Fault;
@@ -44,7 +44,10 @@ fn acquire_one(tx: &Tx<'_>, ask: &LeaseAsk, now: Time) -> Result<Acquired, Fault
     row.entry.lease = Some(lease.clone());
     row.touched_at = now;
     entries::save(tx, &row)?;
-    let members = entries::members(tx, &ask.key)?;
+    let members = match ask.extent {
+        Extent::Whole => entries::members(tx, &ask.key)?,
+        Extent::Row => Vec::new(),
+    };
     Ok(Acquired::Granted(lease, Box::new(Stored { entry: row.entry, members })))
 }
 

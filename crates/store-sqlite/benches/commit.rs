@@ -80,6 +80,7 @@ fn through_the_store(runtime: &tokio::runtime::Runtime, store: &SqliteStore, rev
         owner: "bench".into(),
         length: Duration::from_secs(15),
         unless_newer_than: None,
+        extent: larder_core::Extent::Whole,
     };
     let acquired = runtime.block_on(store.acquire(&[ask], NOW)).unwrap().pop().unwrap();
     let Acquired::Granted(lease, before) = acquired else { panic!("nobody else holds it") };

@@ -112,6 +112,7 @@ async fn refresh(store: &SqliteStore, numbers: std::ops::Range<usize>, rev: u64)
             owner: "bench".into(),
             length: Duration::from_secs(15),
             unless_newer_than: None,
+            extent: larder_core::Extent::Whole,
         })
         .collect();
     let acquired = store.acquire(&asks, NOW).await.unwrap();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use larder_core::{Acquired, Key, Lease, LeaseAsk, Stored, Time};
+use larder_core::{Acquired, Extent, Key, Lease, LeaseAsk, Stored, Time};
 use rusqlite::{Connection, params};
 
 use crate::entries;
@@ -61,7 +61,10 @@ fn acquire_one(conn: &Connection, ask: &LeaseAsk, now: Time) -> Result<Acquired,
         now.ms()
     ])?;
     entry.lease = Some(lease.clone());
-    let members = entries::members(conn, nr)?;
+    let members = match ask.extent {
+        Extent::Whole => entries::members(conn, nr)?,
+        Extent::Row => Vec::new(),
+    };
     Ok(Acquired::Granted(lease, Box::new(Stored { entry, members })))
 }
 

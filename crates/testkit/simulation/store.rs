@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use larder_core::{
-    Acquired, Changes, Clock as _, Commit, Committed, Configured, Exported, Key, Lease, LeaseAsk, ListQuery,
-    Listed, LogFilter, LogLine, Met, Problem, Reconciled, Retention, Row, Store, StoreError, StoreInfo,
-    Stored, Swept, Target, Time, Trigger,
+    Acquired, Changes, Clock as _, Commit, Committed, Configured, Exported, Extent, Key, Lease, LeaseAsk,
+    ListQuery, Listed, LogFilter, LogLine, Met, Problem, Reconciled, Retention, Row, Store, StoreError,
+    StoreInfo, Stored, Swept, Target, Time, Trigger,
 };
 use tokio::sync::Notify;
 
@@ -186,7 +186,8 @@ impl SimStore {
         let row = now(self.inner.lookup(std::slice::from_ref(&key)))?.pop().flatten();
         let held = row.and_then(|row| row.entry.lease).filter(|lease| lease.is_live(commit.now));
         let length = commit.lease.length;
-        let ask = LeaseAsk { key, owner: self.who.clone(), length, unless_newer_than: None };
+        let ask =
+            LeaseAsk { key, owner: self.who.clone(), length, unless_newer_than: None, extent: Extent::Whole };
         commit.lease = match (held, now(self.inner.acquire(&[ask], commit.now))?.pop()) {
             (Some(lease), _) | (None, Some(Acquired::Granted(lease, _))) => lease,
             (None, _) => return Ok(done),

@@ -171,7 +171,8 @@ type Complaints = Vec<(Key, Complaint)>;
 async fn refresh(rooms: &Rooms<'_>, keys: &[Key], screen: &Screen) -> Result<Complaints, Complaint> {
     let engine = rooms.fetcher_of(keys)?;
     let progress = Progress::start(screen, "refreshing", kind_of(keys), keys.len());
-    let work = engine.refresh(keys, Trigger::Manual, |_| progress.step());
+    // All rows are looked at together when all have landed.
+    let work = engine.refresh_only(keys, Trigger::Manual, |_| progress.step());
     let refreshed = until_interrupted(engine, work).await;
     progress.finish();
     let refreshed = refreshed?;

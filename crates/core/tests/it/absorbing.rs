@@ -314,7 +314,12 @@ fn not_modified_proves_nothing_of_what_was_not_asked_for_as_a_whole() {
     let incomplete = Entry { complete: false, pending: vec!["b".into()], ..held.entry.clone() };
     let incomplete = Stored { entry: incomplete, ..held.clone() };
     for (before, edition, subset) in [(&held, "2", false), (&incomplete, "1", false), (&held, "1", true)] {
-        let write = take_under(before, &definition(edition), subset, Ok(Fetched::NotModified { ttl: None, cursor: None }));
+        let write = take_under(
+            before,
+            &definition(edition),
+            subset,
+            Ok(Fetched::NotModified { ttl: None, cursor: None }),
+        );
         assert_eq!((write.outcome, write.fetched_at), (Outcome::Failed, before.entry.fetched_at));
         assert_eq!(
             (write.definition, write.pending),

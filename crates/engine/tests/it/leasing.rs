@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use larder_core::{
-    Acquired, Ask, Definition, FetchError, Fetched, Key, LeaseAsk, Mode, Source, Status, Store, Target,
-    Trigger,
+    Acquired, Ask, Definition, Extent, FetchError, Fetched, Key, LeaseAsk, Mode, Source, Status, Store,
+    Target, Trigger,
 };
 use larder_engine::{ReadOptions, RefreshError};
 use larder_testkit::{FakeSource, Step};
@@ -14,8 +14,13 @@ use crate::world::{HOUR, MINUTE, SECOND, World, shown, with_mode};
 
 /// Takes the entry's lease as a process that then dies would.
 async fn dead_holder(world: &World, key: &larder_core::Key) {
-    let ask =
-        LeaseAsk { key: key.clone(), owner: "killed".into(), length: 15 * SECOND, unless_newer_than: None };
+    let ask = LeaseAsk {
+        key: key.clone(),
+        owner: "killed".into(),
+        length: 15 * SECOND,
+        unless_newer_than: None,
+        extent: Extent::Whole,
+    };
     let acquired = world.store.acquire(&[ask], world.now()).await.unwrap();
     assert!(matches!(acquired[0], Acquired::Granted(..)));
 }

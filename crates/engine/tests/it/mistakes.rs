@@ -1,7 +1,7 @@
 //! The eight mistakes that the public implementation of this design made, each of which must not
 //! happen here. (The seventh and eighth of a source's own are tested with the source.)
 
-use larder_core::{Acquired, LeaseAsk, Mode, Policy, RefreshState, Status, Store, Target};
+use larder_core::{Acquired, Extent, LeaseAsk, Mode, Policy, RefreshState, Status, Store, Target};
 use larder_engine::{Hit, ReadError, ReadOptions};
 
 use crate::world::{HOUR, MINUTE, SECOND, World, network, shown, unusable, with_mode};
@@ -11,8 +11,13 @@ async fn mistake_1_an_entry_stuck_in_refreshing_unsticks_itself_and_by_invalidat
     let world = World::new();
     let key = world.source.entry("tools", &["a"]);
     world.read(&key).await.unwrap();
-    let ask =
-        LeaseAsk { key: key.clone(), owner: "killed".into(), length: 15 * SECOND, unless_newer_than: None };
+    let ask = LeaseAsk {
+        key: key.clone(),
+        owner: "killed".into(),
+        length: 15 * SECOND,
+        unless_newer_than: None,
+        extent: Extent::Whole,
+    };
     assert!(matches!(world.store.acquire(&[ask], world.now()).await.unwrap()[0], Acquired::Granted(..)));
     assert_eq!(world.peek(&key).await.unwrap().refresh, RefreshState::Running);
     world.pass(16 * SECOND).await;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use larder_core::{
-    Acquired, Answers, Ask, Definition, FetchError, Fetched, Key, LeaseAsk, LimitKind, MemberState, Mode,
-    Policy, Source, Status, Store, Target, Time, Trigger,
+    Acquired, Answers, Ask, Definition, Extent, FetchError, Fetched, Key, LeaseAsk, LimitKind, MemberState,
+    Mode, Policy, Source, Status, Store, Target, Time, Trigger,
 };
 use larder_engine::{Engine, Hit, ReadError, ReadOptions, Reading};
 use larder_testkit::{FakeSource, FaultyStore, Step};
@@ -186,7 +186,13 @@ impl Life {
     async fn death(&mut self) {
         if self.chance.bool() {
             let key = self.pick();
-            let ask = LeaseAsk { key, owner: "killed".into(), length: 15 * SECOND, unless_newer_than: None };
+            let ask = LeaseAsk {
+                key,
+                owner: "killed".into(),
+                length: 15 * SECOND,
+                unless_newer_than: None,
+                extent: Extent::Whole,
+            };
             let acquired = self.world.store.acquire(&[ask], self.world.now()).await.unwrap();
             assert!(matches!(acquired[0], Acquired::Granted(..) | Acquired::Held(_)));
         } else {

@@ -121,7 +121,11 @@ impl ClustersSource {
                 Ok(Turned::Read) => {}
                 Ok(Turned::NotModified) => {
                     if let Some(ask) = alone {
-                        answers.send(&ask.key, Ok(Fetched::NotModified { ttl: None, cursor: None }), errand.take_spent());
+                        answers.send(
+                            &ask.key,
+                            Ok(Fetched::NotModified { ttl: None, cursor: None }),
+                            errand.take_spent(),
+                        );
                         tally.forget(&ask.key);
                     }
                 }
@@ -227,7 +231,11 @@ impl ClustersSource {
                 Ok(Single::Absent(absence)) => tally.put(&name, Found::Absent(absence)),
                 Ok(Single::NotModified) => {
                     if let Some(ask) = alone {
-                        answers.send(&ask.key, Ok(Fetched::NotModified { ttl: None, cursor: None }), errand.take_spent());
+                        answers.send(
+                            &ask.key,
+                            Ok(Fetched::NotModified { ttl: None, cursor: None }),
+                            errand.take_spent(),
+                        );
                         tally.forget(&ask.key);
                     }
                 }

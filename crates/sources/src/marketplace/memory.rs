@@ -55,7 +55,7 @@ impl Memory {
 /// The artifacts that are held, by identity.
 pub(super) fn held(ask: &Ask) -> HashMap<String, (Artifact, &Item)> {
     let read = |item: &'_ Item| item.doc.decode::<Artifact>().ok();
-    let items = ask.held.iter().map(|member| &member.item);
+    let items = ask.held.at_hand().iter().map(|member| &member.item);
     items.filter_map(|item| Some((item.of.id.to_string(), (read(item)?, item)))).collect()
 }
 
@@ -95,7 +95,7 @@ impl Harvest {
         let mut ids = HashSet::new();
         let mut upserts = Vec::new();
         let held: HashMap<&str, &Item> =
-            ask.held.iter().map(|member| (&*member.item.of.id, &member.item)).collect();
+            ask.held.at_hand().iter().map(|member| (&*member.item.of.id, &member.item)).collect();
         for (id, artifact) in &artifacts {
             if !ids.insert(id.as_str()) {
                 let name = &artifact.name;
@@ -113,7 +113,7 @@ impl Harvest {
         }
         let went = |of: &&ItemRef| is_all && !ids.contains(&*of.id);
         let mut removals: Vec<ItemRef> =
-            ask.held.iter().map(|member| &member.item.of).filter(went).cloned().collect();
+            ask.held.at_hand().iter().map(|member| &member.item.of).filter(went).cloned().collect();
         removals.sort();
         warnings.dedup();
         if warnings.len() > WARNINGS_MAX {
@@ -141,7 +141,7 @@ pub(super) fn scoped(ask: &Ask, scope: &Scope) -> Result<Vec<NewItem>, FetchErro
         let artifact: Artifact = item.doc.decode().map_err(|error| FetchError::Local(error.to_string()))?;
         artifact.item(&item.of.id, scope.clone()).map_err(|error| FetchError::Local(error.to_string()))
     };
-    ask.held.iter().map(|member| item(&member.item)).collect()
+    ask.held.at_hand().iter().map(|member| item(&member.item)).collect()
 }
 
 pub(super) fn warning(about: &str, code: &str, message: String) -> Warning {

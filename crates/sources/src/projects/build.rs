@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use larder_core::{Ask, Delta, Fetched, ItemRef, Json, NewItem, Others, Scope, Warning};
+use larder_core::{Delta, Fetched, ItemRef, Json, Member, NewItem, Others, Scope, Warning};
 use larder_domain::{
     ARTIFACT, Artifact, ArtifactType, LocalProject, OnDisk, PROFILES, PROJECT, Placed, Record,
     read_project_file, read_records,
@@ -26,8 +26,8 @@ const RECORDS_BYTES_MAX: u64 = 64 << 20;
 const WARNINGS_MAX: usize = 50;
 
 /// Puts a project together from a look at it.
-pub(super) fn build(scan: &Scan<'_>, ask: &Ask, look: Look) -> Result<Fetched, serde_json::Error> {
-    let held = Held::of(ask);
+pub(super) fn build(scan: &Scan<'_>, held: &[Member], look: Look) -> Result<Fetched, serde_json::Error> {
+    let held = Held::of(held);
     let mut build = Build {
         scan,
         held: &held,
@@ -63,9 +63,9 @@ struct Held {
 }
 
 impl Held {
-    fn of(ask: &Ask) -> Self {
-        let mut held = Held { artifacts: HashMap::new(), project: None };
-        for member in &ask.held {
+    fn of(members: &[Member]) -> Self {
+        let mut held = Held { artifacts: HashMap::with_capacity(members.len()), project: None };
+        for member in members {
             let of = &member.item.of;
             match &*of.kind {
                 ARTIFACT => {

@@ -28,9 +28,10 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use jiff::tz::TimeZone;
 use larder_core::{
-    Answers, Ask, Clock, Definition, Delta, FetchError, Fetched, Json, Key, KeyError, Learned, Policy, Source,
-    Spent,
+    Answers, Ask, Clock, Definition, Delta, Extent, FetchError, Fetched, Json, Key, KeyError, Learned,
+    Policy, Source, Spent,
 };
+use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedSender;
 
 use catalogue::{Catalogue, Index, Listed, Project, Root};
@@ -174,6 +175,10 @@ impl Source for ProjectsSource {
         self.shared.catalogue.roots().iter().map(|root| root.key.clone()).collect()
     }
 
+    fn extent(&self) -> Extent {
+        Extent::Row
+    }
+
     fn learn(&self, index: &Key, body: Option<&Json>) -> Learned {
         self.shared.catalogue.learn(index, body)
     }
@@ -222,7 +227,8 @@ impl ProjectsSource {
         let stop = Arc::new(AtomicBool::new(false));
         let (shared, stopping) = (self.shared.clone(), stop.clone());
         // It ends by itself: each answer's receiver is watched through `stopping`.
-        drop(tokio::task::spawn_blocking(move || shared.answer(&asks, &sender, &stopping)));
+        let runtime = Handle::current();
+        drop(tokio::task::spawn_blocking(move || shared.answer(&asks, &sender, &stopping, &runtime)));
         Stop(stop)
     }
 }
@@ -231,11 +237,16 @@ impl ProjectsSource {
 const THREADS_MAX: usize = 8;
 
 impl Shared {
-    fn answer(&self, asks: &[Ask], sender: &UnboundedSender<Answered>, stop: &AtomicBool) {
+    fn answer(&self, asks: &[Ask], sender: &UnboundedSender<Answered>, stop: &AtomicBool, runtime: &Handle) {
         let allowed: Vec<&Path> = self.allowed.iter().map(PathBuf::as_path).collect();
         let reach = Reach::of(allowed);
-        let frame =
-            Frame { reach: &reach, upstreams: self.shelf.upstreams(), zone: &self.zone, time: &*self.time };
+        let frame = Frame {
+            reach: &reach,
+            upstreams: self.shelf.upstreams(),
+            zone: &self.zone,
+            runtime,
+            time: &*self.time,
+        };
         let (roots, others): (Vec<&Ask>, Vec<&Ask>) =
             asks.iter().partition(|ask| self.catalogue.root(&ask.key).is_some());
         // The receiver is gone when nobody waits any more.

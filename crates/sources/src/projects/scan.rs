@@ -11,6 +11,7 @@ use std::time::SystemTime;
 use jiff::tz::TimeZone;
 use larder_core::{Ask, FetchError, Fetched, Warning};
 use larder_domain::{ArtifactType, PROFILES};
+use tokio::runtime::Handle;
 
 use super::build::build;
 use super::catalogue::Project;
@@ -27,6 +28,8 @@ pub(super) struct Frame<'a> {
     pub(super) reach: &'a Reach,
     pub(super) upstreams: Arc<Upstreams>,
     pub(super) zone: &'a TimeZone,
+    /// Where what is held of a project is looked up, if it is wanted.
+    pub(super) runtime: &'a Handle,
     /// The time that files carry.
     pub(super) time: &'a (dyn Fn() -> SystemTime + Send + Sync),
 }
@@ -72,7 +75,10 @@ pub(super) fn scan(
         let cursor = seen.and_then(|seen| Known { seen: Some(seen), ..before.clone() }.write());
         return Ok(Fetched::NotModified { ttl: None, cursor });
     }
-    build(&scan, ask, look).map_err(|error| FetchError::Local(format!("it cannot be written down: {error}")))
+    let held = frame.runtime.block_on(ask.held.members());
+    let held =
+        held.map_err(|error| FetchError::Local(format!("what is held of it cannot be read: {error}")))?;
+    build(&scan, held, look).map_err(|error| FetchError::Local(format!("it cannot be written down: {error}")))
 }
 
 pub(super) struct Scan<'a> {

@@ -55,7 +55,9 @@ impl Seen {
         let told = ask::all(project, &names, &nothing)?;
         // What changed last before the look began was as it is now all the while, unless the clock was
         // set back meanwhile.
-        let is_old = told.newest.is_none_or(|newest| began.duration_since(newest).is_ok_and(|age| age >= tick(newest)));
+        let is_old = told
+            .newest
+            .is_none_or(|newest| began.duration_since(newest).is_ok_and(|age| age >= tick(newest)));
         (is_old && now() >= began).then_some(Seen { names, nothing, number: told.number })
     }
 

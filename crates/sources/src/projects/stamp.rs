@@ -99,12 +99,7 @@ pub(super) fn machine_time() -> SystemTime {
 impl Stamper {
     /// Starts a look.
     pub(super) fn new() -> Self {
-        Stamper {
-            hasher: blake3::Hasher::new(),
-            looked_at: machine_time(),
-            newest: None,
-            too_young: false,
-        }
+        Stamper { hasher: blake3::Hasher::new(), looked_at: machine_time(), newest: None, too_young: false }
     }
 
     /// Takes a file.

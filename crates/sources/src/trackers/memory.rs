@@ -72,8 +72,8 @@ impl Memory {
         Memory {
             way: ask.body.as_ref().and_then(|body| body.decode().ok()),
             cursor: ask.cursor.as_deref().and_then(|cursor| serde_json::from_str(cursor).ok()),
-            held: ask.held.iter().filter_map(tracker).collect(),
-            is_public: ask.held.iter().any(|member| member.item.scope.is_public()),
+            held: ask.held.at_hand().iter().filter_map(tracker).collect(),
+            is_public: ask.held.at_hand().iter().any(|member| member.item.scope.is_public()),
         }
     }
 

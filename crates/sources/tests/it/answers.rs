@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
-use larder_core::{Ask, FetchError, Fetched, Listing, Policy, Priority, Source, Validators};
+use larder_core::{Ask, FetchError, Fetched, Held, Listing, Policy, Priority, Source, Validators};
 use larder_domain::ClustersConfig;
 use larder_sources::{ClustersSource, GitHub, GitHubConfig};
 use larder_testkit::VirtualClock;
@@ -59,7 +59,7 @@ async fn fetch(
             validators,
             cursor: None,
             body: None,
-            held: Vec::new(),
+            held: Held::default(),
             trigger: larder_core::Trigger::Read,
             priority,
             deadline,

@@ -42,7 +42,7 @@ impl Held {
             validators: Validators::default(),
             cursor: self.cursor.clone(),
             body: None,
-            held: self.members.clone(),
+            held: self.members.clone().into(),
             trigger: Trigger::Read,
             priority: Priority::StaleRead,
             deadline: larder_core::Clock::now(&scene.clock).plus(Duration::from_secs(30)),

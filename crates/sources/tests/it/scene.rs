@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use larder_core::{
-    Answers, Ask, Clock, FetchError, Fetched, Finding, Key, Listing, Policy, Priority, Source, Spent,
+    Answers, Ask, Clock, FetchError, Fetched, Finding, Held, Key, Listing, Policy, Priority, Source, Spent,
     Validators,
 };
 use larder_domain::{ClusterConfig, ClustersConfig, RepoName, Repository};
@@ -67,7 +67,7 @@ impl Scene {
             validators: Validators::default(),
             cursor: None,
             body: None,
-            held: Vec::new(),
+            held: Held::default(),
             trigger: larder_core::Trigger::Read,
             priority: Priority::Waiting,
             deadline: self.clock.now().plus(Duration::from_secs(30)),

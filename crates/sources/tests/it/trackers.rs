@@ -41,7 +41,7 @@ impl Held {
             validators: Validators::default(),
             cursor: self.cursor.clone(),
             body: self.body.clone(),
-            held: self.members.clone(),
+            held: self.members.clone().into(),
             trigger,
             priority: Priority::StaleRead,
             deadline: larder_core::Clock::now(&scene.clock).plus(Duration::from_secs(30)),

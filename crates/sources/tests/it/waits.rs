@@ -9,7 +9,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use larder_core::{
-    Ask, FetchError, Fetched, LimitKind, Policy, Priority, Retry, Source, Trigger, Validators,
+    Ask, FetchError, Fetched, Held, LimitKind, Policy, Priority, Retry, Source, Trigger, Validators,
 };
 use larder_sources::{MarketplaceConfig, MarketplaceFrom, MarketplaceSource};
 
@@ -75,7 +75,7 @@ async fn fetch(scene: &Scene, source: &MarketplaceSource, name: &str) -> Result<
         validators: Validators::default(),
         cursor: None,
         body: None,
-        held: Vec::new(),
+        held: Held::default(),
         trigger: Trigger::Manual,
         priority: Priority::Manual,
         deadline: larder_core::Clock::now(&scene.clock).plus(Duration::from_secs(30)),

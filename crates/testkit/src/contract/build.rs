@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use larder_core::{
-    Acquired, Column, ColumnType, Commit, Committed, Coverage, Entry, Exported, Failure, Fingerprint, Head,
-    Heads, ItemCounts, ItemRef, Json, Key, Lease, LeaseAsk, LogLine, MemberState, MemberWrite, NewItem,
+    Acquired, Column, ColumnType, Commit, Committed, Coverage, Entry, Exported, Extent, Failure, Fingerprint,
+    Head, Heads, ItemCounts, ItemRef, Json, Key, Lease, LeaseAsk, LogLine, MemberState, MemberWrite, NewItem,
     Outcome, Scope, Spent, Store, Stored, Time, Trigger, Validators, ViewSpec, Write,
 };
 use serde_json::{Value, json};
@@ -178,7 +178,13 @@ pub fn commit_of(lease: &Lease, write: Write, now: Time) -> Commit {
 
 /// A wish for a lease on `key`, by `owner`.
 pub fn ask(key: &Key, owner: &str) -> LeaseAsk {
-    LeaseAsk { key: key.clone(), owner: owner.into(), length: LEASE, unless_newer_than: None }
+    LeaseAsk {
+        key: key.clone(),
+        owner: owner.into(),
+        length: LEASE,
+        unless_newer_than: None,
+        extent: Extent::Whole,
+    }
 }
 
 /// What came of one wish.

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use larder_core::{
-    Acquired, Configured, Fingerprint, Key, Lease, LeaseAsk, Met, Reconciled, Subject, Target, Time, Trigger,
+    Acquired, Configured, Extent, Fingerprint, Key, Lease, LeaseAsk, Met, Reconciled, Stored, Subject,
+    Target, Time, Trigger,
 };
 
 use super::state::{Marker, State, holds};
@@ -28,7 +29,11 @@ impl State {
         row.entry.lease = Some(lease.clone());
         row.touched_at = now;
         let row = row.clone();
-        Acquired::Granted(lease, Box::new(self.stored(&row)))
+        let stored = match ask.extent {
+            Extent::Whole => self.stored(&row),
+            Extent::Row => Stored { members: Vec::new(), ..self.stored(&row) },
+        };
+        Acquired::Granted(lease, Box::new(stored))
     }
 
     pub(super) fn renew(&mut self, lease: &Lease, now: Time) -> bool {

@@ -113,7 +113,7 @@ impl Folder {
             validators: Validators::default(),
             cursor: before.entry.cursor.clone().filter(|_| comparable),
             body: before.entry.body.clone(),
-            held: before.members.clone(),
+            held: before.members.clone().into(),
             trigger: Trigger::Watch,
             priority: Priority::Schedule,
             deadline: Time::MAX,
