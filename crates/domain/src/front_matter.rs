@@ -41,9 +41,12 @@ impl FrontMatter {
         };
         match serde_saphyr::from_str::<Option<BTreeMap<String, Written>>>(text) {
             Ok(fields) => {
-                let front = of(fields.unwrap_or_default());
+                let fields = fields.unwrap_or_default();
                 // Read once more as text where it was taken for a number: `1.10` is not `1.1`.
-                let as_text = serde_saphyr::from_str::<VersionField>(text).ok().and_then(|read| read.version);
+                let is_number = matches!(fields.get("version"), Some(Written::Number(_)));
+                let again = || serde_saphyr::from_str::<VersionField>(text).ok()?.version;
+                let as_text = if is_number { again() } else { None };
+                let front = of(fields);
                 (FrontMatter { version: as_text.or(front.version), ..front }, None)
             }
             Err(error) => {
@@ -116,6 +119,8 @@ struct VersionField {
 #[derive(Debug, Clone)]
 enum Written {
     Text(String),
+    /// Or a truth, as it was understood.
+    Number(String),
     List(Vec<Written>),
     Map(BTreeMap<String, Written>),
     Nothing,
@@ -124,7 +129,9 @@ enum Written {
 impl Written {
     fn text(self) -> Option<String> {
         match self {
-            Written::Text(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
+            Written::Text(text) | Written::Number(text) => {
+                Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+            }
             Written::List(_) | Written::Map(_) | Written::Nothing => None,
         }
     }
@@ -133,7 +140,9 @@ impl Written {
     fn list(self) -> Vec<String> {
         let words: Vec<String> = match self {
             Written::List(all) => all.into_iter().filter_map(Written::text).collect(),
-            Written::Text(text) => text.split(',').map(|word| word.trim().to_owned()).collect(),
+            Written::Text(text) | Written::Number(text) => {
+                text.split(',').map(|word| word.trim().to_owned()).collect()
+            }
             Written::Map(_) | Written::Nothing => Vec::new(),
         };
         let fits = |word: &String| !word.is_empty() && word.chars().count() <= WORD_CHARS_MAX;
@@ -161,19 +170,19 @@ impl<'de> Visitor<'de> for WrittenVisitor {
     }
 
     fn visit_bool<E: de::Error>(self, value: bool) -> Result<Written, E> {
-        Ok(Written::Text(value.to_string()))
+        Ok(Written::Number(value.to_string()))
     }
 
     fn visit_i64<E: de::Error>(self, value: i64) -> Result<Written, E> {
-        Ok(Written::Text(value.to_string()))
+        Ok(Written::Number(value.to_string()))
     }
 
     fn visit_u64<E: de::Error>(self, value: u64) -> Result<Written, E> {
-        Ok(Written::Text(value.to_string()))
+        Ok(Written::Number(value.to_string()))
     }
 
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<Written, E> {
-        Ok(Written::Text(format!("{value:?}")))
+        Ok(Written::Number(format!("{value:?}")))
     }
 
     fn visit_unit<E: de::Error>(self) -> Result<Written, E> {

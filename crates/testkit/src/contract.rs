@@ -51,6 +51,7 @@ macro_rules! contract_suite {
     ($place:ty) => {
         $crate::contract_stories! { $place;
             leases: a_placeholder_is_no_hit;
+            leases: a_lease_comes_with_as_much_of_the_entry_as_is_wanted;
             leases: one_of_two_processes_wins_a_lease;
             leases: a_lease_past_its_end_is_taken_over;
             leases: a_renewed_lease_holds_and_a_lost_one_is_not_renewed;

@@ -294,6 +294,12 @@ fn not_modified_renews_and_changes_nothing() {
     let write = take(&holding(&["a"]), Ok(Fetched::NotModified { ttl: None, cursor: None }));
     assert_eq!((write.outcome, write.members), (Outcome::NotModified, None));
     assert_eq!(write.fetched_at, Some(NOW));
+    let mut before = holding(&["a"]);
+    before.entry.cursor = Some("17".to_owned());
+    let same = take(&before, Ok(Fetched::NotModified { ttl: None, cursor: None }));
+    assert_eq!(same.cursor.as_deref(), Some("17"));
+    let further = take(&before, Ok(Fetched::NotModified { ttl: None, cursor: Some("18".to_owned()) }));
+    assert_eq!(further.cursor.as_deref(), Some("18"), "the next one goes on from there");
     let absurd = take(&nothing(), Ok(Fetched::NotModified { ttl: None, cursor: None }));
     assert_eq!(absurd.outcome, Outcome::Failed);
 }

@@ -9,6 +9,7 @@
 
 mod batches;
 mod clocks;
+mod extent;
 mod failing;
 mod herd;
 mod indexes;

@@ -12,10 +12,10 @@ use larder_domain::{
     read_project_file, read_records,
 };
 
-use super::content::{Content, warning};
+use super::content::{BUFFER_BYTES, Content, warning};
 use super::find::{Sight, Spotted};
 use super::place::{encoded, shown, shown_path};
-use super::reach::Led;
+use super::reach::{Led, is_nothing};
 use super::scan::{Look, Scan, digest, unreadable, warnings_of};
 use super::stamp::{EDITION, Known, Stamp};
 use super::{PROJECT_FILE, RECORDS_FILE};
@@ -41,6 +41,7 @@ pub(super) fn build(scan: &Scan<'_>, held: &[Member], look: Look) -> Result<Fetc
         ids: HashSet::new(),
         recorded: HashSet::new(),
         names_are_known: true,
+        buffer: vec![0; BUFFER_BYTES],
     };
     let project = build.project_file();
     let records = build.records();
@@ -91,6 +92,8 @@ struct Build<'a> {
     recorded: HashSet<usize>,
     /// Whether what was deployed could be read.
     names_are_known: bool,
+    /// What files are read into.
+    buffer: Vec<u8>,
 }
 
 /// What an artifact is known by: its profile, its type, its name.
@@ -165,6 +168,9 @@ impl Build<'_> {
     /// One of the files that say something of the project; `None` = there is none.
     fn input(&self, about: &str) -> Option<Result<Vec<u8>, String>> {
         let path = self.scan.project.path.join(about);
+        if is_nothing(&path) {
+            return None;
+        }
         let real = match self.scan.reach.follow(&path, about) {
             Led::To(real) => real,
             Led::Nowhere => return None,
@@ -294,7 +300,7 @@ impl Build<'_> {
 
     /// Reads what changed. Its stamp is kept only if all of it could be read.
     fn read(&mut self, spotted: &Spotted, content: &Content, stamp: Option<Stamp>) -> Option<OnDisk> {
-        match content.read(&spotted.path) {
+        match content.read(&spotted.path, &mut self.buffer) {
             Ok(read) => {
                 for warning in read.warnings {
                     self.tell(&spotted.path, warning);

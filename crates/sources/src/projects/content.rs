@@ -5,7 +5,7 @@
 //! its path from the folder (with `/`) and then its bytes, with nothing between.
 
 use std::collections::HashSet;
-use std::fs::{self, File, Metadata};
+use std::fs::{self, DirEntry, File, Metadata};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -25,7 +25,8 @@ const DEPTH_MAX: usize = 32;
 const BYTES_MAX: u64 = 1 << 30;
 /// Front matter stands within so many bytes.
 const HEAD_BYTES: usize = 64 * 1024;
-const BUFFER_BYTES: usize = 64 * 1024;
+/// What [`Content::read`] wants to read into.
+pub(super) const BUFFER_BYTES: usize = 64 * 1024;
 
 /// The files of an artifact, looked at and not read.
 pub(super) struct Content {
@@ -51,6 +52,32 @@ struct Entry {
     /// Where it really is.
     real: PathBuf,
     bytes: u64,
+}
+
+impl Entry {
+    /// Reads the file, a piece at a time.
+    fn read(&self, buffer: &mut [u8], mut take: impl FnMut(&[u8])) -> io::Result<()> {
+        let mut file = File::open(&self.real)?;
+        let mut is_known = false;
+        loop {
+            let read = match file.read(buffer) {
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            take(&buffer[..read]);
+            // A file that is as long as it was is at its end, and need not be asked whether it is.
+            let is_all = !is_known && read as u64 == self.bytes && read < buffer.len();
+            if read == 0 || is_all {
+                return Ok(());
+            }
+            // Anything else must still be a file: no other thing need ever end.
+            if !is_known && !file.metadata()?.is_file() {
+                return Err(io::Error::other("it is not a file any more"));
+            }
+            is_known = true;
+        }
+    }
 }
 
 /// What came of reading.
@@ -126,10 +153,9 @@ impl Content {
         within.map(|name| place.join(name)).chain([place.to_owned()])
     }
 
-    /// Reads it: its hash, and what the file that describes it says.
-    pub(super) fn read(&self, about: &str) -> io::Result<Read1> {
+    /// Reads it by way of `buffer`: its hash, and what the file that describes it says.
+    pub(super) fn read(&self, about: &str, buffer: &mut [u8]) -> io::Result<Read1> {
         let mut hasher = Sha256::new();
-        let mut buffer = vec![0_u8; BUFFER_BYTES];
         let describing = self.describing();
         let mut head = Vec::new();
         for (number, entry) in self.files.iter().enumerate() {
@@ -146,20 +172,13 @@ impl Content {
                     hasher.update(part);
                 }
             }
-            let mut file = open(&entry.real)?;
-            loop {
-                let read = match file.read(&mut buffer) {
-                    Ok(0) => break,
-                    Ok(read) => read,
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                    Err(error) => return Err(error),
-                };
-                hasher.update(&buffer[..read]);
+            entry.read(buffer, |bytes| {
+                hasher.update(bytes);
                 if wanted && head.len() < HEAD_BYTES {
                     let room = HEAD_BYTES - head.len();
-                    head.extend_from_slice(&buffer[..read.min(room)]);
+                    head.extend_from_slice(&bytes[..bytes.len().min(room)]);
                 }
-            }
+            })?;
         }
         let (front, problem) = FrontMatter::read(&head);
         let warnings = problem.map(|what| warning(about, "malformed", format!("`{about}`: {what}")));
@@ -219,25 +238,26 @@ impl Look<'_> {
                 return;
             }
             match entry {
-                Ok(entry) => self.entry(&entry.path(), &name.join(entry.file_name()), depth),
+                Ok(entry) => self.entry(&entry, &name.join(entry.file_name()), depth),
                 Err(error) => self.cannot(name, &error),
             }
         }
     }
 
-    fn entry(&mut self, path: &Path, name: &Path, depth: usize) {
-        let meta = match fs::symlink_metadata(path) {
+    fn entry(&mut self, entry: &DirEntry, name: &Path, depth: usize) {
+        let meta = match entry.metadata() {
             Ok(meta) => meta,
             // It went while we looked.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return,
             Err(error) => return self.cannot(name, &error),
         };
+        let path = entry.path();
         if !meta.is_symlink() {
-            return self.plain(path.to_owned(), name, meta, depth);
+            return self.plain(path, name, meta, depth);
         }
         self.has_links = true;
         let about = format!("{}/{}", self.about, shown_path(name));
-        match self.reach.follow(path, &about) {
+        match self.reach.follow(&path, &about) {
             Led::To(real) => match fs::symlink_metadata(&real) {
                 Ok(meta) => self.plain(real, name, meta, depth),
                 Err(error) => self.cannot(name, &error),
@@ -278,19 +298,16 @@ impl Look<'_> {
     }
 }
 
-/// Opens a file to read; never one that would make us wait, such as a pipe.
-fn open(path: &Path) -> io::Result<File> {
-    let file = File::open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a file any more")) }
-}
-
 fn written(meta: &Metadata) -> Option<Time> {
     let since_epoch = meta.modified().ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
     i64::try_from(since_epoch.as_millis()).ok().map(Time::from_ms)
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |text, byte| text + &format!("{byte:02x}"))
+    const DIGITS: [char; 16] =
+        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+    let digit = |number: u8| DIGITS[usize::from(number)];
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 pub(super) fn warning(about: &str, code: &str, message: String) -> Warning {

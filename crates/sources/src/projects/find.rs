@@ -1,6 +1,6 @@
 //! The artifacts of a project that are there, by where they lie: nothing is read but folders.
 
-use std::fs;
+use std::fs::{self, FileType};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -207,8 +207,13 @@ impl Look<'_> {
                 entry.path()
             };
             // A link was followed, so whatever this is now is none.
-            let is_folder = kind_of_file.is_dir() || (kind_of_file.is_symlink() && real.is_dir());
-            self.entry(kind, real, is_folder, &named, &below, depth);
+            let sort = if kind_of_file.is_symlink() {
+                real.metadata().ok().map(|about| about.file_type())
+            } else {
+                Some(kind_of_file)
+            };
+            let Some(sort) = sort else { continue };
+            self.entry(kind, real, sort, &named, &below, depth);
         }
     }
 
@@ -216,17 +221,17 @@ impl Look<'_> {
         &mut self,
         kind: ArtifactType,
         real: PathBuf,
-        is_folder: bool,
+        sort: FileType,
         named: &Path,
         below: &Path,
         depth: usize,
     ) {
-        let is_markdown =
-            || below.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("md")) && real.is_file();
+        let is_folder = sort.is_dir();
+        let is_markdown = || below.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("md"));
         let is_one = match kind {
             ArtifactType::Skill => is_folder && has_skill_file(&real),
-            ArtifactType::Command | ArtifactType::Agent => !is_folder && is_markdown(),
-            ArtifactType::Hook | ArtifactType::Mcp => is_folder || real.is_file(),
+            ArtifactType::Command | ArtifactType::Agent => sort.is_file() && is_markdown(),
+            ArtifactType::Hook | ArtifactType::Mcp => is_folder || sort.is_file(),
             ArtifactType::Plugin => false,
         };
         if is_one {

@@ -63,6 +63,12 @@ impl Reach {
     }
 }
 
+/// Whether there is nothing by that name, not even a link: one question, where following asks one a
+/// folder.
+pub(super) fn is_nothing(path: &Path) -> bool {
+    path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+}
+
 #[cfg(unix)]
 fn is_loop(error: &io::Error) -> bool {
     error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())

@@ -17,7 +17,7 @@ use super::build::build;
 use super::catalogue::Project;
 use super::content::{Content, warning};
 use super::find::{Sight, Spotted, spot};
-use super::reach::{Led, Reach};
+use super::reach::{Led, Reach, is_nothing};
 use super::seen::Seen;
 use super::stamp::{Known, Stamp, Stamper};
 use super::upstreams::Upstreams;
@@ -174,7 +174,11 @@ impl Scan<'_> {
 
     /// Something at a path that a record names.
     pub(super) fn spotted_at(&self, path: &str, warnings: &mut Vec<Warning>) -> Option<Spotted> {
-        match self.reach.follow(&self.project.path.join(path), path) {
+        let there = self.project.path.join(path);
+        if is_nothing(&there) {
+            return None;
+        }
+        match self.reach.follow(&there, path) {
             Led::To(real) => Some(Spotted {
                 profile: String::new(),
                 kind: ArtifactType::Skill,

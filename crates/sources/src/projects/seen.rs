@@ -202,6 +202,28 @@ mod ask {
 mod tests {
     use super::*;
 
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_file_system_that_promises_nothing_of_its_folders_is_not_believed() {
+        let (began, now) = (SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 33), || SystemTime::UNIX_EPOCH);
+        let later = move || now() + Duration::from_secs(1 << 34);
+        let paths = |name: &str| vec![PathBuf::from(name)];
+        assert_eq!(Seen::of(Path::new("/proc/self"), paths("status"), Vec::new(), began, later), None);
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("status"), "").unwrap();
+        let nothing = || vec!["more".to_owned()];
+        let seen = Seen::of(dir.path(), paths("status"), nothing(), began, later).unwrap();
+        assert!(seen.is_still_so(dir.path()));
+        std::fs::write(dir.path().join("more"), "").unwrap();
+        assert!(!seen.is_still_so(dir.path()), "there is something where nothing was");
+        assert_eq!(Seen::of(dir.path(), paths("status"), nothing(), began, later), None);
+        assert_eq!(
+            Seen::of(dir.path(), paths("status"), Vec::new(), began, now),
+            None,
+            "a clock that went back"
+        );
+    }
+
     #[test]
     fn names_are_written_once_each_with_the_folders_above_them() {
         let paths = [".claude/skills/pdf/SKILL.md", ".claude", ".claude/skills/pdf/a b", ".claude/agents"];

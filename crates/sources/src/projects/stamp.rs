@@ -169,3 +169,15 @@ fn numbers(about: &Metadata) -> [u64; 5] {
     let nanos = |span: Option<Duration>| span.unwrap_or_default().as_nanos() as u64;
     [nanos(modified), nanos(created), 0, 0, 0]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_of_whole_seconds_must_be_older_to_prove_anything() {
+        let whole = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        assert_eq!(tick(whole), COARSE_TICK, "FAT knows every second second");
+        assert_eq!(tick(whole + Duration::from_millis(4)), FINE_TICK);
+    }
+}

@@ -1,6 +1,6 @@
 //! Stories of leases: one flight per entry, across processes.
 
-use larder_core::{Acquired, Commit, Committed, LeaseAsk, Status, Store, Target};
+use larder_core::{Acquired, Commit, Committed, Extent, LeaseAsk, Status, Store, Target, Write};
 
 use super::Place;
 use super::build::{LEASE, acquire, ask, at, book, commit_of, fetched, find, key, lease, line, refresh, row};
@@ -18,6 +18,31 @@ pub async fn a_placeholder_is_no_hit<P: Place>() {
     assert_eq!(row.entry.status(None, at(0)), Status::Missing);
     assert!(row.members.is_empty());
     assert!(row.entry.lease.is_some_and(|lease| &*lease.owner == "me"));
+}
+
+/// Who tells by the row alone whether anything changed is not made to wait for thousands of members.
+pub async fn a_lease_comes_with_as_much_of_the_entry_as_is_wanted<P: Place>() {
+    let place = P::fresh();
+    let store = place.open().await;
+    let cinder = key("shelf/cinder");
+    refresh(&store, &cinder, vec![book("a", 1), book("b", 1)], at(0)).await;
+    let held = row(&store, &cinder).await;
+    let bare = LeaseAsk { extent: Extent::Row, ..ask(&cinder, "me") };
+    let acquired = store.acquire(std::slice::from_ref(&bare), at(1)).await.unwrap().pop();
+    let Some(Acquired::Granted(first, granted)) = acquired else { panic!("it was free") };
+    assert_eq!((granted.members.len(), granted.entry.version), (0, held.entry.version));
+    assert_eq!(row(&store, &cinder).await.members, held.members, "they are held all the same");
+    // Who came too late is told all of what the other brought.
+    let late = LeaseAsk { unless_newer_than: Some(0), ..bare };
+    let acquired = store.acquire(std::slice::from_ref(&late), at(2)).await.unwrap().pop();
+    let Some(Acquired::Newer(newer)) = acquired else { panic!("there is data since") };
+    assert_eq!(newer.members, held.members);
+    let write = Write { members: None, items: Vec::new(), ..fetched(Vec::new(), at(3)) };
+    assert!(matches!(
+        store.commit(commit_of(&first, write, at(3))).await.unwrap(),
+        Committed::Done { version, .. } if version == held.entry.version
+    ));
+    assert_eq!(row(&store, &cinder).await.members.len(), 2);
 }
 
 /// Two handles ask for one lease at once.

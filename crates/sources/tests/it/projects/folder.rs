@@ -13,6 +13,7 @@ use larder_core::{
 };
 use larder_domain::{ARTIFACT, Artifact, LocalProject, PROJECT};
 use larder_sources::{ProjectsConfig, ProjectsSource, Watch, WatchOptions};
+use larder_testkit::VirtualClock;
 use tempfile::TempDir;
 
 pub(crate) struct Folder {
@@ -43,6 +44,15 @@ impl Folder {
         let real = self.path("");
         edit(&mut self.config, &real);
         self.source = source(&self.config);
+        for (key, stored) in &self.held {
+            self.source.learn(key, stored.entry.body.as_ref());
+        }
+    }
+
+    /// Compares the times of files with that clock's from now on.
+    pub(crate) fn compare_with(&mut self, clock: &VirtualClock) {
+        let (policy, clock) = (Policy::default(), Arc::new(clock.clone()));
+        self.source = ProjectsSource::with_clock(&self.config, &policy, || TimeZone::UTC, clock).unwrap();
         for (key, stored) in &self.held {
             self.source.learn(key, stored.entry.body.as_ref());
         }

@@ -4,6 +4,8 @@ mod finding;
 mod folder;
 #[cfg(target_os = "linux")]
 mod opened;
+#[cfg(target_os = "linux")]
+mod quickly;
 mod scanning;
 #[cfg(target_os = "linux")]
 mod trees;
