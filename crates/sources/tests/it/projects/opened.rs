@@ -40,17 +40,17 @@ impl Opened {
         let kernel = inotify::init(CreateFlags::CLOEXEC).unwrap();
         let dir = tempfile::tempdir().unwrap();
         folders.push(dir.path().to_owned());
+        // Its making is not listened to: two events that are alike and stand together would be told as one.
+        let end = dir.path().join("end");
+        fs::write(&end, "").unwrap();
         let listen =
             |folder: PathBuf| (inotify::add_watch(&kernel, &folder, WatchFlags::OPEN).unwrap(), folder);
         let watches: HashMap<i32, PathBuf> = folders.into_iter().map(listen).collect();
-        let end = dir.path().join("end");
-        fs::write(&end, "").unwrap();
         let file = end.clone();
         let listening = std::thread::spawn(move || {
             let mut buffer = vec![MaybeUninit::uninit(); 64 * 1024];
             let mut events = inotify::Reader::new(kernel, &mut buffer);
             let mut account = Account::default();
-            let mut ends = 0;
             loop {
                 let event = events.next().unwrap();
                 assert!(!event.events().contains(ReadFlags::QUEUE_OVERFLOW), "the kernel's account has gaps");
@@ -60,15 +60,10 @@ impl Opened {
                     account.folders.insert(path);
                     continue;
                 }
-                if path != file {
-                    account.files.insert(path);
-                    continue;
-                }
-                ends += 1;
-                // The first was that of its making.
-                if ends == 2 {
+                if path == file {
                     return account;
                 }
+                account.files.insert(path);
             }
         });
         Opened { listening, end, _dir: dir }
