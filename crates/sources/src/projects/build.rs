@@ -325,7 +325,7 @@ impl Build<'_> {
         record: Option<&Record>,
         held: Option<&Artifact>,
     ) -> Artifact {
-        let upstreams = &self.scan.frame.upstreams;
+        let upstreams = self.scan.frame.upstreams.read();
         let collection = record.and_then(|record| record.collection.as_deref());
         let upstream =
             record.and_then(|record| upstreams.all.upstream(collection, &record.name, record.kind));

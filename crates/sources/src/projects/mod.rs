@@ -309,9 +309,15 @@ impl Shared {
         }
         projects.sort_by_cached_key(|listed| place::opened(&listed.path));
         let mut warnings = walked.warnings;
-        warnings.extend(frame.upstreams.warnings.iter().cloned());
+        // People are told of collections here. While their files are those that nothing was wrong with,
+        // they need not be read.
+        let stamp = &frame.upstreams.stamp;
+        let is_well = !stamp.is_empty() && ask.cursor.as_ref() == Some(stamp);
+        let wrong = if is_well { Vec::new() } else { frame.upstreams.read().warnings.clone() };
+        let cursor = Some(stamp.clone()).filter(|stamp| !stamp.is_empty() && wrong.is_empty());
+        warnings.extend(wrong);
         let index = Index { root: place::shown(root.path.as_os_str()), projects };
         let body = Json::encode(&index).map_err(|error| FetchError::Local(error.to_string()))?;
-        Ok(Fetched::Delta(Delta { body: Some(body), warnings, ..Delta::default() }))
+        Ok(Fetched::Delta(Delta { body: Some(body), warnings, cursor, ..Delta::default() }))
     }
 }

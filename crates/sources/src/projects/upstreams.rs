@@ -1,9 +1,10 @@
-//! The collections on this machine, read when one of their files is another than before.
+//! The collections on this machine, read when one of their files is another than before, and somebody
+//! wants to know what they have: that none of them changed is told without reading any.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use larder_core::Warning;
 use larder_domain::{Collection, Collections};
@@ -20,13 +21,27 @@ const BYTES_MAX: u64 = 64 << 20;
 /// No folder of collections holds more.
 const FOLDERS_MAX: usize = 1_000;
 
-/// What the collections have.
-#[derive(Debug, Default)]
+/// The collections as their files are now.
+#[derive(Debug)]
 pub(super) struct Upstreams {
-    /// Them.
-    pub(super) all: Collections,
     /// Tells one state of their files from another.
     pub(super) stamp: String,
+    files: Vec<Files>,
+    read: OnceLock<Shelved>,
+}
+
+impl Upstreams {
+    /// What they have, read when it is first asked for.
+    pub(super) fn read(&self) -> &Shelved {
+        self.read.get_or_init(|| read_all(&self.files))
+    }
+}
+
+/// What the collections have.
+#[derive(Debug, Default)]
+pub(super) struct Shelved {
+    /// Them.
+    pub(super) all: Collections,
     /// What is wrong with them.
     pub(super) warnings: Vec<Warning>,
     /// Whether some could not be read: what was known from them stays.
@@ -41,6 +56,7 @@ pub(super) struct Shelf {
 }
 
 /// The files of one collection.
+#[derive(Debug)]
 struct Files {
     folder: PathBuf,
     manifest: PathBuf,
@@ -53,7 +69,7 @@ impl Shelf {
         Shelf { places, held: Mutex::default() }
     }
 
-    /// What they have now.
+    /// As they are now.
     pub(super) fn upstreams(&self) -> Arc<Upstreams> {
         let files: Vec<Files> = self.places.iter().flat_map(|place| files_at(place)).collect();
         let mut stamper = Stamper::new();
@@ -68,9 +84,9 @@ impl Shelf {
         if let Some(known) = held.as_ref().filter(|known| !stamp.is_empty() && known.stamp == stamp) {
             return known.clone();
         }
-        let read = Arc::new(read_all(&files, stamp));
-        *held = Some(read.clone());
-        read
+        let now = Arc::new(Upstreams { stamp, files, read: OnceLock::new() });
+        *held = Some(now.clone());
+        now
     }
 }
 
@@ -91,8 +107,8 @@ fn files_in(folder: &Path) -> Option<Files> {
     Some(Files { folder: folder.to_owned(), manifest: first(MANIFESTS)?, lock: first(LOCKS) })
 }
 
-fn read_all(files: &[Files], stamp: String) -> Upstreams {
-    let mut upstreams = Upstreams { stamp, ..Upstreams::default() };
+fn read_all(files: &[Files]) -> Shelved {
+    let mut upstreams = Shelved::default();
     for files in files {
         let mut warn = |path: &Path, why: &str| {
             let about = path.display().to_string();

@@ -217,3 +217,29 @@ async fn a_collection_that_changed_asks_for_a_full_look() {
     assert_eq!(look(&mut folder, &key).await.1, true);
     assert_eq!(look(&mut folder, &key).await, (Outcome::NotModified, false));
 }
+
+#[tokio::test]
+async fn collections_are_read_when_something_is_another_than_before_and_not_for_nothing() {
+    let (mut folder, key) = kiln().await;
+    folder.write("skillmeat/collection/manifest.toml", "[collection]\nname = \"default\"\n");
+    folder.write("skillmeat/collection/lockfile.toml", "[lock.entries.\"pdf::skill\"]\ncontent_");
+    folder.refresh().await;
+    for _ in 0..2 {
+        assert_eq!(codes(&folder.root_warnings()), ["malformed"], "for as long as it is so");
+        folder.compare_with(&later());
+        folder.refresh().await;
+    }
+    folder.write("skillmeat/collection/lockfile.toml", "");
+    folder.refresh().await;
+    assert!(folder.root_warnings().is_empty());
+    // As another process would, that has read nothing yet.
+    folder.compare_with(&later());
+    let shelf = folder.path("skillmeat/collection");
+    let opened = Opened::below([shelf.as_path()]);
+    folder.refresh().await;
+    assert!(opened.account().files.is_empty());
+    let opened = Opened::below([shelf.as_path()]);
+    folder.write("dev/kiln/.claude/commands/new.md", "# new\n");
+    assert_eq!(folder.fetch(&key).await.unwrap(), Outcome::Updated);
+    assert_eq!(opened.account().files.len(), 2, "now somebody wants to know");
+}
