@@ -175,7 +175,7 @@ mod ask {
     fn numbers(about: &Stat) -> [u64; 7] {
         [
             about.st_ino as u64,
-            about.st_mode as u64,
+            u64::from(about.st_mode),
             about.st_size as u64,
             about.st_mtime as u64,
             about.st_mtime_nsec as u64,

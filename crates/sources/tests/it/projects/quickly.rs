@@ -106,7 +106,7 @@ async fn whatever_comes_goes_or_is_called_another_name_is_seen() {
     assert_eq!(look(&mut folder, &key).await.0, Outcome::Updated, "a tool that was not used");
     assert_eq!(names(&folder).len(), 7);
     folder.write("dev/kiln/.claude/.skillmeat-project.toml", "[project]\npath = \"/x\"\nname = \"kiln\"\n");
-    assert_eq!(look(&mut folder, &key).await.1, true, "what says something of the project came");
+    assert!(look(&mut folder, &key).await.1, "what says something of the project came");
     assert_eq!(look(&mut folder, &key).await, (Outcome::NotModified, false));
 }
 
@@ -214,7 +214,7 @@ async fn a_project_that_is_warned_of_is_looked_at_and_warned_of_each_time() {
 async fn a_collection_that_changed_asks_for_a_full_look() {
     let (mut folder, key) = kiln().await;
     folder.write("skillmeat/collection/manifest.toml", "[collection]\nname = \"default\"\n");
-    assert_eq!(look(&mut folder, &key).await.1, true);
+    assert!(look(&mut folder, &key).await.1);
     assert_eq!(look(&mut folder, &key).await, (Outcome::NotModified, false));
 }
 
