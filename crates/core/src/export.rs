@@ -22,7 +22,7 @@ pub struct Exported {
     pub members: Vec<ExportedMember>,
 }
 
-/// A member with its item, and the words that searches find it by.
+/// A member with its item.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExportedMember {
     /// The name under which the entry asks for it.
@@ -31,8 +31,4 @@ pub struct ExportedMember {
     pub state: MemberState,
     /// The item, hidden ones too.
     pub item: Item,
-    /// As [`NewItem::title`](crate::NewItem::title).
-    pub title: String,
-    /// As [`NewItem::search`](crate::NewItem::search).
-    pub search: String,
 }

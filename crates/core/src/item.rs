@@ -113,11 +113,6 @@ pub struct NewItem {
     pub doc: Json,
     /// How much of it.
     pub coverage: Coverage,
-    /// What people call it. A search looks here as well, and what it finds here ranks above what it
-    /// finds in `search` alone.
-    pub title: String,
-    /// The other words that full-text search should find it by.
-    pub search: String,
 }
 
 /// Lays a partial document over the one held: top-level fields that `new` names win, all others

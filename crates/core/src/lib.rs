@@ -53,4 +53,4 @@ pub use store::{
     Reconciled, Retention, Row, Sheet, Store, StoreError, StoreInfo, Swept, Target,
 };
 pub use time::{Time, TimeError};
-pub use view::{Column, ColumnType, ViewSpec};
+pub use view::{Column, ColumnType, FoundBy, ViewSpec};

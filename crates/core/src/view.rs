@@ -1,6 +1,13 @@
 //! What a kind's list looks like: a store turns it into a SQL view and indexes without knowing
 //! what it means.
 
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
+use serde_json::Value;
+
 /// One kind of item as a table: its name, its columns, which of them lists filter and sort by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ViewSpec {
@@ -10,6 +17,20 @@ pub struct ViewSpec {
     pub view: &'static str,
     /// Its columns, in order.
     pub columns: &'static [Column],
+    /// The column of text that says what people call an item. A search looks here as well, and what it
+    /// finds here ranks above what it finds in `words` alone.
+    pub title: &'static str,
+    /// The other fields of text, or of lists of text, by whose words a search finds an item.
+    pub words: &'static [&'static str],
+}
+
+/// What a search finds an item by, as its document says it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FoundBy {
+    /// What people call it.
+    pub title: String,
+    /// All the other words, field by field in the view's order, with a space between.
+    pub words: String,
 }
 
 /// One plain column, taken from a top-level field of an item's `doc`.
@@ -30,7 +51,7 @@ pub enum ColumnType {
     Text,
     /// A whole number.
     Integer,
-    /// True or false.
+    /// True or false; what does not say is false.
     Boolean,
     /// An RFC 3339 instant in UTC, which sorts as text.
     Time,
@@ -44,5 +65,102 @@ impl ViewSpec {
     /// The column of that name.
     pub fn column(&self, name: &str) -> Option<&'static Column> {
         self.columns.iter().find(|column| column.name == name)
+    }
+
+    /// What a search finds an item of this kind by. Nothing, if its document (a JSON text) is no
+    /// object.
+    pub fn found_by(&self, doc: &str) -> FoundBy {
+        let mut fields = Fields { view: self, title: String::new(), words: vec![None; self.words.len()] };
+        let mut text = serde_json::Deserializer::from_str(doc);
+        // What is no object has no fields.
+        if text.deserialize_map(&mut fields).is_err() {
+            return FoundBy::default();
+        }
+        let words: Vec<String> = fields.words.into_iter().flatten().filter(|text| !text.is_empty()).collect();
+        FoundBy { title: fields.title, words: words.join(" ") }
+    }
+}
+
+/// Reads what is looked for out of a document, and skips all else.
+struct Fields<'v> {
+    view: &'v ViewSpec,
+    title: String,
+    words: Vec<Option<String>>,
+}
+
+impl<'de> Visitor<'de> for &mut Fields<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
+        while let Some(Name(name)) = fields.next_key()? {
+            let is_title = self.view.title == name;
+            let place = self.view.words.iter().position(|word| *word == name);
+            if !is_title && place.is_none() {
+                fields.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            let text = texts(&fields.next_value()?);
+            if let Some(place) = place {
+                self.words[place] = Some(text.clone());
+            }
+            if is_title {
+                self.title = text;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The name of a field, without a copy where it needs none.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Name<'n>(#[serde(borrow)] Cow<'n, str>);
+
+/// A text, or the texts of a list with a space between; anything else has no words.
+fn texts(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(parts) => {
+            let parts = parts.iter().filter_map(Value::as_str).filter(|part| !part.is_empty());
+            parts.collect::<Vec<_>>().join(" ")
+        }
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const BOOKS: ViewSpec = ViewSpec {
+        kind: "book",
+        view: "books",
+        columns: &[],
+        title: "name",
+        words: &["also", "about", "topics"],
+    };
+
+    #[test]
+    fn what_finds_an_item_is_what_its_document_says_in_the_views_order() {
+        let doc = json!({
+            "topics": ["sea", "", "whales", 7], "stars": 3, "name": "Moby \"Dick\"", "about": "a\nwhale",
+            "shelf": {"name": "deep"}, "also": null,
+        });
+        let found_by = BOOKS.found_by(&doc.to_string());
+        assert_eq!(found_by.title, "Moby \"Dick\"");
+        assert_eq!(found_by.words, "a\nwhale sea whales");
+    }
+
+    #[test]
+    fn nothing_finds_what_says_nothing() {
+        for doc in [json!(null), json!(["name"]), json!({"name": 7, "about": {"name": "x"}}), json!({})] {
+            assert_eq!(BOOKS.found_by(&doc.to_string()), FoundBy::default());
+        }
     }
 }

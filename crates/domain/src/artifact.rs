@@ -145,13 +145,13 @@ pub struct Artifact {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream_version: Option<String>,
     /// Whether its collection has another version than was deployed.
-    #[serde(deserialize_with = "lenient")]
+    #[serde(deserialize_with = "lenient", skip_serializing_if = "is_not")]
     pub outdated: bool,
     /// Whether it is not what was deployed any more.
-    #[serde(deserialize_with = "lenient")]
+    #[serde(deserialize_with = "lenient", skip_serializing_if = "is_not")]
     pub modified: bool,
     /// Whether it was deployed and is not there.
-    #[serde(deserialize_with = "lenient")]
+    #[serde(deserialize_with = "lenient", skip_serializing_if = "is_not")]
     pub missing: bool,
     /// When it was deployed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -171,6 +171,12 @@ pub struct Artifact {
     /// A page about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+}
+
+/// A flag that is not set is left out, as most are not.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "it is how serde asks")]
+fn is_not(flag: &bool) -> bool {
+    !flag
 }
 
 /// Artifacts as a table.
@@ -200,6 +206,8 @@ pub const ARTIFACTS: ViewSpec = ViewSpec {
         column("plugin", ColumnType::Text),
         column("url", ColumnType::Text),
     ],
+    title: "name",
+    words: &["aliases", "description", "tags", "plugin"],
 };
 
 /// Where an artifact is and what it is called: what its identity is made of.
@@ -322,13 +330,6 @@ impl Artifact {
         format!("{project}/{profile}/{kind}/{name}")
     }
 
-    /// The words that full-text search finds it by besides its name.
-    pub fn search(&self) -> String {
-        let words =
-            self.aliases.iter().chain(self.description.as_ref()).chain(&self.tags).chain(&self.plugin);
-        words.map(String::as_str).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
-    }
-
     /// The artifact as a fetch brings it. Fails only if it cannot be written as JSON.
     pub fn item(&self, id: &str, scope: Scope) -> Result<NewItem, serde_json::Error> {
         Ok(NewItem {
@@ -336,8 +337,6 @@ impl Artifact {
             scope,
             doc: Json::encode(self)?,
             coverage: Coverage::Whole,
-            title: self.name.clone(),
-            search: self.search(),
         })
     }
 }
@@ -478,7 +477,8 @@ mod tests {
         let disk = OnDisk { content_hash: Some(hash('a')), updated_at: Some(Time::from_ms(5)), front };
         let first = Artifact::of(placed(), Some(disk), None, None);
         assert_eq!(first.aliases, ["pdf-tools"]);
-        assert_eq!(first.search(), "pdf-tools Fills forms docs");
+        let doc = serde_json::to_string(&first).unwrap();
+        assert_eq!(ARTIFACTS.found_by(&doc).words, "pdf-tools Fills forms docs");
         let again = Artifact::of(placed(), Some(first.on_disk()), None, None);
         assert_eq!(again, first);
     }
@@ -500,6 +500,9 @@ mod tests {
             marketplace: Some("m".to_owned()),
             plugin: Some("p".to_owned()),
             url: Some("https://x.example".to_owned()),
+            outdated: true,
+            modified: true,
+            missing: true,
             ..Artifact::of(placed(), Some(disk), Some(&recorded), Some(&upstream))
         };
         let Value::Object(fields) = serde_json::to_value(&artifact).unwrap() else { panic!("an object") };

@@ -69,6 +69,8 @@ pub const PROJECTS: ViewSpec = ViewSpec {
         column("created_at", ColumnType::Time),
         column("updated_at", ColumnType::Time),
     ],
+    title: "name",
+    words: &["relative_path"],
 };
 
 impl LocalProject {
@@ -98,8 +100,6 @@ impl LocalProject {
             scope,
             doc: Json::encode(self)?,
             coverage: Coverage::Whole,
-            title: self.name.clone(),
-            search: self.relative_path.clone(),
         })
     }
 }

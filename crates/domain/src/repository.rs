@@ -136,6 +136,8 @@ pub const REPOSITORIES: ViewSpec = ViewSpec {
         column("created_at", ColumnType::Time),
         column("latest_release", ColumnType::Json),
     ],
+    title: "name",
+    words: &["owner", "description", "topics", "language"],
 };
 
 impl Repository {
@@ -159,16 +161,6 @@ impl Repository {
         if self.is_private { Scope::Repo(self.id().into()) } else { Scope::Public }
     }
 
-    /// The words that full-text search finds it by, besides its name.
-    pub fn search(&self) -> String {
-        let topics = self.topics().iter().map(String::as_str);
-        let words = std::iter::once(self.owner.as_str())
-            .chain(self.description.as_deref())
-            .chain(topics)
-            .chain(self.language.as_deref());
-        words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
-    }
-
     /// The repository as a fetch brings it. Fails only if it cannot be written as JSON.
     pub fn item(&self, coverage: Coverage) -> Result<NewItem, serde_json::Error> {
         Ok(NewItem {
@@ -176,8 +168,6 @@ impl Repository {
             scope: self.scope(),
             doc: Json::encode(self)?,
             coverage,
-            title: self.name.clone(),
-            search: self.search(),
         })
     }
 }
@@ -208,7 +198,9 @@ mod tests {
         let public = cinder();
         assert_eq!(public.id(), "github.com/octo-org/cinder");
         assert_eq!(public.scope(), Scope::Public);
-        assert_eq!(public.search(), "Octo-Org Parses things parser Rust");
+        let doc = serde_json::to_string(&public).unwrap();
+        let found_by = REPOSITORIES.found_by(&doc);
+        assert_eq!((&*found_by.title, &*found_by.words), ("Cinder", "Octo-Org Parses things parser Rust"));
         let private = Repository { is_private: true, ..cinder() };
         assert_eq!(private.scope().to_string(), "repo:github.com/octo-org/cinder");
     }

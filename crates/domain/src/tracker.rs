@@ -100,6 +100,8 @@ pub const TRACKERS: ViewSpec = ViewSpec {
         column("url", ColumnType::Text),
         indexed("sort_key", ColumnType::Text),
     ],
+    title: "title",
+    words: &["codename", "repo"],
 };
 
 const fn column(name: &'static str, holds: ColumnType) -> Column {
@@ -222,12 +224,10 @@ impl Tracker {
 
     /// It as an item.
     pub fn into_item(self, host: &str, scope: Scope) -> NewItem {
-        let title = self.title.clone();
-        let search = [self.codename.as_deref().unwrap_or(""), self.repo.as_str()].join(" ");
         let document = Document { sort_key: self.place(), tracker: &self };
         let doc =
             serde_json::to_value(&document).map_or_else(|_| Json::from(serde_json::Value::Null), Json::from);
-        NewItem { of: self.item_ref(host), scope, doc, coverage: Coverage::Whole, title, search }
+        NewItem { of: self.item_ref(host), scope, doc, coverage: Coverage::Whole }
     }
 }
 

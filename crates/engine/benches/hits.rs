@@ -72,8 +72,6 @@ fn item(n: usize) -> NewItem {
         scope: Scope::Public,
         doc: Json::from(doc),
         coverage: Coverage::Whole,
-        title: format!("r{n}"),
-        search: "o cache".to_owned(),
     }
 }
 

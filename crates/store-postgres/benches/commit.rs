@@ -37,6 +37,8 @@ const VIEW: ViewSpec = ViewSpec {
         Column { name: "updated_at", holds: ColumnType::Time, indexed: true },
         Column { name: "language", holds: ColumnType::Text, indexed: true },
     ],
+    title: "name",
+    words: &["owner", "description", "topics", "language"],
 };
 
 fn doc(n: usize, rev: usize) -> String {
@@ -63,8 +65,6 @@ fn listing(rev: usize) -> Fetched {
             scope: Scope::Public,
             doc: Json::parse(doc(n, rev)).unwrap(),
             coverage: Coverage::Whole,
-            title: title(n),
-            search: SEARCH.to_owned(),
         };
         Answer { asked: format!("o/r{n}").into(), finding: Finding::Present(item) }
     };

@@ -48,40 +48,32 @@ pub(crate) async fn update(tx: &Tx, items: &Numbered<'_, '_>, asked: Asked) -> R
     Ok(futures::future::try_join_all(pieces).await?.concat())
 }
 
-/// What becomes of a document `d.doc` by `a.doc`: half an answer is laid over it.
-const LAID_OVER: &str = "CASE WHEN a.partial AND jsonb_typeof(d.doc) = 'object' \
-    AND jsonb_typeof(a.doc) = 'object' THEN d.doc || a.doc ELSE a.doc END";
-
 async fn update_piece(tx: &Tx, items: &Numbered<'_, '_>, asked: Asked) -> Result<Vec<i64>, Fault> {
     let numbers: Vec<i64> = items.iter().map(|(nr, _)| *nr).collect();
     let scopes: Vec<&str> = items.iter().map(|(_, one)| &*one.item.scope).collect();
     let docs: Vec<JsonText<'_>> = items.iter().map(|(_, one)| JsonText::of(&one.item.doc)).collect();
-    let partial: Vec<bool> = items.iter().map(|(_, one)| one.item.is_partial).collect();
     let digests: Vec<Option<Digest>> = items.iter().map(|(_, one)| one.doc).collect();
-    let sql = format!(
-        "WITH rewritten AS ( \
-               UPDATE larder.docs d SET doc = {LAID_OVER} FROM unnest($1, $3, $4) AS a(nr, doc, partial) \
-               WHERE d.nr = a.nr AND {LAID_OVER} IS DISTINCT FROM d.doc RETURNING d.nr \
+    let sql = "WITH rewritten AS ( \
+               UPDATE larder.docs d SET doc = a.doc FROM unnest($1, $3) AS a(nr, doc) \
+               WHERE d.nr = a.nr AND a.doc IS DISTINCT FROM d.doc RETURNING d.nr \
              ), moved AS MATERIALIZED ( \
                SELECT i.nr FROM unnest($1, $2) AS a(nr, scope) JOIN larder.items i ON i.nr = a.nr \
                WHERE i.scope <> a.scope \
              ), changed AS MATERIALIZED (SELECT nr FROM rewritten UNION SELECT nr FROM moved \
              ), noted AS ( \
-               UPDATE larder.items i SET scope = a.scope, fetched_at = $6, began = $7, \
+               UPDATE larder.items i SET scope = a.scope, fetched_at = $5, began = $6, \
                  doc_digest = coalesce(a.digest, CASE WHEN c.nr IS NULL THEN i.doc_digest END) \
-               FROM unnest($1, $2, $5) AS a(nr, scope, digest) LEFT JOIN changed c ON c.nr = a.nr \
+               FROM unnest($1, $2, $4) AS a(nr, scope, digest) LEFT JOIN changed c ON c.nr = a.nr \
                WHERE i.nr = a.nr \
              ) \
-             SELECT array_agg(nr) FROM changed"
-    );
+             SELECT array_agg(nr) FROM changed";
     let row = tx
         .query_one(
-            &sql,
+            sql,
             &[
                 (&numbers, Type::INT8_ARRAY),
                 (&scopes, Type::TEXT_ARRAY),
                 (&docs, Type::JSONB_ARRAY),
-                (&partial, Type::BOOL_ARRAY),
                 (&digests, Type::UUID_ARRAY),
                 (&At(asked.at), Type::TIMESTAMPTZ),
                 (&int(asked.began), Type::INT8),

@@ -58,9 +58,9 @@ async fn tags_of(tx: &Tx, entries: &[i64]) -> Result<HashMap<i64, Vec<String>>, 
 
 async fn members_of(tx: &Tx, entries: &[i64]) -> Result<HashMap<i64, Vec<ExportedMember>>, Fault> {
     let sql = format!(
-        "SELECT m.entry, m.asked, m.state, w.title, w.search, {ITEM_COLUMNS} FROM larder.members m \
+        "SELECT m.entry, m.asked, m.state, {ITEM_COLUMNS} FROM larder.members m \
          JOIN larder.items i ON i.nr = m.item JOIN larder.docs d ON d.nr = m.item \
-         JOIN larder.words w ON w.nr = m.item WHERE m.entry = ANY($1) ORDER BY m.entry, m.position"
+         WHERE m.entry = ANY($1) ORDER BY m.entry, m.position"
     );
     let rows = tx.query(&sql, &[(&entries, Type::INT8_ARRAY)]).await?;
     let mut members: HashMap<i64, Vec<ExportedMember>> = HashMap::new();
@@ -70,9 +70,7 @@ async fn members_of(tx: &Tx, entries: &[i64]) -> Result<HashMap<i64, Vec<Exporte
         members.entry(entry).or_default().push(ExportedMember {
             state: state(row.try_get(2)?, &format_args!("entry {entry}, `{asked}`"))?,
             asked: asked.into(),
-            item: item(row, 5)?,
-            title: row.try_get(3)?,
-            search: row.try_get(4)?,
+            item: item(row, 3)?,
         });
     }
     Ok(members)
@@ -240,8 +238,8 @@ async fn others(tx: &Tx, taken: &[Taken<'_>], changed: &[i64]) -> Result<Vec<Met
 struct Moved<'a> {
     item: &'a Item,
     scope: Cow<'static, str>,
-    title: Cow<'a, str>,
-    search: Cow<'a, str>,
+    title: String,
+    search: String,
 }
 
 /// Puts the members' items. Unlike what a fetch brings, they were asked for long ago: the later answer
@@ -254,7 +252,9 @@ async fn put_items<'a>(
     for member in members {
         let item = &member.item;
         if newest.get(&item.of).is_none_or(|held| held.item.fetched_at < item.fetched_at) {
-            let (title, search) = (clean(&member.title), clean(&member.search));
+            let found_by = tx.found_by(&item.of.kind, item.doc.as_str());
+            let title = clean(&found_by.title).into_owned();
+            let search = clean(&found_by.words).into_owned();
             let scope = items::scope_text(&item.scope);
             newest.insert(&item.of, Moved { item, scope, title, search });
         }

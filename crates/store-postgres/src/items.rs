@@ -44,26 +44,28 @@ pub(crate) struct Sent<'a> {
     pub(crate) scope: Cow<'static, str>,
     pub(crate) doc: Cow<'a, Json>,
     pub(crate) is_partial: bool,
-    pub(crate) title: Cow<'a, str>,
-    pub(crate) search: Cow<'a, str>,
+    pub(crate) title: String,
+    pub(crate) search: String,
 }
 
 impl Sent<'_> {
-    /// Half an answer without words of its own must not hide the item from searches.
-    fn keeps_words(&self) -> bool {
-        self.is_partial && self.title.is_empty() && self.search.is_empty()
+    /// Reads in its document what it is found by.
+    fn find_by(&mut self, tx: &Tx) {
+        let found_by = tx.found_by(&self.of.kind, self.doc.as_str());
+        self.title = clean(&found_by.title).into_owned();
+        self.search = clean(&found_by.words).into_owned();
     }
 
-    /// Of scope and document. What half a document makes of the whole, only the database can tell.
+    /// Of scope and document. What half a document makes of the whole is known when that was read.
     fn doc_digest(&self) -> Option<Digest> {
         let digest = || Digest::of([&*self.scope, &*JsonText::of(&self.doc).0]);
         (!self.is_partial).then(digest)
     }
 
-    /// Of title and words; `None` = those that are held stay.
+    /// Of title and words, likewise.
     fn words_digest(&self) -> Option<Digest> {
         let digest = || Digest::of([&*self.title, &*self.search]);
-        (!self.keeps_words()).then(digest)
+        (!self.is_partial).then(digest)
     }
 }
 
@@ -80,13 +82,14 @@ pub(crate) struct Weighed<'a> {
 /// else; so two that put the same wait for one another and never for each other.
 pub(crate) async fn put<'a>(tx: &Tx, items: &'a [NewItem], asked: Asked) -> Result<Put<'a>, Fault> {
     let mut done = Put::default();
-    let mut left: Vec<Weighed<'a>> = sendable(items).into_iter().map(weigh).collect();
+    let mut left: Vec<Weighed<'a>> = sendable(tx, items).into_iter().map(weigh).collect();
     left.sort_unstable_by_key(|one| (&one.item.of.id, &one.item.of.kind));
     for _ in 0..ROUNDS_MAX {
         if left.is_empty() {
             return Ok(done);
         }
-        let met = meet(tx, left.iter().map(|one| (one.item.of, one.doc, one.words)), asked).await?;
+        let mut met = meet(tx, left.iter().map(|one| (one.item.of, one.doc, one.words)), asked).await?;
+        complete(tx, &mut left, &mut met).await?;
         let sorted = Sorted::of(&left, met, &mut done)?;
         let made: Vec<Made<'_>> = sorted.missing.iter().map(|(nr, one)| made(*nr, one, asked)).collect();
         let (changed, reworded, made, differ) = together!(
@@ -108,6 +111,34 @@ pub(crate) async fn put<'a>(tx: &Tx, items: &'a [NewItem], asked: Asked) -> Resu
         return Ok(done);
     }
     Err(Fault::Wrong(format!("{} items are made and removed by others all the time", left.len())))
+}
+
+/// Lays halves of documents over what is held of them, so that it is known what they are found by.
+async fn complete(tx: &Tx, items: &mut [Weighed<'_>], met: &mut Met) -> Result<(), Fault> {
+    let mut halves: HashMap<i64, (&mut Weighed<'_>, &mut i16)> = HashMap::new();
+    for (one, found) in items.iter_mut().zip(&mut met.found) {
+        if let Some((nr, how)) = found
+            && one.item.is_partial
+            && *how & NEWER == 0
+        {
+            halves.insert(*nr, (one, how));
+        }
+    }
+    if halves.is_empty() {
+        return Ok(());
+    }
+    let numbers: Vec<i64> = halves.keys().copied().collect();
+    let sql = "SELECT nr, doc FROM larder.docs WHERE nr = ANY($1)";
+    for row in tx.query(sql, &[(&numbers, Type::INT8_ARRAY)]).await? {
+        let doc: JsonText<'static> = row.try_get(1)?;
+        let Some((one, how)) = halves.remove(&row.try_get(0)?) else { continue };
+        one.item.doc = Cow::Owned(merge_docs(&doc.model(), &one.item.doc));
+        one.item.is_partial = false;
+        one.item.find_by(tx);
+        one.words = one.item.words_digest();
+        *how |= OTHER_WORDS;
+    }
+    Ok(())
 }
 
 /// What is to be done about each, with the numbers that are theirs.
@@ -169,17 +200,17 @@ fn made<'b>(nr: i64, one: &'b Weighed<'_>, asked: Asked) -> Made<'b> {
 }
 
 /// One for every identity, the later ones laid over the earlier.
-fn sendable(items: &[NewItem]) -> Vec<Sent<'_>> {
+fn sendable<'a>(tx: &Tx, items: &'a [NewItem]) -> Vec<Sent<'a>> {
     let mut places: HashMap<&ItemRef, usize> = HashMap::with_capacity(items.len());
-    let mut sent: Vec<Sent<'_>> = Vec::with_capacity(items.len());
+    let mut sent: Vec<Sent<'a>> = Vec::with_capacity(items.len());
     for item in items {
         let mut next = Sent {
             of: &item.of,
             scope: scope_text(&item.scope),
             doc: Cow::Borrowed(&item.doc),
             is_partial: item.coverage == Coverage::Partial,
-            title: clean(&item.title),
-            search: clean(&item.search),
+            title: String::new(),
+            search: String::new(),
         };
         match places.get(&item.of) {
             None => {
@@ -188,9 +219,6 @@ fn sendable(items: &[NewItem]) -> Vec<Sent<'_>> {
             }
             Some(place) => {
                 let before = &mut sent[*place];
-                if next.keeps_words() {
-                    (next.title, next.search) = (before.title.clone(), before.search.clone());
-                }
                 if next.is_partial {
                     next.doc = Cow::Owned(merge_docs(&before.doc, &next.doc));
                     next.is_partial = before.is_partial;
@@ -198,6 +226,9 @@ fn sendable(items: &[NewItem]) -> Vec<Sent<'_>> {
                 *before = next;
             }
         }
+    }
+    for one in &mut sent {
+        one.find_by(tx);
     }
     sent
 }

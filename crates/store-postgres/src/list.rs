@@ -227,9 +227,9 @@ impl Sql {
                 column.name,
                 self.bind(text(wanted), Type::TEXT)
             ),
-            (Test::Flag(wanted), ColumnType::Boolean) => {
-                format!("{value} = {}", self.bind(*wanted, Type::BOOL))
-            }
+            // What does not say is false.
+            (Test::Flag(true), ColumnType::Boolean) => value,
+            (Test::Flag(false), ColumnType::Boolean) => format!("{value} IS NOT TRUE"),
             (Test::Flag(wanted), ColumnType::Integer) => {
                 format!("{value} = {}", self.bind(i64::from(*wanted), Type::INT8))
             }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolConfig, QueueMode, Runtime, Timeouts};
 use futures::SinkExt;
-use larder_core::{StoreError, Time};
+use larder_core::{FoundBy, StoreError, Time, ViewSpec};
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -44,6 +44,7 @@ pub(crate) struct Connections {
     statement_timeout: Duration,
     statements: Statements,
     times: Times,
+    specs: Arc<[ViewSpec]>,
     place: String,
 }
 
@@ -102,6 +103,7 @@ impl Connections {
             statement_timeout: options.statement_timeout,
             statements: options.statements,
             times: options.times.clone(),
+            specs: options.views.clone().into(),
             place: address.place.clone(),
         })
     }
@@ -173,6 +175,7 @@ impl Connections {
             turn: tokio::sync::Mutex::new(()),
             first: Mutex::new(None),
             times: self.times.clone(),
+            specs: self.specs.clone(),
         })
     }
 
@@ -219,6 +222,7 @@ pub(crate) struct Tx {
     /// What went wrong first: of statements that were sent at once, all behind it fail too.
     first: Mutex<Option<Arc<tokio_postgres::Error>>>,
     times: Times,
+    specs: Arc<[ViewSpec]>,
 }
 
 impl Drop for Tx {
@@ -232,6 +236,12 @@ impl Drop for Tx {
 }
 
 impl Tx {
+    /// What a search finds an item of that kind by. Nothing, if no view is of it.
+    pub(crate) fn found_by(&self, kind: &str, doc: &str) -> FoundBy {
+        let spec = self.specs.iter().find(|spec| spec.kind == kind);
+        spec.map_or_else(FoundBy::default, |spec| spec.found_by(doc))
+    }
+
     /// Asks for rows.
     pub(crate) fn query<'a>(&'a self, sql: &'a str, params: Params<'a>) -> Answer<'a, Vec<Row>> {
         Box::pin(async move {

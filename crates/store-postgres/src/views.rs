@@ -107,7 +107,7 @@ fn shown(column: &Column) -> String {
     match column.holds {
         ColumnType::Text => format!("d.doc ->> '{name}'"),
         ColumnType::Integer => format!("larder.whole(d.doc -> '{name}')"),
-        ColumnType::Boolean => compared(column, "d."),
+        ColumnType::Boolean => format!("coalesce({}, false)", compared(column, "d.")),
         ColumnType::Time => format!("larder.instant(d.doc ->> '{name}')"),
         ColumnType::List => format!("larder.texts(d.doc -> '{name}')"),
         ColumnType::Json => format!("nullif(d.doc -> '{name}', 'null'::jsonb)"),

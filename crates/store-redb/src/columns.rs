@@ -32,6 +32,10 @@ impl Columns {
         Ok(self.asked.len() - 1)
     }
 
+    pub(crate) fn view(&self) -> &'static ViewSpec {
+        self.view
+    }
+
     pub(crate) fn column(&self, place: usize) -> &'static Column {
         self.asked[place]
     }
@@ -252,6 +256,8 @@ mod tests {
             Column { name: "size", holds: ColumnType::Integer, indexed: false },
             Column { name: "tags", holds: ColumnType::List, indexed: false },
         ],
+        title: "name",
+        words: &[],
     };
 
     fn values(doc: &str) -> Vec<Value> {

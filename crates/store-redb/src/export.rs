@@ -43,11 +43,11 @@ fn export_member(
     let name = item_key(&of);
     let item = look.get(Table::Items, &name, |value| {
         let value: ItemValue<'_> = decode(Table::Items, &name, value)?;
-        Ok((value.model(of.clone())?, value.title.to_owned(), value.search.to_owned()))
+        value.model(of.clone())
     })?;
     let missing = || bad_row(Table::Members, key.as_str().as_bytes(), "a member whose item is not held");
-    let (item, title, search) = item.ok_or_else(missing)?;
-    Ok(ExportedMember { asked: member.asked.into(), state: member.state.into(), item, title, search })
+    let item = item.ok_or_else(missing)?;
+    Ok(ExportedMember { asked: member.asked.into(), state: member.state.into(), item })
 }
 
 /// Takes entries of another store in. Answers how many it took.
@@ -107,8 +107,6 @@ fn put_item(tx: &Tx<'_>, member: &ExportedMember) -> Result<bool, Fault> {
         scope: &scope,
         doc: item.doc.as_str(),
         derived: item.derived.as_ref().map(Json::as_str),
-        title: &member.title,
-        search: &member.search,
     };
     let over = tx.get(Table::Items, &name, |value| {
         let held: ItemValue<'_> = decode(Table::Items, &name, value)?;

@@ -44,9 +44,8 @@ pub(crate) fn put(tx: &Tx<'_>, item: &NewItem, asked: Asked) -> Result<Effect, F
         put
     } else {
         let scope = item.scope.to_string();
-        let (doc, title, search) = (item.doc.as_str(), &*item.title, &*item.search);
         let (fetched_at, began) = (asked.at.ms(), asked.began);
-        let value = ItemValue { fetched_at, began, scope: &scope, doc, derived: None, title, search };
+        let value = ItemValue { fetched_at, began, scope: &scope, doc: item.doc.as_str(), derived: None };
         (Effect::New, Some(encode(&value)?))
     };
     if let Some(value) = value {
@@ -66,21 +65,10 @@ fn put_over(held: &ItemValue<'_>, item: &NewItem, asked: Asked) -> Result<(Effec
         Coverage::Whole => item.doc.clone(),
         Coverage::Partial => merge_docs(&Json::trusted(held.doc), &item.doc),
     };
-    // Half an answer without words of its own must not hide the item from searches.
-    let keeps_words = item.coverage == Coverage::Partial && item.title.is_empty() && item.search.is_empty();
-    let (title, search) = if keeps_words { (held.title, held.search) } else { (&*item.title, &*item.search) };
     let is_same = doc.as_str() == held.doc && scope == held.scope;
     let effect = if is_same { Effect::Same } else { Effect::Changed };
     let (fetched_at, began) = (asked.at.ms(), asked.began);
-    let value = ItemValue {
-        fetched_at,
-        began,
-        scope: &scope,
-        doc: doc.as_str(),
-        title,
-        search,
-        derived: held.derived,
-    };
+    let value = ItemValue { fetched_at, began, scope: &scope, doc: doc.as_str(), derived: held.derived };
     Ok((effect, Some(encode(&value)?)))
 }
 

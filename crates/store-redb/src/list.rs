@@ -104,7 +104,7 @@ enum Direction {
 enum Condition<'q> {
     Is(&'q str),
     Has(&'q str),
-    Flag(Value),
+    Flag(bool),
     AtLeast(Value),
 }
 
@@ -170,10 +170,13 @@ impl<'q> Asked<'q> {
     ) -> Result<Option<Candidate>, Fault> {
         let found = match &self.search {
             None => None,
-            Some(search) => match looking.find(search, item.title, item.search) {
-                None => return Ok(None),
-                found => found,
-            },
+            Some(search) => {
+                let found_by = self.columns.view().found_by(item.doc);
+                match looking.find(search, &found_by.title, &found_by.words) {
+                    None => return Ok(None),
+                    found => found,
+                }
+            }
         };
         let values = self.columns.read(item.doc).map_err(|error| {
             bad_row(Table::Items, id.as_bytes(), &format!("a document that is not JSON: {error}"))
@@ -219,7 +222,7 @@ fn condition<'q>(columns: &Columns, place: usize, filter: &'q Filter) -> Result<
     Ok(match &filter.test {
         Test::Is(wanted) => Condition::Is(wanted),
         Test::Has(wanted) => Condition::Has(wanted),
-        Test::Flag(wanted) => Condition::Flag(Value::Whole(i64::from(*wanted))),
+        Test::Flag(wanted) => Condition::Flag(*wanted),
         Test::AtLeast(least) => Condition::AtLeast(least_value(columns.column(place), least)?),
     })
 }
@@ -234,7 +237,7 @@ impl Condition<'_> {
                 _ => value.text().is_some_and(|text| text.eq_ignore_ascii_case(wanted)),
             },
             Condition::Has(wanted) => value.parts().iter().any(|part| part.eq_ignore_ascii_case(wanted)),
-            Condition::Flag(wanted) => value.value() == *wanted,
+            Condition::Flag(wanted) => (value.value() == Value::Whole(1)) == *wanted,
             Condition::AtLeast(least) => {
                 let held = value.compared();
                 held != Value::Missing && held.cmp(least) != Ordering::Less

@@ -259,8 +259,6 @@ pub(crate) struct ItemValue<'a> {
     pub(crate) scope: &'a str,
     pub(crate) doc: &'a str,
     pub(crate) derived: Option<&'a str>,
-    pub(crate) title: &'a str,
-    pub(crate) search: &'a str,
 }
 
 impl ItemValue<'_> {

@@ -33,6 +33,8 @@ const VIEW: ViewSpec = ViewSpec {
         Column { name: "updated_at", holds: ColumnType::Time, indexed: true },
         Column { name: "language", holds: ColumnType::Text, indexed: true },
     ],
+    title: "name",
+    words: &["owner", "description", "topics", "language"],
 };
 
 fn doc(n: usize, rev: usize) -> String {
@@ -46,10 +48,6 @@ fn doc(n: usize, rev: usize) -> String {
     .to_string()
 }
 
-fn search() -> &'static str {
-    "o a repository with a description of a usual length cache github sqlite Rust"
-}
-
 fn listing(rev: usize) -> Fetched {
     let answer = |n: usize| {
         let item = NewItem {
@@ -57,8 +55,6 @@ fn listing(rev: usize) -> Fetched {
             scope: Scope::Public,
             doc: Json::parse(doc(n, rev)).unwrap(),
             coverage: Coverage::Whole,
-            title: format!("r{n}"),
-            search: search().to_owned(),
         };
         Answer { asked: format!("o/r{n}").into(), finding: Finding::Present(item) }
     };
@@ -112,9 +108,8 @@ fn through_the_store(runtime: &tokio::runtime::Runtime, store: &SqliteStore, rev
 
 /// The same rows by hand, into a file with the same schema, indexes and full text.
 fn by_hand(path: &Path, rev: usize) -> Duration {
-    let docs: Vec<_> = (0..ITEMS)
-        .map(|n| (format!("github.com/o/r{n}"), format!("o/r{n}"), doc(n, rev), format!("r{n}")))
-        .collect();
+    let docs: Vec<_> =
+        (0..ITEMS).map(|n| (format!("github.com/o/r{n}"), format!("o/r{n}"), doc(n, rev))).collect();
     let mut conn = Connection::open(path).unwrap();
     conn.pragma_update(None, "synchronous", "NORMAL").unwrap();
     // As the store does, or SQLite prepares statements again when values are bound.
@@ -135,9 +130,9 @@ fn by_hand(path: &Path, rev: usize) -> Duration {
         tx.execute("DELETE FROM members WHERE entry = ?1", [entry]).unwrap();
         let mut items = tx
             .prepare(
-                "INSERT INTO items (kind, id, scope, doc, title, search, fetched_at) \
-                 VALUES ('repository', ?1, 'public', ?2, ?3, ?4, ?5) ON CONFLICT (kind, id) DO UPDATE SET doc = excluded.doc, title = excluded.title, search = excluded.search, \
-                 fetched_at = excluded.fetched_at RETURNING nr",
+                "INSERT INTO items (kind, id, scope, doc, fetched_at) \
+                 VALUES ('repository', ?1, 'public', ?2, ?3) ON CONFLICT (kind, id) DO UPDATE \
+                 SET doc = excluded.doc, fetched_at = excluded.fetched_at RETURNING nr",
             )
             .unwrap();
         let mut members = tx
@@ -145,9 +140,8 @@ fn by_hand(path: &Path, rev: usize) -> Duration {
                 "INSERT INTO members (entry, position, asked, state, item) VALUES (?1, ?2, ?3, 'shown', ?4)",
             )
             .unwrap();
-        for (position, (id, asked, doc, title)) in (0_i64..).zip(&docs) {
-            let item: i64 =
-                items.query_row(params![id, doc, title, search(), NOW.ms()], |row| row.get(0)).unwrap();
+        for (position, (id, asked, doc)) in (0_i64..).zip(&docs) {
+            let item: i64 = items.query_row(params![id, doc, NOW.ms()], |row| row.get(0)).unwrap();
             members.execute(params![entry, position, asked, item]).unwrap();
         }
     }

@@ -59,8 +59,6 @@ fn item(n: usize, rev: u64) -> NewItem {
         scope: Scope::Public,
         doc: Json::from(doc),
         coverage: Coverage::Whole,
-        title: format!("r{n}"),
-        search: "o a repository with a description of a usual length cache sqlite".to_owned(),
     }
 }
 

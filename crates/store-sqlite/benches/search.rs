@@ -31,6 +31,8 @@ static VIEW: ViewSpec = ViewSpec {
         Column { name: "updated_at", holds: ColumnType::Time, indexed: true },
         Column { name: "size", holds: ColumnType::Integer, indexed: false },
     ],
+    title: "title",
+    words: &["description"],
 };
 
 const SYLLABLES: [&str; 44] = [
@@ -78,13 +80,13 @@ fn entry(nr: usize, words: &[String], chance: &mut Chance) -> Exported {
     let members = (0..ITEMS).map(|n| {
         let title = some(1 + n % 5);
         let doc = serde_json::json!({
-            "title": title, "path": format!("docs/{nr}/{n}.md"), "size": n * 37 % 9_000,
-            "updated_at": format!("2026-01-{:02}T00:00:00Z", n % 28 + 1), "excerpt": some(20),
+            "title": title, "description": some(14), "path": format!("docs/{nr}/{n}.md"), "size": n * 37 % 9_000,
+            "updated_at": format!("2026-01-{:02}T00:00:00Z", n % 28 + 1), "excerpt": some(6),
         });
         let id = format!("{nr}/{n}");
         let of = ItemRef::new("artifact", id.as_str());
         let item = Item { of, scope: Scope::Public, doc: Json::from(doc), derived: None, fetched_at: NOW };
-        ExportedMember { asked: id.as_str().into(), state: MemberState::Shown, item, title, search: some(14) }
+        ExportedMember { asked: id.as_str().into(), state: MemberState::Shown, item }
     });
     let members = members.collect();
     let one = Fingerprint::of(&["bench"]);

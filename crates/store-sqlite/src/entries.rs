@@ -41,7 +41,7 @@ fn const_format_entry() -> &'static str {
 pub(crate) fn members(conn: &Connection, nr: i64) -> Result<Vec<Member>, Fault> {
     static SQL: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
         format!(
-            "SELECT m.asked, m.state, {ITEM_COLUMNS} FROM members m JOIN items i ON i.nr = m.item \
+            "SELECT coalesce(m.asked, i.id), m.state, {ITEM_COLUMNS} FROM members m JOIN items i ON i.nr = m.item \
              WHERE m.entry = ?1 ORDER BY m.position"
         )
     });
@@ -308,7 +308,10 @@ fn edit(conn: &Connection, nr: i64, entry: &Entry, wanted: &Configured, now: Tim
     let except = &wanted.definition.except;
     let is_named =
         |name: &str| names.as_ref().is_none_or(|names| names.contains(name)) && !except.contains(name);
-    let mut statement = conn.prepare_cached("SELECT position, asked FROM members WHERE entry = ?1")?;
+    let mut statement = conn.prepare_cached(
+        "SELECT m.position, coalesce(m.asked, i.id) FROM members m JOIN items i ON i.nr = m.item \
+         WHERE m.entry = ?1",
+    )?;
     let held: Vec<(i64, String)> =
         statement.query_map([nr], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<rusqlite::Result<_>>()?;
     let mut gone: HashSet<&str> = HashSet::new();

@@ -9,7 +9,7 @@ use crate::commit::{announce_others, write_tags};
 use crate::entries::{self, json};
 use crate::errors::Fault;
 use crate::feed;
-use crate::items;
+use crate::items::{self, FoundBy};
 use crate::markers;
 use crate::rows::{BEHIND_ENTRY, ENTRY_COLUMNS, EntryRow, ITEM_COLUMNS, ItemRow, int, limit, state};
 use crate::sequence;
@@ -43,7 +43,7 @@ fn tags(conn: &Connection, nr: i64) -> rusqlite::Result<Vec<String>> {
 
 fn members(conn: &Connection, nr: i64) -> Result<Vec<ExportedMember>, Fault> {
     let mut statement = conn.prepare_cached(&format!(
-        "SELECT m.asked, m.state, i.title, i.search, {ITEM_COLUMNS} FROM members m \
+        "SELECT coalesce(m.asked, i.id), m.state, {ITEM_COLUMNS} FROM members m \
          JOIN items i ON i.nr = m.item WHERE m.entry = ?1 ORDER BY m.position"
     ))?;
     let mut rows = statement.query([nr])?;
@@ -60,9 +60,7 @@ fn member(row: &Row<'_>, nr: i64) -> Result<ExportedMember, Fault> {
     Ok(ExportedMember {
         state: state(&word, &format_args!("entry {nr}, `{asked}`"))?,
         asked: asked.into(),
-        item: ItemRow::read(row, 4)?.model()?,
-        title: row.get(2)?,
-        search: row.get(3)?,
+        item: ItemRow::read(row, 2)?.model()?,
     })
 }
 
@@ -139,8 +137,8 @@ fn put_item(conn: &Connection, member: &ExportedMember) -> Result<(i64, bool), F
     let Some((nr, fetched_at, differs)) = held else {
         let nr = conn
             .prepare_cached(
-                "INSERT INTO items (kind, id, scope, doc, derived, title, search, fetched_at) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                "INSERT INTO items (kind, id, scope, doc, derived, fetched_at) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?
             .insert(params![
                 &*item.of.kind,
@@ -148,8 +146,6 @@ fn put_item(conn: &Connection, member: &ExportedMember) -> Result<(i64, bool), F
                 item.scope.to_string(),
                 item.doc.as_str(),
                 derived,
-                member.title,
-                member.search,
                 item.fetched_at.ms()
             ])?;
         return Ok((nr, false));
@@ -160,19 +156,13 @@ fn put_item(conn: &Connection, member: &ExportedMember) -> Result<(i64, bool), F
             .execute(params![nr, derived])?;
         return Ok((nr, false));
     }
+    let found_by = FoundBy::of(conn, nr)?;
     conn.prepare_cached(
-        "UPDATE items SET scope = ?2, doc = ?3, derived = coalesce(?4, derived), title = ?5, search = ?6, \
-         fetched_at = ?7, began = 0 WHERE nr = ?1",
+        "UPDATE items SET scope = ?2, doc = ?3, derived = coalesce(?4, derived), fetched_at = ?5, began = 0 \
+         WHERE nr = ?1",
     )?
-    .execute(params![
-        nr,
-        item.scope.to_string(),
-        item.doc.as_str(),
-        derived,
-        member.title,
-        member.search,
-        item.fetched_at.ms()
-    ])?;
+    .execute(params![nr, item.scope.to_string(), item.doc.as_str(), derived, item.fetched_at.ms()])?;
+    found_by.follow(conn, nr)?;
     Ok((nr, differs))
 }
 

@@ -41,8 +41,6 @@ struct Held {
     nr: i64,
     scope: String,
     doc: String,
-    title: String,
-    search: String,
     began: u64,
 }
 
@@ -60,44 +58,26 @@ pub(crate) fn put(conn: &Connection, item: &NewItem, asked: Asked) -> Result<Put
         Coverage::Whole => item.doc.clone(),
         Coverage::Partial => merge_docs(&Json::trusted(held.doc.as_str()), &item.doc),
     };
-    // Half an answer without words of its own must not hide the item from searches.
-    let keeps_words = item.coverage == Coverage::Partial && item.title.is_empty() && item.search.is_empty();
-    let words = if keeps_words { (&held.title, &held.search) } else { (&item.title, &item.search) };
     if doc.as_str() == held.doc && scope == held.scope {
         conn.prepare_cached("UPDATE items SET fetched_at = ?2, began = ?3 WHERE nr = ?1")?
             .execute(params![held.nr, asked.at.ms(), int(asked.began)])?;
-        if words != (&held.title, &held.search) {
-            conn.prepare_cached("UPDATE items SET title = ?2, search = ?3 WHERE nr = ?1")?
-                .execute(params![held.nr, words.0, words.1])?;
-        }
         return Ok(Put { nr: held.nr, effect: Effect::Same });
     }
-    conn.prepare_cached(
-        "UPDATE items SET scope = ?2, doc = ?3, title = ?4, search = ?5, fetched_at = ?6, began = ?7 \
-         WHERE nr = ?1",
-    )?
-    .execute(params![
-        held.nr,
-        scope,
-        doc.as_str(),
-        words.0,
-        words.1,
-        asked.at.ms(),
-        int(asked.began)
-    ])?;
+    let found_by = FoundBy::of(conn, held.nr)?;
+    conn.prepare_cached("UPDATE items SET scope = ?2, doc = ?3, fetched_at = ?4, began = ?5 WHERE nr = ?1")?
+        .execute(params![held.nr, scope, doc.as_str(), asked.at.ms(), int(asked.began)])?;
+    found_by.follow(conn, held.nr)?;
     Ok(Put { nr: held.nr, effect: Effect::Changed })
 }
 
 fn held(conn: &Connection, of: &ItemRef) -> rusqlite::Result<Option<Held>> {
-    conn.prepare_cached("SELECT nr, scope, doc, title, search, began FROM items WHERE kind = ?1 AND id = ?2")?
+    conn.prepare_cached("SELECT nr, scope, doc, began FROM items WHERE kind = ?1 AND id = ?2")?
         .query_row([&*of.kind, &*of.id], |row| {
             Ok(Held {
                 nr: row.get(0)?,
                 scope: row.get(1)?,
                 doc: row.get(2)?,
-                title: row.get(3)?,
-                search: row.get(4)?,
-                began: row.get::<_, i64>(5)? as u64,
+                began: row.get::<_, i64>(3)? as u64,
             })
         })
         .optional()
@@ -105,19 +85,48 @@ fn held(conn: &Connection, of: &ItemRef) -> rusqlite::Result<Option<Held>> {
 
 fn insert(conn: &Connection, item: &NewItem, asked: Asked) -> rusqlite::Result<i64> {
     conn.prepare_cached(
-        "INSERT INTO items (kind, id, scope, doc, title, search, fetched_at, began) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        "INSERT INTO items (kind, id, scope, doc, fetched_at, began) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?
     .insert(params![
         &*item.of.kind,
         &*item.of.id,
         item.scope.to_string(),
         item.doc.as_str(),
-        item.title,
-        item.search,
         asked.at.ms(),
         int(asked.began)
     ])
+}
+
+/// What a search finds an item by.
+#[derive(PartialEq, Eq)]
+pub(crate) struct FoundBy {
+    title: String,
+    words: String,
+    kind: String,
+}
+
+impl FoundBy {
+    /// As its document says now.
+    pub(crate) fn of(conn: &Connection, nr: i64) -> rusqlite::Result<FoundBy> {
+        conn.prepare_cached("SELECT title, words, kind FROM items_found_by WHERE nr = ?1")?
+            .query_row([nr], |row| Ok(FoundBy { title: row.get(0)?, words: row.get(1)?, kind: row.get(2)? }))
+    }
+
+    /// Makes the index say what the document says, after it was another. Most changes are of numbers and
+    /// times, which nobody searches.
+    pub(crate) fn follow(&self, conn: &Connection, nr: i64) -> rusqlite::Result<()> {
+        let now = FoundBy::of(conn, nr)?;
+        if now == *self {
+            return Ok(());
+        }
+        conn.prepare_cached(
+            "INSERT INTO items_fts (items_fts, rowid, title, words, kind) VALUES ('delete', ?1, ?2, ?3, ?4)",
+        )?
+        .execute(params![nr, self.title, self.words, self.kind])?;
+        conn.prepare_cached("INSERT INTO items_fts (rowid, title, words, kind) VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![nr, now.title, now.words, now.kind])
+            .map(drop)
+    }
 }
 
 /// What replacing the members did.
@@ -132,7 +141,8 @@ pub(crate) struct Moved {
 #[derive(PartialEq, Eq)]
 struct MemberRow {
     position: i64,
-    asked: String,
+    /// `None` = by its item's identity.
+    asked: Option<String>,
     state: String,
     item: i64,
 }
@@ -152,7 +162,8 @@ pub(crate) fn replace_members(
             Some(nr) => *nr,
             None => number_of(conn, &member.item)?,
         };
-        let (asked, state) = (member.asked.to_string(), state_word(member.state).to_owned());
+        let asked = (member.asked != member.item.id).then(|| member.asked.to_string());
+        let state = state_word(member.state).to_owned();
         wanted.push(MemberRow { position: limit(position), asked, state, item });
     }
     let (old, new) = (items_of(&before), items_of(&wanted));
@@ -191,10 +202,10 @@ fn items_of(rows: &[MemberRow]) -> HashSet<i64> {
 }
 
 /// What a reader is shown of them, in order.
-fn visible(rows: &[MemberRow]) -> impl Iterator<Item = (&str, &str, i64)> {
+fn visible(rows: &[MemberRow]) -> impl Iterator<Item = (Option<&str>, &str, i64)> {
     let hidden = state_word(MemberState::Hidden);
     let shown = rows.iter().filter(move |row| row.state != hidden);
-    shown.map(|row| (row.asked.as_str(), row.state.as_str(), row.item))
+    shown.map(|row| (row.asked.as_deref(), row.state.as_str(), row.item))
 }
 
 fn member_rows(conn: &Connection, entry: i64) -> rusqlite::Result<Vec<MemberRow>> {

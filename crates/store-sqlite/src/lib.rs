@@ -154,8 +154,9 @@ pub fn migrations(path: &Path) -> Result<Vec<Migration>, StoreError> {
 pub fn migrate_down(path: &Path, to: u32) -> Result<(), StoreError> {
     let place = path.display().to_string();
     let options = OpenOptions::new(path, larder_core::Time::default());
-    // Opening says no to what is not ours.
-    drop(open::open(&options, &place)?);
+    if open::connect_ours(path, &place)?.is_none() {
+        return Ok(());
+    }
     let mut conn =
         open::connect_writer(&options).map_err(|error| sql_error(&error, &place, "take the schema back"))?;
     schema::migrate_down(&mut conn, &place, to)

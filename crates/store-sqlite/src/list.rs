@@ -220,8 +220,9 @@ impl Sql {
                 self.bind(text(wanted))
             ),
             (Test::Flag(true), ColumnType::Boolean) => is_set(column, "i."),
+            // What does not say is false.
             (Test::Flag(wanted), _) => {
-                format!("{compared} = {}", self.bind(Value::Integer(i64::from(*wanted))))
+                format!("coalesce({compared}, 0) = {}", self.bind(Value::Integer(i64::from(*wanted))))
             }
             (Test::AtLeast(least), _) => {
                 let least = least_value(column, least)?;
@@ -248,7 +249,7 @@ fn least_value(column: &Column, least: &str) -> Result<Value, Fault> {
     }
 }
 
-fn column(view: &ViewSpec, name: &str) -> Result<&'static Column, Fault> {
+pub(crate) fn column(view: &ViewSpec, name: &str) -> Result<&'static Column, Fault> {
     view.column(name).ok_or_else(|| Fault::Wrong(format!("`{}` has no column `{name}`", view.view)))
 }
 

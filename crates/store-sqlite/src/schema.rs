@@ -40,6 +40,11 @@ const MIGRATIONS: &[Migration] = &[
         up: include_str!("../migrations/004_sheets.up.sql"),
         down: include_str!("../migrations/004_sheets.down.sql"),
     },
+    Migration {
+        name: "found_by",
+        up: include_str!("../migrations/005_found_by.up.sql"),
+        down: include_str!("../migrations/005_found_by.down.sql"),
+    },
 ];
 
 /// The runner's own table, which stays when all migrations are taken back.
@@ -67,6 +72,10 @@ pub(crate) fn migrate_up(conn: &mut Connection, place: &str, now: Time) -> Resul
     refuse_newer(found, place)?;
     check_applied(&tx, found, place)?;
     if found < SCHEMA {
+        if found > 0 {
+            // A column that a view shows, or an index sorts by, could not go.
+            views::drop_all(&tx).map_err(failed)?;
+        }
         apply_from(&tx, found, now).map_err(failed)?;
     }
     tx.commit().map_err(|error| sql_error(&error, place, attempted))

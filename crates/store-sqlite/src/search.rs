@@ -5,22 +5,21 @@
 //! index ranks (bm25), unless there are too many: to rank them all would take longer than anybody looks
 //! at so broad a search.
 //!
-//! A word is found by its beginning. The index has lists for beginnings of two and three letters. For a
-//! longer one it copies the lists of all words that begin so into one before it answers anything, which
+//! A word is found by its beginning. The index has lists for beginnings of two letters. For a longer one it copies the lists of all words that begin so into one before it answers anything, which
 //! for common words takes milliseconds, however few answers are wanted. So a longer one is looked up in
 //! the index's own dictionary first, and asked for as any of the words there that begin so: those lists
 //! are read only as far as it takes.
 
 use std::collections::HashSet;
-use std::ops::RangeInclusive;
 
 use larder_core::{Key, ListQuery, Listed};
 use rusqlite::types::Value;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params, params_from_iter};
 
 use crate::errors::Fault;
-use crate::list::{Asked, HOLDERS, Sql};
+use crate::list::{Asked, HOLDERS, Sql, column};
 use crate::rows::{ITEM_COLUMNS, ItemRow, limit};
+use crate::views::compared;
 
 /// The most items that a search looks at further, of each sort of match.
 pub(crate) const CANDIDATES_MAX: usize = 10_000;
@@ -51,10 +50,10 @@ pub(crate) struct Words {
 }
 
 /// Beginnings of so many letters have lists of their own.
-const LISTED_LETTERS: RangeInclusive<usize> = 2..=3;
+const LISTED_LETTERS: usize = 2;
 
 /// So many words of the dictionary are asked for one by one.
-const SPELT_MAX: usize = 48;
+const SPELT_MAX: usize = 256;
 
 impl Words {
     /// Each word quoted, so that whatever people type is a word, and a prefix. `None` = there is no
@@ -82,7 +81,7 @@ impl Words {
 
     /// What has them anywhere.
     pub(crate) fn anywhere(&self) -> String {
-        format!("{{title search}} : ({})", self.spelt.join(" AND "))
+        format!("{{title words}} : ({})", self.spelt.join(" AND "))
     }
 
     fn in_title(&self) -> String {
@@ -92,7 +91,7 @@ impl Words {
     /// What has them anywhere, each as one beginning: so they weigh what they weigh, in however many
     /// words they are found.
     fn to_be_ranked(&self) -> String {
-        format!("{{title search}} : ({})", self.each.join(" "))
+        format!("{{title words}} : ({})", self.each.join(" "))
     }
 
     /// Whether each is rare enough by itself: to rank by all of them, each is looked up alone.
@@ -113,7 +112,7 @@ impl Words {
 /// for its beginning.
 fn spelt_out(conn: &Connection, word: &str) -> rusqlite::Result<Option<String>> {
     let is_plain = word.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    if !is_plain || LISTED_LETTERS.contains(&word.len()) || word.len() < *LISTED_LETTERS.start() {
+    if !is_plain || word.len() <= LISTED_LETTERS {
         return Ok(None);
     }
     conn.prepare_cached(
@@ -164,10 +163,12 @@ pub(crate) fn ranked(
 
 /// Offers the items whose titles begin with what was typed, by the alphabet.
 fn begin_with(conn: &Connection, words: &Words, page: &mut Page<'_, '_>) -> Result<(), Fault> {
+    let view = page.query.view;
+    let title = compared(column(view, view.title)?, "");
     let mut statement = conn.prepare_cached(&format!(
-        "SELECT nr FROM items WHERE kind = '{}' AND title COLLATE NOCASE >= ?1 \
-         AND title COLLATE NOCASE < ?2 ORDER BY title COLLATE NOCASE, id LIMIT {CANDIDATES_MAX}",
-        page.query.view.kind
+        "SELECT nr FROM items WHERE kind = '{}' AND {title} >= ?1 AND {title} < ?2 \
+         ORDER BY {title}, id LIMIT {CANDIDATES_MAX}",
+        view.kind
     ))?;
     // No text that begins with it stands behind its continuation by the last of all characters.
     let end = format!("{}\u{10ffff}", words.typed);

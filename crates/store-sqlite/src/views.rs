@@ -5,11 +5,13 @@ use larder_core::{Column, ColumnType, Fingerprint, StoreError, ViewSpec};
 use rusqlite::Connection;
 
 use crate::errors::Fault;
+use crate::verify::rebuild_index;
 
 /// What there must be for a set of specs.
 #[derive(Debug, Clone)]
 pub(crate) struct Views {
     fingerprint: Fingerprint,
+    found_by: String,
     made: Vec<Made>,
 }
 
@@ -31,8 +33,10 @@ impl Views {
             })?;
         }
         let made: Vec<Made> = specs.iter().flat_map(made_for).collect();
-        let statements: Vec<&str> = made.iter().map(|made| made.sql.as_str()).collect();
-        Ok(Views { fingerprint: Fingerprint::of(&statements), made })
+        let found_by = found_by_sql(specs);
+        let statements: Vec<&str> =
+            made.iter().map(|made| made.sql.as_str()).chain([found_by.as_str()]).collect();
+        Ok(Views { fingerprint: Fingerprint::of(&statements), found_by, made })
     }
 
     /// What `meta.views` says when they are all there.
@@ -47,6 +51,7 @@ impl Views {
             return Ok(());
         }
         drop_all(conn)?;
+        self.find_by(conn)?;
         for made in &self.made {
             conn.execute_batch(&made.sql)?;
         }
@@ -54,6 +59,20 @@ impl Views {
         let names = serde_json::to_string(&names).map_err(|error| Fault::Wrong(error.to_string()))?;
         conn.execute("UPDATE meta SET views = ?1, view_names = ?2", [self.fingerprint(), &names])?;
         Ok(())
+    }
+
+    /// Where something else than before finds an item, the index is made anew.
+    fn find_by(&self, conn: &Connection) -> Result<(), Fault> {
+        let held: String =
+            conn.query_row("SELECT sql FROM sqlite_schema WHERE name = 'items_found_by'", [], |row| {
+                row.get(0)
+            })?;
+        if held == self.found_by {
+            return Ok(());
+        }
+        conn.execute_batch("DROP VIEW items_found_by")?;
+        conn.execute_batch(&self.found_by)?;
+        rebuild_index(conn)
     }
 }
 
@@ -66,12 +85,24 @@ pub(crate) fn drop_all(conn: &Connection) -> Result<(), Fault> {
             conn.execute_batch(&format!("DROP {what} IF EXISTS \"{name}\""))?;
         }
     }
+    conn.execute("UPDATE meta SET views = '', view_names = '[]'", [])?;
     Ok(())
 }
 
 /// The SQL of a column, of items called `i` or of the table itself.
 pub(crate) fn value(column: &Column, table: &str) -> String {
     format!("json_extract({table}doc, '$.{}')", column.name)
+}
+
+/// The value as people see it.
+fn shown(column: &Column, table: &str) -> String {
+    let value = value(column, table);
+    match column.holds {
+        ColumnType::Boolean => format!("coalesce({value}, 0)"),
+        ColumnType::Text | ColumnType::Integer | ColumnType::Time | ColumnType::List | ColumnType::Json => {
+            value
+        }
+    }
 }
 
 /// What is so for the items whose flag is set. The number is spelt out, since that is how the planner knows
@@ -95,12 +126,18 @@ pub(crate) fn compared(column: &Column, table: &str) -> String {
 
 fn made_for(spec: &ViewSpec) -> Vec<Made> {
     let mut made = vec![Made { what: "view", name: spec.view.to_owned(), sql: view_sql(spec) }];
-    // A search begins with the titles that begin with it.
-    let name = format!("{}_titled", spec.view);
-    let sql =
-        format!("CREATE INDEX \"{name}\" ON items (title COLLATE NOCASE, id) WHERE kind = '{}'", spec.kind);
-    made.push(Made { what: "index", name, sql });
-    for column in spec.columns.iter().filter(|column| column.indexed) {
+    // A search begins with the titles that begin with it. Few have one title, so that their identities
+    // need not be in order.
+    if let Some(title) = spec.column(spec.title) {
+        let name = format!("{}_titled", spec.view);
+        let sql = format!(
+            "CREATE INDEX \"{name}\" ON items ({}) WHERE kind = '{}'",
+            compared(title, ""),
+            spec.kind
+        );
+        made.push(Made { what: "index", name, sql });
+    }
+    for column in spec.columns.iter().filter(|column| column.indexed && column.name != spec.title) {
         let name = format!("{}_by_{}", spec.view, column.name);
         if column.holds == ColumnType::Boolean {
             // Who asks for a flag asks for the few that have it; all others would but fill the index.
@@ -129,7 +166,7 @@ fn view_sql(spec: &ViewSpec) -> String {
     let mut columns: Vec<String> = spec
         .columns
         .iter()
-        .map(|column| format!("{} AS \"{}\"", value(column, "items."), column.name))
+        .map(|column| format!("{} AS \"{}\"", shown(column, "items."), column.name))
         .collect();
     if spec.column("fetched_at").is_none() {
         columns.push(
@@ -145,10 +182,41 @@ fn view_sql(spec: &ViewSpec) -> String {
     )
 }
 
+/// The view of what a search finds items by, as [`ViewSpec::found_by`] says it.
+fn found_by_sql(specs: &[ViewSpec]) -> String {
+    let by_kind = |of: &dyn Fn(&ViewSpec) -> String| -> String {
+        let kinds: String =
+            specs.iter().map(|spec| format!(" WHEN '{}' THEN {}", spec.kind, of(spec))).collect();
+        if kinds.is_empty() { "''".to_owned() } else { format!("CASE kind{kinds} ELSE '' END") }
+    };
+    let title = by_kind(&|spec| format!("coalesce({}, '')", texts(spec.title)));
+    let words = by_kind(&|spec| {
+        let words: Vec<String> = spec.words.iter().map(|word| texts(word)).collect();
+        if words.is_empty() { "''".to_owned() } else { format!("concat_ws(' ', {})", words.join(", ")) }
+    });
+    format!("CREATE VIEW items_found_by AS SELECT nr, {title} AS title, {words} AS words, kind FROM items")
+}
+
+/// A text, or the texts of a list as it is written: what stands between them parts words as a space would.
+/// (The full-text index reads this by a statement that must not walk a list by `json_each`.)
+fn texts(field: &str) -> String {
+    let mut list = format!("doc ->> '$.{field}'");
+    // What an escape stands for is between words, its letter is not.
+    for escape in [r"\\", r"\n", r"\r", r"\t", r"\f", r"\b", r"\u00"] {
+        list = format!("replace({list}, '{escape}', ' ')");
+    }
+    format!(
+        "CASE json_type(doc, '$.{field}') WHEN 'text' THEN doc ->> '$.{field}' WHEN 'array' THEN {list} END"
+    )
+}
+
 fn check(spec: &ViewSpec) -> Result<(), String> {
-    let words = [spec.kind, spec.view];
+    let words = [spec.kind, spec.view].into_iter().chain(spec.words.iter().copied());
     let columns = spec.columns.iter().map(|column| column.name);
-    match words.into_iter().chain(columns).find(|word| !is_word(word)) {
+    if !spec.column(spec.title).is_some_and(|title| title.holds == ColumnType::Text) {
+        return Err(format!("`{}`, the title of `{}`, is no column of text", spec.title, spec.view));
+    }
+    match words.chain(columns).find(|word| !is_word(word)) {
         Some(word) => Err(format!("`{word}` cannot name a view or a column: a-z, 0-9 and `_` alone")),
         None => Ok(()),
     }

@@ -156,8 +156,6 @@ fn item(name: &str, revision: u64) -> NewItem {
         scope,
         doc: Json::from(serde_json::json!({ "name": name, "revision": revision })),
         coverage: Coverage::Whole,
-        title: name.to_owned(),
-        search: String::new(),
     }
 }
 

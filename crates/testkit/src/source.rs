@@ -196,8 +196,6 @@ fn item(name: &str, rev: u64, scope: Scope) -> NewItem {
         scope,
         doc: Json::from(serde_json::json!({"name": name, "rev": rev})),
         coverage: Coverage::Whole,
-        title: name.to_owned(),
-        search: String::new(),
     }
 }
 

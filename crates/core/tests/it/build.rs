@@ -73,8 +73,6 @@ pub fn present(name: &str, rev: u64) -> Answer {
         scope: Scope::Public,
         doc: doc(rev),
         coverage: Coverage::Whole,
-        title: name.to_owned(),
-        search: String::new(),
     };
     Answer { asked: name.into(), finding: Finding::Present(item) }
 }

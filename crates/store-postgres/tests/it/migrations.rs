@@ -116,6 +116,8 @@ fn views_follow_their_specs_and_leave_other_peoples_alone() {
         kind: "book",
         view: "titles",
         columns: &[Column { name: "title", holds: ColumnType::Text, indexed: true }],
+        title: "title",
+        words: &[],
     };
     let database = Database::fresh();
     block_on(async {
@@ -124,7 +126,7 @@ fn views_follow_their_specs_and_leave_other_peoples_alone() {
         let mine =
             "CREATE VIEW larder.mine AS SELECT 1 AS one; CREATE INDEX my_index ON larder.items (scope)";
         client.batch_execute(mine).await.unwrap();
-        assert_eq!(relations(&client, "v").await, ["books", "cache", "mine"]);
+        assert_eq!(relations(&client, "v").await, ["books", "cache", "mine", "noises"]);
         let narrow = OpenOptions { views: vec![NARROW], ..database.options() };
         drop(PostgresStore::open(narrow).await.unwrap());
         assert_eq!(relations(&client, "v").await, ["cache", "mine", "titles"]);
@@ -132,7 +134,7 @@ fn views_follow_their_specs_and_leave_other_peoples_alone() {
         assert!(indexes.contains(&"titles_by_title".to_owned()) && indexes.contains(&"my_index".to_owned()));
         assert!(!indexes.iter().any(|name| name.starts_with("books_")));
         drop(PostgresStore::open(database.options()).await.unwrap());
-        assert_eq!(relations(&client, "v").await, ["books", "cache", "mine"]);
+        assert_eq!(relations(&client, "v").await, ["books", "cache", "mine", "noises"]);
     });
 }
 
@@ -142,6 +144,8 @@ fn a_name_that_cannot_be_a_column_is_refused() {
         kind: "book",
         view: "books",
         columns: &[Column { name: "a'); DROP TABLE items; --", holds: ColumnType::Text, indexed: true }],
+        title: "title",
+        words: &[],
     };
     let database = Database::fresh();
     block_on(async {

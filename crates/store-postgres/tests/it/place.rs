@@ -7,7 +7,7 @@ use larder_core::Time;
 use larder_store_postgres::{Listen, OpenOptions, PostgresStore, Times};
 use larder_testkit::VirtualClock;
 use larder_testkit::contract::Place;
-use larder_testkit::contract::build::{NOW, VIEW};
+use larder_testkit::contract::build::{NOISE, NOW, VIEW};
 use tokio_postgres::{Client, NoTls};
 
 /// A database in the tests' cluster.
@@ -83,7 +83,7 @@ impl Place for Pooled {
 
 pub(crate) fn options(url: &str) -> OpenOptions {
     OpenOptions {
-        views: vec![VIEW],
+        views: vec![VIEW, NOISE],
         times: Times::Caller,
         listen: Listen::Never,
         now: NOW,

@@ -6,8 +6,9 @@ use std::sync::Barrier;
 use larder_core::{Store, StoreError, Target};
 use larder_store_redb::{Hold, OpenOptions, RedbStore};
 use larder_testkit::contract::Place;
-use larder_testkit::contract::build::{at, book, find, ids, key, lease, refresh, row};
+use larder_testkit::contract::build::{at, book, book_with, find, ids, key, lease, refresh, row};
 use redb::{ReadableTable, TableDefinition};
+use serde_json::json;
 
 use crate::place::{TempPlace, block_on};
 
@@ -216,7 +217,9 @@ fn a_file_that_a_sweep_emptied_is_made_smaller() {
         let store = open(&place, hold);
         block_on(async {
             let text = "so that a row weighs what rows weigh ".repeat(120);
-            let big = |n: i64| larder_core::NewItem { search: text.clone(), ..book(&format!("{n:05}"), n) };
+            let big = |n: i64| {
+                book_with(&format!("{n:05}"), json!({"title": format!("{n:05}"), "stars": n, "blurb": text}))
+            };
             refresh(&store, &key("shelf/big"), (0..1_500).map(big).collect(), at(0)).await;
             refresh(&store, &key("shelf/small"), vec![book("a", 1)], at(0)).await;
             let full = fs::metadata(place.path()).unwrap().len();

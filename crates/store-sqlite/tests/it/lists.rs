@@ -29,7 +29,7 @@ fn a_long_list_walks_the_index_of_its_order_and_a_short_one_its_members() {
         let cases = [
             (Order::Descending("stars"), "books_by_stars"),
             (Order::Ascending("stars"), "books_by_stars"),
-            (Order::Ascending("title"), "books_by_title"),
+            (Order::Ascending("title"), "books_titled"),
             (Order::Descending("published_at"), "books_by_published_at"),
         ];
         for (order, index) in cases {

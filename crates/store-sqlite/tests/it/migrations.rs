@@ -48,6 +48,36 @@ fn a_full_database_goes_down_and_up_again() {
 }
 
 #[test]
+fn what_finds_an_item_is_written_beside_its_document_where_an_older_schema_wants_it() {
+    let place = TempPlace::fresh();
+    block_on(async {
+        let store = place.open().await;
+        let one = book_with("a", json!({"title": "Larder", "description": "a durable copy"}));
+        refresh(&store, &key("shelf/a"), vec![one, book("b", 1)], at(0)).await;
+        drop(store);
+        migrate_down(&place.path(), 4).unwrap();
+        let conn = Connection::open(place.path()).unwrap();
+        let read = |row: &rusqlite::Row<'_>| -> rusqlite::Result<(String, String, String)> {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        };
+        let sql = "SELECT title, search, asked FROM items JOIN members ON item = nr ORDER BY id";
+        let mut statement = conn.prepare(sql).unwrap();
+        let rows: Vec<_> = statement.query_map([], read).unwrap().map(Result::unwrap).collect();
+        let text = |title: &str, search: &str, asked: &str| (title.into(), search.into(), asked.into());
+        assert_eq!(rows, [text("Larder", "a durable copy", "a"), text("b", "", "b")]);
+        let found = "SELECT count(*) FROM items_fts WHERE items_fts MATCH 'durable'";
+        assert_eq!(conn.query_row(found, [], |row| row.get::<_, i64>(0)).unwrap(), 1);
+        drop(statement);
+        drop(conn);
+        let store = place.open().await;
+        assert_eq!(ids(&row(&store, &key("shelf/a")).await), ["a", "b"]);
+        assert_eq!(store.verify().await.unwrap(), []);
+    });
+    let conn = Connection::open(place.path()).unwrap();
+    assert_eq!(names(&conn, "view"), ["books", "cache", "items_found_by", "noises"], "they are there again");
+}
+
+#[test]
 fn one_step_down_keeps_the_cache_and_what_markers_said_of_it() {
     let place = TempPlace::fresh();
     let (big, red) = (key("shelf/big"), key("shelf/red"));
@@ -139,6 +169,8 @@ fn views_follow_their_specs_and_leave_other_peoples_alone() {
         kind: "book",
         view: "titles",
         columns: &[Column { name: "title", holds: ColumnType::Text, indexed: true }],
+        title: "title",
+        words: &[],
     };
     let place = TempPlace::fresh();
     block_on(async {
@@ -147,15 +179,15 @@ fn views_follow_their_specs_and_leave_other_peoples_alone() {
     });
     let conn = Connection::open(place.path()).unwrap();
     conn.execute_batch("CREATE VIEW mine AS SELECT 1; CREATE INDEX my_index ON items (scope)").unwrap();
-    assert_eq!(names(&conn, "view"), ["books", "cache", "mine"]);
+    assert_eq!(names(&conn, "view"), ["books", "cache", "items_found_by", "mine", "noises"]);
     let options = OpenOptions { views: vec![NARROW], ..OpenOptions::new(place.path(), NOW) };
     drop(SqliteStore::open(options).unwrap());
-    assert_eq!(names(&conn, "view"), ["cache", "mine", "titles"]);
+    assert_eq!(names(&conn, "view"), ["cache", "items_found_by", "mine", "titles"]);
     let indexes = names(&conn, "index");
-    assert!(indexes.contains(&"titles_by_title".to_owned()) && indexes.contains(&"my_index".to_owned()));
+    assert!(indexes.contains(&"titles_titled".to_owned()) && indexes.contains(&"my_index".to_owned()));
     assert!(!indexes.iter().any(|name| name.starts_with("books_")));
     drop(SqliteStore::open(place.options()).unwrap());
-    assert_eq!(names(&conn, "view"), ["books", "cache", "mine"]);
+    assert_eq!(names(&conn, "view"), ["books", "cache", "items_found_by", "mine", "noises"]);
 }
 
 #[test]
@@ -164,6 +196,8 @@ fn a_name_that_cannot_be_a_column_is_refused() {
         kind: "book",
         view: "books",
         columns: &[Column { name: "a'); DROP TABLE items; --", holds: ColumnType::Text, indexed: true }],
+        title: "title",
+        words: &[],
     };
     let place = TempPlace::fresh();
     let options = OpenOptions { views: vec![VIEW, HOSTILE], ..OpenOptions::new(place.path(), NOW) };

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use larder_store_sqlite::{OpenOptions, SqliteStore};
 use larder_testkit::contract::Place;
-use larder_testkit::contract::build::{NOW, VIEW};
+use larder_testkit::contract::build::{NOISE, NOW, VIEW};
 use tempfile::TempDir;
 
 pub(crate) struct TempPlace(TempDir);
@@ -15,7 +15,7 @@ impl TempPlace {
     }
 
     pub(crate) fn options(&self) -> OpenOptions {
-        OpenOptions { views: vec![VIEW], ..OpenOptions::new(self.path(), NOW) }
+        OpenOptions { views: vec![VIEW, NOISE], ..OpenOptions::new(self.path(), NOW) }
     }
 
     /// The names of the files there, sorted.

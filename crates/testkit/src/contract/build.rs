@@ -15,7 +15,7 @@ pub const NOW: Time = Time::from_ms(1_767_225_600_000);
 /// How long a story's leases are.
 pub const LEASE: Duration = Duration::from_secs(15);
 
-/// The one kind that stories know.
+/// The kind that stories tell of.
 pub static VIEW: ViewSpec = ViewSpec {
     kind: "book",
     view: "books",
@@ -28,6 +28,17 @@ pub static VIEW: ViewSpec = ViewSpec {
         Column { name: "topics", holds: ColumnType::List, indexed: false },
         Column { name: "publisher", holds: ColumnType::Json, indexed: false },
     ],
+    title: "title",
+    words: &["description"],
+};
+
+/// Another, that is not asked for.
+pub static NOISE: ViewSpec = ViewSpec {
+    kind: "noise",
+    view: "noises",
+    columns: &[Column { name: "title", holds: ColumnType::Text, indexed: false }],
+    title: "title",
+    words: &["description"],
 };
 
 /// So many seconds after the beginning.
@@ -75,12 +86,9 @@ pub fn book(id: &str, stars: i64) -> NewItem {
 
 /// A book with these fields; what is searched is its title, and its description.
 pub fn book_with(id: &str, doc: Value) -> NewItem {
-    let text = |field: &str| doc.get(field).and_then(Value::as_str).unwrap_or_default();
     NewItem {
         of: ItemRef::new("book", id),
         scope: Scope::Public,
-        title: text("title").to_owned(),
-        search: text("description").to_owned(),
         doc: Json::from(doc),
         coverage: Coverage::Whole,
     }

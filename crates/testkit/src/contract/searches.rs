@@ -153,12 +153,11 @@ fn many(key: &Key, kind: &str, from: usize, count: usize) -> Exported {
             item: Item {
                 of: ItemRef::new(kind, id.as_str()),
                 scope: Scope::Public,
-                doc: json!({"title": title, "stars": n}).into(),
+                doc: json!({"title": title, "description": "what is common to all of them", "stars": n})
+                    .into(),
                 derived: None,
                 fetched_at: at(0),
             },
-            title,
-            search: "what is common to all of them".to_owned(),
         }
     };
     Exported { members: (from..from + count).map(member).collect(), ..exported(key, &[], at(0)) }
@@ -238,4 +237,22 @@ pub async fn a_list_is_counted_as_far_as_it_pays<P: Place>() {
     ] {
         assert_eq!(store.count(&asked).await.unwrap(), expected, "{asked:?}");
     }
+}
+
+/// What finds an item is what its document says, however it came to say so.
+pub async fn half_an_answer_hides_nothing_from_a_search<P: Place>() {
+    let place = P::fresh();
+    let store = place.open().await;
+    let shelf = [key("shelf/one")];
+    refresh(&store, &shelf[0], vec![titled("a", "Larder", "a durable copy")], at(0)).await;
+    let found = async |typed: &str| ids(&store, &query(&shelf, typed, Some(Order::Rank))).await;
+    let half = |doc| NewItem { coverage: Coverage::Partial, ..book_with("a", doc) };
+    refresh(&store, &shelf[0], vec![half(json!({"stars": 7}))], at(1)).await;
+    assert_eq!((found("larder").await.len(), found("durable").await.len()), (1, 1), "it says neither");
+    refresh(&store, &shelf[0], vec![half(json!({"title": "Pantry"}))], at(2)).await;
+    assert_eq!((found("pantry").await.len(), found("durable").await.len()), (1, 1), "a new name");
+    assert!(found("larder").await.is_empty(), "the old one is nobody's");
+    refresh(&store, &shelf[0], vec![half(json!({"description": null}))], at(3)).await;
+    assert_eq!((found("pantry").await.len(), found("durable").await.len()), (1, 0), "it has none any more");
+    assert_eq!(store.verify().await.unwrap(), []);
 }

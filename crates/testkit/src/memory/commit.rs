@@ -114,8 +114,7 @@ impl State {
         let Some(held) = self.items.get_mut(&new.of) else {
             let (of, scope, doc) = (new.of.clone(), new.scope.clone(), new.doc.clone());
             let item = Item { of, scope, doc, derived: None, fetched_at: at };
-            let (title, search) = (new.title.clone(), new.search.clone());
-            self.items.insert(new.of.clone(), ItemRow { item, began, title, search });
+            self.items.insert(new.of.clone(), ItemRow { item, began });
             return Put::New;
         };
         if held.began > began {
@@ -127,12 +126,6 @@ impl State {
             Coverage::Partial => merge_docs(&held.item.doc, &new.doc),
         };
         let changed = doc != held.item.doc || new.scope != held.item.scope;
-        // Half an answer without words of its own must not hide the item from searches.
-        let has_words = !new.title.is_empty() || !new.search.is_empty();
-        if new.coverage == Coverage::Whole || has_words {
-            held.title.clone_from(&new.title);
-            held.search.clone_from(&new.search);
-        }
         held.began = began;
         held.item = Item { scope: new.scope.clone(), doc, fetched_at: at, ..held.item.clone() };
         if changed { Put::Changed } else { Put::Same }

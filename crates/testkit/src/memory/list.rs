@@ -32,10 +32,13 @@ impl State {
             let entries = self.shown_by(&row.item.of, query);
             let ranked = match &words {
                 None => None,
-                Some(words) => match rank(&row.title, &row.search, words) {
-                    None => continue,
-                    Some(rank) => Some((rank, row.title.to_lowercase())),
-                },
+                Some(words) => {
+                    let found_by = query.view.found_by(row.item.doc.as_str());
+                    match rank(&found_by.title, &found_by.words, words) {
+                        None => continue,
+                        Some(rank) => Some((rank, found_by.title.to_lowercase())),
+                    }
+                }
             };
             if entries.is_empty() || !all_hold(row, query)? {
                 continue;
@@ -128,7 +131,7 @@ fn holds(row: &ItemRow, column: &Column, filter: &Filter) -> Result<bool, StoreE
             let parts = held.as_ref().and_then(Value::as_array);
             parts.is_some_and(|parts| parts.iter().any(|part| is(part, wanted)))
         }
-        Test::Flag(wanted) => held == Some(Value::Bool(*wanted)),
+        Test::Flag(wanted) => (held == Some(Value::Bool(true))) == *wanted,
         Test::AtLeast(least) => {
             let least = least_value(column, least)?;
             held.is_some_and(|value| compared(&value, &least) != Ordering::Less)

@@ -16,13 +16,7 @@ impl State {
     fn export_one(&self, row: &EntryRow) -> Exported {
         let member = |member: &MemberWrite| {
             let held = self.items.get(&member.item)?.clone();
-            Some(ExportedMember {
-                asked: member.asked.clone(),
-                state: member.state,
-                item: held.item,
-                title: held.title,
-                search: held.search,
-            })
+            Some(ExportedMember { asked: member.asked.clone(), state: member.state, item: held.item })
         };
         Exported {
             entry: Entry { lease: None, ..self.seen(row) },
@@ -76,8 +70,8 @@ impl State {
     /// Whether one that was held looks different now. It was asked for long ago: the later answer
     /// stands, however much later it is.
     fn import_item(&mut self, member: &ExportedMember) -> bool {
-        let ExportedMember { item, title, search, .. } = member;
-        let new = ItemRow { item: item.clone(), began: 0, title: title.clone(), search: search.clone() };
+        let item = &member.item;
+        let new = ItemRow { item: item.clone(), began: 0 };
         let Some(held) = self.items.get_mut(&item.of) else {
             self.items.insert(item.of.clone(), new);
             return false;

@@ -54,8 +54,6 @@ pub(super) struct ItemRow {
     pub(super) item: Item,
     /// The number at which the fetch that brought it began.
     pub(super) began: u64,
-    pub(super) title: String,
-    pub(super) search: String,
 }
 
 /// An invalidation of many entries at once.
