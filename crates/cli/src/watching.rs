@@ -65,8 +65,13 @@ pub async fn watch(
 
 /// Watches the files of marketplaces until it is dropped. One that nobody has asked for is left alone.
 pub async fn watch_files(engine: Engine, mut watch: FilesWatch) {
+    let mut is_told = false;
     loop {
         let keys = watch.next().await;
+        if let Some(trouble) = watch.trouble().filter(|_| !is_told) {
+            tracing::warn!("{trouble}");
+            is_told = true;
+        }
         let held = engine.store().lookup(&keys).await;
         // Of what cannot be asked, doubt means that it was.
         let is_unknown = |place: usize| held.as_ref().is_ok_and(|held| held[place].is_none());

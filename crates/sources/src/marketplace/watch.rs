@@ -81,6 +81,11 @@ impl FilesWatch {
         }
     }
 
+    /// Why some folders are only looked at every so often, and what to do about it.
+    pub fn trouble(&self) -> Option<&str> {
+        self.ears.trouble.as_deref()
+    }
+
     /// Everything that comes until it is quiet.
     async fn batch(&mut self, paths: &mut BTreeSet<PathBuf>) {
         // Its sender lives in `ears`, as long as this does.
