@@ -185,9 +185,9 @@ fn view_sql(spec: &ViewSpec) -> String {
 /// The view of what a search finds items by, as [`ViewSpec::found_by`] says it.
 fn found_by_sql(specs: &[ViewSpec]) -> String {
     let by_kind = |of: &dyn Fn(&ViewSpec) -> String| -> String {
-        let kinds: String =
-            specs.iter().map(|spec| format!(" WHEN '{}' THEN {}", spec.kind, of(spec))).collect();
-        if kinds.is_empty() { "''".to_owned() } else { format!("CASE kind{kinds} ELSE '' END") }
+        let kinds: Vec<String> =
+            specs.iter().map(|spec| format!("WHEN '{}' THEN {}", spec.kind, of(spec))).collect();
+        if kinds.is_empty() { "''".to_owned() } else { format!("CASE kind {} ELSE '' END", kinds.join(" ")) }
     };
     let title = by_kind(&|spec| format!("coalesce({}, '')", texts(spec.title)));
     let words = by_kind(&|spec| {

@@ -47,8 +47,6 @@ fn page(name: &str) -> NewItem {
         scope: Scope::Public,
         doc: Json::from(json!({"name": name})),
         coverage: Coverage::Whole,
-        title: name.to_owned(),
-        search: String::new(),
     }
 }
 
