@@ -19,7 +19,7 @@ use larder_core::{
     Fingerprint, ItemCounts, ItemRef, Json, Key, LeaseAsk, ListQuery, Listing, LogLine, NewItem, Order,
     Policy, Retention, Scope, Spent, Store, Time, Trigger, ViewSpec, absorb,
 };
-use larder_store_postgres::{Listen, OpenOptions, PostgresStore, Times};
+use larder_store_postgres::{Listen, OpenOptions, PostgresStore, Statements, Times};
 use larder_testkit::VirtualClock;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, NoTls, Transaction};
@@ -295,7 +295,7 @@ async fn connect(url: &str) -> Client {
 }
 
 /// A database of that name with our schema, made anew.
-async fn fresh(name: &str) -> (Client, PostgresStore) {
+async fn fresh(name: &str, statements: Statements) -> (Client, PostgresStore) {
     let admin = connect(&server()).await;
     drop_database(&admin, name).await;
     admin.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
@@ -303,6 +303,7 @@ async fn fresh(name: &str) -> (Client, PostgresStore) {
     let options = OpenOptions {
         views: vec![VIEW],
         listen: Listen::Never,
+        statements,
         times: Times::Caller,
         now: NOW,
         ..OpenOptions::new(url.clone().into(), Arc::new(VirtualClock::at(NOW)))
@@ -365,6 +366,15 @@ fn print(name: &str, rounds: &[(Took, Took)]) {
 }
 
 fn main() {
+    for (statements, said) in
+        [(Statements::Unnamed, "as behind a pooler"), (Statements::Prepared, "`store.prepared = true`")]
+    {
+        println!("PostgreSQL, {said}:");
+        bench(statements);
+    }
+}
+
+fn bench(statements: Statements) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let admin = connect(&server()).await;
@@ -372,8 +382,8 @@ fn main() {
         let (mut new, mut changed, mut same) = (Vec::new(), Vec::new(), Vec::new());
         let (mut at_once, mut swept) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
-            let (mut raw, _raw_store) = fresh("bench_raw").await;
-            let (_client, store) = fresh("bench_store").await;
+            let (mut raw, _raw_store) = fresh("bench_raw", statements).await;
+            let (_client, store) = fresh("bench_store", statements).await;
             for (rounds, rev, way) in
                 [(&mut new, 0, None), (&mut changed, 1, Some(true)), (&mut same, 1, Some(false))]
             {

@@ -6,7 +6,6 @@ use std::collections::HashSet;
 use larder_core::{ItemRef, Json, Time};
 use tokio_postgres::types::Type;
 
-use crate::copy::MANY;
 use crate::digest::Digest;
 use crate::errors::Fault;
 use crate::items::{Asked, Weighed, names};
@@ -150,7 +149,7 @@ impl Done {
 /// copied in, all or none: if another makes one of them at the same moment, the whole transaction is
 /// tried again, and then goes the other way, where what is there by now is left out.
 pub(crate) async fn make(tx: &Tx, items: &[Made<'_>]) -> Result<Done, Fault> {
-    if items.len() >= MANY && tx.is_first_try() {
+    if tx.may_copy(items.len()) && tx.is_first_try() {
         copy(tx, items).await?;
         return Ok(Done::All);
     }

@@ -6,7 +6,6 @@ use larder_core::{ItemRef, MemberState, MemberWrite};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use crate::copy::MANY;
 use crate::digest::Digest;
 use crate::errors::Fault;
 use crate::json::clean;
@@ -133,7 +132,7 @@ async fn put(tx: &Tx, entry: i64, rows: &[&MemberRow], are_new: bool) -> Result<
     if rows.is_empty() {
         return Ok(());
     }
-    if are_new && rows.len() >= MANY {
+    if are_new && tx.may_copy(rows.len()) {
         let sql = "COPY larder.members (entry, position, asked, state, item) FROM STDIN (FORMAT binary)";
         return tx
             .copy(sql, 5, rows, |row, line| {

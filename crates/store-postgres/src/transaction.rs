@@ -17,7 +17,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::address::Address;
-use crate::copy::Lines;
+use crate::copy::{Lines, MANY};
 use crate::errors::{Fault, Remedy};
 use crate::open::{OpenOptions, Statements, Times};
 use crate::rows::At;
@@ -280,8 +280,14 @@ impl Tx {
         self.nth == 1
     }
 
-    /// Copies rows of `width` values into a table, all or none. The statement is a prepared one, with a
-    /// name, and gone before this transaction is, so that a pooler need not know of it.
+    /// Whether so many rows are worth a copy, and one may be made: not where a pooler may stand between.
+    /// PgBouncer (1.18) loses count of the answers that it waits for when a copy was made by a prepared
+    /// statement, and it cannot be made by another.
+    pub(crate) fn may_copy(&self, rows: usize) -> bool {
+        rows >= MANY && self.statements == Statements::Prepared
+    }
+
+    /// Copies rows of `width` values into a table, all or none.
     pub(crate) async fn copy<T>(
         &self,
         sql: &str,

@@ -189,25 +189,30 @@ fn found_by_sql(specs: &[ViewSpec]) -> String {
             specs.iter().map(|spec| format!("WHEN '{}' THEN {}", spec.kind, of(spec))).collect();
         if kinds.is_empty() { "''".to_owned() } else { format!("CASE kind {} ELSE '' END", kinds.join(" ")) }
     };
-    let title = by_kind(&|spec| format!("coalesce({}, '')", texts(spec.title)));
+    let title = by_kind(&|spec| format!("coalesce({}, '')", texts(spec, spec.title)));
     let words = by_kind(&|spec| {
-        let words: Vec<String> = spec.words.iter().map(|word| texts(word)).collect();
+        let words: Vec<String> = spec.words.iter().map(|word| texts(spec, word)).collect();
         if words.is_empty() { "''".to_owned() } else { format!("concat_ws(' ', {})", words.join(", ")) }
     });
     format!("CREATE VIEW items_found_by AS SELECT nr, {title} AS title, {words} AS words, kind FROM items")
 }
 
 /// A text, or the texts of a list as it is written: what stands between them parts words as a space would.
-/// (The full-text index reads this by a statement that must not walk a list by `json_each`.)
-fn texts(field: &str) -> String {
-    let mut list = format!("doc ->> '$.{field}'");
+/// (The full-text index reads this by a statement that must not walk a list by `json_each`.) Every
+/// connection reads the view's text first of all, so it is as short as what the columns say lets it be.
+fn texts(spec: &ViewSpec, field: &str) -> String {
+    let value = format!("doc ->> '$.{field}'");
     // What an escape stands for is between words, its letter is not.
-    for escape in [r"\\", r"\n", r"\r", r"\t", r"\f", r"\b", r"\u00"] {
-        list = format!("replace({list}, '{escape}', ' ')");
+    let parted = [r"\\", r"\n", r"\r", r"\t"]
+        .iter()
+        .fold(value.clone(), |list, escape| format!("replace({list}, '{escape}', ' ')"));
+    match spec.column(field).map(|column| column.holds) {
+        Some(ColumnType::Text) => value,
+        Some(ColumnType::List) => parted,
+        _ => format!(
+            "CASE json_type(doc, '$.{field}') WHEN 'text' THEN {value} WHEN 'array' THEN {parted} END"
+        ),
     }
-    format!(
-        "CASE json_type(doc, '$.{field}') WHEN 'text' THEN doc ->> '$.{field}' WHEN 'array' THEN {list} END"
-    )
 }
 
 fn check(spec: &ViewSpec) -> Result<(), String> {
