@@ -281,8 +281,8 @@ impl Tx {
     }
 
     /// Whether so many rows are worth a copy, and one may be made: not where a pooler may stand between.
-    /// The pooler `pgbouncer` (1.18) loses count of the answers that it waits for when a copy was made by a prepared
-    /// statement, and it cannot be made by another.
+    /// A copy is made by a prepared statement, and `pgbouncer` (1.18) now and then loses count of the
+    /// answers that it waits for: what is asked next hangs.
     pub(crate) fn may_copy(&self, rows: usize) -> bool {
         rows >= MANY && self.statements == Statements::Prepared
     }
