@@ -53,7 +53,7 @@ pub(crate) struct Words {
 const LISTED_LETTERS: usize = 2;
 
 /// So many words of the dictionary are asked for one by one.
-const SPELT_MAX: usize = 256;
+const SPELT_MAX: usize = 48;
 
 impl Words {
     /// Each word quoted, so that whatever people type is a word, and a prefix. `None` = there is no
