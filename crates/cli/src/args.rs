@@ -59,8 +59,9 @@ pub struct Global {
     pub json: bool,
 }
 
-/// What to do.
+/// What to do. What each command takes is put together for the one that is named.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub enum Command {
     /// Write a commented larder.toml to start from
     Init(init::Args),

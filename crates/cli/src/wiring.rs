@@ -232,6 +232,13 @@ impl<'c> Rooms<'c> {
     }
 }
 
+/// With its rooms a command ends, and the process with it.
+impl Drop for Rooms<'_> {
+    fn drop(&mut self) {
+        self.store.abandon();
+    }
+}
+
 fn github(
     options: GitHubConfig,
     store: &AnyStore,

@@ -50,7 +50,7 @@ pub use rows::{Head, Heads, Rows};
 pub use source::{Answers, Ask, Held, Learned, Source};
 pub use store::{
     Acquired, Budgets, Commit, Committed, Configured, Extent, LeaseAsk, LogFilter, Met, Migration, Problem,
-    Reconciled, Retention, Row, Sheet, Store, StoreError, StoreInfo, Swept, Target,
+    Reconciled, Retention, Row, Sheet, SheetText, Store, StoreError, StoreInfo, Swept, Target,
 };
 pub use time::{Time, TimeError};
 pub use view::{Column, ColumnType, FoundBy, ViewSpec};

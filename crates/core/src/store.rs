@@ -97,9 +97,11 @@ pub trait Store: Send + Sync {
         Ok(Met::counted(all.len() as u64))
     }
 
-    /// The sheet that lies beside an entry, if it is of that form and of the entry as it is now: what
-    /// was changed since, by whomever, raised the entry's version. A store that keeps none has none.
-    async fn sheet(&self, _key: &Key, _form: &str) -> Result<Option<Sheet>, StoreError> {
+    /// What is on the sheet that lies beside an entry, if it is of that form and of the entry as it is
+    /// now: what was changed since, by whomever, raised the entry's version. Of a longer text than
+    /// `bytes` the whole lines within its first `bytes` bytes: a list of thirty need not read ten
+    /// thousand. A store that keeps none has none.
+    async fn sheet(&self, _key: &Key, _form: &str, _bytes: usize) -> Result<Option<SheetText>, StoreError> {
         Ok(None)
     }
 
@@ -362,6 +364,29 @@ pub struct Sheet {
 impl Sheet {
     /// Longer ones are made anew for each reader.
     pub const BYTES_MAX: usize = 8 << 20;
+}
+
+/// What was read of a [`Sheet`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SheetText {
+    /// Whole lines of it, from the first on.
+    pub text: String,
+    /// Whether that is all.
+    pub is_whole: bool,
+}
+
+impl SheetText {
+    /// What is read of `text`, whose first bytes these are, if it is `of` bytes long in all and no more
+    /// than `most` bytes are wanted; `None` = it is no text.
+    pub fn within(mut beginning: Vec<u8>, of: usize, most: usize) -> Option<SheetText> {
+        let is_whole = of <= most && beginning.len() == of;
+        if !is_whole {
+            beginning.truncate(most);
+            let lines = beginning.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+            beginning.truncate(lines);
+        }
+        String::from_utf8(beginning).ok().map(|text| SheetText { text, is_whole })
+    }
 }
 
 /// Which lines of the refresh log.

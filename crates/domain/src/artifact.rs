@@ -95,6 +95,10 @@ impl FromStr for ArtifactType {
     }
 }
 
+/// How many hexadecimal digits of a content's hash are kept: 128 bits tell any two contents apart, and the
+/// rest would be a twelfth of all that is kept of ten thousand artifacts.
+pub const HASH_DIGITS: usize = 32;
+
 /// One artifact, as an item's document holds it. What is not known is left out.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -159,7 +163,7 @@ pub struct Artifact {
     /// When any of its files was last written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub updated_at: Option<Time>,
-    /// The SHA-256 of its content, in hexadecimal.
+    /// The first [`HASH_DIGITS`] digits of the SHA-256 of its content, in hexadecimal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub content_hash: Option<String>,
     /// The marketplace that offers it, where no project has it.
@@ -230,7 +234,8 @@ pub struct Placed {
 /// What is on disk.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct OnDisk {
-    /// The SHA-256 of its content, in hexadecimal; `None` = it could not be read.
+    /// The first [`HASH_DIGITS`] digits of the SHA-256 of its content, in hexadecimal; `None` = it could
+    /// not be read.
     pub content_hash: Option<String>,
     /// When any of its files was last written.
     pub updated_at: Option<Time>,
@@ -325,11 +330,6 @@ impl Artifact {
         self.aliases.clone_from(&held.aliases);
     }
 
-    /// Its identity within all projects, each part percent-encoded by the caller's rule.
-    pub fn id(project: &str, profile: &str, kind: ArtifactType, name: &str) -> String {
-        format!("{project}/{profile}/{kind}/{name}")
-    }
-
     /// The artifact as a fetch brings it. Fails only if it cannot be written as JSON.
     pub fn item(&self, id: &str, scope: Scope) -> Result<NewItem, serde_json::Error> {
         Ok(NewItem {
@@ -346,15 +346,20 @@ fn is_modified(content: Option<&str>, deployed: Option<&str>) -> bool {
     let (Some(content), Some(deployed)) = (content, deployed.filter(|hash| is_sha256(hash))) else {
         return false;
     };
-    !content.eq_ignore_ascii_case(deployed)
+    !is_of(content, deployed)
 }
 
 /// The collection has another version than was deployed, and that is not on disk yet.
 fn is_outdated(content: Option<&str>, deployed: Option<&str>, upstream: Option<&Upstream>) -> bool {
     let (Some(deployed), Some(upstream)) = (deployed, upstream) else { return false };
     let Some(newest) = upstream.comparable(deployed) else { return false };
-    let same = |hash: &str| hash.eq_ignore_ascii_case(newest);
-    !same(deployed) && !content.is_some_and(same)
+    !deployed.eq_ignore_ascii_case(newest) && !content.is_some_and(|content| is_of(content, newest))
+}
+
+/// Whether the first digits of a content's hash are those of a whole one.
+fn is_of(content: &str, hash: &str) -> bool {
+    let beginning = hash.get(..content.len()).filter(|_| is_sha256(hash) && content.len() >= HASH_DIGITS);
+    beginning.is_some_and(|beginning| beginning.eq_ignore_ascii_case(content))
 }
 
 fn shown_version(deployed: &str, upstream: Option<&Upstream>) -> String {

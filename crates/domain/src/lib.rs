@@ -12,7 +12,7 @@ mod registry;
 mod repository;
 mod tracker;
 
-pub use artifact::{ARTIFACT, ARTIFACTS, Artifact, ArtifactType, OnDisk, Placed};
+pub use artifact::{ARTIFACT, ARTIFACTS, Artifact, ArtifactType, HASH_DIGITS, OnDisk, Placed};
 pub use cluster::{ClusterConfig, ClustersConfig, RepoName, RepoNameError, RepoOverride};
 pub use collection::{Collection, Collections, Upstream};
 pub use deployed::{

@@ -10,7 +10,7 @@ use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::announce::{Announcement, Announcer};
+use crate::announce::{Announcement, Announcer, Broadcast};
 use crate::flights::Flights;
 use crate::follow::{self, News};
 use crate::reach::Reach;
@@ -31,7 +31,7 @@ pub(crate) struct Inner {
     pub(crate) announcer: Announcer,
     tier: OnceLock<Tier>,
     pub(crate) reach: Reach,
-    pub(crate) news: broadcast::Sender<News>,
+    pub(crate) news: Broadcast<News>,
     /// The place of the feed up to which it was followed.
     pub(crate) place: AtomicU64,
     pub(crate) is_followed: AtomicBool,
@@ -100,7 +100,7 @@ impl Builder {
                 announcer: Announcer::new(),
                 tier: OnceLock::new(),
                 reach: Reach::new(),
-                news: broadcast::Sender::new(follow::BACKLOG_MAX),
+                news: Broadcast::new(follow::BACKLOG_MAX),
                 place: AtomicU64::new(0),
                 is_followed: AtomicBool::new(false),
                 committed: Notify::new(),

@@ -299,7 +299,6 @@ impl Inner {
     }
 
     fn tell(&self, news: News) {
-        // Nobody listening is not an error.
-        let _ = self.news.send(news);
+        self.news.send(news);
     }
 }

@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use larder_core::{
     Acquired, Budget, Budgets, Changes, Commit, Committed, Configured, Exported, Fingerprint, Key, Lease,
     LeaseAsk, ListQuery, Listed, LogFilter, LogLine, Met, Problem, Reconciled, Reservation, Reserved,
-    Retention, Row, Settlement, Sheet, Store, StoreError, StoreInfo, Stored, Swept, Target, Time, Trigger,
+    Retention, Row, Settlement, Sheet, SheetText, Store, StoreError, StoreInfo, Stored, Swept, Target, Time,
+    Trigger,
 };
 
 use crate::markers::{self, Progress};
@@ -104,8 +105,8 @@ impl Store for RedbStore {
         self.read_long("list items", move |look| list::list(look, &query)).await
     }
 
-    async fn sheet(&self, key: &Key, form: &str) -> Result<Option<Sheet>, StoreError> {
-        self.read("read a sheet", |look| sheets::sheet(look, key, form)).await
+    async fn sheet(&self, key: &Key, form: &str, bytes: usize) -> Result<Option<SheetText>, StoreError> {
+        self.read("read a sheet", |look| sheets::sheet(look, key, form, bytes)).await
     }
 
     async fn keep_sheet(&self, key: &Key, sheet: &Sheet) -> Result<bool, StoreError> {

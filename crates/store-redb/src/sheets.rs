@@ -1,6 +1,6 @@
 //! What lists show of an entry's members, ready made: one row where the members would be ten thousand.
 
-use larder_core::{Key, Sheet};
+use larder_core::{Key, Sheet, SheetText};
 use serde::{Deserialize, Serialize};
 
 use crate::entries::find;
@@ -17,15 +17,20 @@ struct SheetValue<'a> {
     text: &'a str,
 }
 
-/// The entry's sheet, if it is of that form and of what the entry is now.
-pub(crate) fn sheet(look: &impl Look, key: &Key, form: &str) -> Result<Option<Sheet>, Fault> {
+/// What is on the entry's sheet, if it is of that form and of what the entry is now.
+pub(crate) fn sheet(
+    look: &impl Look,
+    key: &Key,
+    form: &str,
+    bytes: usize,
+) -> Result<Option<SheetText>, Fault> {
     let Some(row) = find(look, key)? else { return Ok(None) };
     let name = key.as_str().as_bytes();
     let read = |value: &[u8]| {
         let value: SheetValue<'_> = decode(Table::Sheets, name, value)?;
         let holds = value.version == row.entry.version && value.form == form;
-        let sheet = || Sheet { form: form.to_owned(), version: value.version, text: value.text.to_owned() };
-        Ok(holds.then(sheet))
+        let beginning = || value.text.as_bytes()[..value.text.len().min(bytes)].to_owned();
+        Ok(holds.then(|| SheetText::within(beginning(), value.text.len(), bytes)).flatten())
     };
     match look.get(Table::Sheets, name, read) {
         Ok(found) => Ok(found.flatten()),

@@ -89,6 +89,16 @@ impl SqliteStore {
         &self.shared.options.path
     }
 
+    /// For a process that ends now: leaves the connections that only read to the system, which takes back
+    /// at once what SQLite would free piece by piece. Where this handle wrote, nothing is left: the last
+    /// connection brings the journal home.
+    pub fn abandon(&self) {
+        let state = self.shared.state.read().unwrap_or_else(PoisonError::into_inner);
+        if let (None, Some(opened)) = (lock(&state.writer).as_ref(), &state.opened) {
+            opened.readers.abandon();
+        }
+    }
+
     /// SQLite's plan for a list, step by step: for tests and the curious.
     pub fn list_plan(&self, query: &ListQuery) -> Result<Vec<String>, StoreError> {
         self.read("plan a list", |conn| list::plan(conn, query))

@@ -76,7 +76,7 @@ enum Found {
 
 /// Opens or makes the database.
 pub(crate) fn open(options: &OpenOptions, place: &str) -> Result<Opened, StoreError> {
-    let views = Views::of(&options.views, place)?;
+    let views = Views::of(&options.views);
     match look(&options.path, place)? {
         Found::Foreign(found) => Err(StoreError::Foreign { place: place.to_owned(), found }),
         Found::Ours => open_ours(options, &views, place),
@@ -85,6 +85,7 @@ pub(crate) fn open(options: &OpenOptions, place: &str) -> Result<Opened, StoreEr
             cause: "there is no database yet, and it is opened for reading alone".to_owned(),
         }),
         Found::Nothing => {
+            views.check(place)?;
             make_file(&options.path)?;
             let lock = Lock::take(&options.path, options.access, options.busy_timeout)?;
             make(options, &views, place)?;
@@ -126,10 +127,7 @@ pub(crate) fn replace_damaged(
     lock: Lock,
     place: &str,
 ) -> Result<(Opened, PathBuf), (Lock, StoreError)> {
-    let views = match Views::of(&options.views, place) {
-        Ok(views) => views,
-        Err(error) => return Err((lock, error)),
-    };
+    let views = Views::of(&options.views);
     let replaced = lock.alone(|| {
         let aside = move_aside(&options.path, options.now)?;
         make_file(&options.path)?;
@@ -364,6 +362,7 @@ fn finish(
 /// Brings schema and views to where they must be; also from nothing.
 fn make(options: &OpenOptions, views: &Views, place: &str) -> Result<(), StoreError> {
     let attempted = "make the database";
+    views.check(place)?;
     let failed = |error: rusqlite::Error| sql_error(&error, place, attempted);
     let mut conn = connect_writer(options).map_err(failed)?;
     schema::migrate_up(&mut conn, place, options.now)?;

@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use larder_core::{
     Acquired, Budget, Budgets, Changes, Commit, Committed, Configured, Exported, Fingerprint, Key, Lease,
     LeaseAsk, ListQuery, Listed, LogFilter, LogLine, Met, Problem, Reconciled, Reservation, Reserved,
-    Retention, Row, Settlement, Sheet, Store, StoreError, StoreInfo, Stored, Swept, Target, Time, Trigger,
+    Retention, Row, Settlement, Sheet, SheetText, Store, StoreError, StoreInfo, Stored, Swept, Target, Time,
+    Trigger,
 };
 
 use crate::{
@@ -113,8 +114,8 @@ impl Store for SqliteStore {
         self.read_long("count items", move |conn| list::count(conn, &query)).await
     }
 
-    async fn sheet(&self, key: &Key, form: &str) -> Result<Option<Sheet>, StoreError> {
-        self.read("read a sheet", |conn| sheets::sheet(conn, key, form))
+    async fn sheet(&self, key: &Key, form: &str, bytes: usize) -> Result<Option<SheetText>, StoreError> {
+        self.read("read a sheet", |conn| sheets::sheet(conn, key, form, bytes))
     }
 
     async fn keep_sheet(&self, key: &Key, sheet: &Sheet) -> Result<bool, StoreError> {

@@ -68,6 +68,11 @@ impl Readers {
         self.idle().clear();
     }
 
+    /// Forgets all idle connections: the process ends.
+    pub(crate) fn abandon(&self) {
+        self.idle().drain(..).for_each(std::mem::forget);
+    }
+
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }

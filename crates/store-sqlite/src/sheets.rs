@@ -1,23 +1,30 @@
 //! What lists show of an entry's members, ready made: read in one go where the members would be ten
 //! thousand rows.
 
-use larder_core::{Key, Sheet};
+use larder_core::{Key, Sheet, SheetText};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::errors::Fault;
 use crate::rows::int;
 
-/// The entry's sheet, if it is of that form and of what the entry is now.
-pub(crate) fn sheet(conn: &Connection, key: &Key, form: &str) -> Result<Option<Sheet>, Fault> {
+/// What is on the entry's sheet, if it is of that form and of what the entry is now. A query would read
+/// the whole text, of whatever length, before it gave its beginning.
+pub(crate) fn sheet(
+    conn: &Connection,
+    key: &Key,
+    form: &str,
+    bytes: usize,
+) -> Result<Option<SheetText>, Fault> {
     let mut statement = conn.prepare_cached(
-        "SELECT s.version, s.text FROM entries e JOIN sheets s ON s.entry = e.nr AND s.version = e.version \
+        "SELECT s.entry FROM entries e JOIN sheets s ON s.entry = e.nr AND s.version = e.version \
          WHERE e.key = ?1 AND s.form = ?2",
     )?;
-    let read = |row: &rusqlite::Row<'_>| {
-        let version: i64 = row.get(0)?;
-        Ok(Sheet { form: form.to_owned(), version: version as u64, text: row.get(1)? })
-    };
-    Ok(statement.query_row(params![key.as_str(), form], read).optional()?)
+    let found: Option<i64> = statement.query_row(params![key.as_str(), form], |row| row.get(0)).optional()?;
+    let Some(entry) = found else { return Ok(None) };
+    let text = conn.blob_open("main", "sheets", "text", entry, true)?;
+    let mut beginning = vec![0; text.len().min(bytes)];
+    text.read_at_exact(&mut beginning, 0)?;
+    Ok(SheetText::within(beginning, text.len(), bytes))
 }
 
 /// Keeps one, if it is of what the entry is now.

@@ -128,6 +128,7 @@ macro_rules! contract_suite {
             sheets: a_sheet_holds_while_its_entry_looks_as_it_did;
             sheets: a_sheet_goes_with_what_another_entry_changes;
             sheets: a_sheet_of_an_evicted_entry_is_gone;
+            sheets: the_beginning_of_a_sheet_is_read_by_itself;
             sheets: only_what_the_entry_is_now_is_kept;
             moving: a_moved_cache_answers_alike;
             moving: importing_twice_is_importing_once;

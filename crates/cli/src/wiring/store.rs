@@ -23,6 +23,7 @@ pub struct AnyStore {
     store: Arc<dyn Store>,
     budgets: Arc<dyn Budgets>,
     recovered: Option<PathBuf>,
+    sqlite: Option<SqliteStore>,
 }
 
 /// How long whoever opens a store means to stay.
@@ -41,7 +42,7 @@ impl AnyStore {
             StoreUrl::Sqlite(path) => {
                 let store = SqliteStore::open(sqlite(path))?;
                 let recovered = store.recovered();
-                Ok(AnyStore { recovered, ..AnyStore::of(Arc::new(store)) })
+                Ok(AnyStore { recovered, sqlite: Some(store.clone()), ..AnyStore::of(Arc::new(store)) })
             }
             StoreUrl::Redb(path) => {
                 let hold = if stay == Stay::Long { Hold::Throughout } else { Hold::PerCall };
@@ -61,7 +62,7 @@ impl AnyStore {
     }
 
     fn of<S: Store + Budgets + 'static>(store: Arc<S>) -> AnyStore {
-        AnyStore { store: store.clone(), budgets: store, recovered: None }
+        AnyStore { store: store.clone(), budgets: store, recovered: None, sqlite: None }
     }
 
     /// Entries and what belongs to them.
@@ -72,6 +73,13 @@ impl AnyStore {
     /// What may still be spent upstream.
     pub fn budgets(&self) -> &Arc<dyn Budgets> {
         &self.budgets
+    }
+
+    /// Leaves to the process's end what that ends faster.
+    pub fn abandon(&self) {
+        if let Some(store) = &self.sqlite {
+            store.abandon();
+        }
     }
 
     /// Where a damaged database was moved to while it was opened; the store then began anew.

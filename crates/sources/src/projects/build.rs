@@ -6,6 +6,8 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use larder_core::{Delta, Fetched, ItemRef, Json, Member, NewItem, Others, Scope, Warning};
 use larder_domain::{
     ARTIFACT, Artifact, ArtifactType, LocalProject, OnDisk, PROFILES, PROJECT, Placed, Record,
@@ -14,7 +16,7 @@ use larder_domain::{
 
 use super::content::{BUFFER_BYTES, Content, warning};
 use super::find::{Sight, Spotted};
-use super::place::{encoded, shown, shown_path};
+use super::place::{shown, shown_path};
 use super::reach::{Led, is_nothing};
 use super::scan::{Look, Scan, digest, unreadable, warnings_of};
 use super::stamp::{EDITION, Known, Stamp};
@@ -409,9 +411,11 @@ impl Build<'_> {
             warnings.truncate(WARNINGS_MAX);
             warnings.push(warning("…", "more", format!("there are {more} more warnings like these")));
         }
-        self.artifacts.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let order =
+            |artifact: &Artifact| (artifact.profile.clone(), artifact.kind.word(), artifact.name.clone());
+        self.artifacts.sort_by_cached_key(|(_, artifact)| order(artifact));
         project.count(self.artifacts.iter().map(|(_, artifact)| artifact));
-        let scope = scope_of(&project.id);
+        let scope = scope();
         let from_the_beginning = self.scan.before.is_none();
         let mut upserts = Vec::new();
         let differs = |item: &NewItem, held: Option<&Json>| from_the_beginning || held != Some(&item.doc);
@@ -452,12 +456,23 @@ fn moved_by_identity(
 }
 
 /// The permission that everything of a project needs: it is this machine's.
-fn scope_of(project: &str) -> Scope {
-    Scope::Repo(format!("localhost/projects/{project}").into())
+fn scope() -> Scope {
+    Scope::Repo("localhost/projects".into())
 }
 
+/// How many characters of six bits tell one artifact of a project from all its others.
+const DIGEST_CHARS: usize = 10;
+
+/// An artifact's identity: its project's, and a digest of what it is within it, which its document says
+/// in full. (Every index says the identity once more.)
 fn id_of(placed: &Placed) -> String {
-    Artifact::id(&placed.project, &encoded(&placed.profile), placed.kind, &encoded(&placed.name))
+    let mut hasher = blake3::Hasher::new();
+    for part in [placed.profile.as_str(), placed.kind.word(), placed.name.as_str()] {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part.as_bytes());
+    }
+    let digest = URL_SAFE_NO_PAD.encode(hasher.finalize().as_bytes());
+    format!("{}/{}", placed.project, &digest[..DIGEST_CHARS])
 }
 
 /// Where a record says that its artifact is, from the project's folder.

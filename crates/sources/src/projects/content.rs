@@ -10,7 +10,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use larder_core::{Time, Warning};
-use larder_domain::{FrontMatter, OnDisk};
+use larder_domain::{FrontMatter, HASH_DIGITS, OnDisk};
 use sha2::{Digest, Sha256};
 
 use super::place::shown_path;
@@ -182,7 +182,7 @@ impl Content {
         }
         let (front, problem) = FrontMatter::read(&head);
         let warnings = problem.map(|what| warning(about, "malformed", format!("`{about}`: {what}")));
-        let content_hash = (!self.partly).then(|| hex(&hasher.finalize()));
+        let content_hash = (!self.partly).then(|| hex(&hasher.finalize()[..HASH_DIGITS / 2]));
         Ok(Read1 {
             disk: OnDisk { content_hash, updated_at: self.updated_at, front },
             warnings: warnings.into_iter().collect(),

@@ -66,11 +66,6 @@ pub(super) fn opened(text: &str) -> PathBuf {
     PathBuf::from(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// A part of an identity, so that parts never run into each other.
-pub(super) fn encoded(text: &str) -> String {
-    percent_encode(text.as_bytes(), ENCODED).to_string().replace('/', "%2F")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,9 +6,15 @@
 
 use std::collections::BTreeMap;
 use std::fs::Metadata;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use flate2::Compression;
+use flate2::read::DeflateDecoder;
+use flate2::write::DeflateEncoder;
 use larder_core::{Time, Warning};
 use serde::{Deserialize, Serialize};
 
@@ -36,7 +42,10 @@ pub(super) struct Known {
 }
 
 /// A change of what is kept makes all older records void.
-pub(super) const EDITION: u32 = 1;
+pub(super) const EDITION: u32 = 2;
+
+/// A longer record than any look keeps is nobody's.
+const BYTES_MAX: u64 = 64 << 20;
 
 /// One number for all files of an artifact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,12 +67,18 @@ impl Stamp {
 impl Known {
     /// Reads a cursor; one of another edition, or of nobody's, is none.
     pub(super) fn read(cursor: &str) -> Option<Self> {
-        serde_json::from_str(cursor).ok().filter(|known: &Known| known.edition == EDITION)
+        let packed = STANDARD_NO_PAD.decode(cursor).ok()?;
+        let mut json = Vec::new();
+        DeflateDecoder::new(packed.as_slice()).take(BYTES_MAX).read_to_end(&mut json).ok()?;
+        serde_json::from_slice(&json).ok().filter(|known: &Known| known.edition == EDITION)
     }
 
-    /// As a cursor.
+    /// As a cursor, packed: paths and names stand in it twice, once for what each artifact was, once for
+    /// the quick look.
     pub(super) fn write(&self) -> Option<String> {
-        serde_json::to_string(self).ok()
+        let mut packed = DeflateEncoder::new(Vec::new(), Compression::fast());
+        packed.write_all(&serde_json::to_vec(self).ok()?).ok()?;
+        packed.finish().ok().map(|packed| STANDARD_NO_PAD.encode(packed))
     }
 }
 

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use larder_core::{
     Acquired, Budget, Budgets, Changes, Commit, Committed, Configured, Exported, Fingerprint, Key, Lease,
     LeaseAsk, ListQuery, Listed, LogFilter, LogLine, MemberState, Met, Problem, Reconciled, Reservation,
-    Reserved, Retention, Row, Settlement, Sheet, Store, StoreError, StoreInfo, Stored, Swept, Target, Time,
-    Trigger,
+    Reserved, Retention, Row, Settlement, Sheet, SheetText, Store, StoreError, StoreInfo, Stored, Swept,
+    Target, Time, Trigger,
 };
 
 use super::{MemoryStore, PLACE};
@@ -101,12 +101,13 @@ impl Store for MemoryStore {
         self.read(|state| state.list(query))
     }
 
-    async fn sheet(&self, key: &Key, form: &str) -> Result<Option<Sheet>, StoreError> {
+    async fn sheet(&self, key: &Key, form: &str, bytes: usize) -> Result<Option<SheetText>, StoreError> {
         self.read(|state| {
             let row = state.entries.get(key);
             let kept =
                 row.and_then(|row| row.sheet.as_deref().filter(|sheet| sheet.version == row.entry.version));
-            Ok(kept.filter(|sheet| sheet.form == form).cloned())
+            let kept = kept.filter(|sheet| sheet.form == form);
+            Ok(kept.and_then(|sheet| SheetText::within(sheet.text.clone().into(), sheet.text.len(), bytes)))
         })
     }
 

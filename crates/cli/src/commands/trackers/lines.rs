@@ -10,6 +10,10 @@ use crate::report::Complaint;
 use crate::ui::{Cell, Column, Screen, Table, Tabs, Tone};
 use crate::wiring::Rooms;
 
+/// How much of a list is read at first for each line asked for: most lines are shorter by half, so that
+/// some may be passed over.
+const BYTES_A_LINE: usize = 96;
+
 /// Prints one repository's trackers from the list that lies ready beside their entry; where none does, it
 /// is made from the trackers themselves, printed, and kept for the next reader.
 pub(super) async fn print_kept(
@@ -20,10 +24,15 @@ pub(super) async fn print_kept(
     screen: &Screen,
 ) -> Result<(), Complaint> {
     let store = rooms.reader().store();
-    if let Some(sheet) = store.sheet(&entry.key, TrackerLine::FORM).await?
-        && let Some(text) = shown(of, chosen(args, TrackerLine::read(&sheet.text)), screen)
-    {
-        return screen.answer(&text);
+    let limit = limit(args);
+    for bytes in [limit.saturating_mul(BYTES_A_LINE), usize::MAX] {
+        let Some(sheet) = store.sheet(&entry.key, TrackerLine::FORM, bytes).await? else { break };
+        if !sheet.is_whole && chosen(args, TrackerLine::read(&sheet.text)).count() < limit {
+            continue;
+        }
+        if let Some(text) = shown(of, chosen(args, TrackerLine::read(&sheet.text)), screen) {
+            return screen.answer(&text);
+        }
     }
     let all = ListArgs { state: StateArg::All, since: None, limit: None, source: SourceArgs::default() };
     let trackers = listed(rooms, query(std::slice::from_ref(&entry.key), &all)).await?;
@@ -54,9 +63,12 @@ fn chosen<'t>(
         };
         of_state && args.since.is_none_or(|since| line.created_at().is_some_and(|at| at >= since))
     };
-    let limit = args.limit.map_or(LIST_MAX, |limit| limit as usize);
     let meant = lines.filter(move |line| line.as_ref().is_none_or(is_meant));
-    meant.take(limit).map(|line| Some((line?, None)))
+    meant.take(limit(args)).map(|line| Some((line?, None)))
+}
+
+fn limit(args: &ListArgs) -> usize {
+    args.limit.map_or(LIST_MAX, |limit| limit as usize)
 }
 
 /// Trackers as this screen shows them, each with its repository or all without; `None` = not all of

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 
 use larder_core::Outcome;
-use larder_domain::ArtifactType;
+use larder_domain::{ArtifactType, HASH_DIGITS};
 use sha2::{Digest, Sha256};
 
 use crate::projects::folder::{Folder, chmod, codes, told_by_nobody};
@@ -43,9 +43,14 @@ async fn a_hash_is_the_deploying_tool_s_byte_for_byte() {
     folder.write("dev/kiln/.claude/agents/pm/prd-writer.md", "# writer\n");
     folder.refresh().await;
     let by_parts = sha(&[b"SKILL.md", b"# pdf\n", b"a/.hidden", b"", b"a/b.txt", b"two", b"a.txt", b"one"]);
-    assert_eq!(folder.artifact("kiln", "pdf").content_hash, Some(by_parts), "`a/b` stands before `a.txt`");
+    assert_eq!(
+        folder.artifact("kiln", "pdf").content_hash.as_deref(),
+        Some(&by_parts[..HASH_DIGITS]),
+        "`a/b` stands before `a.txt`"
+    );
     let writer = folder.artifact("kiln", "prd-writer");
-    assert_eq!((writer.kind, writer.content_hash), (ArtifactType::Agent, Some(sha(&[b"# writer\n"]))));
+    assert_eq!(writer.kind, ArtifactType::Agent);
+    assert_eq!(writer.content_hash.as_deref(), Some(&sha(&[b"# writer\n"])[..HASH_DIGITS]));
 }
 
 #[tokio::test]

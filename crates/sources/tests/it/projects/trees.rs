@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use larder_core::{Key, Outcome};
-use larder_domain::Artifact;
+use larder_domain::{Artifact, HASH_DIGITS};
 use larder_testkit::{Grown, GrownArtifact, GrownProject, Lot, Tree, write_long_ago};
 
 use crate::projects::folder::{Folder, codes};
@@ -35,7 +35,14 @@ type Told<'a> = (&'a str, &'a str, &'a str, Option<&'a str>, Option<&'a str>, Lo
 fn as_grown(one: &GrownArtifact) -> Told<'_> {
     // Of one that was made here, nothing is on record, and nothing can be wrong.
     let lot = if one.lot == Lot::Unrecorded { Lot::AsDeployed } else { one.lot };
-    (&one.path, one.kind, &one.name, one.description.as_deref(), one.hash.as_deref(), lot)
+    (
+        &one.path,
+        one.kind,
+        &one.name,
+        one.description.as_deref(),
+        one.hash.as_deref().map(|hash| &hash[..HASH_DIGITS]),
+        lot,
+    )
 }
 
 fn as_found(one: &Artifact) -> Told<'_> {
