@@ -144,6 +144,12 @@ fn by_hand(path: &Path, rev: usize) -> Duration {
             let item: i64 = items.query_row(params![id, doc, NOW.ms()], |row| row.get(0)).unwrap();
             members.execute(params![entry, position, asked, item]).unwrap();
         }
+        // What changes afterwards is nothing that a search looks at.
+        if rev == 0 {
+            let words = "INSERT INTO items_fts (rowid, title, words, kind) \
+                 SELECT nr, title, words, kind FROM items_found_by";
+            tx.execute(words, []).unwrap();
+        }
     }
     tx.commit().unwrap();
     now().saturating_sub(started)

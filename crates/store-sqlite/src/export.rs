@@ -148,6 +148,7 @@ fn put_item(conn: &Connection, member: &ExportedMember) -> Result<(i64, bool), F
                 derived,
                 item.fetched_at.ms()
             ])?;
+        FoundBy::of(conn, nr)?.enter(conn, nr)?;
         return Ok((nr, false));
     };
     if fetched_at >= item.fetched_at.ms() {

@@ -84,17 +84,20 @@ fn held(conn: &Connection, of: &ItemRef) -> rusqlite::Result<Option<Held>> {
 }
 
 fn insert(conn: &Connection, item: &NewItem, asked: Asked) -> rusqlite::Result<i64> {
-    conn.prepare_cached(
-        "INSERT INTO items (kind, id, scope, doc, fetched_at, began) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-    )?
-    .insert(params![
-        &*item.of.kind,
-        &*item.of.id,
-        item.scope.to_string(),
-        item.doc.as_str(),
-        asked.at.ms(),
-        int(asked.began)
-    ])
+    let nr = conn
+        .prepare_cached(
+            "INSERT INTO items (kind, id, scope, doc, fetched_at, began) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .insert(params![
+            &*item.of.kind,
+            &*item.of.id,
+            item.scope.to_string(),
+            item.doc.as_str(),
+            asked.at.ms(),
+            int(asked.began)
+        ])?;
+    FoundBy::of(conn, nr)?.enter(conn, nr)?;
+    Ok(nr)
 }
 
 /// What a search finds an item by.
@@ -112,6 +115,15 @@ impl FoundBy {
             .query_row([nr], |row| Ok(FoundBy { title: row.get(0)?, words: row.get(1)?, kind: row.get(2)? }))
     }
 
+    /// Enters a new item in the index. By a statement of one row: before any of several, and before what a
+    /// trigger does, FTS5 writes down what it gathered, and ten thousand items would be as many segments
+    /// to be merged.
+    pub(crate) fn enter(&self, conn: &Connection, nr: i64) -> rusqlite::Result<()> {
+        conn.prepare_cached("INSERT INTO items_fts (rowid, title, words, kind) VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![nr, self.title, self.words, self.kind])
+            .map(drop)
+    }
+
     /// Makes the index say what the document says, after it was another. Most changes are of numbers and
     /// times, which nobody searches.
     pub(crate) fn follow(&self, conn: &Connection, nr: i64) -> rusqlite::Result<()> {
@@ -123,9 +135,7 @@ impl FoundBy {
             "INSERT INTO items_fts (items_fts, rowid, title, words, kind) VALUES ('delete', ?1, ?2, ?3, ?4)",
         )?
         .execute(params![nr, self.title, self.words, self.kind])?;
-        conn.prepare_cached("INSERT INTO items_fts (rowid, title, words, kind) VALUES (?1, ?2, ?3, ?4)")?
-            .execute(params![nr, now.title, now.words, now.kind])
-            .map(drop)
+        now.enter(conn, nr)
     }
 }
 

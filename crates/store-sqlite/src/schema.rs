@@ -45,6 +45,11 @@ const MIGRATIONS: &[Migration] = &[
         up: include_str!("../migrations/005_found_by.up.sql"),
         down: include_str!("../migrations/005_found_by.down.sql"),
     },
+    Migration {
+        name: "index_by_hand",
+        up: include_str!("../migrations/006_index_by_hand.up.sql"),
+        down: include_str!("../migrations/006_index_by_hand.down.sql"),
+    },
 ];
 
 /// The runner's own table, which stays when all migrations are taken back.

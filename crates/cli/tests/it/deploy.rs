@@ -226,7 +226,10 @@ fn the_image_is_built_as_the_workspace_says_and_runs_what_the_binary_knows() {
     let rust =
         workspace.lines().find_map(|line| line.strip_prefix("rust-version = ")).unwrap().trim_matches('"');
     assert!(file.contains(&format!("rust:{rust}-")), "the toolchain is the workspace's: {rust}");
-    assert!(file.contains("--profile dist") && workspace.contains("[profile.dist]"));
+    assert!(
+        file.contains("LARDER_PIE=1 cargo build --locked --profile dist")
+            && workspace.contains("[profile.dist]")
+    );
     let user = file.lines().find_map(|line| line.strip_prefix("USER ")).unwrap();
     assert!(!user.starts_with("root") && !user.starts_with('0'), "{user}");
     let words = |start: &str| -> Vec<String> {
