@@ -457,7 +457,7 @@ fn moved_by_identity(
 
 /// The permission that everything of a project needs: it is this machine's.
 fn scope() -> Scope {
-    Scope::Repo("localhost/projects".into())
+    Scope::Repo("localhost".into())
 }
 
 /// How many characters of six bits tell one artifact of a project from all its others.
