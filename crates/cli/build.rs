@@ -1,7 +1,8 @@
 //! How a release is linked. A command that lists what lies ready lives for three milliseconds, and half a
 //! millisecond of them would go into moving 28,000 constants to wherever a position-independent program
-//! was loaded. So on Linux a release has one place, as Go's tools have. What serves a network around the
-//! clock had better be loaded anywhere: with `LARDER_PIE=1`, as `deploy/` builds it.
+//! was loaded. So on Linux a release has one place, as Go's tools have, and brings along what unwinds its
+//! stack, a library less to be looked for. What serves a network around the clock had better be loaded
+//! anywhere: with `LARDER_PIE=1`, as `deploy/` builds it.
 
 #![allow(
     clippy::print_stdout,
@@ -18,5 +19,6 @@ fn main() {
     let is_linux = is("CARGO_CFG_TARGET_OS", "linux") && is("CARGO_CFG_TARGET_ENV", "gnu");
     if is_linux && is("PROFILE", "release") && env::var_os("LARDER_PIE").is_none() {
         println!("cargo:rustc-link-arg-bins=-no-pie");
+        println!("cargo:rustc-link-lib=static=gcc_eh");
     }
 }

@@ -8,6 +8,8 @@
     reason = "a benchmark prints, and fails by panicking"
 )]
 
+mod binary;
+
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -67,7 +69,7 @@ enum Layout {
 }
 
 fn larder(dir: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_larder"));
+    let mut command = binary::larder();
     command
         .env_clear()
         .env("HOME", dir)

@@ -16,6 +16,8 @@
     reason = "a benchmark prints, and fails by panicking"
 )]
 
+mod binary;
+
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -183,7 +185,7 @@ fn now() -> Duration {
 }
 
 fn larder(dir: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_larder"));
+    let mut command = binary::larder();
     command
         .env_clear()
         .env("HOME", dir)

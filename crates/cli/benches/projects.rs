@@ -10,6 +10,8 @@
     reason = "a benchmark prints, and fails by panicking"
 )]
 
+mod binary;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -201,7 +203,7 @@ fn serve(dir: &Path) -> Server {
 }
 
 fn larder(dir: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_larder"));
+    let mut command = binary::larder();
     // Where one stands is looked at too.
     command.env_clear().env("HOME", dir).current_dir(dir).arg("--config").arg(dir.join("larder.toml"));
     command.args(args).stdin(Stdio::null());

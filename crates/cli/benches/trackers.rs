@@ -9,6 +9,8 @@
     reason = "a benchmark prints, and fails by panicking"
 )]
 
+mod binary;
+
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -17,9 +19,9 @@ use std::time::Duration;
 const TRACKERS: usize = 10_000;
 const ROUNDS: usize = 300;
 
-/// What the list shows, asked of the view that the store has of it.
+/// What the list shows, asked of the view that the store has of it, by the index that lists walk.
 const QUERY: &str = "SELECT version, codename, number, state FROM trackers WHERE type = 'release' \
-     ORDER BY sort_key DESC";
+     ORDER BY sort_key COLLATE NOCASE DESC";
 
 /// A clone of a repository on GitHub, with a manifest of ten thousand releases.
 fn clone(dir: &Path) {
@@ -54,7 +56,7 @@ fn clone(dir: &Path) {
 }
 
 fn larder(dir: &Path, store: &str, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_larder"));
+    let mut command = binary::larder();
     command
         .env_clear()
         .env("HOME", dir)

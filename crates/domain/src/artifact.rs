@@ -139,9 +139,6 @@ pub struct Artifact {
     /// Where its collection has it from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
-    /// The collection that it was deployed from.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub collection: Option<String>,
     /// The version that was deployed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deployed_version: Option<String>,
@@ -263,7 +260,6 @@ impl Artifact {
             deployed_version: deployed.map(|deployed| shown_version(deployed, upstream)),
             upstream_version: upstream.and_then(Upstream::shown),
             source: upstream.and_then(|upstream| upstream.source.clone()),
-            collection: record.and_then(|record| record.collection.clone()),
             deployed_at: record.and_then(|record| record.deployed_at),
             name: placed.name,
             kind: placed.kind,
@@ -310,7 +306,6 @@ impl Artifact {
         self.modified = held.modified || (was_deployed && is_another);
         self.deployed_version.clone_from(&held.deployed_version);
         self.deployed_at = held.deployed_at;
-        self.collection.clone_from(&held.collection);
         self.keep_upstream(held);
     }
 

@@ -137,7 +137,7 @@ fn by_hand(path: &Path, rev: usize) -> Duration {
             .unwrap();
         let mut members = tx
             .prepare(
-                "INSERT INTO members (entry, position, asked, state, item) VALUES (?1, ?2, ?3, 'shown', ?4)",
+                "INSERT INTO members (entry, position, asked, state, item) VALUES (?1, ?2, ?3, NULL, ?4)",
             )
             .unwrap();
         for (position, (id, asked, doc)) in (0_i64..).zip(&docs) {

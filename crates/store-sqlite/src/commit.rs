@@ -249,7 +249,7 @@ fn what_happened(before: &Entry, write: &Write, visible: bool) -> Option<&'stati
 fn other_holders(conn: &Connection, nr: i64, changed: &[i64]) -> Result<BTreeMap<i64, bool>, Fault> {
     let mut holders = BTreeMap::new();
     let mut statement = conn.prepare_cached(
-        "SELECT entry, max(state <> 'hidden') FROM members WHERE item = ?1 AND entry <> ?2 GROUP BY entry",
+        "SELECT entry, max(state IS NOT 'hidden') FROM members WHERE item = ?1 AND entry <> ?2 GROUP BY entry",
     )?;
     for item in changed {
         let found =

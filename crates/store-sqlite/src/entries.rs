@@ -41,7 +41,7 @@ fn const_format_entry() -> &'static str {
 pub(crate) fn members(conn: &Connection, nr: i64) -> Result<Vec<Member>, Fault> {
     static SQL: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
         format!(
-            "SELECT coalesce(m.asked, i.id), m.state, {ITEM_COLUMNS} FROM members m JOIN items i ON i.nr = m.item \
+            "SELECT m.asked, m.state, {ITEM_COLUMNS} FROM members m JOIN items i ON i.nr = m.item \
              WHERE m.entry = ?1 ORDER BY m.position"
         )
     });
@@ -55,10 +55,12 @@ pub(crate) fn members(conn: &Connection, nr: i64) -> Result<Vec<Member>, Fault> 
 }
 
 fn member(row: &Row<'_>, nr: i64) -> Result<Member, Fault> {
-    let asked: String = row.get(0)?;
-    let word = row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?;
+    let item = ItemRow::read(row, 2)?.model()?;
+    let asked: Option<String> = row.get(0)?;
+    let asked = asked.map_or_else(|| item.of.id.clone(), Into::into);
+    let word = row.get_ref(1)?.as_str_or_null().map_err(rusqlite::Error::from)?;
     let state = state(word, &format_args!("entry {nr}, `{asked}`"))?;
-    Ok(Member { asked: asked.into(), state, item: ItemRow::read(row, 2)?.model()? })
+    Ok(Member { asked, state, item })
 }
 
 /// Makes the row of an entry that has no data yet; no marker from before it was made means it.
@@ -182,7 +184,7 @@ pub(crate) fn rows(
 pub(crate) fn shown(conn: &Connection, keys: &[Key]) -> Result<Vec<u64>, Fault> {
     let mut count = conn.prepare_cached(
         "SELECT count(*) FROM members WHERE entry = (SELECT nr FROM entries WHERE key = ?1) \
-         AND state <> 'hidden'",
+         AND state IS NOT 'hidden'",
     )?;
     let mut shown = Vec::with_capacity(keys.len());
     for key in keys {

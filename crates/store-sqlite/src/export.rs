@@ -56,9 +56,9 @@ fn members(conn: &Connection, nr: i64) -> Result<Vec<ExportedMember>, Fault> {
 
 fn member(row: &Row<'_>, nr: i64) -> Result<ExportedMember, Fault> {
     let asked: String = row.get(0)?;
-    let word: String = row.get(1)?;
+    let word: Option<String> = row.get(1)?;
     Ok(ExportedMember {
-        state: state(&word, &format_args!("entry {nr}, `{asked}`"))?,
+        state: state(word.as_deref(), &format_args!("entry {nr}, `{asked}`"))?,
         asked: asked.into(),
         item: ItemRow::read(row, 2)?.model()?,
     })

@@ -153,7 +153,8 @@ struct MemberRow {
     position: i64,
     /// `None` = by its item's identity.
     asked: Option<String>,
-    state: String,
+    /// `None` = shown.
+    state: Option<String>,
     item: i64,
 }
 
@@ -173,7 +174,7 @@ pub(crate) fn replace_members(
             None => number_of(conn, &member.item)?,
         };
         let asked = (member.asked != member.item.id).then(|| member.asked.to_string());
-        let state = state_word(member.state).to_owned();
+        let state = state_word(member.state).map(str::to_owned);
         wanted.push(MemberRow { position: limit(position), asked, state, item });
     }
     let (old, new) = (items_of(&before), items_of(&wanted));
@@ -212,10 +213,10 @@ fn items_of(rows: &[MemberRow]) -> HashSet<i64> {
 }
 
 /// What a reader is shown of them, in order.
-fn visible(rows: &[MemberRow]) -> impl Iterator<Item = (Option<&str>, &str, i64)> {
+fn visible(rows: &[MemberRow]) -> impl Iterator<Item = (Option<&str>, Option<&str>, i64)> {
     let hidden = state_word(MemberState::Hidden);
-    let shown = rows.iter().filter(move |row| row.state != hidden);
-    shown.map(|row| (row.asked.as_deref(), row.state.as_str(), row.item))
+    let shown = rows.iter().filter(move |row| row.state.as_deref() != hidden);
+    shown.map(|row| (row.asked.as_deref(), row.state.as_deref(), row.item))
 }
 
 fn member_rows(conn: &Connection, entry: i64) -> rusqlite::Result<Vec<MemberRow>> {

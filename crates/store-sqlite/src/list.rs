@@ -69,7 +69,7 @@ fn searched(query: &ListQuery) -> Option<&str> {
 }
 
 /// The entries that show an item, by their numbers.
-pub(crate) const HOLDERS: &str = "SELECT entry FROM members WHERE item = ?1 AND state <> 'hidden'";
+pub(crate) const HOLDERS: &str = "SELECT entry FROM members WHERE item = ?1 AND state IS NOT 'hidden'";
 
 /// The entries that a list asks for, as far as there are such.
 pub(crate) struct Asked<'q> {
@@ -164,7 +164,7 @@ impl Sql {
         let among = sql.bind(Value::Text(json(&numbers)?));
         // `+` keeps an index from being searched by that column: an item has few holders, and the
         // asked entries may be hundreds.
-        let held = format!("m.state <> 'hidden' AND +m.entry IN (SELECT value FROM json_each({among}))");
+        let held = format!("m.state IS NOT 'hidden' AND +m.entry IN (SELECT value FROM json_each({among}))");
         let by_item =
             |item: &str| format!("EXISTS (SELECT 1 FROM members m WHERE m.item = {item} AND {held})");
         let mut conditions = vec![format!("i.kind = '{}'", view.kind)];
@@ -185,7 +185,7 @@ impl Sql {
                 conditions.push(by_item("+i.nr"));
             }
             None if has_few_members(conn, &numbers)? => conditions.push(format!(
-                "i.nr IN (SELECT m.item FROM members m WHERE m.state <> 'hidden' \
+                "i.nr IN (SELECT m.item FROM members m WHERE m.state IS NOT 'hidden' \
                  AND m.entry IN (SELECT value FROM json_each({among})))"
             )),
             None => conditions.push(by_item("+i.nr")),

@@ -202,22 +202,22 @@ impl ItemRow {
     }
 }
 
-/// The word of a member's state.
-pub(crate) fn state_word(state: MemberState) -> &'static str {
+/// The word of a member's state; what most of them are is none.
+pub(crate) fn state_word(state: MemberState) -> Option<&'static str> {
     match state {
-        MemberState::Shown => "shown",
-        MemberState::Absent => "absent",
-        MemberState::Hidden => "hidden",
+        MemberState::Shown => None,
+        MemberState::Absent => Some("absent"),
+        MemberState::Hidden => Some("hidden"),
     }
 }
 
 /// The state of that word.
-pub(crate) fn state(word: &str, row: &dyn Display) -> Result<MemberState, StoreError> {
+pub(crate) fn state(word: Option<&str>, row: &dyn Display) -> Result<MemberState, StoreError> {
     match word {
-        "shown" => Ok(MemberState::Shown),
-        "absent" => Ok(MemberState::Absent),
-        "hidden" => Ok(MemberState::Hidden),
-        _ => Err(bad_row("members", row, "state", word)),
+        None => Ok(MemberState::Shown),
+        Some("absent") => Ok(MemberState::Absent),
+        Some("hidden") => Ok(MemberState::Hidden),
+        Some(word) => Err(bad_row("members", row, "state", word)),
     }
 }
 

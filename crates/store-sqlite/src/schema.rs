@@ -46,9 +46,9 @@ const MIGRATIONS: &[Migration] = &[
         down: include_str!("../migrations/005_found_by.down.sql"),
     },
     Migration {
-        name: "index_by_hand",
-        up: include_str!("../migrations/006_index_by_hand.up.sql"),
-        down: include_str!("../migrations/006_index_by_hand.down.sql"),
+        name: "leaner",
+        up: include_str!("../migrations/006_leaner.up.sql"),
+        down: include_str!("../migrations/006_leaner.down.sql"),
     },
 ];
 

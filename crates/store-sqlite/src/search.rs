@@ -140,10 +140,11 @@ fn spelt_out(conn: &Connection, word: &str) -> rusqlite::Result<Option<String>> 
     Ok(Some(format!("({})", found.join(" OR "))))
 }
 
-/// An expression for items of that kind alone. It costs a look at each, so it is worth it only where
-/// there are many matches.
+/// An expression for items of that kind, and few others. It costs a look at each, so it is worth it only
+/// where there are many matches.
 pub(crate) fn of_kind(expression: &str, kind: &str) -> String {
-    format!("{expression} AND {{kind}} : \"{kind}\"")
+    let letter = kind.chars().take(1).collect::<String>();
+    format!("{expression} AND {{kind}} : \"{letter}\"")
 }
 
 /// The page of a search, best matches first.

@@ -62,7 +62,8 @@ pub async fn the_beginning_of_a_sheet_is_read_by_itself<P: Place>() {
     let store = place.open().await;
     let cinder = key("shelf/cinder");
     refresh(&store, &cinder, vec![book("a", 1)], at(0)).await;
-    let text: String = (0..4_000).map(|line| format!("Ünal {line}\n")).collect();
+    let text: String =
+        (0..4_000).flat_map(|line| ["Ünal ".to_owned(), line.to_string(), "\n".to_owned()]).collect();
     if !keep(&store, &cinder, &text).await {
         return;
     }
