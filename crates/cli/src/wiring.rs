@@ -60,21 +60,26 @@ pub fn block_on_many<F: Future>(work: F) -> Result<F::Output, Complaint> {
     Ok(runtime.block_on(work))
 }
 
-/// Waits for Ctrl-C, or for the system's wish to end.
-pub async fn asked_to_stop() {
+/// Listens for Ctrl-C and for the system's wish to end from now on; what is answered waits for either.
+/// Whoever tells that it is there calls this first: until then such a wish ends the process on the spot.
+pub fn asked_to_stop() -> impl Future<Output = ()> {
     #[cfg(unix)]
-    {
-        let terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
-        if let Ok(mut terminated) = terminated {
+    let signals = {
+        use tokio::signal::unix::{SignalKind, signal};
+        signal(SignalKind::terminate()).and_then(|ended| Ok((ended, signal(SignalKind::interrupt())?)))
+    };
+    async move {
+        #[cfg(unix)]
+        if let Ok((mut ended, mut interrupted)) = signals {
             tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminated.recv() => {}
+                _ = interrupted.recv() => {}
+                _ = ended.recv() => {}
             }
             return;
         }
+        // Without a handler for it, the interrupt ends the process all the same.
+        let _ = tokio::signal::ctrl_c().await;
     }
-    // Without a handler for it, the interrupt ends the process all the same.
-    let _ = tokio::signal::ctrl_c().await;
 }
 
 /// Does work of an engine's until it is done or the person has had enough; then what is under way

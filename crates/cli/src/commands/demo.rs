@@ -140,6 +140,7 @@ async fn serve(scene: Scene, args: &Args, context: &Context) -> Ended {
     drop(site.engine.load_many(&site.engine.keys(), &ReadOptions::default()).await);
     let watching = crate::watching::watch_once_asked(site.engine.clone(), projects, watch_options());
     let watching = tokio::spawn(watching);
+    let stop = crate::wiring::asked_to_stop();
     let running = super::server::start(site).await?;
     let url = format!("http://{}", running.address());
     if context.json() {
@@ -152,7 +153,7 @@ async fn serve(scene: Scene, args: &Args, context: &Context) -> Ended {
             folder.root().display()
         ))?;
     }
-    crate::wiring::asked_to_stop().await;
+    stop.await;
     watching.abort();
     running.stop().await;
     Ok(Exit::Answered)

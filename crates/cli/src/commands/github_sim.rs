@@ -61,6 +61,7 @@ async fn serve(world: World, args: &Args, context: &Context) -> Ended {
             .hint("choose another: `--listen 127.0.0.1:0` takes a free port")
     })?;
     let url = simulator.url();
+    let stop = crate::wiring::asked_to_stop();
     if let Some(file) = &args.write_config {
         write_new(&context.env.cwd.join(file), &config_of_demo(url), "--write-config FILE", context)?;
     }
@@ -73,8 +74,7 @@ async fn serve(world: World, args: &Args, context: &Context) -> Ended {
             "GitHub is simulated at {url} with {repositories} repositories; Ctrl-C ends it.\n{how_to}"
         ))?;
     }
-    // Without a handler for it, the interrupt ends the process all the same.
-    let _ = tokio::signal::ctrl_c().await;
+    stop.await;
     simulator.stop().await;
     Ok(Exit::Answered)
 }

@@ -103,6 +103,7 @@ async fn serve(config: &Config, settings: Settings, context: &Context) -> Ended 
         settings,
         extra: None,
     };
+    let stop = crate::wiring::asked_to_stop();
     let running = start(site).await?;
     // While it is held, no reader starts a child of its own: what is due is done here.
     let due = crate::detach::keep_others_from_refreshing(config, running.address());
@@ -113,7 +114,7 @@ async fn serve(config: &Config, settings: Settings, context: &Context) -> Ended 
             .note("others can reach it and there is no token: only what is public is shown to them");
     }
     tell(running.address(), context)?;
-    crate::wiring::asked_to_stop().await;
+    stop.await;
     watching.iter().for_each(JoinHandle::abort);
     running.stop().await;
     drop(due);

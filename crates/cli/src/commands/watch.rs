@@ -81,8 +81,8 @@ async fn watch(args: &Args, context: &Context, config: &Config) -> Ended {
             screen.warn(&trouble);
         }
     });
-    let watching = tokio::spawn(watching);
     let stop = asked_to_stop();
+    let watching = tokio::spawn(watching);
     tokio::pin!(stop);
     loop {
         let heard = tokio::select! {

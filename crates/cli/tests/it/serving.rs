@@ -117,6 +117,20 @@ fn a_server_answers_and_ends_when_it_is_asked_to() {
     assert!(serving.stop().success());
 }
 
+/// What starts servers may end one at once, and must not take it for a crash.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_server_that_is_stopped_as_soon_as_it_says_where_it_is_ends_well() {
+    let github = GitHub::demo();
+    let user = User::of(&github, CLUSTERS);
+    for _ in 0..8 {
+        let mut serving = Serving::start(&user, &["serve"]);
+        crate::fire::signal_to(serving.pid(), rustix::process::Signal::TERM);
+        let ended = serving.child.wait().unwrap();
+        assert!(ended.success(), "{ended}");
+    }
+}
+
 #[test]
 fn where_a_server_runs_a_stale_reader_leaves_the_refresh_to_it() {
     let github = GitHub::demo();

@@ -103,7 +103,7 @@ impl<'t> TrackerLine<'t> {
 
 /// What stands before the next `end`; the rest is what stands behind it.
 fn cut<'t>(rest: &mut &'t str, end: u8) -> Option<&'t str> {
-    let place = rest.bytes().position(|byte| byte == end)?;
+    let place = memchr::memchr(end, rest.as_bytes())?;
     let before = &rest[..place];
     *rest = &rest[place + 1..];
     Some(before)
