@@ -19,7 +19,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, params, params_fr
 use crate::errors::Fault;
 use crate::list::{Asked, HOLDERS, Sql, column};
 use crate::rows::{ITEM_COLUMNS, ItemRow, limit};
-use crate::views::compared;
+use crate::views::{compared, sign};
 
 /// The most items that a search looks at further, of each sort of match.
 pub(crate) const CANDIDATES_MAX: usize = 10_000;
@@ -140,11 +140,10 @@ fn spelt_out(conn: &Connection, word: &str) -> rusqlite::Result<Option<String>> 
     Ok(Some(format!("({})", found.join(" OR "))))
 }
 
-/// An expression for items of that kind, and few others. It costs a look at each, so it is worth it only
-/// where there are many matches.
+/// An expression for items of that kind alone. It costs a look at each, so it is worth it only where
+/// there are many matches.
 pub(crate) fn of_kind(expression: &str, kind: &str) -> String {
-    let letter = kind.chars().take(1).collect::<String>();
-    format!("{expression} AND {{kind}} : \"{letter}\"")
+    format!("{expression} AND {{kind}} : \"{}\"", sign(kind))
 }
 
 /// The page of a search, best matches first.

@@ -193,7 +193,7 @@ pub async fn what_others_have_by_the_thousand_hides_nothing<P: Place>() {
     let place = P::fresh();
     let store = place.open().await;
     let noise: Vec<Exported> =
-        (0..12).map(|n| many(&key(&format!("noise/{n:02}")), "noise", n * 1_000, 1_000)).collect();
+        (0..12).map(|n| many(&key(&format!("noise/{n:02}")), "buzz", n * 1_000, 1_000)).collect();
     store.import(&noise, at(0)).await.unwrap();
     let (mine, others) = (key("shelf/mine"), key("shelf/others"));
     let half = NewItem { coverage: Coverage::Partial, ..titled("m1", "in common", "") };
