@@ -376,8 +376,8 @@ pub struct SheetText {
 }
 
 impl SheetText {
-    /// What is read of `text`, whose first bytes these are, if it is `of` bytes long in all and no more
-    /// than `most` bytes are wanted; `None` = it is no text.
+    /// What is read of a text of `of` bytes that begins with these, if no more than `most` are wanted;
+    /// `None` = it is no text.
     pub fn within(mut beginning: Vec<u8>, of: usize, most: usize) -> Option<SheetText> {
         let is_whole = of <= most && beginning.len() == of;
         if !is_whole {
