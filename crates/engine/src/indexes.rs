@@ -34,14 +34,29 @@ impl Engine {
         Ok(())
     }
 
-    /// Shows a source one of its indexes, where that is what `key` is: another process changed it.
+    /// Shows a source one of its indexes, where that is what `key` is: another process changed it, or this
+    /// one, and who follows the store saw it before whoever fetched it did. Then nobody else sees to what
+    /// came: what nobody ever wanted is wanted now, and what went is removed.
     pub async fn heard_of(&self, key: &Key) -> Result<(), StoreError> {
         let Some(source) = self.inner.sources.get(key.source()) else { return Ok(()) };
         if !source.indexes().contains(key) {
             return Ok(());
         }
         let row = self.inner.store.lookup(std::slice::from_ref(key)).await?.pop().flatten();
-        source.learn(key, row.as_ref().and_then(|row| row.entry.body.as_ref()));
+        let Learned { came, gone } = source.learn(key, row.as_ref().and_then(|row| row.entry.body.as_ref()));
+        let rows = self.inner.store.lookup(&came).await?;
+        let is_unknown = |row: &Option<Stored>| {
+            row.as_ref().is_none_or(|row| {
+                let entry = &row.entry;
+                !entry.has_data() && !entry.marked && entry.attempts == 0 && entry.lease.is_none()
+            })
+        };
+        let unknown: Vec<Key> =
+            came.into_iter().zip(&rows).filter(|(_, row)| is_unknown(row)).map(|(key, _)| key).collect();
+        follow_up(&*self.inner.store, &unknown, gone, Trigger::Read, self.inner.clock.now()).await?;
+        if !unknown.is_empty() {
+            self.inner.marked.notify_one();
+        }
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use async_trait::async_trait;
 use larder_core::{
     Ask, Definition, Delta, FetchError, Fetched, Fingerprint, Json, Key, Learned, Policy, Source, Store,
-    Trigger,
+    Target, Trigger,
 };
 use serde_json::json;
 
@@ -128,6 +128,22 @@ async fn a_process_learns_from_the_store_what_another_found() {
     world.run(engine.refresh(&[index()], Trigger::Manual, |_| {})).await;
     other.heard_of(&index()).await.unwrap();
     assert_eq!(other.keys_of("shelf"), [book("dune"), book("emma")]);
+}
+
+/// Whoever follows the store may see what a fetch committed before the fetch itself goes on: then it is
+/// the only one to whom what came is new.
+#[tokio::test]
+async fn what_came_is_wanted_whoever_hears_of_it_first() {
+    let mut world = World::new();
+    let shelf = Shelf::default();
+    shelf.put(&["dune", "emma"]);
+    let (engine, store) = world.another_process_with(Arc::new(shelf.clone()));
+    let (other, _store) = world.another_process_with(Arc::new(shelf.elsewhere()));
+    world.run(engine.refresh(&[index()], Trigger::Manual, |_| {})).await;
+    store.evict(&Target::Keys(vec![book("dune")]), world.now()).await.unwrap();
+    assert_eq!(store.due(world.now(), 10).await.unwrap(), [book("emma")]);
+    other.heard_of(&index()).await.unwrap();
+    assert_eq!(store.due(world.now(), 10).await.unwrap().len(), 2, "and once is enough for the other");
 }
 
 #[tokio::test]
