@@ -264,6 +264,8 @@ test("arrows and r work on the rows of the cache", [], async ({ page, site }) =>
 
 const looked = async (page) => {
   await page.locator("#list tr[data-key]").first().waitFor();
+  // One that has not come yet has no row that could say so.
+  await page.waitForFunction(() => !document.querySelector("#count")?.textContent.includes("being looked at"));
   await page.waitForFunction(() => !document.querySelector('#list [data-state="updating"], #list [data-state="loading"]'));
 };
 
