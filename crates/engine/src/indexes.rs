@@ -43,7 +43,12 @@ impl Engine {
             return Ok(());
         }
         let row = self.inner.store.lookup(std::slice::from_ref(key)).await?.pop().flatten();
-        let Learned { came, gone } = source.learn(key, row.as_ref().and_then(|row| row.entry.body.as_ref()));
+        let body = row.as_ref().and_then(|row| row.entry.body.as_ref());
+        let Learned { came, mut gone } = source.learn(key, body);
+        if body.is_none() {
+            // It was cleared, and says nothing: what it said was there may be there all the same.
+            gone.clear();
+        }
         let rows = self.inner.store.lookup(&came).await?;
         let is_unknown = |row: &Option<Stored>| {
             row.as_ref().is_none_or(|row| {

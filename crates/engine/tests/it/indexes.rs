@@ -144,6 +144,10 @@ async fn what_came_is_wanted_whoever_hears_of_it_first() {
     assert_eq!(store.due(world.now(), 10).await.unwrap(), [book("emma")]);
     other.heard_of(&index()).await.unwrap();
     assert_eq!(store.due(world.now(), 10).await.unwrap().len(), 2, "and once is enough for the other");
+    store.evict(&Target::Keys(vec![index()]), world.now()).await.unwrap();
+    other.heard_of(&index()).await.unwrap();
+    let rows = store.lookup(&[book("dune"), book("emma")]).await.unwrap();
+    assert!(rows.iter().all(Option::is_some), "an index that was cleared takes nothing with it");
 }
 
 #[tokio::test]
