@@ -25,6 +25,6 @@ pub use registry::{Holding, Project, ProjectMember, Registry, RegistryRules, reg
 pub use repository::{Language, REPOSITORIES, REPOSITORY, Release, Repository};
 pub use tracker::{
     Generated, Held, Manifest, ManifestError, ManifestTracker, Reads, TRACKER, TRACKERS, Titled, Tracker,
-    TrackerLine, TrackerMonth, TrackerState, TrackerStats, TrackerType, Verdict, generate, month_of, payload,
-    plural, sort_key,
+    TrackerMonth, TrackerState, TrackerStats, TrackerType, Verdict, generate, month_of, payload, plural,
+    sort_key,
 };

@@ -2,7 +2,6 @@
 //! says which kind it is, a title prefix that it is one at all (formats, section 4).
 
 mod manifest;
-mod sheet;
 mod stats;
 mod version;
 
@@ -10,7 +9,6 @@ use larder_core::{Column, ColumnType, Coverage, ItemRef, Json, NewItem, Scope, T
 use serde::{Deserialize, Serialize};
 
 pub use manifest::{Generated, Held, Manifest, ManifestError, ManifestTracker, Verdict, generate, payload};
-pub use sheet::TrackerLine;
 pub use stats::{TrackerMonth, TrackerStats, month_of};
 pub use version::sort_key;
 

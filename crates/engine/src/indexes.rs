@@ -2,7 +2,7 @@
 //! learns from them what it is asked for, when the engine starts and whenever one changes, by
 //! whichever process; the entries that came are due, and those that went are removed.
 
-use larder_core::{Key, Learned, Store, StoreError, Stored, Target, Trigger};
+use larder_core::{Key, Learned, Source, Store, StoreError, Stored, Target, Trigger};
 
 use crate::Engine;
 use crate::engine::Inner;
@@ -22,14 +22,19 @@ impl Engine {
     /// and to be done when another process may have changed one.
     pub async fn learn(&self) -> Result<(), StoreError> {
         for source in self.inner.sources.values() {
-            let indexes = source.indexes();
-            if indexes.is_empty() {
-                continue;
-            }
-            let rows = self.inner.store.lookup(&indexes).await?;
-            for (index, row) in indexes.iter().zip(rows) {
-                source.learn(index, row.as_ref().and_then(|row| row.entry.body.as_ref()));
-            }
+            self.learn_of(&**source).await?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn learn_of(&self, source: &dyn Source) -> Result<(), StoreError> {
+        let indexes = source.indexes();
+        if indexes.is_empty() {
+            return Ok(());
+        }
+        let rows = self.inner.store.lookup(&indexes).await?;
+        for (index, row) in indexes.iter().zip(rows) {
+            source.learn(index, row.as_ref().and_then(|row| row.entry.body.as_ref()));
         }
         Ok(())
     }

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use larder_core::{Configured, Key, Met, Reconciled, Retention, Rows, StoreError, Swept, Target, Trigger};
+use larder_core::{
+    Configured, Key, Met, Reconciled, Retention, Row, Rows, Source, StoreError, Swept, Target, Trigger,
+};
 
 use crate::Engine;
 use crate::engine::Inner;
@@ -48,23 +50,18 @@ impl Engine {
     /// Tells the store what is configured now. Writes only if something differs, so that it can
     /// be called at every start, on a store that may only be read too.
     pub async fn reconcile(&self) -> Result<Reconciled, StoreError> {
-        self.learn().await?;
+        let sources: Vec<&str> = self.inner.sources.keys().map(|name| &**name).collect();
+        self.reconcile_of(&sources).await
+    }
+
+    /// The same of these sources alone, for whoever wants nothing of the others: it looks at every row
+    /// of theirs.
+    pub async fn reconcile_of(&self, sources: &[&str]) -> Result<Reconciled, StoreError> {
         let mut total = Reconciled::default();
-        for (name, source) in &self.inner.sources {
-            let mut keys = source.indexes();
-            keys.extend(source.keys());
-            if keys.is_empty() {
-                // Any name goes, or none does any more: the source says so of each that is held.
-                let mut rows = Rows::of(&*self.inner.store, Some(name));
-                while let Some(row) = rows.next().await? {
-                    keys.push(row.entry.key);
-                }
-            }
-            let configured: Vec<Configured> =
-                keys.into_iter().filter_map(|key| self.configured(key)).collect();
-            if !self.differs(name, &configured).await? {
-                continue;
-            }
+        for name in sources {
+            let Some(source) = self.inner.sources.get(*name) else { continue };
+            self.learn_of(&**source).await?;
+            let Some(configured) = self.differing(name, &**source).await? else { continue };
             let now = self.inner.clock.now();
             let done = self.inner.store.reconcile(name, &configured, now).await?;
             self.inner.drop_target(&Target::All);
@@ -80,23 +77,36 @@ impl Engine {
         Some(Configured { key, definition })
     }
 
-    async fn differs(&self, source: &str, configured: &[Configured]) -> Result<bool, StoreError> {
-        let configured: HashMap<&Key, &Configured> = configured.iter().map(|one| (&one.key, one)).collect();
-        let mut rows = Rows::of(&*self.inner.store, Some(source));
-        while let Some(row) = rows.next().await? {
-            let differs = match configured.get(&row.entry.key) {
+    /// What is configured of a source, if its rows say something else.
+    async fn differing(
+        &self,
+        name: &str,
+        source: &dyn Source,
+    ) -> Result<Option<Vec<Configured>>, StoreError> {
+        let mut keys = source.indexes();
+        keys.extend(source.keys());
+        // Where any name goes, or none does any more, the source says so of each that is held.
+        let any_goes = keys.is_empty();
+        let named = keys.into_iter().filter_map(|key| self.configured(key));
+        let mut configured: HashMap<Key, Configured> = named.map(|one| (one.key.clone(), one)).collect();
+        let mut differs = false;
+        let mut rows = Rows::of(&*self.inner.store, Some(name));
+        while let Some(Row { entry, unconfigured_since }) = rows.next().await? {
+            if any_goes {
+                configured.extend(self.configured(entry.key.clone()).map(|one| (one.key.clone(), one)));
+            }
+            differs |= match configured.get(&entry.key) {
                 Some(found) => {
-                    let tried = &row.entry.tried;
-                    row.unconfigured_since.is_some()
-                        || (!tried.as_str().is_empty() && !found.definition.answers_to(tried))
+                    let was_tried = !entry.tried.as_str().is_empty();
+                    unconfigured_since.is_some() || (was_tried && !found.definition.answers_to(&entry.tried))
                 }
-                None => row.unconfigured_since.is_none(),
+                None => unconfigured_since.is_none(),
             };
-            if differs {
-                return Ok(true);
+            if differs && !any_goes {
+                break;
             }
         }
-        Ok(false)
+        Ok(differs.then(|| configured.into_values().collect()))
     }
 }
 

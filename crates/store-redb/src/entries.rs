@@ -15,6 +15,7 @@ use crate::keys::{Bytes, EVERYTHING, Parts, Prefix};
 use crate::leases::holds;
 use crate::markers;
 use crate::rows::{EntryRow, ItemValue, Kinds, MemberValue, bad_row, decode, item_key, key_of, read_members};
+use crate::sheets;
 use crate::tables::{Look, ON, STOP, Table, Tx};
 
 /// Looks entries up with their members, in the order asked.
@@ -154,7 +155,7 @@ pub(crate) fn remove(tx: &Tx<'_>, keys: &[Key], now: Time) -> Result<u64, Fault>
         };
         items += items::release_all(tx, key)?;
         tx.remove(Table::Entries, key.as_str().as_bytes())?;
-        tx.remove(Table::Sheets, key.as_str().as_bytes())?;
+        sheets::remove(tx, key)?;
         feed::announce(tx, Subject::Entry(key.clone()), "evicted", version, now)?;
         tx.change_meta(|meta| meta.version_floor = meta.version_floor.max(version));
     }

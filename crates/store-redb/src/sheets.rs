@@ -1,20 +1,30 @@
-//! What lists show of an entry's members, ready made: one row where the members would be ten thousand.
+//! What lists show of an entry's members, ready made: a few rows where the members would be ten thousand.
+//! The first says what it is of; the text lies behind it in pieces, so that whoever wants its beginning
+//! reads no more.
 
 use larder_core::{Key, Sheet, SheetText};
 use serde::{Deserialize, Serialize};
 
 use crate::entries::find;
 use crate::errors::Fault;
-use crate::keys::EVERYTHING;
-use crate::rows::{decode, encode, key_of};
-use crate::tables::{Look, ON, Table, Tx};
+use crate::keys::{Bytes, EVERYTHING, Parts, Prefix};
+use crate::rows::{decode, encode};
+use crate::tables::{Look, ON, STOP, Table, Tx};
 
-/// A row of [`Table::Sheets`].
+/// The first row of a sheet.
 #[derive(Serialize, Deserialize)]
-struct SheetValue<'a> {
+struct Head<'a> {
     version: u64,
     form: &'a str,
-    text: &'a str,
+    bytes: usize,
+}
+
+/// A piece and its key fill four pages of redb's, and not a byte of a fifth.
+const PIECE: usize = 15 << 10;
+
+/// Where a sheet's rows lie: its head at 0, then its pieces.
+fn rows_of(key: &str) -> Bytes {
+    Bytes::default().text(key)
 }
 
 /// What is on the entry's sheet, if it is of that form and of what the entry is now.
@@ -25,15 +35,22 @@ pub(crate) fn sheet(
     bytes: usize,
 ) -> Result<Option<SheetText>, Fault> {
     let Some(row) = find(look, key)? else { return Ok(None) };
-    let name = key.as_str().as_bytes();
-    let read = |value: &[u8]| {
-        let value: SheetValue<'_> = decode(Table::Sheets, name, value)?;
-        let holds = value.version == row.entry.version && value.form == form;
-        let beginning = || value.text.as_bytes()[..value.text.len().min(bytes)].to_owned();
-        Ok(holds.then(|| SheetText::within(beginning(), value.text.len(), bytes)).flatten())
-    };
-    match look.get(Table::Sheets, name, read) {
-        Ok(found) => Ok(found.flatten()),
+    let rows = Prefix::new(rows_of(key.as_str()).done());
+    let (mut of, mut beginning) = (None, Vec::new());
+    let walked = look.walk(Table::Sheets, rows.stretch(), |name, value| {
+        let Some(of) = of else {
+            let head: Head<'_> = decode(Table::Sheets, name, value)?;
+            let holds = head.version == row.entry.version && head.form == form;
+            of = holds.then_some(head.bytes);
+            beginning.reserve(head.bytes.min(bytes));
+            return if holds { ON } else { STOP };
+        };
+        let wanted = bytes.min(of).saturating_sub(beginning.len());
+        beginning.extend_from_slice(&value[..value.len().min(wanted)]);
+        if value.len() < wanted { ON } else { STOP }
+    });
+    match walked {
+        Ok(()) => Ok(of.and_then(|of| SheetText::within(beginning, of, bytes))),
         Err(Fault::Redb(error)) if matches!(*error, redb::Error::TableDoesNotExist(_)) => Ok(None),
         // It can be made again.
         Err(Fault::Row { .. }) => Ok(None),
@@ -47,20 +64,38 @@ pub(crate) fn keep(tx: &Tx<'_>, key: &Key, sheet: &Sheet) -> Result<bool, Fault>
     if now != Some(sheet.version) || sheet.text.len() > Sheet::BYTES_MAX {
         return Ok(false);
     }
-    let value = SheetValue { version: sheet.version, form: &sheet.form, text: &sheet.text };
-    tx.put(Table::Sheets, key.as_str().as_bytes(), &encode(&value)?)?;
+    remove(tx, key)?;
+    let head = Head { version: sheet.version, form: &sheet.form, bytes: sheet.text.len() };
+    tx.put(Table::Sheets, &rows_of(key.as_str()).number(0).done(), &encode(&head)?)?;
+    for (number, piece) in (1..).zip(sheet.text.as_bytes().chunks(PIECE)) {
+        tx.put(Table::Sheets, &rows_of(key.as_str()).number(number).done(), piece)?;
+    }
     Ok(true)
+}
+
+/// Removes one, if there is one.
+pub(crate) fn remove(tx: &Tx<'_>, key: &Key) -> Result<(), Fault> {
+    let rows = Prefix::new(rows_of(key.as_str()).done());
+    for name in tx.keys(Table::Sheets, rows.stretch())? {
+        tx.remove(Table::Sheets, &name)?;
+    }
+    Ok(())
 }
 
 /// Removes those that are of what entries were once.
 pub(crate) fn sweep(tx: &Tx<'_>) -> Result<(), Fault> {
-    let mut old = Vec::new();
+    let (mut old, mut last) = (Vec::new(), None);
     tx.walk(Table::Sheets, EVERYTHING, |name, value| {
+        let mut parts = Parts(name);
         // One that cannot be read is worth as little.
-        let version = decode::<SheetValue<'_>>(Table::Sheets, name, value).map(|value| value.version);
-        let now = key_of(Table::Sheets, name).and_then(|key| find(tx, &key));
-        let now = now.ok().flatten().map(|row| row.entry.version);
-        if now.is_none() || version.ok() != now {
+        let (of, number) = (parts.text(), parts.number());
+        if number == Some(0) {
+            let version = decode::<Head<'_>>(Table::Sheets, name, value).map(|head| head.version).ok();
+            let key = of.as_deref().and_then(|of| of.parse::<Key>().ok());
+            let now = key.and_then(|key| find(tx, &key).ok().flatten()).map(|row| row.entry.version);
+            last = of.as_deref().map(str::to_owned).filter(|_| version.is_some() && version == now);
+        }
+        if last.is_none() || of.as_deref() != last.as_deref() {
             old.push(name.to_vec());
         }
         ON

@@ -57,7 +57,7 @@ pub(crate) enum Table {
     Reservations,
     /// host, credential → actor.
     Actors,
-    /// key → what a list shows of the entry's members. Files of the first Larders have no such table
+    /// key, number → a piece of what a list shows of the entry's members. Files of the first Larders have no such table
     /// before something is written to them.
     Sheets,
 }

@@ -73,7 +73,8 @@ impl Local {
             From::Both if !markets.is_empty() => {}
             From::Projects | From::Both => check_roots(rooms, config)?,
         }
-        if let Err(error) = rooms.reader().reconcile().await {
+        let sources = [ProjectsSource::NAME, MarketplaceSource::NAME];
+        if let Err(error) = rooms.reader().reconcile_of(&sources).await {
             tracing::warn!(%error, "what is configured could not be noted");
         }
         let engine = rooms.reader();

@@ -1,7 +1,7 @@
 //! What reading commands have in common: every entry asked for is looked at once; what is missing
 //! is fetched while the reader waits, what is stale is served and refreshed behind.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use larder_core::{
     Decision, Entry, Key, Mode, RefreshState, Refusal, Request, Rows, Status, StoreError, Time, Trigger,
@@ -119,7 +119,9 @@ pub async fn serve(
     screen: &Screen,
 ) -> Result<Served, Complaint> {
     // A store that cannot be written still serves its readers.
-    if let Err(error) = rooms.reader().reconcile().await {
+    let sources: BTreeSet<&str> = keys.iter().map(Key::source).collect();
+    let sources: Vec<&str> = sources.into_iter().collect();
+    if let Err(error) = rooms.reader().reconcile_of(&sources).await {
         tracing::warn!(%error, "what is configured could not be noted");
     }
     let mut held = look(rooms, keys).await?;

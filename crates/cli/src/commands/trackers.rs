@@ -3,7 +3,7 @@
 mod lines;
 
 use larder_core::{Filter, Item, Key, ListQuery, Order, Rows, Test, Time, Trigger};
-use larder_domain::{RepoName, TRACKERS, Tracker, TrackerLine, TrackerStats, TrackerType};
+use larder_domain::{RepoName, TRACKERS, Tracker, TrackerStats, TrackerType};
 use larder_sources::{Desk, News, TrackersSource};
 use serde::Serialize;
 
@@ -72,7 +72,7 @@ pub struct SourceArgs {
 }
 
 /// Which trackers.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub struct ListArgs {
     /// Of this state
     #[arg(long, value_enum, default_value = "all")]
@@ -88,14 +88,22 @@ pub struct ListArgs {
 }
 
 /// Which states.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 enum StateArg {
     /// Active ones.
     Open,
     /// Released ones, or over.
     Closed,
     /// Both.
+    #[default]
     All,
+}
+
+impl ListArgs {
+    /// The most trackers that are wanted.
+    fn most(&self) -> usize {
+        self.limit.map_or(LIST_MAX, |limit| limit as usize)
+    }
 }
 
 /// No list is longer.
@@ -150,9 +158,7 @@ async fn list(of: &TrackerType, args: &ListArgs, context: &Context, config: &Con
     if context.json() {
         context.screen.json(&Answer { trackers: &trackers, cache: &served.entries })?;
     } else if served.has_data() {
-        let with_repo = |tracker| Some((TrackerLine::of(tracker), Some(&*tracker.repo)));
-        let lines = trackers.iter().map(with_repo);
-        context.screen.answer(&lines::shown(of, lines, &context.screen).unwrap_or_default())?;
+        lines::print(of, &trackers, lines::Repo::Shown, &context.screen)?;
     }
     Ok(ended(&served, &rooms, context, config))
 }
@@ -166,8 +172,7 @@ async fn stats(of: Option<&str>, args: &SourceArgs, context: &Context, config: &
     let rooms = context.rooms(config).await?;
     let keys = keys(&repos, &types)?;
     let served = bring(&rooms, &keys, args, context, config).await?;
-    let all = ListArgs { state: StateArg::All, since: None, limit: None, source: SourceArgs::default() };
-    let trackers = listed(&rooms, query(&keys, &all)).await?;
+    let trackers = listed(&rooms, query(&keys, &ListArgs::default())).await?;
     let counted: Vec<TrackerStats> =
         types.iter().map(|of| TrackerStats::count(&of.name, &trackers)).collect();
     if context.json() {
@@ -314,7 +319,7 @@ fn query(keys: &[Key], args: &ListArgs) -> ListQuery {
         filters,
         order: Some(Order::Descending("sort_key")),
         offset: 0,
-        limit: args.limit.map_or(LIST_MAX, |limit| limit as usize),
+        limit: args.most(),
     }
 }
 

@@ -80,6 +80,11 @@ impl Column {
         Column { title, align: Align::Left, room: Room::Cut(least) }
     }
 
+    /// What stands above it.
+    pub const fn title(&self) -> &'static str {
+        self.title
+    }
+
     /// This one, left out where there is no room for it: programs and `show` tell it all the same.
     #[must_use]
     pub const fn spare(self) -> Self {

@@ -60,7 +60,8 @@ async fn the_last_entry_that_leaves_the_configuration_is_remembered_too() {
     let key = world.source.entry("last", &["a"]);
     world.read(&key).await.unwrap();
     world.source.forget(&key);
-    assert_eq!(world.engine.reconcile().await.unwrap().unconfigured, 1);
+    assert_eq!(world.engine.reconcile_of(&["another"]).await.unwrap().unconfigured, 0);
+    assert_eq!(world.engine.reconcile_of(&["fake"]).await.unwrap().unconfigured, 1);
     assert_eq!(world.engine.reconcile().await.unwrap().unconfigured, 0);
     world.pass(31 * DAY).await;
     assert_eq!(world.engine.sweep(&Retention::default()).await.unwrap().entries, 1);

@@ -1,10 +1,12 @@
-//! A list of trackers on the screen: of one repository's it lies ready beside the entry, so that ten
-//! thousand are printed without ten thousand documents.
+//! A list of trackers on the screen. One repository's lies ready beside its entry, in the very lines that
+//! a pipe gets, so that ten thousand are passed on without ten thousand documents.
+
+use std::borrow::Cow;
 
 use larder_core::Sheet;
-use larder_domain::{Reads, TrackerLine, TrackerState, TrackerType};
+use larder_domain::{Reads, Tracker, TrackerState, TrackerType};
 
-use super::{LIST_MAX, ListArgs, SourceArgs, StateArg, listed, query};
+use super::{ListArgs, StateArg, listed, query};
 use crate::commands::entry::EntryView;
 use crate::report::Complaint;
 use crate::ui::{Cell, Column, Screen, Table, Tabs, Tone};
@@ -13,6 +15,9 @@ use crate::wiring::Rooms;
 /// How much of a list is read at first for each line asked for: most lines are shorter by half, so that
 /// some may be passed over.
 const BYTES_A_LINE: usize = 96;
+
+/// What lines say of an open tracker.
+const OPEN: &str = "Active";
 
 /// Prints one repository's trackers from the list that lies ready beside their entry; where none does, it
 /// is made from the trackers themselves, printed, and kept for the next reader.
@@ -24,22 +29,25 @@ pub(super) async fn print_kept(
     screen: &Screen,
 ) -> Result<(), Complaint> {
     let store = rooms.reader().store();
-    let limit = limit(args);
-    for bytes in [limit.saturating_mul(BYTES_A_LINE), usize::MAX] {
-        let Some(sheet) = store.sheet(&entry.key, TrackerLine::FORM, bytes).await? else { break };
-        if !sheet.is_whole && chosen(args, TrackerLine::read(&sheet.text)).count() < limit {
-            continue;
-        }
-        if let Some(text) = shown(of, chosen(args, TrackerLine::read(&sheet.text)), screen) {
+    let of_entry = std::slice::from_ref(&entry.key);
+    // The lines do not say when: the store does.
+    if args.since.is_some() {
+        return print(of, &listed(rooms, query(of_entry, args)).await?, Repo::Left, screen);
+    }
+    let form = form(of);
+    for bytes in [args.most().saturating_add(1).saturating_mul(BYTES_A_LINE), usize::MAX] {
+        let Some(sheet) = store.sheet(&entry.key, &form, bytes).await? else { break };
+        if let Some(text) = chosen(&sheet.text, sheet.is_whole, args)
+            && let Some(text) = shown(of, &text, Repo::Left, screen)
+        {
             return screen.answer(&text);
         }
     }
-    let all = ListArgs { state: StateArg::All, since: None, limit: None, source: SourceArgs::default() };
-    let trackers = listed(rooms, query(std::slice::from_ref(&entry.key), &all)).await?;
-    let lines = chosen(args, trackers.iter().map(|tracker| Some(TrackerLine::of(tracker))));
-    screen.answer(&shown(of, lines, screen).unwrap_or_default())?;
-    let text = TrackerLine::written(&trackers);
-    let sheet = Sheet { form: TrackerLine::FORM.to_owned(), version: entry.version, text };
+    let trackers = listed(rooms, query(of_entry, &ListArgs::default())).await?;
+    let text = written(of, &trackers, Repo::Left);
+    let asked = chosen(&text, true, args).unwrap_or_default();
+    screen.answer(&shown(of, &asked, Repo::Left, screen).unwrap_or_default())?;
+    let sheet = Sheet { form, version: entry.version, text };
     // The answer is out: a store that takes no more has it made again by the next reader.
     if let Err(error) = store.keep_sheet(&entry.key, &sheet).await {
         tracing::debug!(%error, "a list could not be kept");
@@ -47,90 +55,107 @@ pub(super) async fn print_kept(
     Ok(())
 }
 
-/// A tracker of a list, and its repository where lists show that; `None` = it cannot be read.
-pub(super) type Shown<'t> = Option<(TrackerLine<'t>, Option<&'t str>)>;
-
-/// Those of one repository's that are asked for.
-fn chosen<'t>(
-    args: &ListArgs,
-    lines: impl Iterator<Item = Option<TrackerLine<'t>>>,
-) -> impl Iterator<Item = Shown<'t>> {
-    let is_meant = |line: &TrackerLine<'_>| {
-        let of_state = match args.state {
-            StateArg::All => true,
-            StateArg::Open => line.state == TrackerState::Open,
-            StateArg::Closed => line.state == TrackerState::Closed,
-        };
-        of_state && args.since.is_none_or(|since| line.created_at().is_some_and(|at| at >= since))
-    };
-    let meant = lines.filter(move |line| line.as_ref().is_none_or(is_meant));
-    meant.take(limit(args)).map(|line| Some((line?, None)))
-}
-
-fn limit(args: &ListArgs) -> usize {
-    args.limit.map_or(LIST_MAX, |limit| limit as usize)
-}
-
-/// Trackers as this screen shows them, each with its repository or all without; `None` = not all of
-/// them can be read.
-pub(super) fn shown<'t>(
+/// Prints these trackers, in their order.
+pub(super) fn print(
     of: &TrackerType,
-    lines: impl Iterator<Item = Shown<'t>>,
+    trackers: &[Tracker],
+    repo: Repo,
     screen: &Screen,
-) -> Option<String> {
-    let mut lines = lines.peekable();
-    let Some(first) = lines.peek() else { return Some(format!("No {} found\n", of.plural())) };
-    let columns = columns(of, first.as_ref()?.1.is_some());
-    let over = if of.name == "release" { "Released" } else { "Closed" };
-    let has_codename = of.reads == Reads::Version;
-    if screen.is_terminal {
-        let mut table = Table::new(columns);
-        for line in lines {
-            let (line, repo) = line?;
-            table.row(cells(&line, repo, has_codename, over));
+) -> Result<(), Complaint> {
+    screen.answer(&shown(of, &written(of, trackers, repo), repo, screen).unwrap_or_default())
+}
+
+/// Whether lines say whose a tracker is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Repo {
+    Shown,
+    Left,
+}
+
+/// What [`written`] writes of a type, in words for the store: another title or word is another form.
+fn form(of: &TrackerType) -> String {
+    let titles: Vec<&str> = columns(of, Repo::Left).iter().map(Column::title).collect();
+    format!("lines/1/{}/{}", titles.join("+"), over(of))
+}
+
+/// Trackers as programs get them: a line of titles, then a line each.
+fn written(of: &TrackerType, trackers: &[Tracker], repo: Repo) -> String {
+    let mut tabs = Tabs::new(&columns(of, repo));
+    for tracker in trackers {
+        tabs.cell(&tracker.name);
+        if of.reads == Reads::Version {
+            tabs.cell(tracker.codename.as_deref().unwrap_or("-"));
         }
-        return Some(table.render(screen));
+        tabs.number('#', tracker.number);
+        tabs.word(if tracker.state == TrackerState::Open { OPEN } else { over(of) });
+        if repo == Repo::Shown {
+            tabs.cell(&tracker.repo);
+        }
     }
-    let mut tabs = Tabs::new(&columns);
+    tabs.into_text()
+}
+
+/// The line of titles and those of the lines that are asked for; `None` = these are not enough to tell.
+fn chosen<'t>(text: &'t str, is_whole: bool, args: &ListArgs) -> Option<Cow<'t, str>> {
+    if args.state == StateArg::All {
+        return match memchr::memchr_iter(b'\n', text.as_bytes()).nth(args.most()) {
+            Some(end) => Some(text[..=end].into()),
+            None => is_whole.then_some(text.into()),
+        };
+    }
+    let mut lines = text.split_inclusive('\n');
+    let titles = lines.next()?;
+    let mut left = args.most();
+    let mut chosen = titles.to_owned();
     for line in lines {
-        let (line, repo) = line?;
-        tabs.cell(line.name);
-        if has_codename {
-            match line.codename {
-                Some(codename) => tabs.cell(codename),
-                None => tabs.word("-"),
-            }
-        }
-        tabs.number('#', line.number);
-        tabs.word(if line.state == TrackerState::Open { "Active" } else { over });
-        if let Some(repo) = repo {
-            tabs.cell(repo);
+        let is_open = line.trim_end().ends_with(OPEN);
+        if left > 0 && is_open == (args.state == StateArg::Open) {
+            chosen.push_str(line);
+            left -= 1;
         }
     }
-    Some(tabs.into_text())
+    (is_whole || left == 0).then_some(chosen.into())
 }
 
-fn cells<'t>(
-    line: &TrackerLine<'t>,
-    repo: Option<&'t str>,
-    has_codename: bool,
-    over: &'static str,
-) -> impl Iterator<Item = Cell<'t>> {
-    let status = match line.state {
-        TrackerState::Open => Cell::lent("Active"),
-        TrackerState::Closed => Cell::lent(over).tone(Tone::Quiet),
-    };
-    let cells = [
-        Some(Cell::lent(line.name).tone(Tone::Strong)),
-        has_codename.then(|| Cell::lent(line.codename.unwrap_or("-"))),
-        Some(Cell::new(format!("#{}", line.number))),
-        Some(status),
-        repo.map(|repo| Cell::lent(repo).tone(Tone::Quiet)),
-    ];
-    cells.into_iter().flatten()
+/// Lines as this screen shows them; `None` = they are none of [`written`]'s.
+fn shown<'t>(of: &TrackerType, text: &'t str, repo: Repo, screen: &Screen) -> Option<Cow<'t, str>> {
+    let lines = &text[text.find('\n')? + 1..];
+    if lines.is_empty() {
+        return Some(format!("No {} found\n", of.plural()).into());
+    }
+    if !screen.is_terminal {
+        return Some(text.into());
+    }
+    let columns = columns(of, repo);
+    let count = columns.len();
+    let mut table = Table::new(columns);
+    for line in lines.lines() {
+        let cells: Vec<Cell<'_>> =
+            line.split('\t').enumerate().map(|(at, text)| cell(at, text, of)).collect();
+        if cells.len() != count {
+            return None;
+        }
+        table.row(cells);
+    }
+    Some(table.render(screen).into())
 }
 
-fn columns(of: &TrackerType, shows_repo: bool) -> Vec<Column> {
+fn cell<'t>(at: usize, text: &'t str, of: &TrackerType) -> Cell<'t> {
+    let status = if of.reads == Reads::Version { 3 } else { 2 };
+    let cell = Cell::lent(text);
+    match at {
+        0 => cell.tone(Tone::Strong),
+        _ if at > status || (at == status && text != OPEN) => cell.tone(Tone::Quiet),
+        _ => cell,
+    }
+}
+
+/// What lines say of a tracker that is closed.
+fn over(of: &TrackerType) -> &'static str {
+    if of.name == "release" { "Released" } else { "Closed" }
+}
+
+fn columns(of: &TrackerType, repo: Repo) -> Vec<Column> {
     let title = match (of.name.as_str(), of.reads) {
         ("microsprint", _) => "MICROSPRINT",
         (_, Reads::Version) => "VERSION",
@@ -141,8 +166,86 @@ fn columns(of: &TrackerType, shows_repo: bool) -> Vec<Column> {
         columns.push(Column::new("CODENAME"));
     }
     columns.extend([Column::new("TRACKER"), Column::new("STATUS")]);
-    if shows_repo {
+    if repo == Repo::Shown {
         columns.push(Column::cut("REPO", 12));
     }
     columns
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trackers() -> Vec<Tracker> {
+        let tracker = |number: u64, name: &str, codename: Option<&str>, state| Tracker {
+            number,
+            name: name.to_owned(),
+            codename: codename.map(str::to_owned),
+            state,
+            repo: "octo-org/kiln".to_owned(),
+            ..Tracker::default()
+        };
+        vec![
+            tracker(9, "v2.0.0", Some("Phoenix"), TrackerState::Open),
+            tracker(7, "v1\n\tx", None, TrackerState::Closed),
+            tracker(3, "v0.9.0", Some("Active"), TrackerState::Closed),
+        ]
+    }
+
+    fn lines(args: &ListArgs) -> String {
+        let of = TrackerType::release();
+        chosen(&written(&of, &trackers(), Repo::Left), true, args).unwrap().into_owned()
+    }
+
+    #[test]
+    fn a_title_with_tabs_and_newlines_stays_one_line() {
+        insta::assert_snapshot!(lines(&ListArgs::default()).replace('\t', "|"), @r"
+        VERSION|CODENAME|TRACKER|STATUS
+        v2.0.0|Phoenix|#9|Active
+        v1  x|-|#7|Released
+        v0.9.0|Active|#3|Released
+        ");
+    }
+
+    #[test]
+    fn lines_are_chosen_by_their_status_and_number() {
+        let of = |state, limit| lines(&ListArgs { state, limit, ..ListArgs::default() });
+        assert_eq!(of(StateArg::Open, None).lines().count(), 2);
+        assert_eq!(of(StateArg::Closed, None).lines().count(), 3);
+        assert!(of(StateArg::Closed, Some(1)).ends_with("#7\tReleased\n"));
+        assert_eq!(of(StateArg::All, Some(3)), of(StateArg::All, None));
+        assert!(of(StateArg::All, Some(2)).ends_with("#7\tReleased\n"));
+    }
+
+    #[test]
+    fn a_beginning_is_enough_where_it_has_all_that_is_wanted() {
+        let text = written(&TrackerType::release(), &trackers(), Repo::Left);
+        let part = &text[..text.find("v0.9").unwrap()];
+        let enough = |state, limit| {
+            let args = ListArgs { state, limit, ..ListArgs::default() };
+            let is_the_same = |some: Cow<'_, str>| some == chosen(&text, true, &args).unwrap();
+            chosen(part, false, &args).map(is_the_same)
+        };
+        assert_eq!(enough(StateArg::All, Some(2)), Some(true));
+        assert_eq!(enough(StateArg::Closed, Some(1)), Some(true));
+        assert_eq!(enough(StateArg::Open, Some(1)), Some(true));
+        assert_eq!(enough(StateArg::All, Some(3)), None);
+        assert_eq!(enough(StateArg::Closed, Some(2)), None);
+        assert_eq!(enough(StateArg::All, None), None);
+    }
+
+    #[test]
+    fn a_terminal_gets_them_aligned_and_what_is_no_list_is_made_anew() {
+        let (of, screen) = (TrackerType::release(), Screen::of_width(Some(60)));
+        let text = written(&of, &trackers(), Repo::Shown);
+        insta::assert_snapshot!(shown(&of, &text, Repo::Shown, &screen).unwrap(), @r"
+        VERSION  CODENAME  TRACKER  STATUS    REPO
+        v2.0.0   Phoenix   #9       Active    octo-org/kiln
+        v1  x    -         #7       Released  octo-org/kiln
+        v0.9.0   Active    #3       Released  octo-org/kiln
+        ");
+        assert_eq!(shown(&of, &text, Repo::Left, &screen), None);
+        assert_eq!(shown(&of, "no list", Repo::Left, &screen), None);
+        assert_eq!(shown(&of, "VERSION\n", Repo::Left, &screen).unwrap(), "No releases found\n");
+    }
 }
