@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::place::shown_path;
 use super::reach::{Led, Reach};
+use super::seen::{About, Met};
 use super::stamp::{Stamp, Stamper};
 
 /// No artifact has more files …
@@ -42,7 +43,9 @@ pub(super) struct Content {
     /// Whether there was a link in it.
     pub(super) has_links: bool,
     /// The folders in it, from its own.
-    folders: Vec<PathBuf>,
+    folders: Vec<Met>,
+    /// What was told of itself.
+    about: Option<About>,
     is_folder: bool,
 }
 
@@ -52,6 +55,7 @@ struct Entry {
     /// Where it really is.
     real: PathBuf,
     bytes: u64,
+    about: Option<About>,
 }
 
 impl Entry {
@@ -107,7 +111,7 @@ impl Content {
             look.folder(real, Path::new(""), 0);
         } else if meta.is_file() {
             look.files.push((
-                Entry { name: PathBuf::new(), real: real.to_owned(), bytes: meta.len() },
+                Entry { name: PathBuf::new(), real: real.to_owned(), bytes: meta.len(), about: None },
                 meta.clone(),
             ));
         } else {
@@ -137,6 +141,7 @@ impl Content {
             partly,
             has_links,
             folders,
+            about: About::of(&meta),
             is_folder: meta.is_dir(),
         })
     }
@@ -146,11 +151,12 @@ impl Content {
         !self.has_links && !self.partly && self.warnings.is_empty()
     }
 
-    /// Its files and folders, itself too, from wherever `place` is from.
-    pub(super) fn paths(&self, place: &Path) -> impl Iterator<Item = PathBuf> {
-        let files = self.files.iter().map(|entry| &entry.name);
-        let within = files.chain(&self.folders).filter(|name| !name.as_os_str().is_empty());
-        within.map(|name| place.join(name)).chain([place.to_owned()])
+    /// Its files and folders, itself too, from wherever `place` is from, and what was told of them.
+    pub(super) fn met(&self, place: &Path) -> impl Iterator<Item = Met> {
+        let files = self.files.iter().map(|entry| (&entry.name, entry.about));
+        let folders = self.folders.iter().map(|(name, about)| (name, *about));
+        let within = files.chain(folders).filter(|(name, _)| !name.as_os_str().is_empty());
+        within.map(|(name, about)| (place.join(name), about)).chain([(place.to_owned(), self.about)])
     }
 
     /// Reads it by way of `buffer`: its hash, and what the file that describes it says.
@@ -214,7 +220,7 @@ struct Look<'a> {
     warnings: Vec<Warning>,
     partly: bool,
     has_links: bool,
-    folders: Vec<PathBuf>,
+    folders: Vec<Met>,
     /// The folders that one stands in, really: whoever leads back to one of them is a loop.
     above: HashSet<PathBuf>,
 }
@@ -275,11 +281,12 @@ impl Look<'_> {
 
     fn plain(&mut self, real: PathBuf, name: &Path, meta: Metadata, depth: usize) {
         if meta.is_file() {
-            self.files.push((Entry { name: name.to_owned(), real, bytes: meta.len() }, meta));
+            let about = About::of(&meta);
+            self.files.push((Entry { name: name.to_owned(), real, bytes: meta.len(), about }, meta));
         } else if meta.is_dir() {
             // A link to a folder that one stands in ends here: what is below it is being read.
             if self.above.insert(real.clone()) {
-                self.folders.push(name.to_owned());
+                self.folders.push((name.to_owned(), About::of(&meta)));
                 self.folder(&real, name, depth + 1);
                 self.above.remove(&real);
             }

@@ -10,6 +10,7 @@ use larder_domain::{ArtifactType, bare_name};
 use super::content::warning;
 use super::place::{shown, shown_path};
 use super::reach::{Led, Reach};
+use super::seen::{About, Met};
 
 /// An artifact that is there.
 #[derive(Debug, Clone)]
@@ -38,7 +39,7 @@ pub(super) struct Sight {
     /// Folders that could not be read, from the project's folder: what was known below them stays.
     pub(super) dark: Vec<String>,
     /// The folders that were listed, from the project's folder.
-    pub(super) folders: Vec<PathBuf>,
+    pub(super) folders: Vec<Met>,
     /// Whether there was anything by the way of which these folders do not tell: a link, a limit.
     pub(super) odd: bool,
 }
@@ -59,11 +60,12 @@ const ARTIFACTS_MAX: usize = 20_000;
 /// Looks at one profile's folder (`.claude`) of a project.
 pub(super) fn spot(project: &Path, root: &str, profile: &str, reach: &Reach, sight: &mut Sight) {
     let mut look = Look { reach, profile, sight };
-    let Some(real) = look.enter(&project.join(root), root) else { return };
-    look.sight.folders.push(PathBuf::from(root));
+    let Some((real, told)) = look.enter(&project.join(root), root) else { return };
+    look.sight.folders.push((PathBuf::from(root), told));
     for kind in ArtifactType::ALL {
         let about = format!("{root}/{}", kind.folder());
-        let Some(folder) = look.enter(&real.join(kind.folder()), &about) else { continue };
+        let Some((folder, told)) = look.enter(&real.join(kind.folder()), &about) else { continue };
+        look.sight.folders.push((PathBuf::from(&about), told));
         look.folder(kind, &folder, &PathBuf::from(&about), Path::new(""), 0);
     }
 }
@@ -134,8 +136,9 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
-    /// Goes into a folder by a known name, links followed; `None` = there is none to go into.
-    fn enter(&mut self, path: &Path, about: &str) -> Option<PathBuf> {
+    /// Goes into a folder by a known name, links followed, and answers where it really is and what was told
+    /// of it; `None` = there is none to go into.
+    fn enter(&mut self, path: &Path, about: &str) -> Option<(PathBuf, Option<About>)> {
         let meta = match fs::symlink_metadata(path) {
             Ok(meta) => meta,
             Err(error) if is_nothing(&error) => return None,
@@ -145,12 +148,12 @@ impl Look<'_> {
             }
         };
         if meta.is_dir() {
-            return Some(path.to_owned());
+            return Some((path.to_owned(), About::of(&meta)));
         }
         if !meta.is_symlink() {
             return None;
         }
-        self.follow(path, about).filter(|real| real.is_dir())
+        self.follow(path, about).filter(|real| real.is_dir()).map(|real| (real, None))
     }
 
     fn follow(&mut self, path: &Path, about: &str) -> Option<PathBuf> {
@@ -179,7 +182,6 @@ impl Look<'_> {
     /// The artifacts of a type below a folder; `named` is that folder from the project's.
     fn folder(&mut self, kind: ArtifactType, real: &Path, named: &Path, below: &Path, depth: usize) {
         let about = shown_path(named);
-        self.sight.folders.push(named.to_owned());
         let mut entries = match fs::read_dir(real).and_then(Iterator::collect::<io::Result<Vec<_>>>) {
             Ok(entries) => entries,
             Err(error) => return self.cannot(&about, &error),
@@ -245,6 +247,8 @@ impl Look<'_> {
                 real,
             });
         } else if is_folder && depth < DEPTH_MAX {
+            // It is asked about when that is needed.
+            self.sight.folders.push((named.to_owned(), None));
             self.folder(kind, &real, named, below, depth + 1);
         } else if is_folder {
             self.sight.odd = true;

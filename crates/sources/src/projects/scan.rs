@@ -131,11 +131,11 @@ impl Scan<'_> {
         {
             return None;
         }
-        let is_there = |root: &str| sight.folders.iter().any(|folder| folder == Path::new(root));
+        let is_there = |root: &str| sight.folders.iter().any(|(folder, _)| folder == Path::new(root));
         let mut nothing: Vec<String> =
             known.stamps.iter().filter(|(_, stamp)| stamp.is_none()).map(|(path, _)| path.clone()).collect();
         nothing.extend(PROFILES.iter().map(|(root, _)| (*root).to_owned()).filter(|root| !is_there(root)));
-        let mut paths = sight.folders.clone();
+        let mut met = sight.folders.clone();
         for (spotted, content) in sight.spotted.iter().zip(&look.contents) {
             let content = content.as_ref().ok().filter(|content| content.is_plain())?;
             // Else a link led there.
@@ -143,13 +143,13 @@ impl Scan<'_> {
             if place != Path::new(&spotted.path) {
                 return None;
             }
-            paths.extend(content.paths(place));
+            met.extend(content.met(place));
         }
         let inputs = self.inputs().into_iter().filter(|file| fs::symlink_metadata(file).is_ok());
         for file in inputs {
-            paths.push(file.strip_prefix(&self.project.path).ok()?.to_owned());
+            met.push((file.strip_prefix(&self.project.path).ok()?.to_owned(), None));
         }
-        Seen::of(&self.project.path, paths, nothing, self.began, self.frame.time)
+        Seen::of(&self.project.path, met, nothing, self.began, self.frame.time)
     }
 
     /// The files that say what was deployed, and what the project is called.

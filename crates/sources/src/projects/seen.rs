@@ -15,6 +15,7 @@
 //! - a file system that is not known to move a folder's times with its names (FAT, networks, whatever
 //!   runs in user space), or one that is mounted within a project.
 
+use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -41,18 +42,53 @@ const DEPTH_MAX: usize = 64;
 /// What is at the first depth is written with this character, what is below it with the next one.
 const FIRST_DEPTH: u8 = b'0';
 
+/// What the system said of a file or a folder, before it was read or listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct About {
+    device: u64,
+    numbers: [u64; 7],
+}
+
+impl About {
+    /// In as far as this system tells; `None` = it has to be asked anew.
+    #[cfg(target_os = "linux")]
+    #[expect(clippy::unnecessary_wraps, reason = "other systems tell nothing")]
+    pub(super) fn of(meta: &Metadata) -> Option<About> {
+        use std::os::unix::fs::MetadataExt;
+        let numbers = [
+            meta.ino(),
+            u64::from(meta.mode()),
+            meta.size(),
+            meta.mtime() as u64,
+            meta.mtime_nsec() as u64,
+            meta.ctime() as u64,
+            meta.ctime_nsec() as u64,
+        ];
+        Some(About { device: meta.dev(), numbers })
+    }
+
+    /// In as far as this system tells; `None` = it has to be asked anew.
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn of(_meta: &Metadata) -> Option<About> {
+        None
+    }
+}
+
+/// A path from a project's folder, and what is known of what lies there.
+pub(super) type Met = (PathBuf, Option<About>);
+
 impl Seen {
-    /// Keeps what a look went by that began at `began`: all `paths` from the project's folder, in any
-    /// order, with the folders above them; and where nothing was. `None` = it proves nothing.
+    /// Keeps what a look went by that began at `began`: all that it met, in any order, with the folders
+    /// above; and where nothing was. `None` = it proves nothing.
     pub(super) fn of(
         project: &Path,
-        paths: Vec<PathBuf>,
+        met: Vec<Met>,
         nothing: Vec<String>,
         began: SystemTime,
         now: impl Fn() -> SystemTime,
     ) -> Option<Self> {
-        let names = written(paths)?;
-        let told = ask::all(project, &names, &nothing)?;
+        let (names, known) = written(met)?;
+        let told = ask::all(project, &names, &nothing, &known)?;
         // What changed last before the look began was as it is now all the while, unless the clock was
         // set back meanwhile.
         let is_old = told
@@ -63,17 +99,24 @@ impl Seen {
 
     /// Whether all of it is as it was.
     pub(super) fn is_still_so(&self, project: &Path) -> bool {
-        ask::all(project, &self.names, &self.nothing).is_some_and(|told| told.number == self.number)
+        ask::all(project, &self.names, &self.nothing, &[]).is_some_and(|told| told.number == self.number)
     }
 }
 
-/// Paths in order, each as the character of its depth, its name and a `/`, which no name has.
-fn written(mut paths: Vec<PathBuf>) -> Option<String> {
-    paths.sort();
-    paths.dedup();
-    let mut names = String::new();
+/// Paths in order, each as the character of its depth, its name and a `/`, which no name has; and what is
+/// known of each of these names.
+fn written(mut met: Vec<Met>) -> Option<(String, Vec<Option<About>>)> {
+    met.sort_by(|(a, _), (b, _)| a.cmp(b));
+    met.dedup_by(|(path, about), (first, first_about)| {
+        let is_same = path == first;
+        if is_same {
+            *first_about = first_about.or(*about);
+        }
+        is_same
+    });
+    let (mut names, mut known) = (String::new(), Vec::with_capacity(met.len()));
     let mut above: Vec<&str> = Vec::new();
-    for path in &paths {
+    for (path, about) in &met {
         let parts: Vec<&str> = path.iter().map(|part| part.to_str()).collect::<Option<_>>()?;
         let shared = above.iter().zip(&parts).take_while(|(a, b)| a == b).count();
         for (depth, part) in parts.iter().enumerate().skip(shared) {
@@ -83,10 +126,11 @@ fn written(mut paths: Vec<PathBuf>) -> Option<String> {
             names.push(char::from(FIRST_DEPTH + depth as u8));
             names.push_str(part);
             names.push('/');
+            known.push(about.filter(|_| depth + 1 == parts.len()));
         }
         above = parts;
     }
-    Some(names)
+    Some((names, known))
 }
 
 /// What the system said of all names.
@@ -112,7 +156,7 @@ mod ask {
     use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
     use rustix::io::Errno;
 
-    use super::{DEPTH_MAX, FIRST_DEPTH, Told, time};
+    use super::{About, DEPTH_MAX, FIRST_DEPTH, Told, time};
 
     /// File systems on this machine that move a folder's times with its names, by their numbers: ext4
     /// (and 2 and 3), XFS, Btrfs, F2FS, tmpfs, overlayfs, ZFS, bcachefs.
@@ -127,20 +171,25 @@ mod ask {
         0xca45_1a4e,
     ];
 
-    /// Asks of all names below a folder, and that there is nothing where nothing was. `None` = some of it
-    /// is not there, or is of a kind that says nothing.
-    pub(super) fn all(project: &Path, names: &str, nothing: &[String]) -> Option<Told> {
+    /// Asks of all names below a folder that are not `known`, in their order, and that there is nothing where
+    /// nothing was. `None` = some of it is not there, or is of a kind that says nothing.
+    pub(super) fn all(
+        project: &Path,
+        names: &str,
+        nothing: &[String],
+        known: &[Option<About>],
+    ) -> Option<Told> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = rustix::fs::open(project, flags, Mode::empty()).ok()?;
         if !KNOWN.contains(&(rustix::fs::fstatfs(&folder).ok()?.f_type as u32)) {
             return None;
         }
-        let device = rustix::fs::fstat(&folder).ok()?.st_dev;
+        let device = about(&rustix::fs::fstat(&folder).ok()?).device;
         let mut hasher = blake3::Hasher::new();
         let mut newest = None;
         let mut path = String::new();
         let mut ends = [0; DEPTH_MAX];
-        for name in names.split_terminator('/') {
+        for (place, name) in names.split_terminator('/').enumerate() {
             let depth = usize::from(name.as_bytes().first()?.checked_sub(FIRST_DEPTH)?);
             path.truncate(if depth == 0 { 0 } else { *ends.get(depth - 1)? });
             if depth > 0 {
@@ -148,19 +197,19 @@ mod ask {
             }
             path.push_str(name.get(1..)?);
             *ends.get_mut(depth)? = path.len();
-            let about = look(&folder, &path).ok()?;
-            if about.st_dev != device
-                || !matches!(
-                    FileType::from_raw_mode(about.st_mode),
-                    FileType::Directory | FileType::RegularFile
-                )
-            {
+            let About { device: on, numbers } = match known.get(place) {
+                Some(Some(known)) => *known,
+                _ => about(&look(&folder, &path).ok()?),
+            };
+            let [_, mode, _, _, _, changed, changed_nanos] = numbers;
+            let kind = FileType::from_raw_mode(u32::try_from(mode).ok()?);
+            if on != device || !matches!(kind, FileType::Directory | FileType::RegularFile) {
                 return None;
             }
-            for number in numbers(&about) {
+            for number in numbers {
                 hasher.update(&number.to_le_bytes());
             }
-            newest = newest.max(Some(time(about.st_ctime as i64, about.st_ctime_nsec as u64)?));
+            newest = newest.max(Some(time(changed.cast_signed(), changed_nanos)?));
         }
         let is_nothing = |path: &String| look(&folder, path).err() == Some(Errno::NOENT);
         let number = hasher.finalize().to_hex()[..16].to_owned();
@@ -172,16 +221,17 @@ mod ask {
     }
 
     #[expect(clippy::unnecessary_cast, reason = "on other processors these have other types")]
-    fn numbers(about: &Stat) -> [u64; 7] {
-        [
-            about.st_ino as u64,
-            u64::from(about.st_mode),
-            about.st_size as u64,
-            about.st_mtime as u64,
-            about.st_mtime_nsec as u64,
-            about.st_ctime as u64,
-            about.st_ctime_nsec as u64,
-        ]
+    fn about(told: &Stat) -> About {
+        let numbers = [
+            told.st_ino as u64,
+            u64::from(told.st_mode),
+            told.st_size as u64,
+            told.st_mtime as u64,
+            told.st_mtime_nsec as u64,
+            told.st_ctime as u64,
+            told.st_ctime_nsec as u64,
+        ];
+        About { device: told.st_dev as u64, numbers }
     }
 }
 
@@ -191,9 +241,14 @@ mod ask {
 
     use std::path::Path;
 
-    use super::Told;
+    use super::{About, Told};
 
-    pub(super) fn all(_project: &Path, _names: &str, _nothing: &[String]) -> Option<Told> {
+    pub(super) fn all(
+        _project: &Path,
+        _names: &str,
+        _nothing: &[String],
+        _known: &[Option<About>],
+    ) -> Option<Told> {
         None
     }
 }
@@ -207,7 +262,7 @@ mod tests {
     fn a_file_system_that_promises_nothing_of_its_folders_is_not_believed() {
         let (began, now) = (SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 33), || SystemTime::UNIX_EPOCH);
         let later = move || now() + Duration::from_secs(1 << 34);
-        let paths = |name: &str| vec![PathBuf::from(name)];
+        let paths = |name: &str| vec![(PathBuf::from(name), None)];
         assert_eq!(Seen::of(Path::new("/proc/self"), paths("status"), Vec::new(), began, later), None);
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("status"), "").unwrap();
@@ -227,9 +282,37 @@ mod tests {
     #[test]
     fn names_are_written_once_each_with_the_folders_above_them() {
         let paths = [".claude/skills/pdf/SKILL.md", ".claude", ".claude/skills/pdf/a b", ".claude/agents"];
-        let names = written(paths.map(PathBuf::from).to_vec()).unwrap();
+        let met = |path: &str| (PathBuf::from(path), None);
+        let (names, _) = written(paths.map(met).to_vec()).unwrap();
         assert_eq!(names, "0.claude/1agents/1skills/2pdf/3SKILL.md/3a b/");
-        assert_eq!(written(vec![PathBuf::from("a/".repeat(DEPTH_MAX + 1))]), None);
-        assert_eq!(written(vec![PathBuf::from("x".repeat(NAMES_BYTES_MAX + 1)), PathBuf::from("y")]), None);
+        assert_eq!(written(vec![met(&"a/".repeat(DEPTH_MAX + 1))]), None);
+        assert_eq!(written(vec![met(&"x".repeat(NAMES_BYTES_MAX + 1)), met("y")]), None);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_a_look_was_told_is_what_the_next_one_is_told() {
+        let later = SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 33);
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("a/b")).unwrap();
+        std::fs::write(dir.path().join("a/b/c"), "c").unwrap();
+        let asked = |path: &str| (PathBuf::from(path), None);
+        let told = |path: &str| {
+            (PathBuf::from(path), About::of(&std::fs::symlink_metadata(dir.path().join(path)).unwrap()))
+        };
+        assert!(told("a").1.is_some());
+        let seen = |met: Vec<Met>| Seen::of(dir.path(), met, Vec::new(), later, || later);
+        let all_asked = seen(vec![asked("a/b/c"), asked("a")]).unwrap();
+        for met in [
+            vec![told("a/b/c"), told("a/b"), told("a")],
+            vec![told("a/b/c")],
+            vec![asked("a"), told("a/b"), asked("a/b/c")],
+            vec![asked("a/b"), told("a/b"), asked("a/b/c"), told("a/b")],
+        ] {
+            assert_eq!(seen(met).as_ref(), Some(&all_asked));
+        }
+        let before = told("a/b/c");
+        std::fs::write(dir.path().join("a/b/c"), "changed since it was looked at").unwrap();
+        assert!(!seen(vec![before]).unwrap().is_still_so(dir.path()), "a change after the look is one");
     }
 }

@@ -76,7 +76,7 @@ impl Known {
     /// As a cursor, packed: paths and names stand in it twice, once for what each artifact was, once for
     /// the quick look.
     pub(super) fn write(&self) -> Option<String> {
-        let mut packed = DeflateEncoder::new(Vec::new(), Compression::default());
+        let mut packed = DeflateEncoder::new(Vec::new(), Compression::fast());
         packed.write_all(&serde_json::to_vec(self).ok()?).ok()?;
         packed.finish().ok().map(|packed| STANDARD_NO_PAD.encode(packed))
     }
