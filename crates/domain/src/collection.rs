@@ -70,13 +70,14 @@ impl Collection {
     /// Reads `collection.toml` or `manifest.toml`; `folder` names it if it does not itself. The
     /// error is a sentence.
     pub fn read(manifest: &[u8], folder: &str) -> Result<Collection, String> {
-        let table = table(manifest)?;
+        let mut table = table(manifest)?;
+        let all = table.remove("artifacts");
         let said = table.get("collection").and_then(|of| of.get("name")).and_then(toml::Value::as_str);
         let name = said.filter(|name| !name.trim().is_empty()).unwrap_or(folder).to_owned();
         let mut artifacts = HashMap::new();
-        let all = table.get("artifacts").and_then(toml::Value::as_array);
-        for value in all.into_iter().flatten() {
-            let Ok(one) = value.clone().try_into::<ManifestArtifact>() else { continue };
+        let all = if let Some(toml::Value::Array(all)) = all { all } else { Vec::new() };
+        for value in all {
+            let Ok(one) = value.try_into::<ManifestArtifact>() else { continue };
             let Ok(kind) = one.kind.parse::<ArtifactType>() else { continue };
             let upstream = Upstream {
                 content_hash: None,
@@ -92,10 +93,8 @@ impl Collection {
     /// Lays a lock (`collection.lock`, `lockfile.toml`) over it: what is locked is what there is.
     /// The error is a sentence.
     pub fn lock(&mut self, lock: &[u8]) -> Result<(), String> {
-        let table = table(lock)?;
-        let entries = table.get("lock").and_then(|lock| lock.get("entries"));
-        let entries = entries.and_then(toml::Value::as_table).cloned().unwrap_or_default();
-        for (key, value) in entries {
+        let entries = taken(&mut table(lock)?, "lock").and_then(|mut lock| taken(&mut lock, "entries"));
+        for (key, value) in entries.unwrap_or_default() {
             let Some((name, kind)) = key.rsplit_once("::") else { continue };
             let Ok(kind) = kind.parse::<ArtifactType>() else { continue };
             let Ok(entry) = value.try_into::<LockEntry>() else { continue };
@@ -138,6 +137,11 @@ impl Collections {
 fn table(file: &[u8]) -> Result<toml::Table, String> {
     let text = std::str::from_utf8(file).map_err(|_| "it is not UTF-8".to_owned())?;
     text.parse().map_err(|error: toml::de::Error| format!("it is not TOML: {}", one_line(&error)))
+}
+
+/// The table of that name, taken out of another: ten thousand entries are not copied to be read.
+fn taken(table: &mut toml::Table, name: &str) -> Option<toml::Table> {
+    if let toml::Value::Table(taken) = table.remove(name)? { Some(taken) } else { None }
 }
 
 fn filled(text: Option<String>) -> Option<String> {

@@ -82,15 +82,15 @@ struct Written {
 /// sentence: it is not TOML, so nothing in it can be believed.
 pub fn read_records(file: &[u8], zone: &TimeZone) -> Result<Records, String> {
     let text = std::str::from_utf8(file).map_err(|_| "it is not UTF-8".to_owned())?;
-    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| not_toml(&error))?;
+    let mut table: toml::Table = text.parse().map_err(|error: toml::de::Error| not_toml(&error))?;
     let mut found = Records::default();
-    let all = match table.get("deployed") {
-        Some(toml::Value::Array(all)) => all.as_slice(),
+    let all = match table.remove("deployed") {
+        Some(toml::Value::Array(all)) => all,
         Some(_) => return Err("its `deployed` is not a list of tables".to_owned()),
-        None => &[],
+        None => Vec::new(),
     };
     let mut places = std::collections::HashMap::new();
-    for (number, value) in all.iter().take(RECORDS_MAX).enumerate() {
+    for (number, value) in all.into_iter().take(RECORDS_MAX).enumerate() {
         match read_record(value, zone) {
             Ok(record) => {
                 let identity = (record.name.clone(), record.kind, record.profile.clone());
@@ -114,8 +114,8 @@ fn replace_if_later(records: &mut [Record], place: usize, record: Record) {
     }
 }
 
-fn read_record(value: &toml::Value, zone: &TimeZone) -> Result<Record, String> {
-    let written: Written = value.clone().try_into().map_err(|error: toml::de::Error| one_line(&error))?;
+fn read_record(value: toml::Value, zone: &TimeZone) -> Result<Record, String> {
+    let written: Written = value.try_into().map_err(|error: toml::de::Error| one_line(&error))?;
     let kind = written.artifact_type.parse();
     let kind: ArtifactType = kind.map_err(|word| format!("`{word}` is not a type of artifact"))?;
     let name = bare_name(written.artifact_name.trim()).to_owned();

@@ -296,7 +296,18 @@ impl Shared {
     ) -> Result<Fetched, FetchError> {
         let real = root.path.canonicalize().unwrap_or_else(|_| root.path.clone());
         let reach = frame.reach.and(&real);
-        let walked = walk::walk(&root.path, &self.rules, &reach, stop).map_err(|error| {
+        // People are told of collections here. While their files are those that nothing was wrong with,
+        // they need not be read.
+        let stamp = &frame.upstreams.stamp;
+        let is_well = !stamp.is_empty() && ask.cursor.as_ref() == Some(stamp);
+        let walked = std::thread::scope(|scope| {
+            if !is_well {
+                let upstreams = &frame.upstreams;
+                scope.spawn(|| upstreams.read());
+            }
+            walk::walk(&root.path, &self.rules, &reach, stop)
+        });
+        let walked = walked.map_err(|error| {
             let path = root.path.display();
             FetchError::Local(format!("the root {path} cannot be looked at: {error}"))
         })?;
@@ -309,10 +320,6 @@ impl Shared {
         }
         projects.sort_by_cached_key(|listed| place::opened(&listed.path));
         let mut warnings = walked.warnings;
-        // People are told of collections here. While their files are those that nothing was wrong with,
-        // they need not be read.
-        let stamp = &frame.upstreams.stamp;
-        let is_well = !stamp.is_empty() && ask.cursor.as_ref() == Some(stamp);
         let wrong = if is_well { Vec::new() } else { frame.upstreams.read().warnings.clone() };
         let cursor = Some(stamp.clone()).filter(|stamp| !stamp.is_empty() && wrong.is_empty());
         warnings.extend(wrong);
