@@ -106,7 +106,6 @@ impl Screen {
     /// failure.
     #[expect(clippy::unused_self, reason = "answers go through the screen, wherever that is")]
     pub fn answer(&self, text: &str) -> Result<(), Complaint> {
-        widen(text.len());
         let mut out = io::stdout().lock();
         match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -178,22 +177,6 @@ pub fn harmless(text: &str) -> Cow<'_, str> {
         text.into()
     }
 }
-
-/// Where the output is a pipe that does not hold so many bytes, it is made to, as far as the system allows:
-/// then the reader is not waited for at every 64 kB.
-#[cfg(target_os = "linux")]
-fn widen(bytes: usize) {
-    /// What a pipe holds (pipe(7)), and what one of an ordinary user's may hold.
-    const USUAL: usize = 64 << 10;
-    const MOST: usize = 1 << 20;
-    if bytes > USUAL {
-        // What is no pipe, or stays as it is, takes it a piece at a time.
-        let _ = rustix::pipe::fcntl_setpipe_size(io::stdout(), bytes.min(MOST));
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn widen(_bytes: usize) {}
 
 fn painted(text: &str, tone: Tone, paint: bool) -> String {
     let style = match tone {
