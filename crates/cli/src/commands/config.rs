@@ -111,7 +111,11 @@ fn trust(args: &TrustArgs, context: &Context) -> Ended {
         let was = trust.remove(&path).map_err(|error| failed("forgotten", error))?;
         if was { "is trusted no more" } else { "was not trusted" }
     } else {
-        let text = std::fs::read_to_string(&path).map_err(|error| failed("read", error))?;
+        let text = std::fs::read_to_string(&path).map_err(|error| {
+            let is_missing = error.kind() == std::io::ErrorKind::NotFound;
+            let hint = "`larder config show` says which files it reads from here".to_owned();
+            failed("read", error).hints(is_missing.then_some(hint))
+        })?;
         trust.add(&path, &text).map_err(|error| failed("noted as trusted", error))?;
         "is trusted, until its content changes"
     };

@@ -57,7 +57,12 @@ async fn import(args: &Args, context: &Context, config: &Config) -> Ended {
     let from: Box<dyn BufRead> = if args.file == "-" {
         Box::new(io::stdin().lock())
     } else {
-        Box::new(BufReader::new(File::open(&path).map_err(|error| failed().because(error))?))
+        let opened = File::open(&path).map_err(|error| {
+            let is_missing = error.kind() == io::ErrorKind::NotFound;
+            let hint = "`larder export FILE` writes one; `-` reads from standard input".to_owned();
+            failed().because(error).hints(is_missing.then_some(hint))
+        });
+        Box::new(BufReader::new(opened?))
     };
     // What is no export makes no store.
     let mut reading = Reading::begin(from).map_err(|error| failed().because(&error).hints(hint(&error)))?;

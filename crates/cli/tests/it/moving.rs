@@ -172,4 +172,8 @@ fn what_is_no_export_is_said_so_and_makes_no_store() {
     assert!(!user.project().join("to.db").exists());
     let missing = user.run(&["import", "nowhere.jsonl"]);
     assert!(missing.err.contains("nowhere.jsonl could not be imported"), "{}", missing.err);
+    assert!(missing.err.contains("hint: `larder export FILE` writes one"), "{}", missing.err);
+    let untrusted = user.run(&["config", "trust", "nowhere.toml"]);
+    assert!(untrusted.err.contains("nowhere.toml could not be read"), "{}", untrusted.err);
+    assert!(untrusted.err.contains("hint: `larder config show`"), "{}", untrusted.err);
 }
