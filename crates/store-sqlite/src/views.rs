@@ -35,10 +35,13 @@ impl Views {
         for spec in specs {
             parts.extend([spec.kind, spec.view, spec.title]);
             parts.extend(spec.words);
+            // No word and no kind is empty: so it is told where words end, and columns.
+            parts.push("");
             for column in spec.columns {
                 let index = if column.indexed { "indexed" } else { "" };
                 parts.extend([column.name, holds(column.holds), index]);
             }
+            parts.push("");
         }
         Views { fingerprint: Fingerprint::of(&parts), specs: specs.to_vec() }
     }
@@ -322,5 +325,9 @@ mod tests {
         ] {
             assert_ne!(Views::of(&[other]).fingerprint(), one.fingerprint());
         }
+        // What a column says, said as words.
+        let words: &'static [&'static str] = &["tags", "more", "name", "text", "indexed"];
+        let columns: &'static [Column] = &COLUMNS[1..];
+        assert_ne!(Views::of(&[ViewSpec { words, columns, ..SPEC }]).fingerprint(), one.fingerprint());
     }
 }
