@@ -18,13 +18,14 @@ impl Fingerprint {
     /// Digests the parts (BLAKE3, 128 bits, hexadecimal). Each part's length is digested with it,
     /// so that `["ab", "c"]` and `["a", "bc"]` differ.
     pub fn of<S: AsRef<str>>(parts: &[S]) -> Self {
-        let mut hasher = blake3::Hasher::new();
+        // In one piece: ten thousand short ones take four times as long.
+        let mut all = Vec::with_capacity(parts.iter().map(|part| part.as_ref().len() + 8).sum());
         for part in parts {
             let part = part.as_ref().as_bytes();
-            hasher.update(&(part.len() as u64).to_le_bytes());
-            hasher.update(part);
+            all.extend_from_slice(&(part.len() as u64).to_le_bytes());
+            all.extend_from_slice(part);
         }
-        Fingerprint(hasher.finalize().to_hex().as_str()[..32].into())
+        Fingerprint(blake3::hash(&all).to_hex().as_str()[..32].into())
     }
 
     /// Takes a fingerprint that a store kept.

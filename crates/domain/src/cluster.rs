@@ -167,13 +167,13 @@ impl RepoName {
     /// From its two parts, checked.
     pub fn new(owner: &str, name: &str) -> Result<Self, RepoNameError> {
         let text = || format!("{owner}/{name}");
-        let in_owner = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        if owner.is_empty() || owner.len() > 39 || !owner.chars().all(in_owner) {
+        let in_owner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        if owner.is_empty() || owner.len() > 39 || !owner.bytes().all(in_owner) {
             return Err(RepoNameError::Owner { text: text(), owner: owner.to_owned() });
         }
-        let in_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        let in_name = |byte: u8| in_owner(byte) || byte == b'.';
         let is_dots = name == "." || name == "..";
-        if name.is_empty() || name.len() > 100 || is_dots || !name.chars().all(in_name) {
+        if name.is_empty() || name.len() > 100 || is_dots || !name.bytes().all(in_name) {
             return Err(RepoNameError::Name { text: text(), name: name.to_owned() });
         }
         let written: Arc<str> = [owner, "/", name].concat().into();
@@ -217,6 +217,10 @@ impl RepoNameError {
 
 /// What stands behind `https://github.com/` in a pasted address; any other text as it is.
 fn without_site(text: &str) -> Result<&str, RepoNameError> {
+    // Most have none, which is told at a glance.
+    if !text.contains(':') {
+        return Ok(text);
+    }
     let Some((scheme, rest)) = text.split_once("://") else { return Ok(text) };
     let (site, path) = rest.split_once('/').unwrap_or((rest, ""));
     let is_web = scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("http");
