@@ -40,19 +40,25 @@ pub(crate) fn sheet(
     let walked = look.walk(Table::Sheets, rows.stretch(), |name, value| {
         let Some(of) = of else {
             let head: Head<'_> = decode(Table::Sheets, name, value)?;
-            let holds = head.version == row.entry.version && head.form == form;
-            of = holds.then_some(head.bytes);
+            let is_sound = head.bytes <= Sheet::BYTES_MAX;
+            let holds = is_sound && head.version == row.entry.version && head.form == form;
+            if !holds {
+                return STOP;
+            }
+            of = Some(head.bytes);
             beginning.reserve(head.bytes.min(bytes));
-            return if holds { ON } else { STOP };
+            return ON;
         };
         let wanted = bytes.min(of).saturating_sub(beginning.len());
         beginning.extend_from_slice(&value[..value.len().min(wanted)]);
         if value.len() < wanted { ON } else { STOP }
     });
     match walked {
-        Ok(()) => Ok(of.and_then(|of| SheetText::within(beginning, of, bytes))),
+        // One of which a piece is missing can be made again, as one that cannot be read.
+        Ok(()) => Ok(of
+            .filter(|of| beginning.len() == bytes.min(*of))
+            .and_then(|of| SheetText::within(beginning, of, bytes))),
         Err(Fault::Redb(error)) if matches!(*error, redb::Error::TableDoesNotExist(_)) => Ok(None),
-        // It can be made again.
         Err(Fault::Row { .. }) => Ok(None),
         Err(fault) => Err(fault),
     }
@@ -104,4 +110,34 @@ pub(crate) fn sweep(tx: &Tx<'_>) -> Result<(), Fault> {
         tx.remove(Table::Sheets, &name)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use larder_core::Store;
+    use larder_testkit::contract::build::{at, book, key, refresh, row};
+
+    use super::*;
+    use crate::{OpenOptions, RedbStore};
+
+    #[tokio::test]
+    async fn a_sheet_that_is_not_what_its_head_says_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = RedbStore::open(OpenOptions::new(dir.path().join("larder.redb"), at(0))).unwrap();
+        let one = key("shelf/one");
+        refresh(&store, &one, vec![book("a", 1)], at(0)).await;
+        let version = row(&store, &one).await.entry.version;
+        let lines = "a 1\na 2\n";
+        for (bytes, holds) in [(usize::MAX, false), (lines.len() + 1, false), (lines.len(), true)] {
+            let name = one.clone();
+            let put = move |tx: &Tx<'_>| {
+                let head = Head { version, form: "books/1", bytes };
+                tx.put(Table::Sheets, &rows_of(name.as_str()).number(0).done(), &encode(&head)?)?;
+                tx.put(Table::Sheets, &rows_of(name.as_str()).number(1).done(), lines.as_bytes())
+            };
+            store.write("put a sheet", put).await.unwrap();
+            let read = store.sheet(&one, "books/1", usize::MAX).await.unwrap();
+            assert_eq!(read.map(|read| read.text).as_deref(), holds.then_some(lines), "{bytes}");
+        }
+    }
 }
