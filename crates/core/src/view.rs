@@ -67,28 +67,36 @@ impl ViewSpec {
         self.columns.iter().find(|column| column.name == name)
     }
 
-    /// What a search finds an item of this kind by. Nothing, if its document (a JSON text) is no
-    /// object.
+    /// What a search finds an item of this kind by.
     pub fn found_by(&self, doc: &str) -> FoundBy {
-        let mut fields = Fields { view: self, title: String::new(), words: vec![None; self.words.len()] };
+        FoundBy::of(doc, self.title, self.words)
+    }
+}
+
+impl FoundBy {
+    /// What a document (a JSON text) says in the field `title`, and in the fields `words`. Nothing, if it is
+    /// no object.
+    pub fn of<S: AsRef<str>>(doc: &str, title: &str, words: &[S]) -> FoundBy {
+        let mut fields = Fields { title, words, found_title: String::new(), found: vec![None; words.len()] };
         let mut text = serde_json::Deserializer::from_str(doc);
         // What is no object has no fields.
         if text.deserialize_map(&mut fields).is_err() {
             return FoundBy::default();
         }
-        let words: Vec<String> = fields.words.into_iter().flatten().filter(|text| !text.is_empty()).collect();
-        FoundBy { title: fields.title, words: words.join(" ") }
+        let found: Vec<String> = fields.found.into_iter().flatten().filter(|text| !text.is_empty()).collect();
+        FoundBy { title: fields.found_title, words: found.join(" ") }
     }
 }
 
 /// Reads what is looked for out of a document, and skips all else.
-struct Fields<'v> {
-    view: &'v ViewSpec,
-    title: String,
-    words: Vec<Option<String>>,
+struct Fields<'v, S> {
+    title: &'v str,
+    words: &'v [S],
+    found_title: String,
+    found: Vec<Option<String>>,
 }
 
-impl<'de> Visitor<'de> for &mut Fields<'_> {
+impl<'de, S: AsRef<str>> Visitor<'de> for &mut Fields<'_, S> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -97,18 +105,18 @@ impl<'de> Visitor<'de> for &mut Fields<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
         while let Some(Name(name)) = fields.next_key()? {
-            let is_title = self.view.title == name;
-            let place = self.view.words.iter().position(|word| *word == name);
+            let is_title = self.title == name;
+            let place = self.words.iter().position(|word| word.as_ref() == name);
             if !is_title && place.is_none() {
                 fields.next_value::<IgnoredAny>()?;
                 continue;
             }
             let text = texts(&fields.next_value()?);
             if let Some(place) = place {
-                self.words[place] = Some(text.clone());
+                self.found[place] = Some(text.clone());
             }
             if is_title {
-                self.title = text;
+                self.found_title = text;
             }
         }
         Ok(())

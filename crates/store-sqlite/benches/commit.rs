@@ -110,6 +110,7 @@ fn through_the_store(runtime: &tokio::runtime::Runtime, store: &SqliteStore, rev
 fn by_hand(path: &Path, rev: usize) -> Duration {
     let docs: Vec<_> =
         (0..ITEMS).map(|n| (format!("github.com/o/r{n}"), format!("o/r{n}"), doc(n, rev))).collect();
+    let found: Vec<_> = docs.iter().map(|(_, _, doc)| VIEW.found_by(doc)).collect();
     let mut conn = Connection::open(path).unwrap();
     conn.pragma_update(None, "synchronous", "NORMAL").unwrap();
     // As the store does, or SQLite prepares statements again when values are bound.
@@ -146,9 +147,12 @@ fn by_hand(path: &Path, rev: usize) -> Duration {
         }
         // What changes afterwards is nothing that a search looks at.
         if rev == 0 {
-            let words = "INSERT INTO items_fts (rowid, title, words, kind) \
-                 SELECT nr, title, words, kind FROM items_found_by";
-            tx.execute(words, []).unwrap();
+            let mut index = tx
+                .prepare("INSERT INTO items_fts (rowid, title, words, kind) VALUES (?1, ?2, ?3, ?4)")
+                .unwrap();
+            for (nr, found_by) in (1_i64..).zip(&found) {
+                index.execute(params![nr, found_by.title, found_by.words, "R"]).unwrap();
+            }
         }
     }
     tx.commit().unwrap();

@@ -12,6 +12,7 @@ use crate::items::{self, Asked, Effect};
 use crate::leases::{LIVE, holds};
 use crate::markers;
 use crate::rows::int;
+use crate::words::Finders;
 
 /// Admits what came of an attempt, if its lease still holds.
 pub(crate) fn commit(conn: &Connection, commit: &Commit) -> Result<Committed, Fault> {
@@ -104,8 +105,9 @@ fn land(conn: &Connection, nr: i64, write: &Write, asked: Asked) -> Result<Lande
     let mut known: HashMap<&ItemRef, i64> = HashMap::with_capacity(write.items.len());
     let mut changed = Vec::new();
     let mut stands = true;
+    let finders = if write.items.is_empty() { Finders::default() } else { Finders::read(conn)? };
     for item in &write.items {
-        let put = items::put(conn, item, asked)?;
+        let put = items::put(conn, item, asked, &finders)?;
         known.insert(&item.of, put.nr);
         match put.effect {
             Effect::Changed => changed.push(put.nr),

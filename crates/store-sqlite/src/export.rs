@@ -9,10 +9,11 @@ use crate::commit::{announce_others, write_tags};
 use crate::entries::{self, json};
 use crate::errors::Fault;
 use crate::feed;
-use crate::items::{self, FoundBy};
+use crate::items;
 use crate::markers;
 use crate::rows::{BEHIND_ENTRY, ENTRY_COLUMNS, EntryRow, ITEM_COLUMNS, ItemRow, int, limit, state};
 use crate::sequence;
+use crate::words::Finders;
 
 /// Entries by key behind `after`, with everything worth moving.
 pub(crate) fn export(conn: &Connection, after: Option<&Key>, most: usize) -> Result<Vec<Exported>, Fault> {
@@ -66,15 +67,16 @@ fn member(row: &Row<'_>, nr: i64) -> Result<ExportedMember, Fault> {
 
 /// Takes entries of another store in. Answers how many it took.
 pub(crate) fn import(conn: &Connection, entries: &[Exported], now: Time) -> Result<u64, Fault> {
+    let finders = Finders::read(conn)?;
     let mut taken = 0;
     for exported in entries {
-        taken += u64::from(import_one(conn, exported, now)?);
+        taken += u64::from(import_one(conn, exported, &finders, now)?);
     }
     Ok(taken)
 }
 
 /// Whether it was taken.
-fn import_one(conn: &Connection, exported: &Exported, now: Time) -> Result<bool, Fault> {
+fn import_one(conn: &Connection, exported: &Exported, finders: &Finders, now: Time) -> Result<bool, Fault> {
     let key = &exported.entry.key;
     let (nr, used) = match entries::find(conn, key)? {
         Some((_, held)) if held.fetched_at >= exported.entry.fetched_at => return Ok(false),
@@ -87,7 +89,7 @@ fn import_one(conn: &Connection, exported: &Exported, now: Time) -> Result<bool,
     // A version names one thing: the exported one, unless this store has used that up.
     let step = u64::from(exported.entry.has_data());
     let version = exported.entry.version.max(used + step);
-    let (known, changed) = put_items(conn, &exported.members)?;
+    let (known, changed) = put_items(conn, &exported.members, finders)?;
     items::replace_members(conn, nr, &member_writes(&exported.members), &known)?;
     write_tags(conn, nr, &exported.tags)?;
     write_row(conn, nr, exported, version, now)?;
@@ -108,11 +110,15 @@ fn member_writes(members: &[ExportedMember]) -> Vec<MemberWrite> {
 /// The numbers of all members' items, and of those that look different now.
 type PutItems<'a> = (HashMap<&'a ItemRef, i64>, Vec<i64>);
 
-fn put_items<'a>(conn: &Connection, members: &'a [ExportedMember]) -> Result<PutItems<'a>, Fault> {
+fn put_items<'a>(
+    conn: &Connection,
+    members: &'a [ExportedMember],
+    finders: &Finders,
+) -> Result<PutItems<'a>, Fault> {
     let mut known = HashMap::with_capacity(members.len());
     let mut changed = Vec::new();
     for member in members {
-        let (nr, differs) = put_item(conn, member)?;
+        let (nr, differs) = put_item(conn, member, finders)?;
         known.insert(&member.item.of, nr);
         if differs {
             changed.push(nr);
@@ -123,18 +129,17 @@ fn put_items<'a>(conn: &Connection, members: &'a [ExportedMember]) -> Result<Put
 
 /// The item's number, and whether one that was held looks different now. Unlike what a fetch brings,
 /// it was asked for long ago: the later answer stands, however much later it is.
-fn put_item(conn: &Connection, member: &ExportedMember) -> Result<(i64, bool), Fault> {
+fn put_item(conn: &Connection, member: &ExportedMember, finders: &Finders) -> Result<(i64, bool), Fault> {
     let item = &member.item;
-    let held: Option<(i64, i64, bool)> = conn
-        .prepare_cached(
-            "SELECT nr, fetched_at, scope <> ?3 OR doc <> ?4 FROM items WHERE kind = ?1 AND id = ?2",
-        )?
-        .query_row(params![&*item.of.kind, &*item.of.id, item.scope.to_string(), item.doc.as_str()], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+    let scope = item.scope.to_string();
+    let held: Option<(i64, i64, bool, String)> = conn
+        .prepare_cached("SELECT nr, fetched_at, scope <> ?3, doc FROM items WHERE kind = ?1 AND id = ?2")?
+        .query_row(params![&*item.of.kind, &*item.of.id, scope], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
         })
         .optional()?;
     let derived = item.derived.as_ref().map(Json::as_str);
-    let Some((nr, fetched_at, differs)) = held else {
+    let Some((nr, fetched_at, is_elsewhere, doc)) = held else {
         let nr = conn
             .prepare_cached(
                 "INSERT INTO items (kind, id, scope, doc, derived, fetched_at) \
@@ -143,12 +148,12 @@ fn put_item(conn: &Connection, member: &ExportedMember) -> Result<(i64, bool), F
             .insert(params![
                 &*item.of.kind,
                 &*item.of.id,
-                item.scope.to_string(),
+                scope,
                 item.doc.as_str(),
                 derived,
                 item.fetched_at.ms()
             ])?;
-        FoundBy::of(conn, nr)?.enter(conn, nr)?;
+        finders.look(&item.of.kind, item.doc.as_str()).enter(conn, nr)?;
         return Ok((nr, false));
     };
     if fetched_at >= item.fetched_at.ms() {
@@ -157,14 +162,14 @@ fn put_item(conn: &Connection, member: &ExportedMember) -> Result<(i64, bool), F
             .execute(params![nr, derived])?;
         return Ok((nr, false));
     }
-    let found_by = FoundBy::of(conn, nr)?;
     conn.prepare_cached(
         "UPDATE items SET scope = ?2, doc = ?3, derived = coalesce(?4, derived), fetched_at = ?5, began = 0 \
          WHERE nr = ?1",
     )?
-    .execute(params![nr, item.scope.to_string(), item.doc.as_str(), derived, item.fetched_at.ms()])?;
-    found_by.follow(conn, nr)?;
-    Ok((nr, differs))
+    .execute(params![nr, scope, item.doc.as_str(), derived, item.fetched_at.ms()])?;
+    let before = finders.look(&item.of.kind, &doc);
+    finders.look(&item.of.kind, item.doc.as_str()).follow(conn, nr, &before)?;
+    Ok((nr, is_elsewhere || doc != item.doc.as_str()))
 }
 
 fn write_row(conn: &Connection, nr: i64, exported: &Exported, version: u64, now: Time) -> Result<(), Fault> {

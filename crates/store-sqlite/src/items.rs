@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::errors::Fault;
 use crate::rows::{int, limit, state_word};
+use crate::words::Finders;
 
 /// What putting an item did.
 pub(crate) struct Put {
@@ -45,9 +46,9 @@ struct Held {
 }
 
 /// Puts an item that a source answered for. `derived` is never touched.
-pub(crate) fn put(conn: &Connection, item: &NewItem, asked: Asked) -> Result<Put, Fault> {
+pub(crate) fn put(conn: &Connection, item: &NewItem, asked: Asked, finders: &Finders) -> Result<Put, Fault> {
     let Some(held) = held(conn, &item.of)? else {
-        return Ok(Put { nr: insert(conn, item, asked)?, effect: Effect::New });
+        return Ok(Put { nr: insert(conn, item, asked, finders)?, effect: Effect::New });
     };
     let scope = item.scope.to_string();
     if held.began > asked.began {
@@ -63,10 +64,10 @@ pub(crate) fn put(conn: &Connection, item: &NewItem, asked: Asked) -> Result<Put
             .execute(params![held.nr, asked.at.ms(), int(asked.began)])?;
         return Ok(Put { nr: held.nr, effect: Effect::Same });
     }
-    let found_by = FoundBy::of(conn, held.nr)?;
     conn.prepare_cached("UPDATE items SET scope = ?2, doc = ?3, fetched_at = ?4, began = ?5 WHERE nr = ?1")?
         .execute(params![held.nr, scope, doc.as_str(), asked.at.ms(), int(asked.began)])?;
-    found_by.follow(conn, held.nr)?;
+    let before = finders.look(&item.of.kind, &held.doc);
+    finders.look(&item.of.kind, doc.as_str()).follow(conn, held.nr, &before)?;
     Ok(Put { nr: held.nr, effect: Effect::Changed })
 }
 
@@ -83,7 +84,7 @@ fn held(conn: &Connection, of: &ItemRef) -> rusqlite::Result<Option<Held>> {
         .optional()
 }
 
-fn insert(conn: &Connection, item: &NewItem, asked: Asked) -> rusqlite::Result<i64> {
+fn insert(conn: &Connection, item: &NewItem, asked: Asked, finders: &Finders) -> rusqlite::Result<i64> {
     let nr = conn
         .prepare_cached(
             "INSERT INTO items (kind, id, scope, doc, fetched_at, began) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -96,47 +97,8 @@ fn insert(conn: &Connection, item: &NewItem, asked: Asked) -> rusqlite::Result<i
             asked.at.ms(),
             int(asked.began)
         ])?;
-    FoundBy::of(conn, nr)?.enter(conn, nr)?;
+    finders.look(&item.of.kind, item.doc.as_str()).enter(conn, nr)?;
     Ok(nr)
-}
-
-/// What a search finds an item by.
-#[derive(PartialEq, Eq)]
-pub(crate) struct FoundBy {
-    title: String,
-    words: String,
-    kind: String,
-}
-
-impl FoundBy {
-    /// As its document says now.
-    pub(crate) fn of(conn: &Connection, nr: i64) -> rusqlite::Result<FoundBy> {
-        conn.prepare_cached("SELECT title, words, kind FROM items_found_by WHERE nr = ?1")?
-            .query_row([nr], |row| Ok(FoundBy { title: row.get(0)?, words: row.get(1)?, kind: row.get(2)? }))
-    }
-
-    /// Enters a new item in the index. By a statement of one row: before any of several, and before what a
-    /// trigger does, FTS5 writes down what it gathered, and ten thousand items would be as many segments
-    /// to be merged.
-    pub(crate) fn enter(&self, conn: &Connection, nr: i64) -> rusqlite::Result<()> {
-        conn.prepare_cached("INSERT INTO items_fts (rowid, title, words, kind) VALUES (?1, ?2, ?3, ?4)")?
-            .execute(params![nr, self.title, self.words, self.kind])
-            .map(drop)
-    }
-
-    /// Makes the index say what the document says, after it was another. Most changes are of numbers and
-    /// times, which nobody searches.
-    pub(crate) fn follow(&self, conn: &Connection, nr: i64) -> rusqlite::Result<()> {
-        let now = FoundBy::of(conn, nr)?;
-        if now == *self {
-            return Ok(());
-        }
-        conn.prepare_cached(
-            "INSERT INTO items_fts (items_fts, rowid, title, words, kind) VALUES ('delete', ?1, ?2, ?3, ?4)",
-        )?
-        .execute(params![nr, self.title, self.words, self.kind])?;
-        now.enter(conn, nr)
-    }
 }
 
 /// What replacing the members did.

@@ -28,13 +28,14 @@ mod sheets;
 mod sweep;
 mod verify;
 mod views;
+mod words;
 mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use larder_core::{Budgets, ListQuery, Migration, Store, StoreError};
-use rusqlite::Connection;
+use rusqlite::{Connection, TransactionBehavior};
 
 use crate::errors::{Fault, sql_error};
 use crate::open::Opened;
@@ -232,9 +233,11 @@ impl Shared {
 
     /// The full-text index is only a copy of what the items say.
     fn mend_index(&self) {
-        let mended = open::connect_writer(&self.options)
-            .map_err(Fault::from)
-            .and_then(|conn| verify::rebuild_index(&conn));
+        let mended = open::connect_writer(&self.options).map_err(Fault::from).and_then(|mut conn| {
+            let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            words::rebuild(&tx)?;
+            Ok(tx.commit()?)
+        });
         if let Err(fault) = mended {
             tracing::warn!(place = self.place, ?fault, "could not rebuild the full-text index");
         }

@@ -12,7 +12,7 @@ use larder_core::{
 
 use crate::{
     SqliteStore, budgets, commit, entries, export, feed, invalidate, leases, list, markers, sheets, sweep,
-    verify,
+    verify, words,
 };
 
 #[async_trait]
@@ -133,7 +133,7 @@ impl Store for SqliteStore {
 
     async fn verify(&self) -> Result<Vec<Problem>, StoreError> {
         let mut problems = self.read_long("verify", verify::verify).await?;
-        match self.write("verify the full-text index", verify::verify_index).await {
+        match self.write("verify the full-text index", words::verify).await {
             Ok(found) => problems.extend(found),
             // What cannot be written can still be looked at, all but the index.
             Err(StoreError::ReadOnly { .. }) => {}

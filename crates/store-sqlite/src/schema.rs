@@ -50,6 +50,11 @@ const MIGRATIONS: &[Migration] = &[
         up: include_str!("../migrations/006_leaner.up.sql"),
         down: include_str!("../migrations/006_leaner.down.sql"),
     },
+    Migration {
+        name: "words_once",
+        up: include_str!("../migrations/007_words_once.up.sql"),
+        down: include_str!("../migrations/007_words_once.down.sql"),
+    },
 ];
 
 /// The runner's own table, which stays when all migrations are taken back.

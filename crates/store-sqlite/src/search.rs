@@ -19,7 +19,8 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, params, params_fr
 use crate::errors::Fault;
 use crate::list::{Asked, HOLDERS, Sql, column};
 use crate::rows::{ITEM_COLUMNS, ItemRow, limit};
-use crate::views::{compared, sign};
+use crate::views::compared;
+use crate::words::sign;
 
 /// The most items that a search looks at further, of each sort of match.
 pub(crate) const CANDIDATES_MAX: usize = 10_000;

@@ -67,29 +67,6 @@ pub(crate) fn verify(conn: &Connection) -> Result<Vec<Problem>, Fault> {
     Ok(problems)
 }
 
-/// Whether the full-text index says what the items say. It asks by a statement that counts as a
-/// write, so it goes through the writer.
-pub(crate) fn verify_index(conn: &Connection) -> Result<Vec<Problem>, Fault> {
-    match conn.execute("INSERT INTO items_fts (items_fts, rank) VALUES ('integrity-check', 1)", []) {
-        Ok(_) => Ok(Vec::new()),
-        Err(error) => {
-            let fault = Fault::Sql(error);
-            if !fault.is_damaged_index() {
-                return Err(fault);
-            }
-            rebuild_index(conn)?;
-            let message = "it did not match the items; it was rebuilt".to_owned();
-            Ok(vec![Problem { on: "items_fts".to_owned(), message }])
-        }
-    }
-}
-
-/// Makes the full-text index anew from the items.
-pub(crate) fn rebuild_index(conn: &Connection) -> Result<(), Fault> {
-    conn.execute("INSERT INTO items_fts (items_fts) VALUES ('rebuild')", [])?;
-    Ok(())
-}
-
 fn structure(conn: &Connection) -> Result<Vec<Problem>, Fault> {
     let mut problems = Vec::new();
     let mut statement = conn.prepare(&format!("PRAGMA integrity_check({LISTED_MAX})"))?;
@@ -99,7 +76,7 @@ fn structure(conn: &Connection) -> Result<Vec<Problem>, Fault> {
         match rows.next() {
             Ok(Some(row)) => {
                 let message: String = row.get(0)?;
-                // A stale index is found, and mended, by `verify_index`.
+                // A stale index is found, and mended, by `words::verify`.
                 if message != "ok" && !message.contains("items_fts") {
                     problems.push(Problem { on: on.to_owned(), message });
                 }

@@ -7,11 +7,11 @@ use larder_core::{Column, ColumnType, Fingerprint, StoreError, ViewSpec};
 use rusqlite::Connection;
 
 use crate::errors::Fault;
-use crate::verify::rebuild_index;
+use crate::words::{self, sign};
 
 /// Another one makes every store's views anew: raised with any change of what is made for a spec, to
 /// which a test holds it.
-const EDITION: &str = "3";
+const EDITION: &str = "4";
 
 /// What there must be for a set of specs. Its SQL is worked out where it is missing: nearly every opening
 /// finds it there.
@@ -65,7 +65,7 @@ impl Views {
             return Ok(());
         }
         drop_all(conn)?;
-        self.find_by(conn)?;
+        words::find_by(conn, &self.specs)?;
         let made: Vec<Made> = self.specs.iter().flat_map(made_for).collect();
         for made in &made {
             conn.execute_batch(&made.sql)?;
@@ -74,21 +74,6 @@ impl Views {
         let names = serde_json::to_string(&names).map_err(|error| Fault::Wrong(error.to_string()))?;
         conn.execute("UPDATE meta SET views = ?1, view_names = ?2", [self.fingerprint(), &names])?;
         Ok(())
-    }
-
-    /// Where something else than before finds an item, the index is made anew.
-    fn find_by(&self, conn: &Connection) -> Result<(), Fault> {
-        let held: String =
-            conn.query_row("SELECT sql FROM sqlite_schema WHERE name = 'items_found_by'", [], |row| {
-                row.get(0)
-            })?;
-        let wanted = found_by_sql(&self.specs);
-        if held == wanted {
-            return Ok(());
-        }
-        conn.execute_batch("DROP VIEW items_found_by")?;
-        conn.execute_batch(&wanted)?;
-        rebuild_index(conn)
     }
 }
 
@@ -123,12 +108,12 @@ pub(crate) fn value(column: &Column, table: &str) -> String {
 }
 
 /// The value as people see it.
-fn shown(column: &Column, table: &str) -> String {
-    let value = value(column, table);
+fn shown(column: &Column) -> String {
+    let name = column.name;
     match column.holds {
-        ColumnType::Boolean => format!("coalesce({value}, 0)"),
+        ColumnType::Boolean => format!("coalesce(doc ->> '$.{name}', 0)"),
         ColumnType::Text | ColumnType::Integer | ColumnType::Time | ColumnType::List | ColumnType::Json => {
-            value
+            format!("doc ->> '$.{name}'")
         }
     }
 }
@@ -191,66 +176,19 @@ fn made_for(spec: &ViewSpec) -> Vec<Made> {
     made
 }
 
+/// Every connection reads the text of all views before anything else, so it says no more than it must.
 fn view_sql(spec: &ViewSpec) -> String {
     let mut columns: Vec<String> =
-        spec.columns.iter().map(|column| format!("{} AS \"{}\"", shown(column, ""), column.name)).collect();
+        spec.columns.iter().map(|column| format!("{} AS \"{}\"", shown(column), column.name)).collect();
     if spec.column("fetched_at").is_none() {
-        columns.push(
-            "strftime('%Y-%m-%dT%H:%M:%SZ', items.fetched_at / 1000, 'unixepoch') AS fetched_at".to_owned(),
-        );
+        columns.push("fetched_at".to_owned());
     }
     format!(
-        "CREATE VIEW \"{}\" AS SELECT {} FROM items WHERE items.kind = '{}' AND EXISTS \
-         (SELECT 1 FROM members WHERE members.item = items.nr AND members.state IS NOT 'hidden')",
+        "CREATE VIEW \"{}\" AS SELECT {} FROM shown_items WHERE kind = '{}'",
         spec.view,
         columns.join(", "),
         spec.kind
     )
-}
-
-/// The view of what a search finds items by, as [`ViewSpec::found_by`] says it.
-fn found_by_sql(specs: &[ViewSpec]) -> String {
-    let by_kind = |of: &dyn Fn(&ViewSpec) -> String| -> String {
-        let kinds: Vec<String> =
-            specs.iter().map(|spec| format!("WHEN '{}' THEN {}", spec.kind, of(spec))).collect();
-        if kinds.is_empty() { "''".to_owned() } else { format!("CASE kind {} ELSE '' END", kinds.join(" ")) }
-    };
-    let title = by_kind(&|spec| format!("coalesce({}, '')", texts(spec, spec.title)));
-    let words = by_kind(&|spec| {
-        let words: Vec<String> = spec.words.iter().map(|word| texts(spec, word)).collect();
-        if words.is_empty() { "''".to_owned() } else { format!("concat_ws(' ', {})", words.join(", ")) }
-    });
-    let kind = by_kind(&|spec| format!("'{}'", sign(spec.kind)));
-    format!(
-        "CREATE VIEW items_found_by AS SELECT nr, {title} AS title, {words} AS words, {kind} AS kind FROM items"
-    )
-}
-
-/// A kind as a word of one character: every item has it in the index, and a longer word would be in the
-/// lists of beginnings once more.
-pub(crate) fn sign(kind: &str) -> char {
-    // FNV-1a; the ideographs, none of which is changed on the way into the index, are 20,992.
-    let hash =
-        kind.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    char::from_u32(0x4e00 + hash % 20_992).unwrap_or('\u{4e00}')
-}
-
-/// A text, or the texts of a list as it is written: what stands between them parts words as a space would.
-/// (The full-text index reads this by a statement that must not walk a list by `json_each`.) Every
-/// connection reads the view's text first of all, so it is as short as what the columns say lets it be.
-fn texts(spec: &ViewSpec, field: &str) -> String {
-    let value = format!("doc ->> '$.{field}'");
-    // What an escape stands for is between words, its letter is not.
-    let parted = [r"\\", r"\n", r"\r", r"\t"]
-        .iter()
-        .fold(value.clone(), |list, escape| format!("replace({list}, '{escape}', ' ')"));
-    match spec.column(field).map(|column| column.holds) {
-        Some(ColumnType::Text) => value,
-        Some(ColumnType::List) => parted,
-        _ => format!(
-            "CASE json_type(doc, '$.{field}') WHEN 'text' THEN {value} WHEN 'array' THEN {parted} END"
-        ),
-    }
 }
 
 fn check(spec: &ViewSpec) -> Result<(), String> {
@@ -302,12 +240,11 @@ mod tests {
     #[test]
     fn other_sql_is_another_edition() {
         let made = made_for(&SPEC);
-        let found_by = found_by_sql(&[SPEC]);
-        let sql: Vec<&str> = made.iter().map(|made| made.sql.as_str()).chain([found_by.as_str()]).collect();
+        let sql: Vec<&str> = made.iter().map(|made| made.sql.as_str()).collect();
         let made = Fingerprint::of(&sql);
         assert_eq!(
             (EDITION, made.as_str()),
-            ("3", "d090321cc00e80bfdd1a553eddc1f583"),
+            ("4", "f8429c359620c504530e1fa392391bb8"),
             "raise EDITION with what is made"
         );
     }

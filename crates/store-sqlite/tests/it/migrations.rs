@@ -74,7 +74,7 @@ fn what_finds_an_item_is_written_beside_its_document_where_an_older_schema_wants
         assert_eq!(store.verify().await.unwrap(), []);
     });
     let conn = Connection::open(place.path()).unwrap();
-    assert_eq!(names(&conn, "view"), ["books", "cache", "items_found_by", "noises"], "they are there again");
+    assert_eq!(names(&conn, "view"), ["books", "cache", "noises", "shown_items"], "they are there again");
 }
 
 #[test]
@@ -179,15 +179,15 @@ fn views_follow_their_specs_and_leave_other_peoples_alone() {
     });
     let conn = Connection::open(place.path()).unwrap();
     conn.execute_batch("CREATE VIEW mine AS SELECT 1; CREATE INDEX my_index ON items (scope)").unwrap();
-    assert_eq!(names(&conn, "view"), ["books", "cache", "items_found_by", "mine", "noises"]);
+    assert_eq!(names(&conn, "view"), ["books", "cache", "mine", "noises", "shown_items"]);
     let options = OpenOptions { views: vec![NARROW], ..OpenOptions::new(place.path(), NOW) };
     drop(SqliteStore::open(options).unwrap());
-    assert_eq!(names(&conn, "view"), ["cache", "items_found_by", "mine", "titles"]);
+    assert_eq!(names(&conn, "view"), ["cache", "mine", "shown_items", "titles"]);
     let indexes = names(&conn, "index");
     assert!(indexes.contains(&"titles_titled".to_owned()) && indexes.contains(&"my_index".to_owned()));
     assert!(!indexes.iter().any(|name| name.starts_with("books_")));
     drop(SqliteStore::open(place.options()).unwrap());
-    assert_eq!(names(&conn, "view"), ["books", "cache", "items_found_by", "mine", "noises"]);
+    assert_eq!(names(&conn, "view"), ["books", "cache", "mine", "noises", "shown_items"]);
 }
 
 #[test]
