@@ -24,8 +24,17 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Asked<T> {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         match Query::<T>::from_request_parts(parts, app).await {
             Ok(Query(asked)) => Ok(Asked(asked)),
-            Err(rejection) => Err(Problem::bad(rejection.body_text())),
+            Err(rejection) => Err(Problem::bad(said_of(&rejection.body_text()))),
         }
+    }
+}
+
+/// What is wrong with a query, in the words of whoever typed it.
+fn said_of(rejection: &str) -> String {
+    let cause = rejection.strip_prefix("Failed to deserialize query string: ").unwrap_or(rejection);
+    match cause.split_once("unknown field ") {
+        Some((_, named)) => format!("the query cannot be used: there is no parameter {named}"),
+        None => format!("the query cannot be used: {cause}"),
     }
 }
 
@@ -80,6 +89,25 @@ pub(crate) fn key_in_path(text: &str) -> Result<Key, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mistyped_parameter_is_called_one() {
+        #[derive(Debug, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Paged {
+            #[expect(dead_code, reason = "it is only read")]
+            limit: Option<u32>,
+        }
+        let said = |query: &str| {
+            let uri = format!("/api/v1/trackers?{query}").parse().unwrap();
+            said_of(&Query::<Paged>::try_from_uri(&uri).unwrap_err().body_text())
+        };
+        assert_eq!(
+            said("limti=3"),
+            "the query cannot be used: there is no parameter `limti`, expected `limit`"
+        );
+        assert_eq!(said("limit=x"), "the query cannot be used: limit: invalid digit found in string");
+    }
 
     #[test]
     fn a_key_is_understood_however_often_it_was_encoded() {
