@@ -30,10 +30,18 @@ pub enum Command {
     Replay(TargetArgs),
     /// Take in what the manifest of the clone one stands in says of its trackers
     #[command(after_help = "Example:\n  git pull && larder cache sync")]
-    Sync,
+    Sync(SyncArgs),
     /// Look for damage in the database
     #[command(after_help = "Example:\n  larder cache verify")]
     Verify(TargetArgs),
+}
+
+/// Take in what the manifest says.
+#[derive(Debug, clap::Args)]
+pub struct SyncArgs {
+    /// Of this repository; may be given several times. If not: the configured ones, or that of the clone
+    #[arg(long, value_name = "OWNER/NAME")]
+    repo: Vec<String>,
 }
 
 /// Remove entries.
@@ -64,17 +72,7 @@ async fn act(command: &Command, context: &Context, config: &Config) -> Ended {
             let met = engine.invalidate(&target).await.map_err(Complaint::from)?;
             told("invalidated", met.count, "marked stale", context)
         }
-        Command::Sync => {
-            let (repos, types) =
-                (trackers::repos(&[], config)?, config.trackers.types.iter().collect::<Vec<_>>());
-            let keys = trackers::keys(&repos, &types)?;
-            let synced = trackers::sync(&rooms, &keys, config, &context.screen).await?;
-            if synced.is_empty() && !context.json() {
-                context.screen.answer("the manifest says nothing newer than what is held\n")?;
-                return Ok(Exit::Answered);
-            }
-            told("synced", synced.len() as u64, "taken from the manifest", context)
-        }
+        Command::Sync(args) => sync(args, &rooms, config, context).await,
         Command::Replay(args) => {
             let target = args.named(&known)?;
             let met = engine.replay(&target).await.map_err(Complaint::from)?;
@@ -91,6 +89,26 @@ async fn act(command: &Command, context: &Context, config: &Config) -> Ended {
             told("cleared", met, "removed", context)
         }
     }
+}
+
+async fn sync(args: &SyncArgs, rooms: &Rooms<'_>, config: &Config, context: &Context) -> Ended {
+    let repos = trackers::repos(&args.repo, config)?;
+    let keys = trackers::keys(&repos, &config.trackers.types.iter().collect::<Vec<_>>())?;
+    let synced = trackers::sync(rooms, &keys, config, &context.screen).await?;
+    if !synced.is_empty() || context.json() {
+        return told("synced", synced.len() as u64, "taken from the manifest", context);
+    }
+    let said = match rooms.desk().filter(|desk| repos.iter().any(|repo| repo.key() == desk.repo().key())) {
+        Some(desk) if desk.file().exists() => {
+            "the manifest says nothing newer than what is held\n".to_owned()
+        }
+        Some(desk) => {
+            format!("there is no manifest yet: {} is not there\n", harmless(&desk.file().to_string_lossy()))
+        }
+        None => "there is no manifest here: this is no clone of a repository that is asked for\n".to_owned(),
+    };
+    context.screen.answer(&said)?;
+    Ok(Exit::Answered)
 }
 
 fn told(word: &str, met: u64, said: &str, context: &Context) -> Ended {

@@ -1,6 +1,8 @@
 //! Which entries a command is about.
 
 use larder_core::{Key, Target};
+use larder_domain::RepoName;
+use larder_sources::TrackersSource;
 
 use crate::config::nearest;
 use crate::report::Complaint;
@@ -14,8 +16,11 @@ pub struct TargetArgs {
     /// All entries of a source, such as `cluster`
     #[arg(long, value_name = "S", conflicts_with = "keys")]
     pub source: Option<String>,
+    /// The trackers of this repository; may be given several times
+    #[arg(long, value_name = "OWNER/NAME", conflicts_with = "keys")]
+    pub repo: Vec<String>,
     /// All entries
-    #[arg(long, conflicts_with_all = ["keys", "source"])]
+    #[arg(long, conflicts_with_all = ["keys", "source", "repo"])]
     pub all: bool,
 }
 
@@ -24,6 +29,9 @@ impl TargetArgs {
     pub fn target(&self, known: &[Key]) -> Result<Option<Target>, Complaint> {
         if self.all {
             return Ok(Some(Target::All));
+        }
+        if !self.repo.is_empty() {
+            return self.trackers(known).map(|keys| Some(Target::Keys(keys)));
         }
         if let Some(source) = &self.source {
             check_source(source, known)?;
@@ -36,12 +44,45 @@ impl TargetArgs {
         Ok(Some(Target::Keys(keys?)))
     }
 
+    /// The known entries of the named repositories' trackers.
+    fn trackers(&self, known: &[Key]) -> Result<Vec<Key>, Complaint> {
+        if let Some(source) = self.source.as_deref().filter(|source| *source != TrackersSource::NAME) {
+            return Err(Complaint::usage(format!("no entry of `{source}` is of a repository alone"))
+                .hint("`--repo` means its trackers: `--source trackers`"));
+        }
+        let mut all = Vec::new();
+        for text in &self.repo {
+            let repo = RepoName::parse(text, None).map_err(|error| Complaint::usage(error.to_string()))?;
+            let is_its =
+                |key: &&Key| TrackersSource::repo_of(key).is_some_and(|found| found.key() == repo.key());
+            let before = all.len();
+            all.extend(known.iter().filter(is_its).cloned());
+            if all.len() == before {
+                return Err(no_trackers(text, known));
+            }
+        }
+        Ok(all)
+    }
+
     /// As [`target`](TargetArgs::target), where one must be named.
     pub fn named(&self, known: &[Key]) -> Result<Target, Complaint> {
         self.target(known)?.ok_or_else(|| {
             Complaint::usage("nothing was named")
-                .hint("name a KEY such as `cluster/tools`, `--source S` or `--all`")
+                .hint("name a KEY such as `cluster/tools`, `--source S`, `--repo OWNER/NAME` or `--all`")
         })
+    }
+}
+
+fn no_trackers(repo: &str, known: &[Key]) -> Complaint {
+    let repos: Vec<String> = known
+        .iter()
+        .filter_map(TrackersSource::repo_of)
+        .map(|repo| format!("{}/{}", repo.owner(), repo.name()))
+        .collect();
+    let complaint = Complaint::usage(format!("no trackers of `{repo}` are kept"));
+    match nearest(repo, repos.iter().map(String::as_str)) {
+        Some(near) => complaint.hint(format!("did you mean `{near}`?")),
+        None => complaint.hint(format!("`larder release list --repo {repo}` fetches some")),
     }
 }
 
@@ -137,5 +178,26 @@ mod tests {
         let args = TargetArgs { source: Some("clutser".to_owned()), ..TargetArgs::default() };
         assert_eq!(args.named(&known()).unwrap_err().hints, ["did you mean `cluster`?"]);
         assert_eq!(TargetArgs::default().target(&known()), Ok(None));
+    }
+
+    #[test]
+    fn a_repository_means_its_trackers() {
+        let known = [
+            "cluster/harbor",
+            "trackers/octo-org/harbor/release",
+            "trackers/octo-org/harbor/microsprint",
+            "trackers/octo-org/quill/release",
+        ]
+        .map(|key| key.parse().unwrap());
+        let of = |repo: &[&str], source: Option<&str>| {
+            let repo = repo.iter().map(|repo| (*repo).to_owned()).collect();
+            TargetArgs { repo, source: source.map(str::to_owned), ..TargetArgs::default() }.named(&known)
+        };
+        let keys = |range: std::ops::Range<usize>| Ok(Target::Keys(known[range].to_vec()));
+        assert_eq!(of(&["Octo-Org/Harbor"], Some("trackers")), keys(1..3));
+        assert_eq!(of(&["octo-org/harbor", "octo-org/quill"], None), keys(1..4));
+        assert_eq!(of(&["octo-org/harbr"], None).unwrap_err().hints, ["did you mean `octo-org/harbor`?"]);
+        assert_eq!(of(&["harbor"], None).unwrap_err().exit, crate::report::Exit::Usage);
+        assert!(of(&["octo-org/harbor"], Some("cluster")).is_err());
     }
 }

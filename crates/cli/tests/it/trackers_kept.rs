@@ -1,6 +1,7 @@
 //! Where trackers are kept, and what keeps them apart from the rest: each store, the other program's
 //! configuration, clones and configured repositories.
 
+use larder_github_sim::Repository;
 use serde_json::Value;
 
 use crate::postgres::Database;
@@ -53,6 +54,36 @@ fn on_each_store_twelve_hundred_trackers_are_listed_without_a_call() {
     );
     assert!(answers[1] == answers[0] && answers[2] == answers[0], "the stores differ");
     assert_eq!(database.ask("SELECT count(*) FROM larder.trackers WHERE state = 'closed'"), "1");
+}
+
+/// What the cache holds of one repository's trackers is looked at, taken from its manifest and removed without
+/// a word on another's.
+#[test]
+fn the_cache_is_told_a_repository() {
+    let github = usual();
+    github.world(|world| {
+        world.add(Repository::new("octo-org/quill"));
+    });
+    let user = developer(&github);
+    let sync = |args: &[&str]| user.ok(&[&["cache", "sync"], args].concat()).out;
+    assert!(sync(&[]).starts_with("there is no manifest yet: "));
+    user.ok(&["manifest", "generate"]);
+    let elsewhere = "there is no manifest here: this is no clone of a repository that is asked for\n";
+    assert_eq!(sync(&["--repo", "octo-org/quill"]), elsewhere);
+    assert_eq!(sync(&["--repo", REPO]), "the manifest says nothing newer than what is held\n");
+    user.ok(&["release", "list", "--repo", "octo-org/quill"]);
+    let status = |repo: &str| user.ok(&["cache", "status", "--repo", repo]).out;
+    let keys = |out: &str| -> Vec<String> {
+        let lines = out.lines().filter(|line| line.starts_with("trackers/"));
+        lines.filter_map(|line| line.split('\t').next()).map(str::to_owned).collect()
+    };
+    assert_eq!(keys(&status("octo-org/quill")), ["trackers/octo-org/quill/release"]);
+    assert_eq!(keys(&status(REPO)).len(), 2);
+    let clear = ["cache", "clear", "--source", "trackers", "--repo", REPO, "--yes"];
+    assert_eq!(user.ok(&clear).out, "2 entries removed\n");
+    assert_eq!(sync(&[]), "2 entries taken from the manifest\n");
+    let wrong = user.run(&["cache", "clear", "--repo", "octo-org/qill", "--yes"]);
+    assert!(wrong.code == 2 && wrong.err.contains("did you mean `octo-org/quill`?"), "{}", wrong.err);
 }
 
 /// The first list is made of the trackers, the next lies ready: both are what `--json` says, whatever is
