@@ -16,6 +16,7 @@ macro_rules! together {
 mod address;
 mod budgets;
 mod commit;
+mod connections;
 mod copy;
 mod digest;
 mod docs;
@@ -23,6 +24,7 @@ mod entries;
 mod errors;
 mod export;
 mod feed;
+mod import;
 mod invalidate;
 mod items;
 mod json;
@@ -33,6 +35,7 @@ mod markers;
 mod members;
 mod open;
 mod port;
+mod reconcile;
 mod rows;
 mod schema;
 mod sweep;
@@ -47,9 +50,10 @@ use std::sync::Arc;
 use larder_core::{ListQuery, StoreError};
 
 use crate::address::Address;
+use crate::connections::{Connections, Mode};
 use crate::errors::Fault;
 use crate::listen::Listener;
-use crate::transaction::{Connections, Mode, Tx};
+use crate::transaction::Tx;
 
 pub use address::is_postgres;
 pub use open::{Listen, Migrate, OpenOptions, Statements, Times};

@@ -7,9 +7,10 @@
 use larder_core::{StoreError, Time};
 use tokio_postgres::types::Type;
 
+use crate::connections::{Connections, Mode};
 use crate::errors::Fault;
 use crate::rows::At;
-use crate::transaction::{Connections, Mode, Tx};
+use crate::transaction::Tx;
 
 /// Held shared, until it is committed, by whatever takes a lease or writes a row by what the markers
 /// say; held alone for a moment by a sweep, which so waits until what it might miss is there to be

@@ -9,10 +9,10 @@ use larder_core::{Clock, StoreError, Time, ViewSpec};
 use secrecy::SecretString;
 
 use crate::address::Address;
+use crate::connections::Connections;
 use crate::listen::Listener;
 use crate::schema;
 use crate::tls;
-use crate::transaction::Connections;
 use crate::views::Views;
 
 /// How to open a store.

@@ -9,8 +9,12 @@ use larder_core::{
     Retention, Row, Settlement, Store, StoreError, StoreInfo, Stored, Swept, Target, Time, Trigger,
 };
 
-use crate::transaction::{Mode, Tx};
-use crate::{PostgresStore, budgets, commit, entries, export, feed, invalidate, leases, list, sweep, verify};
+use crate::connections::Mode;
+use crate::transaction::Tx;
+use crate::{
+    PostgresStore, budgets, commit, entries, export, feed, import, invalidate, leases, list, reconcile,
+    sweep, verify,
+};
 
 #[async_trait]
 impl Store for PostgresStore {
@@ -61,7 +65,7 @@ impl Store for PostgresStore {
         configured: &[Configured],
         now: Time,
     ) -> Result<Reconciled, StoreError> {
-        let work = |tx: Arc<Tx>| async move { entries::reconcile(&tx, source, configured, now).await };
+        let work = |tx: Arc<Tx>| async move { reconcile::reconcile(&tx, source, configured, now).await };
         self.run(Mode::Write, "compare with the configuration", work).await
     }
 
@@ -121,7 +125,7 @@ impl Store for PostgresStore {
     }
 
     async fn import(&self, entries: &[Exported], now: Time) -> Result<u64, StoreError> {
-        let work = |tx: Arc<Tx>| async move { export::import(&tx, entries, now).await };
+        let work = |tx: Arc<Tx>| async move { import::import(&tx, entries, now).await };
         self.run(Mode::Write, "import entries", work).await
     }
 

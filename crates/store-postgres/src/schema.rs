@@ -4,10 +4,11 @@
 use larder_core::{Fingerprint, Migration, StoreError, Time};
 use tokio_postgres::types::Type;
 
+use crate::connections::{Connections, Mode};
 use crate::errors::Fault;
 use crate::open::{self, OpenOptions};
 use crate::rows::At;
-use crate::transaction::{Connections, Mode, Tx};
+use crate::transaction::Tx;
 use crate::views::{self, Views};
 
 /// What `larder.mark` says in a schema of ours. `DATABASE_URL` may be another application's, and that

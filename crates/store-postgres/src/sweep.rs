@@ -3,12 +3,13 @@
 use larder_core::{Retention, StoreError, Swept, Time};
 use tokio_postgres::types::Type;
 
+use crate::connections::{Connections, Mode};
 use crate::entries::{self, Met};
 use crate::errors::Fault;
 use crate::leases::LIVE;
 use crate::markers;
 use crate::rows::{At, int};
-use crate::transaction::{Connections, Mode, Tx};
+use crate::transaction::Tx;
 
 /// How many entries, items or lines go in one transaction.
 const ENTRIES: i64 = 500;

@@ -1,4 +1,4 @@
-//! Connections and the transactions on them.
+//! Transactions.
 //!
 //! Everything runs inside a transaction, reads too: the time-out is set for it alone (`SET LOCAL`),
 //! so that nothing of a session outlives it and a pooler may hand the connection to somebody else.
@@ -9,17 +9,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolConfig, QueueMode, Runtime, Timeouts};
+use deadpool_postgres::Object;
 use futures::SinkExt;
-use larder_core::{FoundBy, StoreError, Time, ViewSpec};
+use larder_core::{FoundBy, Time, ViewSpec};
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::address::Address;
 use crate::copy::{Lines, MANY};
 use crate::errors::{Fault, Remedy};
-use crate::open::{OpenOptions, Statements, Times};
+use crate::open::{Statements, Times};
 use crate::rows::At;
 
 /// A statement's values with their types.
@@ -28,169 +26,8 @@ pub(crate) type Params<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
 /// An answer under way. On the heap: a transaction waits for many.
 type Answer<'a, T> = futures::future::BoxFuture<'a, Result<T, Fault>>;
 
-/// How often a transaction is tried that others were in the way of.
-const TRIES_MAX: u32 = 8;
-
-/// How often one is tried whose connection broke before anything could be committed.
-const CONNECTIONS_MAX: u32 = 3;
-
 /// An answer takes a statement's time-out and this long on the way before a connection is given up.
-const ON_THE_WAY: Duration = Duration::from_secs(2);
-
-/// The pool, and what every transaction on it has in common.
-pub(crate) struct Connections {
-    pool: Pool,
-    kept: usize,
-    statement_timeout: Duration,
-    statements: Statements,
-    times: Times,
-    specs: Arc<[ViewSpec]>,
-    place: String,
-}
-
-/// What a transaction is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mode {
-    /// One state of the store, for as many statements as it takes.
-    Read,
-    /// Each statement sees what others have committed, and waits for rows that they hold.
-    Write,
-    /// As `Write`; done twice it is as good as done once.
-    Rewrite,
-    /// As `Write`, for as long as an index may take to build.
-    Long,
-}
-
-impl Mode {
-    fn may_be_repeated(self) -> bool {
-        matches!(self, Mode::Read | Mode::Rewrite)
-    }
-}
-
-/// The longest that a migration or an index may take.
-const LONG: Duration = Duration::from_mins(10);
-
-impl Connections {
-    pub(crate) fn new(
-        options: &OpenOptions,
-        address: &Address,
-        tls: MakeRustlsConnect,
-    ) -> Result<Self, StoreError> {
-        let mut config = address.config.clone();
-        config
-            .connect_timeout(options.connect_timeout)
-            .tcp_user_timeout(options.statement_timeout + ON_THE_WAY);
-        let manager = Manager::from_config(config, tls, ManagerConfig::default());
-        let timeouts = Timeouts {
-            wait: Some(options.pool_timeout),
-            create: Some(options.connect_timeout),
-            recycle: Some(options.connect_timeout),
-        };
-        let max_size = (options.pool_size + options.max_overflow).max(1);
-        let pool = Pool::builder(manager)
-            // The last one used is the next, so that those beyond the kept ones become idle.
-            .config(PoolConfig { max_size, timeouts, queue_mode: QueueMode::Lifo })
-            .runtime(Runtime::Tokio1)
-            .build()
-            .map_err(|error| StoreError::Failed {
-                place: address.place.clone(),
-                attempted: "make the pool",
-                cause: error.to_string(),
-            })?;
-        Ok(Connections {
-            pool,
-            kept: options.pool_size.max(1),
-            statement_timeout: options.statement_timeout,
-            statements: options.statements,
-            times: options.times.clone(),
-            specs: options.views.clone().into(),
-            place: address.place.clone(),
-        })
-    }
-
-    /// Runs `work` in a transaction and commits it, and does so again where that is safe: when others
-    /// were in the way, or the connection broke before `COMMIT` was sent. An answer to `COMMIT` that
-    /// is lost is [`StoreError::Unreachable`]: nobody knows then.
-    pub(crate) async fn run<T, W: Future<Output = Result<T, Fault>>>(
-        &self,
-        mode: Mode,
-        attempted: &'static str,
-        work: impl Fn(Arc<Tx>) -> W,
-    ) -> Result<T, StoreError> {
-        let (mut tries, mut connections) = (1, 1);
-        loop {
-            let (fault, is_open) = match self.once(mode, tries, &work).await {
-                Ok(done) => return Ok(done),
-                Err(failed) => failed,
-            };
-            match fault.remedy() {
-                Remedy::Again if tries < TRIES_MAX => tries += 1,
-                Remedy::Reconnect if !is_open && connections < CONNECTIONS_MAX => connections += 1,
-                _ => return Err(fault.named(&self.place, attempted)),
-            }
-        }
-    }
-
-    /// One try. With the fault it answers whether it is open what became of it.
-    async fn once<T, W: Future<Output = Result<T, Fault>>>(
-        &self,
-        mode: Mode,
-        nth: u32,
-        work: &impl Fn(Arc<Tx>) -> W,
-    ) -> Result<T, (Fault, bool)> {
-        let tx = Arc::new(self.begin(mode, nth).await.map_err(|fault| (fault, false))?);
-        let ended = match work(tx.clone()).await {
-            Ok(done) => tx.commit().await.map(|()| done),
-            Err(fault) => {
-                tx.roll_back(&fault).await;
-                Err(fault)
-            }
-        };
-        let is_open = !mode.may_be_repeated() && tx.state() == State::Committing;
-        if let Some(tx) = Arc::into_inner(tx) {
-            self.give_back(tx);
-        }
-        ended.map_err(|fault| (fault, is_open))
-    }
-
-    async fn begin(&self, mode: Mode, nth: u32) -> Result<Tx, Fault> {
-        let conn = self.pool.get().await?;
-        let timeout = if mode == Mode::Long { LONG } else { self.statement_timeout };
-        let isolation = match mode {
-            Mode::Read => "ISOLATION LEVEL REPEATABLE READ READ ONLY",
-            // Not `READ WRITE`: whose database it is may have set it to be read only.
-            Mode::Write | Mode::Rewrite | Mode::Long => "ISOLATION LEVEL READ COMMITTED",
-        };
-        Ok(Tx {
-            conn: Some(conn),
-            state: AtomicU8::new(State::Idle as u8),
-            // Compiling a statement takes longer than any of ours.
-            begin: format!(
-                "BEGIN {isolation}; SET LOCAL statement_timeout = {}; SET LOCAL jit = off",
-                timeout.as_millis()
-            ),
-            nth,
-            patience: timeout + ON_THE_WAY,
-            statements: self.statements,
-            turn: tokio::sync::Mutex::new(()),
-            first: Mutex::new(None),
-            times: self.times.clone(),
-            specs: self.specs.clone(),
-        })
-    }
-
-    /// Connections beyond those that are kept are closed when nobody waits for one.
-    fn give_back(&self, mut tx: Tx) {
-        if tx.state() == State::Ended
-            && let Some(conn) = tx.conn.take()
-        {
-            let status = self.pool.status();
-            if status.size > self.kept && status.waiting == 0 {
-                drop(Object::take(conn));
-            }
-        }
-    }
-}
+pub(crate) const ON_THE_WAY: Duration = Duration::from_secs(2);
 
 /// Where a transaction stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -225,6 +62,19 @@ pub(crate) struct Tx {
     specs: Arc<[ViewSpec]>,
 }
 
+/// What a transaction goes by.
+pub(crate) struct Terms {
+    /// What begins it.
+    pub(crate) begin: String,
+    /// Which try it is, from 1 on.
+    pub(crate) nth: u32,
+    /// How long the database may take for a statement.
+    pub(crate) timeout: Duration,
+    pub(crate) statements: Statements,
+    pub(crate) times: Times,
+    pub(crate) specs: Arc<[ViewSpec]>,
+}
+
 impl Drop for Tx {
     fn drop(&mut self) {
         if let Some(conn) = self.conn.take()
@@ -236,6 +86,32 @@ impl Drop for Tx {
 }
 
 impl Tx {
+    /// One of which nothing was sent yet.
+    pub(crate) fn on(conn: Object, terms: Terms) -> Tx {
+        Tx {
+            conn: Some(conn),
+            state: AtomicU8::new(State::Idle as u8),
+            begin: terms.begin,
+            nth: terms.nth,
+            patience: terms.timeout + ON_THE_WAY,
+            statements: terms.statements,
+            turn: tokio::sync::Mutex::new(()),
+            first: Mutex::new(None),
+            times: terms.times,
+            specs: terms.specs,
+        }
+    }
+
+    /// Its connection, if it is over, for another.
+    pub(crate) fn into_connection(mut self) -> Option<Object> {
+        if self.state() == State::Ended { self.conn.take() } else { None }
+    }
+
+    /// Whether `COMMIT` was sent, and not answered.
+    pub(crate) fn may_have_committed(&self) -> bool {
+        self.state() == State::Committing
+    }
+
     /// What a search finds an item of that kind by. Nothing, if no view is of it.
     pub(crate) fn found_by(&self, kind: &str, doc: &str) -> FoundBy {
         let spec = self.specs.iter().find(|spec| spec.kind == kind);
@@ -349,7 +225,7 @@ impl Tx {
     }
 
     /// Ends it well.
-    async fn commit(&self) -> Result<(), Fault> {
+    pub(crate) async fn commit(&self) -> Result<(), Fault> {
         match self.state() {
             State::Idle => self.set(State::Ended),
             State::Ended => {}
@@ -372,7 +248,8 @@ impl Tx {
         Ok(())
     }
 
-    async fn roll_back(&self, fault: &Fault) {
+    /// Ends it after a fault, if its connection is worth it.
+    pub(crate) async fn roll_back(&self, fault: &Fault) {
         let is_lost = matches!(fault, Fault::Silent) || fault.remedy() == Remedy::Reconnect;
         if self.state() != State::Open || is_lost {
             return;

@@ -1,0 +1,163 @@
+//! The pool of connections, and how often what fails on one is tried again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolConfig, QueueMode, Runtime, Timeouts};
+use larder_core::{StoreError, ViewSpec};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::address::Address;
+use crate::errors::{Fault, Remedy};
+use crate::open::{OpenOptions, Statements, Times};
+use crate::transaction::{ON_THE_WAY, Terms, Tx};
+
+/// How often a transaction is tried that others were in the way of.
+const TRIES_MAX: u32 = 8;
+
+/// How often one is tried whose connection broke before anything could be committed.
+const CONNECTIONS_MAX: u32 = 3;
+
+/// The pool, and what every transaction on it has in common.
+pub(crate) struct Connections {
+    pool: Pool,
+    kept: usize,
+    statement_timeout: Duration,
+    statements: Statements,
+    times: Times,
+    specs: Arc<[ViewSpec]>,
+    place: String,
+}
+
+/// What a transaction is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// One state of the store, for as many statements as it takes.
+    Read,
+    /// Each statement sees what others have committed, and waits for rows that they hold.
+    Write,
+    /// As `Write`; done twice it is as good as done once.
+    Rewrite,
+    /// As `Write`, for as long as an index may take to build.
+    Long,
+}
+
+impl Mode {
+    fn may_be_repeated(self) -> bool {
+        matches!(self, Mode::Read | Mode::Rewrite)
+    }
+}
+
+/// The longest that a migration or an index may take.
+const LONG: Duration = Duration::from_mins(10);
+
+impl Connections {
+    pub(crate) fn new(
+        options: &OpenOptions,
+        address: &Address,
+        tls: MakeRustlsConnect,
+    ) -> Result<Self, StoreError> {
+        let mut config = address.config.clone();
+        config
+            .connect_timeout(options.connect_timeout)
+            .tcp_user_timeout(options.statement_timeout + ON_THE_WAY);
+        let manager = Manager::from_config(config, tls, ManagerConfig::default());
+        let timeouts = Timeouts {
+            wait: Some(options.pool_timeout),
+            create: Some(options.connect_timeout),
+            recycle: Some(options.connect_timeout),
+        };
+        let max_size = (options.pool_size + options.max_overflow).max(1);
+        let pool = Pool::builder(manager)
+            // The last one used is the next, so that those beyond the kept ones become idle.
+            .config(PoolConfig { max_size, timeouts, queue_mode: QueueMode::Lifo })
+            .runtime(Runtime::Tokio1)
+            .build()
+            .map_err(|error| StoreError::Failed {
+                place: address.place.clone(),
+                attempted: "make the pool",
+                cause: error.to_string(),
+            })?;
+        Ok(Connections {
+            pool,
+            kept: options.pool_size.max(1),
+            statement_timeout: options.statement_timeout,
+            statements: options.statements,
+            times: options.times.clone(),
+            specs: options.views.clone().into(),
+            place: address.place.clone(),
+        })
+    }
+
+    /// Runs `work` in a transaction and commits it, and does so again where that is safe: when others
+    /// were in the way, or the connection broke before `COMMIT` was sent. An answer to `COMMIT` that
+    /// is lost is [`StoreError::Unreachable`]: nobody knows then.
+    pub(crate) async fn run<T, W: Future<Output = Result<T, Fault>>>(
+        &self,
+        mode: Mode,
+        attempted: &'static str,
+        work: impl Fn(Arc<Tx>) -> W,
+    ) -> Result<T, StoreError> {
+        let (mut tries, mut connections) = (1, 1);
+        loop {
+            let (fault, is_open) = match self.once(mode, tries, &work).await {
+                Ok(done) => return Ok(done),
+                Err(failed) => failed,
+            };
+            match fault.remedy() {
+                Remedy::Again if tries < TRIES_MAX => tries += 1,
+                Remedy::Reconnect if !is_open && connections < CONNECTIONS_MAX => connections += 1,
+                _ => return Err(fault.named(&self.place, attempted)),
+            }
+        }
+    }
+
+    /// One try. With the fault it answers whether it is open what became of it.
+    async fn once<T, W: Future<Output = Result<T, Fault>>>(
+        &self,
+        mode: Mode,
+        nth: u32,
+        work: &impl Fn(Arc<Tx>) -> W,
+    ) -> Result<T, (Fault, bool)> {
+        let tx = Arc::new(self.begin(mode, nth).await.map_err(|fault| (fault, false))?);
+        let ended = match work(tx.clone()).await {
+            Ok(done) => tx.commit().await.map(|()| done),
+            Err(fault) => {
+                tx.roll_back(&fault).await;
+                Err(fault)
+            }
+        };
+        let is_open = !mode.may_be_repeated() && tx.may_have_committed();
+        if let Some(tx) = Arc::into_inner(tx) {
+            self.give_back(tx);
+        }
+        ended.map_err(|fault| (fault, is_open))
+    }
+
+    async fn begin(&self, mode: Mode, nth: u32) -> Result<Tx, Fault> {
+        let conn = self.pool.get().await?;
+        let timeout = if mode == Mode::Long { LONG } else { self.statement_timeout };
+        let isolation = match mode {
+            Mode::Read => "ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            // Not `READ WRITE`: whose database it is may have set it to be read only.
+            Mode::Write | Mode::Rewrite | Mode::Long => "ISOLATION LEVEL READ COMMITTED",
+        };
+        // Compiling a statement takes longer than any of ours.
+        let begin = format!(
+            "BEGIN {isolation}; SET LOCAL statement_timeout = {}; SET LOCAL jit = off",
+            timeout.as_millis()
+        );
+        let (statements, times, specs) = (self.statements, self.times.clone(), self.specs.clone());
+        Ok(Tx::on(conn, Terms { begin, nth, timeout, statements, times, specs }))
+    }
+
+    /// Connections beyond those that are kept are closed when nobody waits for one.
+    fn give_back(&self, tx: Tx) {
+        if let Some(conn) = tx.into_connection() {
+            let status = self.pool.status();
+            if status.size > self.kept && status.waiting == 0 {
+                drop(Object::take(conn));
+            }
+        }
+    }
+}
