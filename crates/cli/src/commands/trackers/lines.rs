@@ -98,6 +98,10 @@ fn written(of: &TrackerType, trackers: &[Tracker], repo: Repo) -> String {
 /// The line of titles and those of the lines that are asked for; `None` = these are not enough to tell.
 fn chosen<'t>(text: &'t str, is_whole: bool, args: &ListArgs) -> Option<Cow<'t, str>> {
     if args.state == StateArg::All {
+        // No more lines than bytes: nothing need be counted.
+        if is_whole && text.len() <= args.most() {
+            return Some(text.into());
+        }
         return match memchr::memchr_iter(b'\n', text.as_bytes()).nth(args.most()) {
             Some(end) => Some(text[..=end].into()),
             None => is_whole.then_some(text.into()),
