@@ -6,7 +6,7 @@
 //! stack, a library less to be looked for. What serves a network around the clock had better be loaded
 //! anywhere: with `LARDER_PIE=1`, as `deploy/` builds it.
 //!
-//! Nearly another millisecond would go into bringing in code: the 1,800 functions that such a command calls
+//! Nearly another millisecond would go into bringing in code: the 1,400 functions that such a command calls
 //! lie all over 24 MB, and a page of them comes with fifteen that nobody asked for. So they are put
 //! together, by `startup.ld`, which `ci/startup-order.sh` writes. A linker that does not understand it links
 //! without.

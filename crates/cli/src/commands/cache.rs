@@ -63,18 +63,18 @@ pub fn run(command: &Command, context: &Context) -> Ended {
 async fn act(command: &Command, context: &Context, config: &Config) -> Ended {
     let rooms = context.rooms(config).await?;
     let known = rooms.known_keys().await?;
-    let engine = rooms.reader();
+    let (engine, owner) = (rooms.reader(), trackers::owner_of(config));
     match command {
-        Command::Status(args) => status(args.target(&known)?, &rooms, context).await,
-        Command::Verify(args) => verify(args.target(&known)?, &rooms, context).await,
+        Command::Status(args) => status(args.target(&known, owner)?, &rooms, context).await,
+        Command::Verify(args) => verify(args.target(&known, owner)?, &rooms, context).await,
         Command::Invalidate(args) => {
-            let target = args.named(&known)?;
+            let target = args.named(&known, owner)?;
             let met = engine.invalidate(&target).await.map_err(Complaint::from)?;
             told("invalidated", met.count, "marked stale", context)
         }
         Command::Sync(args) => sync(args, &rooms, config, context).await,
         Command::Replay(args) => {
-            let target = args.named(&known)?;
+            let target = args.named(&known, owner)?;
             let met = engine.replay(&target).await.map_err(Complaint::from)?;
             if met == 0 && !context.json() {
                 context.screen.answer("nothing to replay: none of these failed\n")?;
@@ -83,7 +83,7 @@ async fn act(command: &Command, context: &Context, config: &Config) -> Ended {
             told("replayed", met, "given a new start; `larder refresh` takes it", context)
         }
         Command::Clear(args) => {
-            let target = args.target.named(&known)?;
+            let target = args.target.named(&known, owner)?;
             confirm(args, &target, &known, context)?;
             let met = engine.evict(&target).await.map_err(Complaint::from)?;
             told("cleared", met, "removed", context)

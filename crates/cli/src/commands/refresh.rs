@@ -82,17 +82,21 @@ async fn refresh(args: &Args, context: &Context, config: &Config) -> Ended {
     let rooms = context.rooms(config).await?;
     rooms.reader().reconcile().await.map_err(Complaint::from)?;
     let known = rooms.reader().keys();
-    let is_of_clone = args.target.source.as_deref() == Some(TrackersSource::NAME)
-        && rooms.reader().keys_of(TrackersSource::NAME).is_empty();
+    let of_trackers = args
+        .target
+        .source
+        .as_deref()
+        .map_or(!args.target.repo.is_empty(), |source| source == TrackersSource::NAME);
+    let is_of_clone = of_trackers && rooms.reader().keys_of(TrackersSource::NAME).is_empty();
     if known.is_empty() && !is_of_clone {
         check_configured(config)?;
     }
     let target = if is_of_clone {
-        // Those of the clone one stands in are no part of what is configured, and meant all the same.
+        // Those that are named, or of the clone one stands in, are no part of what is configured, and meant all the same.
         let types: Vec<_> = config.trackers.types.iter().collect();
-        Target::Keys(trackers::keys(&trackers::repos(&[], config)?, &types)?)
+        Target::Keys(trackers::keys(&trackers::repos(&args.target.repo, config)?, &types)?)
     } else {
-        args.target.named(&known)?
+        args.target.named(&known, trackers::owner_of(config))?
     };
     let (indexes, others) = aimed(&rooms, &target);
     let mut refreshed = together(&rooms, &indexes, context).await?;

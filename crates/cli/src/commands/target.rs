@@ -1,9 +1,9 @@
 //! Which entries a command is about.
 
 use larder_core::{Key, Target};
-use larder_domain::RepoName;
 use larder_sources::TrackersSource;
 
+use super::trackers::named_repos;
 use crate::config::nearest;
 use crate::report::Complaint;
 
@@ -25,13 +25,14 @@ pub struct TargetArgs {
 }
 
 impl TargetArgs {
-    /// The entries meant among those that are configured or held; `None` = none were named.
-    pub fn target(&self, known: &[Key]) -> Result<Option<Target>, Complaint> {
+    /// The entries meant among those that are configured or held; `None` = none were named. A bare name of a
+    /// repository is the owner's.
+    pub fn target(&self, known: &[Key], owner: Option<&str>) -> Result<Option<Target>, Complaint> {
         if self.all {
             return Ok(Some(Target::All));
         }
         if !self.repo.is_empty() {
-            return self.trackers(known).map(|keys| Some(Target::Keys(keys)));
+            return self.trackers(known, owner).map(|keys| Some(Target::Keys(keys)));
         }
         if let Some(source) = &self.source {
             check_source(source, known)?;
@@ -45,28 +46,27 @@ impl TargetArgs {
     }
 
     /// The known entries of the named repositories' trackers.
-    fn trackers(&self, known: &[Key]) -> Result<Vec<Key>, Complaint> {
+    fn trackers(&self, known: &[Key], owner: Option<&str>) -> Result<Vec<Key>, Complaint> {
         if let Some(source) = self.source.as_deref().filter(|source| *source != TrackersSource::NAME) {
             return Err(Complaint::usage(format!("no entry of `{source}` is of a repository alone"))
                 .hint("`--repo` means its trackers: `--source trackers`"));
         }
         let mut all = Vec::new();
-        for text in &self.repo {
-            let repo = RepoName::parse(text, None).map_err(|error| Complaint::usage(error.to_string()))?;
+        for repo in named_repos(&self.repo, owner)? {
             let is_its =
                 |key: &&Key| TrackersSource::repo_of(key).is_some_and(|found| found.key() == repo.key());
             let before = all.len();
             all.extend(known.iter().filter(is_its).cloned());
             if all.len() == before {
-                return Err(no_trackers(text, known));
+                return Err(no_trackers(&format!("{}/{}", repo.owner(), repo.name()), known));
             }
         }
         Ok(all)
     }
 
     /// As [`target`](TargetArgs::target), where one must be named.
-    pub fn named(&self, known: &[Key]) -> Result<Target, Complaint> {
-        self.target(known)?.ok_or_else(|| {
+    pub fn named(&self, known: &[Key], owner: Option<&str>) -> Result<Target, Complaint> {
+        self.target(known, owner)?.ok_or_else(|| {
             Complaint::usage("nothing was named")
                 .hint("name a KEY such as `cluster/tools`, `--source S`, `--repo OWNER/NAME` or `--all`")
         })
@@ -176,8 +176,8 @@ mod tests {
     fn a_mistyped_key_or_source_gets_the_nearest_one() {
         assert_eq!(find_key("tool", &known()).unwrap_err().hints, ["did you mean `cluster/tools`?"]);
         let args = TargetArgs { source: Some("clutser".to_owned()), ..TargetArgs::default() };
-        assert_eq!(args.named(&known()).unwrap_err().hints, ["did you mean `cluster`?"]);
-        assert_eq!(TargetArgs::default().target(&known()), Ok(None));
+        assert_eq!(args.named(&known(), None).unwrap_err().hints, ["did you mean `cluster`?"]);
+        assert_eq!(TargetArgs::default().target(&known(), None), Ok(None));
     }
 
     #[test]
@@ -191,13 +191,14 @@ mod tests {
         .map(|key| key.parse().unwrap());
         let of = |repo: &[&str], source: Option<&str>| {
             let repo = repo.iter().map(|repo| (*repo).to_owned()).collect();
-            TargetArgs { repo, source: source.map(str::to_owned), ..TargetArgs::default() }.named(&known)
+            TargetArgs { repo, source: source.map(str::to_owned), ..TargetArgs::default() }
+                .named(&known, Some("octo-org"))
         };
         let keys = |range: std::ops::Range<usize>| Ok(Target::Keys(known[range].to_vec()));
         assert_eq!(of(&["Octo-Org/Harbor"], Some("trackers")), keys(1..3));
         assert_eq!(of(&["octo-org/harbor", "octo-org/quill"], None), keys(1..4));
         assert_eq!(of(&["octo-org/harbr"], None).unwrap_err().hints, ["did you mean `octo-org/harbor`?"]);
-        assert_eq!(of(&["harbor"], None).unwrap_err().exit, crate::report::Exit::Usage);
+        assert_eq!(of(&["harbor", "Octo-Org/Harbor"], None), keys(1..3), "the owner's, and once");
         assert!(of(&["octo-org/harbor"], Some("cluster")).is_err());
     }
 }

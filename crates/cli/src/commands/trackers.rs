@@ -274,14 +274,7 @@ fn type_of<'c>(of: &str, config: &'c Config) -> Result<&'c TrackerType, Complain
 
 /// The repositories that are meant.
 pub fn repos(named: &[String], config: &Config) -> Result<Vec<RepoName>, Complaint> {
-    let owner = config.github.owner.as_ref().map(|owner| owner.value.as_str());
-    let mut repos: Vec<RepoName> = Vec::new();
-    for text in named {
-        let repo = RepoName::parse(text, owner).map_err(|error| Complaint::usage(error.to_string()))?;
-        if !repos.iter().any(|known| known.key() == repo.key()) {
-            repos.push(repo);
-        }
-    }
+    let mut repos = named_repos(named, owner_of(config))?;
     if repos.is_empty() {
         repos.clone_from(&config.trackers.repos.value);
     }
@@ -289,6 +282,23 @@ pub fn repos(named: &[String], config: &Config) -> Result<Vec<RepoName>, Complai
         return Err(Complaint::usage("no repository is named")
             .hint("say `--repo OWNER/NAME`, or run it in a clone whose `origin` is on github.com")
             .hint("or list them in larder.toml: `[trackers] repos = [\"OWNER/NAME\"]`"));
+    }
+    Ok(repos)
+}
+
+/// Whose repositories bare names mean.
+pub fn owner_of(config: &Config) -> Option<&str> {
+    config.github.owner.as_ref().map(|owner| owner.value.as_str())
+}
+
+/// The named repositories, each once; a bare name is the owner's.
+pub fn named_repos(named: &[String], owner: Option<&str>) -> Result<Vec<RepoName>, Complaint> {
+    let mut repos: Vec<RepoName> = Vec::new();
+    for text in named {
+        let repo = RepoName::parse(text, owner).map_err(|error| Complaint::usage(error.to_string()))?;
+        if !repos.iter().any(|known| known.key() == repo.key()) {
+            repos.push(repo);
+        }
     }
     Ok(repos)
 }

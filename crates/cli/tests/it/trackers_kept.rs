@@ -82,6 +82,11 @@ fn the_cache_is_told_a_repository() {
     let clear = ["cache", "clear", "--source", "trackers", "--repo", REPO, "--yes"];
     assert_eq!(user.ok(&clear).out, "2 entries removed\n");
     assert_eq!(sync(&[]), "2 entries taken from the manifest\n");
+    github.take_requests();
+    user.ok(&["refresh", "--source", "trackers", "--repo", "octo-org/quill"]);
+    assert_eq!(keys(&status("octo-org/quill")).len(), 2);
+    user.ok(&["refresh", "--repo", "octo-org/quill", "--repo", "octo-org/Quill"]);
+    assert_eq!(github.take_requests().len(), 4, "two types, twice, of that repository alone");
     let wrong = user.run(&["cache", "clear", "--repo", "octo-org/qill", "--yes"]);
     assert!(wrong.code == 2 && wrong.err.contains("did you mean `octo-org/quill`?"), "{}", wrong.err);
 }

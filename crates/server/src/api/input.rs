@@ -32,8 +32,10 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Asked<T> {
 /// What is wrong with a query, in the words of whoever typed it.
 fn said_of(rejection: &str) -> String {
     let cause = rejection.strip_prefix("Failed to deserialize query string: ").unwrap_or(rejection);
-    match cause.split_once("unknown field ") {
-        Some((_, named)) => format!("the query cannot be used: there is no parameter {named}"),
+    // The parameter's name stands before it.
+    let said = cause.split_once(": ").map_or(cause, |(_, said)| said);
+    match said.strip_prefix("unknown field ") {
+        Some(named) => format!("the query cannot be used: there is no parameter {named}"),
         None => format!("the query cannot be used: {cause}"),
     }
 }
@@ -106,6 +108,7 @@ mod tests {
             said("limti=3"),
             "the query cannot be used: there is no parameter `limti`, expected `limit`"
         );
+        assert_eq!(said("limit=unknown+field+x"), said("limit=x"));
         assert_eq!(said("limit=x"), "the query cannot be used: limit: invalid digit found in string");
     }
 
