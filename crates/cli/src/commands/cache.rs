@@ -94,7 +94,7 @@ async fn act(command: &Command, context: &Context, config: &Config) -> Ended {
 async fn sync(args: &SyncArgs, rooms: &Rooms<'_>, config: &Config, context: &Context) -> Ended {
     let repos = trackers::repos(&args.repo, config)?;
     let keys = trackers::keys(&repos, &config.trackers.types.iter().collect::<Vec<_>>())?;
-    let synced = trackers::sync(rooms, &keys, config, &context.screen).await?;
+    let synced = trackers::sync(rooms, &keys, config, &context.screen).await?.newer;
     if !synced.is_empty() || context.json() {
         return told("synced", synced.len() as u64, "taken from the manifest", context);
     }

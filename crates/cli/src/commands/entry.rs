@@ -96,6 +96,15 @@ impl EntryView {
         self.status != Status::Missing
     }
 
+    /// Whether there is nothing to be said of it but what it holds.
+    pub fn is_plain(&self) -> bool {
+        self.status == Status::Fresh
+            && self.refresh == RefreshState::Idle
+            && self.complete
+            && self.last_error.is_none()
+            && self.warnings.is_empty()
+    }
+
     /// How old the data is, in words.
     pub fn age(&self) -> String {
         self.age_seconds.map_or_else(|| "no data".to_owned(), |secs| age(Duration::from_secs(secs)))

@@ -45,6 +45,11 @@ impl Served {
         self.entries.iter().any(EntryView::has_data)
     }
 
+    /// Whether nothing went wrong, and nothing is done behind.
+    pub fn is_plain(&self) -> bool {
+        self.complaints.is_empty() && !self.behind && self.stuck.is_none()
+    }
+
     /// The exit code, when what there is has been shown.
     pub fn exit(&self) -> Exit {
         match self.complaints.first() {

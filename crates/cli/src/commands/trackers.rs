@@ -2,9 +2,10 @@
 
 mod lines;
 
-use larder_core::{Filter, Item, Key, ListQuery, Order, Rows, Test, Time, Trigger};
+use larder_core::{Clock as _, Filter, Item, Key, ListQuery, Order, Rows, Test, Time, Trigger};
 use larder_domain::{RepoName, TRACKERS, Tracker, TrackerStats, TrackerType};
-use larder_sources::{Desk, News, TrackersSource};
+use larder_engine::SystemClock;
+use larder_sources::{Desk, MANIFEST, News, TrackersSource};
 use serde::Serialize;
 
 use super::entry::EntryView;
@@ -12,6 +13,7 @@ use super::serve::{Served, Wish, serve};
 use super::warnings::Detail;
 use super::{Context, Ended};
 use crate::config::{Config, nearest};
+use crate::memo::Memo;
 use crate::report::{Complaint, Exit};
 use crate::ui::{Cell, Column, Screen, Table, Tone};
 use crate::wiring::Rooms;
@@ -142,25 +144,71 @@ pub fn run(command: &TrackerCommand, context: &Context) -> Ended {
 fn list_of(of: &str, args: &ListArgs, context: &Context) -> Ended {
     let config = context.config()?;
     let of = type_of(of, &config)?;
-    crate::wiring::block_on(list(of, args, context, &config))?
+    let keys = keys(&repos(&args.source.repo, &config)?, &[of])?;
+    let memo = memo(of, args, &keys, context, &config);
+    if let Some(kept) = memo.as_ref().and_then(|memo| memo.kept(SystemClock.now()))
+        && lines::pass_on(of, args, &kept, &context.screen)?
+    {
+        return Ok(Exit::Answered);
+    }
+    crate::wiring::block_on(list(of, args, &keys, memo, context, &config))?
 }
 
-async fn list(of: &TrackerType, args: &ListArgs, context: &Context, config: &Config) -> Ended {
-    let repos = repos(&args.source.repo, config)?;
+/// Where the lines of one repository's trackers are kept while nothing changes, for whoever asks for
+/// no more than that.
+fn memo(of: &TrackerType, args: &ListArgs, keys: &[Key], context: &Context, config: &Config) -> Option<Memo> {
+    let trackers = &config.trackers;
+    let [only] = keys else { return None };
+    let asks_github = args.source.refresh || !(trackers.enabled.value || args.source.offline);
+    if asks_github || context.json() || args.since.is_some() {
+        return None;
+    }
+    let manifest = trackers.clone.as_ref().map(|(_, root)| root.join(MANIFEST));
+    // How an entry is defined, and what of the clone is looked at.
+    let said = format!("{trackers:?} {:?} {}", config.engine, config.github.api_url.value);
+    let terms = [only.as_str(), &lines::form(of), &said];
+    Memo::of(config, manifest.as_deref(), &terms, SystemClock.now())
+}
+
+async fn list(
+    of: &TrackerType,
+    args: &ListArgs,
+    keys: &[Key],
+    memo: Option<Memo>,
+    context: &Context,
+    config: &Config,
+) -> Ended {
     let rooms = context.rooms(config).await?;
-    let keys = keys(&repos, &[of])?;
-    let served = bring(&rooms, &keys, &args.source, context, config).await?;
+    let (served, is_seen) = bring(&rooms, keys, &args.source, context, config).await?;
     if let (false, true, [only]) = (context.json(), served.has_data(), served.entries.as_slice()) {
-        lines::print_kept(of, args, only, &rooms, &context.screen).await?;
+        let memo = memo.filter(|memo| memo.may_keep() && is_seen);
+        let text = lines::print_kept(of, args, only, &rooms, &context.screen, memo.is_some()).await?;
+        if let (Some(memo), Some(text)) = (memo, text) {
+            remember(&memo, &text, &served, only);
+        }
         return Ok(ended(&served, &rooms, context, config));
     }
-    let trackers = listed(&rooms, query(&keys, args)).await?;
+    let trackers = listed(&rooms, query(keys, args)).await?;
     if context.json() {
         context.screen.json(&Answer { trackers: &trackers, cache: &served.entries })?;
     } else if served.has_data() {
         lines::print(of, &trackers, lines::Repo::Shown, &context.screen)?;
     }
     Ok(ended(&served, &rooms, context, config))
+}
+
+/// Keeps the lines for the next who asks, if there is nothing else to be said of their entry until its
+/// time is over.
+fn remember(memo: &Memo, text: &str, served: &Served, entry: &EntryView) {
+    let is_plain = served.is_plain() && entry.is_plain();
+    let (Some(from), Some(until), true) = (entry.fetched_at, entry.fresh_until, is_plain) else { return };
+    // Without a line it is told in words.
+    if text.lines().count() < 2 {
+        return;
+    }
+    if let Err(error) = memo.keep(text, from, until) {
+        tracing::debug!(%error, "a list could not be kept for the next reader");
+    }
 }
 
 async fn stats(of: Option<&str>, args: &SourceArgs, context: &Context, config: &Config) -> Ended {
@@ -171,7 +219,7 @@ async fn stats(of: Option<&str>, args: &SourceArgs, context: &Context, config: &
     let repos = repos(&args.repo, config)?;
     let rooms = context.rooms(config).await?;
     let keys = keys(&repos, &types)?;
-    let served = bring(&rooms, &keys, args, context, config).await?;
+    let (served, _) = bring(&rooms, &keys, args, context, config).await?;
     let trackers = listed(&rooms, query(&keys, &ListArgs::default())).await?;
     let counted: Vec<TrackerStats> =
         types.iter().map(|of| TrackerStats::count(&of.name, &trackers)).collect();
@@ -192,40 +240,50 @@ fn ended(served: &Served, rooms: &Rooms<'_>, context: &Context, config: &Config)
 }
 
 /// Brings the entries up to what is wanted of them: by the manifest, if it says something new, then
-/// as all reading commands do.
+/// as all reading commands do. Answers besides whether the manifest is as it was when they came in.
 async fn bring(
     rooms: &Rooms<'_>,
     keys: &[Key],
     args: &SourceArgs,
     context: &Context,
     config: &Config,
-) -> Result<Served, Complaint> {
-    if config.trackers.auto_sync.value && !args.refresh {
-        sync(rooms, keys, config, &context.screen).await?;
-    }
+) -> Result<(Served, bool), Complaint> {
+    let is_seen = if config.trackers.auto_sync.value && !args.refresh {
+        sync(rooms, keys, config, &context.screen).await?.is_seen
+    } else {
+        true
+    };
     let wish = match (args.refresh || !config.trackers.enabled.value, args.offline) {
         (_, true) => Wish::Offline,
         (true, false) => Wish::Refresh,
         (false, false) => Wish::Normal,
     };
-    serve(rooms, keys, wish, &context.screen).await
+    Ok((serve(rooms, keys, wish, &context.screen).await?, is_seen))
 }
 
-/// Takes the manifest in where it says something new, and answers which entries it did so for. An
-/// unchanged file costs a look at its size and time.
+/// What became of the manifest.
+#[derive(Debug, Default)]
+pub struct Synced {
+    /// The entries that it said something new of.
+    pub newer: Vec<Key>,
+    /// Whether there was nothing to be read: it is what it was for all of them, or there is none.
+    pub is_seen: bool,
+}
+
+/// Takes the manifest in where it says something new. An unchanged file costs a look at its size and time.
 pub async fn sync(
     rooms: &Rooms<'_>,
     keys: &[Key],
     config: &Config,
     screen: &Screen,
-) -> Result<Vec<Key>, Complaint> {
-    let Some(desk) = rooms.desk() else { return Ok(Vec::new()) };
+) -> Result<Synced, Complaint> {
+    let seen = Synced { newer: Vec::new(), is_seen: true };
+    let Some(desk) = rooms.desk() else { return Ok(seen) };
     let of_clone =
         |key: &&Key| TrackersSource::repo_of(key).is_some_and(|repo| repo.key() == desk.repo().key());
-    let mut newer = Vec::new();
     let mut asked: Vec<&Key> = keys.iter().filter(of_clone).collect();
     if asked.is_empty() {
-        return Ok(newer);
+        return Ok(seen);
     }
     let mut rows = Rows::of(&**rooms.reader().store(), Some(TrackersSource::NAME));
     while let Some(row) = rows.next().await? {
@@ -233,6 +291,10 @@ pub async fn sync(
             asked.retain(|key| **key != row.entry.key);
         }
     }
+    if asked.is_empty() {
+        return Ok(seen);
+    }
+    let mut newer = Vec::new();
     for key in asked {
         match news(rooms, desk, key, config).await? {
             News::None => {}
@@ -247,7 +309,7 @@ pub async fn sync(
             }
         }
     }
-    Ok(newer)
+    Ok(Synced { newer, is_seen: false })
 }
 
 async fn news(rooms: &Rooms<'_>, desk: &Desk, key: &Key, config: &Config) -> Result<News, Complaint> {

@@ -1,6 +1,7 @@
 //! The terminal, or the pipe that stands in its place.
 
 use std::borrow::Cow;
+use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
 
 use owo_colors::{OwoColorize as _, Style};
@@ -113,6 +114,36 @@ impl Screen {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Prints as an answer a part of a file that nobody ever changes, where it begins and how long it is: without
+    /// reading it, where the system can do without. `false` = it cannot.
+    #[cfg(target_os = "linux")]
+    #[expect(clippy::unused_self, reason = "answers go through the screen, wherever that is")]
+    pub fn pass(&self, file: &File, begins: u64, bytes: u64) -> Result<bool, Complaint> {
+        let failed = |error: io::Error| Complaint::failed("the answer could not be written").because(error);
+        let mut out = io::stdout().lock();
+        out.flush().map_err(failed)?;
+        let (mut at, end) = (begins, begins + bytes);
+        while at < end {
+            let left = usize::try_from(end - at).unwrap_or(usize::MAX);
+            match rustix::fs::sendfile(&out, file, Some(&mut at), left) {
+                Ok(0) => return Err(failed(io::ErrorKind::UnexpectedEof.into())),
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(rustix::io::Errno::PIPE) => return Ok(true),
+                // Not every kind of file takes it; one that took some takes all.
+                Err(_) if at == begins => return Ok(false),
+                Err(error) => return Err(failed(error.into())),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Elsewhere what is passed on is read.
+    #[cfg(not(target_os = "linux"))]
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "it is as where the system can")]
+    pub fn pass(&self, _: &File, _: u64, _: u64) -> Result<bool, Complaint> {
+        Ok(false)
     }
 
     /// Prints an answer as JSON.

@@ -129,6 +129,60 @@ fn a_list_that_lies_ready_is_the_list() {
     }
 }
 
+/// A list that nothing changed since is passed on as it was printed: whoever meddles with what is passed on
+/// is believed, until the store, the manifest or the configuration is another.
+#[test]
+fn a_list_is_passed_on_until_something_it_was_made_from_changes() {
+    let github = usual();
+    for store in ["sqlite:cache.db", "redb:cache.redb"] {
+        let user = developer(&github).var("LARDER_STORE__URL", store);
+        let list = |user: &User, asked: &[&str]| user.ok(&[&["release", "list"], asked].concat()).out;
+        let meddle = |user: &User| {
+            let folder = user.home().join(".local/state/larder/lists");
+            let _ = std::fs::remove_dir_all(&folder);
+            // A file that has just changed may change again and look the same: it takes a while.
+            let kept = std::iter::from_fn(|| {
+                list(user, &["--limit", "1"]);
+                Some(std::fs::read_dir(&folder).ok().and_then(|mut kept| kept.next()))
+            });
+            let kept = kept.take(10_000).flatten().next().expect("nothing is kept").unwrap().path();
+            let text = std::fs::read_to_string(&kept).unwrap();
+            std::fs::write(&kept, text.replace("Phoenix", "Meddled")).unwrap();
+        };
+        let is_passed_on = |user: &User| list(user, &[]).contains("Meddled");
+        let all = list(&user, &[]);
+        meddle(&user);
+        assert!(is_passed_on(&user), "{store}");
+        assert_eq!(list(&user, &[]), all.replace("Phoenix", "Meddled"), "{store}");
+        assert!(
+            list(&user, &["--limit", "1", "--state", "open", "--offline"]).contains("Meddled"),
+            "{store}"
+        );
+        assert!(!list(&user, &["--since", "2019-01-01"]).contains("Meddled"), "{store}");
+        assert!(user.json(&["release", "list"]).to_string().contains("Phoenix"), "{store}");
+        assert!(!list(&user, &["--refresh"]).contains("Meddled"), "{store}: asked for");
+        assert!(!is_passed_on(&user), "{store}: the store changed");
+
+        meddle(&user);
+        assert!(is_passed_on(&user), "{store}");
+        let user = user.var("LARDER_TRACKERS__TTL", "2h");
+        assert!(!is_passed_on(&user), "{store}: the configuration is another");
+
+        meddle(&user);
+        assert!(is_passed_on(&user), "{store}");
+        std::fs::create_dir_all(user.project().join(".github")).unwrap();
+        std::fs::write(user.project().join(".github/pmu-cache.json"), "no manifest").unwrap();
+        let told = user.ok(&["release", "list"]);
+        assert!(
+            !told.out.contains("Meddled") && told.err.contains("pmu-cache.json"),
+            "{store}: {}",
+            told.all()
+        );
+        let again = user.ok(&["release", "list"]);
+        assert_eq!(again.err, told.err, "{store}: what is wrong is told each time");
+    }
+}
+
 #[test]
 fn clusters_and_trackers_of_one_file_keep_to_their_own_commands() {
     let github = usual();

@@ -3,11 +3,12 @@
 
 use std::borrow::Cow;
 
-use larder_core::Sheet;
+use larder_core::{Sheet, SheetText};
 use larder_domain::{Reads, Tracker, TrackerState, TrackerType};
 
 use super::{ListArgs, StateArg, listed, query};
 use crate::commands::entry::EntryView;
+use crate::memo::Kept;
 use crate::report::Complaint;
 use crate::ui::{Cell, Column, Screen, Table, Tabs, Tone};
 use crate::wiring::Rooms;
@@ -19,28 +20,55 @@ const BYTES_A_LINE: usize = 96;
 /// What lines say of an open tracker.
 const OPEN: &str = "Active";
 
+/// Prints a list that was kept; `false` = it is none of these lines.
+pub(super) fn pass_on(
+    of: &TrackerType,
+    args: &ListArgs,
+    kept: &Kept,
+    screen: &Screen,
+) -> Result<bool, Complaint> {
+    let (file, begins, bytes) = kept.place();
+    // No more lines than bytes: nothing need be counted, nor looked at.
+    let is_all = args.state == StateArg::All && bytes <= args.most() as u64;
+    if is_all && !screen.is_terminal && screen.pass(file, begins, bytes)? {
+        return Ok(true);
+    }
+    for bytes in enough(args) {
+        let Some(sheet) = kept.beginning(bytes) else { break };
+        if print_chosen(of, args, &sheet, screen)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Prints one repository's trackers from the list that lies ready beside their entry; where none does, it
-/// is made from the trackers themselves, printed, and kept for the next reader.
+/// is made from the trackers themselves, printed, and kept for the next reader. Answers all of it, if
+/// `wants_all` or if it was read in any case.
 pub(super) async fn print_kept(
     of: &TrackerType,
     args: &ListArgs,
     entry: &EntryView,
     rooms: &Rooms<'_>,
     screen: &Screen,
-) -> Result<(), Complaint> {
+    wants_all: bool,
+) -> Result<Option<String>, Complaint> {
     let store = rooms.reader().store();
     let of_entry = std::slice::from_ref(&entry.key);
     // The lines do not say when: the store does.
     if args.since.is_some() {
-        return print(of, &listed(rooms, query(of_entry, args)).await?, Repo::Left, screen);
+        print(of, &listed(rooms, query(of_entry, args)).await?, Repo::Left, screen)?;
+        return Ok(None);
     }
     let form = form(of);
-    for bytes in [args.most().saturating_add(1).saturating_mul(BYTES_A_LINE), usize::MAX] {
+    for bytes in enough(args) {
         let Some(sheet) = store.sheet(&entry.key, &form, bytes).await? else { break };
-        if let Some(text) = chosen(&sheet.text, sheet.is_whole, args)
-            && let Some(text) = shown(of, &text, Repo::Left, screen)
-        {
-            return screen.answer(&text);
+        if print_chosen(of, args, &sheet, screen)? {
+            if sheet.is_whole || !wants_all {
+                return Ok(Some(sheet.text).filter(|_| sheet.is_whole));
+            }
+            let whole = store.sheet(&entry.key, &form, usize::MAX).await?;
+            return Ok(whole.map(|sheet| sheet.text));
         }
     }
     let trackers = listed(rooms, query(of_entry, &ListArgs::default())).await?;
@@ -52,7 +80,24 @@ pub(super) async fn print_kept(
     if let Err(error) = store.keep_sheet(&entry.key, &sheet).await {
         tracing::debug!(%error, "a list could not be kept");
     }
-    Ok(())
+    Ok(Some(sheet.text))
+}
+
+/// How much of a list is read first, and what if that is not enough.
+fn enough(args: &ListArgs) -> [usize; 2] {
+    [args.most().saturating_add(1).saturating_mul(BYTES_A_LINE), usize::MAX]
+}
+
+/// Prints what is asked for of a list, if that is all there.
+fn print_chosen(
+    of: &TrackerType,
+    args: &ListArgs,
+    sheet: &SheetText,
+    screen: &Screen,
+) -> Result<bool, Complaint> {
+    let Some(text) = chosen(&sheet.text, sheet.is_whole, args) else { return Ok(false) };
+    let Some(text) = shown(of, &text, Repo::Left, screen) else { return Ok(false) };
+    screen.answer(&text).map(|()| true)
 }
 
 /// Prints these trackers, in their order.
@@ -73,7 +118,7 @@ pub(super) enum Repo {
 }
 
 /// What [`written`] writes of a type, in words for the store: another title or word is another form.
-fn form(of: &TrackerType) -> String {
+pub(super) fn form(of: &TrackerType) -> String {
     let titles: Vec<&str> = columns(of, Repo::Left).iter().map(Column::title).collect();
     format!("lines/1/{}/{}", titles.join("+"), over(of))
 }
