@@ -289,12 +289,16 @@ async fn land(tx: &Tx, commit: &Commit, write: &Write, met: Meeting<'_>) -> Resu
     let lines = lines(commit, write, &met, after.version, visible);
     let others: Vec<i64> = met.others.iter().map(|(other, _)| other.nr).collect();
     let shown: Vec<bool> = met.others.iter().map(|(_, is_shown)| *is_shown).collect();
+    let is_copied = match &wanted {
+        Some(wanted) => members::copy(tx, met.nr, &met.members, wanted).await?,
+        None => false,
+    };
     tx.conclude(async {
         let (members, tags, row, versions, logged, told) = together!(
             async {
                 match &wanted {
-                    Some(wanted) => members::write(tx, met.nr, &met.members, wanted).await,
-                    None => Ok(()),
+                    Some(wanted) if !is_copied => members::write(tx, met.nr, &met.members, wanted).await,
+                    _ => Ok(()),
                 }
             },
             write_tags(tx, met.nr, &met.tags, write),

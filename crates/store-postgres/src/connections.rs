@@ -8,6 +8,7 @@ use larder_core::{StoreError, ViewSpec};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::address::Address;
+use crate::direct::Direct;
 use crate::errors::{Fault, Remedy};
 use crate::open::{OpenOptions, Statements, Times};
 use crate::transaction::{ON_THE_WAY, Terms, Tx};
@@ -24,6 +25,7 @@ pub(crate) struct Connections {
     kept: usize,
     statement_timeout: Duration,
     statements: Statements,
+    direct: Arc<Direct>,
     times: Times,
     specs: Arc<[ViewSpec]>,
     place: String,
@@ -61,6 +63,7 @@ impl Connections {
         config
             .connect_timeout(options.connect_timeout)
             .tcp_user_timeout(options.statement_timeout + ON_THE_WAY);
+        let direct = Direct::of(address, tls.clone(), options.connect_timeout);
         let manager = Manager::from_config(config, tls, ManagerConfig::default());
         let timeouts = Timeouts {
             wait: Some(options.pool_timeout),
@@ -83,6 +86,7 @@ impl Connections {
             kept: options.pool_size.max(1),
             statement_timeout: options.statement_timeout,
             statements: options.statements,
+            direct: Arc::new(direct),
             times: options.times.clone(),
             specs: options.views.clone().into(),
             place: address.place.clone(),
@@ -110,6 +114,11 @@ impl Connections {
                 _ => return Err(fault.named(&self.place, attempted)),
             }
         }
+    }
+
+    /// Whether nobody stands between.
+    pub(crate) async fn is_direct(&self) -> bool {
+        self.direct.is_direct().await
     }
 
     /// One try. With the fault it answers whether it is open what became of it.
@@ -147,8 +156,9 @@ impl Connections {
             "BEGIN {isolation}; SET LOCAL statement_timeout = {}; SET LOCAL jit = off",
             timeout.as_millis()
         );
-        let (statements, times, specs) = (self.statements, self.times.clone(), self.specs.clone());
-        Ok(Tx::on(conn, Terms { begin, nth, timeout, statements, times, specs }))
+        let (statements, direct) = (self.statements, self.direct.clone());
+        let (times, specs) = (self.times.clone(), self.specs.clone());
+        Ok(Tx::on(conn, Terms { begin, nth, timeout, statements, direct, times, specs }))
     }
 
     /// Connections beyond those that are kept are closed when nobody waits for one.

@@ -19,6 +19,7 @@ mod commit;
 mod connections;
 mod copy;
 mod digest;
+mod direct;
 mod docs;
 mod entries;
 mod errors;
@@ -87,6 +88,11 @@ impl PostgresStore {
     /// Where it is, without user and password.
     pub fn place(&self) -> &str {
         &self.shared.address.place
+    }
+
+    /// Whether nobody stands between: then many new rows are copied in, unless another makes the same.
+    pub async fn is_direct(&self) -> bool {
+        self.shared.connections.is_direct().await
     }
 
     /// PostgreSQL's plan for a list, line by line: for tests and the curious.

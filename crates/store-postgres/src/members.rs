@@ -102,6 +102,29 @@ fn visible(rows: &[MemberRow]) -> impl Iterator<Item = (&str, &str, i64)> {
     shown.map(|row| (row.asked.as_str(), row.state.as_str(), row.item))
 }
 
+/// Copies the members of an entry in that had none, if they are many and it may be done. That takes ways to
+/// and fro, so that nothing can be sent behind it which does not wait for it. Answers whether it was done.
+pub(crate) async fn copy(
+    tx: &Tx,
+    entry: i64,
+    before: &[MemberRow],
+    wanted: &[MemberRow],
+) -> Result<bool, Fault> {
+    if !before.is_empty() || !tx.may_copy(wanted.len()).await {
+        return Ok(false);
+    }
+    let sql = "COPY larder.members (entry, position, asked, state, item) FROM STDIN (FORMAT binary)";
+    tx.copy(sql, 5, wanted, |row, line| {
+        line.value(&entry, &Type::INT8)?;
+        line.value(&row.position, &Type::INT8)?;
+        line.value(&row.asked, &Type::TEXT)?;
+        line.value(&row.state, &Type::TEXT)?;
+        line.value(&row.item, &Type::INT8)
+    })
+    .await?;
+    Ok(true)
+}
+
 /// Makes `wanted` the entry's members. Rows that stay as they are are not written.
 pub(crate) async fn write(
     tx: &Tx,
@@ -122,27 +145,15 @@ pub(crate) async fn write(
             )
             .await
         },
-        put(tx, entry, &written, before.is_empty())
+        put(tx, entry, &written)
     );
     removed?;
     put
 }
 
-async fn put(tx: &Tx, entry: i64, rows: &[&MemberRow], are_new: bool) -> Result<(), Fault> {
+async fn put(tx: &Tx, entry: i64, rows: &[&MemberRow]) -> Result<(), Fault> {
     if rows.is_empty() {
         return Ok(());
-    }
-    if are_new && tx.may_copy(rows.len()) {
-        let sql = "COPY larder.members (entry, position, asked, state, item) FROM STDIN (FORMAT binary)";
-        return tx
-            .copy(sql, 5, rows, |row, line| {
-                line.value(&entry, &Type::INT8)?;
-                line.value(&row.position, &Type::INT8)?;
-                line.value(&row.asked, &Type::TEXT)?;
-                line.value(&row.state, &Type::TEXT)?;
-                line.value(&row.item, &Type::INT8)
-            })
-            .await;
     }
     let positions: Vec<i64> = rows.iter().map(|row| row.position).collect();
     let asked: Vec<&str> = rows.iter().map(|row| row.asked.as_str()).collect();

@@ -16,6 +16,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
 use crate::copy::{Lines, MANY};
+use crate::direct::Direct;
 use crate::errors::{Fault, Remedy};
 use crate::open::{Statements, Times};
 use crate::rows::At;
@@ -53,6 +54,7 @@ pub(crate) struct Tx {
     nth: u32,
     patience: Duration,
     statements: Statements,
+    direct: Arc<Direct>,
     /// What is prepared first is asked one after another, in the order in which it is asked: the way
     /// to a statement may be longer than that to the next.
     turn: tokio::sync::Mutex<()>,
@@ -71,6 +73,7 @@ pub(crate) struct Terms {
     /// How long the database may take for a statement.
     pub(crate) timeout: Duration,
     pub(crate) statements: Statements,
+    pub(crate) direct: Arc<Direct>,
     pub(crate) times: Times,
     pub(crate) specs: Arc<[ViewSpec]>,
 }
@@ -95,6 +98,7 @@ impl Tx {
             nth: terms.nth,
             patience: terms.timeout + ON_THE_WAY,
             statements: terms.statements,
+            direct: terms.direct,
             turn: tokio::sync::Mutex::new(()),
             first: Mutex::new(None),
             times: terms.times,
@@ -159,8 +163,8 @@ impl Tx {
     /// Whether so many rows are worth a copy, and one may be made: not where a pooler may stand between.
     /// A copy is made by a prepared statement, and `pgbouncer` (1.18) now and then loses count of the
     /// answers that it waits for: what is asked next hangs.
-    pub(crate) fn may_copy(&self, rows: usize) -> bool {
-        rows >= MANY && self.statements == Statements::Prepared
+    pub(crate) async fn may_copy(&self, rows: usize) -> bool {
+        rows >= MANY && (self.statements == Statements::Prepared || self.direct.is_direct().await)
     }
 
     /// Copies rows of `width` values into a table, all or none.

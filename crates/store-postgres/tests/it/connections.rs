@@ -58,6 +58,30 @@ fn a_store_whose_connections_are_cut_goes_on_by_itself() {
     });
 }
 
+/// Who stands between is told by the connection's ends; nobody has to say.
+#[test]
+fn it_is_known_whether_somebody_stands_between() {
+    let database = Database::fresh();
+    block_on(async {
+        let straight = PostgresStore::open(database.options()).await.unwrap();
+        assert!(straight.is_direct().await);
+        let encrypted = options(&format!("{}?sslmode=require", database.url()));
+        assert!(PostgresStore::open(encrypted).await.unwrap().is_direct().await);
+        // By a name, which has addresses of both kinds on some machines.
+        let named = options(&database.url().replace("127.0.0.1", "localhost"));
+        assert!(PostgresStore::open(named).await.unwrap().is_direct().await);
+        let said = options(&format!("{}?pgbouncer=true", database.url()));
+        assert!(!PostgresStore::open(said).await.unwrap().is_direct().await, "it is believed");
+        let pooled = PostgresStore::open(options(&database.pooled_url())).await.unwrap();
+        assert!(!pooled.is_direct().await, "a pooler");
+        let (proxied, proxy) = behind_a_proxy(&database).await;
+        proxy.refuse();
+        assert!(!proxied.is_direct().await, "nobody knows");
+        proxy.accept();
+        assert!(!proxied.is_direct().await, "a proxy");
+    });
+}
+
 #[test]
 fn a_database_that_does_not_answer_is_given_up() {
     let database = Database::fresh();
