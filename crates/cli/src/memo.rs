@@ -19,7 +19,7 @@ const SETTLED: Duration = Duration::from_secs(2);
 const HEAD_MAX: usize = 1024;
 
 /// Lists that are kept at once; beyond it all are forgotten.
-const MEMOS_MAX: usize = 64;
+const MEMOS_MAX: usize = 16;
 
 /// Where a list is kept, and what it is made from.
 #[derive(Debug, Clone)]

@@ -2,7 +2,7 @@
 
 mod lines;
 
-use larder_core::{Clock as _, Filter, Item, Key, ListQuery, Order, Rows, Test, Time, Trigger};
+use larder_core::{Clock as _, Filter, Item, Key, ListQuery, Order, Rows, Sheet, Test, Time, Trigger};
 use larder_domain::{RepoName, TRACKERS, Tracker, TrackerStats, TrackerType};
 use larder_engine::SystemClock;
 use larder_sources::{Desk, MANIFEST, News, TrackersSource};
@@ -203,7 +203,7 @@ fn remember(memo: &Memo, text: &str, served: &Served, entry: &EntryView) {
     let is_plain = served.is_plain() && entry.is_plain();
     let (Some(from), Some(until), true) = (entry.fetched_at, entry.fresh_until, is_plain) else { return };
     // Without a line it is told in words.
-    if text.lines().count() < 2 {
+    if text.lines().nth(1).is_none() || text.len() > Sheet::BYTES_MAX {
         return;
     }
     if let Err(error) = memo.keep(text, from, until) {
