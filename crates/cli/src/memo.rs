@@ -18,7 +18,7 @@ const SETTLED: Duration = Duration::from_secs(2);
 /// The longest first line, with room to spare.
 const HEAD_MAX: usize = 1024;
 
-/// Lists that are kept at once; beyond it all are forgotten.
+/// Lists that are kept at once; beyond it the oldest goes.
 const MEMOS_MAX: usize = 16;
 
 /// Where a list is kept, and what it is made from.
@@ -45,13 +45,15 @@ impl Memo {
     /// Of a list that is decided by the store's file, by the clone's manifest and by `terms`, everything
     /// else that has a say. `None` = the store is no file, or is not there.
     pub fn of(config: &Config, manifest: Option<&Path>, terms: &[&str], now: Time) -> Option<Memo> {
-        Memo::at(&config.dirs.state.join("lists"), config.store.url.value.file()?, manifest, terms, now)
+        let url = &config.store.url.value;
+        let named = url.to_string();
+        let terms = [&[named.as_str()], terms].concat();
+        Memo::at(&folder(config), url.file()?, manifest, &terms, now)
     }
 
     fn at(folder: &Path, store: &Path, manifest: Option<&Path>, terms: &[&str], now: Time) -> Option<Memo> {
         let files = Files::look(store, manifest)?;
-        let place = store.to_string_lossy();
-        let name = Fingerprint::of(&[&[env!("CARGO_PKG_VERSION"), &*place], terms].concat());
+        let name = Fingerprint::of(&[&[env!("CARGO_PKG_VERSION")], terms].concat());
         Some(Memo {
             path: folder.join(name.as_str()),
             is_settled: files.newest.is_some_and(|newest| now.since(newest) >= SETTLED),
@@ -66,8 +68,8 @@ impl Memo {
         let read = file.read(&mut head).ok()?;
         let end = memchr::memchr(b'\n', &head[..read])?;
         let head = std::str::from_utf8(&head[..end]).ok()?;
-        let told = head.strip_prefix(&*self.made_from)?;
-        let mut numbers = told.split(' ').skip(1).map(str::parse::<i64>);
+        let told = head.strip_prefix(&*self.made_from)?.strip_prefix(' ')?;
+        let mut numbers = told.split(' ').map(str::parse::<i64>);
         let mut next = || numbers.next()?.ok();
         let (from, until, bytes) = (next()?, next()?, u64::try_from(next()?).ok()?);
         let begins = end as u64 + 1;
@@ -85,9 +87,8 @@ impl Memo {
     pub fn keep(&self, text: &str, from: Time, until: Time) -> io::Result<()> {
         let folder = self.path.parent().unwrap_or(Path::new("."));
         make_private_dir(folder)?;
-        if fs::read_dir(folder)?.count() >= MEMOS_MAX {
-            fs::remove_dir_all(folder)?;
-            make_private_dir(folder)?;
+        if !self.path.exists() {
+            make_room(folder)?;
         }
         let mut beside = tempfile::NamedTempFile::new_in(folder)?;
         writeln!(beside, "{} {} {} {}", self.made_from, from.ms(), until.ms(), text.len())?;
@@ -114,6 +115,29 @@ impl Kept {
     }
 }
 
+/// Forgets all lists, of whatever store.
+pub fn forget(config: &Config) -> io::Result<()> {
+    match fs::remove_dir_all(folder(config)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn folder(config: &Config) -> PathBuf {
+    config.dirs.state.join("lists")
+}
+
+fn make_room(folder: &Path) -> io::Result<()> {
+    let mut kept = Vec::new();
+    for file in fs::read_dir(folder)? {
+        let file = file?;
+        kept.push((file.metadata()?.modified()?, file.path()));
+    }
+    kept.sort();
+    let too_many = (kept.len() + 1).saturating_sub(MEMOS_MAX);
+    kept.iter().take(too_many).try_for_each(|(_, path)| fs::remove_file(path))
+}
+
 /// Files as they look from outside.
 struct Files {
     told: String,
@@ -122,12 +146,14 @@ struct Files {
 }
 
 impl Files {
-    /// `None` = there is no store.
+    /// `None` = there is no store, or a manifest that cannot be looked at.
     fn look(store: &Path, manifest: Option<&Path>) -> Option<Files> {
         let mut files = Files { told: "larder".to_owned(), newest: None };
-        files.add(&fs::metadata(store).ok()?);
+        // What lies beside it lies beside the file itself, not beside a link to it.
+        let store = fs::canonicalize(store).ok()?;
+        files.add(&fs::metadata(&store).ok()?);
         // SQLite writes there first. Readers make an empty one, which says nothing.
-        let mut log = store.as_os_str().to_owned();
+        let mut log = store.into_os_string();
         log.push("-wal");
         match fs::metadata(Path::new(&log)) {
             Ok(about) if about.len() > 0 => files.add(&about),
@@ -135,7 +161,8 @@ impl Files {
         }
         match manifest.map(fs::metadata) {
             Some(Ok(about)) => files.add(&about),
-            Some(Err(_)) => files.told.push_str(" none"),
+            Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => files.told.push_str(" none"),
+            Some(Err(_)) => return None,
             None => files.told.push_str(" -"),
         }
         Some(files)
@@ -244,6 +271,27 @@ mod tests {
     }
 
     #[test]
+    fn what_lies_beside_the_file_counts_also_by_way_of_a_link() {
+        let place = Place::new();
+        let real = tempfile::tempdir().unwrap();
+        fs::rename(place.0.path().join("store"), real.path().join("real")).unwrap();
+        std::os::unix::fs::symlink(real.path().join("real"), place.0.path().join("store")).unwrap();
+        place.keep();
+        assert!(place.passed_on(1_500).is_some());
+        fs::write(real.path().join("real-wal"), "frames").unwrap();
+        assert_eq!(place.passed_on(1_500), None);
+    }
+
+    #[test]
+    fn a_manifest_that_cannot_be_looked_at_is_not_none() {
+        let place = Place::new();
+        fs::write(place.0.path().join("manifest"), "").unwrap();
+        let beneath = place.0.path().join("manifest/pmu-cache.json");
+        let store = place.0.path().join("store");
+        assert!(Memo::at(place.0.path(), &store, Some(&beneath), &[], Time::from_ms(0)).is_none());
+    }
+
+    #[test]
     fn nothing_is_kept_of_what_may_change_within_the_same_tick() {
         let place = Place::new();
         assert!(!place.memo(&["all"], Duration::ZERO).may_keep());
@@ -262,10 +310,14 @@ mod tests {
             assert_eq!(place.passed_on(1_500), None, "{end} bytes");
         }
         let folder = memo.path.parent().unwrap();
-        for n in 0..MEMOS_MAX {
+        for n in 1..MEMOS_MAX {
             fs::write(folder.join(n.to_string()), "").unwrap();
         }
         place.keep();
-        assert_eq!(fs::read_dir(folder).unwrap().count(), 1);
+        let count = || fs::read_dir(folder).unwrap().count();
+        assert_eq!(count(), MEMOS_MAX, "it takes its own place");
+        let another = place.memo(&["another"], 2 * SETTLED);
+        another.keep(LINES, Time::from_ms(1_000), Time::from_ms(2_000)).unwrap();
+        assert!(another.path.exists() && count() == MEMOS_MAX, "the oldest went");
     }
 }

@@ -8,6 +8,7 @@ use larder_core::{StoreError, ViewSpec};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::address::Address;
+use crate::copy::MANY;
 use crate::direct::Direct;
 use crate::errors::{Fault, Remedy};
 use crate::open::{OpenOptions, Statements, Times};
@@ -119,6 +120,13 @@ impl Connections {
     /// Whether nobody stands between.
     pub(crate) async fn is_direct(&self) -> bool {
         self.direct.is_direct().await
+    }
+
+    /// Before so many rows are written: whether they may be copied in is told, once.
+    pub(crate) async fn expect(&self, rows: usize) {
+        if rows >= MANY && self.statements == Statements::Unnamed {
+            self.is_direct().await;
+        }
     }
 
     /// One try. With the fault it answers whether it is open what became of it.

@@ -33,19 +33,27 @@ impl Direct {
         Direct { config: address.config.clone(), tls, patience, known }
     }
 
-    /// Whether it is known that nobody stands between. Where it cannot be told (a socket of the file
-    /// system, several hosts, an address that is translated on the way), somebody might.
+    /// Whether nobody stands between, looked at if it is not known yet: before a transaction begins, since a
+    /// pooler that is full would keep the look waiting for what the transaction holds. Where it cannot be
+    /// told (a socket of the file system, several hosts, an address that is translated on the way), somebody
+    /// might.
     pub(crate) async fn is_direct(&self) -> bool {
         let look = || async { self.look().await.ok_or(()) };
         // A look that failed is tried again by whoever asks next.
         self.known.get_or_try_init(look).await.is_ok_and(|is_direct| *is_direct)
     }
 
-    /// `None` = there is no connection to be had now.
+    /// Whether it is known that nobody does.
+    pub(crate) fn is_known_to_be(&self) -> bool {
+        self.known.get() == Some(&true)
+    }
+
+    /// `None` = there is no connection to be had now. One that is given and says nothing waits for others,
+    /// which is a pooler's way.
     #[expect(clippy::disallowed_methods, reason = "a network that is silent is silent in real time")]
     async fn look(&self) -> Option<bool> {
         let [Host::Tcp(host)] = self.config.get_hosts() else { return Some(false) };
-        tokio::time::timeout(self.patience, self.look_at(host)).await.ok()?
+        tokio::time::timeout(self.patience, self.look_at(host)).await.unwrap_or(Some(false))
     }
 
     async fn look_at(&self, host: &str) -> Option<bool> {

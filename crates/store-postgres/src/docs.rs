@@ -149,7 +149,7 @@ impl Done {
 /// copied in, all or none: if another makes one of them at the same moment, the whole transaction is
 /// tried again, and then goes the other way, where what is there by now is left out.
 pub(crate) async fn make(tx: &Tx, items: &[Made<'_>]) -> Result<Done, Fault> {
-    if tx.is_first_try() && tx.may_copy(items.len()).await {
+    if tx.is_first_try() && tx.may_copy(items.len()) {
         copy(tx, items).await?;
         return Ok(Done::All);
     }

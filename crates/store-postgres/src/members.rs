@@ -110,7 +110,7 @@ pub(crate) async fn copy(
     before: &[MemberRow],
     wanted: &[MemberRow],
 ) -> Result<bool, Fault> {
-    if !before.is_empty() || !tx.may_copy(wanted.len()).await {
+    if !before.is_empty() || !tx.may_copy(wanted.len()) {
         return Ok(false);
     }
     let sql = "COPY larder.members (entry, position, asked, state, item) FROM STDIN (FORMAT binary)";

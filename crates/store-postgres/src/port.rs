@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use larder_core::{
     Acquired, Budget, Budgets, Changes, Commit, Committed, Configured, Exported, Fingerprint, Key, Lease,
     LeaseAsk, ListQuery, Listed, LogFilter, LogLine, Met, Problem, Reconciled, Reservation, Reserved,
-    Retention, Row, Settlement, Store, StoreError, StoreInfo, Stored, Swept, Target, Time, Trigger,
+    Retention, Row, Settlement, Store, StoreError, StoreInfo, Stored, Swept, Target, Time, Trigger, Write,
 };
 
 use crate::connections::Mode;
@@ -35,6 +35,8 @@ impl Store for PostgresStore {
 
     async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
         let commit = &commit;
+        let most = |write: &Write| write.items.len().max(write.members.as_ref().map_or(0, Vec::len));
+        self.shared.connections.expect(commit.write.as_ref().map_or(0, most)).await;
         let work = |tx: Arc<Tx>| async move { commit::commit(&tx, commit).await };
         self.run(Mode::Write, "commit a refresh", work).await
     }
@@ -125,6 +127,7 @@ impl Store for PostgresStore {
     }
 
     async fn import(&self, entries: &[Exported], now: Time) -> Result<u64, StoreError> {
+        self.shared.connections.expect(entries.iter().map(|entry| entry.members.len()).sum()).await;
         let work = |tx: Arc<Tx>| async move { import::import(&tx, entries, now).await };
         self.run(Mode::Write, "import entries", work).await
     }

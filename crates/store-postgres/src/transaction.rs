@@ -163,8 +163,8 @@ impl Tx {
     /// Whether so many rows are worth a copy, and one may be made: not where a pooler may stand between.
     /// A copy is made by a prepared statement, and `pgbouncer` (1.18) now and then loses count of the
     /// answers that it waits for: what is asked next hangs.
-    pub(crate) async fn may_copy(&self, rows: usize) -> bool {
-        rows >= MANY && (self.statements == Statements::Prepared || self.direct.is_direct().await)
+    pub(crate) fn may_copy(&self, rows: usize) -> bool {
+        rows >= MANY && (self.statements == Statements::Prepared || self.direct.is_known_to_be())
     }
 
     /// Copies rows of `width` values into a table, all or none.

@@ -187,9 +187,21 @@ fn take_lock(options: &OpenOptions) -> Result<Option<Lock>, StoreError> {
 /// alone and replaces it.
 const GIVE_WAY_MAX: Duration = Duration::from_millis(250);
 
+/// A store of the other kind that lies in a file has the same lock beside it.
+fn is_sqlite(path: &Path) -> bool {
+    use std::io::Read;
+    let mut header = [0_u8; 16];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut header));
+    read.is_ok() && header == *b"SQLite format 3\0"
+}
+
 /// Moves a damaged file of ours aside and begins anew, or opens what another made meanwhile.
 fn open_damaged(options: &OpenOptions, fault: Fault, place: &str) -> Result<Opened, StoreError> {
     let named = |fault: Fault| fault.named(place, "open it");
+    if is_sqlite(&options.path) {
+        let found = "it is a SQLite database, which is named `sqlite:PATH`".to_owned();
+        return Err(StoreError::Foreign { place: place.to_owned(), found });
+    }
     if options.access == Access::ReadOnly {
         return Err(named(fault));
     }

@@ -205,6 +205,13 @@ fn header_is_ours(path: &Path) -> bool {
     read.is_ok() && header[68..72] == APPLICATION_ID.to_be_bytes()
 }
 
+/// A store of the other kind that lies in a file has the same lock beside it.
+fn is_redb(path: &Path) -> bool {
+    use std::io::Read;
+    let mut header = [0_u8; 4];
+    fs::File::open(path).and_then(|mut file| file.read_exact(&mut header)).is_ok() && header == *b"redb"
+}
+
 /// How long one that meets a damaged file gives way to others that do: one of them finds itself
 /// alone and replaces it.
 const GIVE_WAY_MAX: Duration = Duration::from_millis(250);
@@ -217,6 +224,10 @@ fn open_ours(options: &OpenOptions, views: &Views, place: &str) -> Result<Opened
             Ok(standing) => return settle(options, views, lock, standing, place),
             Err(error) => error,
         };
+        if matches!(error, StoreError::Corrupt { .. }) && is_redb(&options.path) {
+            let found = "it is a redb database, which is named `redb:PATH`".to_owned();
+            return Err(StoreError::Foreign { place: place.to_owned(), found });
+        }
         let (Some(lock), StoreError::Corrupt { .. }, Access::ReadWrite) = (lock, &error, options.access)
         else {
             return Err(error);

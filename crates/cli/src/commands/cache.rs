@@ -9,6 +9,7 @@ use super::entry::EntryView;
 use super::target::{TargetArgs, is_met};
 use super::{Context, Ended, trackers};
 use crate::config::Config;
+use crate::memo;
 use crate::report::{Complaint, Exit};
 use crate::ui::{CanAsk, Cell, Column, Table, Tone, ago, ask, counted, harmless, in_a_while};
 use crate::wiring::Rooms;
@@ -86,6 +87,10 @@ async fn act(command: &Command, context: &Context, config: &Config) -> Ended {
             let target = args.target.named(&known, owner)?;
             confirm(args, &target, &known, context)?;
             let met = engine.evict(&target).await.map_err(Complaint::from)?;
+            // What was cleared shall lie nowhere; what was not is printed anew.
+            if let Err(error) = memo::forget(config) {
+                context.screen.warn(&format!("lists that were printed could not be removed: {error}"));
+            }
             told("cleared", met, "removed", context)
         }
     }

@@ -149,6 +149,7 @@ fn list_of(of: &str, args: &ListArgs, context: &Context) -> Ended {
     if let Some(kept) = memo.as_ref().and_then(|memo| memo.kept(SystemClock.now()))
         && lines::pass_on(of, args, &kept, &context.screen)?
     {
+        tracing::debug!("nothing changed since this list was last printed");
         return Ok(Exit::Answered);
     }
     crate::wiring::block_on(list(of, args, &keys, memo, context, &config))?
@@ -164,8 +165,10 @@ fn memo(of: &TrackerType, args: &ListArgs, keys: &[Key], context: &Context, conf
         return None;
     }
     let manifest = trackers.clone.as_ref().map(|(_, root)| root.join(MANIFEST));
-    // How an entry is defined, and what of the clone is looked at.
-    let said = format!("{trackers:?} {:?} {}", config.engine, config.github.api_url.value);
+    // How an entry is defined (with a token it is another: more may be seen), and what of the clone is
+    // looked at.
+    let (github, has_token) = (&config.github.api_url.value, config.github.token.is_some());
+    let said = format!("{trackers:?} {:?} {github} {has_token}", config.engine);
     let terms = [only.as_str(), &lines::form(of), &said];
     Memo::of(config, manifest.as_deref(), &terms, SystemClock.now())
 }

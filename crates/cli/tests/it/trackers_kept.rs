@@ -165,6 +165,10 @@ fn a_list_is_passed_on_until_something_it_was_made_from_changes() {
 
         meddle(&user);
         assert!(is_passed_on(&user), "{store}");
+        let user = user.without("GITHUB_TOKEN");
+        assert!(!is_passed_on(&user), "{store}: with a token more may be seen, or without one less");
+        let user = user.var("GITHUB_TOKEN", "t0ken");
+        assert!(is_passed_on(&user), "{store}");
         let user = user.var("LARDER_TRACKERS__TTL", "2h");
         assert!(!is_passed_on(&user), "{store}: the configuration is another");
 
@@ -180,6 +184,8 @@ fn a_list_is_passed_on_until_something_it_was_made_from_changes() {
         );
         let again = user.ok(&["release", "list"]);
         assert_eq!(again.err, told.err, "{store}: what is wrong is told each time");
+        user.ok(&["cache", "clear", "--all", "--yes"]);
+        assert!(!crate::world::is_anywhere(&user.home().join(".local/state"), "Meddled"), "{store}");
     }
 }
 

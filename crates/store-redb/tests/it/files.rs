@@ -113,6 +113,19 @@ fn a_foreign_database_beside_our_lock_file_is_foreign_all_the_same() {
     assert!(fs::read(place.path()).unwrap() == before);
 }
 
+/// Where the kind of store was mistyped, the other kind's file lies beside a lock that is ours.
+#[test]
+fn a_store_of_the_other_kind_is_not_damage() {
+    let place = TempPlace::fresh();
+    drop(RedbStore::open(place.options()).unwrap());
+    let before = [b"SQLite format 3\0".as_slice(), &[0; 8_000]].concat();
+    fs::write(place.path(), &before).unwrap();
+    let error = refused(&place);
+    assert!(matches!(error, StoreError::Foreign { .. }), "{error:?}");
+    assert!(error.to_string().contains("`sqlite:PATH`"), "{error}");
+    assert!(fs::read(place.path()).unwrap() == before);
+}
+
 #[test]
 fn an_empty_file_and_a_database_without_tables_are_ours_to_take() {
     let empty = TempPlace::fresh();

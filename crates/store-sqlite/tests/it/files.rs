@@ -76,6 +76,19 @@ fn a_foreign_database_beside_our_lock_file_is_foreign_all_the_same() {
     assert_eq!(fs::read(place.path()).unwrap(), before);
 }
 
+/// Where the kind of store was mistyped, the other kind's file lies beside a lock that is ours.
+#[test]
+fn a_store_of_the_other_kind_is_not_damage() {
+    let place = TempPlace::fresh();
+    drop(SqliteStore::open(place.options()).unwrap());
+    let before = [b"redb\x1a\x0a\xa9\x0d\x0a".as_slice(), &[0; 8_000]].concat();
+    fs::write(place.path(), &before).unwrap();
+    let error = refused(&place);
+    assert!(matches!(error, StoreError::Foreign { .. }), "{error:?}");
+    assert!(error.to_string().contains("`redb:PATH`"), "{error}");
+    assert_eq!(fs::read(place.path()).unwrap(), before);
+}
+
 #[test]
 fn an_empty_file_and_an_empty_database_are_ours_to_take() {
     let empty = TempPlace::fresh();
