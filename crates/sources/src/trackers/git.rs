@@ -98,9 +98,21 @@ impl Git<'_> {
             return Ok(output);
         }
         let said = String::from_utf8_lossy(&output.stderr);
-        let said = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it did not say why");
-        Err(GitError::Failed { what, said: without_credentials(said) })
+        Err(GitError::Failed { what, said: without_credentials(reason(&said)) })
     }
+}
+
+/// The line that says why: the fatal one, or the one before it where that only says that there was a reason
+/// (what ssh or the host said); advice follows both.
+fn reason(said: &str) -> &str {
+    let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let fatal = lines.iter().position(|line| line.starts_with("fatal:") || line.starts_with("error:"));
+    let why = match fatal {
+        Some(at) if at > 0 && lines[at].contains("Could not read from remote") => lines.get(at - 1),
+        Some(at) => lines.get(at),
+        None => lines.last(),
+    };
+    why.copied().unwrap_or("it did not say why")
 }
 
 /// An address in a message may hold a password: `https://user:secret@host/…`.
@@ -123,6 +135,21 @@ pub fn root_of(folder: &Path) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_reason_is_told_and_not_the_advice() {
+        let advice = "\n\nPlease make sure you have the correct access rights\nand the repository exists.\n";
+        let lost = "fatal: Could not read from remote repository.";
+        let denied = "git@github.com: Permission denied (publickey).";
+        assert_eq!(reason(&format!("Warning: added a key\n{denied}\n{lost}{advice}")), denied);
+        assert_eq!(reason(&format!("{lost}{advice}")), lost);
+        let behind = "fatal: Not possible to fast-forward, aborting.";
+        assert_eq!(reason(&format!("From github.com:o/r\n   1..2  main -> origin/main\n{behind}\n")), behind);
+        let dirty = "error: Your local changes to the following files would be overwritten by merge:";
+        assert_eq!(reason(&format!("Updating 1..2\n{dirty}\n\ta\nAborting\n")), dirty);
+        assert_eq!(reason("something went wrong\n"), "something went wrong");
+        assert_eq!(reason(" \n"), "it did not say why");
+    }
 
     #[test]
     fn no_password_shows_in_what_git_said() {
