@@ -93,6 +93,10 @@ fn a_cold_key_costs_one_call_and_one_more_when_the_instance_that_asks_is_killed(
         world.hold(Held::Not);
         for reader in readers {
             let (instance, found) = reader.join().unwrap();
+            // Twenty connections at once are more than a busy machine may make in time: such a reader is told
+            // to come again, and does.
+            let again = || until("it is answered", || number(&instances[instance].address, 0));
+            let found = found.or_else(|| (instance != killed).then(again));
             assert!(instance == killed || found == Some(1), "a reader of a living instance got {found:?}");
         }
         drop(instances.remove(killed));
