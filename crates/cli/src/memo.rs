@@ -83,7 +83,8 @@ impl Memo {
         self.is_settled
     }
 
-    /// Keeps the list, which holds from a time until another.
+    /// Keeps the list, which holds from a time on and until before another, in place of what was kept of it.
+    /// Errors: the directory cannot be written; the next who asks opens the store, as this one did.
     pub fn keep(&self, text: &str, from: Time, until: Time) -> io::Result<()> {
         let folder = self.path.parent().unwrap_or(Path::new("."));
         make_private_dir(folder)?;
@@ -99,7 +100,7 @@ impl Memo {
 }
 
 impl Kept {
-    /// Its beginning: whole lines of the first `most` bytes.
+    /// Its beginning: whole lines of the first `most` bytes. `None` = it cannot be read any more.
     pub fn beginning(&self, most: usize) -> Option<SheetText> {
         let bytes = usize::try_from(self.bytes).ok()?;
         let mut text = Vec::with_capacity(bytes.min(most));
@@ -115,7 +116,7 @@ impl Kept {
     }
 }
 
-/// Forgets all lists, of whatever store.
+/// Forgets all lists, of whatever store. Errors: some could not be removed.
 pub fn forget(config: &Config) -> io::Result<()> {
     match fs::remove_dir_all(folder(config)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),

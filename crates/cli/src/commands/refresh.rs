@@ -92,7 +92,8 @@ async fn refresh(args: &Args, context: &Context, config: &Config) -> Ended {
         check_configured(config)?;
     }
     let target = if is_of_clone {
-        // Those that are named, or of the clone one stands in, are no part of what is configured, and meant all the same.
+        // Those that are named, or of the clone one stands in, are no part of what is configured, and meant
+        // all the same.
         let types: Vec<_> = config.trackers.types.iter().collect();
         Target::Keys(trackers::keys(&trackers::repos(&args.target.repo, config)?, &types)?)
     } else {
