@@ -1,9 +1,6 @@
 //! What a Markdown artifact says of itself: YAML between two lines of `---`.
 
-use std::collections::BTreeMap;
-
-use serde::Deserialize;
-use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
+use crate::yaml::{self, Map, Written};
 
 /// What an artifact says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -39,22 +36,11 @@ impl FrontMatter {
             let plain = by_lines(&String::from_utf8_lossy(yaml));
             return (plain, Some("its front matter is not UTF-8".to_owned()));
         };
-        match serde_saphyr::from_str::<Option<BTreeMap<String, Written>>>(text) {
-            Ok(fields) => {
-                let fields = fields.unwrap_or_default();
-                // Read once more as text where it was taken for a number: `1.10` is not `1.1`.
-                let is_number = matches!(fields.get("version"), Some(Written::Number(_)));
-                let again = || serde_saphyr::from_str::<VersionField>(text).ok()?.version;
-                let as_text = if is_number { again() } else { None };
-                let front = of(fields);
-                (FrontMatter { version: as_text.or(front.version), ..front }, None)
-            }
+        match yaml::read(text) {
+            Ok(fields) => (of(fields), None),
             Err(error) => {
-                let error = error.to_string();
-                let first = error.lines().next().unwrap_or_default().trim();
-                let first = first.strip_prefix("error: ").unwrap_or(first);
                 // People write `description: Use when: …`, which YAML forbids and tools forgive.
-                (by_lines(text), Some(format!("its front matter is not YAML: {first}")))
+                (by_lines(text), Some(format!("its front matter is not YAML: {error}")))
             }
         }
     }
@@ -76,28 +62,34 @@ fn front(file: &[u8]) -> Option<&[u8]> {
     None
 }
 
-fn of(mut fields: BTreeMap<String, Written>) -> FrontMatter {
-    let mut text = |name: &str| fields.remove(name).and_then(Written::text);
+fn of(mut fields: Map<'_>) -> FrontMatter {
+    let mut text = |name: &str| take(&mut fields, name).and_then(as_text);
     let (name, description) = (text("name"), text("description"));
     let (version, license) = (text("version"), text("license").or_else(|| text("licence")));
-    let nested = |fields: &BTreeMap<String, Written>, name: &str| match fields.get("metadata") {
-        Some(Written::Map(map)) => map.get(name).cloned().and_then(Written::text),
+    let version = version.or_else(|| match take(&mut fields, "metadata") {
+        Some(Written::Map(mut map)) => take(&mut map, "version").and_then(as_text),
         _ => None,
-    };
-    let version = version.or_else(|| nested(&fields, "version"));
-    let mut list = |name: &str| fields.remove(name).map(Written::list).unwrap_or_default();
+    });
+    let mut list = |name: &str| take(&mut fields, name).map(as_list).unwrap_or_default();
     let (tags, aliases) = (list("tags"), list("aliases"));
     FrontMatter { name, description: description.map(cut), version, tags, license, aliases }
 }
 
+fn take<'a>(fields: &mut Map<'a>, name: &str) -> Option<Written<'a>> {
+    let place = fields.iter().position(|(known, _)| known == name)?;
+    Some(fields.swap_remove(place).1)
+}
+
 /// The plain `key: value` lines of what is not YAML.
 fn by_lines(text: &str) -> FrontMatter {
-    let mut fields = BTreeMap::new();
+    let mut fields = Map::new();
     for line in text.lines().filter(|line| !line.starts_with([' ', '\t', '-', '#'])) {
         let Some((key, value)) = line.split_once(':') else { continue };
-        let value = value.trim().trim_matches(['"', '\'']);
+        let (key, value) = (key.trim(), value.trim().trim_matches(['"', '\'']));
         if !value.is_empty() {
-            fields.insert(key.trim().to_owned(), Written::Text(value.to_owned()));
+            // Of a name that stands there twice, the last counts.
+            take(&mut fields, key);
+            fields.push((key.into(), Written::Text(value.into())));
         }
     }
     of(fields)
@@ -110,108 +102,22 @@ fn cut(text: String) -> String {
     }
 }
 
-#[derive(Deserialize)]
-struct VersionField {
-    version: Option<String>,
-}
-
-/// A value as it was written.
-#[derive(Debug, Clone)]
-enum Written {
-    Text(String),
-    /// Or a truth, as it was understood.
-    Number(String),
-    List(Vec<Written>),
-    Map(BTreeMap<String, Written>),
-    Nothing,
-}
-
-impl Written {
-    fn text(self) -> Option<String> {
-        match self {
-            Written::Text(text) | Written::Number(text) => {
-                Some(text.trim().to_owned()).filter(|text| !text.is_empty())
-            }
-            Written::List(_) | Written::Map(_) | Written::Nothing => None,
-        }
-    }
-
-    /// A list, or words with commas between.
-    fn list(self) -> Vec<String> {
-        let words: Vec<String> = match self {
-            Written::List(all) => all.into_iter().filter_map(Written::text).collect(),
-            Written::Text(text) | Written::Number(text) => {
-                text.split(',').map(|word| word.trim().to_owned()).collect()
-            }
-            Written::Map(_) | Written::Nothing => Vec::new(),
-        };
-        let fits = |word: &String| !word.is_empty() && word.chars().count() <= WORD_CHARS_MAX;
-        words.into_iter().filter(fits).take(LIST_MAX).collect()
+fn as_text(value: Written<'_>) -> Option<String> {
+    match value {
+        Written::Text(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
+        Written::List(_) | Written::Map(_) | Written::Nothing => None,
     }
 }
 
-impl<'de> Deserialize<'de> for Written {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(WrittenVisitor)
-    }
-}
-
-struct WrittenVisitor;
-
-impl<'de> Visitor<'de> for WrittenVisitor {
-    type Value = Written;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("any value")
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Written, E> {
-        Ok(Written::Text(text.to_owned()))
-    }
-
-    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Written, E> {
-        Ok(Written::Number(value.to_string()))
-    }
-
-    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Written, E> {
-        Ok(Written::Number(value.to_string()))
-    }
-
-    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Written, E> {
-        Ok(Written::Number(value.to_string()))
-    }
-
-    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Written, E> {
-        Ok(Written::Number(format!("{value:?}")))
-    }
-
-    fn visit_unit<E: de::Error>(self) -> Result<Written, E> {
-        Ok(Written::Nothing)
-    }
-
-    fn visit_none<E: de::Error>(self) -> Result<Written, E> {
-        Ok(Written::Nothing)
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Written, D::Error> {
-        Deserialize::deserialize(deserializer)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Written, A::Error> {
-        let mut all = Vec::new();
-        while let Some(one) = seq.next_element()? {
-            all.push(one);
-        }
-        Ok(Written::List(all))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Written, A::Error> {
-        let mut all = BTreeMap::new();
-        while let Some((key, value)) = map.next_entry::<Written, Written>()? {
-            all.extend(key.text().map(|key| (key, value)));
-        }
-        Ok(Written::Map(all))
-    }
+/// A list, or words with commas between.
+fn as_list(value: Written<'_>) -> Vec<String> {
+    let words: Vec<String> = match value {
+        Written::List(all) => all.into_iter().filter_map(as_text).collect(),
+        Written::Text(text) => text.split(',').map(|word| word.trim().to_owned()).collect(),
+        Written::Map(_) | Written::Nothing => Vec::new(),
+    };
+    let fits = |word: &String| !word.is_empty() && word.chars().count() <= WORD_CHARS_MAX;
+    words.into_iter().filter(fits).take(LIST_MAX).collect()
 }
 
 #[cfg(test)]
@@ -241,10 +147,10 @@ mod tests {
 
     #[test]
     fn numbers_commas_and_nested_versions_are_read_as_people_mean_them() {
-        let front = read("---\nversion: 2\ntags: a, b\naliases:\n- x\n- 7\n---\n");
-        assert_eq!(front.version.as_deref(), Some("2"));
+        let front = read("---\nname: 007\nversion: 2\ntags: a, b\naliases:\n- x\n- 7\n- 1.10\n- yes\n---\n");
+        assert_eq!((front.name.as_deref(), front.version.as_deref()), (Some("007"), Some("2")));
         assert_eq!(front.tags, ["a", "b"]);
-        assert_eq!(front.aliases, ["x", "7"]);
+        assert_eq!(front.aliases, ["x", "7", "1.10", "yes"], "as they were written");
         let front = read("\u{feff}---\r\nname: a\r\nmetadata:\r\n  version: 1.0\r\n---\r\n");
         assert_eq!((front.name.as_deref(), front.version.as_deref()), (Some("a"), Some("1.0")));
     }

@@ -11,6 +11,7 @@ mod project;
 mod registry;
 mod repository;
 mod tracker;
+mod yaml;
 
 pub use artifact::{ARTIFACT, ARTIFACTS, Artifact, ArtifactType, HASH_DIGITS, OnDisk, Placed};
 pub use cluster::{ClusterConfig, ClustersConfig, RepoName, RepoNameError, RepoOverride};

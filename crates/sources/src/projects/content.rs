@@ -9,9 +9,9 @@ use std::fs::{self, DirEntry, File, Metadata};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use aws_lc_rs::digest;
 use larder_core::{Time, Warning};
 use larder_domain::{FrontMatter, HASH_DIGITS, OnDisk};
-use sha2::{Digest, Sha256};
 
 use super::place::shown_path;
 use super::reach::{Led, Reach};
@@ -161,7 +161,7 @@ impl Content {
 
     /// Reads it by way of `buffer`: its hash, and what the file that describes it says.
     pub(super) fn read(&self, about: &str, buffer: &mut [u8]) -> io::Result<Read1> {
-        let mut hasher = Sha256::new();
+        let mut hasher = digest::Context::new(&digest::SHA256);
         let describing = self.describing();
         let mut head = Vec::new();
         for (number, entry) in self.files.iter().enumerate() {
@@ -188,7 +188,7 @@ impl Content {
         }
         let (front, problem) = FrontMatter::read(&head);
         let warnings = problem.map(|what| warning(about, "malformed", format!("`{about}`: {what}")));
-        let content_hash = (!self.partly).then(|| hex(&hasher.finalize()[..HASH_DIGITS / 2]));
+        let content_hash = (!self.partly).then(|| hex(&hasher.finish().as_ref()[..HASH_DIGITS / 2]));
         Ok(Read1 {
             disk: OnDisk { content_hash, updated_at: self.updated_at, front },
             warnings: warnings.into_iter().collect(),
