@@ -18,6 +18,27 @@ use crate::words;
 /// its lists outgrows the memory that it gives a step.
 const PIECE: usize = 1_000;
 
+/// Has `work` done a piece at a time, all of them on their way at once.
+pub(crate) async fn in_pieces<'t, T, R, F>(
+    items: &'t [T],
+    work: impl Fn(&'t [T]) -> F,
+) -> Result<Vec<R>, Fault>
+where
+    F: Future<Output = Result<R, Fault>>,
+{
+    let pieces = items.chunks(PIECE).enumerate().map(|(nth, piece)| in_turn(nth, work(piece)));
+    futures::future::try_join_all(pieces).await
+}
+
+/// Begins when those before it have been sent: the connection's task, which may have to share its thread
+/// with us, gets to send one before the next is worked on.
+pub(crate) async fn in_turn<R>(nth: usize, work: impl Future<Output = R>) -> R {
+    for _ in 0..nth {
+        tokio::task::yield_now().await;
+    }
+    work.await
+}
+
 /// Items with their numbers.
 type Numbered<'a, 'b> = [(i64, &'b Weighed<'a>)];
 
@@ -43,8 +64,7 @@ pub(crate) async fn differ(tx: &Tx, items: &Numbered<'_, '_>) -> Result<bool, Fa
 /// Writes documents; answers the numbers of those that look different now. They are compared by what
 /// they mean: `jsonb` knows no order of keys.
 pub(crate) async fn update(tx: &Tx, items: &Numbered<'_, '_>, asked: Asked) -> Result<Vec<i64>, Fault> {
-    let pieces = items.chunks(PIECE).map(|piece| update_piece(tx, piece, asked));
-    Ok(futures::future::try_join_all(pieces).await?.concat())
+    Ok(in_pieces(items, |piece| update_piece(tx, piece, asked)).await?.concat())
 }
 
 async fn update_piece(tx: &Tx, items: &Numbered<'_, '_>, asked: Asked) -> Result<Vec<i64>, Fault> {
@@ -84,8 +104,7 @@ async fn update_piece(tx: &Tx, items: &Numbered<'_, '_>, asked: Asked) -> Result
 
 /// Writes titles and words, where they are others.
 pub(crate) async fn reword(tx: &Tx, items: &Numbered<'_, '_>) -> Result<(), Fault> {
-    let pieces = items.chunks(PIECE).map(|piece| reword_piece(tx, piece));
-    futures::future::try_join_all(pieces).await.map(drop)
+    in_pieces(items, |piece| reword_piece(tx, piece)).await.map(drop)
 }
 
 async fn reword_piece(tx: &Tx, items: &Numbered<'_, '_>) -> Result<(), Fault> {
@@ -153,8 +172,7 @@ pub(crate) async fn make(tx: &Tx, items: &[Made<'_>]) -> Result<Done, Fault> {
         copy(tx, items).await?;
         return Ok(Done::All);
     }
-    let pieces = items.chunks(PIECE).map(|piece| insert(tx, piece));
-    let made = futures::future::try_join_all(pieces).await?;
+    let made = in_pieces(items, |piece| insert(tx, piece)).await?;
     Ok(Done::These(made.into_iter().flatten().collect()))
 }
 

@@ -160,6 +160,11 @@ impl Tx {
         self.nth == 1
     }
 
+    /// Whether a statement is sent before the one before it is answered.
+    pub(crate) fn sends_ahead(&self) -> bool {
+        self.statements == Statements::Unnamed
+    }
+
     /// Whether so many rows are worth a copy, and one may be made: not where a pooler may stand between.
     /// A copy is made by a prepared statement, and `pgbouncer` (1.18) now and then loses count of the
     /// answers that it waits for: what is asked next hangs.

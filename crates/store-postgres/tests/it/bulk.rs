@@ -61,6 +61,40 @@ fn a_thousand_arrive_whole_also_behind_a_pooler_and_by_prepared_statements() {
     }
 }
 
+/// More than are looked for by one statement: some are new, some others than before, and some as they were.
+#[test]
+fn six_thousand_are_looked_for_a_piece_at_a_time() {
+    let database = Database::fresh();
+    let prepared = OpenOptions { statements: Statements::Prepared, ..database.options() };
+    for options in [database.options(), prepared, options(&database.pooled_url())] {
+        block_on(async {
+            let store = PostgresStore::open(options).await.unwrap();
+            let cinder = key("shelf/cinder");
+            let of = |from: i64, stars: fn(i64) -> i64| {
+                (from..from + 6_000)
+                    .map(move |n| book(&format!("{:05}", n * 7_919 % 7_000), stars(n)))
+                    .collect()
+            };
+            let (_, counts, _) = done(refresh(&store, &cinder, of(0, |n| n), at(0)).await);
+            assert_eq!((counts.added, counts.changed, counts.removed), (6_000, 0, 0));
+            // A thousand go, a thousand come, and every tenth is another.
+            let other: Vec<NewItem> = of(1_000, |n| if n % 10 == 0 { -n } else { n });
+            let named: Vec<String> = other.iter().map(|item| item.of.id.to_string()).collect();
+            let (_, counts, _) = done(refresh(&store, &cinder, other, at(1)).await);
+            assert_eq!((counts.added, counts.changed, counts.removed), (1_000, 500, 1_000));
+            let held = row(&store, &cinder).await;
+            assert_eq!(ids(&held), named);
+            assert!(held.members.iter().all(|member| member.item.fetched_at == at(1)));
+            for (n, name) in (1_000_i64..).zip(&named).step_by(997) {
+                let stars = if n % 10 == 0 { -n } else { n };
+                assert_eq!(field(&held, name, "stars"), stars, "{name}");
+            }
+            assert_eq!(store.verify().await.unwrap(), []);
+            store.evict(&larder_core::Target::All, at(2)).await.unwrap();
+        });
+    }
+}
+
 /// All are copied in or none; one that another makes at that moment must not undo the rest.
 #[test]
 fn a_thousand_arrive_though_another_makes_one_of_them_at_that_moment() {
