@@ -40,7 +40,7 @@ impl FrontMatter {
             Ok(fields) => (of(fields), None),
             Err(error) => {
                 // People write `description: Use when: …`, which YAML forbids and tools forgive.
-                (by_lines(text), Some(format!("its front matter is not YAML: {error}")))
+                (by_lines(text), Some(format!("its front matter cannot be read as YAML: {error}")))
             }
         }
     }
@@ -82,11 +82,13 @@ fn take<'a>(fields: &mut Map<'a>, name: &str) -> Option<Written<'a>> {
 
 /// The plain `key: value` lines of what is not YAML.
 fn by_lines(text: &str) -> FrontMatter {
+    /// All that [`of`] asks for in lines.
+    const NAMES: [&str; 7] = ["name", "description", "version", "license", "licence", "tags", "aliases"];
     let mut fields = Map::new();
     for line in text.lines().filter(|line| !line.starts_with([' ', '\t', '-', '#'])) {
         let Some((key, value)) = line.split_once(':') else { continue };
         let (key, value) = (key.trim(), value.trim().trim_matches(['"', '\'']));
-        if !value.is_empty() {
+        if !value.is_empty() && NAMES.contains(&key) {
             // Of a name that stands there twice, the last counts.
             take(&mut fields, key);
             fields.push((key.into(), Written::Text(value.into())));
@@ -168,7 +170,7 @@ mod tests {
         let (front, problem) = FrontMatter::read(text.as_bytes());
         assert_eq!(front.name.as_deref(), Some("review"));
         assert_eq!(front.description.as_deref(), Some("Use when: reviewing: code"));
-        assert!(problem.unwrap().starts_with("its front matter is not YAML"));
+        assert!(problem.unwrap().starts_with("its front matter cannot be read as YAML: "));
         let (front, problem) = FrontMatter::read(b"---\nname: caf\xe9\n---\n");
         assert!(front.name.is_some() && problem.is_some());
     }

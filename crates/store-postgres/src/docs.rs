@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 
+use futures::future::maybe_done;
 use larder_core::{ItemRef, Json, Time};
 use tokio_postgres::types::Type;
 
@@ -19,24 +20,33 @@ use crate::words;
 const PIECE: usize = 1_000;
 
 /// Has `work` done a piece at a time, all of them on their way at once.
-pub(crate) async fn in_pieces<'t, T, R, F>(
-    items: &'t [T],
-    work: impl Fn(&'t [T]) -> F,
-) -> Result<Vec<R>, Fault>
+async fn in_pieces<'t, T, R, F>(items: &'t [T], work: impl Fn(&'t [T]) -> F) -> Result<Vec<R>, Fault>
 where
     F: Future<Output = Result<R, Fault>>,
 {
-    let pieces = items.chunks(PIECE).enumerate().map(|(nth, piece)| in_turn(nth, work(piece)));
-    futures::future::try_join_all(pieces).await
+    sent_in_turn(items.chunks(PIECE).map(work)).await
 }
 
-/// Begins when those before it have been sent: the connection's task, which may have to share its thread
-/// with us, gets to send one before the next is worked on.
-pub(crate) async fn in_turn<R>(nth: usize, work: impl Future<Output = R>) -> R {
-    for _ in 0..nth {
+/// Sends each piece before the next is worked on, and waits for all. They are sent in their order, which is
+/// the order in which they lock what they are about.
+pub(crate) async fn sent_in_turn<R, F>(pieces: impl Iterator<Item = F>) -> Result<Vec<R>, Fault>
+where
+    F: Future<Output = Result<R, Fault>>,
+{
+    let mut sent = Vec::new();
+    for piece in pieces {
+        let mut piece = Box::pin(maybe_done(piece));
+        // Polled once it is handed to the connection's task, which may have to share its thread with us.
+        let _ = futures::poll!(piece.as_mut());
         tokio::task::yield_now().await;
+        sent.push(piece);
     }
-    work.await
+    let mut all = Vec::with_capacity(sent.len());
+    for mut piece in sent {
+        piece.as_mut().await;
+        all.extend(piece.as_mut().take_output());
+    }
+    all.into_iter().collect()
 }
 
 /// Items with their numbers.

@@ -8,7 +8,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use crate::digest::Digest;
-use crate::docs::{self, Made, in_turn};
+use crate::docs::{self, Made};
 use crate::errors::Fault;
 use crate::json::{JsonText, clean};
 use crate::rows::{At, int, limit};
@@ -94,8 +94,8 @@ impl<'a> Weighed<'a> {
 
 /// Puts items that a source answered for. `derived` is never touched.
 ///
-/// Whoever puts items locks those that are there, in the order of their identities, before anything
-/// else; so two that put the same wait for one another and never for each other.
+/// Whoever puts items locks those that are there, in the order of their identities, before all else but
+/// confirming them; so two that put the same wait for one another and never for each other.
 pub(crate) async fn put<'a>(tx: &Tx, items: &'a [NewItem], asked: Asked) -> Result<Put<'a>, Fault> {
     let mut done = Put::default();
     let mut left: Vec<Weighed<'a>> = sendable(items).into_iter().map(Weighed::of).collect();
@@ -270,17 +270,17 @@ async fn meet_all(
     let mut all = Met { found: Vec::with_capacity(items.len()), spare: Vec::new() };
     // Prepared statements wait for one another, so that pieces would but be ways to and fro.
     let piece = if tx.sends_ahead() { MET_AT_ONCE } else { usize::MAX };
-    let pieces = items.chunks_mut(piece).enumerate().map(|(nth, piece)| {
-        in_turn(nth, async {
-            if are_new_to_us {
-                for one in piece.iter_mut() {
-                    one.weigh(tx);
-                }
+    let pieces = items.chunks_mut(piece).map(async |piece| {
+        if are_new_to_us {
+            for one in piece.iter_mut() {
+                one.weigh(tx);
             }
-            meet(tx, piece.iter().map(|one| (one.item.of, one.doc, one.words)), asked).await
-        })
+        }
+        meet(tx, piece.iter().map(|one| (one.item.of, one.doc, one.words)), asked).await
     });
-    for met in futures::future::try_join_all(pieces).await? {
+    let (told, met) = together!(tx.by_index(), docs::sent_in_turn(pieces));
+    told?;
+    for met in met? {
         all.found.extend(met.found);
         all.spare.extend(met.spare);
     }
@@ -288,6 +288,7 @@ async fn meet_all(
 }
 
 /// Locks those that are there (given in the order of their identities), and confirms at once what comes as it was.
+/// After [`Tx::by_index`].
 pub(crate) async fn meet<'a>(
     tx: &Tx,
     items: impl Iterator<Item = (&'a ItemRef, Option<Digest>, Option<Digest>)> + Clone,
@@ -323,9 +324,7 @@ pub(crate) async fn meet<'a>(
         (&int(asked.began) as _, Type::INT8),
         (&limit(ids.len()) as _, Type::INT8),
     ];
-    let (told, row) = together!(tx.by_index(), tx.query_one(&sql, &params));
-    told?;
-    let row = row?;
+    let row = tx.query_one(&sql, &params).await?;
     let places: Vec<i64> = row.try_get::<_, Option<_>>(0)?.unwrap_or_default();
     let numbers: Vec<i64> = row.try_get::<_, Option<_>>(1)?.unwrap_or_default();
     let told: Vec<i16> = row.try_get::<_, Option<_>>(2)?.unwrap_or_default();

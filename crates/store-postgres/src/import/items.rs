@@ -48,7 +48,10 @@ pub(super) async fn put<'a>(
         left.sort_unstable_by_key(|moved| (&moved.item.of.id, &moved.item.of.kind));
         // Nothing is confirmed by what nobody has just asked for.
         let asked = Asked { at: Time::from_ms(0), began: 0 };
-        let met = items::meet(tx, left.iter().map(|moved| (&moved.item.of, None, None)), asked).await?;
+        let items = left.iter().map(|moved| (&moved.item.of, None, None));
+        let (told, met) = together!(tx.by_index(), items::meet(tx, items, asked));
+        told?;
+        let met = met?;
         let (mut known, mut missing) = (Vec::new(), Vec::new());
         for (moved, found) in left.iter().zip(met.found) {
             match found {

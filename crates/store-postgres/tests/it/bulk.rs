@@ -1,7 +1,7 @@
 //! Many items at once: copied in where they are new, confirmed where they come as they were, and written
 //! only where they differ.
 
-use larder_core::{Configured, Definition, ListQuery, NewItem, Order, Policy, Retention, Store};
+use larder_core::{Configured, Coverage, Definition, ListQuery, NewItem, Order, Policy, Retention, Store};
 use larder_store_postgres::{OpenOptions, PostgresStore, Statements};
 use larder_testkit::contract::build::{VIEW, at, book, done, field, ids, key, refresh, row};
 use tokio_postgres::Client;
@@ -93,6 +93,45 @@ fn six_thousand_are_looked_for_a_piece_at_a_time() {
             store.evict(&larder_core::Target::All, at(2)).await.unwrap();
         });
     }
+}
+
+/// Two who hold the same items look for them in one order, whatever order theirs is, a piece at a time too.
+#[test]
+fn two_who_bring_the_same_six_thousand_at_once_wait_for_one_another_and_not_for_ever() {
+    let database = Database::fresh();
+    block_on_threads(async {
+        let store = PostgresStore::open(database.options()).await.unwrap();
+        let bring = |name: &str, turned: bool| {
+            let (store, key) = (store.clone(), key(name));
+            tokio::spawn(async move {
+                for round in 0..4_i64 {
+                    let mut all = books(6_000, |n| n * round);
+                    if turned {
+                        all.reverse();
+                    }
+                    // Every second one says but half of it: what is held is read, and laid under it.
+                    for half in all.iter_mut().step_by(2).filter(|_| round > 0) {
+                        half.coverage = Coverage::Partial;
+                    }
+                    let (_, counts, _) = done(refresh(&store, &key, all, at(round.cast_unsigned())).await);
+                    assert_eq!(counts.seen, 6_000);
+                }
+            })
+        };
+        for one in [bring("shelf/cinder", false), bring("shelf/brick", true)] {
+            one.await.unwrap();
+        }
+        let (cinder, brick) =
+            (row(&store, &key("shelf/cinder")).await, row(&store, &key("shelf/brick")).await);
+        for held in [&cinder, &brick] {
+            assert_eq!(held.members.len(), 6_000);
+            let all = books(6_000, |n| n * 3);
+            for (item, n) in all.iter().zip(0..).step_by(499) {
+                assert_eq!(field(held, &item.of.id, "stars"), n * 3, "{}", item.of.id);
+            }
+        }
+        assert_eq!(store.verify().await.unwrap(), []);
+    });
 }
 
 /// All are copied in or none; one that another makes at that moment must not undo the rest.
