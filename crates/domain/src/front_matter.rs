@@ -23,6 +23,8 @@ pub struct FrontMatter {
 const DESCRIPTION_CHARS_MAX: usize = 4_000;
 /// No front matter is longer.
 const YAML_BYTES_MAX: usize = 64 * 1024;
+/// Only the first line of `---` stands above it.
+const LINES_ABOVE: usize = 1;
 /// A list of tags or aliases ends here, and so does each of its words.
 const LIST_MAX: usize = 100;
 const WORD_CHARS_MAX: usize = 200;
@@ -36,7 +38,7 @@ impl FrontMatter {
             let plain = by_lines(&String::from_utf8_lossy(yaml));
             return (plain, Some("its front matter is not UTF-8".to_owned()));
         };
-        match yaml::read(text) {
+        match yaml::read(text, LINES_ABOVE) {
             Ok(fields) => (of(fields), None),
             Err(error) => {
                 // People write `description: Use when: …`, which YAML forbids and tools forgive.
@@ -170,7 +172,9 @@ mod tests {
         let (front, problem) = FrontMatter::read(text.as_bytes());
         assert_eq!(front.name.as_deref(), Some("review"));
         assert_eq!(front.description.as_deref(), Some("Use when: reviewing: code"));
-        assert!(problem.unwrap().starts_with("its front matter cannot be read as YAML: "));
+        let problem = problem.unwrap();
+        assert!(problem.starts_with("its front matter cannot be read as YAML: "), "{problem}");
+        assert!(problem.ends_with(", in line 3"), "as an editor counts: {problem}");
         let (front, problem) = FrontMatter::read(b"---\nname: caf\xe9\n---\n");
         assert!(front.name.is_some() && problem.is_some());
     }

@@ -34,8 +34,9 @@ const DEPTH_MAX: usize = 100;
 const NAME_CHARS_MAX: usize = 60;
 
 /// Reads a document's map; one that says nothing is empty. Says in a phrase what is wrong with it, and in
-/// which line.
-pub(crate) fn read(text: &str) -> Result<Map<'_>, String> {
+/// which line of the file, of which so many lines stand above it.
+pub(crate) fn read(text: &str, above: usize) -> Result<Map<'_>, String> {
+    let in_line = |why: &str, line: usize| format!("{why}, in line {}", above + line);
     let mut reader = Reader::default();
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|error| in_line(&error.info(), error.marker().line()))?;
@@ -46,10 +47,6 @@ pub(crate) fn read(text: &str) -> Result<Map<'_>, String> {
         Some(Written::Map(map)) => Ok(map),
         Some(Written::Text(_) | Written::List(_)) => Err("it names no values".to_owned()),
     }
-}
-
-fn in_line(why: &str, line: usize) -> String {
-    format!("{why}, in its line {line}")
 }
 
 /// What is read so far.
@@ -240,6 +237,10 @@ impl Extent {
 mod tests {
     use super::*;
 
+    fn read(text: &str) -> Result<Map<'_>, String> {
+        super::read(text, 0)
+    }
+
     fn text(text: &str) -> Written<'_> {
         Written::Text(text.into())
     }
@@ -295,20 +296,21 @@ mod tests {
         for (yaml, why) in [
             ("- a", "it names no values"),
             ("a text", "it names no values"),
-            ("b: 0\na: 1\na: 2\n", "`a` stands there twice, in its line 3"),
-            ("\"a\\e\": 1\n\"a\\e\": 2\n", "`a\\u{1b}` stands there twice, in its line 2"),
-            ("a: 1\n---\nb: 2\n", "another document begins, in its line 2"),
-            ("a: &it [*it]", "an alias stands within what it means, in its line 1"),
-            ("a: [b", "unclosed bracket '[', in its line 1"),
-            (&nested, "its values lie more than 100 deep, in its line 1"),
-            (&chain, "its values lie more than 100 deep, in its line 2"),
-            (&lines, "it unfolds to more than 10000 values or 262144 bytes, in its line 5001"),
-            (&texts, "it unfolds to more than 10000 values or 262144 bytes, in its line 2"),
-            (&anchors, "it unfolds to more than 10000 values or 262144 bytes, in its line 2"),
+            ("b: 0\na: 1\na: 2\n", "`a` stands there twice, in line 3"),
+            ("\"a\\e\": 1\n\"a\\e\": 2\n", "`a\\u{1b}` stands there twice, in line 2"),
+            ("a: 1\n---\nb: 2\n", "another document begins, in line 2"),
+            ("a: &it [*it]", "an alias stands within what it means, in line 1"),
+            ("a: [b", "unclosed bracket '[', in line 1"),
+            (&nested, "its values lie more than 100 deep, in line 1"),
+            (&chain, "its values lie more than 100 deep, in line 2"),
+            (&lines, "it unfolds to more than 10000 values or 262144 bytes, in line 5001"),
+            (&texts, "it unfolds to more than 10000 values or 262144 bytes, in line 2"),
+            (&anchors, "it unfolds to more than 10000 values or 262144 bytes, in line 2"),
         ] {
             assert_eq!(read(yaml), Err(why.to_owned()), "{}", &yaml[..yaml.len().min(40)]);
         }
         assert!(read("a: b: c").is_err());
         assert!(read("a: *unknown").is_err());
+        assert_eq!(super::read("a: 0\na: 1\n", 7), Err("`a` stands there twice, in line 9".to_owned()));
     }
 }
