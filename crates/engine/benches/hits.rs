@@ -80,7 +80,8 @@ fn raw_read(conn: &Connection, key: &str) -> (Vec<String>, i64) {
     let mut entry = conn
         .prepare_cached(
             "SELECT nr, key, definition, tried, body, validators, pending, warnings, version, began, invalidated, \
-             fetched_at, fresh_until, due_at, attempts, faults, last_error, lease_owner FROM entries WHERE key = ?1",
+             fetched_at, fresh_until, due_at, attempts, faults, last_error, leases.owner FROM entries \
+             LEFT JOIN leases ON leases.entry = entries.nr WHERE key = ?1",
         )
         .unwrap();
     let (nr, version) = entry

@@ -9,7 +9,7 @@ use crate::entries::{self, json};
 use crate::errors::Fault;
 use crate::feed;
 use crate::items::{self, Asked, Effect};
-use crate::leases::{LIVE, holds};
+use crate::leases::{self, LIVE, holds};
 use crate::markers;
 use crate::rows::int;
 use crate::words::Finders;
@@ -39,11 +39,7 @@ fn is_live(entry: &Entry, now: Time) -> bool {
 }
 
 fn release(conn: &Connection, nr: i64, entry: &Entry, commit: &Commit) -> Result<Committed, Fault> {
-    conn.prepare_cached(
-        "UPDATE entries SET lease_owner = NULL, lease_until = NULL, lease_length = NULL, \
-         lease_epoch = NULL, lease_seq = NULL WHERE nr = ?1",
-    )?
-    .execute([nr])?;
+    leases::end(conn, nr)?;
     feed::log(conn, &commit.log, &commit.log.outcome, ItemCounts::default())?;
     Ok(Committed::Done {
         version: entry.version,
@@ -166,9 +162,7 @@ fn write_row(
          complete = ?7, pending = ?8, warnings = ?9, version = ?10, began = ?11, invalidated = ?12, \
          fetched_at = ?13, absent_at = ?14, fresh_until = ?15, due_at = ?16, \
          marked = CASE WHEN marked > ?17 THEN marked ELSE 0 END, \
-         attempts = ?18, faults = ?19, last_error = ?20, touched_at = ?21, \
-         lease_owner = NULL, lease_until = NULL, lease_length = NULL, lease_epoch = NULL, lease_seq = NULL \
-         WHERE nr = ?1",
+         attempts = ?18, faults = ?19, last_error = ?20, touched_at = ?21 WHERE nr = ?1",
     )?
     .execute(params![
         nr,
@@ -193,6 +187,7 @@ fn write_row(
         write.last_error.as_ref().map(json).transpose()?,
         now.ms(),
     ])?;
+    leases::end(conn, nr)?;
     Ok(())
 }
 

@@ -9,9 +9,11 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::errors::Fault;
 use crate::feed;
-use crate::leases::LIVE;
+use crate::leases::{self, LIVE};
 use crate::markers::ANY;
-use crate::rows::{BEHIND_ENTRY, ENTRY_COLUMNS, EntryRow, ITEM_COLUMNS, ItemRow, int, limit, parse, state};
+use crate::rows::{
+    BEHIND_ENTRY, ENTRY_COLUMNS, ENTRY_ROWS, EntryRow, ITEM_COLUMNS, ItemRow, int, limit, parse, state,
+};
 use crate::sequence;
 
 /// Looks entries up with their members, in the order asked.
@@ -33,7 +35,7 @@ pub(crate) fn find(conn: &Connection, key: &Key) -> Result<Option<(i64, Entry)>,
 
 fn const_format_entry() -> &'static str {
     static SQL: std::sync::LazyLock<String> =
-        std::sync::LazyLock::new(|| format!("SELECT {ENTRY_COLUMNS} FROM entries WHERE key = ?1"));
+        std::sync::LazyLock::new(|| format!("SELECT {ENTRY_COLUMNS} FROM {ENTRY_ROWS} WHERE key = ?1"));
     &SQL
 }
 
@@ -69,7 +71,8 @@ pub(crate) fn create(conn: &Connection, key: &Key, now: Time) -> rusqlite::Resul
         "INSERT INTO entries (key, source, definition, tried, validators, complete, pending, warnings, \
          version, began, invalidated, due_at, marked, attempts, faults, touched_at) \
          VALUES (?1, ?2, '', '', '{}', 0, '[]', '[]', (SELECT version_floor FROM meta), 0, \
-         (SELECT coalesce(max(seq), 0) FROM markers WHERE name IN ('all', 'source:' || ?2)), ?3, 0, 0, 0, ?3)",
+         max(coalesce((SELECT seq FROM markers WHERE name = 'all'), 0), \
+         coalesce((SELECT seq FROM markers WHERE name = 'source:' || ?2), 0)), ?3, 0, 0, 0, ?3)",
     )?
     .execute(params![key.as_str(), key.source(), now.ms()])
     .map(drop)
@@ -137,6 +140,7 @@ pub(crate) fn remove(conn: &Connection, entries: &[Met], now: Time) -> Result<u6
         conn.prepare_cached("DELETE FROM members WHERE entry = ?1")?.execute([entry.nr])?;
         conn.prepare_cached("DELETE FROM tags WHERE entry = ?1")?.execute([entry.nr])?;
         conn.prepare_cached("DELETE FROM sheets WHERE entry = ?1")?.execute([entry.nr])?;
+        leases::end(conn, entry.nr)?;
         conn.prepare_cached("DELETE FROM entries WHERE nr = ?1")?.execute([entry.nr])?;
         feed::announce(conn, &entry.key, "evicted", entry.version, now)?;
         floor = floor.max(entry.version);
@@ -162,7 +166,7 @@ pub(crate) fn rows(
 ) -> Result<Vec<larder_core::Row>, Fault> {
     // A source's keys stand together: they all begin with its name and a slash, which `0` follows.
     let mut statement = conn.prepare_cached(&format!(
-        "SELECT {ENTRY_COLUMNS}, unconfigured_since FROM entries WHERE key > ?1 AND key < ?2 \
+        "SELECT {ENTRY_COLUMNS}, unconfigured_since FROM {ENTRY_ROWS} WHERE key > ?1 AND key < ?2 \
          ORDER BY key LIMIT ?3"
     ))?;
     let (first, end) = match source {

@@ -10,15 +10,18 @@ use crate::entries::{self, json};
 use crate::errors::Fault;
 use crate::feed;
 use crate::items;
+use crate::leases;
 use crate::markers;
-use crate::rows::{BEHIND_ENTRY, ENTRY_COLUMNS, EntryRow, ITEM_COLUMNS, ItemRow, int, limit, state};
+use crate::rows::{
+    BEHIND_ENTRY, ENTRY_COLUMNS, ENTRY_ROWS, EntryRow, ITEM_COLUMNS, ItemRow, int, limit, state,
+};
 use crate::sequence;
 use crate::words::Finders;
 
 /// Entries by key behind `after`, with everything worth moving.
 pub(crate) fn export(conn: &Connection, after: Option<&Key>, most: usize) -> Result<Vec<Exported>, Fault> {
     let mut statement = conn.prepare_cached(&format!(
-        "SELECT {ENTRY_COLUMNS}, unconfigured_since FROM entries WHERE key > ?1 ORDER BY key LIMIT ?2"
+        "SELECT {ENTRY_COLUMNS}, unconfigured_since FROM {ENTRY_ROWS} WHERE key > ?1 ORDER BY key LIMIT ?2"
     ))?;
     let mut rows = statement.query(params![after.map_or("", Key::as_str), limit(most)])?;
     let mut exported = Vec::new();
@@ -182,9 +185,7 @@ fn write_row(conn: &Connection, nr: i64, exported: &Exported, version: u64, now:
         "UPDATE entries SET definition = ?2, tried = ?3, body = ?4, validators = ?5, cursor = ?6, \
          complete = ?7, pending = ?8, warnings = ?9, version = ?10, began = ?11, invalidated = ?12, \
          fetched_at = ?13, absent_at = ?14, fresh_until = ?15, due_at = ?16, marked = ?17, marked_by = ?18, \
-         attempts = ?19, faults = ?20, last_error = ?21, touched_at = ?22, unconfigured_since = ?23, \
-         lease_owner = NULL, lease_until = NULL, lease_length = NULL, lease_epoch = NULL, lease_seq = NULL \
-         WHERE nr = ?1",
+         attempts = ?19, faults = ?20, last_error = ?21, touched_at = ?22, unconfigured_since = ?23 WHERE nr = ?1",
     )?
     .execute(params![
         nr,
@@ -211,5 +212,6 @@ fn write_row(conn: &Connection, nr: i64, exported: &Exported, version: u64, now:
         now.ms(),
         exported.unconfigured_since.map(Time::ms),
     ])?;
+    leases::end(conn, nr)?;
     Ok(())
 }

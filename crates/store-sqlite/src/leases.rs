@@ -15,9 +15,9 @@ use crate::sequence;
 /// the clock was set back.
 const QUEUE_SLACK: Duration = Duration::from_mins(1);
 
-/// [`holds`] in SQL, with `?1` = now.
-pub(crate) const LIVE: &str = "(lease_until IS NOT NULL AND lease_until > ?1 \
-    AND lease_until - ?1 <= lease_length + 60000)";
+/// [`holds`] in SQL, of a row of `entries`, with `?1` = now.
+pub(crate) const LIVE: &str = "EXISTS (SELECT 1 FROM leases WHERE leases.entry = entries.nr \
+    AND until > ?1 AND until - ?1 <= length + 60000)";
 
 /// Whether a lease still holds for a caller whose clock was read at `now`.
 pub(crate) fn holds(lease: &Lease, now: Time) -> bool {
@@ -48,8 +48,8 @@ fn acquire_one(conn: &Connection, ask: &LeaseAsk, now: Time) -> Result<Acquired,
         token: sequence::next(conn)?,
     };
     conn.prepare_cached(
-        "UPDATE entries SET lease_owner = ?2, lease_until = ?3, lease_length = ?4, lease_epoch = ?5, \
-         lease_seq = ?6, touched_at = ?7 WHERE nr = ?1",
+        "INSERT OR REPLACE INTO leases (entry, owner, until, length, epoch, seq) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?
     .execute(params![
         nr,
@@ -57,9 +57,10 @@ fn acquire_one(conn: &Connection, ask: &LeaseAsk, now: Time) -> Result<Acquired,
         lease.until.ms(),
         ms(lease.length),
         lease.token.epoch,
-        int(lease.token.seq),
-        now.ms()
+        int(lease.token.seq)
     ])?;
+    conn.prepare_cached("UPDATE entries SET touched_at = ?2 WHERE nr = ?1")?
+        .execute(params![nr, now.ms()])?;
     entry.lease = Some(lease.clone());
     let members = match ask.extent {
         Extent::Whole => entries::members(conn, nr)?,
@@ -75,11 +76,16 @@ fn find_or_create(conn: &Connection, key: &Key, now: Time) -> Result<(i64, larde
     entries::create_and_find(conn, key, now)
 }
 
+/// Ends the lease of an entry, if there is one.
+pub(crate) fn end(conn: &Connection, nr: i64) -> rusqlite::Result<()> {
+    conn.prepare_cached("DELETE FROM leases WHERE entry = ?1")?.execute([nr]).map(drop)
+}
+
 /// Moves the ends of leases on.
 pub(crate) fn renew(conn: &Connection, leases: &[Lease], now: Time) -> Result<Vec<bool>, Fault> {
     let mut statement = conn.prepare_cached(&format!(
-        "UPDATE entries SET lease_until = ?2, lease_length = ?3 \
-         WHERE key = ?4 AND lease_epoch = ?5 AND lease_seq = ?6 AND {LIVE}"
+        "UPDATE leases SET until = ?2, length = ?3 FROM entries \
+         WHERE key = ?4 AND entry = nr AND epoch = ?5 AND seq = ?6 AND {LIVE}"
     ))?;
     let mut renewed = Vec::with_capacity(leases.len());
     for lease in leases {

@@ -5,7 +5,7 @@
 //! and every import write it down, so that a marker ends a backoff once, and not the next one too.
 
 use larder_core::{Entry, Target, Time};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::errors::Fault;
 use crate::rows::{int, limit};
@@ -55,18 +55,25 @@ pub(crate) fn set(conn: &Connection, name: &str, seq: u64, now: Time) -> rusqlit
 }
 
 /// The newest marker that means an entry, by its source and the tags that it has in the store.
+///
+/// Asked for by every commit. The markers are looked up one at a time and compared here: a list of names, a
+/// union or an order would have SQLite make a table for it, whose 80 KB take longer to come and go than all
+/// else in a small commit.
 pub(crate) fn newest(conn: &Connection, nr: i64, source: &str) -> rusqlite::Result<Option<Marker>> {
-    let read = |row: &rusqlite::Row<'_>| {
-        Ok(Marker { seq: row.get::<_, i64>(0)? as u64, at: Time::from_ms(row.get(1)?) })
-    };
-    conn.prepare_cached(
-        "SELECT seq, at FROM markers WHERE name IN ('all', 'source:' || ?2) \
-         UNION ALL \
-         SELECT m.seq, m.at FROM tags t CROSS JOIN markers m ON m.name = 'tag:' || t.tag WHERE t.entry = ?1 \
-         ORDER BY seq DESC LIMIT 1",
-    )?
-    .query_row(params![nr, source], read)
-    .optional()
+    let read =
+        |row: &Row<'_>| Ok(Marker { seq: row.get::<_, i64>(0)? as u64, at: Time::from_ms(row.get(1)?) });
+    let mut named = conn.prepare_cached("SELECT seq, at FROM markers WHERE name = ?1")?;
+    let all = named.query_row(["all"], read).optional()?;
+    let of_source = named.query_row([format!("source:{source}")], read).optional()?;
+    let mut newest = all.into_iter().chain(of_source).max_by_key(|marker| marker.seq);
+    let mut tagged = conn.prepare_cached(
+        "SELECT m.seq, m.at FROM tags t CROSS JOIN markers m ON m.name = 'tag:' || t.tag WHERE t.entry = ?1",
+    )?;
+    for marker in tagged.query_map([nr], read)? {
+        let marker = marker?;
+        newest = newest.filter(|newest| newest.seq > marker.seq).or(Some(marker));
+    }
+    Ok(newest)
 }
 
 /// How far a sweep has come with writing markers through.
@@ -110,7 +117,7 @@ pub(crate) fn write_through(conn: &Connection, from: &Progress, now: Time) -> Re
     }
     conn.prepare_cached(
         "DELETE FROM markers WHERE name = ?1 AND NOT EXISTS \
-         (SELECT 1 FROM entries WHERE lease_seq < ?2 AND lease_until > ?3)",
+         (SELECT 1 FROM leases WHERE seq < ?2 AND until > ?3)",
     )?
     .execute(params![name, seq, now.ms() - CLOCK_SLACK_MS])?;
     // No name stands between this one and the next.

@@ -16,8 +16,11 @@ use crate::markers;
 /// The columns that [`EntryRow::read`] wants, in its order. The last says whether there are markers.
 pub(crate) const ENTRY_COLUMNS: &str = "nr, key, definition, tried, body, validators, cursor, complete, \
     pending, warnings, version, began, invalidated, fetched_at, absent_at, fresh_until, due_at, marked, \
-    attempts, faults, last_error, lease_owner, lease_until, lease_length, lease_epoch, lease_seq, \
+    attempts, faults, last_error, leases.owner, leases.until, leases.length, leases.epoch, leases.seq, \
     marked_by, EXISTS (SELECT 1 FROM markers)";
+
+/// Where they are read from.
+pub(crate) const ENTRY_ROWS: &str = "entries LEFT JOIN leases ON leases.entry = entries.nr";
 
 /// The place of the first column behind [`ENTRY_COLUMNS`].
 pub(crate) const BEHIND_ENTRY: usize = 28;

@@ -55,6 +55,11 @@ const MIGRATIONS: &[Migration] = &[
         up: include_str!("../migrations/007_words_once.up.sql"),
         down: include_str!("../migrations/007_words_once.down.sql"),
     },
+    Migration {
+        name: "leases",
+        up: include_str!("../migrations/008_leases.up.sql"),
+        down: include_str!("../migrations/008_leases.down.sql"),
+    },
 ];
 
 /// The runner's own table, which stays when all migrations are taken back.

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 
 use crate::errors::Fault;
 use crate::feed;
-use crate::rows::{ENTRY_COLUMNS, EntryRow, ITEM_COLUMNS, ItemRow};
+use crate::rows::{ENTRY_COLUMNS, ENTRY_ROWS, EntryRow, ITEM_COLUMNS, ItemRow};
 use crate::schema::SCHEMA;
 
 /// The most problems of one sort that are listed.
@@ -22,8 +22,12 @@ const PROMISES: &[(&str, &str, &str)] = &[
     (
         "entries",
         "its numbers are ahead of the store's",
-        "SELECT key FROM entries WHERE max(began, invalidated, marked, coalesce(lease_seq, 0)) \
-         > (SELECT seq FROM meta)",
+        "SELECT key FROM entries WHERE max(began, invalidated, marked) > (SELECT seq FROM meta)",
+    ),
+    (
+        "leases",
+        "its number is ahead of the store's",
+        "SELECT key FROM leases JOIN entries ON nr = entry WHERE leases.seq > (SELECT seq FROM meta)",
     ),
     (
         "entries",
@@ -110,7 +114,7 @@ fn understand_rows(conn: &Connection, problems: &mut Vec<Problem>) -> Result<(),
             problems.push(Problem { on: table.to_owned(), message: error.to_string() });
         }
     };
-    let mut statement = conn.prepare(&format!("SELECT {ENTRY_COLUMNS} FROM entries"))?;
+    let mut statement = conn.prepare(&format!("SELECT {ENTRY_COLUMNS} FROM {ENTRY_ROWS}"))?;
     for row in statement.query_map([], EntryRow::read)? {
         match row?.model(conn) {
             Err(Fault::Store(error)) => note("entries", &error),

@@ -6,11 +6,11 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::Duration;
 
-use larder_core::{Acquired, Store, StoreError};
+use larder_core::{Acquired, Json, Store, StoreError, Write};
 use larder_store_sqlite::{Access, OpenOptions, SqliteStore};
 use larder_testkit::contract::Place;
 use larder_testkit::contract::build::{
-    NOW, acquire, at, book, commit_of, fetched, ids, key, lease, refresh, row,
+    NOW, acquire, at, book, commit_of, fetched, ids, key, lease, refresh, row, write,
 };
 use rusqlite::Connection;
 
@@ -240,5 +240,28 @@ fn a_locked_file_is_busy_and_reads_go_on() {
         assert!(matches!(error, StoreError::Busy { .. }), "{error:?}");
         other.execute_batch("ROLLBACK").unwrap();
         assert!(matches!(acquire(&store, &cinder, "me", at(1)).await, Acquired::Granted(..)));
+    });
+}
+
+#[test]
+fn a_large_entry_that_is_as_before_is_not_written_again() {
+    let place = TempPlace::fresh();
+    block_on(async {
+        let store = place.open().await;
+        let key = key("shelf/large");
+        let body = Json::from(serde_json::json!({ "text": "word ".repeat(40_000) }));
+        let of = |now| Write { body: Some(body.clone()), ..fetched(vec![book("a", 1)], now) };
+        // The smallest numbers take no room in a row, and the first that do move what stands behind them.
+        for second in 0..3 {
+            write(&store, &key, of(at(second)), at(second)).await;
+        }
+        let pages = || fs::metadata(place.path().with_extension("db-wal")).unwrap().len() / 4_096;
+        let before = pages();
+        assert!(before > 50, "it has {before} pages");
+        write(&store, &key, of(at(3)), at(3)).await;
+        let written = pages() - before;
+        // Nothing but numbers, a lease that came and went, and a line of the log.
+        assert!(written <= 15, "{written} pages were written for what was there");
+        assert_eq!(row(&store, &key).await.entry.fetched_at, Some(at(3)));
     });
 }

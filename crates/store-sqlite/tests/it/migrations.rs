@@ -3,12 +3,14 @@
 use std::process::Command;
 
 use larder_core::{
-    Column, ColumnType, Retention, Status, Store, StoreError, Subject, Target, ViewSpec, Write,
+    Acquired, Column, ColumnType, Committed, Retention, Status, Store, StoreError, Subject, Target, ViewSpec,
+    Write,
 };
 use larder_store_sqlite::{APPLICATION_ID, OpenOptions, SCHEMA, SqliteStore, migrate_down};
 use larder_testkit::contract::Place;
 use larder_testkit::contract::build::{
-    NOW, VIEW, at, book, book_with, fail, fetched, find, heads, ids, key, refresh, row, write,
+    NOW, VIEW, acquire, at, book, book_with, commit_of, fail, fetched, find, heads, ids, key, lease, refresh,
+    row, write,
 };
 use rusqlite::Connection;
 use serde_json::json;
@@ -123,6 +125,36 @@ fn one_step_down_keeps_the_cache_and_what_markers_said_of_it() {
         refresh(&store, &red, vec![book("r", 2)], at(5)).await;
         assert_eq!(row(&store, &red).await.entry.status(None, at(5)), Status::Fresh);
         assert_eq!(store.verify().await.unwrap(), []);
+    });
+}
+
+#[test]
+fn a_lease_is_held_through_a_step_down_and_up() {
+    let place = TempPlace::fresh();
+    block_on(async {
+        let store = place.open().await;
+        refresh(&store, &key("shelf/free"), vec![book("f", 1)], at(0)).await;
+        let (held, _) = lease(&store, &key("shelf/held"), at(1)).await;
+        drop(store);
+        migrate_down(&place.path(), 7).unwrap();
+        let conn = Connection::open(place.path()).unwrap();
+        let old: (String, i64, i64) = conn
+            .query_row(
+                "SELECT lease_owner, lease_until, lease_seq FROM entries WHERE lease_owner NOT NULL",
+                [],
+                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+            )
+            .unwrap();
+        let seq = i64::try_from(held.token.seq).unwrap();
+        assert_eq!(old, (held.owner.to_string(), held.until.ms(), seq), "and nobody else's");
+        drop(conn);
+        let store = place.open().await;
+        let met = acquire(&store, &held.key, "another", at(2)).await;
+        assert!(matches!(met, Acquired::Held(by) if by == held));
+        let done = store.commit(commit_of(&held, fetched(vec![book("h", 1)], at(2)), at(2))).await.unwrap();
+        assert!(matches!(done, Committed::Done { .. }));
+        lease(&store, &held.key, at(3)).await;
+        lease(&store, &key("shelf/free"), at(3)).await;
     });
 }
 

@@ -25,7 +25,7 @@ impl Beside {
 
     /// The process that holds an entry's lease, and until when.
     pub(crate) fn holder(&self, key: &str) -> Option<(u32, i64)> {
-        let sql = "SELECT lease_owner, lease_until FROM entries WHERE key = ?1 AND lease_owner IS NOT NULL";
+        let sql = "SELECT owner, until FROM leases JOIN entries ON nr = entry WHERE key = ?1";
         let row = self.0.query_row(sql, [key], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)));
         row.ok().map(|(owner, until)| (owner.rsplit_once(' ').unwrap().1.parse().unwrap(), until))
     }
