@@ -212,14 +212,15 @@ fn announce(
 /// of all that hold one speak of what they held before, and so does a fetch that is under way.
 pub(crate) fn announce_others(conn: &Connection, nr: i64, changed: &[i64], now: Time) -> Result<(), Fault> {
     for (other, is_shown) in other_holders(conn, nr, changed)? {
-        let (key, version): (String, i64) = conn
-            .prepare_cached(&format!(
-                "UPDATE entries SET version = version + ?3, validators = '{{}}', cursor = NULL, \
-                 definition = CASE WHEN {LIVE} THEN '' ELSE definition END WHERE nr = ?2 \
-                 RETURNING key, version"
-            ))?
-            .query_row(params![now.ms(), other, is_shown], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        conn.prepare_cached(&format!(
+            "UPDATE entries SET version = version + ?3, validators = '{{}}', cursor = NULL, \
+             definition = CASE WHEN {LIVE} THEN '' ELSE definition END WHERE nr = ?2"
+        ))?
+        .execute(params![now.ms(), other, is_shown])?;
         if is_shown {
+            let (key, version): (String, i64) = conn
+                .prepare_cached("SELECT key, version FROM entries WHERE nr = ?1")?
+                .query_row([other], |row| Ok((row.get(0)?, row.get(1)?)))?;
             feed::announce(conn, &key, "updated", version, now)?;
         }
     }

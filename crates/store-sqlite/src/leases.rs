@@ -15,7 +15,10 @@ use crate::sequence;
 /// the clock was set back.
 const QUEUE_SLACK: Duration = Duration::from_mins(1);
 
-/// [`holds`] in SQL, of a row of `entries`, with `?1` = now.
+/// [`holds`] in SQL, of a row of `leases`, with `?1` = now.
+const HOLDS: &str = "until > ?1 AND until - ?1 <= length + 60000";
+
+/// Whether there is such a lease on a row of `entries`.
 pub(crate) const LIVE: &str = "EXISTS (SELECT 1 FROM leases WHERE leases.entry = entries.nr \
     AND until > ?1 AND until - ?1 <= length + 60000)";
 
@@ -84,8 +87,8 @@ pub(crate) fn end(conn: &Connection, nr: i64) -> rusqlite::Result<()> {
 /// Moves the ends of leases on.
 pub(crate) fn renew(conn: &Connection, leases: &[Lease], now: Time) -> Result<Vec<bool>, Fault> {
     let mut statement = conn.prepare_cached(&format!(
-        "UPDATE leases SET until = ?2, length = ?3 FROM entries \
-         WHERE key = ?4 AND entry = nr AND epoch = ?5 AND seq = ?6 AND {LIVE}"
+        "UPDATE leases SET until = ?2, length = ?3 \
+         WHERE entry = (SELECT nr FROM entries WHERE key = ?4) AND epoch = ?5 AND seq = ?6 AND {HOLDS}"
     ))?;
     let mut renewed = Vec::with_capacity(leases.len());
     for lease in leases {
