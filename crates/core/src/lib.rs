@@ -20,9 +20,11 @@ mod key;
 mod list;
 mod log;
 mod rows;
+mod sheet;
 mod sorting;
 mod source;
 mod store;
+mod store_error;
 mod time;
 mod view;
 
@@ -47,10 +49,12 @@ pub use key::{Key, KeyError};
 pub use list::{Filter, ListQuery, Listed, Order, Test};
 pub use log::{Change, Changes, ItemCounts, LogLine, Spent, Subject, Trigger};
 pub use rows::{Head, Heads, Rows};
+pub use sheet::{Sheet, SheetText};
 pub use source::{Answers, Ask, Held, Learned, Source};
 pub use store::{
     Acquired, Budgets, Commit, Committed, Configured, Extent, LeaseAsk, LogFilter, Met, Migration, Problem,
-    Reconciled, Retention, Row, Sheet, SheetText, Store, StoreError, StoreInfo, Swept, Target,
+    Reconciled, Retention, Row, Store, StoreInfo, Swept, Target,
 };
+pub use store_error::StoreError;
 pub use time::{Time, TimeError};
 pub use view::{Column, ColumnType, FoundBy, ViewSpec};

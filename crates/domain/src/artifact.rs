@@ -2,102 +2,18 @@
 //! what is wrong with it. States follow from facts alone: what is on disk, what the deployment was
 //! recorded as, what the collection has by now.
 
-use std::fmt;
-use std::str::FromStr;
-
 use larder_core::{ColumnType, Coverage, ItemRef, Json, NewItem, Scope, Time, ViewSpec};
 use serde::{Deserialize, Serialize};
 
+use crate::artifact_type::ArtifactType;
 use crate::collection::Upstream;
+use crate::content_hash::{is_of, is_sha256, short};
 use crate::deployed::Record;
 use crate::front_matter::FrontMatter;
 use crate::lenient::{column, indexed, lenient};
 
 /// The kind's name.
 pub const ARTIFACT: &str = "artifact";
-
-/// What an artifact is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ArtifactType {
-    /// A folder with a `SKILL.md`.
-    #[default]
-    Skill,
-    /// A Markdown file that is run by its name.
-    Command,
-    /// A Markdown file that describes an agent.
-    Agent,
-    /// Something that runs at an event.
-    Hook,
-    /// A server of the Model Context Protocol.
-    #[serde(alias = "mcp_server")]
-    Mcp,
-    /// A bundle of the others, as marketplaces offer it. No project has one.
-    Plugin,
-}
-
-impl ArtifactType {
-    /// Those that a project may have, in the order that people see.
-    pub const ALL: [ArtifactType; 5] = [
-        ArtifactType::Skill,
-        ArtifactType::Command,
-        ArtifactType::Agent,
-        ArtifactType::Hook,
-        ArtifactType::Mcp,
-    ];
-
-    /// Its word.
-    pub const fn word(self) -> &'static str {
-        match self {
-            ArtifactType::Skill => "skill",
-            ArtifactType::Command => "command",
-            ArtifactType::Agent => "agent",
-            ArtifactType::Hook => "hook",
-            ArtifactType::Mcp => "mcp",
-            ArtifactType::Plugin => "plugin",
-        }
-    }
-
-    /// The type of that word, of those that a marketplace may offer too.
-    pub fn offered(word: &str) -> Option<Self> {
-        if word == ArtifactType::Plugin.word() { Some(ArtifactType::Plugin) } else { word.parse().ok() }
-    }
-
-    /// The folder of a profile that holds them.
-    pub const fn folder(self) -> &'static str {
-        match self {
-            ArtifactType::Skill => "skills",
-            ArtifactType::Command => "commands",
-            ArtifactType::Agent => "agents",
-            ArtifactType::Hook => "hooks",
-            ArtifactType::Mcp => "mcp",
-            ArtifactType::Plugin => "plugins",
-        }
-    }
-}
-
-impl fmt::Display for ArtifactType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.word())
-    }
-}
-
-impl FromStr for ArtifactType {
-    type Err = String;
-
-    /// Reads the word of one that a project may have, `mcp_server` too; the error is the text that was none.
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text == "mcp_server" {
-            return Ok(ArtifactType::Mcp);
-        }
-        let found = ArtifactType::ALL.into_iter().find(|known| known.word() == text);
-        found.ok_or_else(|| text.to_owned())
-    }
-}
-
-/// How many hexadecimal digits of a content's hash are kept: 128 bits tell any two contents apart, and the
-/// rest would be a twelfth of all that is kept of ten thousand artifacts.
-pub const HASH_DIGITS: usize = 32;
 
 /// One artifact, as an item's document holds it. What is not known is left out.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -351,28 +267,12 @@ fn is_outdated(content: Option<&str>, deployed: Option<&str>, upstream: Option<&
     !deployed.eq_ignore_ascii_case(newest) && !content.is_some_and(|content| is_of(content, newest))
 }
 
-/// Whether the first digits of a content's hash are those of a whole one.
-fn is_of(content: &str, hash: &str) -> bool {
-    let beginning = hash.get(..content.len()).filter(|_| is_sha256(hash) && content.len() >= HASH_DIGITS);
-    beginning.is_some_and(|beginning| beginning.eq_ignore_ascii_case(content))
-}
-
 fn shown_version(deployed: &str, upstream: Option<&Upstream>) -> String {
     let is_same = |upstream: &&Upstream| {
         upstream.comparable(deployed).is_some_and(|newest| newest.eq_ignore_ascii_case(deployed))
     };
     let named = upstream.filter(is_same).and_then(Upstream::shown);
     named.unwrap_or_else(|| short(deployed))
-}
-
-/// The first seven characters of a hash.
-pub(crate) fn short(hash: &str) -> String {
-    hash.chars().take(7).collect()
-}
-
-/// Whether a text is a SHA-256 in hexadecimal.
-pub(crate) fn is_sha256(text: &str) -> bool {
-    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 #[cfg(test)]

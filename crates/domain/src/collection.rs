@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::Deserialize;
 
-use crate::artifact::{ArtifactType, is_sha256, short};
+use crate::artifact_type::ArtifactType;
+use crate::content_hash::{is_sha256, short};
 use crate::deployed::{bare_name, one_line, plain_hash};
 
 /// What a collection has of one artifact.

@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use larder_core::Time;
 use serde::Deserialize;
 
-use crate::artifact::ArtifactType;
+use crate::artifact_type::ArtifactType;
 
 /// One record of a deployment. Its `local_modifications` is not read: it cannot be trusted.
 #[derive(Debug, Clone, PartialEq, Eq)]

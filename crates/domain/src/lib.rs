@@ -1,8 +1,10 @@
 //! What is cached: a file a kind, its type, its JSON, how lists filter, sort and merge. Pure.
 
 mod artifact;
+mod artifact_type;
 mod cluster;
 mod collection;
+mod content_hash;
 mod deployed;
 mod front_matter;
 mod lenient;
@@ -13,9 +15,11 @@ mod repository;
 mod tracker;
 mod yaml;
 
-pub use artifact::{ARTIFACT, ARTIFACTS, Artifact, ArtifactType, HASH_DIGITS, OnDisk, Placed};
+pub use artifact::{ARTIFACT, ARTIFACTS, Artifact, OnDisk, Placed};
+pub use artifact_type::ArtifactType;
 pub use cluster::{ClusterConfig, ClustersConfig, RepoName, RepoNameError, RepoOverride};
 pub use collection::{Collection, Collections, Upstream};
+pub use content_hash::HASH_DIGITS;
 pub use deployed::{
     CLAUDE, PROFILES, ProjectFile, Record, Records, bare_name, read_project_file, read_records,
 };

@@ -4,7 +4,8 @@
 use larder_core::{FetchError, Scope};
 use serde_json::{Map, Value};
 
-use crate::artifact::{Artifact, ArtifactType};
+use crate::artifact::Artifact;
+use crate::artifact_type::ArtifactType;
 use crate::deployed::bare_name;
 
 /// The most that one index may list.

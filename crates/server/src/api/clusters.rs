@@ -10,10 +10,10 @@ use utoipa::ToSchema;
 
 use super::entry::ReadQuery;
 use super::entry_view::CacheView;
-use super::entry_view::shapes::ProjectView;
 use super::input::Asked;
 use super::page::{HeldCluster, Listing};
 use super::read::{ClusterBody, Reader};
+use super::shapes::ProjectView;
 use crate::access::Viewer;
 use crate::app::App;
 use crate::problem::Problem;

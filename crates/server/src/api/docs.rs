@@ -10,7 +10,7 @@ use utoipa::openapi::schema::{AdditionalProperties, Schema};
 use utoipa::openapi::{OpenApi as Document, RefOr};
 use utoipa::{OpenApi, ToResponse};
 
-use super::entry_view::shapes::{
+use super::shapes::{
     BudgetView, FailureView, LanguageView, ProjectMemberView, ProjectView, RefreshWord, ReleaseView,
     StatusWord, TrackerMonthView, TrackerStateWord, TrackerStatsView, TrackerView, WarningView,
 };

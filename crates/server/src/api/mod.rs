@@ -18,6 +18,7 @@ mod projects;
 mod read;
 mod refresh;
 mod repos;
+mod shapes;
 mod stats;
 mod trackers;
 mod wishes;

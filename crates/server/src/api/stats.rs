@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::entry_view::EntryView;
-use super::entry_view::shapes::BudgetView;
+use super::shapes::BudgetView;
 use super::text;
 use crate::access::Viewer;
 use crate::answer::send_now;

@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::entry_view::CacheView;
-use super::entry_view::shapes::{TrackerStatsView, TrackerView};
 use super::input::Asked;
 use super::page::{Listing, cursor_to, limit_of, offset_of};
 use super::read::Reader;
+use super::shapes::{TrackerStatsView, TrackerView};
 use crate::access::Viewer;
 use crate::app::App;
 use crate::problem::Problem;

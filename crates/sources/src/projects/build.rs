@@ -1,29 +1,23 @@
 //! What came of a look at a project, put together: what is as it was is not read again, what changed
 //! is read alone, and what cannot be read keeps what was known of it.
 
+mod inputs;
+
 use std::collections::{HashMap, HashSet};
-use std::fs;
 use std::io;
-use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use larder_core::{Delta, Fetched, ItemRef, Json, Member, NewItem, Others, Scope, Warning};
-use larder_domain::{
-    ARTIFACT, Artifact, ArtifactType, LocalProject, OnDisk, PROFILES, PROJECT, Placed, Record,
-    read_project_file, read_records,
-};
+use larder_domain::{ARTIFACT, Artifact, ArtifactType, LocalProject, OnDisk, PROJECT, Placed, Record};
 
 use super::content::{BUFFER_BYTES, Content, warning};
 use super::find::{Sight, Spotted};
-use super::place::{shown, shown_path};
-use super::reach::{Led, is_nothing};
 use super::scan::{Look, Scan, digest, unreadable, warnings_of};
 use super::stamp::{EDITION, Known, Stamp};
-use super::{PROJECT_FILE, RECORDS_FILE};
 
-/// No record file is longer.
-const RECORDS_BYTES_MAX: u64 = 64 << 20;
+use inputs::expected_path;
+
 /// Warnings beyond these are counted, not told.
 const WARNINGS_MAX: usize = 50;
 
@@ -110,86 +104,6 @@ struct Named {
 impl Build<'_> {
     fn tell(&mut self, path: &str, warning: Warning) {
         self.known.told.entry(path.to_owned()).or_default().push(warning);
-    }
-
-    /// What the project calls itself, whichever profile says it.
-    fn project_file(&mut self) -> LocalProject {
-        let of = self.scan.project;
-        let mut project = LocalProject {
-            id: of.id.clone(),
-            name: of.path.file_name().map_or_else(|| of.relative_path.clone(), shown),
-            path: shown(of.path.as_os_str()),
-            relative_path: of.relative_path.clone(),
-            ..LocalProject::default()
-        };
-        for (root, _) in PROFILES {
-            let about = format!("{root}/{PROJECT_FILE}");
-            let read = self
-                .input(&about)
-                .map(|file| file.and_then(|file| read_project_file(&file, self.scan.frame.zone)));
-            match read {
-                None => {}
-                Some(Ok(said)) => {
-                    project.name = said.name.unwrap_or(project.name);
-                    project.created_at = said.created_at;
-                    break;
-                }
-                Some(Err(why)) => {
-                    self.tell(&about, warning(&about, "malformed", format!("`{about}`: {why}")));
-                }
-            }
-        }
-        project
-    }
-
-    /// What was deployed; `None` = some of it cannot be read, so that nothing may be taken for
-    /// not deployed.
-    fn records(&mut self) -> Option<Vec<Record>> {
-        let mut all = Vec::new();
-        let mut readable = true;
-        for (root, _) in PROFILES {
-            let about = format!("{root}/{RECORDS_FILE}");
-            let Some(file) = self.input(&about) else { continue };
-            match file.and_then(|file| read_records(&file, self.scan.frame.zone)) {
-                Ok(records) => {
-                    all.extend(records.records);
-                    for problem in records.problems {
-                        self.tell(&about, warning(&about, "malformed", format!("`{about}`: {problem}")));
-                    }
-                }
-                Err(why) => {
-                    readable = false;
-                    let message = format!("`{about}`: {why}; what was known of deployments stays");
-                    self.tell(&about, warning(&about, "malformed", message));
-                }
-            }
-        }
-        readable.then_some(all)
-    }
-
-    /// One of the files that say something of the project; `None` = there is none.
-    fn input(&self, about: &str) -> Option<Result<Vec<u8>, String>> {
-        let path = self.scan.project.path.join(about);
-        if is_nothing(&path) {
-            return None;
-        }
-        let real = match self.scan.reach.follow(&path, about) {
-            Led::To(real) => real,
-            Led::Nowhere => return None,
-            Led::Astray(warning) => return Some(Err(warning.message)),
-        };
-        let whole = || {
-            let meta = fs::metadata(&real)?;
-            if !meta.is_file() || meta.len() > RECORDS_BYTES_MAX {
-                return Err(io::Error::other("it is no file of a sensible size"));
-            }
-            fs::read(&real)
-        };
-        match whole() {
-            Ok(file) => Some(Ok(file)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => Some(Err(format!("it cannot be read: {error}"))),
-        }
     }
 
     /// Gives everything that is there its name and record, and finds what lies elsewhere.
@@ -473,24 +387,4 @@ fn id_of(placed: &Placed) -> String {
     }
     let digest = URL_SAFE_NO_PAD.encode(hasher.finalize().as_bytes());
     format!("{}/{}", placed.project, &digest[..DIGEST_CHARS])
-}
-
-/// Where a record says that its artifact is, from the project's folder.
-fn expected_path(record: &Record) -> String {
-    let below = record.path.as_deref().map_or_else(
-        || {
-            let is_markdown = matches!(record.kind, ArtifactType::Command | ArtifactType::Agent);
-            let ending = if is_markdown { ".md" } else { "" };
-            format!("{}/{}{ending}", record.kind.folder(), record.name)
-        },
-        |path| {
-            let path = path.replace('\\', "/");
-            let path = path.trim_end_matches('/');
-            // Some name the file that describes a skill, which is its folder.
-            let skill = path.strip_suffix("/SKILL.md").filter(|_| record.kind == ArtifactType::Skill);
-            skill.unwrap_or(path).to_owned()
-        },
-    );
-    let root = Path::new(&record.profile_root);
-    shown_path(&root.join(below))
 }
