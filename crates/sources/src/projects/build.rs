@@ -186,17 +186,19 @@ impl Build<'_> {
     ) {
         let id = id_of(&named.placed);
         let held = self.held.artifacts.get(&id).map(|(artifact, _)| artifact);
+        // A name may have been another's, which was removed or is called otherwise now.
+        let own = held.filter(|held| held.path == spotted.path);
         let stamp = content.as_ref().ok().and_then(|content| content.stamp.clone());
         let known = self.scan.before.and_then(|before| before.stamps.get(&spotted.path)).cloned().flatten();
         let is_same = stamp.is_some() && stamp == known;
-        let disk = match (held.filter(|held| is_same && !held.missing), content) {
-            (Some(held), _) => {
+        let disk = match (own.filter(|own| is_same && !own.missing), content) {
+            (Some(own), _) => {
                 let told = self.scan.before.and_then(|before| before.told.get(&spotted.path));
                 for warning in told.into_iter().flatten() {
                     self.tell(&spotted.path, warning.clone());
                 }
                 self.known.stamps.insert(spotted.path.clone(), stamp);
-                Some(held.on_disk())
+                Some(own.on_disk())
             }
             (None, Ok(content)) => self.read(spotted, content, stamp),
             (None, Err(_)) => {
@@ -205,10 +207,10 @@ impl Build<'_> {
             }
         };
         let record = named.record.map(|number| &records[number]);
-        let artifact = match (disk, held) {
+        let artifact = match (disk, own) {
             (Some(disk), _) => self.of(named.placed, Some(disk), record, held),
             // It is there and cannot be read: what was known of it stays.
-            (None, Some(held)) => held.clone(),
+            (None, Some(own)) => own.clone(),
             (None, None) => self.of(named.placed, Some(OnDisk::default()), record, None),
         };
         self.push(id, artifact);

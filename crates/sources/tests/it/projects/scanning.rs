@@ -54,6 +54,22 @@ async fn a_hash_is_the_deploying_tool_s_byte_for_byte() {
 }
 
 #[tokio::test]
+async fn what_takes_over_the_name_of_another_is_not_taken_for_it() {
+    let mut folder = Folder::new();
+    let said = |what: &str| format!("---\ndescription: {what}\n---\n");
+    folder.write("dev/kiln/.claude/commands/a/review.md", &said("this is a"));
+    folder.write("dev/kiln/.claude/commands/b/review.md", &said("this is b"));
+    folder.refresh().await;
+    folder.refresh().await;
+    assert_eq!(folder.artifact("kiln", "review").description.as_deref(), Some("this is a"));
+    folder.remove("dev/kiln/.claude/commands/a/review.md");
+    folder.refresh().await;
+    let left = folder.artifact("kiln", "review");
+    assert_eq!(left.description.as_deref(), Some("this is b"));
+    assert_eq!(left.content_hash.as_deref(), Some(&sha(&[said("this is b").as_bytes()])[..HASH_DIGITS]));
+}
+
+#[tokio::test]
 async fn states_come_from_what_is_on_disk_and_not_from_what_a_record_claims() {
     let mut folder = Folder::new();
     for name in ["same", "edited", "old", "gone", "older-record", "unrecorded"] {
