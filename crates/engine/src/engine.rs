@@ -42,7 +42,7 @@ pub(crate) struct Inner {
     /// The same for what is not worth waiting for: it ends when the stop begins.
     pub(crate) closing: CancellationToken,
     /// Something was marked due by this very engine: [`run`](Engine::run) need not wait its turn.
-    pub(crate) marked: Notify,
+    pub(crate) marked: Arc<Notify>,
     chance: Mutex<fastrand::Rng>,
 }
 
@@ -90,13 +90,14 @@ impl Builder {
     /// The engine. Nothing is looked up, fetched or started before it is asked.
     pub fn build(self) -> Engine {
         let stopping = CancellationToken::new();
+        let marked = Arc::new(Notify::new());
         let engine = Engine {
             inner: Arc::new(Inner {
                 store: self.store,
                 clock: self.clock,
                 sources: self.sources,
                 owner: self.owner.into(),
-                flights: Flights::default(),
+                flights: Flights::new(marked.clone()),
                 announcer: Announcer::new(),
                 tier: OnceLock::new(),
                 reach: Reach::new(),
@@ -107,7 +108,7 @@ impl Builder {
                 tasks: TaskTracker::new(),
                 closing: stopping.child_token(),
                 stopping,
-                marked: Notify::new(),
+                marked,
                 chance: Mutex::new(fastrand::Rng::with_seed(self.seed)),
             }),
         };

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures::FutureExt;
 use futures::future::Shared;
 use larder_core::Key;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use crate::{RefreshError, Refreshed};
 
@@ -19,13 +19,18 @@ use crate::{RefreshError, Refreshed};
 pub(crate) type Landing = Shared<oneshot::Receiver<Arc<Refreshed>>>;
 
 /// The flights of this process.
-#[derive(Default)]
-pub(crate) struct Flights(Arc<Mutex<HashMap<Key, Slot>>>);
+pub(crate) struct Flights {
+    slots: Arc<Mutex<HashMap<Key, Slot>>>,
+    /// Told when a flight is over whose entry was marked due meanwhile.
+    marked: Arc<Notify>,
+}
 
 /// The flight of one key, and the one behind it.
 struct Slot {
     current: Flight,
     next: Option<Flight>,
+    /// A trigger came while it was in the air, and wants a later one.
+    is_marked: bool,
 }
 
 #[derive(Clone)]
@@ -50,6 +55,7 @@ pub(crate) struct Pilot {
     /// Gone once it has landed.
     sender: Option<oneshot::Sender<Arc<Refreshed>>>,
     slots: Arc<Mutex<HashMap<Key, Slot>>>,
+    marked: Arc<Notify>,
     /// The flight to wait for before taking off.
     pub(crate) after: Option<Landing>,
 }
@@ -64,13 +70,28 @@ pub(crate) enum Boarding {
 }
 
 impl Flights {
+    /// None yet.
+    pub(crate) fn new(marked: Arc<Notify>) -> Self {
+        Flights { slots: Arc::default(), marked }
+    }
+
+    /// Notes that entries were marked due: those that are being refreshed are wanted once more behind that.
+    pub(crate) fn note_marked(&self, keys: &[Key]) {
+        let mut slots = lock(&self.slots);
+        for key in keys {
+            if let Some(slot) = slots.get_mut(key) {
+                slot.is_marked = true;
+            }
+        }
+    }
+
     /// Joins the key's flight, or leads a new one.
     pub(crate) fn board(&self, key: &Key, boarding: Boarding) -> Boarded {
-        let mut slots = lock(&self.0);
+        let mut slots = lock(&self.slots);
         let Some(slot) = slots.get_mut(key) else {
             let (pilot, flight) = self.pilot(key, 0, None);
             let landing = flight.landing.clone();
-            slots.insert(key.clone(), Slot { current: flight, next: None });
+            slots.insert(key.clone(), Slot { current: flight, next: None, is_marked: false });
             return Boarded::Leads(pilot, landing);
         };
         match (boarding, &slot.next) {
@@ -88,42 +109,50 @@ impl Flights {
 
     fn pilot(&self, key: &Key, id: u64, after: Option<Landing>) -> (Pilot, Flight) {
         let (sender, landing) = oneshot::channel();
-        let pilot = Pilot { key: key.clone(), id, sender: Some(sender), slots: self.0.clone(), after };
+        let (slots, marked) = (self.slots.clone(), self.marked.clone());
+        let pilot = Pilot { key: key.clone(), id, sender: Some(sender), slots, marked, after };
         (pilot, Flight { id, landing: landing.shared() })
     }
 }
 
 impl Pilot {
-    /// Lands: watchers get the result, and the next flight takes this one's place.
+    /// Lands: the next flight takes this one's place, and watchers get the result. In this order: whoever
+    /// is woken by it and wants the entry again must not board what has landed.
     pub(crate) fn land(mut self, refreshed: Refreshed) {
-        self.send(refreshed);
+        self.end(refreshed);
     }
 
-    fn send(&mut self, refreshed: Refreshed) {
-        if let Some(sender) = self.sender.take() {
-            // All who wanted it may have gone; what was committed is committed.
-            let _ = sender.send(Arc::new(refreshed));
+    fn end(&mut self, refreshed: Refreshed) {
+        let Some(sender) = self.sender.take() else { return };
+        if self.leave() {
+            self.marked.notify_one();
         }
+        // All who wanted it may have gone; what was committed is committed.
+        let _ = sender.send(Arc::new(refreshed));
+    }
+
+    /// Gives up the flight's place; answers whether its entry was marked due meanwhile.
+    fn leave(&self) -> bool {
+        let mut slots = lock(&self.slots);
+        let Some(slot) = slots.get_mut(&self.key) else { return false };
+        if slot.current.id != self.id {
+            slot.next.take_if(|next| next.id == self.id);
+            return false;
+        }
+        let is_marked = slot.is_marked;
+        match slot.next.take() {
+            Some(next) => *slot = Slot { current: next, next: None, is_marked: false },
+            None => drop(slots.remove(&self.key)),
+        }
+        is_marked
     }
 }
 
 impl Drop for Pilot {
     fn drop(&mut self) {
-        {
-            let mut slots = lock(&self.slots);
-            let is_current = slots.get(&self.key).is_some_and(|slot| slot.current.id == self.id);
-            if is_current {
-                match slots.remove(&self.key).and_then(|slot| slot.next) {
-                    Some(next) => slots.insert(self.key.clone(), Slot { current: next, next: None }),
-                    None => None,
-                };
-            } else if let Some(slot) = slots.get_mut(&self.key) {
-                slot.next.take_if(|next| next.id == self.id);
-            }
-        }
         let interrupted =
             Refreshed { key: self.key.clone(), result: Err(RefreshError::Interrupted), stored: None };
-        self.send(interrupted);
+        self.end(interrupted);
     }
 }
 
@@ -138,4 +167,57 @@ pub(crate) async fn landed(landing: Landing) -> Arc<Refreshed> {
 
 fn lock(slots: &Mutex<HashMap<Key, Slot>>) -> MutexGuard<'_, HashMap<Key, Slot>> {
     slots.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::{Context, Wake, Waker};
+
+    use super::*;
+
+    /// Boards when it is woken, on the spot.
+    struct Returns {
+        flights: Flights,
+        key: Key,
+        has_led: AtomicBool,
+    }
+
+    impl Wake for Returns {
+        fn wake(self: Arc<Self>) {
+            let boarded = self.flights.board(&self.key, Boarding::Any);
+            self.has_led.store(matches!(boarded, Boarded::Leads(..)), Ordering::SeqCst);
+        }
+    }
+
+    fn landed_well(key: &Key) -> Refreshed {
+        Refreshed { key: key.clone(), result: Err(RefreshError::Interrupted), stored: None }
+    }
+
+    #[test]
+    fn whoever_is_woken_by_a_landing_does_not_board_what_has_landed() {
+        let key: Key = "shelf/a".parse().unwrap();
+        let flights = Flights::new(Arc::default());
+        let Boarded::Leads(pilot, mut landing) = flights.board(&key, Boarding::Any) else { panic!() };
+        let returns = Arc::new(Returns { flights, key: key.clone(), has_led: AtomicBool::new(false) });
+        let waker = Waker::from(returns.clone());
+        assert!(landing.poll_unpin(&mut Context::from_waker(&waker)).is_pending());
+        pilot.land(landed_well(&key));
+        assert!(returns.has_led.load(Ordering::SeqCst));
+    }
+
+    #[test]
+    fn what_is_marked_in_the_air_is_told_of_when_it_has_landed() {
+        let key: Key = "shelf/a".parse().unwrap();
+        let marked = Arc::new(Notify::new());
+        let flights = Flights::new(marked.clone());
+        let is_told = || marked.notified().now_or_never().is_some();
+        let Boarded::Leads(pilot, _) = flights.board(&key, Boarding::Any) else { panic!() };
+        pilot.land(landed_well(&key));
+        assert!(!is_told(), "nobody marked it");
+        let Boarded::Leads(pilot, _) = flights.board(&key, Boarding::Any) else { panic!() };
+        flights.note_marked(std::slice::from_ref(&key));
+        pilot.land(landed_well(&key));
+        assert!(is_told());
+    }
 }

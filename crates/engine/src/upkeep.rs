@@ -15,6 +15,7 @@ impl Engine {
     pub async fn mark_due(&self, keys: &[Key], trigger: Trigger) -> Result<u64, StoreError> {
         let known: Vec<Key> = keys.iter().filter(|key| self.define(key).is_some()).cloned().collect();
         let marked = self.inner.store.mark_due(&known, trigger, self.inner.clock.now()).await?;
+        self.inner.flights.note_marked(&known);
         self.inner.doubt_target(&Target::Keys(known));
         self.inner.marked.notify_one();
         Ok(marked)
