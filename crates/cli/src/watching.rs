@@ -1,5 +1,5 @@
-//! Watching local folders, and the files of marketplaces, for as long as a process runs: what changed is marked due, and the engine
-//! refreshes it like anything else that is.
+//! Watching local folders, and the files of marketplaces, for as long as a process runs: what changed is
+//! marked due, and the engine refreshes it like anything else that is.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,6 +51,11 @@ pub async fn watch(
     options: WatchOptions,
     begun: impl FnOnce(&Watch),
 ) {
+    // The first look is at all that is known: what changed while nobody watched must not be missed because
+    // the projects are learned a moment later.
+    if let Err(error) = engine.learn().await {
+        tracing::warn!(%error, "what projects there are could not be looked up");
+    }
     let mut watch = source.watch(options, Arc::new(SystemClock));
     let mut begun = Some(begun);
     loop {

@@ -24,6 +24,17 @@ pub(super) struct Meanings<'a> {
     pub(super) reach: Reach,
 }
 
+/// The folders of profiles among a path and those above it, as far as its root; the innermost first. A root may
+/// itself lie in something that is called like a profile.
+pub(super) fn profiles<'p, 'r>(
+    path: &'p Path,
+    roots: impl Iterator<Item = &'r PathBuf>,
+) -> impl Iterator<Item = &'p Path> {
+    let root = roots.filter(|root| path.starts_with(root)).max_by_key(|root| root.as_os_str().len()).cloned();
+    let below = path.ancestors().take_while(move |part| root.as_ref().is_none_or(|root| *part != root));
+    below.filter(|part| part.file_name().is_some_and(is_profile))
+}
+
 impl Meanings<'_> {
     /// Adds the entries that want a look. `is_structural`: something may have come there, gone, or
     /// been renamed.
@@ -38,22 +49,26 @@ impl Meanings<'_> {
         {
             keys.extend(self.projects.values().cloned());
         }
-        let in_profile = path.ancestors().filter(|part| part.file_name().is_some_and(is_profile));
-        let folder = in_profile.last().and_then(Path::parent);
-        match folder.map(|folder| self.projects.get(folder)) {
-            Some(Some(key)) => {
+        let folders = self.with_profiles(path);
+        match folders.iter().rev().find_map(|folder| Some((folder, self.projects.get(*folder)?))) {
+            Some((folder, key)) => {
                 keys.insert(key.clone());
                 // Its last artifact may have gone with it.
-                let is_one = || folder.is_some_and(|folder| is_project(folder, &self.reach).unwrap_or(true));
-                if is_structural && !is_one() {
+                if is_structural && !is_project(folder, &self.reach).unwrap_or(true) {
                     self.roots_of(path, keys);
                 }
             }
             // What was no project may be one now.
-            Some(None) => self.roots_of(path, keys),
-            None if self.changes_projects(path, is_structural) => self.roots_of(path, keys),
+            None if !folders.is_empty() || self.changes_projects(path, is_structural) => {
+                self.roots_of(path, keys);
+            }
             None => {}
         }
+    }
+
+    /// The folders whose profile the path lies in, the innermost first.
+    fn with_profiles<'p>(&self, path: &'p Path) -> Vec<&'p Path> {
+        profiles(path, self.roots.iter().map(|(root, _)| root)).filter_map(Path::parent).collect()
     }
 
     fn roots_of(&self, path: &Path, keys: &mut BTreeSet<Key>) {

@@ -20,10 +20,9 @@ use notify::event::{EventKind, ModifyKind};
 use tokio::sync::mpsc::{Receiver, channel};
 
 use super::reach::Reach;
-use super::walk::is_profile;
 use super::{ProjectsSource, Shared, Stop};
 use crate::ears::{Ears, Heard, Mouth};
-use meaning::Meanings;
+use meaning::{Meanings, profiles};
 use places::{Places, places};
 
 /// How to watch.
@@ -56,6 +55,8 @@ const HEARD_MAX: usize = 8_192;
 const PATHS_MAX: usize = 20_000;
 /// A storm is looked at after so many times the quiet that never comes.
 const STORM: u32 = 10;
+/// How often is looked whether a root that was away is there again.
+const AWAY_EVERY: Duration = Duration::from_secs(10);
 /// Having missed something, everything is looked at, but not more often than this.
 const MISSED_EVERY: Duration = Duration::from_secs(10);
 
@@ -143,31 +144,30 @@ impl Watch {
         let shared = self.shared.clone();
         tokio::select! {
             biased;
-            heard = self.heard.recv() => match heard {
-                Some(heard) => batch.take(heard),
-                // Its sender lives in `ears`, as long as this does.
-                None => std::future::pending().await,
-            },
+            () = hear(&mut self.heard, &self.places, &mut batch) => {}
             () = shared.catalogue.changed(self.edition) => return batch,
             () = self.clock.sleep(look_in) => {
                 batch.missed = true;
                 return batch;
             }
+            back = come_back(&*self.clock, &self.places.away) => {
+                batch.add(back, true);
+                return batch;
+            }
         }
         let since = self.clock.now();
         loop {
-            let quiet = self.clock.sleep(self.options.debounce);
             tokio::select! {
                 biased;
-                Some(heard) = self.heard.recv() => batch.take(heard),
-                () = quiet => break,
+                () = hear(&mut self.heard, &self.places, &mut batch) => {}
+                () = self.clock.sleep(self.options.debounce) => break,
             }
             if self.clock.now().since(since) >= self.options.debounce * STORM {
                 break;
             }
         }
         while let Ok(heard) = self.heard.try_recv() {
-            batch.take(heard);
+            batch.take(heard, &self.places);
         }
         if batch.missed {
             self.missed.store(true, Ordering::Release);
@@ -217,7 +217,6 @@ impl Watch {
     }
 
     fn meanings(&self) -> Meanings<'_> {
-        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let catalogue = &self.shared.catalogue;
         let allowed = self.shared.allowed.iter().map(PathBuf::as_path);
         Meanings {
@@ -255,7 +254,11 @@ impl Watch {
     async fn resync(&mut self, batch: &Batch, is_all: bool) -> Vec<PathBuf> {
         let (shared, ears, stop) = (self.shared.clone(), self.ears.clone(), self.stop.0.clone());
         let came_or_went: Vec<PathBuf> = batch.structural.iter().cloned().collect();
-        let is_local = !is_all && came_or_went.iter().all(|path| is_in_profile(path) && !path.is_symlink());
+        let roots: Vec<PathBuf> = shared.catalogue.roots().iter().map(|root| real(&root.path)).collect();
+        let in_profile = |path: &PathBuf| {
+            path.parent().is_some_and(|above| profiles(above, roots.iter()).next().is_some())
+        };
+        let is_local = !is_all && came_or_went.iter().all(|path| in_profile(path) && !path.is_symlink());
         let worked_out = tokio::task::spawn_blocking(move || {
             let mut ears = lock(&ears);
             for path in &came_or_went {
@@ -285,11 +288,39 @@ impl Watch {
     }
 }
 
+/// Waits for what may mean something. What is written beside all that is looked at must not keep the quiet
+/// away that a change is waiting for: a log in a project's folder is written all the time.
+async fn hear(heard: &mut Receiver<Heard>, places: &Places, batch: &mut Batch) {
+    loop {
+        // Its sender lives in `ears`, as long as the watch does.
+        let Some(heard) = heard.recv().await else { return std::future::pending().await };
+        if batch.take(heard, places) {
+            return;
+        }
+    }
+}
+
+/// Waits until a root that was away can be looked at again: nothing is heard of that.
+async fn come_back(clock: &dyn Clock, away: &[PathBuf]) -> Vec<PathBuf> {
+    if away.is_empty() {
+        std::future::pending::<()>().await;
+    }
+    loop {
+        clock.sleep(AWAY_EVERY).await;
+        let is_back = |root: &&PathBuf| std::fs::read_dir(root).is_ok();
+        let back: Vec<PathBuf> = away.iter().filter(is_back).map(|root| real(root)).collect();
+        if !back.is_empty() {
+            return back;
+        }
+    }
+}
+
 impl Batch {
-    fn take(&mut self, heard: Heard) {
+    /// Takes what was heard, if it may mean something, and answers whether it does.
+    fn take(&mut self, heard: Heard, places: &Places) -> bool {
         let Heard::Of(Event { kind, paths, .. }) = heard else {
             self.missed = true;
-            return;
+            return true;
         };
         let is_structural = matches!(
             kind,
@@ -298,6 +329,14 @@ impl Batch {
                 | EventKind::Modify(ModifyKind::Name(_))
                 | EventKind::Any
         );
+        if !paths.iter().any(|path| places.may_matter(path, is_structural)) {
+            return false;
+        }
+        self.add(paths, is_structural);
+        true
+    }
+
+    fn add(&mut self, paths: Vec<PathBuf>, is_structural: bool) {
         if self.paths.len() + paths.len() > PATHS_MAX {
             self.missed = true;
             return;
@@ -311,9 +350,9 @@ impl Batch {
     }
 }
 
-/// Whether a path lies below a profile's folder.
-fn is_in_profile(path: &Path) -> bool {
-    path.parent().is_some_and(|above| above.ancestors().any(|part| part.file_name().is_some_and(is_profile)))
+/// Where a path really is.
+fn real(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
 fn lock(ears: &Mutex<Ears>) -> std::sync::MutexGuard<'_, Ears> {

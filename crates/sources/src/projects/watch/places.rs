@@ -11,6 +11,8 @@ use larder_core::Key;
 use larder_domain::PROFILES;
 
 use super::super::reach::{Led, Reach};
+use super::super::upstreams::is_collection_file;
+use super::super::walk::is_profile;
 use super::super::{Shared, walk};
 
 /// No more folders are watched: a system that could would still suffer.
@@ -24,6 +26,8 @@ pub(super) struct Places {
     pub(super) folders: BTreeSet<PathBuf>,
     /// What links lead to, with the project that has the link.
     pub(super) linked: Vec<(PathBuf, Key)>,
+    /// Roots that cannot be looked at now.
+    pub(super) away: Vec<PathBuf>,
 }
 
 /// Works out what is to be watched now. Nobody waits for what comes of it once it is stopped.
@@ -32,8 +36,11 @@ pub(super) fn places(shared: &Shared, stop: &AtomicBool) -> Places {
     let mut places = Places::default();
     for root in shared.catalogue.roots() {
         let real = root.path.canonicalize().unwrap_or_else(|_| root.path.clone());
-        // A root that is away, or only half there, is watched as far as it goes.
-        let Ok(walked) = walk::walk(&root.path, &shared.rules, &reach.and(&real), stop) else { continue };
+        // A root that is only half there is watched as far as it goes.
+        let Ok(walked) = walk::walk(&root.path, &shared.rules, &reach.and(&real), stop) else {
+            places.away.push(root.path.clone());
+            continue;
+        };
         for folder in &walked.folders {
             for (profile, _) in PROFILES {
                 places.below(&folder.join(profile), 0, stop);
@@ -58,6 +65,23 @@ pub(super) fn places(shared: &Shared, stop: &AtomicBool) -> Places {
 }
 
 impl Places {
+    /// Whether something that happened at a path may concern anybody. Files outside of all profiles do not,
+    /// but for those that are read by name.
+    pub(super) fn may_matter(&self, path: &Path, is_structural: bool) -> bool {
+        let is_in_profile = || path.ancestors().any(|part| part.file_name().is_some_and(is_profile));
+        let is_read = || {
+            path.file_name()
+                .is_some_and(|name| name == ".gitignore" || name == ".ignore" || is_collection_file(name))
+        };
+        let is_linked = || self.linked.iter().any(|(target, _)| path.starts_with(target));
+        // A folder, or a link, that came, and a folder that went.
+        let is_other = || match fs::symlink_metadata(path) {
+            Ok(about) => !about.is_file(),
+            Err(_) => self.folders.contains(path),
+        };
+        is_in_profile() || is_read() || is_linked() || (is_structural && is_other())
+    }
+
     /// A folder and all below it, links aside.
     pub(super) fn below(&mut self, folder: &Path, depth: usize, stop: &AtomicBool) {
         if stop.load(Ordering::Relaxed) {

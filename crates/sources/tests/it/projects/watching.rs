@@ -3,7 +3,9 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -243,4 +245,94 @@ async fn links_are_watched_where_they_lead() {
     watched
         .follow_until(|folder| folder.artifact("kiln", "shared").description.as_deref() == Some("two"))
         .await;
+}
+
+/// A clock beside which a file is written whenever somebody begins to wait for quiet.
+struct Disturbed {
+    log: PathBuf,
+    waits: AtomicUsize,
+}
+
+#[async_trait]
+impl Clock for Disturbed {
+    fn now(&self) -> Time {
+        RealClock.now()
+    }
+
+    async fn sleep(&self, span: Duration) {
+        if span == QUICK {
+            self.waits.fetch_add(1, Ordering::Relaxed);
+            fs::write(&self.log, "a line\n").unwrap();
+        }
+        RealClock.sleep(span).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_written_beside_all_profiles_keeps_no_change_waiting() {
+    let mut folder = Folder::new();
+    folder.project("kiln");
+    folder.refresh().await;
+    let log = folder.path("dev/kiln/build.log");
+    fs::write(&log, "").unwrap();
+    let clock = Arc::new(Disturbed { log, waits: AtomicUsize::new(0) });
+    let options = WatchOptions { debounce: QUICK, ..WatchOptions::default() };
+    let mut watch = folder.watch(options, clock.clone());
+    watch.next().await;
+    folder.skill("kiln", "pdf", "Changed");
+    assert_eq!(watch.next().await, [folder.key("kiln")]);
+    let waits = clock.waits.load(Ordering::Relaxed);
+    // A write is a few events, of which each may come while it is quiet.
+    assert!(waits < 10, "the quiet began {waits} times");
+}
+
+#[tokio::test]
+async fn a_root_below_a_folder_that_is_called_like_a_profile_is_watched_as_any_other() {
+    let mut folder = Folder::new();
+    folder.configure(|config, home| config.roots = vec![home.join(".cursor/worktrees")]);
+    folder.write(".cursor/worktrees/kiln/.claude/skills/pdf/SKILL.md", "# pdf\n");
+    folder.refresh().await;
+    let mut watched =
+        Watched::over(folder, WatchOptions { debounce: QUICK, ..WatchOptions::default() }).await;
+    let kiln = watched.folder.key("kiln");
+    watched.folder.write(".cursor/worktrees/kiln/.claude/skills/pdf/SKILL.md", "# changed\n");
+    assert_eq!(watched.until(&kiln).await, [kiln].into());
+    watched.folder.write(".cursor/worktrees/cinder/.claude/skills/pdf/SKILL.md", "# pdf\n");
+    watched.follow_until(|folder| folder.names() == ["cinder", "kiln"]).await;
+}
+
+/// A clock on which what is waited for longer than anybody would is over at once, but for hours.
+struct Hasty;
+
+#[async_trait]
+impl Clock for Hasty {
+    fn now(&self) -> Time {
+        RealClock.now()
+    }
+
+    async fn sleep(&self, span: Duration) {
+        let is_long = span > Duration::from_secs(1) && span < Duration::from_hours(1);
+        RealClock.sleep(if is_long { QUICK } else { span }).await;
+    }
+}
+
+#[tokio::test]
+async fn a_root_that_was_away_is_watched_again_when_it_is_back() {
+    let mut folder = Folder::new();
+    folder.project("kiln");
+    folder.refresh().await;
+    let options = WatchOptions { debounce: QUICK, ..WatchOptions::default() };
+    let mut watch = folder.watch(options, Arc::new(Hasty));
+    watch.next().await;
+    let (root, kiln) = (folder.roots().remove(0), folder.key("kiln"));
+    let (here, away) = (folder.path("dev"), folder.path("away"));
+    fs::rename(&here, &away).unwrap();
+    while watch.folders() > 0 {
+        assert!(watch.next().await.contains(&root));
+    }
+    fs::rename(&away, &here).unwrap();
+    let mut watched = Watched { folder, watch };
+    assert!(watched.until(&root).await.contains(&kiln), "it may be another by now");
+    watched.folder.skill("kiln", "pdf", "Changed");
+    assert_eq!(watched.until(&kiln).await, [kiln].into());
 }
