@@ -41,6 +41,9 @@ pub struct Rooms<'c> {
     read_folders: Cell<bool>,
 }
 
+/// How long is waited, when all is done, for threads that still read files: a disk may be slow, or hang.
+const LEFT: Duration = Duration::from_millis(500);
+
 /// Runs a command's work on a runtime of this thread alone: it starts faster than one with many,
 /// and waits as well.
 pub fn block_on<F: Future>(work: F) -> Result<F::Output, Complaint> {
@@ -48,7 +51,9 @@ pub fn block_on<F: Future>(work: F) -> Result<F::Output, Complaint> {
         .enable_all()
         .build()
         .map_err(|error| Complaint::failed("the runtime could not be started").because(error))?;
-    Ok(runtime.block_on(work))
+    let done = runtime.block_on(work);
+    runtime.shutdown_timeout(LEFT);
+    Ok(done)
 }
 
 /// The same on threads, for a server.
@@ -57,7 +62,9 @@ pub fn block_on_many<F: Future>(work: F) -> Result<F::Output, Complaint> {
         .enable_all()
         .build()
         .map_err(|error| Complaint::failed("the runtime could not be started").because(error))?;
-    Ok(runtime.block_on(work))
+    let done = runtime.block_on(work);
+    runtime.shutdown_timeout(LEFT);
+    Ok(done)
 }
 
 /// Listens for Ctrl-C and for the system's wish to end from now on; what is answered waits for either.

@@ -293,3 +293,29 @@ fn a_server_follows_the_file_of_a_marketplace_and_says_what_is_wrong_with_it() {
     assert!(told(&|| offered() == ["fifth"] && wrong().is_null()));
     assert!(serving.stop().success());
 }
+
+/// Files that take minutes to read and no room.
+#[cfg(target_os = "linux")]
+#[test]
+fn who_has_had_enough_of_a_scan_does_not_wait_for_its_files() {
+    let user = User::new();
+    let hooks = user.home().join("projects/kiln/.claude/hooks");
+    std::fs::create_dir_all(&hooks).unwrap();
+    for number in 0..300 {
+        std::fs::File::create(hooks.join(format!("{number}.sh"))).unwrap().set_len(1 << 30).unwrap();
+    }
+    let mut child = user.command(&["projects", "--refresh"]);
+    let child = child.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let child = child.spawn().unwrap();
+    let files = format!("/proc/{}/fd", child.id());
+    let reads = |file: std::io::Result<std::fs::DirEntry>| {
+        file.and_then(|file| std::fs::read_link(file.path())).is_ok_and(|path| path.starts_with(&hooks))
+    };
+    while !std::fs::read_dir(&files).unwrap().any(reads) {
+        std::thread::yield_now();
+    }
+    crate::fire::signal_to(child.id(), rustix::process::Signal::INT);
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&ended.stderr).contains("interrupted"));
+}
