@@ -33,7 +33,14 @@ impl FrontMatter {
     /// Reads the front matter of a file, as far as it can be understood, and says what is wrong
     /// with it. A file without any says nothing, which is not wrong.
     pub fn read(file: &[u8]) -> (FrontMatter, Option<String>) {
-        let Some(yaml) = front(file) else { return (FrontMatter::default(), None) };
+        let yaml = match front(file) {
+            Front::Between(yaml) => yaml,
+            Front::Nothing => return (FrontMatter::default(), None),
+            Front::Endless => {
+                let why = "its front matter does not end: there is no second line of `---`";
+                return (FrontMatter::default(), Some(why.to_owned()));
+            }
+        };
         let Ok(text) = std::str::from_utf8(yaml) else {
             let plain = by_lines(&String::from_utf8_lossy(yaml));
             return (plain, Some("its front matter is not UTF-8".to_owned()));
@@ -48,20 +55,31 @@ impl FrontMatter {
     }
 }
 
-/// What stands between the first line `---` and the next.
-fn front(file: &[u8]) -> Option<&[u8]> {
+/// What a file begins with.
+enum Front<'a> {
+    /// What stands between the first line `---` and the next.
+    Between(&'a [u8]),
+    /// A line `---` with a name behind it, and no other.
+    Endless,
+    Nothing,
+}
+
+fn front(file: &[u8]) -> Front<'_> {
     let file = file.strip_prefix(b"\xef\xbb\xbf").unwrap_or(file);
-    let rest = file.strip_prefix(b"---")?;
-    let rest = rest.strip_prefix(b"\r").unwrap_or(rest).strip_prefix(b"\n")?;
+    let rest = file.strip_prefix(b"---").map(|rest| rest.strip_prefix(b"\r").unwrap_or(rest));
+    let Some(rest) = rest.and_then(|rest| rest.strip_prefix(b"\n")) else { return Front::Nothing };
     let rest = &rest[..rest.len().min(YAML_BYTES_MAX)];
     let mut start = 0;
     for line in rest.split_inclusive(|byte| *byte == b'\n') {
         if line.trim_ascii_end() == b"---" {
-            return Some(&rest[..start]);
+            return Front::Between(&rest[..start]);
         }
         start += line.len();
     }
-    None
+    // A line of dashes may also just part a text from what is above it.
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    let named = rest.iter().take_while(|byte| is_name(byte)).count();
+    if named > 0 && rest.get(named) == Some(&b':') { Front::Endless } else { Front::Nothing }
 }
 
 fn of(mut fields: Map<'_>) -> FrontMatter {
@@ -161,8 +179,17 @@ mod tests {
 
     #[test]
     fn no_front_matter_says_nothing_and_is_not_wrong() {
-        for text in ["", "# Title\n", "---\nname: never closed\n", "--- \nname: a\n---\n", "---\n---\n"] {
+        for text in ["", "# Title\n", "---\n\n# Title\n", "--- \nname: a\n---\n", "---\n---\n"] {
             assert_eq!(FrontMatter::read(text.as_bytes()), (FrontMatter::default(), None), "{text}");
+        }
+    }
+
+    #[test]
+    fn front_matter_that_does_not_end_is_told_of() {
+        for text in ["---\nname: never closed\n", "---\r\nallowed-tools: [a]\r\n# Title\r\n"] {
+            let (front, problem) = FrontMatter::read(text.as_bytes());
+            assert_eq!(front, FrontMatter::default());
+            assert!(problem.unwrap().contains("does not end"), "{text}");
         }
     }
 
