@@ -1,22 +1,25 @@
-//! `larder watch`: prints what changes in local projects, as it changes.
+//! `larder watch`: prints what changes in local projects, as it changes, whichever process takes it in: what
+//! is in the store is compared with what was told whenever the store's feed has something of a project.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use larder_core::{Key, Time};
+use larder_core::{Clock as _, Key, Subject, Time};
 use larder_domain::{ARTIFACT, Artifact};
-use larder_engine::Engine;
+use larder_engine::{Engine, News, SystemClock};
 use larder_sources::ProjectsSource;
 use serde::Serialize;
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::task::JoinHandle;
 
 use super::artifacts::marks;
 use super::local::{self, From, Local, Wanted};
 use super::{Context, Ended};
 use crate::config::Config;
 use crate::report::{Complaint, Exit};
-use crate::ui::{Screen, Tone, counted, harmless};
-use crate::wiring::asked_to_stop;
+use crate::ui::{Screen, Tone, counted, harmless, reader_gone};
+use crate::wiring::{Rooms, asked_to_stop};
 
 /// Print what changes in local projects, as it changes.
 #[derive(Debug, clap::Args)]
@@ -32,6 +35,9 @@ pub struct Args {
 
 /// How often what is due is looked for besides.
 const TURN: Duration = Duration::from_secs(1);
+
+/// How often is looked at what others committed, at least.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// A change as `--json` shows it, one a line.
 #[derive(Debug, PartialEq, Serialize)]
@@ -49,72 +55,91 @@ struct Change<'a> {
     missing: bool,
 }
 
-/// The artifacts of each project, as last told.
-type Known = HashMap<Key, BTreeMap<String, Artifact>>;
+/// The artifacts of a project, by their ids.
+type Artifacts = BTreeMap<String, Artifact>;
 
-/// Watches until it is interrupted.
+/// The artifacts of each project, as last told.
+type Known = HashMap<Key, Artifacts>;
+
+/// Watches until it is interrupted, or nobody reads any more.
 pub fn run(args: &Args, context: &Context) -> Ended {
     let config = local::config(context)?;
     crate::wiring::block_on_many(watch(args, context, &config))?
 }
 
 async fn watch(args: &Args, context: &Context, config: &Config) -> Ended {
-    let options = crate::watching::options(&config.projects).unwrap_or_default();
     let rooms = context.rooms(config).await?;
+    // What is committed from here on is compared with what is known, whoever commits it.
+    let place = rooms.store().entries().changes(0, 0).await.map_err(Complaint::from)?.last;
     let wanted = Wanted { refresh: false, offline: true, only: &[], from: From::Projects };
     // Roots that nobody has looked at yet are the first thing that the watch asks for.
     let local = Local::serve(&rooms, &wanted, context, config).await?;
     let engine = rooms.reader().clone();
-    let mut announced = engine.subscribe();
-    let mut known = Known::new();
-    learn(&engine, &local.keys, &mut known).await?;
-    let only = chosen(&rooms, args).await?;
-    let running = tokio::spawn({
-        let engine = engine.clone();
-        async move { engine.run(TURN).await }
-    });
-    let screen = context.screen.clone();
-    let watching = crate::watching::watch(engine.clone(), rooms.projects().clone(), options, move |watch| {
+    let news = engine.news();
+    let mut teller =
+        Teller { engine: &engine, context, only: chosen(&rooms, args).await?, known: Known::new() };
+    teller.learn(&local.keys).await?;
+    let stop = asked_to_stop();
+    let [watching, others @ ..] = begin(&rooms, config, place, &context.screen);
+    let told = tokio::select! {
+        biased;
+        () = stop => Ok(()),
+        () = reader_gone() => Ok(()),
+        told = tell_all(&mut teller, news) => told,
+    };
+    watching.abort();
+    engine.interrupt().await;
+    for other in others {
+        // It ends with the engine.
+        let _ = other.await;
+    }
+    told?;
+    Ok(Exit::Answered)
+}
+
+/// Watches folders, refreshes what is due, and follows what others do to the store.
+fn begin(rooms: &Rooms<'_>, config: &Config, place: u64, screen: &Screen) -> [JoinHandle<()>; 3] {
+    let (engine, projects) = (rooms.reader().clone(), rooms.projects().clone());
+    let options = crate::watching::options(&config.projects).unwrap_or_default();
+    let screen = screen.clone();
+    let watching = crate::watching::watch(engine.clone(), projects, options, move |watch| {
         let count = counted(watch.folders(), "folder", "folders");
         screen.note(&format!("watching {count}; Ctrl-C ends it"));
         if let Some(trouble) = watch.trouble() {
             screen.warn(&trouble);
         }
     });
-    let stop = asked_to_stop();
-    let watching = tokio::spawn(watching);
-    tokio::pin!(stop);
-    loop {
-        let heard = tokio::select! {
-            biased;
-            () = &mut stop => break,
-            heard = announced.recv() => heard,
-        };
-        match heard {
-            Ok(heard) if heard.key.source() == ProjectsSource::NAME => {
-                let all = engine.keys_of(ProjectsSource::NAME);
-                forget(&all, &only, &mut known, context, rooms.now())?;
-                if all.contains(&heard.key) && is_chosen(&heard.key, &only) {
-                    tell(&engine, &heard.key, &mut known, context, rooms.now()).await?;
-                }
-            }
-            Ok(_) => {}
-            Err(RecvError::Lagged(_)) => {
-                for key in engine.keys_of(ProjectsSource::NAME).iter().filter(|key| is_chosen(key, &only)) {
-                    tell(&engine, key, &mut known, context, rooms.now()).await?;
-                }
-            }
-            Err(RecvError::Closed) => break,
-        }
-    }
-    watching.abort();
-    engine.interrupt().await;
-    // It ends with the engine.
-    let _ = running.await;
-    Ok(Exit::Answered)
+    let (runs, follows) = (engine.clone(), engine);
+    [
+        tokio::spawn(watching),
+        tokio::spawn(async move { runs.run(TURN).await }),
+        tokio::spawn(async move {
+            follows.follow(place, LOOK).await;
+        }),
+    ]
 }
 
-async fn chosen(rooms: &crate::wiring::Rooms<'_>, args: &Args) -> Result<Vec<Key>, Complaint> {
+async fn tell_all(teller: &mut Teller<'_>, mut news: Receiver<News>) -> Result<(), Complaint> {
+    while teller.context.screen.has_reader() {
+        let mut doubted = Doubted::default();
+        match news.recv().await {
+            Err(RecvError::Closed) => break,
+            heard => doubted.note(heard.ok()),
+        }
+        // All that was seen in one look is compared at once.
+        loop {
+            match news.try_recv() {
+                Ok(heard) => doubted.note(Some(heard)),
+                Err(TryRecvError::Lagged(_)) => doubted.note(None),
+                Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+            }
+        }
+        teller.tell(doubted).await?;
+    }
+    Ok(())
+}
+
+async fn chosen(rooms: &Rooms<'_>, args: &Args) -> Result<Vec<Key>, Complaint> {
     let known = rooms.reader().keys_of(ProjectsSource::NAME);
     let mut chosen = Vec::new();
     for text in &args.project {
@@ -123,72 +148,131 @@ async fn chosen(rooms: &crate::wiring::Rooms<'_>, args: &Args) -> Result<Vec<Key
     Ok(chosen)
 }
 
+/// Of what it has to be found out whether it is still what was told.
+#[derive(Debug, Default)]
+struct Doubted {
+    /// Of these.
+    keys: BTreeSet<Key>,
+    /// Of everything.
+    all: bool,
+}
+
+impl Doubted {
+    /// Takes a piece of news in; `None` = some were lost.
+    fn note(&mut self, news: Option<News>) {
+        let on = match news {
+            Some(News::Changed(line)) => line.on,
+            Some(News::Refreshed { line, .. }) => Subject::Entry(line.key),
+            // What is out of reach is followed from where it was left.
+            Some(News::Lost(_) | News::Found) => return,
+            Some(News::Reset { .. }) | None => Subject::All,
+        };
+        match on {
+            Subject::Entry(key) if key.source() == ProjectsSource::NAME => {
+                self.keys.insert(key);
+            }
+            Subject::Source(source) if source != ProjectsSource::NAME => {}
+            Subject::Entry(_) => {}
+            Subject::Source(_) | Subject::Tag(_) | Subject::All => self.all = true,
+        }
+    }
+}
+
+/// Tells what is other than before.
+struct Teller<'a> {
+    engine: &'a Engine,
+    context: &'a Context,
+    /// Of these projects alone; none = of all.
+    only: Vec<Key>,
+    known: Known,
+}
+
+impl Teller<'_> {
+    /// Takes in what is known already, so that only changes are told.
+    async fn learn(&mut self, keys: &[Key]) -> Result<(), Complaint> {
+        for (key, artifacts) in keys.iter().zip(self.artifacts(keys).await?) {
+            if let Some(artifacts) = artifacts {
+                self.known.insert(key.clone(), artifacts);
+            }
+        }
+        Ok(())
+    }
+
+    async fn tell(&mut self, doubted: Doubted) -> Result<(), Complaint> {
+        let indexes = self.engine.indexes_of(ProjectsSource::NAME);
+        let is_meant = |key: &&Key| doubted.all || doubted.keys.contains(*key);
+        let looked_at: Vec<&Key> = indexes.iter().filter(is_meant).collect();
+        for index in &looked_at {
+            // Whoever follows the store may see to it only after this.
+            self.engine.heard_of(index).await?;
+        }
+        let all = self.engine.keys_of(ProjectsSource::NAME);
+        let at = SystemClock.now();
+        if !looked_at.is_empty() && self.is_whole(&indexes).await? {
+            self.forget(&all, at)?;
+        }
+        // Of a project that came with its root nothing else may be told.
+        let is_doubted = |key: &Key| is_meant(&key) || !looked_at.is_empty() && !self.known.contains_key(key);
+        let keys: Vec<Key> =
+            all.into_iter().filter(|key| is_chosen(key, &self.only) && is_doubted(key)).collect();
+        for (key, found) in keys.iter().zip(self.artifacts(&keys).await?) {
+            // What was cleared is there all the same, and looked at again some time.
+            if let Some(found) = found {
+                self.compare(key, found, at)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether every root says what is below it: one that was cleared says nothing, and means nothing by it.
+    async fn is_whole(&self, indexes: &[Key]) -> Result<bool, Complaint> {
+        let rows = self.engine.store().lookup(indexes).await?;
+        Ok(rows.iter().all(|row| row.as_ref().is_some_and(|row| row.entry.has_data())))
+    }
+
+    /// Tells of projects that are no more.
+    fn forget(&mut self, all: &[Key], at: Time) -> Result<(), Complaint> {
+        let gone: Vec<Key> = self.known.keys().filter(|key| !all.contains(key)).cloned().collect();
+        for key in gone {
+            let had = self.known.remove(&key).unwrap_or_default();
+            for artifact in had.values().filter(|_| is_chosen(&key, &self.only)) {
+                print("removed", artifact, self.context, at)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells what is other than before in one project.
+    fn compare(&mut self, key: &Key, found: Artifacts, at: Time) -> Result<(), Complaint> {
+        let before = self.known.insert(key.clone(), found).unwrap_or_default();
+        let found = &self.known[key];
+        for (id, artifact) in found {
+            match before.get(id) {
+                None => print("added", artifact, self.context, at)?,
+                Some(old) if old != artifact => print(word(old, artifact), artifact, self.context, at)?,
+                Some(_) => {}
+            }
+        }
+        for (_, gone) in before.iter().filter(|(id, _)| !found.contains_key(*id)) {
+            print("removed", gone, self.context, at)?;
+        }
+        Ok(())
+    }
+
+    /// What each of these projects has; `None` = it is not known.
+    async fn artifacts(&self, keys: &[Key]) -> Result<Vec<Option<Artifacts>>, Complaint> {
+        let rows = self.engine.store().lookup(keys).await?;
+        let of = |stored: larder_core::Stored| {
+            let items = stored.members.into_iter().map(|member| member.item);
+            let artifacts = items.filter(|item| &*item.of.kind == ARTIFACT);
+            artifacts.filter_map(|item| Some((item.of.id.to_string(), item.doc.decode().ok()?))).collect()
+        };
+        Ok(rows.into_iter().map(|row| row.filter(|row| row.entry.has_data()).map(of)).collect())
+    }
+}
+
 fn is_chosen(key: &Key, only: &[Key]) -> bool {
     only.is_empty() || only.contains(key)
-}
-
-/// Takes in what is known already, so that only changes are told.
-async fn learn(engine: &Engine, keys: &[Key], known: &mut Known) -> Result<(), Complaint> {
-    for (key, artifacts) in keys.iter().zip(artifacts(engine, keys).await?) {
-        if let Some(artifacts) = artifacts {
-            known.insert(key.clone(), artifacts);
-        }
-    }
-    Ok(())
-}
-
-async fn artifacts(
-    engine: &Engine,
-    keys: &[Key],
-) -> Result<Vec<Option<BTreeMap<String, Artifact>>>, Complaint> {
-    let rows = engine.store().lookup(keys).await?;
-    let of = |stored: larder_core::Stored| {
-        let items = stored.members.into_iter().map(|member| member.item);
-        let artifacts = items.filter(|item| &*item.of.kind == ARTIFACT);
-        artifacts.filter_map(|item| Some((item.of.id.to_string(), item.doc.decode().ok()?))).collect()
-    };
-    Ok(rows.into_iter().map(|row| row.filter(|row| row.entry.has_data()).map(of)).collect())
-}
-
-/// Tells what is other than before in one project.
-async fn tell(
-    engine: &Engine,
-    key: &Key,
-    known: &mut Known,
-    context: &Context,
-    now: Time,
-) -> Result<(), Complaint> {
-    let found = artifacts(engine, std::slice::from_ref(key)).await?.pop().flatten().unwrap_or_default();
-    let before = known.insert(key.clone(), found).unwrap_or_default();
-    let found = &known[key];
-    for (id, artifact) in found {
-        match before.get(id) {
-            None => print("added", artifact, context, now)?,
-            Some(old) if old != artifact => print(word(old, artifact), artifact, context, now)?,
-            Some(_) => {}
-        }
-    }
-    for (_, gone) in before.iter().filter(|(id, _)| !found.contains_key(*id)) {
-        print("removed", gone, context, now)?;
-    }
-    Ok(())
-}
-
-/// Tells of projects that are no more.
-fn forget(
-    all: &[Key],
-    only: &[Key],
-    known: &mut Known,
-    context: &Context,
-    now: Time,
-) -> Result<(), Complaint> {
-    let gone: Vec<Key> = known.keys().filter(|key| !all.contains(key)).cloned().collect();
-    for key in gone {
-        for artifact in known.remove(&key).unwrap_or_default().values().filter(|_| is_chosen(&key, only)) {
-            print("removed", artifact, context, now)?;
-        }
-    }
-    Ok(())
 }
 
 /// The most telling word for a change.

@@ -3,6 +3,7 @@
 mod age;
 mod ask;
 mod progress;
+mod reader;
 mod screen;
 mod table;
 mod words;
@@ -10,6 +11,7 @@ mod words;
 pub use age::{age, ago, in_a_while};
 pub use ask::{CanAsk, ask};
 pub use progress::Progress;
+pub use reader::reader_gone;
 pub use screen::{ColorChoice, Screen, Tone, harmless};
 pub use table::{Cell, Column, Table, Tabs};
 pub use words::{counted, wrapped};

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use owo_colors::{OwoColorize as _, Style};
 
@@ -55,6 +57,8 @@ pub struct Screen {
     paint_out: bool,
     paint_err: bool,
     quiet: bool,
+    /// Whether whoever read the answers has gone.
+    is_left: Arc<AtomicBool>,
 }
 
 /// Narrower terminals are written to as if they had this many columns.
@@ -86,6 +90,7 @@ impl Screen {
             paint_out: paint(is_terminal),
             paint_err: paint(sees_errors),
             quiet,
+            is_left: Arc::default(),
         }
     }
 
@@ -100,20 +105,27 @@ impl Screen {
             paint_out: false,
             paint_err: false,
             quiet: false,
+            is_left: Arc::default(),
         }
     }
 
     /// Prints an answer. A reader that has gone away (`… | head`) has had enough, which is no
-    /// failure.
-    #[expect(clippy::unused_self, reason = "answers go through the screen, wherever that is")]
+    /// failure; whoever would go on for ever asks whether there is [one](Screen::has_reader).
     pub fn answer(&self, text: &str) -> Result<(), Complaint> {
         let mut out = io::stdout().lock();
         match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                Err(Complaint::failed("the answer could not be written").because(error))
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.is_left.store(true, Ordering::Relaxed);
+                Ok(())
             }
-            _ => Ok(()),
+            Err(error) => Err(Complaint::failed("the answer could not be written").because(error)),
+            Ok(()) => Ok(()),
         }
+    }
+
+    /// Whether nobody was found to have gone away so far.
+    pub fn has_reader(&self) -> bool {
+        !self.is_left.load(Ordering::Relaxed)
     }
 
     /// Prints as an answer a part of a file that nobody ever changes, where it begins and how long it is: without

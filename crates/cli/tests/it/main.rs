@@ -28,4 +28,6 @@ mod terminal;
 mod token;
 mod trackers;
 mod trackers_kept;
+#[cfg(unix)]
+mod watch;
 mod world;

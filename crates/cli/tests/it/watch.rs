@@ -1,0 +1,134 @@
+//! `larder watch`, run as people run it: beside another one, and into a pipe that is closed.
+
+use std::io::{BufRead as _, BufReader, Lines};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use crate::serving::Serving;
+use crate::world::User;
+
+/// A watch that runs until it ends by itself, is stopped, or the test ends.
+struct Watching {
+    child: Child,
+    told: Lines<BufReader<ChildStdout>>,
+}
+
+impl Watching {
+    /// Starts one, and waits until it is watching.
+    fn start(user: &User, args: &[&str]) -> Self {
+        let args = [&["watch"], args].concat();
+        let mut command = user.command(&args);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+        assert!(said.any(|line| line.unwrap().starts_with("note: watching ")), "it ended");
+        let told = BufReader::new(child.stdout.take().unwrap()).lines();
+        Watching { child, told }
+    }
+
+    /// The next change that it tells of: what, and of which artifact of which project.
+    fn next(&mut self) -> String {
+        let line = self.told.next().expect("it ended").unwrap();
+        let parts: Vec<&str> = line.split('\t').collect();
+        format!("{} {} of {}", parts[1], parts[3], parts[4])
+    }
+
+    /// Asks it to stop; everything that it told besides.
+    fn stop(mut self) -> Vec<String> {
+        let stopped = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status();
+        assert!(stopped.unwrap().success());
+        assert!(self.child.wait().unwrap().success());
+        self.told.by_ref().map(Result::unwrap).collect()
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A user with a project that has one skill, which is known.
+fn user() -> User {
+    let user = User::new();
+    user.write("larder.toml", "[projects]\nroots = [\"code\"]\ndebounce = \"10ms\"\n");
+    skill(&user, "atlas", "mapping", "Draws maps");
+    user.ok(&["projects"]);
+    user
+}
+
+/// Puts a skill into a project, whole at once.
+fn skill(user: &User, project: &str, name: &str, description: &str) {
+    let beside = user.home().join("beside");
+    std::fs::write(&beside, format!("---\nname: {name}\ndescription: {description}\n---\n# {name}\n"))
+        .unwrap();
+    let folder = user.project().join(format!("code/{project}/.claude/skills/{name}"));
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::rename(beside, folder.join("SKILL.md")).unwrap();
+}
+
+#[test]
+fn a_watch_ends_when_whoever_read_it_has_gone() {
+    for args in [&[][..], &["--json"]] {
+        let user = user();
+        let mut idle = Watching::start(&user, args);
+        let mut busy = Watching::start(&user, args);
+        skill(&user, "atlas", "mapping", "Draws better maps");
+        busy.told.next().unwrap().unwrap();
+        // Of neither anything changes from now on.
+        drop((std::mem::replace(&mut idle.told, nothing()), std::mem::replace(&mut busy.told, nothing())));
+        assert_eq!(busy.child.wait().unwrap().code(), Some(0), "{args:?}");
+        assert_eq!(idle.child.wait().unwrap().code(), Some(0), "{args:?}");
+    }
+}
+
+/// What a process tells that has nothing to tell.
+fn nothing() -> Lines<BufReader<ChildStdout>> {
+    let mut child = Command::new("true").stdout(Stdio::piped()).spawn().unwrap();
+    child.wait().unwrap();
+    BufReader::new(child.stdout.take().unwrap()).lines()
+}
+
+#[test]
+fn each_of_two_watches_tells_every_change_once_whoever_took_it_in() {
+    let user = user();
+    let mut watches = [Watching::start(&user, &[]), Watching::start(&user, &[])];
+    let mut both = |expected: &str| {
+        for watch in &mut watches {
+            assert_eq!(watch.next(), expected);
+        }
+    };
+    for turn in 0..3 {
+        skill(&user, "atlas", "mapping", &format!("Draws maps, {turn}"));
+        both("edited mapping of atlas");
+        // Outside of the roots it is made, and there it goes.
+        let (inside, outside) = (user.project().join("code/borealis"), user.home().join("borealis"));
+        std::fs::create_dir_all(outside.join(".claude/agents")).unwrap();
+        std::fs::write(outside.join(".claude/agents/lights.md"), "---\ndescription: Looks\n---\n").unwrap();
+        std::fs::rename(&outside, &inside).unwrap();
+        both("added lights of borealis");
+        std::fs::rename(&inside, &outside).unwrap();
+        both("removed lights of borealis");
+        std::fs::remove_dir_all(outside).unwrap();
+    }
+    for watch in watches {
+        assert_eq!(watch.stop(), Vec::<String>::new(), "none is told twice");
+    }
+}
+
+#[test]
+fn a_watch_tells_what_a_server_or_a_command_on_the_same_store_took_in() {
+    let user = user();
+    let serving = Serving::start(&user, &["serve"]);
+    let mut watch = Watching::start(&user, &["--project", "atlas"]);
+    skill(&user, "atlas", "surveying", "Measures the land");
+    user.ok(&["refresh", "--source", "projects"]);
+    assert_eq!(watch.next(), "added surveying of atlas");
+    // What is cleared is not gone: it is there again when it was looked at.
+    user.ok(&["cache", "clear", "--source", "projects", "--yes"]);
+    user.ok(&["artifacts"]);
+    skill(&user, "atlas", "mapping", "Draws better maps");
+    user.ok(&["refresh", "--source", "projects"]);
+    assert_eq!(watch.next(), "edited mapping of atlas");
+    assert!(serving.stop().success());
+}
