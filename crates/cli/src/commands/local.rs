@@ -2,16 +2,16 @@
 //! say which projects there are; then the projects are served like any other entry.
 
 use larder_core::{Item, Key, Listed};
-use larder_domain::LocalProject;
 use larder_engine::{Behind, ReadOptions};
 use larder_sources::{MarketplaceSource, ProjectsSource};
 use serde::de::DeserializeOwned;
 
 use super::Context;
 use super::entry::EntryView;
+use super::names::chosen;
 use super::serve::{Served, Wish, serve};
 use super::warnings::Detail;
-use crate::config::{Config, nearest};
+use crate::config::Config;
 use crate::report::{Complaint, Exit};
 use crate::ui::Progress;
 use crate::wiring::{Rooms, until_interrupted};
@@ -83,7 +83,7 @@ impl Local {
         if !wanted.offline {
             find(rooms, &indexes, wanted.refresh, context).await?;
         }
-        let mut keys = if has_projects { chosen(rooms, wanted.only).await? } else { Vec::new() };
+        let mut keys = if has_projects { chosen(rooms, wanted, context).await? } else { Vec::new() };
         keys.extend(markets);
         let wish = match (wanted.refresh, wanted.offline) {
             (true, _) => Wish::Refresh,
@@ -143,7 +143,12 @@ fn check_markets(markets: &[Key], config: &Config) -> Result<(), Complaint> {
 }
 
 /// Looks for projects where nobody has looked yet, or where the reader wants it.
-async fn find(rooms: &Rooms<'_>, indexes: &[Key], anew: bool, context: &Context) -> Result<(), Complaint> {
+pub async fn find(
+    rooms: &Rooms<'_>,
+    indexes: &[Key],
+    anew: bool,
+    context: &Context,
+) -> Result<(), Complaint> {
     let engine = rooms.reader();
     let held = engine.store().lookup(indexes).await?;
     let is_held = |place: usize| held[place].as_ref().is_some_and(|held| held.entry.has_data());
@@ -168,54 +173,6 @@ async fn find(rooms: &Rooms<'_>, indexes: &[Key], anew: bool, context: &Context)
     let looked = until_interrupted(engine, work).await;
     progress.finish();
     looked
-}
-
-/// The keys of the projects that were named, or of all.
-async fn chosen(rooms: &Rooms<'_>, only: &[String]) -> Result<Vec<Key>, Complaint> {
-    let known = rooms.reader().keys_of(ProjectsSource::NAME);
-    if only.is_empty() {
-        return Ok(known);
-    }
-    let mut chosen = Vec::new();
-    for text in only {
-        let found = project_key(rooms, text, &known).await?;
-        for key in found {
-            if !chosen.contains(&key) {
-                chosen.push(key);
-            }
-        }
-    }
-    Ok(chosen)
-}
-
-/// The projects that a text names: by key, by id, or by name, which several may have.
-pub async fn project_key(rooms: &Rooms<'_>, text: &str, known: &[Key]) -> Result<Vec<Key>, Complaint> {
-    let bare = text.strip_prefix("projects/").unwrap_or(text);
-    if let Some(key) = known.iter().find(|key| key.name().eq_ignore_ascii_case(bare)) {
-        return Ok(vec![key.clone()]);
-    }
-    let rows = rooms.reader().store().lookup(known).await?;
-    let named = |key: &Key, stored: Option<&larder_core::Stored>| -> Option<(String, Key)> {
-        let item = stored?.members.iter().map(|member| &member.item).find(|item| is_project(item))?;
-        let project: LocalProject = item.doc.decode().ok()?;
-        Some((project.name, key.clone()))
-    };
-    let called: Vec<(String, Key)> =
-        known.iter().zip(&rows).filter_map(|(key, stored)| named(key, stored.as_ref())).collect();
-    let found: Vec<Key> = called
-        .iter()
-        .filter(|(name, _)| name.eq_ignore_ascii_case(text))
-        .map(|(_, key)| key.clone())
-        .collect();
-    if !found.is_empty() {
-        return Ok(found);
-    }
-    let words = called.iter().map(|(name, _)| name.as_str()).chain(known.iter().map(Key::name));
-    let complaint = Complaint::usage(format!("there is no project `{text}`"));
-    Err(match nearest(text, words) {
-        Some(near) => complaint.hint(format!("did you mean `{near}`?")),
-        None => complaint.hint("`larder projects` lists all that are known"),
-    })
 }
 
 /// Whether an item is a project and not one of its artifacts.

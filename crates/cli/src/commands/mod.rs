@@ -15,6 +15,7 @@ pub mod local;
 pub mod manifest;
 pub mod members;
 pub mod migrate;
+pub mod names;
 pub mod projects;
 pub mod refresh;
 pub mod registry;

@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 
 use super::artifacts::marks;
 use super::local::{self, From, Local, Wanted};
+use super::names::chosen;
 use super::{Context, Ended};
 use crate::config::Config;
 use crate::report::{Complaint, Exit};
@@ -73,12 +74,16 @@ async fn watch(args: &Args, context: &Context, config: &Config) -> Ended {
     let place = rooms.store().entries().changes(0, 0).await.map_err(Complaint::from)?.last;
     let wanted = Wanted { refresh: false, offline: true, only: &[], from: From::Projects };
     // Roots that nobody has looked at yet are the first thing that the watch asks for.
-    let local = Local::serve(&rooms, &wanted, context, config).await?;
+    Local::serve(&rooms, &wanted, context, config).await?;
+    let only = if args.project.is_empty() {
+        Vec::new()
+    } else {
+        chosen(&rooms, &Wanted { offline: false, only: &args.project, ..wanted }, context).await?
+    };
     let engine = rooms.reader().clone();
     let news = engine.news();
-    let mut teller =
-        Teller { engine: &engine, context, only: chosen(&rooms, args).await?, known: Known::new() };
-    teller.learn(&local.keys).await?;
+    let mut teller = Teller { engine: &engine, context, only, known: Known::new() };
+    teller.learn(&engine.keys_of(ProjectsSource::NAME)).await?;
     let stop = asked_to_stop();
     let [watching, others @ ..] = begin(&rooms, config, place, &context.screen);
     let told = tokio::select! {
@@ -137,15 +142,6 @@ async fn tell_all(teller: &mut Teller<'_>, mut news: Receiver<News>) -> Result<(
         teller.tell(doubted).await?;
     }
     Ok(())
-}
-
-async fn chosen(rooms: &Rooms<'_>, args: &Args) -> Result<Vec<Key>, Complaint> {
-    let known = rooms.reader().keys_of(ProjectsSource::NAME);
-    let mut chosen = Vec::new();
-    for text in &args.project {
-        chosen.extend(local::project_key(rooms, text, &known).await?);
-    }
-    Ok(chosen)
 }
 
 /// Of what it has to be found out whether it is still what was told.

@@ -318,4 +318,39 @@ fn who_has_had_enough_of_a_scan_does_not_wait_for_its_files() {
     let ended = child.wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&ended.stderr).contains("interrupted"));
+
+#[test]
+fn a_project_is_found_by_its_name_before_anything_was_read_and_when_it_came_since() {
+    let command = |name: &str| -> User {
+        let user = User::new();
+        user.write("larder.toml", "[projects]\nroots = [\"code\"]\n");
+        user.write(&format!("code/{name}/.claude/commands/deploy.md"), "Deploys\n");
+        user
+    };
+    let user = command("site");
+    let shown = user.ok(&["projects", "show", "site"]).out;
+    assert!(shown.contains("project    site\n") && shown.contains("deploy\tcommand"), "{shown}");
+    let user = command("site");
+    let listed = user.json(&["artifacts", "--project", "site"]);
+    assert_eq!(names(&listed, "artifacts"), ["deploy"]);
+
+    user.write("code/bot/.claude/commands/greet.md", "Greets\n");
+    let offline = user.run(&["artifacts", "--project", "bot", "--offline"]);
+    insta::assert_snapshot!(offline.all(), @r"
+    exit 2
+    --- out
+    --- err
+    error: there is no project `bot`
+    hint: `larder projects --refresh` looks anew
+    ");
+    let listed = user.json(&["artifacts", "--project", "bot", "--project", "site"]);
+    assert_eq!(names(&listed, "artifacts"), ["deploy", "greet"]);
+    let nowhere = user.run(&["projects", "show", "sit"]);
+    insta::assert_snapshot!(nowhere.all(), @r"
+    exit 2
+    --- out
+    --- err
+    error: there is no project `sit`
+    hint: did you mean `site`?
+    ");
 }

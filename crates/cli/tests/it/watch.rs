@@ -50,10 +50,16 @@ impl Drop for Watching {
 
 /// A user with a project that has one skill, which is known.
 fn user() -> User {
+    let user = stranger();
+    user.ok(&["projects"]);
+    user
+}
+
+/// The same, and nobody has looked yet.
+fn stranger() -> User {
     let user = User::new();
     user.write("larder.toml", "[projects]\nroots = [\"code\"]\ndebounce = \"10ms\"\n");
     skill(&user, "atlas", "mapping", "Draws maps");
-    user.ok(&["projects"]);
     user
 }
 
@@ -131,4 +137,13 @@ fn a_watch_tells_what_a_server_or_a_command_on_the_same_store_took_in() {
     user.ok(&["refresh", "--source", "projects"]);
     assert_eq!(watch.next(), "edited mapping of atlas");
     assert!(serving.stop().success());
+}
+
+#[test]
+fn a_project_that_nobody_has_looked_at_yet_can_be_watched_by_its_name() {
+    let user = stranger();
+    let mut watch = Watching::start(&user, &["--project", "atlas"]);
+    skill(&user, "borealis", "lights", "Looks");
+    skill(&user, "atlas", "mapping", "Draws better maps");
+    assert_eq!(watch.next(), "edited mapping of atlas");
 }
