@@ -80,22 +80,28 @@ impl Local {
         let engine = rooms.reader();
         let has_projects = wanted.from != From::Marketplaces;
         let indexes = if has_projects { engine.indexes_of(ProjectsSource::NAME) } else { Vec::new() };
-        if !wanted.offline {
-            find(rooms, &indexes, wanted.refresh, context).await?;
-        }
-        let mut keys = if has_projects { chosen(rooms, wanted, context).await? } else { Vec::new() };
-        keys.extend(markets);
         let wish = match (wanted.refresh, wanted.offline) {
             (true, _) => Wish::Refresh,
             (_, true) => Wish::Offline,
             (false, false) => Wish::Normal,
         };
+        // Which projects there are is asked first.
+        let mut first = Vec::new();
+        let mut found = None;
+        if wish == Wish::Refresh && !indexes.is_empty() {
+            found = Some(serve(rooms, &indexes, wish, &context.screen).await?);
+        } else {
+            if wish == Wish::Normal {
+                find(rooms, &indexes, false, context).await?;
+            }
+            first = indexes;
+        }
+        let mut keys = if has_projects { chosen(rooms, wanted, context).await? } else { Vec::new() };
+        keys.extend(markets);
         // What was looked at a moment ago is not looked at again.
-        let all: Vec<Key> = match wish {
-            Wish::Refresh => keys.clone(),
-            Wish::Normal | Wish::Offline => indexes.iter().chain(&keys).cloned().collect(),
-        };
-        let served = serve(rooms, &all, wish, &context.screen).await?;
+        first.extend(keys.iter().cloned());
+        let served = serve(rooms, &first, wish, &context.screen).await?;
+        let served = if let Some(found) = found { found.and(served) } else { served }.placed(config);
         Ok(Local { entries: served.entries.clone(), keys, served })
     }
 

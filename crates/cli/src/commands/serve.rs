@@ -4,14 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use larder_core::{
-    Decision, Entry, Key, Mode, RefreshState, Refusal, Request, Rows, Status, StoreError, Time, Trigger,
-    decide,
+    Decision, Entry, Key, Mode, Outcome, RefreshState, Refusal, Request, Rows, Status, StoreError, Time,
+    Trigger, decide,
 };
-use larder_engine::{Behind, Hit, ReadError, ReadOptions};
+use larder_engine::{Behind, Hit, ReadError, ReadOptions, Refreshed};
+use larder_sources::{MarketplaceFrom, MarketplaceSource};
 
 use super::entry::{CutShort, EntryView};
 use super::target::{kind_of, kinds_of};
 use super::warnings::{self, Detail};
+use crate::config::Config;
 use crate::report::{Complaint, Exit, grouped, named};
 use crate::ui::{Progress, Screen, ago, counted, in_a_while};
 use crate::wiring::{Rooms, until_interrupted};
@@ -43,6 +45,31 @@ impl Served {
     /// Whether there is anything to show.
     pub fn has_data(&self) -> bool {
         self.entries.iter().any(EntryView::has_data)
+    }
+
+    /// These, and behind them others.
+    pub fn and(mut self, others: Served) -> Self {
+        self.entries.extend(others.entries);
+        self.complaints.extend(others.complaints);
+        self.behind |= others.behind;
+        Served { stuck: self.stuck.or(others.stuck), ..self }
+    }
+
+    /// With hints that fit where each marketplace is: a file wants no token.
+    pub fn placed(mut self, config: &Config) -> Self {
+        let is_file = |key: &Key| {
+            key.source() == MarketplaceSource::NAME
+                && config.marketplaces.iter().any(|market| {
+                    market.name == key.name() && matches!(market.from, MarketplaceFrom::File(_))
+                })
+        };
+        for (key, complaint) in &mut self.complaints {
+            let general = ReadError::Absent { key: key.clone(), until: Time::default() }.hints();
+            for hint in complaint.hints.iter_mut().filter(|hint| is_file(key) && general.contains(hint)) {
+                "put the file there, or correct the `file` of its `[[marketplace]]`".clone_into(hint);
+            }
+        }
+        self
     }
 
     /// Whether nothing went wrong, and nothing is done behind.
@@ -183,8 +210,14 @@ async fn refresh(rooms: &Rooms<'_>, keys: &[Key], screen: &Screen) -> Result<Com
     let refreshed = until_interrupted(engine, work).await;
     progress.finish();
     let refreshed = refreshed?;
-    let failed = refreshed.iter().filter_map(|one| Some((&one.key, one.result.as_ref().err()?)));
-    Ok(failed.map(|(key, error)| (key.clone(), Complaint::of_refresh(key, error))).collect())
+    let until = rooms.now();
+    let complaint = |one: &Refreshed| match &one.result {
+        Err(error) => Some(Complaint::of_refresh(&one.key, error)),
+        // Who asks for it anew is told the same of what is not there as who only reads.
+        Ok(Outcome::Absent) => Some(Complaint::of_read(&ReadError::Absent { key: one.key.clone(), until })),
+        Ok(_) => None,
+    };
+    Ok(refreshed.iter().filter_map(|one| Some((one.key.clone(), complaint(one)?))).collect())
 }
 
 /// Decides about each entry from its row alone, and asks the engine only for those that a reader

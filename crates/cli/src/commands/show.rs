@@ -69,7 +69,7 @@ async fn show(args: &Args, context: &Context, config: &Config) -> Ended {
         (_, true) => Wish::Offline,
         (false, false) => Wish::Normal,
     };
-    let served = serve(&rooms, std::slice::from_ref(&key), wish, &context.screen).await?;
+    let served = serve(&rooms, std::slice::from_ref(&key), wish, &context.screen).await?.placed(config);
     let store = rooms.reader().store();
     let stored = store.lookup(std::slice::from_ref(&key)).await.map_err(Complaint::from)?.pop().flatten();
     let filter = LogFilter { key: Some(key.clone()), limit: LOG_LINES };

@@ -121,3 +121,22 @@ fn a_store_in_a_directory_that_cannot_be_written_is_told_with_what_to_do() {
     assert_eq!(ran.code, 1);
     assert!(ran.err.starts_with("error: ") && ran.err.contains("/proc/nowhere"), "{}", ran.err);
 }
+
+#[test]
+fn a_repository_that_is_not_there_is_a_failure_whether_or_not_a_refresh_is_asked() {
+    let github = GitHub::demo();
+    let user = User::of(&github, CLUSTERS);
+    let list = ["release", "list", "--repo", "octo-org/not-there"];
+    let first = user.run(&list).all();
+    insta::assert_snapshot!(first, @r"
+    exit 1
+    --- out
+    --- err
+    warning: `trackers/octo-org/not-there/release`: `octo-org/not-there` was not found: deleted, or private and not for this token
+    error: `trackers/octo-org/not-there/release` does not exist
+    hint: check its name; what is private wants a token that may see it
+    ");
+    for refresh in [&["--refresh"][..], &[], &["--refresh"]] {
+        assert_eq!(user.run(&[&list, refresh].concat()).all(), first, "{refresh:?}");
+    }
+}

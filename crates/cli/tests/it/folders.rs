@@ -354,3 +354,16 @@ fn a_project_is_found_by_its_name_before_anything_was_read_and_when_it_came_sinc
     hint: did you mean `site`?
     ");
 }
+
+#[test]
+fn a_root_that_cannot_be_looked_at_is_complained_of_alike_whether_or_not_a_refresh_is_asked() {
+    let user = User::new();
+    user.write("larder.toml", "[projects]\nroots = [\"code\", \"gone\"]\n");
+    user.write("code/site/.claude/commands/deploy.md", "Deploys\n");
+    for refresh in [&[][..], &["--refresh"], &[], &["--refresh"]] {
+        let listed = user.run(&[&["projects"], refresh].concat());
+        assert_eq!(listed.code, 3, "{}", listed.all());
+        assert!(listed.out.contains("site"), "{}", listed.all());
+        assert!(listed.err.contains("the root /root/project/gone cannot be looked at"), "{}", listed.err);
+    }
+}

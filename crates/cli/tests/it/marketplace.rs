@@ -300,3 +300,30 @@ fn one_who_only_lists_what_is_installed_asks_no_marketplace() {
     user.ok(&["refresh", "marketplace/mine"]);
     assert!(github.take_requests().is_empty(), "a file is nobody's but this machine's");
 }
+
+#[test]
+fn one_whose_file_is_missing_is_complained_of_alike_whether_or_not_a_refresh_is_asked() {
+    let user = User::new();
+    let tables = "[[marketplace]]\nname = \"good\"\nfile = \"index.json\"\n[[marketplace]]\nname = \"bad\"\nfile = \"gone.json\"\n";
+    user.write("larder.toml", tables);
+    user.write("index.json", INDEX);
+    let first = user.run(&["artifacts", "--available"]).all();
+    insta::assert_snapshot!(first.replace('\t', " | "), @r"
+    exit 3
+    --- out
+    NAME | TYPE | PROJECT | STATE | VERSION | UPDATED | DESCRIPTION
+    forms | plugin | good | available | 0.3 |  | Forms for all
+    formulist | agent | good | available | 0.3 |  | 
+    --- err
+    warning: `marketplace/bad`: there is no file /root/project/gone.json
+    error: `marketplace/bad` does not exist
+    hint: put the file there, or correct the `file` of its `[[marketplace]]`
+    ");
+    for refresh in [&["--refresh"][..], &[], &["--refresh"]] {
+        assert_eq!(user.run(&[&["artifacts", "--available"], refresh].concat()).all(), first, "{refresh:?}");
+    }
+    for refresh in [&["--refresh"][..], &[]] {
+        let shown = user.run(&[&["show", "marketplace/bad"], refresh].concat());
+        assert!(shown.code == 1 && shown.err.contains("hint: put the file there"), "{}", shown.all());
+    }
+}
