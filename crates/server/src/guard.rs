@@ -39,12 +39,14 @@ fn check_host(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> 
 }
 
 fn check_origin(request: &Request) -> Result<(), Problem> {
-    let is_safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    let wants_refresh = request
-        .uri()
-        .query()
-        .is_some_and(|query| query.split('&').any(|pair| pair == "refresh" || pair.starts_with("refresh=")));
-    if (is_safe && !wants_refresh) || is_own_page(request.headers()) {
+    // What a read may not be made to do is refused where its query is read.
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    if is_read { Ok(()) } else { check_own_page(request.headers()) }
+}
+
+/// Refuses what another site's page sent.
+pub(crate) fn check_own_page(headers: &HeaderMap) -> Result<(), Problem> {
+    if is_own_page(headers) {
         return Ok(());
     }
     Err(Problem::new(StatusCode::FORBIDDEN, "foreign_origin", "a page of another site may not ask for this"))

@@ -86,8 +86,7 @@ pub(crate) async fn list(
     if query.project.as_ref().is_some_and(|id| id.chars().count() > 200) {
         return Err(Problem::bad("`project` may have 200 characters"));
     }
-    let reader = Reader::of(viewer, &headers);
-    let reader = if query.refresh { reader.forced() } else { reader };
+    let reader = Reader::asking(viewer, &headers, query.refresh)?;
     let question = query.question();
     let limit = limit_of(query.limit, LIMIT, LIMIT_MAX)?;
     let offset = offset_of(query.cursor.as_deref(), &question)?;

@@ -12,7 +12,7 @@ use super::entry::ReadQuery;
 use super::entry_view::CacheView;
 use super::input::Asked;
 use super::page::{HeldCluster, Listing};
-use super::read::{ClusterBody, Reader};
+use super::read::ClusterBody;
 use super::shapes::ProjectView;
 use crate::access::Viewer;
 use crate::app::App;
@@ -101,7 +101,7 @@ pub(crate) async fn list(
     Asked(query): Asked<ReadQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let reader = query.apply(Reader::of(viewer, &headers));
+    let reader = query.reader(viewer, &headers)?;
     let keys = app.cluster_keys();
     app.listed(Listing { name: "clusters", keys: &keys, reader }, &headers, async |app: &App| {
         let held = app.held_clusters(reader.sight()).await?;
@@ -142,7 +142,7 @@ pub(crate) async fn one(
 ) -> Result<Response, Problem> {
     let Path(id) = path.map_err(|rejection| Problem::bad(rejection.body_text()))?;
     let key = Key::new(CLUSTER, &[&id]).map_err(|_| Problem::unknown(&format!("{CLUSTER}/{id}")))?;
-    let reader = query.apply(Reader::of(viewer, &headers));
+    let reader = query.reader(viewer, &headers)?;
     let got = app.document(&key, Shape::Cluster, reader).await?;
     Ok(got.send(&headers, app.now()))
 }
@@ -166,7 +166,7 @@ pub(crate) async fn registry(
     Asked(query): Asked<ReadQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let reader = query.apply(Reader::of(viewer, &headers));
+    let reader = query.reader(viewer, &headers)?;
     let keys = app.cluster_keys();
     app.listed(Listing { name: "registry", keys: &keys, reader }, &headers, async |app: &App| {
         let held = app.held_clusters(reader.sight()).await?;

@@ -29,8 +29,8 @@ pub(crate) struct ReadQuery {
 
 impl ReadQuery {
     /// The reader with this wish.
-    pub(crate) fn apply(self, reader: Reader) -> Reader {
-        if self.refresh { reader.forced() } else { reader }
+    pub(crate) fn reader(self, viewer: Viewer, headers: &HeaderMap) -> Result<Reader, Problem> {
+        Reader::asking(viewer, headers, self.refresh)
     }
 }
 
@@ -95,7 +95,7 @@ pub(crate) async fn one(
     let query = Query::<ReadQuery>::try_from_uri(&uri);
     let query = query.map_err(|rejection| Problem::bad(rejection.body_text()))?.0;
     let key = key?;
-    let reader = query.apply(Reader::of(viewer, &headers));
+    let reader = query.reader(viewer, &headers)?;
     let got = app.document(&key, Shape::Entry, reader).await?;
     Ok(got.send(&headers, app.now()))
 }

@@ -86,8 +86,7 @@ pub(crate) async fn list(
     if query.marketplace.as_ref().is_some_and(|name| name.chars().count() > NAME_CHARS_MAX) {
         return Err(Problem::bad(format!("`marketplace` may have {NAME_CHARS_MAX} characters")));
     }
-    let reader = Reader::of(viewer, &headers);
-    let reader = if query.refresh { reader.forced() } else { reader };
+    let reader = Reader::asking(viewer, &headers, query.refresh)?;
     let question = format!("{:?}&{:?}&{:?}", query.search, query.kind, query.marketplace);
     let limit = limit_of(query.limit, LIMIT, LIMIT_MAX)?;
     let offset = offset_of(query.cursor.as_deref(), &question)?;

@@ -114,8 +114,7 @@ pub(crate) async fn list(
     Asked(query): Asked<ProjectsQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let reader = Reader::of(viewer, &headers);
-    let reader = if query.refresh { reader.forced() } else { reader };
+    let reader = Reader::asking(viewer, &headers, query.refresh)?;
     let question = format!("{:?}&{:?}", query.search, query.status);
     let limit = limit_of(query.limit, LIMIT, LIMIT_MAX)?;
     let offset = offset_of(query.cursor.as_deref(), &question)?;
@@ -163,6 +162,7 @@ pub(crate) async fn one(
 ) -> Result<Response, Problem> {
     let Path(id) = path.map_err(|rejection| Problem::bad(rejection.body_text()))?;
     let key = project_key(&id)?;
+    let reader = query.reader(viewer, &headers)?;
     if !viewer.may_read_private {
         return Err(Problem::unknown(key.as_str()));
     }
@@ -171,7 +171,6 @@ pub(crate) async fn one(
         app.settled(&app.roots(viewer), Reader::of(viewer, &headers)).await?;
         app.engine.learn().await?;
     }
-    let reader = query.apply(Reader::of(viewer, &headers));
     let got = app.document(&key, Shape::Project, reader).await?;
     Ok(got.send(&headers, app.now()))
 }

@@ -19,7 +19,7 @@ use super::wishes::Wishes;
 use crate::access::Viewer;
 use crate::answer::{Came, Taken, Told, send};
 use crate::app::App;
-use crate::guard::is_own_page;
+use crate::guard::{check_own_page, is_own_page};
 use crate::problem::Problem;
 use crate::sight::{self, Sight};
 use crate::tier::{Document, Held, Shape};
@@ -72,10 +72,15 @@ impl Reader {
         Reader { viewer, wishes: Wishes::default() }
     }
 
-    /// The same, insisting on a fetch.
-    pub(crate) fn forced(mut self) -> Self {
-        self.wishes.request.mode = Mode::Forced;
-        self
+    /// The same, insisting on a fetch if the query says `refresh`. There is no other way to read that
+    /// word, so that another site's page is refused however it writes it.
+    pub(crate) fn asking(viewer: Viewer, headers: &HeaderMap, refresh: bool) -> Result<Self, Problem> {
+        let mut reader = Reader::of(viewer, headers);
+        if refresh {
+            check_own_page(headers)?;
+            reader.wishes.request.mode = Mode::Forced;
+        }
+        Ok(reader)
     }
 
     pub(crate) fn sight(&self) -> Sight {

@@ -91,8 +91,7 @@ pub(crate) async fn list(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     query.check()?;
-    let reader = Reader::of(viewer, &headers);
-    let reader = if query.refresh { reader.forced() } else { reader };
+    let reader = Reader::asking(viewer, &headers, query.refresh)?;
     let question = query.question();
     let limit = limit_of(query.limit, LIMIT, LIMIT_MAX)?;
     let offset = offset_of(query.cursor.as_deref(), &question)?;

@@ -128,7 +128,7 @@ pub(crate) async fn list(
     let since = query.since.as_deref().map(Time::parse).transpose();
     let since = since.map_err(|error| Problem::bad(format!("`since`: {error}")))?;
     let keys = app.asked_trackers(query.repo.as_deref(), query.of.as_deref())?;
-    let reader = reader(viewer, &headers, query.refresh);
+    let reader = Reader::asking(viewer, &headers, query.refresh)?;
     let question = format!("{:?}&{:?}&{:?}&{since:?}", query.repo, query.of, query.state);
     let limit = limit_of(query.limit, LIMIT, LIMIT_MAX)?;
     let offset = offset_of(query.cursor.as_deref(), &question)?;
@@ -168,7 +168,7 @@ pub(crate) async fn stats(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let keys = app.asked_trackers(query.repo.as_deref(), query.of.as_deref())?;
-    let reader = reader(viewer, &headers, query.refresh);
+    let reader = Reader::asking(viewer, &headers, query.refresh)?;
     let name = format!("tracker-stats?{:?}&{:?}", query.repo, query.of);
     app.listed(Listing { name: &name, keys: &keys, reader }, &headers, async |app: &App| {
         let entries = app.seen_trackers(&keys, viewer).await?;
@@ -187,11 +187,6 @@ pub(crate) async fn stats(
         Ok((serde_json::to_vec(&body).unwrap_or_default(), reader.sight() == Sight::Public))
     })
     .await
-}
-
-fn reader(viewer: Viewer, headers: &HeaderMap, refresh: bool) -> Reader {
-    let reader = Reader::of(viewer, headers);
-    if refresh { reader.forced() } else { reader }
 }
 
 /// A repository of which this viewer may know nothing is as unknown as one that is not configured.

@@ -35,7 +35,7 @@ async fn another_sites_page_makes_nothing_happen() {
     // <img src="…?refresh=true">
     for path in [
         "/api/v1/clusters/tools?refresh=true",
-        "/api/v1/entries/cluster/tools?refresh=1",
+        "/api/v1/entries/cluster/tools?refresh=true",
         "/api/v1/repos?refresh=true",
     ] {
         for (name, value) in [
@@ -72,6 +72,44 @@ async fn another_sites_page_makes_nothing_happen() {
     let own =
         json.header("origin", &served.url).header("sec-fetch-site", "same-origin").send().await.unwrap();
     assert_eq!(own.status(), 200);
+}
+
+/// Ways to write `refresh=true`.
+const SPELLINGS: [&str; 5] =
+    ["refresh=true", "%72efresh=true", "refres%68=tru%65", "&refresh=true&", "%72%65%66%72%65%73%68=%74rue"];
+
+#[tokio::test]
+async fn however_another_sites_page_writes_refresh_no_route_fetches_for_it() {
+    let mut world = World::with_markets().await;
+    world.tracked = vec!["cinder"];
+    world.skill("kiln", "pdf", "Fills forms");
+    let served = world.serve().await;
+    let document = served.json("/openapi.json").await;
+    let project = served.json("/api/v1/projects").await["projects"][0]["id"].as_str().unwrap().to_owned();
+    let mut routes = Vec::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        let takes = methods["get"]["parameters"].as_array();
+        if takes.is_some_and(|takes| takes.iter().any(|one| one["name"] == "refresh")) {
+            let id = if path.contains("projects") { &project } else { "tools" };
+            routes.push(path.replace("{key}", "cluster/tools").replace("{id}", id));
+        }
+    }
+    assert_eq!(routes.len(), 11, "{routes:?}");
+    let before = world.calls();
+    for route in &routes {
+        for spelling in SPELLINGS {
+            for (name, value) in [("sec-fetch-site", "cross-site"), ("origin", "https://evil.example")] {
+                let image = served.get(&format!("{route}?{spelling}")).header(name, value);
+                problem(image.send().await.unwrap(), 403, "foreign_origin").await;
+            }
+        }
+    }
+    assert_eq!(world.calls(), before);
+    for route in &routes {
+        let own = served.get(&format!("{route}?{}", SPELLINGS[1])).header("sec-fetch-site", "same-origin");
+        assert_eq!(own.send().await.unwrap().status(), 200, "{route}");
+    }
+    assert!(world.calls() > before);
 }
 
 #[tokio::test]
