@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use larder_core::{Definition, Entry, Failure, Key, MemberState, Stored, Warning};
+use larder_core::{Definition, Entry, Failure, Key, Listed, MemberState, Stored, Warning};
 use larder_engine::Reading;
 
 use crate::access::Viewer;
@@ -70,6 +70,14 @@ impl Sight {
         }
         keep_public(&mut stored);
         Some(stored)
+    }
+
+    /// Keeps of a list what this viewer may see. A list is read after it was decided whose items are
+    /// on it, and what was public then may have been committed as private since.
+    pub(crate) fn keep_seen(self, listed: &mut Vec<Listed>) {
+        if self == Sight::Public {
+            listed.retain(|listed| listed.item.scope.is_public());
+        }
     }
 
     /// A failure as this viewer is told of it.

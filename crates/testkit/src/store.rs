@@ -130,6 +130,11 @@ impl FaultyStore {
         self.stretches.load(Ordering::Relaxed)
     }
 
+    /// How many calls wait for a fault to be taken away.
+    pub fn waiting(&self) -> usize {
+        self.faults.receiver_count()
+    }
+
     /// Does `work` with whatever is to go wrong at this step.
     async fn at<T, F>(&self, step: Step, work: impl FnOnce() -> F) -> Result<T, StoreError>
     where

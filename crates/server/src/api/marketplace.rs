@@ -101,6 +101,7 @@ pub(crate) async fn list(
         let mut listed = app.store.list(&query.asked(entries, offset, limit + 1)).await?;
         let next = (listed.len() > limit).then(|| cursor_to(offset + limit, &question)).flatten();
         listed.truncate(limit);
+        reader.sight().keep_seen(&mut listed);
         let artifacts: Vec<Artifact> = decoded(&listed);
         let body = MarketplaceBody {
             artifacts: artifacts.iter().map(ArtifactView::new).collect(),

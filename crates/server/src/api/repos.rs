@@ -104,9 +104,7 @@ pub(crate) async fn list(
         let next = (listed.len() > offset + limit).then(|| cursor_to(offset + limit, &question)).flatten();
         listed.truncate(offset + limit);
         listed.drain(..offset.min(listed.len()));
-        if reader.sight() == Sight::Public {
-            listed.retain(|listed| listed.item.scope.is_public());
-        }
+        reader.sight().keep_seen(&mut listed);
         let is_public = listed.iter().all(|listed| listed.item.scope.is_public())
             && (reader.sight() == Sight::Public || app.held_all_public(viewer).await?);
         let read = read(&listed);

@@ -4,7 +4,7 @@
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use larder_core::{Entry, Filter, Key, ListQuery, Order, Test, Time};
+use larder_core::{Entry, Filter, Key, ListQuery, Listed, Order, Test, Time};
 use larder_domain::{RepoName, TRACKERS, Tracker, TrackerStats};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -137,9 +137,10 @@ pub(crate) async fn list(
         let entries = app.seen_trackers(&keys, viewer).await?;
         check_seen(&entries, query.repo.as_deref())?;
         let stretch = Stretch { state: query.state.unwrap_or_default(), since, offset, limit: limit + 1 };
-        let mut trackers = trackers(app, &entries, stretch).await?;
-        let next = (trackers.len() > limit).then(|| cursor_to(offset + limit, &question)).flatten();
-        trackers.truncate(limit);
+        let mut listed = listed(app, &entries, stretch).await?;
+        let next = (listed.len() > limit).then(|| cursor_to(offset + limit, &question)).flatten();
+        listed.truncate(limit);
+        let trackers = read(listed, reader.sight());
         let cache = entries.iter().map(CacheView::new).collect();
         let body = TrackersBody { trackers, next, cache };
         Ok((serde_json::to_vec(&body).unwrap_or_default(), reader.sight() == Sight::Public))
@@ -174,7 +175,7 @@ pub(crate) async fn stats(
         let entries = app.seen_trackers(&keys, viewer).await?;
         check_seen(&entries, query.repo.as_deref())?;
         let all = Stretch { state: TrackerStateAsked::All, since: None, offset: 0, limit: TRACKERS_MAX };
-        let trackers = trackers(app, &entries, all).await?;
+        let trackers = read(listed(app, &entries, all).await?, reader.sight());
         let mut types: Vec<String> = Vec::new();
         for of in entries.iter().filter_map(|entry| type_of(&entry.key)) {
             if !types.contains(&of) {
@@ -211,7 +212,13 @@ struct Stretch {
     limit: usize,
 }
 
-async fn trackers(app: &App, entries: &[Entry], stretch: Stretch) -> Result<Vec<Tracker>, Problem> {
+/// What a viewer may see of a list, read.
+fn read(mut listed: Vec<Listed>, sight: Sight) -> Vec<Tracker> {
+    sight.keep_seen(&mut listed);
+    listed.iter().filter_map(|listed| decoded(&listed.item)).collect()
+}
+
+async fn listed(app: &App, entries: &[Entry], stretch: Stretch) -> Result<Vec<Listed>, Problem> {
     let mut filters = Vec::new();
     let is = |state: &str| Filter { column: "state", test: Test::Is(state.to_owned()) };
     match stretch.state {
@@ -231,8 +238,7 @@ async fn trackers(app: &App, entries: &[Entry], stretch: Stretch) -> Result<Vec<
         offset: stretch.offset,
         limit: stretch.limit,
     };
-    let listed = app.store.list(&query).await?;
-    Ok(listed.iter().filter_map(|listed| decoded(&listed.item)).collect())
+    Ok(app.store.list(&query).await?)
 }
 
 impl App {

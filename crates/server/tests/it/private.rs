@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use larder_core::{Key, Trigger};
-use larder_github_sim::{Outage, Switches};
-use serde_json::json;
+use larder_github_sim::{Issue, Outage, Switches};
+use larder_testkit::{Fault, Step};
+use serde_json::{Value, json};
 
 use crate::world::{HOUR, Served, World, header, problem};
 
@@ -161,4 +162,44 @@ async fn no_event_names_what_is_private() {
             break;
         }
     }
+}
+
+#[tokio::test]
+async fn what_became_private_while_a_list_was_made_is_not_on_it() {
+    let mut world = World::with_markets().await;
+    world.tracked = vec!["cinder"];
+    let release = Issue { labels: vec!["release".to_owned()], ..Issue::new(430, "Release: v0.9.0") };
+    world.sim.world(|github| assert!(github.add_issues("octo-org/cinder", [release])));
+    let local = world.serve().await;
+    let (open, store) = world.serve_faulty(world.open_settings()).await;
+    for (path, list) in [
+        ("/api/v1/repos?topic=events", "repositories"),
+        ("/api/v1/trackers?type=release", "trackers"),
+        ("/api/v1/trackers/stats?type=release", "stats"),
+        ("/api/v1/marketplace?marketplace=public", "artifacts"),
+    ] {
+        let refresh = format!("{path}&refresh=true");
+        set_private(&world, false);
+        let public = local.json(&refresh).await[list].to_string();
+        // Whose items are shown is known now, and the items are not read yet.
+        store.inflict(Fault::Late, &[Step::Lookup]);
+        let asking = tokio::spawn(open.get(path).send());
+        while store.waiting() == 0 {
+            tokio::task::yield_now().await;
+        }
+        set_private(&world, true);
+        local.json(&refresh).await;
+        store.mend();
+        let answer = asking.await.unwrap().unwrap();
+        assert!(header(&answer, "cache-control").starts_with("public"), "{path}");
+        let told = answer.json::<Value>().await.unwrap()[list].to_string();
+        let nothing = ["[]", r#"[{"type":"release","open":0,"closed":0,"months":{}}]"#];
+        assert!(nothing.contains(&&*told) && !nothing.contains(&&*public), "{path}: {told} of {public}");
+    }
+}
+
+fn set_private(world: &World, is_private: bool) {
+    world
+        .sim
+        .world(|github| assert!(github.edit("octo-org/cinder", |cinder| cinder.is_private = is_private)));
 }
