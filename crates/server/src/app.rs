@@ -59,7 +59,7 @@ pub struct Settings {
     pub body_bytes_max: usize,
     /// How long a request may take, event streams apart.
     pub request_timeout: Duration,
-    /// How long a connection may take for a request's head, or stay idle.
+    /// How long a connection may take for a request's head, stay idle, or take nothing of an answer.
     pub head_timeout: Duration,
     /// How many bytes of entries the engine keeps in memory, and how many of serialised answers the
     /// server does: each so many, unless the engine has memory already.

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::body::Body;
@@ -22,11 +22,12 @@ use tokio::net::TcpStream;
 use tower::ServiceExt as _;
 
 use crate::access::Peer;
+use crate::alarm::Alarm;
 use crate::app::App;
 use crate::connection::Connection;
 use crate::inbox::{HEAD_BYTES_MAX, Inbox};
 use crate::problem::Problem;
-use crate::relay::{Relay, Told, Turn};
+use crate::relay::{Outlet, Relay, Told, Turn};
 
 /// An answer on its way to hyper.
 type Answering = Pin<Box<dyn Future<Output = Result<hyper::Response<Told>, Infallible>> + Send>>;
@@ -61,6 +62,7 @@ impl Connection {
                 Relay::all(stream, inbox)
             }
         };
+        let mut patience = Patience { app: &self.app, outlet: relay.outlet(), alarm: None };
         let (app, router, peer, said) = (self.app.clone(), self.router.clone(), self.peer, turn.clone());
         let service = service_fn(move |request: hyper::Request<Incoming>| -> Answering {
             let answer = answer(app.clone(), router.clone(), request, peer);
@@ -89,7 +91,7 @@ impl Connection {
                     // hyper shall ask once more, and hear that this was all.
                     is_nudged = true;
                 } else {
-                    return Poll::Pending;
+                    return patience.poll(cx).map(|()| false);
                 }
             }
         });
@@ -104,6 +106,32 @@ impl Connection {
         // A reader that went away is not an error of ours.
         let _ = std::future::poll_fn(|cx| Pin::new(&mut stream).poll_shutdown(cx)).await;
         None
+    }
+}
+
+/// How long one is waited for who takes nothing of his answer: as long as for one who asks nothing. An
+/// event stream on which nothing happens has nothing to be taken, and stays.
+struct Patience<'a> {
+    app: &'a App,
+    outlet: Arc<Outlet>,
+    /// Set while the answer waits to be taken.
+    alarm: Option<Alarm<'a>>,
+}
+
+impl Patience<'_> {
+    /// Completes when it is over.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let was_taken = self.outlet.was_taken();
+        if !self.outlet.is_stuck() {
+            self.alarm = None;
+            return Poll::Pending;
+        }
+        let app = self.app;
+        let alarm = self.alarm.get_or_insert_with(|| Alarm::new(&*app.clock, app.settings.head_timeout));
+        if was_taken {
+            alarm.heard_now();
+        }
+        alarm.poll(cx)
     }
 }
 

@@ -21,7 +21,35 @@ use crate::inbox::Inbox;
 pub(crate) struct Relay {
     stream: TokioIo<TcpStream>,
     inbox: Inbox,
+    outlet: Arc<Outlet>,
     lone: Option<Lone>,
+}
+
+/// Whether the other end takes what is written to it.
+#[derive(Default)]
+pub(crate) struct Outlet {
+    is_stuck: AtomicBool,
+    was_taken: AtomicBool,
+}
+
+impl Outlet {
+    /// Whether what was written last waits for room.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.is_stuck.load(Ordering::Relaxed)
+    }
+
+    /// Whether anything was taken since this was asked last.
+    pub(crate) fn was_taken(&self) -> bool {
+        self.was_taken.swap(false, Ordering::Relaxed)
+    }
+
+    fn note(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        self.is_stuck.store(written.is_pending(), Ordering::Relaxed);
+        if written.is_ready() {
+            self.was_taken.store(true, Ordering::Relaxed);
+        }
+        written
+    }
 }
 
 /// One request of known length, with nothing behind it that hyper may see.
@@ -56,12 +84,17 @@ impl Turn {
 impl Relay {
     /// All that comes over the connection.
     pub(crate) fn all(stream: TcpStream, inbox: Inbox) -> Self {
-        Relay { stream: TokioIo::new(stream), inbox, lone: None }
+        Relay { stream: TokioIo::new(stream), inbox, outlet: Arc::default(), lone: None }
     }
 
     /// The next `len` bytes, which are a request without a body.
     pub(crate) fn lone(stream: TcpStream, inbox: Inbox, len: usize, turn: Arc<Turn>) -> Self {
-        Relay { stream: TokioIo::new(stream), inbox, lone: Some(Lone { left: len, turn }) }
+        Relay { lone: Some(Lone { left: len, turn }), ..Relay::all(stream, inbox) }
+    }
+
+    /// What tells whether the other end takes what is written to it.
+    pub(crate) fn outlet(&self) -> Arc<Outlet> {
+        self.outlet.clone()
     }
 
     /// The connection, with what of it hyper has not seen.
@@ -118,7 +151,8 @@ impl Read for Relay {
 
 impl Write for Relay {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.outlet.note(written)
     }
 
     fn poll_write_vectored(
@@ -126,7 +160,8 @@ impl Write for Relay {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
+        self.outlet.note(written)
     }
 
     fn is_write_vectored(&self) -> bool {

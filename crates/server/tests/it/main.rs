@@ -20,5 +20,6 @@ mod raw;
 mod retry_after;
 mod statuses;
 mod trackers;
+mod unread;
 mod ways;
 mod world;

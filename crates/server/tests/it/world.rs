@@ -31,29 +31,41 @@ const SEEING: &str = "ghp_thisTokenSeesEverythingThereIs9876543";
 pub(crate) const MINUTE: Duration = Duration::from_mins(1);
 pub(crate) const HOUR: Duration = Duration::from_hours(1);
 
-/// Time that a test moves; waits take as long as they say.
+/// Time that a test moves; waits take as long as they say, but for long ones of a story that says so.
 #[derive(Clone)]
-pub(crate) struct TestClock(VirtualClock);
+pub(crate) struct TestClock {
+    time: VirtualClock,
+    by_hand: Duration,
+}
 
 #[async_trait]
 impl Clock for TestClock {
     fn now(&self) -> Time {
-        self.0.now()
+        self.time.now()
     }
 
     #[expect(clippy::disallowed_methods, reason = "the server waits beside a client that is no part of it")]
     async fn sleep(&self, span: Duration) {
-        tokio::time::sleep(span).await;
+        if span < self.by_hand {
+            tokio::time::sleep(span).await;
+        } else {
+            self.time.sleep(span).await;
+        }
     }
 }
 
 impl TestClock {
+    /// Waits of this length and longer end when the story has moved time on by as much.
+    pub(crate) fn wait_by_hand(&mut self, from: Duration) {
+        self.by_hand = from;
+    }
+
     pub(crate) fn advance(&self, span: Duration) {
-        self.0.advance(span);
+        self.time.advance(span);
     }
 
     pub(crate) fn set(&self, now: Time) {
-        self.0.set(now);
+        self.time.set(now);
     }
 }
 
@@ -100,7 +112,7 @@ impl World {
             topics: vec!["vaulting".to_owned()],
             ..Repository::new("octo-org/vault")
         });
-        let clock = TestClock(VirtualClock::new());
+        let clock = TestClock { time: VirtualClock::new(), by_hand: Duration::MAX };
         let shared = clock.clone();
         let options = Options::default().with_now(move || shared.now().ms());
         let sim = Simulator::start(world, options).await.unwrap();
@@ -244,7 +256,7 @@ impl World {
 
     pub(crate) fn faulty_site(&self, settings: Settings) -> (Site, Arc<FaultyStore>) {
         let inner = self.open();
-        let store = Arc::new(FaultyStore::new(inner.clone(), self.clock.0.clone()));
+        let store = Arc::new(FaultyStore::new(inner.clone(), self.clock.time.clone()));
         let engine = self.engine(store.clone(), &inner);
         (self.site(store.clone(), inner, engine, settings), store)
     }
