@@ -318,6 +318,7 @@ fn who_has_had_enough_of_a_scan_does_not_wait_for_its_files() {
     let ended = child.wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&ended.stderr).contains("interrupted"));
+}
 
 #[test]
 fn a_project_is_found_by_its_name_before_anything_was_read_and_when_it_came_since() {
