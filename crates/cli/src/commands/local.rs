@@ -1,7 +1,9 @@
 //! What the commands about local projects have in common: the roots are looked at first, since they
 //! say which projects there are; then the projects are served like any other entry.
 
-use larder_core::{Item, Key, Listed};
+use std::time::Duration;
+
+use larder_core::{Item, Key, Listed, Trigger};
 use larder_engine::{Behind, ReadOptions};
 use larder_sources::{MarketplaceSource, ProjectsSource};
 use serde::de::DeserializeOwned;
@@ -9,10 +11,10 @@ use serde::de::DeserializeOwned;
 use super::Context;
 use super::entry::EntryView;
 use super::names::chosen;
-use super::serve::{Served, Wish, serve};
+use super::serve::{Served, Wish, look, serve};
 use super::warnings::Detail;
 use crate::config::Config;
-use crate::report::{Complaint, Exit};
+use crate::report::{Complaint, Exit, grouped};
 use crate::ui::Progress;
 use crate::wiring::{Rooms, until_interrupted};
 
@@ -27,6 +29,9 @@ pub struct Wanted<'a> {
     /// Of what is installed, of what is to be had, or of both.
     pub from: From,
 }
+
+/// A look that is younger is as good as another one.
+const A_MOMENT: Duration = Duration::from_secs(1);
 
 /// Where artifacts are from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,10 +98,14 @@ impl Local {
         } else {
             if wish == Wish::Normal {
                 find(rooms, &indexes, false, context).await?;
+                look_again(rooms, &indexes, context).await?;
             }
             first = indexes;
         }
         let mut keys = if has_projects { chosen(rooms, wanted, context).await? } else { Vec::new() };
+        if wish == Wish::Normal {
+            look_again(rooms, &keys, context).await?;
+        }
         keys.extend(markets);
         // What was looked at a moment ago is not looked at again.
         first.extend(keys.iter().cloned());
@@ -146,6 +155,30 @@ fn check_markets(markets: &[Key], config: &Config) -> Result<(), Complaint> {
     let complaint = complaint.hint(format!("add one to {file}, such as"));
     let paste = &["[[marketplace]]", "name = \"skills\"", "github = \"anthropics/skills\""];
     Err(Complaint { paste, ..complaint })
+}
+
+/// Looks anew at what was looked at before, and not a moment ago: nobody heard what happened between two
+/// commands, and to look at what is as it was takes no longer than to start another program. What cannot be
+/// looked at is told of; what is known of it stands.
+async fn look_again(rooms: &Rooms<'_>, keys: &[Key], context: &Context) -> Result<(), Complaint> {
+    let (now, held) = (rooms.now(), look(rooms, keys).await?);
+    let is_old = |key: &&Key| {
+        held.get(*key).and_then(|entry| entry.fetched_at).is_some_and(|at| now.since(at) > A_MOMENT)
+    };
+    let old: Vec<Key> = keys.iter().filter(is_old).cloned().collect();
+    if old.is_empty() {
+        return Ok(());
+    }
+    let engine = rooms.fetcher_of(&old)?;
+    let looked = until_interrupted(engine, engine.refresh_only(&old, Trigger::Read, |_| {})).await?;
+    let failed = looked.iter().filter_map(|one| Some((&one.key, one.result.as_ref().err()?)));
+    let failed: Vec<(Key, Complaint)> =
+        failed.map(|(key, error)| (key.clone(), Complaint::of_refresh(key, error))).collect();
+    for complaint in grouped(&failed) {
+        let why = complaint.causes.first().map(|cause| format!(": {cause}")).unwrap_or_default();
+        context.screen.warn(&format!("{}{why}; this is what was known before", complaint.error));
+    }
+    Ok(())
 }
 
 /// Looks for projects where nobody has looked yet, or where the reader wants it.

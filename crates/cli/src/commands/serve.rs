@@ -185,7 +185,8 @@ pub async fn serve(
     Ok(Served { entries, complaints, behind, stuck })
 }
 
-async fn look(rooms: &Rooms<'_>, keys: &[Key]) -> Result<BTreeMap<Key, Entry>, Complaint> {
+/// The rows of entries.
+pub(super) async fn look(rooms: &Rooms<'_>, keys: &[Key]) -> Result<BTreeMap<Key, Entry>, Complaint> {
     let source = keys.first().map(Key::source);
     let of_one = source.filter(|source| keys.iter().all(|key| key.source() == *source));
     let wanted: HashSet<&Key> = keys.iter().collect();

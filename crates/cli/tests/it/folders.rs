@@ -57,6 +57,41 @@ fn what_lies_on_disk_is_listed_counted_filtered_and_found() {
     assert_eq!(found["artifacts"].as_array().unwrap().len(), 0, "gone with its project");
 }
 
+/// What is held was fetched an hour earlier than it was.
+fn an_hour_passes(user: &User) {
+    let place = user.json(&["cache", "status"])["store"]["place"].as_str().unwrap().to_owned();
+    let root = user.home().parent().unwrap().canonicalize().unwrap();
+    let file = rusqlite::Connection::open(place.replace("/root", root.to_str().unwrap())).unwrap();
+    file.execute("UPDATE entries SET fetched_at = fetched_at - 3600000", []).unwrap();
+}
+
+#[test]
+fn what_changed_between_two_commands_is_there_without_being_asked_for() {
+    let user = User::new();
+    let skill = |name: &str, said: &str| {
+        user.write(
+            &format!("code/site/.claude/commands/{name}.md"),
+            &format!("---\ndescription: {said}\n---\n"),
+        );
+    };
+    user.write("larder.toml", "[projects]\nroots = [\"code\"]\n");
+    user.ok(&["config", "trust"]);
+    skill("deploy", "Deploys");
+    skill("greet", "Greets");
+    let listed = |flags: &[&str]| -> Vec<String> {
+        let found = user.json(&[&["artifacts"], flags].concat());
+        let all = found["artifacts"].as_array().unwrap().iter();
+        all.map(|one| one["description"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(listed(&[]), ["Deploys", "Greets"]);
+    an_hour_passes(&user);
+    skill("deploy", "Deploys anywhere");
+    std::fs::remove_file(user.project().join("code/site/.claude/commands/greet.md")).unwrap();
+    user.write("code/bot/.claude/commands/answer.md", "---\ndescription: Answers\n---\n");
+    assert_eq!(listed(&["--offline"]), ["Deploys", "Greets"]);
+    assert_eq!(listed(&[]), ["Answers", "Deploys anywhere"]);
+}
+
 /// The descriptions that are known, by path within the project and the project's name.
 fn known(artifacts: &Value) -> BTreeMap<(String, String), String> {
     let text = |one: &Value, column: &str| one[column].as_str().unwrap_or_default().to_owned();
