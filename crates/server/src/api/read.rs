@@ -67,11 +67,6 @@ impl Reader {
         Reader { viewer, wishes }
     }
 
-    /// One who wishes nothing.
-    pub(crate) fn plain(viewer: Viewer) -> Self {
-        Reader { viewer, wishes: Wishes::default() }
-    }
-
     /// The same, insisting on a fetch if the query says `refresh`. There is no other way to read that
     /// word, so that another site's page is refused however it writes it.
     pub(crate) fn asking(viewer: Viewer, headers: &HeaderMap, refresh: bool) -> Result<Self, Problem> {
@@ -81,6 +76,11 @@ impl Reader {
             reader.wishes.request.mode = Mode::Forced;
         }
         Ok(reader)
+    }
+
+    /// One who wishes nothing.
+    pub(crate) fn plain(viewer: Viewer) -> Self {
+        Reader { viewer, wishes: Wishes::default() }
     }
 
     pub(crate) fn sight(&self) -> Sight {
