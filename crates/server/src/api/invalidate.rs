@@ -4,7 +4,9 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use larder_core::{Met, Target};
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
@@ -46,7 +48,7 @@ pub(crate) struct True;
 impl<'de> Deserialize<'de> for True {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let says = bool::deserialize(deserializer)?;
-        says.then_some(True).ok_or_else(|| serde::de::Error::custom("`all` is `true`"))
+        says.then_some(True).ok_or_else(|| D::Error::custom("`all` is `true`"))
     }
 }
 
@@ -67,8 +69,24 @@ pub(crate) struct InvalidateBody {
     or_more: bool,
 }
 
+const NAMES: [&str; 4] = ["keys", "source", "tag", "all"];
 const KEYS_MAX: usize = 100;
 const NAME_MAX: usize = 512;
+
+/// The same, as it is posted: whoever named nothing, or too much, is told what can be named.
+pub(crate) struct PostedInvalidation(InvalidateAsked);
+
+impl<'de> Deserialize<'de> for PostedInvalidation {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let named = serde_json::Map::deserialize(deserializer)?;
+        let is_one = named.len() == 1 && named.keys().all(|name| NAMES.contains(&name.as_str()));
+        if !is_one {
+            let what = "name one thing to mark stale, by `keys`, `source`, `tag` or `all`";
+            return Err(D::Error::custom(what));
+        }
+        InvalidateAsked::deserialize(Value::Object(named)).map(PostedInvalidation).map_err(D::Error::custom)
+    }
+}
 
 impl InvalidateAsked {
     fn target(self) -> Result<Target, Problem> {
@@ -135,7 +153,7 @@ pub(crate) async fn invalidate(
     State(app): State<App>,
     viewer: Viewer,
     headers: HeaderMap,
-    Posted(asked): Posted<InvalidateAsked>,
+    Posted(PostedInvalidation(asked)): Posted<PostedInvalidation>,
 ) -> Result<Response, Problem> {
     app.check_admin(viewer)?;
     let met = app.invalidate(viewer, &asked.target()?).await?;

@@ -201,6 +201,27 @@ async fn a_refresh_by_hand_says_what_it_did() {
 }
 
 #[tokio::test]
+async fn an_invalidation_that_does_not_name_one_thing_is_told_what_it_may_name() {
+    let world = World::new().await;
+    let served = world.serve().await;
+    let whole = "the body cannot be used: name one thing to mark stale, by `keys`, `source`, `tag` or `all`";
+    for body in [json!({}), json!({"key": "cluster/tools"}), json!({"all": true, "tag": "owner:octo-org"})] {
+        let told = problem(served.post_json("/api/v1/invalidate", &body).await, 400, "bad_input").await;
+        assert_eq!(told["detail"], whole, "{body}");
+    }
+    for (body, says) in [
+        (json!({"all": false}), "`all` is `true`"),
+        (json!({"keys": ["Cluster"]}), "Cluster"),
+        (json!({"tag": null}), "null"),
+        (json!(["cluster/tools"]), "invalid type: sequence"),
+        (json!("all"), "invalid type: string"),
+    ] {
+        let told = problem(served.post_json("/api/v1/invalidate", &body).await, 400, "bad_input").await;
+        assert!(told["detail"].as_str().unwrap().contains(says), "{body}: {told}");
+    }
+}
+
+#[tokio::test]
 async fn an_invalidation_is_seen_by_the_next_reader() {
     let world = World::new().await;
     let served = world.serve().await;
