@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use larder_core::{Entry, Filter, Key, ListQuery, Listed, Order, Test, Time};
-use larder_domain::{RepoName, TRACKERS, Tracker, TrackerStats};
+use larder_domain::{RepoName, RepoNameError, TRACKERS, Tracker, TrackerStats};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -25,8 +25,11 @@ use crate::trackers::{TRACKERS_MAX, decoded, type_of};
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct TrackersQuery {
-    /// Of this repository; of all configured ones unless told.
-    #[param(pattern = "^[A-Za-z0-9_-]{1,39}/[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$", example = "octo-org/kiln")]
+    /// Of this repository; of all configured ones unless told. A bare name is the configured owner's.
+    #[param(
+        pattern = "^([A-Za-z0-9_-]{1,39}/)?[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$",
+        example = "octo-org/kiln"
+    )]
     repo: Option<String>,
     /// Of this type.
     #[serde(rename = "type")]
@@ -54,8 +57,11 @@ pub(crate) struct TrackersQuery {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct TrackerStatsQuery {
-    /// Of this repository; of all configured ones unless told.
-    #[param(pattern = "^[A-Za-z0-9_-]{1,39}/[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$", example = "octo-org/kiln")]
+    /// Of this repository; of all configured ones unless told. A bare name is the configured owner's.
+    #[param(
+        pattern = "^([A-Za-z0-9_-]{1,39}/)?[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$",
+        example = "octo-org/kiln"
+    )]
     repo: Option<String>,
     /// Of this type.
     #[serde(rename = "type")]
@@ -190,6 +196,17 @@ pub(crate) async fn stats(
     .await
 }
 
+/// The repository that is meant; a bare name is the owner's.
+fn named_repo(text: &str, owner: Option<&str>) -> Result<RepoName, Problem> {
+    RepoName::parse(text, owner).map_err(|error| match error {
+        // Who asks a server does not write its configuration.
+        RepoNameError::NoOwner(name) => {
+            Problem::bad(format!("`repo`: `{name}` has no owner: write `owner/{name}`"))
+        }
+        error => Problem::bad(format!("`repo`: {error}")),
+    })
+}
+
 /// A repository of which this viewer may know nothing is as unknown as one that is not configured.
 fn check_seen(entries: &[Entry], repo: Option<&str>) -> Result<(), Problem> {
     match repo {
@@ -244,8 +261,7 @@ async fn listed(app: &App, entries: &[Entry], stretch: Stretch) -> Result<Vec<Li
 impl App {
     /// The entries of the configured repositories that are asked for.
     fn asked_trackers(&self, repo: Option<&str>, of: Option<&str>) -> Result<Vec<Key>, Problem> {
-        let named = repo.map(|text| RepoName::parse(text, None)).transpose();
-        let named = named.map_err(|error| Problem::bad(format!("`repo`: {error}")))?;
+        let named = repo.map(|text| named_repo(text, self.clusters.owner.as_deref())).transpose()?;
         let configured = self.tracker_keys();
         if let (Some(named), Some(repo)) = (&named, repo)
             && !configured.iter().any(|key| crate::trackers::is_of(key, named))

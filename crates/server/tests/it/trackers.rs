@@ -111,6 +111,24 @@ async fn what_is_not_configured_or_mistyped_is_refused_by_name() {
 }
 
 #[tokio::test]
+async fn a_bare_name_is_the_configured_owners() {
+    let mut world = World::with_trackers().await;
+    let served = world.serve().await;
+    let told =
+        problem(served.get("/api/v1/trackers?repo=cinder").send().await.unwrap(), 400, "bad_input").await;
+    assert_eq!(told["detail"], "`repo`: `cinder` has no owner: write `owner/cinder`");
+    world.owner = Some("octo-org");
+    let served = world.serve().await;
+    for path in ["/api/v1/trackers?type=release", "/api/v1/trackers/stats?type=release"] {
+        let whole = served.json(&format!("{path}&repo=octo-org/cinder")).await;
+        assert_eq!(served.json(&format!("{path}&repo=Cinder")).await, whole);
+        let none = served.get(&format!("{path}&repo=harbor")).send().await.unwrap();
+        let told = problem(none, 404, "unknown_repository").await;
+        assert_eq!(told["detail"], "no trackers of `harbor` are kept here");
+    }
+}
+
+#[tokio::test]
 async fn everybody_sees_the_trackers_of_public_repositories_alone() {
     let world = World::with_trackers().await;
     let local = world.serve().await;

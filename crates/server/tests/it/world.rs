@@ -74,6 +74,8 @@ pub(crate) struct World {
     pub(crate) sim: Simulator,
     pub(crate) http: Client,
     pub(crate) policy: Policy,
+    /// Whose repositories bare names mean.
+    pub(crate) owner: Option<&'static str>,
     /// Whose trackers are kept.
     pub(crate) tracked: Vec<&'static str>,
     /// Folders that hold local projects; none unless a story adds some.
@@ -123,6 +125,7 @@ impl World {
             sim,
             http,
             policy,
+            owner: None,
             tracked: Vec::new(),
             roots: Vec::new(),
             markets: Vec::new(),
@@ -235,7 +238,8 @@ impl World {
             cluster("mixed", "Mixed", &["cinder", "vault"]),
             cluster("bunker", "Bunker plans", &["vault"]),
         ];
-        ClustersConfig { ttl: HOUR, clusters, ..ClustersConfig::default() }
+        let owner = self.owner.map(str::to_owned);
+        ClustersConfig { owner, ttl: HOUR, clusters, ..ClustersConfig::default() }
     }
 
     /// A server on loopback.
