@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use larder_github_sim::Issue;
+use tokio::sync::{Mutex, MutexGuard};
 
 use crate::raw::{Answer, Raw};
 use crate::world::{Served, World};
@@ -45,6 +46,13 @@ async fn asked(served: &Served, request: &str, times: usize) -> Answer {
     last.unwrap()
 }
 
+/// For stories that make such files, which are counted in the whole process: one at a time, where they do not
+/// have a process each.
+pub(crate) async fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::const_new(());
+    ALONE.lock().await
+}
+
 /// How many files of answers this process has.
 fn lent() -> usize {
     let files = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
@@ -65,6 +73,7 @@ async fn warm(served: &Served) -> Answer {
 #[tokio::test]
 #[cfg_attr(not(target_os = "linux"), ignore = "other systems are written to")]
 async fn what_many_ask_for_is_sent_from_a_file_that_lasts_as_long_as_what_it_says() {
+    let _alone = alone().await;
     let (world, served) = served().await;
     let long = warm(&served).await;
     assert_eq!(asked(&served, LARGE, 10).await, long);
@@ -89,6 +98,7 @@ async fn what_many_ask_for_is_sent_from_a_file_that_lasts_as_long_as_what_it_say
 #[tokio::test]
 #[cfg_attr(not(target_os = "linux"), ignore = "other systems are written to")]
 async fn a_reader_who_takes_his_time_gets_each_answer_as_it_was_when_it_was_sent() {
+    let _alone = alone().await;
     let (world, served) = served().await;
     let young = warm(&served).await;
     let mut slow = Raw::connect(served.running.address()).await;
@@ -111,6 +121,7 @@ async fn a_reader_who_takes_his_time_gets_each_answer_as_it_was_when_it_was_sent
 
 #[tokio::test]
 async fn readers_who_leave_in_the_middle_of_an_answer_leave_nothing_behind() {
+    let _alone = alone().await;
     let (_world, served) = served().await;
     let long = warm(&served).await;
     for _ in 0..10 {

@@ -83,6 +83,7 @@ async fn seat_is_had_after(world: &World, served: &Served, request: &str) -> Dur
 
 #[tokio::test]
 async fn who_reads_nothing_loses_his_seat_and_who_reads_slowly_keeps_his() {
+    let _alone = crate::lent::alone().await;
     let (world, served) = served().await;
     while at_once(&served).await == 0 {
         let mut warming = Raw::connect(served.running.address()).await;
