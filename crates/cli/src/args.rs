@@ -108,7 +108,7 @@ pub enum Command {
     Config(config::Command),
     /// Print a script that completes commands in a shell
     Completions(completions::Args),
-    /// Serve pages and an HTTP API on the cache, and keep it fresh
+    /// Serve pages and an HTTP API on the cache, and refresh what is read
     Serve(server::Args),
     /// Show what Larder does: pages on a simulated GitHub, and switches to break it
     Demo(demo::Args),

@@ -1,4 +1,4 @@
-//! `larder serve`: pages and an API on the cache, kept fresh for as long as it runs.
+//! `larder serve`: pages and an API on the cache, which is refreshed as it is read.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::report::{Complaint, Exit};
 use crate::wiring::{Rooms, Stay};
 
-/// Serve pages and an HTTP API on the cache, and keep it fresh.
+/// Serve pages and an HTTP API on the cache, and refresh what is read.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "The pages are at /, the API's documentation at /docs. On this machine alone everybody may do \

@@ -109,7 +109,7 @@ fn help_lists_the_commands_and_the_exit_codes() {
       doctor       Find out what is wrong, and what to do about it
       config       Show the configuration in effect, or trust a project's
       completions  Print a script that completes commands in a shell
-      serve        Serve pages and an HTTP API on the cache, and keep it fresh
+      serve        Serve pages and an HTTP API on the cache, and refresh what is read
       demo         Show what Larder does: pages on a simulated GitHub, and switches to break it
       github-sim   Run a simulated GitHub on this machine, to try things out
       help         Print this message or the help of the given subcommand(s)
