@@ -87,7 +87,7 @@ impl ProjectsSection {
         let usual_paths = |names: &[&str]| -> Vec<PathBuf> {
             home.iter().flat_map(|home| names.iter().map(|name| home.join(name))).collect()
         };
-        let roots = roots.map(|roots| checked(layers, roots, base, trusted, home.as_deref()));
+        let roots = roots.and_then(|roots| checked(layers, roots, base, trusted, home.as_deref()));
         let there = |paths: Vec<PathBuf>| paths.into_iter().filter(|path| path.is_dir()).collect();
         ProjectsSection {
             roots: roots.unwrap_or_else(|| Setting::default(there(usual_paths(&USUAL_ROOTS)))),
@@ -127,14 +127,14 @@ fn home(env: &Environment) -> Option<PathBuf> {
 }
 
 /// Roots that may be: neither everything nor the home folder, and, for a file that nobody trusts,
-/// nothing outside of the folder that it came with.
+/// nothing outside of the folder that it came with. `None` = of what was said none may be said.
 fn checked(
     layers: &mut Layers<'_>,
     roots: Setting<Vec<PathBuf>>,
     base: &Path,
     trusted: bool,
     home: Option<&Path>,
-) -> Setting<Vec<PathBuf>> {
+) -> Option<Setting<Vec<PathBuf>>> {
     let own_only = !trusted && matches!(roots.origin, Origin::File { .. });
     let mut kept = Vec::new();
     let mut outside = false;
@@ -156,7 +156,8 @@ fn checked(
     if outside {
         layers.ignored.push("`[projects] roots`".to_owned());
     }
-    Setting { value: kept, origin: roots.origin }
+    let is_ignored = outside && kept.is_empty();
+    (!is_ignored).then_some(Setting { value: kept, origin: roots.origin })
 }
 
 /// Whether a folder is the home folder, or one that holds it.

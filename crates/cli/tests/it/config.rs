@@ -145,3 +145,26 @@ fn a_file_that_was_edited_after_it_was_trusted_is_told_from_a_strangers() {
     let edited = user.ok(&["cache", "status"]);
     assert!(edited.err.contains("larder.toml has changed since it was trusted"), "{}", edited.err);
 }
+
+#[test]
+fn where_a_strangers_roots_are_ignored_the_usual_ones_are_searched() {
+    let user = User::new();
+    let skill = user.home().join("dev/site/.claude/skills/deploy");
+    std::fs::create_dir_all(&skill).unwrap();
+    std::fs::write(skill.join("SKILL.md"), "# deploy\n").unwrap();
+    let roots = |user: &User| -> Vec<String> {
+        let shown = user.ok(&["config", "show"]).out;
+        let line = shown.lines().find(|line| line.starts_with("projects.roots")).unwrap();
+        line.split('\t').skip(1).map(str::to_owned).collect()
+    };
+    user.write("larder.toml", "[projects]\nroots = [\"/opt\"]\n");
+    assert_eq!(roots(&user), ["/root/home/dev", "default"]);
+    let listed = user.ok(&["projects"]);
+    assert!(listed.out.contains("site"), "{}", listed.all());
+    assert!(listed.err.contains("its `[projects] roots` is ignored"), "{}", listed.err);
+    // What lies in its own folder it may name, and that there is none.
+    user.write("larder.toml", "[projects]\nroots = [\"/opt\", \"code\"]\n");
+    assert_eq!(roots(&user), ["/root/project/code", "larder.toml:2"]);
+    user.write("larder.toml", "[projects]\nroots = []\n");
+    assert_eq!(roots(&user), ["-", "larder.toml:2"]);
+}
