@@ -48,7 +48,8 @@ fn show(context: &Context) -> Ended {
     if context.json() {
         let file =
             file.map(|file| json!({"path": file.path, "trusted": file.trusted, "ignored": file.ignored}));
-        let notes: Vec<&String> = config.notes.iter().chain(&config.quiet_notes).collect();
+        let notes: Vec<&String> =
+            config.untrusted.iter().chain(&config.notes).chain(&config.quiet_notes).collect();
         context.screen.json(&json!({
             "file": file,
             "settings": config.settings(),

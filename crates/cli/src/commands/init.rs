@@ -62,6 +62,9 @@ pub fn run(args: &Args, context: &Context) -> Ended {
             )
         },
     );
+    if path == context.env.cwd.join(FILE_NAME) {
+        said += "it is trusted as it stands; when you have edited it, run `larder config trust`\n";
+    }
     context.screen.answer(&said)?;
     Ok(Exit::Answered)
 }

@@ -51,6 +51,9 @@ impl Context {
     /// Reads the configuration, and says what a person should know of it.
     pub fn config(&self) -> Result<Config, Vec<Complaint>> {
         let config = Config::load(&self.flags(), &self.env).map_err(Vec::<Complaint>::from)?;
+        for ignored in &config.untrusted {
+            self.screen.insist(ignored);
+        }
         for note in &config.notes {
             self.screen.note(note);
         }

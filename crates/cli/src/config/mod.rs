@@ -76,6 +76,9 @@ pub struct Config {
     pub dirs: Dirs,
     /// What a person should know before anything else.
     pub notes: Vec<String>,
+    /// What a file that nobody trusts tried to decide and does not: without that another host may be asked
+    /// than the file says, so whoever wants to hear little hears this too.
+    pub untrusted: Vec<String>,
     /// What a person should know who asks how it is configured.
     pub quiet_notes: Vec<String>,
 }
@@ -223,8 +226,9 @@ fn build(
         return Err(Problems(layers.problems));
     }
     let file = file.map(|file| ConfigFile { ignored: layers.ignored, ..file });
-    let mut notes = layers.notes;
-    notes.extend(file.as_ref().and_then(untrusted_note));
+    let notes = layers.notes;
+    let mut untrusted = layers.untrusted;
+    untrusted.extend(file.as_ref().and_then(untrusted_note));
     let dirs = env.dirs.clone();
     let quiet_notes = layers.quiet_notes;
     Ok(Config {
@@ -241,6 +245,7 @@ fn build(
         listed,
         dirs,
         notes,
+        untrusted,
         quiet_notes,
     })
 }

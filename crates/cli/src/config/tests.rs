@@ -196,13 +196,13 @@ fn a_cloned_repositorys_file_sets_neither_host_nor_token_nor_store_until_it_is_t
     let path = config.store.url.value.file().unwrap();
     assert!(path.starts_with(world.env.dirs.data.join("projects")), "{}", path.display());
     assert_eq!(config.listed.clusters.len(), 1);
-    assert!(config.notes[0].contains("`[store] url`, `[github] api_url`, `[github] token` are ignored"));
-    assert!(config.notes[0].contains("larder config trust"));
+    assert!(config.untrusted[0].contains("`[store] url`, `[github] api_url`, `[github] token` are ignored"));
+    assert!(config.untrusted[0].contains("larder config trust"));
 
     Trust::load(&world.env).add(&world.project_file(), text).unwrap();
     let config = world.load().unwrap();
     assert_eq!(config.github.api_url.value, "https://evil.example");
-    assert!(config.notes.is_empty());
+    assert!(config.untrusted.is_empty());
 
     // What was trusted was this content: a pull that changes it asks again.
     let world = world.with_project(&text.replace("evil", "worse"));

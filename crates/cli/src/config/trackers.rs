@@ -62,7 +62,9 @@ impl TrackersConfig {
             auto_sync: auto_sync
                 .or_else(|| of_pmu("auto_sync", cache?.auto_sync))
                 .unwrap_or(Setting::default(true)),
-            auto_pull: auto_pull.or_else(|| trusted_pull(pmu?, notes)).unwrap_or(Setting::default(None)),
+            auto_pull: auto_pull
+                .or_else(|| trusted_pull(pmu?, &mut layers.untrusted))
+                .unwrap_or(Setting::default(None)),
             auto_pull_interval: interval
                 .or_else(|| {
                     Some(pmu?.setting("auto_pull_interval", Duration::from_secs(cache?.auto_pull_interval?)))
@@ -74,10 +76,10 @@ impl TrackersConfig {
 }
 
 /// Git runs what the clone's own configuration says, so a file that came with it may not start it.
-fn trusted_pull(pmu: &Pmu, notes: &mut Vec<String>) -> Option<Setting<Option<PullHow>>> {
+fn trusted_pull(pmu: &Pmu, untrusted: &mut Vec<String>) -> Option<Setting<Option<PullHow>>> {
     let wanted = pmu.cache().auto_pull?;
     if wanted && !pmu.trusted {
-        notes.push(format!(
+        untrusted.push(format!(
             "{} came with this directory and is not trusted: its `cache: auto_pull` is ignored; \
              to allow it, read it and run `larder config trust {}`",
             pmu.shown, pmu.shown

@@ -176,8 +176,13 @@ impl Screen {
     /// Says what is wrong though there is an answer, unless asked to be quiet.
     pub fn warn(&self, text: &str) {
         if !self.quiet {
-            self.tell("warning", Tone::Warn, text);
+            self.insist(text);
         }
+    }
+
+    /// Says what is wrong though there is an answer, and must be known by all who read that.
+    pub fn insist(&self, text: &str) {
+        self.tell("warning", Tone::Warn, text);
     }
 
     /// Says why there is no answer.

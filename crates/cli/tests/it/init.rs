@@ -11,6 +11,7 @@ fn with_an_owner_there_is_nothing_left_to_do_and_init_says_so() {
     --- out
     wrote /root/project/larder.toml
     `larder repos` works right away and lists all of octo-org's; group them by `[[cluster]]`
+    it is trusted as it stands; when you have edited it, run `larder config trust`
     --- err
     ");
 }

@@ -14,11 +14,13 @@ fn a_cloned_repositorys_larder_toml_gets_no_token() {
     let user = User::of(&mine, &hostile);
     let ran = user.ok(&["repos", "--cluster", "cinder"]);
     assert!(
-        ran.err.starts_with("note: larder.toml came with this directory and is not trusted"),
+        ran.err.starts_with("warning: larder.toml came with this directory and is not trusted"),
         "{}",
         ran.err
     );
     assert!(ran.err.contains("larder config trust"), "{}", ran.err);
+    let quiet = user.ok(&["repos", "--cluster", "cinder", "--quiet"]);
+    assert!(quiet.err.starts_with("warning: larder.toml came with this directory"), "{}", quiet.err);
     assert!(theirs.requests().is_empty());
     assert_eq!(mine.take_requests()[0].actor.as_deref(), Some("octocat"));
     assert!(!user.project().join("here.db").exists());
