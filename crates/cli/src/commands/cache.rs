@@ -99,11 +99,15 @@ async fn act(command: &Command, context: &Context, config: &Config) -> Ended {
 async fn sync(args: &SyncArgs, rooms: &Rooms<'_>, config: &Config, context: &Context) -> Ended {
     let repos = trackers::repos(&args.repo, config)?;
     let keys = trackers::keys(&repos, &config.trackers.types.iter().collect::<Vec<_>>())?;
-    let synced = trackers::sync(rooms, &keys, config, &context.screen).await?.newer;
+    let desk = rooms.desk().filter(|desk| repos.iter().any(|repo| repo.key() == desk.repo().key()));
+    if let Some(desk) = desk {
+        trackers::check_manifest(desk, rooms.now(), config)?;
+    }
+    let synced = trackers::sync(rooms, &keys, config).await?.newer;
     if !synced.is_empty() || context.json() {
         return told("synced", synced.len() as u64, "taken from the manifest", context);
     }
-    let said = match rooms.desk().filter(|desk| repos.iter().any(|repo| repo.key() == desk.repo().key())) {
+    let said = match desk {
         Some(desk) if desk.file().exists() => {
             "the manifest says nothing newer than what is held\n".to_owned()
         }

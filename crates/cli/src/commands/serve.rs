@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use larder_core::{
     Decision, Entry, Key, Mode, Outcome, RefreshState, Refusal, Request, Rows, Status, StoreError, Time,
-    Trigger, decide,
+    Trigger, Warning, decide,
 };
 use larder_engine::{Behind, Hit, ReadError, ReadOptions, Refreshed};
 use larder_sources::{MarketplaceFrom, MarketplaceSource};
@@ -70,6 +70,11 @@ impl Served {
             }
         }
         self
+    }
+
+    /// Whether some entry says so already.
+    pub fn warns_of(&self, warning: &Warning) -> bool {
+        self.entries.iter().any(|entry| entry.warnings.iter().any(|one| one.message == warning.message))
     }
 
     /// Whether nothing went wrong, and nothing is done behind.

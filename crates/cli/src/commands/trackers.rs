@@ -1,11 +1,12 @@
 //! `larder release list`, `larder microsprint list`, `larder tracker …`: trackers, from the cache.
 
 mod lines;
+mod sync;
 
-use larder_core::{Clock as _, Filter, Item, Key, ListQuery, Order, Rows, Sheet, Test, Time, Trigger};
+use larder_core::{Clock as _, Filter, Item, Key, ListQuery, Order, Sheet, Test, Time};
 use larder_domain::{RepoName, TRACKERS, Tracker, TrackerStats, TrackerType};
 use larder_engine::SystemClock;
-use larder_sources::{Desk, MANIFEST, News, TrackersSource};
+use larder_sources::{MANIFEST, TrackersSource};
 use serde::Serialize;
 
 use super::entry::EntryView;
@@ -15,8 +16,10 @@ use super::{Context, Ended};
 use crate::config::{Config, nearest};
 use crate::memo::Memo;
 use crate::report::{Complaint, Exit};
-use crate::ui::{Cell, Column, Screen, Table, Tone};
+use crate::ui::{Cell, Column, Table, Tone};
 use crate::wiring::Rooms;
+
+pub use sync::{Synced, check_manifest, sync};
 
 /// `larder release`.
 #[derive(Debug, clap::Subcommand)]
@@ -251,77 +254,22 @@ async fn bring(
     context: &Context,
     config: &Config,
 ) -> Result<(Served, bool), Complaint> {
-    let is_seen = if config.trackers.auto_sync.value && !args.refresh {
-        sync(rooms, keys, config, &context.screen).await?.is_seen
+    let synced = if config.trackers.auto_sync.value && !args.refresh {
+        sync(rooms, keys, config).await?
     } else {
-        true
+        Synced::default()
     };
     let wish = match (args.refresh || !config.trackers.enabled.value, args.offline) {
         (_, true) => Wish::Offline,
         (true, false) => Wish::Refresh,
         (false, false) => Wish::Normal,
     };
-    Ok((serve(rooms, keys, wish, &context.screen).await?, is_seen))
-}
-
-/// What became of the manifest.
-#[derive(Debug, Default)]
-pub struct Synced {
-    /// The entries that it said something new of.
-    pub newer: Vec<Key>,
-    /// Whether there was nothing to be read: it is what it was for all of them, or there is none.
-    pub is_seen: bool,
-}
-
-/// Takes the manifest in where it says something new. An unchanged file costs a look at its size and time.
-pub async fn sync(
-    rooms: &Rooms<'_>,
-    keys: &[Key],
-    config: &Config,
-    screen: &Screen,
-) -> Result<Synced, Complaint> {
-    let seen = Synced { newer: Vec::new(), is_seen: true };
-    let Some(desk) = rooms.desk() else { return Ok(seen) };
-    let of_clone =
-        |key: &&Key| TrackersSource::repo_of(key).is_some_and(|repo| repo.key() == desk.repo().key());
-    let mut asked: Vec<&Key> = keys.iter().filter(of_clone).collect();
-    if asked.is_empty() {
-        return Ok(seen);
+    let served = serve(rooms, keys, wish, &context.screen).await?;
+    // An entry that came in meanwhile says the same of the manifest.
+    if let Some(warning) = synced.unusable.filter(|warning| !served.warns_of(warning)) {
+        context.screen.warn(&warning.message);
     }
-    let mut rows = Rows::of(&**rooms.reader().store(), Some(TrackersSource::NAME));
-    while let Some(row) = rows.next().await? {
-        if desk.has_seen(&row.entry) {
-            asked.retain(|key| **key != row.entry.key);
-        }
-    }
-    if asked.is_empty() {
-        return Ok(seen);
-    }
-    let mut newer = Vec::new();
-    for key in asked {
-        match news(rooms, desk, key, config).await? {
-            News::None => {}
-            News::Newer => newer.push(key.clone()),
-            News::Unusable(warning) => screen.warn(&warning.message),
-        }
-    }
-    if !newer.is_empty() {
-        for done in rooms.reader().refresh(&newer, Trigger::Watch, |_| {}).await {
-            if let Err(error) = done.result {
-                return Err(Complaint::of_refresh(&done.key, &error));
-            }
-        }
-    }
-    Ok(Synced { newer, is_seen: false })
-}
-
-async fn news(rooms: &Rooms<'_>, desk: &Desk, key: &Key, config: &Config) -> Result<News, Complaint> {
-    let Some(of) = config.trackers.types.iter().find(|of| key.segments().last() == Some(&of.name)) else {
-        return Ok(News::None);
-    };
-    let store = rooms.reader().store();
-    let stored = store.lookup(std::slice::from_ref(key)).await?.pop().flatten();
-    Ok(desk.news(of, stored.as_ref(), rooms.now()))
+    Ok((served, synced.is_seen))
 }
 
 /// The configured type of that name.

@@ -193,8 +193,19 @@ fn a_manifest_in_conflict_is_told_of_and_passed_over() {
     user.write(".github/pmu-cache.json", "<<<<<<< HEAD\n");
     let listed = user.ok(&["release", "list"]);
     assert!(listed.out.contains("#460"), "{}", listed.out);
-    assert!(listed.err.contains("the manifest `.github/pmu-cache.json` is passed over"), "{}", listed.err);
+    let said = "the manifest `.github/pmu-cache.json` is passed over";
+    assert_eq!(listed.err.matches(said).count(), 1, "told once: {}", listed.err);
+    let stats = user.ok(&["tracker", "stats"]);
+    assert_eq!(stats.err.matches(said).count(), 1, "{}", stats.err);
     assert_eq!(user.run(&["manifest", "check"]).code, 1);
+    insta::assert_snapshot!(user.run(&["cache", "sync"]).all(), @r"
+    exit 1
+    --- out
+    --- err
+    error: /root/project/.github/pmu-cache.json could not be taken in
+    cause: the manifest `.github/pmu-cache.json` is passed over: it cannot be read: expected value at line 1 column 1
+    hint: put it right, or write it anew: `larder manifest generate`
+    ");
 }
 
 #[test]
