@@ -74,8 +74,8 @@ pub struct Layers<'a> {
     pub problems: Vec<Problem>,
     /// Things a person should know that are no mistakes.
     pub notes: Vec<String>,
-    /// What a file that nobody trusts tried to decide, in sentences.
-    pub untrusted: Vec<String>,
+    /// What an untrusted file of the other program's tried to set.
+    pub pmu_ignored: Vec<&'static str>,
     /// Things to say only when a person asks how it is configured.
     pub quiet_notes: Vec<String>,
     /// What an untrusted file tried to set, as `[section] key`.
@@ -114,7 +114,7 @@ impl<'a> Layers<'a> {
             asked_vars: BTreeSet::new(),
             problems: Vec::new(),
             notes: Vec::new(),
-            untrusted: Vec::new(),
+            pmu_ignored: Vec::new(),
             quiet_notes: Vec::new(),
             ignored: Vec::new(),
         }

@@ -227,8 +227,10 @@ fn build(
     }
     let file = file.map(|file| ConfigFile { ignored: layers.ignored, ..file });
     let notes = layers.notes;
-    let mut untrusted = layers.untrusted;
-    untrusted.extend(file.as_ref().and_then(untrusted_note));
+    let of_pmu = pmu.as_ref().and_then(|pmu| {
+        ignored_note(&pmu.shown, STRANGE, &layers.pmu_ignored, &format!("larder config trust {}", pmu.shown))
+    });
+    let untrusted = of_pmu.into_iter().chain(file.as_ref().and_then(untrusted_note)).collect();
     let dirs = env.dirs.clone();
     let quiet_notes = layers.quiet_notes;
     Ok(Config {
@@ -251,19 +253,20 @@ fn build(
 }
 
 fn untrusted_note(file: &ConfigFile) -> Option<String> {
-    let why = if file.changed {
-        "has changed since it was trusted"
-    } else {
-        "came with this directory and is not trusted"
-    };
-    let (is, it) = if file.ignored.len() == 1 { ("is", "it") } else { ("are", "them") };
-    (!file.ignored.is_empty()).then(|| {
-        format!(
-            "{} {why}: its {} {is} ignored; to allow {it}, read it and run `larder config trust`",
-            file.shown,
-            file.ignored.join(", "),
-        )
-    })
+    let why = if file.changed { "has changed since it was trusted" } else { STRANGE };
+    ignored_note(&file.shown, why, &file.ignored, "larder config trust")
+}
+
+/// Why a file is not trusted that never was.
+const STRANGE: &str = "came with this directory and is not trusted";
+
+/// What of an untrusted file is ignored, in a sentence; `None` = nothing.
+fn ignored_note(file: &str, why: &str, ignored: &[impl AsRef<str>], trust: &str) -> Option<String> {
+    let (is, it) = if ignored.len() == 1 { ("is", "it") } else { ("are", "them") };
+    let ignored: Vec<&str> = ignored.iter().map(AsRef::as_ref).collect();
+    let all = ignored.join(", ");
+    (!ignored.is_empty())
+        .then(|| format!("{file} {why}: its {all} {is} ignored; to allow {it}, read it and run `{trust}`"))
 }
 
 fn read_file(path: &Path) -> std::io::Result<String> {

@@ -186,11 +186,7 @@ fn pmu_store(pmu: &Pmu, default: &Path, layers: &mut Layers<'_>) -> Option<Setti
         return Some(pmu.setting("backend", kind(here)));
     };
     if !pmu.trusted {
-        layers.untrusted.push(format!(
-            "{} came with this directory and is not trusted: its `cache: path` is ignored; \
-             to allow it, read it and run `larder config trust {}`",
-            pmu.shown, pmu.shown
-        ));
+        layers.pmu_ignored.push("`cache: path`");
         return is_bolt.then(|| pmu.setting("backend", kind(here)));
     }
     let env = layers.env();

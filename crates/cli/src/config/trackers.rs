@@ -63,7 +63,7 @@ impl TrackersConfig {
                 .or_else(|| of_pmu("auto_sync", cache?.auto_sync))
                 .unwrap_or(Setting::default(true)),
             auto_pull: auto_pull
-                .or_else(|| trusted_pull(pmu?, &mut layers.untrusted))
+                .or_else(|| trusted_pull(pmu?, &mut layers.pmu_ignored))
                 .unwrap_or(Setting::default(None)),
             auto_pull_interval: interval
                 .or_else(|| {
@@ -76,14 +76,10 @@ impl TrackersConfig {
 }
 
 /// Git runs what the clone's own configuration says, so a file that came with it may not start it.
-fn trusted_pull(pmu: &Pmu, untrusted: &mut Vec<String>) -> Option<Setting<Option<PullHow>>> {
+fn trusted_pull(pmu: &Pmu, ignored: &mut Vec<&'static str>) -> Option<Setting<Option<PullHow>>> {
     let wanted = pmu.cache().auto_pull?;
     if wanted && !pmu.trusted {
-        untrusted.push(format!(
-            "{} came with this directory and is not trusted: its `cache: auto_pull` is ignored; \
-             to allow it, read it and run `larder config trust {}`",
-            pmu.shown, pmu.shown
-        ));
+        ignored.push("`cache: auto_pull`");
         return None;
     }
     Some(pmu.setting("auto_pull", wanted.then_some(PullHow::Fetch)))

@@ -254,6 +254,11 @@ fn the_other_programs_backend_and_directory_are_ours_too_and_its_file_is_not() {
     let shown = user.ok(&["config", "show"]);
     assert!(shown.out.contains("larder.redb\t.gh-pmu.yml:4"), "{}", shown.out);
     assert!(shown.err.contains("`cache: path` is ignored"), "{}", shown.err);
+    user.write(".gh-pmu.yml", &format!("{theirs}  auto_pull: true\n"));
+    let both = user.ok(&["release", "list", "--quiet"]).err;
+    assert!(both.contains("its `cache: path`, `cache: auto_pull` are ignored"), "{both}");
+    assert_eq!(both.matches("not trusted").count(), 1, "{both}");
+    user.write(".gh-pmu.yml", theirs);
     user.ok(&["config", "trust", ".gh-pmu.yml"]);
     let shown = user.ok(&["config", "show"]);
     assert!(shown.out.contains("/.config/gh-pmu/larder.redb\t.gh-pmu.yml:5"), "{}", shown.out);
