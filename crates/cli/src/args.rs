@@ -51,7 +51,7 @@ pub struct Global {
     /// When to use colour; auto also obeys `NO_COLOR`
     #[arg(long, value_enum, value_name = "WHEN", default_value = "auto", global = true)]
     pub color: ColorChoice,
-    /// Say nothing but the answer and errors
+    /// Say nothing but the answer, errors, and what an untrusted file may not do
     #[arg(long, short, global = true)]
     pub quiet: bool,
     /// Answer in JSON

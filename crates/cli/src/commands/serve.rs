@@ -55,18 +55,22 @@ impl Served {
         Served { stuck: self.stuck.or(others.stuck), ..self }
     }
 
-    /// With hints that fit where each marketplace is: a file wants no token.
+    /// With hints that fit where each marketplace is: neither a file nor an address wants a token.
     pub fn placed(mut self, config: &Config) -> Self {
-        let is_file = |key: &Key| {
-            key.source() == MarketplaceSource::NAME
-                && config.marketplaces.iter().any(|market| {
-                    market.name == key.name() && matches!(market.from, MarketplaceFrom::File(_))
-                })
-        };
+        let markets = config.marketplaces.iter();
         for (key, complaint) in &mut self.complaints {
+            let is_its = |name: &str| key.source() == MarketplaceSource::NAME && key.name() == name;
+            let fitting = match markets.clone().find(|market| is_its(&market.name)).map(|market| &market.from)
+            {
+                Some(MarketplaceFrom::File(_)) => {
+                    "put the file there, or correct the `file` of its `[[marketplace]]`"
+                }
+                Some(MarketplaceFrom::Url { .. }) => "check the `url` of its `[[marketplace]]`",
+                Some(MarketplaceFrom::Repository(_)) | None => continue,
+            };
             let general = ReadError::Absent { key: key.clone(), until: Time::default() }.hints();
-            for hint in complaint.hints.iter_mut().filter(|hint| is_file(key) && general.contains(hint)) {
-                "put the file there, or correct the `file` of its `[[marketplace]]`".clone_into(hint);
+            for hint in complaint.hints.iter_mut().filter(|hint| general.contains(hint)) {
+                fitting.clone_into(hint);
             }
         }
         self

@@ -124,7 +124,7 @@ fn help_lists_the_commands_and_the_exit_codes() {
                            `postgres://USER@HOST/DATABASE`
           --color <WHEN>   When to use colour; auto also obeys `NO_COLOR` [default: auto] [possible
                            values: auto, always, never]
-      -q, --quiet          Say nothing but the answer and errors
+      -q, --quiet          Say nothing but the answer, errors, and what an untrusted file may not do
           --json           Answer in JSON
 
     Exit codes: 0 answered; 1 failed; 2 wrong command line or configuration; 3 the old copy was printed
@@ -156,7 +156,7 @@ fn help_lists_the_commands_and_the_exit_codes() {
                            `postgres://USER@HOST/DATABASE`
           --color <WHEN>   When to use colour; auto also obeys `NO_COLOR` [default: auto] [possible
                            values: auto, always, never]
-      -q, --quiet          Say nothing but the answer and errors
+      -q, --quiet          Say nothing but the answer, errors, and what an untrusted file may not do
           --json           Answer in JSON
 
     Example:
