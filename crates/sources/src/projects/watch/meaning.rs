@@ -66,6 +66,16 @@ impl Meanings<'_> {
         }
     }
 
+    /// The known project in whose profile the path lies.
+    pub(super) fn project_of(&self, path: &Path) -> Option<&Key> {
+        self.with_profiles(path).iter().rev().find_map(|folder| self.projects.get(*folder))
+    }
+
+    /// Whether a project of which nothing is known may be at the path.
+    pub(super) fn is_unexplained(&self, path: &Path) -> bool {
+        !self.with_profiles(path).is_empty() && self.project_of(path).is_none()
+    }
+
     /// The folders whose profile the path lies in, the innermost first.
     fn with_profiles<'p>(&self, path: &'p Path) -> Vec<&'p Path> {
         profiles(path, self.roots.iter().map(|(root, _)| root)).filter_map(Path::parent).collect()

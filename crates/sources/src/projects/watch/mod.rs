@@ -53,6 +53,8 @@ impl Default for WatchOptions {
 const HEARD_MAX: usize = 8_192;
 /// Paths of one batch.
 const PATHS_MAX: usize = 20_000;
+/// Paths of projects that may become known.
+const UNEXPLAINED_MAX: usize = 1_000;
 /// A storm is looked at after so many times the quiet that never comes.
 const STORM: u32 = 10;
 /// How often is looked whether a root that was away is there again.
@@ -71,6 +73,9 @@ pub struct Watch {
     places: Places,
     /// The catalogue's edition that the places were worked out by.
     edition: u64,
+    /// What happened in projects that are not known yet: another process may have read them a moment before,
+    /// and this one learn of them a moment later.
+    unexplained: BTreeSet<PathBuf>,
     swept_at: Time,
     missed_at: Option<Time>,
     /// What is worked out on a thread ends with the watch.
@@ -104,6 +109,7 @@ impl ProjectsSource {
             missed,
             places: Places::default(),
             edition: 0,
+            unexplained: BTreeSet::new(),
             missed_at: None,
             stop: Stop::default(),
         }
@@ -213,6 +219,10 @@ impl Watch {
         for path in &batch.paths {
             meaning.explain(path, batch.structural.contains(path), &mut keys);
         }
+        keys.extend(self.unexplained.iter().filter_map(|path| meaning.project_of(path)).cloned());
+        let paths = self.unexplained.iter().chain(&batch.paths);
+        let unexplained = paths.filter(|path| meaning.is_unexplained(path)).take(UNEXPLAINED_MAX).cloned();
+        self.unexplained = unexplained.collect();
         keys.into_iter().collect()
     }
 

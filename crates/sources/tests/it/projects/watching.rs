@@ -336,3 +336,18 @@ async fn a_root_that_was_away_is_watched_again_when_it_is_back() {
     watched.folder.skill("kiln", "pdf", "Changed");
     assert_eq!(watched.until(&kiln).await, [kiln].into());
 }
+
+#[tokio::test]
+async fn what_changes_before_its_project_is_known_is_looked_at_when_it_is() {
+    let folder = Folder::new();
+    folder.project("kiln");
+    let mut watched =
+        Watched::over(folder, WatchOptions { debounce: QUICK, ..WatchOptions::default() }).await;
+    let root = watched.root();
+    watched.folder.skill("kiln", "pdf", "Changed");
+    assert_eq!(watched.until(&root).await, [root].into(), "it may be a project");
+    // Another process had just read it, and this one learns of that.
+    watched.folder.find().await;
+    let kiln = watched.folder.keys().remove(0);
+    assert_eq!(watched.until(&kiln).await, [kiln].into());
+}
