@@ -76,7 +76,7 @@ pub struct Artifact {
     /// When any of its files was last written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub updated_at: Option<Time>,
-    /// The first [`HASH_DIGITS`] digits of the SHA-256 of its content, in hexadecimal.
+    /// The first [`HASH_DIGITS`](crate::HASH_DIGITS) digits of the SHA-256 of its content, in hexadecimal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub content_hash: Option<String>,
     /// The marketplace that offers it, where no project has it.
@@ -147,7 +147,7 @@ pub struct Placed {
 /// What is on disk.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct OnDisk {
-    /// The first [`HASH_DIGITS`] digits of the SHA-256 of its content, in hexadecimal; `None` = it could
+    /// The first [`HASH_DIGITS`](crate::HASH_DIGITS) digits of the SHA-256 of its content, in hexadecimal; `None` = it could
     /// not be read.
     pub content_hash: Option<String>,
     /// When any of its files was last written.
