@@ -161,6 +161,13 @@ impl Engine {
         self.inner.announcer.subscribe()
     }
 
+    /// Ends at once the fetches that are not [worth waiting for](larder_core::Source::is_worth_waiting_for),
+    /// as [`shutdown`](Engine::shutdown) does first: for whoever waits for readers before that, since
+    /// readers wait for such fetches.
+    pub fn let_go_of_near(&self) {
+        self.inner.closing.cancel();
+    }
+
     /// Stops: nothing new is started, fetches under way that are
     /// [worth it](larder_core::Source::is_worth_waiting_for) get `grace` to come in, then they are let go
     /// of without counting as attempts. Answers whether all came in.

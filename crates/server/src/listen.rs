@@ -101,6 +101,7 @@ impl Running {
         let drain = self.app.settings.drain;
         self.stop.close();
         self.app.stopping.cancel();
+        self.app.engine.let_go_of_near();
         self.connections.close();
         tokio::select! {
             biased;

@@ -1,10 +1,13 @@
 //! Limits of the server itself, and its end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use larder_core::{Key, Trigger};
+use async_trait::async_trait;
+use larder_core::{Ask, Definition, FetchError, Fetched, Fingerprint, Key, Policy, Source, Trigger};
 use larder_github_sim::Switches;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Notify;
 
 use crate::world::{World, problem};
 
@@ -64,6 +67,45 @@ async fn a_stop_lets_what_is_under_way_come_in() {
     assert_eq!(reader.await.unwrap(), 200);
     stop.await.unwrap();
     assert!(world.http.get(format!("{url}/healthz")).send().await.is_err());
+}
+
+/// A look at something near that never ends, as a scan of a folder on a disk that hangs.
+#[derive(Default)]
+struct Endless(Notify);
+
+#[async_trait]
+impl Source for Endless {
+    fn name(&self) -> &'static str {
+        "endless"
+    }
+
+    fn define(&self, _: &Key) -> Option<Arc<Definition>> {
+        Some(Arc::new(Definition::new(Fingerprint::of(&["endless"]), Policy::default())))
+    }
+
+    fn is_worth_waiting_for(&self) -> bool {
+        false
+    }
+
+    async fn fetch(&self, _: &Ask) -> Result<Fetched, FetchError> {
+        self.0.notify_one();
+        std::future::pending().await
+    }
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_what_is_looked_at_nearby_though_readers_do() {
+    let endless = Arc::new(Endless::default());
+    let mut world = World::new().await;
+    world.besides.push(endless.clone());
+    // Whoever waits for the end of the drain waits for ever: this story moves no time.
+    world.clock.wait_by_hand(Duration::from_secs(5));
+    let served = world.serve().await;
+    let request = served.get("/api/v1/entries/endless/look");
+    let reader = tokio::spawn(async move { request.send().await.unwrap().status().as_u16() });
+    endless.0.notified().await;
+    served.running.stop().await;
+    assert_eq!(reader.await.unwrap(), 503);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use larder_core::{Clock, Policy, Store, Time};
+use larder_core::{Clock, Policy, Source, Store, Time};
 use larder_domain::{
     ARTIFACTS, ClusterConfig, ClustersConfig, PROJECTS, REPOSITORIES, RegistryRules, RepoName, TRACKERS,
     TrackerType,
@@ -82,6 +82,8 @@ pub(crate) struct World {
     pub(crate) roots: Vec<PathBuf>,
     /// Marketplaces; none unless a story adds some.
     pub(crate) markets: Vec<MarketplaceConfig>,
+    /// Sources besides; none unless a story brings some.
+    pub(crate) besides: Vec<Arc<dyn Source>>,
     dir: TempDir,
 }
 
@@ -129,6 +131,7 @@ impl World {
             tracked: Vec::new(),
             roots: Vec::new(),
             markets: Vec::new(),
+            besides: Vec::new(),
             dir: tempfile::tempdir().unwrap(),
         }
     }
@@ -318,13 +321,12 @@ impl World {
         let markets = MarketplaceSource::new(&self.markets, github, clock, &self.policy).unwrap();
         let projects = ProjectsConfig { roots: self.roots.clone(), ttl: HOUR, ..ProjectsConfig::default() };
         let projects = ProjectsSource::new(&projects, &self.policy, || jiff::tz::TimeZone::UTC).unwrap();
-        Engine::builder(store, Arc::new(self.clock.clone()))
+        let builder = Engine::builder(store, Arc::new(self.clock.clone()))
             .source(Arc::new(source))
             .source(Arc::new(trackers))
             .source(Arc::new(projects))
-            .source(Arc::new(markets))
-            .seed(1)
-            .build()
+            .source(Arc::new(markets));
+        self.besides.iter().fold(builder, |builder, source| builder.source(source.clone())).seed(1).build()
     }
 
     pub(crate) fn switch(&self, switches: Switches) {
