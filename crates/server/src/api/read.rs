@@ -144,9 +144,14 @@ impl App {
 
     /// Whether a reader may have the entry fetched at all. A source may know more entries than are
     /// configured: everybody's wishes do not decide what is kept here, nor spend what may be asked.
-    fn may_ask(&self, key: &Key, viewer: Viewer) -> bool {
+    /// What is private whatever it holds, there is not for everybody.
+    pub(crate) fn may_ask(&self, key: &Key, viewer: Viewer) -> bool {
+        if viewer.may_read_private {
+            return true;
+        }
         let is_configured = || self.engine.keys_of(key.source()).contains(key);
-        viewer.may_read_private || key.source() != TRACKERS_SOURCE || is_configured()
+        let is_private = self.engine.define(key).is_some_and(|definition| definition.private);
+        !is_private && (key.source() != TRACKERS_SOURCE || is_configured())
     }
 
     /// A wish for a fetch is granted to admins, and to others once in half a minute.

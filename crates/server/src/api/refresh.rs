@@ -22,7 +22,7 @@ use crate::sight::{self, Sight};
 pub(crate) const FORCED_EVERY: Duration = Duration::from_secs(30);
 
 /// When entries were last refreshed by force on behalf of one who needed a turn. Bounded by the
-/// entries that are configured.
+/// entries that are configured, since [no others may be asked for](App::may_ask).
 #[derive(Default)]
 pub(crate) struct Forced(Mutex<HashMap<Key, Time>>);
 
@@ -148,7 +148,7 @@ pub(crate) async fn refresh(
 
 /// A key that is configured and that the viewer may know of, as far as that can be known.
 async fn check_known(app: &App, viewer: Viewer, key: &Key) -> Result<(), Problem> {
-    if app.engine.define(key).is_none() {
+    if app.engine.define(key).is_none() || !app.may_ask(key, viewer) {
         return Err(Problem::unknown(key.as_str()));
     }
     if viewer.may_read_private {
