@@ -12,7 +12,7 @@ use larder_core::Time;
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 
-use crate::app::App;
+use crate::app::{App, Settings};
 use crate::fields::{Fields, text};
 
 /// What the one who asks may see and do.
@@ -55,30 +55,69 @@ pub(crate) const SESSION_COOKIE: &str = "larder_session";
 /// How long such a cookie lasts.
 const SESSION_SECONDS: i64 = 30 * 24 * 3600;
 
-/// A key of this process alone, for sessions and form tokens: a restart ends both.
+/// What sessions and forms are signed with. Keys are made of the configured tokens, so that all instances
+/// of a service agree and a restart signs nobody out; another token ends what the old one signed.
+pub(crate) struct Secrets {
+    read: Option<Secret>,
+    admin: Option<Secret>,
+    /// For the tokens of forms.
+    pub(crate) forms: Secret,
+}
+
+impl Secrets {
+    /// The keys of a server with these settings that listens there.
+    pub(crate) fn of(settings: &Settings, address: SocketAddr) -> Result<Self, std::io::Error> {
+        let token = |known: &Option<SecretString>| {
+            known.as_ref().map(|known| known.expose_secret().to_owned()).filter(|known| !known.is_empty())
+        };
+        let (read, admin) = (token(&settings.read_token), token(&settings.admin_token));
+        let forms = match admin.as_deref().or(read.as_deref()) {
+            Some(token) => Secret::derived("larder 2026-11 tokens of forms", token),
+            None if address.ip().is_loopback() => Secret::random()?,
+            // Nobody may do here what others may not, and several instances have nothing in common.
+            None => Secret::derived("larder 2026-11 tokens of everybody's forms", ""),
+        };
+        Ok(Secrets {
+            read: read.map(|token| Secret::derived("larder 2026-11 sessions of readers", &token)),
+            admin: admin.map(|token| Secret::derived("larder 2026-11 sessions of admins", &token)),
+            forms,
+        })
+    }
+
+    /// A session is signed with what its token makes: who knows the read token makes no admin's.
+    fn of_role(&self, role: &str) -> Option<(&Secret, Viewer)> {
+        match role {
+            "admin" => Some((self.admin.as_ref()?, Viewer::ADMIN)),
+            "read" => Some((self.read.as_ref()?, Viewer::READER)),
+            _ => None,
+        }
+    }
+}
+
+/// A key for one purpose.
 pub(crate) struct Secret([u8; 32]);
 
 impl Secret {
     /// A new one from the system's chance.
-    pub(crate) fn random() -> Result<Self, std::io::Error> {
+    fn random() -> Result<Self, std::io::Error> {
         let mut bytes = [0; 32];
         getrandom::fill(&mut bytes).map_err(|error| std::io::Error::other(error.to_string()))?;
         Ok(Secret(bytes))
     }
 
-    /// What nobody without the key can make of `text`, for one purpose.
-    pub(crate) fn sign(&self, purpose: &str, text: &str) -> String {
-        let mut hasher = blake3::Hasher::new_keyed(&self.0);
-        hasher
-            .update(&(purpose.len() as u64).to_le_bytes())
-            .update(purpose.as_bytes())
-            .update(text.as_bytes());
-        hasher.finalize().to_hex().as_str()[..40].to_owned()
+    /// What BLAKE3's key derivation makes of a token, for one purpose.
+    fn derived(purpose: &str, token: &str) -> Self {
+        Secret(blake3::derive_key(purpose, token.as_bytes()))
+    }
+
+    /// What nobody without the key can make of `text`.
+    pub(crate) fn sign(&self, text: &str) -> String {
+        blake3::keyed_hash(&self.0, text.as_bytes()).to_hex().as_str()[..40].to_owned()
     }
 
     /// Whether `signature` is what [`sign`](Secret::sign) makes, in constant time.
-    pub(crate) fn verifies(&self, purpose: &str, text: &str, signature: &str) -> bool {
-        self.sign(purpose, text).as_bytes().ct_eq(signature.as_bytes()).into()
+    fn verifies(&self, text: &str, signature: &str) -> bool {
+        self.sign(text).as_bytes().ct_eq(signature.as_bytes()).into()
     }
 }
 
@@ -131,7 +170,8 @@ impl App {
         let role = if viewer.may_admin { "admin" } else { "read" };
         let until = self.now().ms() / 1000 + SESSION_SECONDS;
         let text = format!("{role}.{until}");
-        let value = format!("{text}.{}", self.secret.sign("session", &text));
+        let (secret, _) = self.secrets.of_role(role)?;
+        let value = format!("{text}.{}", secret.sign(&text));
         cookie_header(SESSION_COOKIE, &value, SESSION_SECONDS)
     }
 
@@ -142,19 +182,13 @@ impl App {
 
     fn viewer_by_session(&self, value: &str) -> Option<Viewer> {
         let (text, signature) = value.rsplit_once('.')?;
-        if !self.secret.verifies("session", text, signature) {
-            return None;
-        }
         let (role, until) = text.split_once('.')?;
-        let until = Time::from_ms(until.parse::<i64>().ok()?.saturating_mul(1000));
-        if self.now() >= until {
+        let (secret, viewer) = self.secrets.of_role(role)?;
+        if !secret.verifies(text, signature) {
             return None;
         }
-        match role {
-            "admin" => Some(Viewer::ADMIN),
-            "read" => Some(Viewer::READER),
-            _ => None,
-        }
+        let until = Time::from_ms(until.parse::<i64>().ok()?.saturating_mul(1000));
+        (self.now() < until).then_some(viewer)
     }
 
     /// Whether the local user asks: the server listens on loopback, the connection comes from there

@@ -259,13 +259,19 @@ fn opaque(tag: &str) -> &str {
     tag.trim_start_matches("W/").trim_matches('"')
 }
 
-/// Whether the reader takes gzip.
+/// Whether the reader takes gzip. `*` means the codings that are not named (RFC 9110, 12.5.3).
 pub(crate) fn accepts_gzip(asked: &(impl Fields + ?Sized)) -> bool {
-    asked.texts(&header::ACCEPT_ENCODING).flat_map(|value| value.split(',')).any(|coding| {
+    let (mut named, mut others) = (None, None);
+    for coding in asked.texts(&header::ACCEPT_ENCODING).flat_map(|value| value.split(',')) {
         let (name, weight) = coding.split_once(';').unwrap_or((coding, "q=1"));
-        let refused = matches!(weight.trim(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000");
-        (name.trim().eq_ignore_ascii_case("gzip") || name.trim() == "*") && !refused
-    })
+        let is_taken = !matches!(weight.trim(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000");
+        match name.trim() {
+            "*" => others = Some(is_taken),
+            name if name.eq_ignore_ascii_case("gzip") => named = Some(is_taken),
+            _ => {}
+        }
+    }
+    named.or(others).unwrap_or(false)
 }
 
 fn insert(headers: &mut HeaderMap, name: &'static str, value: &str) {

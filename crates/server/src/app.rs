@@ -11,7 +11,7 @@ use larder_engine::Engine;
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
-use crate::access::Secret;
+use crate::access::Secrets;
 use crate::entries::Counts;
 use crate::events::Events;
 use crate::metrics::Metrics;
@@ -121,7 +121,7 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     /// Where it really listens.
     pub(crate) address: SocketAddr,
-    pub(crate) secret: Secret,
+    pub(crate) secrets: Secrets,
     pub(crate) tier: Tier,
     pub(crate) events: Events,
     pub(crate) metrics: Metrics,
@@ -135,7 +135,7 @@ impl App {
     pub(crate) fn new(
         site: Site,
         address: SocketAddr,
-        secret: Secret,
+        secrets: Secrets,
         place: u64,
     ) -> (Self, Option<axum::Router>) {
         let tier = Tier::new(site.settings.memory_bytes_max);
@@ -149,7 +149,7 @@ impl App {
             clock: site.clock,
             settings: site.settings,
             address,
-            secret,
+            secrets,
             tier,
             events,
             metrics: Metrics::default(),

@@ -50,11 +50,11 @@ impl FromRequestParts<App> for Csrf {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
         let is_ours = |visit: &&str| visit.len() == 32 && visit.bytes().all(|byte| byte.is_ascii_hexdigit());
         if let Some(visit) = cookie(&parts.headers, VISIT_COOKIE).filter(is_ours) {
-            return Ok(Csrf { token: app.secret.sign("csrf", visit), set_cookie: None });
+            return Ok(Csrf { token: app.secrets.forms.sign(visit), set_cookie: None });
         }
         // With no chance to be had there is no cookie, and so no form of this visitor's is accepted.
         let visit = random_name().unwrap_or_default();
         let set_cookie = cookie_header(VISIT_COOKIE, &visit, 24 * 3600);
-        Ok(Csrf { token: app.secret.sign("csrf", &visit), set_cookie })
+        Ok(Csrf { token: app.secrets.forms.sign(&visit), set_cookie })
     }
 }

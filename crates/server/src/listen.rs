@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
-use crate::access::Secret;
+use crate::access::Secrets;
 use crate::app::{App, Site};
 use crate::connection::Connection;
 use crate::stop::Stop;
@@ -63,9 +63,9 @@ pub async fn start(site: Site) -> Result<Running, ServeError> {
     let bind_error = |cause| ServeError::Bind { address: listen, cause };
     let listener = TcpListener::bind(listen).await.map_err(bind_error)?;
     let address = listener.local_addr().map_err(bind_error)?;
-    let secret = Secret::random().map_err(ServeError::Chance)?;
+    let secrets = Secrets::of(&site.settings, address).map_err(ServeError::Chance)?;
     let place = watch::first_place(&site).await?;
-    let (app, extra) = App::new(site, address, secret, place);
+    let (app, extra) = App::new(site, address, secrets, place);
     let running = Running {
         app: app.clone(),
         address,

@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 
 use larder_core::{
-    Budget, Definition, Entry, Key, LogFilter, LogLine, Mode, Policy, Request, Status, StoreError, Stored,
-    Time,
+    Budget, Definition, Entry, ItemCounts, Key, LogFilter, LogLine, Mode, Policy, Request, Status,
+    StoreError, Stored, Time,
 };
 use larder_domain::{ClusterConfig, ClustersConfig, Holding, Registry, RepoName, Repository, registry};
 use larder_engine::{Behind, ReadError, ReadOptions, Reading};
@@ -136,7 +136,8 @@ impl App {
         Ok(stored.is_some_and(|stored| sight::is_public(&stored, definition.as_deref())))
     }
 
-    /// The last refreshes that a viewer may know of, newest first.
+    /// The last refreshes that a viewer may know of, newest first. How many items one met is not told to
+    /// everybody: private ones were counted too.
     pub(crate) async fn recent(&self, viewer: Viewer, limit: usize) -> Result<Vec<LogLine>, StoreError> {
         let mut lines = self.store.log(&LogFilter { key: None, limit }).await?;
         if viewer.may_read_private {
@@ -149,6 +150,7 @@ impl App {
         for mut line in lines {
             if self.knows(&line.key, viewer).await? {
                 line.error = line.error.map(|_| "the refresh failed".to_owned());
+                line.items = ItemCounts::default();
                 shown.push(line);
             }
         }

@@ -30,7 +30,7 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Asked<T> {
 }
 
 /// What is wrong with a query, in the words of whoever typed it.
-fn said_of(rejection: &str) -> String {
+pub(crate) fn said_of(rejection: &str) -> String {
     let cause = rejection.strip_prefix("Failed to deserialize query string: ").unwrap_or(rejection);
     // The parameter's name stands before it.
     let said = cause.split_once(": ").map_or(cause, |(_, said)| said);

@@ -34,6 +34,7 @@ use crate::problem::Problem;
 pub use docs::openapi;
 pub(crate) use entry_view::EntryView;
 pub use entry_view::RepositoryView;
+pub(crate) use input::said_of;
 pub(crate) use page::{cursor_to, offset_of};
 pub use project_view::{ArtifactView, LocalProjectView};
 pub(crate) use projects::decoded;

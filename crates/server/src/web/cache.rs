@@ -2,7 +2,7 @@
 //! waited, and the last refreshes. `part=list` answers the part that changes.
 
 use askama::Template;
-use axum::extract::{Query, State as Extract};
+use axum::extract::State as Extract;
 use axum::http::StatusCode;
 use axum::response::Response;
 use larder_core::{Key, RefreshState, StoreError, Time};
@@ -15,6 +15,7 @@ use super::figures::{BudgetFigure, Pause, RateFigure, StoreFigure, budgets};
 use super::frame::{Frame, Here, Hidden, Visit};
 use super::log::LogRow;
 use super::message::message;
+use super::query::Wished;
 use super::words::{Badge, Prose, Stamp, State, counted, exact, why};
 use crate::api::{EntryCounts, EntryView};
 use crate::app::App;
@@ -106,7 +107,7 @@ struct Row {
 }
 
 /// The page.
-pub(crate) async fn show(Extract(app): Extract<App>, visit: Visit, Query(asked): Query<Asked>) -> Response {
+pub(crate) async fn show(Extract(app): Extract<App>, visit: Visit, Wished(asked): Wished<Asked>) -> Response {
     let body = match gather(&app, &visit, &asked).await {
         Ok(body) => body,
         Err(error) => {

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use askama::Template;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use larder_core::{Entry, Key, ListQuery, Status, StoreError};
@@ -17,6 +17,7 @@ use super::card::{Card, Picked, Table};
 use super::demo::Panel;
 use super::frame::{Frame, Here, Visit};
 use super::message::message;
+use super::query::Wished;
 use super::sort::{SORTS, Sort};
 use super::words::{counted, sentence};
 use crate::answer::Came;
@@ -75,7 +76,7 @@ struct FirstRun {
 }
 
 /// The page.
-pub(crate) async fn show(State(app): State<App>, visit: Visit, Query(asked): Query<Asked>) -> Response {
+pub(crate) async fn show(State(app): State<App>, visit: Visit, Wished(asked): Wished<Asked>) -> Response {
     let is_part = matches!(asked.part.as_str(), "list" | "card");
     if app.engine.keys_of("cluster").is_empty() && !is_part {
         let mut frame = visit.frame(Here::Clusters, "Nothing is configured yet");

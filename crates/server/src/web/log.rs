@@ -1,6 +1,6 @@
 //! The last refreshes, a row each.
 
-use larder_core::{Key, LogLine, Time, Trigger};
+use larder_core::{ItemCounts, Key, LogLine, Time, Trigger};
 
 use super::words::{Prose, Stamp, exact, sentence};
 
@@ -49,9 +49,12 @@ fn took(ms: u64) -> String {
     if ms < 1000 { format!("{ms} ms") } else { format!("{}.{} s", ms / 1000, ms % 1000 / 100) }
 }
 
-/// `12 seen, +1, 3 changed, −2`.
+/// `12 seen, +1, 3 changed, −2`; a dash where none was met, or nobody is to know.
 fn items(line: &LogLine) -> String {
     let counts = &line.items;
+    if *counts == ItemCounts::default() {
+        return "–".to_owned();
+    }
     let mut words = vec![format!("{} seen", counts.seen)];
     for (count, sign, word) in
         [(counts.added, "+", ""), (counts.changed, "", " changed"), (counts.removed, "−", "")]

@@ -16,6 +16,7 @@ mod message;
 mod project;
 mod projects;
 mod projects_asked;
+mod query;
 mod repository;
 mod sign_in;
 mod sort;

@@ -3,7 +3,7 @@
 
 use askama::Template;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use larder_core::Key;
@@ -14,6 +14,7 @@ use super::folders::{ArtifactRow, FolderState};
 use super::frame::{Frame, Here, Visit};
 use super::message::{message, nothing_here};
 use super::projects::look_behind;
+use super::query::Wished;
 use super::sign_in::not_shown;
 use super::words::{Stamp, counted, exact};
 use crate::app::App;
@@ -73,7 +74,7 @@ pub(crate) async fn show(
     State(app): State<App>,
     visit: Visit,
     path: Result<Path<String>, PathRejection>,
-    Query(asked): Query<Asked>,
+    Wished(asked): Wished<Asked>,
 ) -> Response {
     if !visit.viewer.may_read_private {
         return not_shown(&app, &visit);

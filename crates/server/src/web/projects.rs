@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use askama::Template;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use larder_core::{Entry, Key, Listed, Met, Time};
@@ -17,6 +17,7 @@ use super::folders::{ArtifactRow, FolderState};
 use super::frame::{Frame, Here, Hidden, Visit};
 use super::message::message;
 use super::projects_asked::{Asked, Choice, Column, Question, columns, froms, shows, statuses};
+use super::query::Wished;
 use super::sign_in::not_shown;
 use super::words::{Badge, Note, Prose, Stamp, counted, exact};
 use crate::api::decoded;
@@ -97,7 +98,7 @@ impl List {
 }
 
 /// The page.
-pub(crate) async fn show(State(app): State<App>, visit: Visit, Query(asked): Query<Asked>) -> Response {
+pub(crate) async fn show(State(app): State<App>, visit: Visit, Wished(asked): Wished<Asked>) -> Response {
     let is_part = asked.part == "list";
     if !visit.viewer.may_read_private {
         return not_shown(&app, &visit);

@@ -3,7 +3,7 @@
 //! of all there are, page by page. `part=list` shows what is held and causes no refresh.
 
 use askama::Template;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use larder_core::{Key, Time};
@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use super::frame::{Frame, Here, Visit};
 use super::message::message;
+use super::query::Wished;
 use super::tracker_card::{Block, Filter, TrackerCard};
 use super::words::counted;
 use crate::api::{cursor_to, offset_of};
@@ -80,7 +81,7 @@ struct FirstRun {
 }
 
 /// The page.
-pub(crate) async fn show(State(app): State<App>, visit: Visit, Query(asked): Query<Asked>) -> Response {
+pub(crate) async fn show(State(app): State<App>, visit: Visit, Wished(asked): Wished<Asked>) -> Response {
     let configured = app.tracker_keys();
     if configured.is_empty() {
         let frame = visit.frame(Here::Trackers, "No trackers are kept yet");

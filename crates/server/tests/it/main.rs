@@ -18,6 +18,7 @@ mod private;
 mod projects;
 mod raw;
 mod retry_after;
+mod sessions;
 mod statuses;
 mod trackers;
 mod unread;

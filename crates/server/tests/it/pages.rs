@@ -23,6 +23,11 @@ impl<'a> Visitor<'a> {
         Visitor { served, http, cookies: Vec::new() }
     }
 
+    /// The same visitor, whom a proxy brings to another instance.
+    pub(crate) fn at<'b>(&self, served: &'b Served) -> Visitor<'b> {
+        Visitor { served, http: self.http.clone(), cookies: self.cookies.clone() }
+    }
+
     fn form(&self, path: &str) -> RequestBuilder {
         let request = self.http.post(format!("{}{path}", self.served.url));
         request.header("content-type", "application/x-www-form-urlencoded")
@@ -39,7 +44,7 @@ impl<'a> Visitor<'a> {
         response
     }
 
-    async fn page(&mut self, path: &str) -> String {
+    pub(crate) async fn page(&mut self, path: &str) -> String {
         let response = self.send(self.served.get(path)).await;
         assert_eq!(response.status(), 200, "{path}");
         response.text().await.unwrap()
@@ -51,7 +56,7 @@ impl<'a> Visitor<'a> {
         self.post_with(&csrf(&page), path, fields).await
     }
 
-    async fn post_with(&mut self, csrf: &str, path: &str, fields: &[(&str, &str)]) -> Response {
+    pub(crate) async fn post_with(&mut self, csrf: &str, path: &str, fields: &[(&str, &str)]) -> Response {
         let mut form = vec![("csrf", csrf)];
         form.extend(fields);
         let body: Vec<String> =
@@ -72,7 +77,7 @@ fn encoded(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02X}")).collect::<Vec<_>>().concat()
 }
 
-fn csrf(page: &str) -> String {
+pub(crate) fn csrf(page: &str) -> String {
     between(page, r#"name="csrf" value=""#, "\"").to_owned()
 }
 
@@ -394,6 +399,21 @@ async fn colours_are_remembered_without_a_script() {
     assert!(visitor.page("/").await.contains(r#"<html lang="en" data-theme="dark">"#));
     visitor.post("/theme", &[("theme", "\"><script>"), ("back", "/")]).await;
     assert!(visitor.page("/").await.contains(r#"<html lang="en">"#));
+}
+
+#[tokio::test]
+async fn an_address_that_cannot_be_read_is_answered_with_a_page() {
+    let world = World::new().await;
+    let served = world.serve().await;
+    for path in ["/", "/projects", "/projects/x", "/trackers", "/cache"] {
+        let answer = browse(&served, &format!("{path}?part=a&part=b")).await;
+        assert_eq!(
+            (answer.status().as_u16(), header(&answer, "content-type")),
+            (400, "text/html; charset=utf-8".to_owned())
+        );
+        let page = answer.text().await.unwrap();
+        assert!(page.contains("duplicate field `part`") && page.contains("<nav"), "{path}: {page}");
+    }
 }
 
 #[tokio::test]

@@ -126,6 +126,35 @@ async fn a_cold_server_tells_no_more_than_a_warm_one() {
 }
 
 #[tokio::test]
+async fn nobody_in_particular_has_trackers_fetched_that_are_not_configured() {
+    let mut world = World::with_trackers().await;
+    world.tracked = vec!["cinder"];
+    let open = world.serve_with(world.open_settings()).await;
+    for query in ["", "?wait=1"] {
+        for name in ["vault", "nothing-of-this-name", "ember"] {
+            let path = format!("/api/v1/entries/trackers/octo-org/{name}/release");
+            problem(open.get(&path).send().await.unwrap(), 404, "unknown_key").await;
+            let refresh = format!("{path}/refresh{query}");
+            problem(open.post(&refresh).send().await.unwrap(), 404, "unknown_key").await;
+        }
+    }
+    assert_eq!(world.calls(), 0);
+    let configured = open.post("/api/v1/entries/trackers/octo-org/cinder/release/refresh?wait=1");
+    assert_eq!(configured.send().await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn how_many_items_a_refresh_met_is_not_told_to_everybody() {
+    let world = World::new().await;
+    let local = world.serve().await;
+    local.json("/api/v1/clusters/mixed").await;
+    let open = world.serve_with(world.open_settings()).await;
+    assert!(text(&local, "/cache").await.contains("2 seen"));
+    let told = text(&open, "/cache").await;
+    assert!(told.contains("cluster/mixed") && !told.contains(" seen"), "one of the two is private");
+}
+
+#[tokio::test]
 async fn no_event_names_what_is_private() {
     let world = World::new().await;
     let mut settings = world.open_settings();

@@ -1,0 +1,29 @@
+//! What a page's address asks for; one that cannot be read is answered with a page that says so.
+
+use axum::extract::{FromRequestParts, Query};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::response::Response;
+use serde::de::DeserializeOwned;
+
+use super::frame::Visit;
+use super::message::message;
+use crate::api::said_of;
+use crate::app::App;
+
+/// The query of a page's address.
+pub(super) struct Wished<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequestParts<App> for Wished<T> {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
+        let rejection = match Query::<T>::from_request_parts(parts, app).await {
+            Ok(Query(asked)) => return Ok(Wished(asked)),
+            Err(rejection) => rejection,
+        };
+        let Ok(visit) = Visit::from_request_parts(parts, app).await;
+        let lines = [format!("In this address, {}.", said_of(&rejection.body_text()))];
+        Err(message(&visit, StatusCode::BAD_REQUEST, "This address cannot be used", &lines))
+    }
+}
