@@ -4,7 +4,7 @@
 //! of few members (one cluster of ten thousand repositories) or few matches of a search starts at
 //! those and sorts them. A search by rank has a way of its own (`search.rs`).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use larder_core::{Column, ColumnType, Filter, Key, ListQuery, Listed, Met, Order, Test, Time, ViewSpec};
 use rusqlite::types::Value;
@@ -13,7 +13,7 @@ use rusqlite::{Connection, OptionalExtension, params_from_iter};
 use crate::entries::json;
 use crate::errors::Fault;
 use crate::rows::{ITEM_COLUMNS, ItemRow, int, limit};
-use crate::search::{self, CANDIDATES_MAX, Words};
+use crate::search::{self, Words};
 use crate::views::{compared, is_set};
 
 /// Up to so many members or matches it is cheaper to sort them than to walk an index past all others.
@@ -104,6 +104,19 @@ impl<'q> Asked<'q> {
         places.into_iter().map(|place| self.keys[place].clone()).collect()
     }
 
+    /// The items that they show, by their numbers.
+    pub(crate) fn shown(&self, conn: &Connection) -> rusqlite::Result<HashSet<i64>> {
+        let mut members =
+            conn.prepare_cached("SELECT item FROM members WHERE entry = ?1 AND state IS NOT 'hidden'")?;
+        let mut shown = HashSet::new();
+        for entry in self.numbers() {
+            for item in members.query_map([entry], |row| row.get(0))? {
+                shown.insert(item?);
+            }
+        }
+        Ok(shown)
+    }
+
     fn numbers(&self) -> Vec<i64> {
         let mut numbers: Vec<i64> = self.places.keys().copied().collect();
         numbers.sort_unstable();
@@ -179,8 +192,7 @@ impl Sql {
                 };
                 let expression = sql.bind(Value::Text(expression));
                 conditions.push(format!(
-                    "{start}i.nr IN (SELECT rowid FROM items_fts WHERE items_fts MATCH {expression} \
-                     LIMIT {CANDIDATES_MAX})"
+                    "{start}i.nr IN (SELECT rowid FROM items_fts WHERE items_fts MATCH {expression})"
                 ));
                 conditions.push(by_item("+i.nr"));
             }

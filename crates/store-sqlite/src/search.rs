@@ -22,8 +22,9 @@ use crate::rows::{ITEM_COLUMNS, ItemRow, limit};
 use crate::views::compared;
 use crate::words::sign;
 
-/// The most items that a search looks at further, of each sort of match.
-pub(crate) const CANDIDATES_MAX: usize = 10_000;
+/// The most items that a search looks at further, of each sort of match, before it asks which of them
+/// the asked entries show.
+const CANDIDATES_MAX: usize = 10_000;
 
 /// Up to so many matches are ranked.
 const RANKED_MAX: usize = 2_000;
@@ -205,7 +206,7 @@ fn matching(conn: &Connection, words: &Words, page: &mut Page<'_, '_>) -> Result
     if page.is_full() {
         return Ok(());
     }
-    let enough = page.vain + VAIN_MAX;
+    let (enough, mut met) = (page.vain + VAIN_MAX, first.len());
     for nr in first {
         page.offer(nr)?;
     }
@@ -213,11 +214,12 @@ fn matching(conn: &Connection, words: &Words, page: &mut Page<'_, '_>) -> Result
         && let Some(row) = rows.next()?
     {
         page.offer(row.get(0)?)?;
+        met += 1;
     }
-    if page.is_full() || page.vain <= enough {
+    if page.is_full() || (page.vain <= enough && met < CANDIDATES_MAX) {
         return Ok(());
     }
-    as_they_stand(conn, &of_kind(&anywhere, page.query.view.kind), page)
+    of_the_asked(conn, &of_kind(&anywhere, page.query.view.kind), page)
 }
 
 /// No more than [`CANDIDATES_MAX`].
@@ -231,6 +233,23 @@ fn as_they_stand(conn: &Connection, expression: &str, page: &mut Page<'_, '_>) -
         && let Some(row) = rows.next()?
     {
         page.offer(row.get(0)?)?;
+    }
+    Ok(())
+}
+
+/// Offers all that matches an expression and that an asked entry shows, unranked: where most matches are
+/// others', few of these may be among any number of the first.
+fn of_the_asked(conn: &Connection, expression: &str, page: &mut Page<'_, '_>) -> Result<(), Fault> {
+    let shown = page.asked.shown(conn)?;
+    let mut statement = conn.prepare_cached("SELECT rowid FROM items_fts WHERE items_fts MATCH ?1")?;
+    let mut rows = statement.query([expression])?;
+    while !page.is_full()
+        && let Some(row) = rows.next()?
+    {
+        let nr = row.get(0)?;
+        if shown.contains(&nr) {
+            page.offer(nr)?;
+        }
     }
     Ok(())
 }

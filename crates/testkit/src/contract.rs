@@ -123,6 +123,7 @@ macro_rules! contract_suite {
             searches: pages_of_a_list_are_the_list;
             searches: a_broad_search_is_the_same_in_pages;
             searches: what_others_have_by_the_thousand_hides_nothing;
+            searches: what_other_entries_have_by_the_thousand_hides_nothing;
             searches: half_an_answer_hides_nothing_from_a_search;
             searches: a_list_is_counted_as_far_as_it_pays;
             sheets: a_sheet_holds_while_its_entry_looks_as_it_did;

@@ -214,6 +214,38 @@ pub async fn what_others_have_by_the_thousand_hides_nothing<P: Place>() {
     assert!(ids(&store, &query(&[key("noise/00")], "com", None)).await.is_empty(), "of one kind alone");
 }
 
+/// A few of an entry's are found beside more in others than any search ranks, in whatever order.
+pub async fn what_other_entries_have_by_the_thousand_hides_nothing<P: Place>() {
+    let place = P::fresh();
+    let store = place.open().await;
+    let noise: Vec<Exported> =
+        (0..11).map(|n| many(&key(&format!("noise/{n:02}")), "book", n * 1_000, 1_000)).collect();
+    store.import(&noise, at(0)).await.unwrap();
+    let mine = [key("shelf/mine")];
+    store.import(&[many(&mine[0], "book", 20_001, 3)], at(0)).await.unwrap();
+    let (up, down) = (["book20001", "book20002", "book20003"], ["book20003", "book20002", "book20001"]);
+    for (order, expected) in [
+        (Some(Order::Rank), up),
+        (Some(Order::Descending("stars")), down),
+        (Some(Order::Ascending("title")), up),
+        (None, up),
+    ] {
+        for typed in ["co", "common", "com all"] {
+            let asked = query(&mine, typed, order);
+            assert_eq!(ids(&store, &asked).await, expected, "{typed} {order:?}");
+            assert_eq!(store.count(&asked).await.unwrap(), Met::exactly(3));
+        }
+    }
+    let everywhere: Vec<Key> = noise.iter().map(|one| one.entry.key.clone()).chain(mine).collect();
+    let least = Filter { column: "stars", test: Test::AtLeast("20002".to_owned()) };
+    for order in [Some(Order::Rank), Some(Order::Ascending("stars"))] {
+        let asked = ListQuery { filters: vec![least.clone()], ..query(&everywhere, "co", order) };
+        assert_eq!(ids(&store, &asked).await, ["book20002", "book20003"], "what a filter lets through");
+    }
+    let most = ListQuery { limit: 1, ..query(&everywhere, "co", Some(Order::Descending("stars"))) };
+    assert_eq!(ids(&store, &most).await, ["book20003"], "the first of all, not of those met first");
+}
+
 /// Exactly, up to a thousand.
 pub async fn a_list_is_counted_as_far_as_it_pays<P: Place>() {
     let place = P::fresh();
