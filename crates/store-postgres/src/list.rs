@@ -22,7 +22,7 @@ use crate::words;
 /// Up to so many members it is cheaper to sort them than to walk an index past all others.
 const FEW: i64 = 2_000;
 
-/// The most items that a search looks at further.
+/// The most items that a search ranks, of those that its list is about.
 const CANDIDATES_MAX: usize = 10_000;
 
 /// Answers a list.
@@ -150,12 +150,18 @@ impl Sql {
             Some(search) => {
                 let Some(words) = words::query(search) else { return Ok(None) };
                 let words = sql.bind(words, Type::TEXT);
-                conditions.push(by_item);
-                let order = match order {
-                    Ordered::Rank => sql.ranked(search, &words),
-                    other => other.sql(),
-                };
-                found(query.view, &words, &conditions, &order, &page)
+                conditions.push(if asked.are_few {
+                    format!("d.nr IN (SELECT m.item FROM larder.members m WHERE {held})")
+                } else {
+                    by_item
+                });
+                match order {
+                    Ordered::Rank => {
+                        let order = sql.ranked(search, &words);
+                        found(query.view, &words, &conditions, &order, &page, CANDIDATES_MAX)
+                    }
+                    other => found(query.view, &words, &conditions, &other.sql(), &page, usize::MAX),
+                }
             }
             None if asked.are_few => {
                 conditions.push(format!("d.nr IN (SELECT m.item FROM larder.members m WHERE {held})"));
@@ -363,14 +369,24 @@ fn walked(conditions: &[String], order: &Ordered, page: &Page) -> String {
     )
 }
 
-/// From what a search finds, so many of them.
-fn found(view: &ViewSpec, words: &str, conditions: &[String], order: &str, page: &Page) -> String {
-    let conditions = conditions.join(" AND ");
+/// From what a search finds, and of that what the list is about: no more than `most`.
+fn found(
+    view: &ViewSpec,
+    words: &str,
+    conditions: &[String],
+    order: &str,
+    page: &Page,
+    most: usize,
+) -> String {
     format!(
-        "WITH found AS MATERIALIZED (SELECT f.nr, f.title, f.words FROM larder.words f \
-           WHERE f.kind = '{}' AND f.words @@ {words}::tsquery LIMIT {CANDIDATES_MAX}) \
-         SELECT d.nr FROM found w JOIN larder.docs d ON d.nr = w.nr \
-         WHERE {conditions} ORDER BY {order} LIMIT {} OFFSET {}",
-        view.kind, page.limit, page.offset
+        "WITH w AS MATERIALIZED (SELECT f.nr, f.title, f.words FROM larder.words f \
+           JOIN larder.docs d ON d.nr = f.nr \
+           WHERE f.kind = '{}' AND f.words @@ {words}::tsquery AND {} LIMIT {}) \
+         SELECT d.nr FROM w JOIN larder.docs d ON d.nr = w.nr ORDER BY {order} LIMIT {} OFFSET {}",
+        view.kind,
+        conditions.join(" AND "),
+        limit(most),
+        page.limit,
+        page.offset
     )
 }
