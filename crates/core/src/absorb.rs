@@ -233,8 +233,18 @@ impl Frame<'_> {
             due_at,
             attempts,
             faults,
-            last_error: Some(error.at(self.now)),
+            last_error: Some(self.told(error)),
             ..self.unchanged(Outcome::Failed)
+        }
+    }
+
+    /// The failure as people are told of it. That a host is left alone says less than why: what the entry
+    /// met of it before stays.
+    fn told(&self, error: &FetchError) -> Failure {
+        let met = self.before.entry.last_error.as_ref().filter(|met| met.is_of_a_call());
+        match (error, met) {
+            (FetchError::BreakerOpen { .. }, Some(met)) => Failure { at: self.now, ..met.clone() },
+            _ => error.at(self.now),
         }
     }
 

@@ -246,3 +246,10 @@ pub struct Failure {
     /// When.
     pub at: Time,
 }
+
+impl Failure {
+    /// Whether it tells what became of a call: a host that does so over and over is left alone.
+    pub(crate) fn is_of_a_call(&self) -> bool {
+        matches!(self.code.as_str(), "network" | "upstream" | "timed_out")
+    }
+}

@@ -2,7 +2,8 @@
 //! repositories of no group standing for themselves. Pure.
 //!
 //! A group that shows no repository is left out of the list: it has no page to link to and nothing
-//! to count. It is named in [`Registry::empty`], so that nobody wonders where it went.
+//! to count. It is named in [`Registry::empty`], so that nobody wonders where it went; one that was not
+//! fetched yet is not, since nobody knows.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,7 +52,7 @@ pub struct Holding {
 pub struct Registry {
     /// The projects: featured ones first, then the newest.
     pub projects: Vec<Project>,
-    /// The ids of groups that show no repository.
+    /// The ids of groups that are held, or need not be, and show no repository.
     pub empty: Vec<String>,
 }
 
@@ -137,7 +138,10 @@ pub fn registry(config: &ClustersConfig, held: &[Holding], rules: &RegistryRules
         grouped.extend(repositories.iter().map(|repository| repository.id()));
         match merge.group(cluster, &repositories) {
             Some(project) => projects.push(project),
-            None => empty.push(cluster.id.clone()),
+            None if cluster.repos.is_empty() || held.iter().any(|held| held.cluster == cluster.id) => {
+                empty.push(cluster.id.clone());
+            }
+            None => {}
         }
     }
     let singles = held_of(held, ClustersConfig::UNCLUSTERED);

@@ -69,7 +69,7 @@ pub(crate) struct Reads {
     pub(crate) failures: u64,
     /// Hits and stale copies that were sent from memory as they were.
     pub(crate) from_memory: u64,
-    /// The part of all answers that nobody waited for, 0 to 1; `null` before the first.
+    /// The part of all reads that were answered with nobody waiting, 0 to 1; `null` before the first.
     pub(crate) hit_rate: Option<f64>,
 }
 
@@ -131,13 +131,13 @@ impl Metrics {
     pub(crate) fn reads(&self) -> Reads {
         let at_once = self.at_once();
         let (hits, stale) = (get(&self.hits) + at_once.hits, get(&self.stale) + at_once.stale);
-        let misses = get(&self.misses);
-        let all = hits + stale + misses;
+        let (misses, failures) = (get(&self.misses), get(&self.failures));
+        let all = hits + stale + misses + failures;
         Reads {
             hits,
             stale,
             misses,
-            failures: get(&self.failures),
+            failures,
             from_memory: get(&self.from_memory) + at_once.all(),
             hit_rate: (all > 0).then(|| (hits + stale) as f64 / all as f64),
         }

@@ -94,7 +94,7 @@ async fn holdings(rooms: &Rooms<'_>, keys: &[Key]) -> Result<Vec<Holding>, Compl
     let stored = rooms.reader().store().lookup(keys).await?;
     let mut held = Vec::with_capacity(keys.len());
     for (key, stored) in keys.iter().zip(stored) {
-        let Some(stored) = stored else { continue };
+        let Some(stored) = stored.filter(|stored| stored.entry.has_data()) else { continue };
         let definition = rooms.reader().define(key);
         let mut repositories = Vec::with_capacity(stored.members.len());
         for member in &stored.members {

@@ -46,6 +46,19 @@ fn states(write: &Write) -> Vec<(&str, MemberState)> {
 const SHOWN: MemberState = MemberState::Shown;
 
 #[test]
+fn a_host_that_is_left_alone_is_told_of_by_what_it_did() {
+    let alone = || FetchError::BreakerOpen { host: "github.com".to_owned(), until: NOW.plus(hours(1)) };
+    let mut before = holding(&["a"]);
+    assert_eq!(take(&before, Err(alone())).last_error.unwrap().code, "breaker_open", "nothing else is known");
+    before.entry.last_error = Some(network().at(NOW.minus(hours(2))));
+    let write = take(&before, Err(alone()));
+    assert_eq!(write.last_error, Some(network().at(NOW)));
+    assert!(write.due_at >= NOW.plus(hours(1)), "and left alone it is");
+    before.entry.last_error = Some(FetchError::NoCredential.at(NOW));
+    assert_eq!(take(&before, Err(alone())).last_error.unwrap().code, "breaker_open");
+}
+
+#[test]
 fn a_complete_answer_is_fresh_and_forgets_failures() {
     let mut before = holding(&["a"]);
     before.entry.attempts = 4;

@@ -174,7 +174,8 @@ pub(crate) async fn registry(
             cluster: cluster.config.id.clone(),
             repositories: repositories_of(&cluster.stored),
         };
-        let holdings: Vec<Holding> = held.iter().map(holding).collect();
+        let is_held = |cluster: &&HeldCluster| cluster.stored.entry.has_data();
+        let holdings: Vec<Holding> = held.iter().filter(is_held).map(holding).collect();
         let known: Vec<&str> = held.iter().map(|cluster| cluster.config.id.as_str()).collect();
         let Registry { projects, empty } = app.registry_of(&holdings, &known, viewer);
         let entries: Vec<&Entry> = held.iter().map(|cluster| &cluster.stored.entry).collect();

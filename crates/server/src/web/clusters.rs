@@ -90,11 +90,6 @@ pub(crate) async fn show(State(app): State<App>, visit: Visit, Wished(asked): Wi
     if let Some(error) = out_of_order(&snapshot.clusters) {
         return message(&visit, StatusCode::SERVICE_UNAVAILABLE, "The store cannot be read", &[error]);
     }
-    if patience == Patience::Glance {
-        for reading in snapshot.clusters.iter().filter_map(|cluster| cluster.reading.as_ref().ok()) {
-            app.metrics.read(Came::Held, reading.status == Status::Fresh);
-        }
-    }
     let found = match find(&app, asked.search.trim()).await {
         Ok(found) => found,
         Err(error) => {
@@ -103,6 +98,9 @@ pub(crate) async fn show(State(app): State<App>, visit: Visit, Wished(asked): Wi
         }
     };
     let rows = rows_of_missing(&app, &snapshot.clusters).await;
+    if patience == Patience::Glance {
+        count(&app, &snapshot.clusters, &rows);
+    }
     let sort = Sort::parse(&asked.sort);
     let table = Table {
         app: &app,
@@ -146,6 +144,20 @@ pub(crate) async fn show(State(app): State<App>, visit: Visit, Wished(asked): Wi
         sorts: &SORTS,
     };
     visit.page(StatusCode::OK, &page)
+}
+
+/// Counts what the page's reader was given: what is fetched behind it has to be waited for, and what
+/// failed is no answer.
+fn count(app: &App, clusters: &[ClusterReading], rows: &HashMap<Key, Entry>) {
+    for cluster in clusters {
+        match &cluster.reading {
+            Ok(reading) => app.metrics.read(Came::Held, reading.status == Status::Fresh),
+            Err(_) if rows.get(&cluster.key).is_some_and(|row| row.last_error.is_some()) => {
+                app.metrics.read_failed();
+            }
+            Err(_) => app.metrics.read(Came::Fetched, true),
+        }
+    }
 }
 
 /// Why nothing at all can be read, where the store is to blame.
@@ -196,7 +208,10 @@ async fn rows_of_missing(app: &App, clusters: &[ClusterReading]) -> HashMap<Key,
 /// One page of the cards, with what stands above and below them.
 fn lay_out(picked: Vec<Picked>, asked: &Asked, table: &Table<'_>) -> List {
     let clusters = picked.len();
-    let repositories = picked.iter().map(|picked| picked.shown.len() as u64).sum();
+    // One that stands in several clusters is one repository all the same.
+    let repositories: HashSet<&str> =
+        picked.iter().flat_map(|picked| &picked.shown).map(|(_, member)| &*member.item.of.id).collect();
+    let repositories = repositories.len() as u64;
     let start = match asked.after.as_str() {
         "" => 0,
         after => picked.iter().position(|one| one.cluster.id == after).map_or(0, |place| place + 1),

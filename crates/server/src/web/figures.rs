@@ -20,21 +20,22 @@ impl RateFigure {
     /// Of what reads came to; `None` before the first.
     pub(crate) fn new(reads: &Reads) -> Option<Self> {
         let rate = reads.hit_rate?;
-        let all = reads.hits + reads.stale + reads.misses;
+        let all = reads.hits + reads.stale + reads.misses + reads.failures;
         let fresh = reads.hits as f64 / all as f64;
         Some(RateFigure {
             // Nothing but all is all.
             percent: format!("{} %", (rate * 1000.0).floor() / 10.0),
             served: (rate * 100.0).round() as u32,
             fresh: (fresh * 100.0).round() as u32,
-            says: format!(
-                "{} fresh, {} stale, {} waited for",
-                exact(reads.hits),
-                exact(reads.stale),
-                counted(reads.misses, "reader", "readers")
-            ),
+            says: says(reads),
         })
     }
+}
+
+fn says(reads: &Reads) -> String {
+    let waited = counted(reads.misses, "reader", "readers");
+    let says = format!("{} fresh, {} stale, {waited} waited for", exact(reads.hits), exact(reads.stale));
+    if reads.failures > 0 { format!("{says}, {} in vain", exact(reads.failures)) } else { says }
 }
 
 /// What is left of one allowance.

@@ -227,15 +227,18 @@ impl Note {
 
 /// In whose words the failure speaks.
 pub(crate) fn why(failure: &Failure, key: &Key) -> String {
+    // The page tells the time of the next try live.
+    let said = failure.message.rsplit_once(" until ").filter(|_| says_when(failure));
+    let message = said.map_or(failure.message.as_str(), |(message, _)| message);
     let upstream_spoke = matches!(
         failure.code.as_str(),
         "upstream" | "bad_request" | "refused" | "partial" | "primary_limit" | "secondary_limit"
     );
     let is_of_github = [crate::snapshot::CLUSTER, crate::trackers::TRACKERS_SOURCE].contains(&key.source());
     if upstream_spoke && is_of_github {
-        format!("GitHub said: {}.", failure.message.trim_end_matches('.'))
+        format!("GitHub said: {}.", message.trim_end_matches('.'))
     } else {
-        sentence(&failure.message)
+        sentence(message)
     }
 }
 

@@ -140,7 +140,7 @@ async fn pages_show_what_is_held_with_a_banner_and_it_goes_when_the_store_is_bac
     let mut events = served.events().await;
     cut(&world, &store, &served).await;
     let out = page().await;
-    assert!(out.contains("The store cannot be reached (<time"), "{out}");
+    assert!(out.contains("<span>The store cannot be reached: it went away <time"), "{out}");
     assert!(out.contains("cinder"));
     assert!(!out.contains("data-state=\"updating\""));
     assert!(get(&served, "/cache").await.text().await.unwrap().contains("The store cannot be read"));

@@ -402,6 +402,31 @@ async fn colours_are_remembered_without_a_script() {
 }
 
 #[tokio::test]
+async fn a_repository_of_two_clusters_is_counted_once() {
+    let world = World::new().await;
+    let served = world.serve().await;
+    served.json("/api/v1/clusters").await;
+    let page = Visitor::new(&served).page("/").await;
+    // cinder stands in `tools` and in `mixed`, the vault in `mixed` and in `bunker`.
+    assert!(page.contains("3 repositories in 3 clusters"), "{page}");
+}
+
+#[tokio::test]
+async fn a_page_that_had_nothing_to_show_is_no_hit() {
+    let world = World::new().await;
+    world.switch(off());
+    let served = world.serve().await;
+    let mut visitor = Visitor::new(&served);
+    assert!(visitor.page("/cache").await.contains("nothing read yet"));
+    served.get("/api/v1/clusters").send().await.unwrap();
+    visitor.page("/").await;
+    let figures = served.json("/api/v1/stats").await;
+    assert_eq!((&figures["reads"]["hit_rate"], &figures["reads"]["hits"]), (&0.0.into(), &0.into()));
+    let page = visitor.page("/cache").await;
+    assert!(page.contains("0 %") && page.contains(" in vain") && page.contains("not told its limits"));
+}
+
+#[tokio::test]
 async fn an_address_that_cannot_be_read_is_answered_with_a_page() {
     let world = World::new().await;
     let served = world.serve().await;
