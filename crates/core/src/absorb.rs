@@ -334,8 +334,9 @@ impl Frame<'_> {
     }
 
     fn items(&self, listing: Listing) -> Write {
-        let Listing { answers, whole, public_only, body, validators, warnings, mut tags, ttl } = listing;
-        let sorting = Sorting::new(self.before, self.definition);
+        let Listing { answers, whole, public_only, elsewhere, body, validators, warnings, mut tags, ttl } =
+            listing;
+        let sorting = Sorting::new(self.before, self.definition, &elsewhere);
         let answers = sorting.note_silence(answers, self.subset, whole);
         let answers = if public_only { sorting.keep_private(answers, whole) } else { answers };
         let answers = sorting.distrust_mass_absence(answers, whole);

@@ -83,6 +83,9 @@ pub struct Listing {
     /// Whether the source was asked without a credential, and so cannot tell a private item from
     /// one that does not exist: private items that are held stay.
     pub public_only: bool,
+    /// Names that turned out to be other entries' concern, and have no answer here: whoever is held
+    /// under one leaves without a word, as with [`Definition::except`](crate::Definition::except).
+    pub elsewhere: Vec<Arc<str>>,
     /// A small document of the entry's own.
     pub body: Option<Json>,
     /// What to revalidate with.

@@ -29,18 +29,22 @@ pub(crate) struct Sorting<'a> {
     held: HashMap<&'a str, &'a Member>,
     definition: &'a Definition,
     named: Option<HashSet<&'a str>>,
+    /// Names that the source says are other entries' concern.
+    elsewhere: HashSet<&'a str>,
 }
 
 impl<'a> Sorting<'a> {
-    pub(crate) fn new(before: &'a Stored, definition: &'a Definition) -> Self {
+    pub(crate) fn new(before: &'a Stored, definition: &'a Definition, elsewhere: &'a [Arc<str>]) -> Self {
         let named = definition.names.as_ref().map(|names| names.iter().map(|name| &**name).collect());
         let held = before.members.iter().map(|member| (&*member.asked, member)).collect();
-        Sorting { entry: &before.entry, members: &before.members, held, definition, named }
+        let elsewhere = elsewhere.iter().map(|name| &**name).collect();
+        Sorting { entry: &before.entry, members: &before.members, held, definition, named, elsewhere }
     }
 
-    /// Whether configuration still lets the name be a member.
+    /// Whether the name may still be a member's, by configuration and by the source.
     fn names(&self, name: &str) -> bool {
-        self.named.as_ref().is_none_or(|named| named.contains(name)) && !self.definition.except.contains(name)
+        let is_named = self.named.as_ref().is_none_or(|named| named.contains(name));
+        is_named && !self.definition.except.contains(name) && !self.elsewhere.contains(name)
     }
 
     /// Names that were asked for and not answered are unknown. Of a whole listing the source alone
@@ -125,6 +129,7 @@ impl<'a> Sorting<'a> {
         for member in self.members {
             match by_name.remove(&member.asked) {
                 Some(answer) => sink.take(answer),
+                None if self.elsewhere.contains(&*member.asked) => {}
                 None => sink.sorted.members.push(keep(member, member.state)),
             }
         }

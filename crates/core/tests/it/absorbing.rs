@@ -234,6 +234,23 @@ fn what_went_to_another_entry_leaves_a_whole_listing_without_a_warning() {
 }
 
 #[test]
+fn what_turns_out_to_be_another_entrys_leaves_without_a_warning() {
+    let elsewhere = || vec!["b".into(), "c".into()];
+    let listing =
+        Listing { answers: vec![present("a", 1)], whole: true, elsewhere: elsewhere(), ..Listing::default() };
+    let write = take(&holding(&["a", "b", "c"]), Ok(Fetched::Items(listing)));
+    assert_eq!((states(&write), write.warnings.len()), (vec![("a", SHOWN)], 0));
+    assert_eq!(write.outcome, Outcome::Updated, "nor is it lost access");
+
+    let mut before = holding(&["a", "b", "c"]);
+    before.entry = Entry { complete: false, pending: elsewhere(), attempts: 1, ..before.entry };
+    let retried = Listing { elsewhere: elsewhere(), ..Listing::default() };
+    let write = take_under(&before, &definition("1"), true, Ok(Fetched::Items(retried)));
+    assert_eq!((states(&write), write.warnings.len()), (vec![("a", SHOWN)], 0));
+    assert_eq!((write.complete, write.pending.len()), (true, 0), "there is nothing left to ask for");
+}
+
+#[test]
 fn a_listing_that_is_whole_says_who_is_gone() {
     let write = take(&holding(&["a", "b", "c"]), whole(vec![present("a", 1), present("b", 1)]));
     assert_eq!(states(&write), [("a", SHOWN), ("b", SHOWN), ("c", MemberState::Absent)]);
