@@ -4,12 +4,13 @@
 use std::sync::Arc;
 
 use futures::stream::{FuturesUnordered, StreamExt};
-use larder_core::{Answers, Ask, Coverage, FetchError, Fetched};
+use larder_core::{Answers, Ask, FetchError, Fetched, Validators};
 use larder_domain::{RepoName, Repository};
 
+use super::rest::OwnersList;
 use super::tally::{Tally, needs_token};
-use super::{ClustersSource, validators_of};
-use crate::github::{Errand, Found, Owned, OwnerPath, Page, PageOrder, Single, is_about_all};
+use super::{ClustersSource, Unclustered, validators_of};
+use crate::github::{Errand, Found, OwnerPath, Page, PageOrder, Single, is_about_all};
 
 /// Calls under way at once.
 const AT_ONCE_MAX: usize = 3;
@@ -20,6 +21,14 @@ const PAGES_MAX: u32 = 50;
 struct Wanted {
     owner: String,
     names: Vec<Arc<str>>,
+}
+
+/// What came of reading an owner's whole list.
+enum Whole<'a> {
+    /// All of it, and what it can be revalidated with.
+    Here(OwnersList<'a>, Validators),
+    /// Something that answers the entry as it is.
+    Otherwise(Fetched),
 }
 
 /// What came of reading an owner's list for configured names.
@@ -45,44 +54,80 @@ impl ClustersSource {
             [ask] if ask.subset.is_none() => Some(ask),
             _ => None,
         };
-        if let Some(ask) = rest {
-            let answer = self.rest_by_pages(alone, &mut tally, errand).await;
-            answers.send(&ask.key, answer, errand.take_spent());
+        let mut listed = None;
+        if let Some((ask, unclustered)) = rest.zip(self.unclustered.as_ref()) {
+            match self.whole_list(unclustered, alone, &mut tally, errand).await {
+                Ok(Whole::Here(list, validators)) => listed = Some((ask, list, validators)),
+                Ok(Whole::Otherwise(fetched)) => answers.send(&ask.key, Ok(fetched), errand.take_spent()),
+                Err(error) => answers.send(&ask.key, Err(error), errand.take_spent()),
+            }
         }
-        if let Err(error) = self.wanted_by_lists(alone, &mut tally, answers, errand).await {
-            tally.give_up(&error);
-            return;
+        let read = listed.as_ref().map(|(_, list, _)| list);
+        let met = self.wanted(alone, read, &mut tally, answers, errand).await;
+        if let Err(error) = &met {
+            tally.give_up(error);
         }
-        self.wanted_one_by_one(alone, &mut tally, answers, errand).await;
+        let Some((ask, list, validators)) = listed else { return };
+        if met.is_ok() {
+            let suspects = list.to_ask(&tally).into_iter().map(|name| (name.key().clone(), name));
+            // Whatever keeps them from being answered is no fault of the list.
+            let _ = self.one_by_one(suspects.collect(), None, &mut tally, answers, errand).await;
+        }
+        let mut rest = list.rest(self.coverage());
+        // While it is not known what names lead to, an unchanged list would not say that all is right.
+        rest.validators = if list.is_settled(&tally) { validators } else { Validators::default() };
+        rest.warnings.push(needs_token(ask.key.as_str()));
+        answers.send(&ask.key, Ok(Fetched::Items(rest)), errand.take_spent());
+    }
+
+    /// All that is waited for; the error if no further call can be made.
+    async fn wanted(
+        &self,
+        alone: Option<&Ask>,
+        read: Option<&OwnersList<'_>>,
+        tally: &mut Tally<'_>,
+        answers: &Answers,
+        errand: &Errand,
+    ) -> Result<(), FetchError> {
+        self.wanted_by_lists(alone, read, tally, answers, errand).await?;
+        let mut names = Vec::new();
+        for name in tally.wanted() {
+            match self.repo_name(&name) {
+                Some(read) => names.push((name, read)),
+                None => tally.put_odd(&name),
+            }
+        }
+        self.one_by_one(names, alone, tally, answers, errand).await
     }
 
     /// The owner's whole list, for `unclustered` and for whoever else waits for some of it.
-    async fn rest_by_pages(
+    async fn whole_list(
         &self,
+        unclustered: &Unclustered,
         alone: Option<&Ask>,
         tally: &mut Tally<'_>,
         errand: &Errand,
-    ) -> Result<Fetched, FetchError> {
-        let Some(unclustered) = &self.unclustered else {
-            return Err(FetchError::Local("no owner is configured".to_owned()));
-        };
+    ) -> Result<Whole<'_>, FetchError> {
         let owner = unclustered.owner.as_str();
-        let held = alone.and_then(|ask| ask.validators.etag.as_deref());
+        // A list that is as it was proves nothing where it is known by now that a cluster has some of it.
+        let is_right = |ask: &&Ask| !ask.held.at_hand().iter().any(|held| self.is_in_cluster(&held.asked));
+        let held = alone.filter(is_right).and_then(|ask| ask.validators.etag.as_deref());
         let mut path = OwnerPath::Users;
         let mut all: Vec<Repository> = Vec::new();
         let mut number = 1;
-        let validators = loop {
+        loop {
             let page = self.page_of(owner, &mut path, (number, PageOrder::Name), held, errand).await?;
             match page {
-                Page::NotModified => return Ok(Fetched::NotModified { ttl: None, cursor: None }),
-                Page::NoSuchOwner => {
-                    return Ok(self.rest_of(owner, Owned::NoSuchOwner, Coverage::Partial));
+                Page::NotModified => {
+                    return Ok(Whole::Otherwise(Fetched::NotModified { ttl: None, cursor: None }));
                 }
+                Page::NoSuchOwner => return Ok(Whole::Otherwise(Self::no_such_owner(owner))),
                 Page::Here { repositories, last, etag } => {
                     put_wanted(tally, &repositories);
                     all.extend(repositories);
                     if number >= last {
-                        break validators_of(etag.filter(|_| number == 1));
+                        let validators = validators_of(etag.filter(|_| number == 1));
+                        return Ok(Whole::Here(OwnersList::new(self, owner, all), validators));
                     }
                 }
             }
@@ -93,29 +138,24 @@ impl ClustersSource {
                     detail: format!("`{owner}` has too many repositories to list without a token"),
                 });
             }
-        };
-        let fetched = self.rest_of(owner, Owned::All(all), Coverage::Partial);
-        Ok(match fetched {
-            Fetched::Items(mut listing) => {
-                listing.validators = validators;
-                listing.warnings.push(needs_token(unclustered.key.as_str()));
-                Fetched::Items(listing)
-            }
-            other => other,
-        })
+        }
     }
 
-    /// Owners of whom several repositories are wanted: their lists, as far as that saves calls.
+    /// Owners of whom several repositories are wanted: their lists, as far as that saves calls, but
+    /// for the one that was read already.
     async fn wanted_by_lists(
         &self,
         alone: Option<&Ask>,
+        read: Option<&OwnersList<'_>>,
         tally: &mut Tally<'_>,
         answers: &Answers,
         errand: &Errand,
     ) -> Result<(), FetchError> {
         let groups = by_owner(tally.wanted());
         let only_group = groups.len() == 1;
-        for group in groups.into_iter().filter(|group| group.names.len() > 1) {
+        let is_worth_it =
+            |group: &Wanted| group.names.len() > 1 && read.is_none_or(|list| !list.is_of(&group.owner));
+        for group in groups.into_iter().filter(is_worth_it) {
             let alone = alone.filter(|_| only_group);
             match self.turn_pages(&group, alone, tally, errand).await {
                 Ok(Turned::Read) => {}
@@ -193,21 +233,15 @@ impl ClustersSource {
         Ok(page)
     }
 
-    /// What is still wanted, a call each.
-    async fn wanted_one_by_one(
+    /// A call for each name; the error after which none is worth making.
+    async fn one_by_one(
         &self,
+        names: Vec<(Arc<str>, RepoName)>,
         alone: Option<&Ask>,
         tally: &mut Tally<'_>,
         answers: &Answers,
         errand: &Errand,
-    ) {
-        let mut names = Vec::new();
-        for name in tally.wanted() {
-            match self.repo_name(&name) {
-                Some(read) => names.push((name, read)),
-                None => tally.put_odd(&name),
-            }
-        }
+    ) -> Result<(), FetchError> {
         let alone = alone.filter(|ask| {
             names.len() == 1 && ask.definition.names.as_ref().is_some_and(|all| all.len() == 1)
         });
@@ -247,9 +281,7 @@ impl ClustersSource {
                 }
             }
         }
-        if let Some(error) = stop {
-            tally.give_up(&error);
-        }
+        stop.map_or(Ok(()), Err)
     }
 
     async fn single(

@@ -3,6 +3,7 @@
 //! repository that is missing, renamed or hidden is a warning on its cluster, never its failure.
 
 mod anonymous;
+mod rest;
 mod tally;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -10,12 +11,13 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 use larder_core::{
-    Absence, Answer, Answers, Ask, Coverage, Definition, FetchError, Fetched, Fingerprint, Key, KeyError,
-    Listing, Policy, Priority, Source, Time, Validators,
+    Answers, Ask, Coverage, Definition, FetchError, Fetched, Fingerprint, Key, KeyError, Policy, Priority,
+    Source, Time, Validators,
 };
-use larder_domain::{ClusterConfig, ClustersConfig, RepoName, Repository};
+use larder_domain::{ClusterConfig, ClustersConfig, RepoName};
 
 use crate::github::{Errand, GitHub, Owned};
+use rest::{OwnersList, Renames};
 use tally::Tally;
 
 /// Clusters of GitHub repositories.
@@ -28,6 +30,7 @@ pub struct ClustersSource {
     /// The same by `owner/name` lower-cased: for fetches, which most runs do not come to.
     named: OnceLock<HashMap<Arc<str>, RepoName>>,
     unclustered: Option<Unclustered>,
+    renames: Renames,
 }
 
 /// The cluster of what is in no other.
@@ -65,6 +68,7 @@ impl ClustersSource {
             repos: config.clusters.iter().flat_map(|cluster| &cluster.repos).cloned().collect(),
             named: OnceLock::new(),
             unclustered: None,
+            renames: Renames::default(),
             github,
         };
         for cluster in &config.clusters {
@@ -107,11 +111,11 @@ impl ClustersSource {
         definition
     }
 
+    /// What is in no cluster changes with every name that a cluster asks for, also another owner's:
+    /// what has that name may have come from there.
     fn definition_of_rest(&self, owner: &str, policy: Policy) -> Definition {
         let owner = owner.to_lowercase();
-        let prefix = format!("{owner}/");
-        let named: BTreeSet<&Arc<str>> =
-            self.named().keys().filter(|name| name.starts_with(&prefix)).collect();
+        let named: BTreeSet<&Arc<str>> = self.named().keys().collect();
         let parts: Vec<Arc<str>> =
             std::iter::once(owner.as_str().into()).chain(named.iter().map(|name| Arc::clone(name))).collect();
         let mut definition = self.definition("unclustered", &parts, policy);
@@ -137,6 +141,11 @@ impl ClustersSource {
         Definition { also: vec![token], ..Definition::new(nobody, policy) }
     }
 
+    /// How much of a repository a fetch brings.
+    fn coverage(&self) -> Coverage {
+        if self.github.has_token() { Coverage::Whole } else { Coverage::Partial }
+    }
+
     fn named(&self) -> &HashMap<Arc<str>, RepoName> {
         let entry = |repo: &RepoName| (repo.key().clone(), repo.clone());
         self.named.get_or_init(|| self.repos.iter().map(entry).collect())
@@ -153,8 +162,7 @@ impl ClustersSource {
         answers: &'a Answers,
         errand: &'a Errand,
     ) -> (Tally<'a>, Option<&'a Ask>) {
-        let coverage = if self.github.has_token() { Coverage::Whole } else { Coverage::Partial };
-        let mut tally = Tally::new(answers, errand, coverage);
+        let mut tally = Tally::new(self, answers, errand);
         let mut rest = None;
         for ask in asks {
             let unclustered = self.unclustered.as_ref().filter(|unclustered| unclustered.key == ask.key);
@@ -172,7 +180,8 @@ impl ClustersSource {
         (tally, rest)
     }
 
-    /// With a token: all names of all asks in as few queries as carry them, the rest beside them.
+    /// With a token: all names of all asks in as few queries as carry them, the owner's list beside
+    /// them, and the rest when it is known which of the list clusters hold.
     async fn fetch_by_graphql(
         &self,
         mut tally: Tally<'_>,
@@ -189,37 +198,27 @@ impl ClustersSource {
         }
         let by_name = self.github.repositories(wanted, errand, |name, found| tally.put(name.key(), found));
         let by_owner = async {
-            let (Some(ask), Some(Unclustered { owner, .. })) = (rest, &self.unclustered) else { return };
-            let found = self.github.owned(owner, errand).await;
-            let answer = found.map(|found| self.rest_of(owner, found, Coverage::Whole));
+            let (ask, Unclustered { owner, .. }) = rest.zip(self.unclustered.as_ref())?;
+            let answer = match self.github.owned(owner, errand).await {
+                Ok(Owned::All(repositories)) => {
+                    return Some((ask, OwnersList::new(self, owner, repositories)));
+                }
+                Ok(Owned::NoSuchOwner) => Ok(Self::no_such_owner(owner)),
+                Err(error) => Err(error),
+            };
             answers.send(&ask.key, answer, errand.take_spent());
+            None
         };
-        futures::join!(by_name, by_owner);
-    }
-
-    /// What is in no cluster, of all that an owner has.
-    fn rest_of(&self, owner: &str, found: Owned, coverage: Coverage) -> Fetched {
-        let repositories = match found {
-            Owned::All(repositories) => repositories,
-            Owned::NoSuchOwner => {
-                let message = format!("GitHub knows no owner `{owner}`; check `[github] owner`");
-                return Fetched::Absent(Absence::new("not_found", message));
-            }
-        };
-        let mut seen = BTreeSet::new();
-        let mut answers = Vec::new();
-        for repository in &repositories {
-            let name = repository.full_name.to_lowercase();
-            if !self.named().contains_key(name.as_str()) && seen.insert(name.clone()) {
-                answers.push(Answer { asked: name.into(), finding: self.present(repository, coverage) });
-            }
+        let ((), listed) = futures::join!(by_name, by_owner);
+        let Some((ask, list)) = listed else { return };
+        let suspects = list.to_ask(&tally);
+        if !suspects.is_empty() {
+            let by_name =
+                self.github.repositories(suspects, errand, |name, found| tally.put(name.key(), found));
+            by_name.await;
         }
-        let public_only = coverage == Coverage::Partial;
-        Fetched::Items(Listing { answers, whole: true, public_only, ..Listing::default() })
-    }
-
-    fn present(&self, repository: &Repository, coverage: Coverage) -> larder_core::Finding {
-        tally::present(repository, coverage, self.github.host())
+        let rest = list.rest(self.coverage());
+        answers.send(&ask.key, Ok(Fetched::Items(rest)), errand.take_spent());
     }
 }
 

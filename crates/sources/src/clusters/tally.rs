@@ -8,10 +8,12 @@ use larder_core::{
 };
 use larder_domain::Repository;
 
+use super::ClustersSource;
 use crate::github::{Errand, Found};
 
 /// Entries that wait, and what was found so far.
 pub(super) struct Tally<'a> {
+    source: &'a ClustersSource,
     answers: &'a Answers,
     errand: &'a Errand,
     coverage: Coverage,
@@ -30,11 +32,12 @@ struct Waiting<'a> {
 }
 
 impl<'a> Tally<'a> {
-    pub(super) fn new(answers: &'a Answers, errand: &'a Errand, coverage: Coverage) -> Self {
+    pub(super) fn new(source: &'a ClustersSource, answers: &'a Answers, errand: &'a Errand) -> Self {
         Tally {
+            source,
             answers,
             errand,
-            coverage,
+            coverage: source.coverage(),
             waiting: Vec::new(),
             found: HashMap::new(),
             validators: Validators::default(),
@@ -42,7 +45,8 @@ impl<'a> Tally<'a> {
     }
 
     /// An entry waits for these names; one that waits for none is answered at once. With an owner,
-    /// a repository that went to another is not there any more.
+    /// it is what he has in no cluster: a repository that went to another owner is not there any more,
+    /// nor one that a cluster asks for.
     pub(super) fn wait(&mut self, ask: &'a Ask, names: Vec<Arc<str>>, owner: Option<&'a str>) {
         let waiting = Waiting { ask, left: names.len(), names, owner };
         if waiting.left == 0 {
@@ -59,11 +63,17 @@ impl<'a> Tally<'a> {
         all.filter(|name| !self.found.contains_key(*name) && seen.insert(*name)).cloned().collect()
     }
 
+    /// What was found under a name, if that was asked.
+    pub(super) fn found(&self, name: &str) -> Option<&Found> {
+        self.found.get(name)
+    }
+
     /// What was found under one name. Entries that waited for nothing else are answered.
     pub(super) fn put(&mut self, name: &str, found: Found) {
         if self.found.contains_key(name) {
             return;
         }
+        self.source.learn_of(name, &found);
         self.found.insert(name.into(), found);
         for waiting in &mut self.waiting {
             if waiting.names.iter().any(|wanted| &**wanted == name) {
@@ -108,6 +118,10 @@ impl<'a> Tally<'a> {
         let mut listing = Listing { validators: self.validators.clone(), public_only, ..Listing::default() };
         let mut first_error = None;
         for name in &waiting.names {
+            if waiting.owner.is_some() && self.is_in_cluster(name) {
+                listing.elsewhere.push(name.clone());
+                continue;
+            }
             let finding = self.finding(name, waiting.owner);
             if let Finding::Unknown(error) = &finding {
                 first_error.get_or_insert_with(|| error.clone());
@@ -127,6 +141,11 @@ impl<'a> Tally<'a> {
             listing.warnings.push(needs_token(waiting.ask.key.as_str()));
         }
         Ok(listing)
+    }
+
+    fn is_in_cluster(&self, name: &str) -> bool {
+        let found = self.found.get(name);
+        matches!(found, Some(Found::Here(repository)) if self.source.is_in_cluster(&repository.full_name))
     }
 
     fn finding(&self, name: &str, owner: Option<&str>) -> Finding {

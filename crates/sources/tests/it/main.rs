@@ -8,6 +8,7 @@ mod budgets;
 mod limits;
 mod marketplace;
 mod projects;
+mod renamed;
 mod scene;
 mod secrets;
 mod trackers;
