@@ -281,17 +281,11 @@ fn check(options: &OpenOptions, place: &str) -> Result<Standing, StoreError> {
         return seen.standing(conn, Sight::Shared, place);
     }
     // A directory that lets nobody write lets nobody make the side files of a reader.
-    if may_look_alone(&options.path) {
+    if readers::is_alone(&options.path) {
         let (conn, seen) = look(Sight::Immutable).map_err(|error| failed(&error))?;
         return seen.standing(conn, Sight::Immutable, place);
     }
     Err(error)
-}
-
-/// Only where nothing waits in a journal is the file by itself the whole truth.
-fn may_look_alone(path: &Path) -> bool {
-    let empty = |suffix| fs::metadata(with_suffix(path, suffix)).map_or(true, |file| file.len() == 0);
-    empty("-wal") && empty("-journal")
 }
 
 struct Seen {
