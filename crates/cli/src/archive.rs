@@ -13,6 +13,9 @@ const VERSION: u32 = 1;
 /// The longest line, in bytes. The largest entries have some ten thousand items of a few kilobytes.
 const LINE_BYTES_MAX: u64 = 512 << 20;
 
+/// No store has counted further: a number like this is damage, and nothing could be counted on from it.
+const COUNTED_MAX: u64 = 1 << 53;
+
 /// The first line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Header {
@@ -140,7 +143,12 @@ impl<R: BufRead> Reading<R> {
         if let Ok(End { end }) = serde_json::from_slice(&self.text) {
             return self.end(end);
         }
-        match serde_json::from_slice(&self.text) {
+        match serde_json::from_slice::<Exported>(&self.text) {
+            Ok(Exported { entry, .. })
+                if [entry.version, entry.began, entry.invalidated].iter().any(|at| *at > COUNTED_MAX) =>
+            {
+                Err(self.wrong(format!("the numbers of `{}` cannot be: it is damaged", entry.key)))
+            }
             Ok(entry) => {
                 self.entries += 1;
                 Ok(Some(entry))
@@ -208,6 +216,27 @@ mod tests {
         );
         assert_eq!(text, format!("{first}{{\"end\":{{\"entries\":0}}}}\n"));
         assert_eq!(read(&text), Ok(0));
+    }
+
+    #[test]
+    fn numbers_that_nothing_could_follow_are_damage() {
+        let key: larder_core::Key = "cluster/a".parse().unwrap();
+        let with = |version| {
+            let entry =
+                larder_core::Entry { version, ..larder_core::Entry::empty(key.clone(), Time::from_ms(0)) };
+            let exported =
+                Exported { entry, tags: Vec::new(), unconfigured_since: None, members: Vec::new() };
+            let mut bytes = Vec::new();
+            let mut writing = Writing::begin(&mut bytes, Time::from_ms(0)).unwrap();
+            writing.add(&exported).unwrap();
+            writing.end().unwrap();
+            read(&String::from_utf8(bytes).unwrap())
+        };
+        assert_eq!(with(1 << 53), Ok(1));
+        for version in [(1 << 53) + 1, i64::MAX as u64, u64::MAX] {
+            let says = "line 2: the numbers of `cluster/a` cannot be: it is damaged";
+            assert_eq!(with(version), Err(says.to_owned()));
+        }
     }
 
     #[test]
