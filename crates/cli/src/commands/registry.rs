@@ -6,7 +6,7 @@ use larder_sources::ClustersSource;
 use serde::Serialize;
 
 use super::entry::EntryView;
-use super::repos::{check_configured, short_count};
+use super::repos::{check_configured, left_out, short_count};
 use super::serve::{Wish, serve};
 use super::warnings::Detail;
 use super::{Context, Ended};
@@ -67,7 +67,7 @@ async fn list(args: &Args, context: &Context, config: &Config) -> Ended {
         (false, false) => Wish::Normal,
     };
     let served = serve(&rooms, &keys, wish, &context.screen).await?;
-    let held = holdings(&rooms, &keys).await?;
+    let held = holdings(&rooms, &keys, &context.screen).await?;
     let mut rules = config.registry_rules();
     rules.updated_since = args.updated_since.or(rules.updated_since);
     rules.forks |= args.forks;
@@ -90,7 +90,7 @@ async fn list(args: &Args, context: &Context, config: &Config) -> Ended {
 }
 
 /// What the store holds of the clusters, shown members alone, in the order of configuration.
-async fn holdings(rooms: &Rooms<'_>, keys: &[Key]) -> Result<Vec<Holding>, Complaint> {
+async fn holdings(rooms: &Rooms<'_>, keys: &[Key], screen: &Screen) -> Result<Vec<Holding>, Complaint> {
     let stored = rooms.reader().store().lookup(keys).await?;
     let mut held = Vec::with_capacity(keys.len());
     for (key, stored) in keys.iter().zip(stored) {
@@ -102,12 +102,10 @@ async fn holdings(rooms: &Rooms<'_>, keys: &[Key]) -> Result<Vec<Holding>, Compl
             if member.state == MemberState::Hidden || !is_named {
                 continue;
             }
-            let repository: Repository = member.item.doc.decode().map_err(|error| {
-                Complaint::failed(format!("the copy of `{}` cannot be read", member.item.of.id))
-                    .because(error)
-                    .hint("`larder cache verify` looks for damage; `larder cache clear --all` starts over")
-            })?;
-            repositories.push(repository);
+            match member.item.doc.decode::<Repository>() {
+                Ok(repository) => repositories.push(repository),
+                Err(error) => left_out(screen, &member.item, Some(key), &error),
+            }
         }
         held.push(Holding { cluster: key.name().to_owned(), repositories });
     }

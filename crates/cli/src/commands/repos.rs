@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use larder_core::{Filter, Key, ListQuery, Listed, Order, Test, Time};
+use larder_core::{Filter, Item, Key, ListQuery, Listed, Order, Test, Time};
 use larder_domain::{ClustersConfig, REPOSITORIES, RepoName, Repository};
 use larder_server::RepositoryView;
 use larder_sources::ClustersSource;
@@ -96,7 +96,7 @@ async fn list(args: &Args, context: &Context, config: &Config) -> Ended {
     };
     let served = serve(&rooms, &keys, wish, &context.screen).await?;
     let listed = rooms.reader().store().list(&query(args, &keys)).await.map_err(Complaint::from)?;
-    let rows = rows(listed, &keys, config)?;
+    let rows = rows(listed, &keys, config, &context.screen);
     if context.json() {
         let repositories = rows.iter().map(view).collect();
         context.screen.json(&Answer { repositories, cache: &served.entries })?;
@@ -171,14 +171,16 @@ fn query(args: &Args, keys: &[Key]) -> ListQuery {
 }
 
 /// The rows, with all clusters that list each: also those that were not asked for.
-fn rows(listed: Vec<Listed>, keys: &[Key], config: &Config) -> Result<Vec<Row>, Complaint> {
+fn rows(listed: Vec<Listed>, keys: &[Key], config: &Config, screen: &Screen) -> Vec<Row> {
     let mut rows = Vec::with_capacity(listed.len());
     for listed in listed {
-        let repository: Repository = listed.item.doc.decode().map_err(|error| {
-            Complaint::failed(format!("the copy of `{}` cannot be read", listed.item.of.id))
-                .because(error)
-                .hint("`larder cache verify` looks for damage; `larder cache clear --all` starts over")
-        })?;
+        let repository: Repository = match listed.item.doc.decode() {
+            Ok(repository) => repository,
+            Err(error) => {
+                left_out(screen, &listed.item, listed.entries.first(), &error);
+                continue;
+            }
+        };
         let clusters = listed.entries.iter().map(|key| key.name().to_owned()).collect();
         let name = display_name(&config.listed, &repository);
         rows.push(Row { repository, name, clusters, fetched_at: listed.item.fetched_at });
@@ -192,7 +194,14 @@ fn rows(listed: Vec<Listed>, keys: &[Key], config: &Config) -> Result<Vec<Row>, 
             row.clusters.retain(|id| id != ClustersConfig::UNCLUSTERED);
         }
     }
-    Ok(rows)
+    rows
+}
+
+/// Says that a copy is of a form that this larder does not know, as one that another version of it made
+/// may be: one such takes no list along.
+pub fn left_out(screen: &Screen, item: &Item, entry: Option<&Key>, error: &serde_json::Error) {
+    let anew = entry.map(|key| format!("; `larder refresh {key}` fetches it anew")).unwrap_or_default();
+    screen.warn(&format!("the copy of `{}` cannot be read and is left out: {error}{anew}", item.of.id));
 }
 
 fn add_clusters_not_asked_for(rows: &mut [Row], config: &ClustersConfig) {

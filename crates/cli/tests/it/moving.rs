@@ -42,6 +42,30 @@ fn what_is_exported_and_imported_is_the_same_cache_and_asks_nothing_of_github() 
     assert!(github.requests().is_empty(), "what was fresh is fresh");
 }
 
+#[test]
+fn one_copy_of_an_unknown_form_takes_no_list_along() {
+    let (_github, user) = filled();
+    user.ok(&["export", "cache.jsonl", "--store", "sqlite:from.db"]);
+    let path = user.project().join("cache.jsonl");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let other = text.replace("\"stars\":640", "\"stars\":\"640\"");
+    assert_ne!(other, text);
+    std::fs::write(&path, other).unwrap();
+    user.ok(&["import", "cache.jsonl", "--store", "sqlite:to.db"]);
+    for command in ["repos", "registry"] {
+        let listed = user.ok(&[command, "--offline", "--store", "sqlite:to.db"]);
+        assert!(listed.out.contains("event store"), "{}", listed.all());
+        assert!(
+            listed.err.contains("/cinder-sv` cannot be read and is left out: invalid type"),
+            "{}",
+            listed.err
+        );
+        assert!(listed.err.contains("`larder refresh cluster/cinder` fetches it anew"), "{}", listed.err);
+    }
+    user.ok(&["refresh", "cluster/cinder", "--store", "sqlite:to.db"]);
+    assert!(!user.ok(&["repos", "--offline", "--store", "sqlite:to.db"]).err.contains("left out"));
+}
+
 #[cfg(unix)]
 #[test]
 fn an_export_is_its_users_alone_and_takes_no_other_files_place() {
