@@ -25,6 +25,16 @@ pub enum StoreError {
         /// What for.
         attempted: &'static str,
     },
+    /// It takes no more connections.
+    #[error("{place} takes no more connections to {attempted}: {cause}")]
+    Crowded {
+        /// The store.
+        place: String,
+        /// What for.
+        attempted: &'static str,
+        /// In the database's words.
+        cause: String,
+    },
     /// It has one user at a time, and another process is that, for longer than we wait.
     #[error("{place} is held by another process, and has one user at a time: waited in vain to {attempted}")]
     Held {
@@ -119,6 +129,7 @@ impl StoreError {
         matches!(
             self,
             StoreError::Busy { .. }
+                | StoreError::Crowded { .. }
                 | StoreError::Held { .. }
                 | StoreError::Full { .. }
                 | StoreError::Unreachable { .. }
@@ -132,6 +143,9 @@ impl StoreError {
                 "see whether the database runs, and whether `[store] url` names it: `larder config show`".into()
             }
             StoreError::Busy { .. } => "wait for the other larder, or see which one it is: `larder doctor`".into(),
+            StoreError::Crowded { .. } => {
+                "lower `[store] pool_size`, or let the server take more: `max_connections`, or the role's `CONNECTION LIMIT`".into()
+            }
             StoreError::Held { .. } => {
                 "ask the `larder serve` that holds it, over HTTP, or stop it; many at once can use a SQLite store: `[store] url`".into()
             }

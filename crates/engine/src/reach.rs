@@ -117,6 +117,7 @@ fn loses_reach(error: &StoreError) -> bool {
         error,
         StoreError::Unreachable { .. }
             | StoreError::Busy { .. }
+            | StoreError::Crowded { .. }
             | StoreError::Denied { .. }
             | StoreError::Failed { .. }
     )

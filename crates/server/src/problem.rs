@@ -225,3 +225,26 @@ impl IntoResponse for Problem {
         response
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_cannot_be_asked_now_is_503_and_one_that_says_no_is_500() {
+        let (place, attempted, cause) = ("db".to_owned(), "read", "no".to_owned());
+        let at = |error: &StoreError| {
+            let problem = Problem::of_store(error);
+            (problem.status, problem.code, problem.retry_after)
+        };
+        let gone = StoreError::Unreachable { place: place.clone(), attempted, cause: cause.clone() };
+        let hint = "let it in".to_owned();
+        let denied = StoreError::Denied { place: place.clone(), attempted, cause: cause.clone(), hint };
+        let crowded = StoreError::Crowded { place: place.clone(), attempted, cause: cause.clone() };
+        let wrong = StoreError::Failed { place, attempted, cause };
+        assert_eq!(at(&gone), (503, "store_unreachable", Some(OUT_OF_REACH_SECONDS)));
+        assert_eq!(at(&crowded), (503, "store_busy", Some(1)));
+        assert_eq!(at(&denied), (500, "store", None));
+        assert_eq!(at(&wrong), at(&denied));
+    }
+}
