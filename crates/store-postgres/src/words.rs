@@ -6,9 +6,8 @@ use std::collections::HashSet;
 use std::error::Error;
 
 use bytes::BytesMut;
+use larder_core::fold;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
-use unicode_normalization::UnicodeNormalization;
-use unicode_normalization::char::is_combining_mark;
 
 /// The most words of a search that count.
 const ASKED_MAX: usize = 32;
@@ -23,18 +22,10 @@ const GAP: u16 = 10;
 const LETTERS_MAX: usize = 100;
 
 /// The words of a text, in order: lower-cased, without accents.
-fn words(text: &str) -> impl Iterator<Item = String> {
-    let is_of_word = |c: char| c.is_alphanumeric() || is_combining_mark(c);
-    text.split(move |c: char| !is_of_word(c)).filter_map(|word| {
-        if word.is_ascii() {
-            let mut plain = word.to_ascii_lowercase();
-            plain.truncate(LETTERS_MAX);
-            return (!plain.is_empty()).then_some(plain);
-        }
-        let plain = word.nfd().filter(|c| !is_combining_mark(*c)).flat_map(char::to_lowercase);
-        let plain: String = plain.filter(|c| c.is_alphanumeric()).take(LETTERS_MAX).collect();
-        (!plain.is_empty()).then_some(plain)
-    })
+fn words(text: &str) -> Vec<String> {
+    let folded = fold(text);
+    let words = folded.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    words.map(|word| word.chars().take(LETTERS_MAX).collect()).collect()
 }
 
 /// What an item is found by: a `tsvector` as PostgreSQL takes it without reading a text, words in the
@@ -48,8 +39,8 @@ const TITLED: u16 = 3 << 14;
 /// The words of a title and of all else, as a vector.
 pub(crate) fn vector(title: &str, search: &str) -> Vector {
     let mut found: Vec<(String, u16)> = Vec::new();
-    let titled = words(title).map(|word| (word, true));
-    let others = words(search).map(|word| (word, false));
+    let titled = words(title).into_iter().map(|word| (word, true));
+    let others = words(search).into_iter().map(|word| (word, false));
     for (nth, (word, is_titled)) in (1..PLACE_MAX).zip(titled.chain(others)) {
         // The gap keeps a title's last word and the next text's first from standing in a row.
         found.push((word, if is_titled { nth | TITLED } else { nth + GAP }));
@@ -115,7 +106,7 @@ pub(crate) fn beginning(search: &str) -> String {
 fn asked(search: &str, whole: &str, begun: &str) -> Option<String> {
     let asked = search.split(|c: char| c.is_whitespace() || c.is_control());
     let asked = asked.filter_map(|typed| {
-        let mut parts: Vec<String> = words(typed).map(|part| format!("'{part}'")).collect();
+        let mut parts: Vec<String> = words(typed).iter().map(|part| format!("'{part}'")).collect();
         let last = parts.pop()?;
         let mut phrase: Vec<String> = parts.into_iter().map(|part| part + whole).collect();
         phrase.push(format!("{last}:{begun}"));
@@ -131,7 +122,7 @@ mod tests {
 
     #[test]
     fn letters_and_digits_make_words() {
-        let cut = |text: &str| words(text).collect::<Vec<_>>().join(" ");
+        let cut = |text: &str| words(text).join(" ");
         assert_eq!(cut("Un-hyphenated C++ café, Ünïcode's 2nd"), "un hyphenated c cafe unicode s 2nd");
         assert_eq!(cut("e\u{301}tude \u{301} ß İ"), "etude ß i");
         assert_eq!(cut(" \0'\"\\:*&|!()<-> "), "");

@@ -1,8 +1,8 @@
 //! Searching by looking at every item: words that must all be found, each as the beginning of a word,
-//! whatever the case and the accents. It means what SQLite's full-text index means (`unicode61` with
-//! `remove_diacritics 2`, words quoted and with a star), for lists short enough to be looked at.
+//! whatever the case and the accents. It means what SQLite's full-text index means (words quoted and with
+//! a star), for lists short enough to be looked at.
 
-use unicode_normalization::char::decompose_canonical;
+use larder_core::fold_char;
 
 /// The most words of a search that count.
 const WORDS_MAX: usize = 32;
@@ -100,7 +100,7 @@ pub(crate) fn ranks(all: &[Found], looked_at: usize) -> Vec<(usize, f64)> {
 /// Writes a text as its words, folded, each behind one space: ` a durable cafe`.
 fn fold(text: &str, folded: &mut String) {
     folded.clear();
-    let mut in_word = false;
+    let (mut in_word, mut letter) = (false, String::new());
     for c in text.chars() {
         if c.is_ascii() {
             if c.is_ascii_alphanumeric() {
@@ -109,11 +109,15 @@ fn fold(text: &str, folded: &mut String) {
             } else {
                 in_word = false;
             }
-        } else if is_accent(c) {
-            // It belongs to the letter before it, and is not looked at.
+            continue;
+        }
+        letter.clear();
+        fold_char(c, &mut letter);
+        if letter.is_empty() {
+            // An accent belongs to the letter before it, and is not looked at.
         } else if c.is_alphanumeric() {
             begin(folded, &mut in_word);
-            folded.extend(plain(c).to_lowercase());
+            folded.push_str(&letter);
         } else {
             in_word = false;
         }
@@ -125,25 +129,6 @@ fn begin(folded: &mut String, in_word: &mut bool) {
         folded.push(' ');
         *in_word = true;
     }
-}
-
-/// Combining accents; marks that are letters of their scripts are not among them.
-fn is_accent(c: char) -> bool {
-    ('\u{300}'..='\u{36f}').contains(&c)
-}
-
-/// The letter without its accents. Korean syllables stay whole: their parts are letters.
-fn plain(c: char) -> char {
-    if ('\u{ac00}'..='\u{d7a3}').contains(&c) {
-        return c;
-    }
-    let mut base = None;
-    decompose_canonical(c, |part| {
-        if base.is_none() && !is_accent(part) {
-            base = Some(part);
-        }
-    });
-    base.unwrap_or(c)
 }
 
 #[cfg(test)]

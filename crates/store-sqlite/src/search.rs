@@ -12,7 +12,7 @@
 
 use std::collections::HashSet;
 
-use larder_core::{Key, ListQuery, Listed};
+use larder_core::{Key, ListQuery, Listed, fold};
 use rusqlite::types::Value;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params, params_from_iter};
 
@@ -45,6 +45,8 @@ const TITLE_WEIGHT: f64 = 1_000.0;
 pub(crate) struct Words {
     /// As one text, for the beginnings of titles.
     typed: String,
+    /// As the index has them.
+    folded: Vec<String>,
     /// As FTS5 expressions, of which all must match.
     each: Vec<String>,
     /// The same in the words of the dictionary.
@@ -62,7 +64,7 @@ impl Words {
     /// word in it, so nothing can be found by it.
     pub(crate) fn of(conn: &Connection, search: &str) -> rusqlite::Result<Option<Words>> {
         let Some(mut words) = Words::typed(search) else { return Ok(None) };
-        for (word, spelt) in words.typed.split(' ').zip(&mut words.spelt) {
+        for (word, spelt) in words.folded.iter().zip(&mut words.spelt) {
             if let Some(found) = spelt_out(conn, word)? {
                 *spelt = found;
             }
@@ -76,9 +78,13 @@ impl Words {
             .filter(|word| word.chars().any(char::is_alphanumeric))
             .take(WORDS_MAX)
             .collect();
+        // A point or an accent by itself is no word.
+        let folded =
+            words.iter().map(|word| fold(word)).filter(|word| word.chars().any(char::is_alphanumeric));
+        let folded: Vec<String> = folded.collect();
         let each: Vec<String> =
-            words.iter().map(|word| format!("\"{}\"*", word.replace('"', "\"\""))).collect();
-        (!words.is_empty()).then(|| Words { typed: words.join(" "), spelt: each.clone(), each })
+            folded.iter().map(|word| format!("\"{}\"*", word.replace('"', "\"\""))).collect();
+        (!each.is_empty()).then(|| Words { typed: words.join(" "), folded, spelt: each.clone(), each })
     }
 
     /// What has them anywhere.
@@ -123,9 +129,8 @@ fn spelt_out(conn: &Connection, word: &str) -> rusqlite::Result<Option<String>> 
     .execute([])?;
     let mut next =
         conn.prepare_cached("SELECT term FROM temp.dictionary WHERE term >= ?1 AND term < ?2 LIMIT 1")?;
-    let word = word.to_ascii_lowercase();
     let end = format!("{word}\u{10ffff}");
-    let mut from = word.clone();
+    let mut from = word.to_owned();
     let mut found: Vec<String> = Vec::new();
     while let Some(term) = next.query_row([&from, &end], |row| row.get::<_, String>(0)).optional()? {
         if found.len() == SPELT_MAX || !term.chars().all(char::is_alphanumeric) {
@@ -363,7 +368,8 @@ mod tests {
     fn whatever_is_typed_is_words() {
         let words = |typed: &str| Words::typed(typed).map(|words| words.each.join(" "));
         assert_eq!(words("rust cli").as_deref(), Some("\"rust\"* \"cli\"*"));
-        assert_eq!(words("a\"b NEAR(x").as_deref(), Some("\"a\"\"b\"* \"NEAR(x\"*"));
+        assert_eq!(words("a\"b NEAR(x").as_deref(), Some("\"a\"\"b\"* \"near(x\"*"));
+        assert_eq!(words("Ёлка \u{5b8}").as_deref(), Some("\"елка\"*"));
         assert_eq!(words(" - * \" "), None);
         assert_eq!(Words::typed(" a \0 - b ").unwrap().typed, "a b");
     }

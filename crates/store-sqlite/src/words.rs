@@ -21,7 +21,14 @@ pub(crate) struct Finders(BTreeMap<String, Fields>);
 struct Fields {
     title: String,
     words: Vec<String>,
+    /// By which [`FOLDING`] they were folded on their way into the index.
+    #[serde(default)]
+    folding: u32,
 }
+
+/// To be raised when letters are folded otherwise, so that the index is made anew. 0 = by SQLite, which folds
+/// Latin letters alone.
+const FOLDING: u32 = 1;
 
 /// What the index says of one item.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -37,6 +44,7 @@ impl Finders {
         let fields = |spec: &ViewSpec| Fields {
             title: spec.title.to_owned(),
             words: spec.words.iter().map(|word| (*word).to_owned()).collect(),
+            folding: FOLDING,
         };
         Finders(specs.iter().map(|spec| (spec.kind.to_owned(), fields(spec))).collect())
     }
@@ -55,10 +63,16 @@ impl Finders {
     /// What the index says of an item of that kind with that document.
     pub(crate) fn look(&self, kind: &str, doc: &str) -> Entered {
         self.0.get(kind).map_or_else(Entered::default, |fields| Entered {
-            found_by: FoundBy::of(doc, &fields.title, &fields.words),
+            found_by: folded(FoundBy::of(doc, &fields.title, &fields.words), fields.folding),
             kind: sign(kind).to_string(),
         })
     }
+}
+
+fn folded(found_by: FoundBy, folding: u32) -> FoundBy {
+    // The index folds ASCII by itself.
+    let fold = |text: String| if text.is_ascii() || folding == 0 { text } else { larder_core::fold(&text) };
+    FoundBy { title: fold(found_by.title), words: fold(found_by.words) }
 }
 
 impl Entered {

@@ -122,6 +122,7 @@ macro_rules! contract_suite {
             searches: a_search_by_rank_is_filtered_and_shows_what_a_list_would;
             searches: pages_of_a_list_are_the_list;
             searches: a_broad_search_is_the_same_in_pages;
+            searches: letters_are_folded_alike_in_every_script;
             searches: what_others_have_by_the_thousand_hides_nothing;
             searches: what_other_entries_have_by_the_thousand_hides_nothing;
             searches: half_an_answer_hides_nothing_from_a_search;

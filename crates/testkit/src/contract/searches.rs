@@ -246,6 +246,36 @@ pub async fn what_other_entries_have_by_the_thousand_hides_nothing<P: Place>() {
     assert_eq!(ids(&store, &most).await, ["book20003"], "the first of all, not of those met first");
 }
 
+/// What a letter is compared by is not for each database to say.
+pub async fn letters_are_folded_alike_in_every_script<P: Place>() {
+    let place = P::fresh();
+    let store = place.open().await;
+    let shelf = [key("shelf/one")];
+    let titles = [("a", "Йод и Ёлка"), ("b", "Σίσυφος"), ("c", "ſoft Café"), ("d", "שָׁלוֹם"), ("e", "한국어")];
+    let books = titles.map(|(id, title)| titled(id, title, "")).to_vec();
+    refresh(&store, &shelf[0], books, at(0)).await;
+    for (typed, expected) in [
+        ("иод", "a"),
+        ("ЙОД", "a"),
+        ("ёлк", "a"),
+        ("елка", "a"),
+        ("ΣΊΣΥΦΟΣ", "b"),
+        ("σισυφος", "b"),
+        ("soft", "c"),
+        ("cafe\u{301}", "c"),
+        ("שלום", "d"),
+        ("שָׁלוֹם", "d"),
+        ("한국", "e"),
+        ("하", ""),
+    ] {
+        for order in [Some(Order::Rank), None] {
+            let found = ids(&store, &query(&shelf, typed, order)).await;
+            assert_eq!(found.concat(), expected, "{typed} {order:?}");
+        }
+    }
+    assert_eq!(store.verify().await.unwrap(), []);
+}
+
 /// Exactly, up to a thousand.
 pub async fn a_list_is_counted_as_far_as_it_pays<P: Place>() {
     let place = P::fresh();
