@@ -13,7 +13,6 @@ use larder_core::{Commit, Committed, Entry, ItemCounts, ItemRef, Outcome, Write}
 use tokio_postgres::types::Type;
 
 use crate::digest::Digest;
-use crate::entries::Met;
 use crate::errors::Fault;
 use crate::feed::{self, Line};
 use crate::items::{self, Asked, Put};
@@ -21,6 +20,7 @@ use crate::json::{JsonText, clean};
 use crate::leases::LIVE;
 use crate::markers;
 use crate::members::{self, MemberRow, Moved};
+use crate::others::{self, Holder};
 use crate::rows::{ENTRY_COLUMNS, ENTRY_WIDTH, EntryRow, FROM_ENTRIES, int};
 use crate::transaction::Tx;
 
@@ -113,8 +113,8 @@ struct Meeting<'a> {
     same_body: bool,
     /// The newest marker that means the entry by its source or its new tags.
     marker: u64,
-    /// Other entries that hold an item that changed, and whether they show it.
-    others: Vec<(Met, bool)>,
+    /// Other entries that hold an item that changed.
+    others: Vec<Holder>,
     members: Vec<MemberRow>,
     tags: Vec<String>,
     put: Put<'a>,
@@ -134,7 +134,7 @@ async fn meet<'a>(
     let digest = write.members.as_deref().map(members::digest);
     let (under_way, locked, row, marker, members, tags, found) = together!(
         markers::under_way(tx),
-        lock(tx, key, &put.changed),
+        others::lock(tx, &[key], &put.changed),
         look(tx, commit, write, digest),
         newest_marker(tx, commit, write),
         async {
@@ -151,7 +151,6 @@ async fn meet<'a>(
     let Some(Looked { row, same_body, same_members }) = row? else { return Ok(None) };
     let mut put = put;
     put.numbers.extend(found?);
-    let others = others.into_iter().filter(|(other, _)| other.nr != row.nr).collect();
     Ok(Some(Meeting {
         nr: row.nr,
         before: row.entry,
@@ -170,26 +169,6 @@ fn kept<'a>(write: &'a Write, put: &Put<'a>) -> Vec<&'a ItemRef> {
     let members = write.members.iter().flatten().map(|member| &member.item);
     let kept: HashSet<&ItemRef> = members.filter(|item| !put.numbers.contains_key(*item)).collect();
     kept.into_iter().collect()
-}
-
-/// Locks the entry and the others that hold a changed item, in the order of their numbers.
-async fn lock(tx: &Tx, key: &str, changed: &[i64]) -> Result<Vec<(Met, bool)>, Fault> {
-    let rows = if changed.is_empty() {
-        let sql = "SELECT nr, key, version, true FROM larder.entries WHERE key = $1 FOR UPDATE";
-        tx.query(sql, &[(&key, Type::TEXT)]).await?
-    } else {
-        tx.query(
-            "SELECT e.nr, e.key, e.version, EXISTS (SELECT 1 FROM larder.members s \
-               WHERE s.entry = e.nr AND s.item = ANY($2) AND s.state <> 'hidden') \
-             FROM larder.entries e WHERE e.nr IN ( \
-               SELECT own.nr FROM larder.entries own WHERE own.key = $1 \
-               UNION SELECT m.entry FROM larder.members m WHERE m.item = ANY($2) \
-             ) ORDER BY e.nr FOR UPDATE OF e",
-            &[(&key, Type::TEXT), (&changed, Type::INT8_ARRAY)],
-        )
-        .await?
-    };
-    rows.iter().map(|row| Ok((Met::read(row)?, row.try_get(3)?))).collect()
 }
 
 /// The row, and what it says of what is to be written.
@@ -287,14 +266,12 @@ async fn land(tx: &Tx, commit: &Commit, write: &Write, met: Meeting<'_>) -> Resu
         removed: moved.removed,
     };
     let lines = lines(commit, write, &met, after.version, visible);
-    let others: Vec<i64> = met.others.iter().map(|(other, _)| other.nr).collect();
-    let shown: Vec<bool> = met.others.iter().map(|(_, is_shown)| *is_shown).collect();
     let is_copied = match &wanted {
         Some(wanted) => members::copy(tx, met.nr, &met.members, wanted).await?,
         None => false,
     };
     tx.conclude(async {
-        let (members, tags, row, versions, logged, told) = together!(
+        let (members, tags, row, others, logged, told) = together!(
             async {
                 match &wanted {
                     Some(wanted) if !is_copied => members::write(tx, met.nr, &met.members, wanted).await,
@@ -303,31 +280,14 @@ async fn land(tx: &Tx, commit: &Commit, write: &Write, met: Meeting<'_>) -> Resu
             },
             write_tags(tx, met.nr, &met.tags, write),
             write_row(tx, met.nr, write, &after, commit),
-            async {
-                if others.is_empty() {
-                    return Ok(0);
-                }
-                // The validators and the cursor of all that hold one speak of what they held before, and
-                // so does a fetch that is under way.
-                let sql = format!(
-                    "UPDATE larder.entries e SET version = e.version + a.shown::int, validators = '{{}}', \
-                     cursor = NULL, definition = CASE WHEN {LIVE} THEN '' ELSE e.definition END \
-                     FROM unnest($2, $3) AS a(nr, shown) WHERE e.nr = a.nr"
-                );
-                let params = [
-                    (&tx.lease_clock(commit.now) as _, Type::TIMESTAMPTZ),
-                    (&others as _, Type::INT8_ARRAY),
-                    (&shown as _, Type::BOOL_ARRAY),
-                ];
-                tx.execute(&sql, &params).await
-            },
+            others::touch(tx, &met.others, commit.now),
             feed::log(tx, &commit.log, write.outcome.word(), counts),
             feed::announce(tx, &lines),
         );
         members?;
         tags?;
         row?;
-        versions?;
+        others?;
         logged?;
         told
     })
@@ -372,9 +332,7 @@ fn looks_different(before: &Entry, write: &Write, same_body: bool) -> bool {
 fn lines(commit: &Commit, write: &Write, met: &Meeting<'_>, version: i64, visible: bool) -> Vec<Line> {
     let what = what_happened(&met.before, write, visible);
     let own = what.map(|what| Line::entry(commit.lease.key.as_str(), what, version, commit.now));
-    let shown = met.others.iter().filter(|(_, is_shown)| *is_shown);
-    let others = shown.map(|(other, _)| Line::entry(&other.key, "updated", other.version + 1, commit.now));
-    own.into_iter().chain(others).collect()
+    own.into_iter().chain(others::lines(&met.others, commit.now)).collect()
 }
 
 /// The feed's word, if there is anything to tell.

@@ -8,68 +8,86 @@ use std::collections::{HashMap, HashSet};
 use larder_core::{Entry, Exported, ItemRef, Key, Time};
 use tokio_postgres::types::Type;
 
-use crate::entries::{self, Met};
+use crate::entries;
 use crate::errors::Fault;
 use crate::feed::{self, Line};
 use crate::json::{JsonText, clean};
 use crate::markers;
+use crate::others;
 use crate::rows::{At, EntryRow, at, int, limit, state_word};
 use crate::transaction::Tx;
 
 /// Takes entries of another store in, all at once. Answers how many it took.
+///
+/// Items are locked before entries, so it is looked which are to be taken before anything is locked, and
+/// looked again when all of it is: what stays brings no item.
 pub(crate) async fn import(tx: &Tx, entries: &[Exported], now: Time) -> Result<u64, Fault> {
-    let offered = newest(entries);
+    let offered = wanted(tx, newest(entries)).await?;
     if offered.is_empty() {
         return Ok(0);
     }
     let members = offered.iter().flat_map(|exported| &exported.members);
     let put = items::put(tx, members).await?;
     let keys: Vec<Key> = offered.iter().map(|exported| exported.entry.key.clone()).collect();
-    let (under_way, held) = together!(markers::under_way(tx), entries::make_and_lock(tx, &keys, now));
+    let own = entries::texts(&keys);
+    let (under_way, others, held) = together!(
+        markers::under_way(tx),
+        others::lock(tx, &own, &put.changed),
+        entries::make_and_lock(tx, &keys, now)
+    );
     under_way?;
-    let held: HashMap<Key, EntryRow> = held?.into_iter().map(|row| (row.entry.key.clone(), row)).collect();
-    let mut taken = Vec::with_capacity(offered.len());
-    for exported in offered {
-        let row = held
-            .get(&exported.entry.key)
-            .ok_or_else(|| Fault::Wrong(format!("`{}` has no row", exported.entry.key)))?;
-        let is_new = row.entry.tried.as_str().is_empty() && !row.entry.has_data();
-        if is_new || row.entry.fetched_at < exported.entry.fetched_at {
-            taken.push(Taken::of(exported, row));
-        }
-    }
-    if taken.is_empty() {
-        return Ok(0);
-    }
-    let (numbers, answered, others) =
-        together!(numbers(tx, taken.len()), answered(tx, &taken), others(tx, &taken, &put.changed));
-    number_them(&mut taken, numbers?, &answered?);
     let others = others?;
+    let mut taken = taken(offered, held?)?;
+    let (numbers, answered) = together!(numbers(tx, taken.len()), answered(tx, &taken));
+    number_them(&mut taken, numbers?, &answered?);
     let mut lines: Vec<Line> = taken
         .iter()
         .map(|taken| Line::entry(taken.entry().key.as_str(), "imported", int(taken.version), now))
         .collect();
-    lines.extend(others.iter().map(|other| Line::entry(&other.key, "updated", other.version + 1, now)));
-    let others: Vec<i64> = others.iter().map(|other| other.nr).collect();
+    lines.extend(others::lines(&others, now));
     tx.conclude(async {
-        let (rows, tags, members, versions, told) = together!(
+        let (rows, tags, members, touched, told) = together!(
             write_rows(tx, &taken, now),
             write_tags(tx, &taken),
             write_members(tx, &taken, &put.numbers),
-            tx.execute(
-                "UPDATE larder.entries SET version = version + 1 WHERE nr = ANY($1)",
-                &[(&others, Type::INT8_ARRAY)]
-            ),
+            others::touch(tx, &others, now),
             feed::announce(tx, &lines)
         );
         rows?;
         tags?;
         members?;
-        versions?;
+        touched?;
         told
     })
     .await?;
     Ok(taken.len() as u64)
+}
+
+/// Those of which nothing is held, or something older.
+async fn wanted<'a>(tx: &Tx, offered: Vec<&'a Exported>) -> Result<Vec<&'a Exported>, Fault> {
+    let keys: Vec<&str> = offered.iter().map(|exported| exported.entry.key.as_str()).collect();
+    let rows = entries::rows_of(tx, &keys).await?;
+    let held: HashMap<&Key, Option<Time>> =
+        rows.iter().map(|row| (&row.entry.key, row.entry.fetched_at)).collect();
+    let is_wanted = |exported: &&Exported| {
+        held.get(&exported.entry.key).is_none_or(|fetched_at| *fetched_at < exported.entry.fetched_at)
+    };
+    Ok(offered.into_iter().filter(is_wanted).collect())
+}
+
+/// All of them, if none was fetched meanwhile. Otherwise it is begun anew.
+fn taken<'a>(offered: Vec<&'a Exported>, held: Vec<EntryRow>) -> Result<Vec<Taken<'a>>, Fault> {
+    let held: HashMap<Key, EntryRow> = held.into_iter().map(|row| (row.entry.key.clone(), row)).collect();
+    let take = |exported: &'a Exported| {
+        let entry = &exported.entry;
+        let row = held.get(&entry.key).ok_or_else(|| Fault::Wrong(format!("`{}` has no row", entry.key)))?;
+        let is_new = row.entry.tried.as_str().is_empty() && !row.entry.has_data();
+        if is_new || row.entry.fetched_at < entry.fetched_at {
+            return Ok(Taken::of(exported, row));
+        }
+        Err(Fault::Overtaken)
+    };
+    offered.into_iter().map(take).collect()
 }
 
 /// One for each key: the one that was fetched last.
@@ -155,23 +173,6 @@ fn number_them(taken: &mut [Taken<'_>], numbers: Vec<i64>, markers: &HashMap<(St
         taken.invalidated = next(entry.is_invalidated()).unwrap_or(answered);
         taken.marked = next(entry.marked).unwrap_or(0);
     }
-}
-
-/// Other entries that show a changed item, locked.
-async fn others(tx: &Tx, taken: &[Taken<'_>], changed: &[i64]) -> Result<Vec<Met>, Fault> {
-    if changed.is_empty() {
-        return Ok(Vec::new());
-    }
-    let own: Vec<i64> = taken.iter().map(|taken| taken.nr).collect();
-    let rows = tx
-        .query(
-            "SELECT e.nr, e.key, e.version FROM larder.entries e WHERE e.nr <> ALL($1) AND e.nr IN ( \
-               SELECT m.entry FROM larder.members m WHERE m.item = ANY($2) AND m.state <> 'hidden' \
-             ) ORDER BY e.nr FOR UPDATE OF e",
-            &[(&own, Type::INT8_ARRAY), (&changed, Type::INT8_ARRAY)],
-        )
-        .await?;
-    rows.iter().map(Met::read).collect()
 }
 
 async fn write_members(tx: &Tx, taken: &[Taken<'_>], known: &HashMap<&ItemRef, i64>) -> Result<(), Fault> {

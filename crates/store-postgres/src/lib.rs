@@ -35,6 +35,7 @@ mod listen;
 mod markers;
 mod members;
 mod open;
+mod others;
 mod port;
 mod reconcile;
 mod rows;

@@ -135,6 +135,8 @@ macro_rules! contract_suite {
             moving: a_moved_cache_answers_alike;
             moving: importing_twice_is_importing_once;
             moving: what_is_held_and_younger_stays;
+            moving: nothing_comes_in_of_an_entry_that_stays;
+            moving: what_an_import_changes_nobody_confirms;
             moving: an_imported_version_names_nothing_else;
             budgets: concurrent_reservations_never_oversell;
             budgets: a_killed_holders_reservation_comes_back;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use larder_core::{
     Committed, Configured, Definition, Entry, Exported, Fingerprint, Key, ListQuery, Member, MemberState,
-    Met, NewItem, Policy, Retention, Scope, Status, Store, Stored, Target, Time, Trigger, Write,
+    Met, NewItem, Outcome, Policy, Retention, Scope, Status, Store, Stored, Target, Time, Trigger,
+    Validators, Write,
 };
 
 use super::Place;
@@ -201,6 +202,74 @@ pub async fn what_is_held_and_younger_stays<P: Place>() {
     let late = commit_of(&under_way, fetched(vec![], at(203)), at(203));
     assert_eq!(new.commit(late).await.unwrap(), Committed::Superseded);
     assert_eq!(row(&new, &older).await.members.len(), 3);
+}
+
+/// A document under a version that it does not belong to would be held by nobody's ETag, and told to
+/// nobody.
+pub async fn nothing_comes_in_of_an_entry_that_stays<P: Place>() {
+    let (from, to) = (P::fresh(), P::fresh());
+    let (old, new) = (from.open().await, to.open().await);
+    let (kept, fuller, other) = (key("shelf/kept"), key("shelf/fuller"), key("shelf/other"));
+    refresh(&old, &kept, vec![book("a", 1), book("gone", 1)], at(100)).await;
+    // The items are younger than the entries that stay, since another fetch brought them again.
+    refresh(&old, &other, vec![book("a", 2), book("gone", 2)], at(300)).await;
+    for one in [&kept, &fuller] {
+        refresh(&new, one, vec![book("a", 1)], at(200)).await;
+    }
+    let exported = export(&old).await;
+    let stays: Vec<Exported> = exported.into_iter().filter(|one| one.entry.key == kept).collect();
+    let told = new.info().await.unwrap().seq;
+    assert_eq!(new.import(&stays, at(400)).await.unwrap(), 0);
+    for one in [&kept, &fuller] {
+        let row = row(&new, one).await;
+        assert_eq!((field(&row, "a", "stars"), row.entry.version), (1.into(), 1), "{one}");
+    }
+    assert_eq!(new.info().await.unwrap().items, 1, "nobody holds another");
+    assert_eq!(new.info().await.unwrap().seq, told, "there is no news");
+    // Beside one that is taken it stays away too; what that one brings is told to all.
+    let young = book("young", 1);
+    refresh(&old, &key("shelf/new"), vec![young], at(301)).await;
+    let page: Vec<Exported> = export(&old).await.into_iter().filter(|one| one.entry.key != other).collect();
+    assert_eq!(new.import(&page, at(401)).await.unwrap(), 1);
+    assert_eq!(field(&row(&new, &kept).await, "a", "stars"), 1);
+    assert_eq!(new.info().await.unwrap().items, 2);
+    assert_eq!(new.import(&export(&old).await, at(402)).await.unwrap(), 1);
+    let row = row(&new, &kept).await;
+    assert_eq!((field(&row, "a", "stars"), row.entry.version), (2.into(), 2));
+}
+
+/// As a fetch does: what is known of an answer by its validators is not known of what came instead.
+pub async fn what_an_import_changes_nobody_confirms<P: Place>() {
+    let (from, to) = (P::fresh(), P::fresh());
+    let (old, new) = (from.open().await, to.open().await);
+    let (shown, hidden, apart) = (key("shelf/shown"), key("shelf/hidden"), key("shelf/apart"));
+    let etag = || Validators { etag: Some("\"1\"".to_owned()), ..Validators::default() };
+    let known =
+        |items, now| Write { validators: etag(), cursor: Some("c".to_owned()), ..fetched(items, now) };
+    let comparable = async |entry| {
+        let entry = row(&new, entry).await.entry;
+        assert_eq!(entry.validators == Validators::default(), entry.cursor.is_none());
+        entry.cursor.is_some()
+    };
+    write(&new, &shown, known(vec![book("a", 1)], at(0)), at(0)).await;
+    let hides = Some(vec![member("a", MemberState::Hidden)]);
+    write(&new, &hidden, Write { members: hides, ..known(vec![book("a", 1)], at(0)) }, at(0)).await;
+    write(&new, &apart, known(vec![book("z", 1)], at(0)), at(0)).await;
+    refresh(&old, &key("shelf/new"), vec![book("a", 2), book("z", 1)], at(100)).await;
+    let (under_way, _) = lease(&new, &shown, at(101)).await;
+    assert_eq!(new.import(&export(&old).await, at(102)).await.unwrap(), 1);
+    assert!(!comparable(&shown).await && !comparable(&hidden).await);
+    assert!(comparable(&apart).await, "what came is what it was told");
+    let versions = [&shown, &hidden, &apart].map(|one| row(&new, one));
+    let versions = futures::future::join_all(versions).await;
+    let versions: Vec<u64> = versions.into_iter().map(|row| row.entry.version).collect();
+    assert_eq!(versions, [2, 1, 1]);
+    let same =
+        Write { outcome: Outcome::NotModified, members: None, tags: None, ..known(Vec::new(), at(103)) };
+    new.commit(commit_of(&under_way, same, at(103))).await.unwrap();
+    let definition = Definition::new(Fingerprint::trusted("one"), Policy::default());
+    let entry = row(&new, &shown).await.entry;
+    assert_eq!(entry.status(Some(&definition), at(104)), Status::Stale, "its fetch saw the old one");
 }
 
 /// An ETag is made of the version: what was evicted here and what is imported are two things.
