@@ -159,10 +159,18 @@ impl Connections {
             // Not `READ WRITE`: whose database it is may have set it to be read only.
             Mode::Write | Mode::Rewrite | Mode::Long => "ISOLATION LEVEL READ COMMITTED",
         };
+        // Whoever waits for what a frozen larder holds is to get it before its own statement is stopped. But
+        // the values of a prepared statement are on their way while it counts as idle, and may be many.
+        let idle = match self.statements {
+            Statements::Unnamed => (self.statement_timeout / 2).max(ON_THE_WAY),
+            Statements::Prepared => self.statement_timeout.max(ON_THE_WAY),
+        };
         // Compiling a statement takes longer than any of ours.
         let begin = format!(
-            "BEGIN {isolation}; SET LOCAL statement_timeout = {}; SET LOCAL jit = off",
-            timeout.as_millis()
+            "BEGIN {isolation}; SET LOCAL statement_timeout = {}; \
+             SET LOCAL idle_in_transaction_session_timeout = {}; SET LOCAL jit = off",
+            timeout.as_millis(),
+            idle.as_millis()
         );
         let (statements, direct) = (self.statements, self.direct.clone());
         let (times, specs) = (self.times.clone(), self.specs.clone());

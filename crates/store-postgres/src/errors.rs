@@ -168,9 +168,11 @@ fn pool_error(error: &PoolError, place: &str, attempted: &'static str) -> StoreE
 }
 
 /// Class 08 is the connection's (poolers say all their troubles in it); 57P01 to 57P05 are a server
-/// that goes, comes or has dropped us.
+/// that goes, comes or has dropped us; and 25P03 is one that was let go since we were silent amid a
+/// transaction, as a machine is that sleeps.
 fn is_of_connection(code: &SqlState) -> bool {
-    code.code().starts_with("08") || code.code().starts_with("57P0")
+    let code = code.code();
+    code.starts_with("08") || code.starts_with("57P0") || code == "25P03"
 }
 
 /// Whether the way to the database broke or was never there. A certificate that is not trusted, a

@@ -221,10 +221,7 @@ impl Tx {
             return Ok(done);
         }
         let conn = self.conn()?;
-        let (done, committed) = futures::join!(last, async {
-            self.set(State::Committing);
-            self.in_time(async { Ok(conn.batch_execute("COMMIT").await?) }).await
-        });
+        let (done, committed) = futures::join!(last, self.send_commit(conn));
         if committed.is_ok() {
             self.set(State::Ended);
         }
@@ -239,13 +236,19 @@ impl Tx {
             State::Idle => self.set(State::Ended),
             State::Ended => {}
             State::Open | State::Committing => {
-                let conn = self.conn()?;
-                self.set(State::Committing);
-                self.in_time(async { Ok(conn.batch_execute("COMMIT").await?) }).await?;
+                self.send_commit(self.conn()?).await?;
                 self.set(State::Ended);
             }
         }
         Ok(())
+    }
+
+    async fn send_commit(&self, conn: &Object) -> Result<(), Fault> {
+        // On a connection that is lost already nothing is sent: then it is known what became of it.
+        if !conn.is_closed() {
+            self.set(State::Committing);
+        }
+        self.in_time(async { Ok(conn.batch_execute("COMMIT").await?) }).await
     }
 
     /// Takes back all that was done, to begin anew.

@@ -12,13 +12,13 @@ use larder_testkit::{Proxy, Way};
 use crate::place::{Database, block_on, block_on_threads, options, server};
 
 /// The address with another host and port.
-fn by_way_of(url: &str, proxy: &Proxy) -> String {
+pub(crate) fn by_way_of(url: &str, proxy: &Proxy) -> String {
     let (front, rest) = url.split_once('@').unwrap();
     let (_, database) = rest.split_once('/').unwrap();
     format!("{front}@{}/{database}", proxy.address())
 }
 
-fn host_of(url: &str) -> String {
+pub(crate) fn host_of(url: &str) -> String {
     url.split_once('@').unwrap().1.split_once('/').unwrap().0.to_owned()
 }
 

@@ -6,6 +6,7 @@ mod bulk;
 mod clocks;
 mod connections;
 mod documents;
+mod frozen;
 mod migrations;
 mod place;
 mod together;

@@ -1,0 +1,60 @@
+//! A larder that freezes amid a transaction, as a machine does that sleeps or is gone without a word.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use larder_core::{Acquired, Configured, Definition, Fingerprint, Policy, Store};
+use larder_store_postgres::{OpenOptions, PostgresStore};
+use larder_testkit::contract::build::{ask, at, key, refresh};
+use larder_testkit::{Proxy, Way};
+use tokio_postgres::Client;
+
+use crate::connections::{by_way_of, host_of};
+use crate::place::{Database, block_on, options};
+
+/// Until a statement of another waits for a lock.
+async fn somebody_waits(watcher: &Client) {
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+        AND wait_event_type = 'Lock'";
+    while watcher.query_one(waits, &[]).await.unwrap().get::<_, i64>(0) == 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// What it holds (rows, and the lock that all share who take leases) it must not hold for ever. Awake
+/// again, it does anew what was taken back.
+#[test]
+fn a_larder_that_freezes_amid_a_transaction_keeps_nobody_waiting() {
+    let database = Database::fresh();
+    for (round, url) in (0..).zip([database.url(), database.pooled_url()]) {
+        block_on(freeze(&database, &url, round * 1_000));
+    }
+}
+
+async fn freeze(database: &Database, way: &str, now: u64) {
+    let proxy = Proxy::start(&host_of(way)).await.unwrap();
+    let patient = |url: &str| OpenOptions { statement_timeout: Duration::from_secs(8), ..options(url) };
+    let freezes = PostgresStore::open(patient(&by_way_of(way, &proxy))).await.unwrap();
+    let awake = PostgresStore::open(patient(&database.url())).await.unwrap();
+    let (first, last) = (key("shelf/first"), key("shelf/last"));
+    for one in [&first, &last] {
+        refresh(&awake, one, vec![], at(now)).await;
+    }
+    let (mut client, watcher) = (database.client().await, database.client().await);
+    let held = client.transaction().await.unwrap();
+    held.batch_execute("SELECT 1 FROM larder.entries WHERE key = 'shelf/last' FOR UPDATE").await.unwrap();
+    let asks = [ask(&first, "frozen"), ask(&last, "frozen")];
+    let asking = tokio::spawn(async move { freezes.acquire(&asks, at(now + 1)).await });
+    somebody_waits(&watcher).await;
+    proxy.set(Way::Stalled);
+    held.rollback().await.unwrap();
+    let definition = Arc::new(Definition::new(Fingerprint::trusted("one"), Policy::default()));
+    let configured = [first, last].map(|key| Configured { key, definition: definition.clone() });
+    awake.reconcile("shelf", &configured, at(now + 1)).await.unwrap();
+    proxy.set(Way::Open);
+    let granted = asking.await.unwrap().unwrap();
+    assert!(granted.iter().all(|one| matches!(one, Acquired::Granted(..))), "{granted:?}");
+    let own = "SHOW idle_in_transaction_session_timeout";
+    let own: String = client.query_one(own, &[]).await.unwrap().get(0);
+    assert_eq!(own, "0", "it is set for each transaction alone");
+}
