@@ -4,18 +4,17 @@
 //! so that nothing of a session outlives it and a pooler may hand the connection to somebody else.
 //! What can be sent at once is: `BEGIN` travels with the first statement, `COMMIT` with the last.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::pin::pin;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use deadpool_postgres::Object;
-use futures::SinkExt;
 use larder_core::{FoundBy, Time, ViewSpec};
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
-use crate::copy::{Lines, MANY};
+use crate::copy::MANY;
 use crate::direct::Direct;
 use crate::errors::{Fault, Remedy};
 use crate::open::{Statements, Times};
@@ -58,6 +57,8 @@ pub(crate) struct Tx {
     /// What is prepared first is asked one after another, in the order in which it is asked: the way
     /// to a statement may be longer than that to the next.
     turn: tokio::sync::Mutex<()>,
+    /// Counts the answers, and the pieces of a copy that were taken.
+    moved: AtomicU64,
     /// What went wrong first: of statements that were sent at once, all behind it fail too.
     first: Mutex<Option<Arc<tokio_postgres::Error>>>,
     times: Times,
@@ -100,6 +101,7 @@ impl Tx {
             statements: terms.statements,
             direct: terms.direct,
             turn: tokio::sync::Mutex::new(()),
+            moved: AtomicU64::new(0),
             first: Mutex::new(None),
             times: terms.times,
             specs: terms.specs,
@@ -172,37 +174,6 @@ impl Tx {
         rows >= MANY && (self.statements == Statements::Prepared || self.direct.is_known_to_be())
     }
 
-    /// Copies rows of `width` values into a table, all or none.
-    pub(crate) async fn copy<T>(
-        &self,
-        sql: &str,
-        width: i16,
-        rows: &[T],
-        write: impl Fn(&T, &mut Lines) -> Result<(), Fault>,
-    ) -> Result<(), Fault> {
-        let conn = self.conn()?;
-        self.begin_unless_begun(conn).await?;
-        self.in_time(async {
-            let mut sink = std::pin::pin!(conn.copy_in::<_, Bytes>(sql).await?);
-            let mut lines = Lines::of(width);
-            for row in rows {
-                lines.begin();
-                write(row, &mut lines)?;
-                if let Some(piece) = lines.piece()
-                    && sink.send(piece).await.is_err()
-                {
-                    // Why, the end says.
-                    break;
-                }
-            }
-            // What cannot be sent any more, the end says too.
-            drop(sink.send(lines.end()).await);
-            sink.finish().await?;
-            Ok(())
-        })
-        .await
-    }
-
     /// Several statements without values, as migrations are.
     pub(crate) async fn batch(&self, sql: &str) -> Result<(), Fault> {
         let conn = self.conn()?;
@@ -273,7 +244,7 @@ impl Tx {
         }
     }
 
-    async fn begin_unless_begun(&self, conn: &Object) -> Result<(), Fault> {
+    pub(crate) async fn begin_unless_begun(&self, conn: &Object) -> Result<(), Fault> {
         let (idle, open) = (State::Idle as u8, State::Open as u8);
         if self.state.compare_exchange(idle, open, Ordering::AcqRel, Ordering::Acquire).is_err() {
             return Ok(());
@@ -311,9 +282,22 @@ impl Tx {
         .await
     }
 
+    /// What is sent ahead waits for what was sent before it: while that gets on, so does this, however slow
+    /// the link.
     #[expect(clippy::disallowed_methods, reason = "a network that is silent is silent in real time")]
-    async fn in_time<T>(&self, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
-        let done = tokio::time::timeout(self.patience, work).await.unwrap_or(Err(Fault::Silent));
+    pub(crate) async fn in_time<T>(&self, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+        let mut work = pin!(work);
+        let done = loop {
+            let moved = self.moved.load(Ordering::Acquire);
+            match tokio::time::timeout(self.patience, work.as_mut()).await {
+                Ok(done) => {
+                    self.moved.fetch_add(1, Ordering::AcqRel);
+                    break done;
+                }
+                Err(_) if self.moved.load(Ordering::Acquire) == moved => break Err(Fault::Silent),
+                Err(_) => {}
+            }
+        };
         done.map_err(|fault| self.cause_of(fault))
     }
 
@@ -329,7 +313,7 @@ impl Tx {
         }
     }
 
-    fn conn(&self) -> Result<&Object, Fault> {
+    pub(crate) fn conn(&self) -> Result<&Object, Fault> {
         self.conn.as_ref().ok_or_else(|| Fault::Wrong("the transaction is over".to_owned()))
     }
 

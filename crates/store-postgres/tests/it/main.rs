@@ -9,6 +9,7 @@ mod documents;
 mod frozen;
 mod migrations;
 mod place;
+mod slow;
 mod together;
 
 mod contract {
