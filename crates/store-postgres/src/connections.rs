@@ -122,6 +122,11 @@ impl Connections {
         self.direct.is_direct().await
     }
 
+    /// What tells whether somebody does.
+    pub(crate) fn way(&self) -> Arc<Direct> {
+        self.direct.clone()
+    }
+
     /// Before so many rows are written: whether they may be copied in is told, once.
     pub(crate) async fn expect(&self, rows: usize) {
         if rows >= MANY && self.statements == Statements::Unnamed {

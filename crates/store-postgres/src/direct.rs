@@ -38,9 +38,14 @@ impl Direct {
     /// told (a socket of the file system, several hosts, an address that is translated on the way), somebody
     /// might.
     pub(crate) async fn is_direct(&self) -> bool {
+        self.told().await.unwrap_or(false)
+    }
+
+    /// The same; `None` = it cannot be told now.
+    pub(crate) async fn told(&self) -> Option<bool> {
         let look = || async { self.look().await.ok_or(()) };
         // A look that failed is tried again by whoever asks next.
-        self.known.get_or_try_init(look).await.is_ok_and(|is_direct| *is_direct)
+        self.known.get_or_try_init(look).await.ok().copied()
     }
 
     /// Whether it is known that nobody does.

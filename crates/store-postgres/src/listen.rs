@@ -10,6 +10,7 @@ use tokio_postgres::AsyncMessage;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::address::Address;
+use crate::direct::Direct;
 use crate::errors::chain;
 use crate::feed::CHANNEL;
 
@@ -36,8 +37,14 @@ impl Drop for Listener {
 }
 
 impl Listener {
-    /// Starts listening at that address.
-    pub(crate) fn start(address: &Address, tls: MakeRustlsConnect, connect_timeout: Duration) -> Listener {
+    /// Starts listening at that address; where `way` is given, only if nobody stands between: `LISTEN`
+    /// would stay in a session that a pooler hands on.
+    pub(crate) fn start(
+        address: &Address,
+        tls: MakeRustlsConnect,
+        connect_timeout: Duration,
+        way: Option<Arc<Direct>>,
+    ) -> Listener {
         let heard = Arc::new(Notify::new());
         let mut config = address.config.clone();
         config
@@ -45,7 +52,8 @@ impl Listener {
             .keepalives_idle(KEEPALIVE)
             .keepalives_interval(KEEPALIVE / 3)
             .keepalives_retries(3);
-        let task = tokio::spawn(listen(config, tls, address.place.clone(), heard.clone()));
+        let ear = Ear { config, tls, place: address.place.clone(), heard: heard.clone() };
+        let task = tokio::spawn(async move { ear.listen(way.as_deref()).await });
         Listener { heard, task }
     }
 
@@ -61,45 +69,60 @@ fn tell(heard: &Notify) {
     heard.notify_one();
 }
 
-#[expect(clippy::disallowed_methods, reason = "a database that is away is away in real time")]
-async fn listen(config: tokio_postgres::Config, tls: MakeRustlsConnect, place: String, heard: Arc<Notify>) {
-    let mut wait = WAIT_MIN;
-    loop {
-        match hear(&config, &tls, &heard, &mut wait).await {
-            Ok(()) => tracing::debug!(%place, "the connection that listens was closed"),
-            Err(error) => tracing::debug!(%place, error = %chain(&error), "cannot listen"),
-        }
-        tokio::time::sleep(wait).await;
-        wait = (wait * 2).min(WAIT_MAX);
-    }
+/// What the task knows.
+struct Ear {
+    config: tokio_postgres::Config,
+    tls: MakeRustlsConnect,
+    place: String,
+    heard: Arc<Notify>,
 }
 
-/// Listens until the connection breaks.
-async fn hear(
-    config: &tokio_postgres::Config,
-    tls: &MakeRustlsConnect,
-    heard: &Notify,
-    wait: &mut Duration,
-) -> Result<(), tokio_postgres::Error> {
-    let (client, mut connection) = config.connect(tls.clone()).await?;
-    let mut messages = futures::stream::poll_fn(move |context| connection.poll_message(context));
-    let mut asked = std::pin::pin!(client.batch_execute(LISTEN));
-    let mut is_listening = false;
-    loop {
-        tokio::select! {
-            biased;
-            listening = &mut asked, if !is_listening => {
-                listening?;
-                is_listening = true;
-                *wait = WAIT_MIN;
-                // Whatever was committed while nobody listened.
-                tell(heard);
+impl Ear {
+    #[expect(clippy::disallowed_methods, reason = "a database that is away is away in real time")]
+    async fn listen(self, way: Option<&Direct>) {
+        let place = &self.place;
+        let mut wait = WAIT_MIN;
+        loop {
+            match way {
+                Some(way) if way.told().await == Some(false) => {
+                    tracing::debug!(%place, "nobody listens, since somebody may stand between");
+                    return;
+                }
+                Some(way) if !way.is_known_to_be() => {
+                    tracing::debug!(%place, "it cannot be told yet whether somebody stands between");
+                }
+                _ => match self.hear(&mut wait).await {
+                    Ok(()) => tracing::debug!(%place, "the connection that listens was closed"),
+                    Err(error) => tracing::debug!(%place, error = %chain(&error), "cannot listen"),
+                },
             }
-            message = futures::StreamExt::next(&mut messages) => match message {
-                None => return Ok(()),
-                Some(Err(error)) => return Err(error),
-                Some(Ok(AsyncMessage::Notification(told))) if told.channel() == CHANNEL => tell(heard),
-                Some(Ok(_)) => {}
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(WAIT_MAX);
+        }
+    }
+
+    /// Listens until the connection breaks.
+    async fn hear(&self, wait: &mut Duration) -> Result<(), tokio_postgres::Error> {
+        let (client, mut connection) = self.config.connect(self.tls.clone()).await?;
+        let mut messages = futures::stream::poll_fn(move |context| connection.poll_message(context));
+        let mut asked = std::pin::pin!(client.batch_execute(LISTEN));
+        let mut is_listening = false;
+        loop {
+            tokio::select! {
+                biased;
+                listening = &mut asked, if !is_listening => {
+                    listening?;
+                    is_listening = true;
+                    *wait = WAIT_MIN;
+                    // Whatever was committed while nobody listened.
+                    tell(&self.heard);
+                }
+                message = futures::StreamExt::next(&mut messages) => match message {
+                    None => return Ok(()),
+                    Some(Err(error)) => return Err(error),
+                    Some(Ok(AsyncMessage::Notification(told))) if told.channel() == CHANNEL => tell(&self.heard),
+                    Some(Ok(_)) => {}
+                }
             }
         }
     }

@@ -149,12 +149,14 @@ pub(crate) fn connect(options: &OpenOptions) -> Result<Opened, StoreError> {
 
 /// The task that listens, where somebody is to be heard.
 pub(crate) fn listen(options: &OpenOptions, opened: &Opened) -> Result<Option<Listener>, StoreError> {
-    let address = match &options.listen {
+    let (address, way) = match &options.listen {
         Listen::Never => return Ok(None),
         Listen::Here if opened.address.is_pooler => return Ok(None),
-        Listen::Here => opened.address.clone(),
-        Listen::At(url) => Address::parse(url)?,
+        // Whoever has statements prepared says that no transaction pooler stands between.
+        Listen::Here if options.statements == Statements::Prepared => (opened.address.clone(), None),
+        Listen::Here => (opened.address.clone(), Some(opened.connections.way())),
+        Listen::At(url) => (Address::parse(url)?, None),
     };
     let tls = tls::connector(&address)?;
-    Ok(Some(Listener::start(&address, tls, options.connect_timeout)))
+    Ok(Some(Listener::start(&address, tls, options.connect_timeout, way)))
 }

@@ -43,6 +43,11 @@ impl Database {
     pub(crate) async fn client(&self) -> Client {
         connect(&self.url()).await
     }
+
+    /// The same behind the pooler, where nothing can be prepared.
+    pub(crate) async fn pooled_client(&self) -> Client {
+        connect(&self.pooled_url()).await
+    }
 }
 
 impl Drop for Database {
