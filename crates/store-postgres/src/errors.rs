@@ -79,6 +79,27 @@ impl Fault {
         error.code() == Some(&SqlState::IN_FAILED_SQL_TRANSACTION)
     }
 
+    /// The same, where it was a view that could not be made: with what a person can do about it.
+    pub(crate) fn of_views(self, place: &str) -> Fault {
+        let Fault::Sql(error) = &self else { return self };
+        let Some(said) = error.as_db_error() else { return self };
+        let hint = match said.code().code() {
+            "2BP01" => {
+                "drop what is built on it, let whom it belongs to run `larder migrate up`, and build it again"
+            }
+            "42501" => "let whom the schema `larder` belongs to run `larder migrate up`",
+            _ => return self,
+        };
+        let detail = said.detail().map(|detail| format!(": {}", detail.replace('\n', ", ")));
+        let (cause, code) = (said.message(), said.code().code());
+        Fault::Store(StoreError::Denied {
+            place: place.to_owned(),
+            attempted: "make the views",
+            cause: format!("{cause}{} ({code})", detail.unwrap_or_default()),
+            hint: hint.to_owned(),
+        })
+    }
+
     pub(crate) fn remedy(&self) -> Remedy {
         let error = match self {
             Fault::Overtaken => return Remedy::Again,

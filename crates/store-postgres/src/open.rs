@@ -80,7 +80,7 @@ pub enum Statements {
 /// Where to hear of what other instances commit. Wherever nothing is heard, polling stays right.
 #[derive(Debug, Clone, Default)]
 pub enum Listen {
-    /// At the store's own address, unless that says `pgbouncer=true`.
+    /// At the store's own address, if it is known that no pooler stands before it.
     #[default]
     Here,
     /// At another address of the same database, that no transaction pooler stands before.
@@ -134,10 +134,28 @@ pub(crate) async fn open(options: &OpenOptions) -> Result<Opened, StoreError> {
         return Ok(opened);
     }
     match options.migrate {
-        Migrate::Auto => schema::make(&opened.connections, place, &views, options.now).await?,
+        Migrate::Auto => {
+            if !standing.is_up_to_date() {
+                schema::make(&opened.connections, place, options.now).await?;
+            }
+            make_views(&opened.connections, place, &views).await?;
+        }
         Migrate::No => standing.refuse_older(place)?,
     }
     Ok(opened)
+}
+
+/// The views are for people. Where only they are old and somebody else must make them, the store is used
+/// as it is.
+async fn make_views(connections: &Connections, place: &str, views: &Views) -> Result<(), StoreError> {
+    match schema::make_views(connections, place, views).await {
+        Err(error @ (StoreError::Denied { .. } | StoreError::ReadOnly { .. })) => {
+            let hint = error.hints().join("; ");
+            tracing::warn!(%error, %hint, "the views stay as they are");
+            Ok(())
+        }
+        made => made,
+    }
 }
 
 /// A pool at the address; nothing is sent yet.

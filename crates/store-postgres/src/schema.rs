@@ -158,7 +158,8 @@ pub async fn migrate_up(options: &OpenOptions) -> Result<Vec<Migration>, StoreEr
     let opened = open::connect(options)?;
     let place = opened.address.place.as_str();
     let views = Views::of(&options.views, place)?;
-    make(&opened.connections, place, &views, options.now).await?;
+    make(&opened.connections, place, options.now).await?;
+    make_views(&opened.connections, place, &views).await?;
     Ok(inspect(&opened.connections).await?.migrations())
 }
 
@@ -203,13 +204,8 @@ pub(crate) async fn inspect(connections: &Connections) -> Result<Standing, Store
     }
 }
 
-/// Brings schema and views to where they must be; also from nothing.
-pub(crate) async fn make(
-    connections: &Connections,
-    place: &str,
-    views: &Views,
-    now: Time,
-) -> Result<(), StoreError> {
+/// Brings the schema to where it must be; also from nothing.
+pub(crate) async fn make(connections: &Connections, place: &str, now: Time) -> Result<(), StoreError> {
     connections
         .run(Mode::Long, MAKING, |tx| async move {
             lock(&tx).await?;
@@ -217,8 +213,24 @@ pub(crate) async fn make(
             if !standing.is_up_to_date() {
                 apply_from(&tx, standing.version(), now).await?;
             }
+            Ok(())
+        })
+        .await
+}
+
+/// Brings the views to where they must be, in a schema that is up to date. By itself, since the store does
+/// without: what others did to a view keeps nobody from what it shows.
+pub(crate) async fn make_views(
+    connections: &Connections,
+    place: &str,
+    views: &Views,
+) -> Result<(), StoreError> {
+    connections
+        .run(Mode::Long, "make the views", |tx| async move {
+            lock(&tx).await?;
+            let standing = look(&tx).await?.checked(place)?;
             if standing.views() != Some(views.fingerprint()) {
-                views.rebuild(&tx).await?;
+                views.rebuild(&tx).await.map_err(|fault| fault.of_views(place))?;
             }
             Ok(())
         })

@@ -6,23 +6,38 @@
 //! indexes: it must take whatever a document holds without an error, and compare as every other store
 //! does (text without regard to ASCII case, times as the text they are).
 
-use larder_core::{Column, ColumnType, Fingerprint, StoreError, ViewSpec};
-use tokio_postgres::types::Type;
+mod anew;
 
-use crate::errors::Fault;
-use crate::json::JsonText;
-use crate::transaction::Tx;
+use larder_core::{Column, ColumnType, Fingerprint, StoreError, ViewSpec};
+
+pub(crate) use anew::drop_all;
 
 /// What there must be for a set of specs.
 #[derive(Debug, Clone)]
 pub(crate) struct Views {
     fingerprint: Fingerprint,
-    made: Vec<Made>,
+    all: Vec<View>,
+    indexes: Vec<Index>,
 }
 
 #[derive(Debug, Clone)]
-struct Made {
-    what: &'static str,
+struct View {
+    name: &'static str,
+    columns: Vec<Shown>,
+    from: String,
+}
+
+/// A column of a view.
+#[derive(Debug, Clone)]
+struct Shown {
+    name: &'static str,
+    /// Its type, as PostgreSQL calls it.
+    holds: &'static str,
+    sql: String,
+}
+
+#[derive(Debug, Clone)]
+struct Index {
     name: String,
     sql: String,
 }
@@ -30,51 +45,29 @@ struct Made {
 impl Views {
     /// Checks the specs' names, which become part of SQL, and works out the statements.
     pub(crate) fn of(specs: &[ViewSpec], place: &str) -> Result<Views, StoreError> {
+        let (mut all, mut indexes, mut statements) = (Vec::new(), Vec::new(), Vec::new());
         for spec in specs {
             check(spec).map_err(|cause| StoreError::Failed {
                 place: place.to_owned(),
                 attempted: "make the views",
                 cause,
             })?;
+            let view = view(spec);
+            let of_spec = indexes_of(spec);
+            statements.push(view.sql("CREATE VIEW", &[]));
+            statements.extend(of_spec.iter().map(|index| index.sql.clone()));
+            all.push(view);
+            indexes.extend(of_spec);
         }
-        let made: Vec<Made> = specs.iter().flat_map(made_for).collect();
-        let statements: Vec<&str> = made.iter().map(|made| made.sql.as_str()).collect();
-        Ok(Views { fingerprint: Fingerprint::of(&statements), made })
+        let statements: Vec<&str> = statements.iter().map(String::as_str).collect();
+        let fingerprint = Fingerprint::of(&statements);
+        Ok(Views { fingerprint, all, indexes })
     }
 
     /// What `meta.views` says when they are all there.
     pub(crate) fn fingerprint(&self) -> &str {
         self.fingerprint.as_str()
     }
-
-    /// Drops what was made for other specs and makes these.
-    pub(crate) async fn rebuild(&self, tx: &Tx) -> Result<(), Fault> {
-        drop_all(tx).await?;
-        for made in &self.made {
-            tx.batch(&made.sql).await?;
-        }
-        let names: Vec<(&str, &str)> = self.made.iter().map(|made| (made.what, made.name.as_str())).collect();
-        let names = JsonText::encode(&names)?;
-        tx.execute(
-            "UPDATE larder.meta SET views = $1, view_names = $2",
-            &[(&self.fingerprint(), Type::TEXT), (&names, Type::JSONB)],
-        )
-        .await?;
-        Ok(())
-    }
-}
-
-/// Drops what [`Views::rebuild`] made, and nothing that people made beside it.
-pub(crate) async fn drop_all(tx: &Tx) -> Result<(), Fault> {
-    let row = tx.query_one("SELECT view_names FROM larder.meta", &[]).await?;
-    let JsonText(names) = row.try_get(0)?;
-    let names: Vec<(String, String)> = serde_json::from_str(&names).unwrap_or_default();
-    for (what, name) in names {
-        if matches!(what.as_str(), "view" | "index") && is_word(&name) {
-            tx.batch(&format!("DROP {what} IF EXISTS larder.\"{name}\"")).await?;
-        }
-    }
-    Ok(())
 }
 
 /// How many characters of a text are sorted by: an entry of an index must stay below 2,704 bytes.
@@ -114,9 +107,20 @@ fn shown(column: &Column) -> String {
     }
 }
 
-fn made_for(spec: &ViewSpec) -> Vec<Made> {
-    let mut made = vec![Made { what: "view", name: spec.view.to_owned(), sql: view_sql(spec) }];
-    for column in spec.columns.iter().filter(|column| column.indexed) {
+/// As PostgreSQL calls what a view has in such a column.
+fn type_of(column: &Column) -> &'static str {
+    match column.holds {
+        ColumnType::Text => "text",
+        ColumnType::Integer => "bigint",
+        ColumnType::Boolean => "boolean",
+        ColumnType::Time => "timestamp with time zone",
+        ColumnType::List => "text[]",
+        ColumnType::Json => "jsonb",
+    }
+}
+
+fn indexes_of(spec: &ViewSpec) -> Vec<Index> {
+    let index = |column: &Column| {
         let name = format!("{}_by_{}", spec.view, column.name);
         // Lists mostly go this way. The other way, and where values are missing, see list.rs.
         let direction = match column.holds {
@@ -130,25 +134,39 @@ fn made_for(spec: &ViewSpec) -> Vec<Made> {
             compared(column, ""),
             spec.kind
         );
-        made.push(Made { what: "index", name, sql });
-    }
-    made
+        Index { name, sql }
+    };
+    spec.columns.iter().filter(|column| column.indexed).map(index).collect()
 }
 
-fn view_sql(spec: &ViewSpec) -> String {
-    let mut columns: Vec<String> =
-        spec.columns.iter().map(|column| format!("{} AS \"{}\"", shown(column), column.name)).collect();
+fn view(spec: &ViewSpec) -> View {
+    let column = |column: &Column| Shown { name: column.name, holds: type_of(column), sql: shown(column) };
+    let mut columns: Vec<Shown> = spec.columns.iter().map(column).collect();
     if spec.column("fetched_at").is_none() {
-        columns.push("date_trunc('second', i.fetched_at) AS fetched_at".to_owned());
+        columns.push(Shown {
+            name: "fetched_at",
+            holds: "timestamp with time zone",
+            sql: "date_trunc('second', i.fetched_at)".to_owned(),
+        });
     }
-    format!(
-        "CREATE VIEW larder.\"{}\" AS SELECT {} FROM larder.items i \
-         JOIN larder.docs d ON d.nr = i.nr WHERE i.kind = '{}' AND EXISTS \
+    let from = format!(
+        "larder.items i JOIN larder.docs d ON d.nr = i.nr WHERE i.kind = '{}' AND EXISTS \
          (SELECT 1 FROM larder.members m WHERE m.item = i.nr AND m.state <> 'hidden')",
-        spec.view,
-        columns.join(", "),
         spec.kind
-    )
+    );
+    View { name: spec.view, columns, from }
+}
+
+impl View {
+    /// The statement that makes it, with the columns of those names before all others.
+    fn sql(&self, make: &str, first: &[String]) -> String {
+        let mut columns: Vec<&Shown> = self.columns.iter().collect();
+        columns
+            .sort_by_key(|column| first.iter().position(|name| name == column.name).unwrap_or(first.len()));
+        let named = |column: &&Shown| format!("{} AS \"{}\"", column.sql, column.name);
+        let columns: Vec<String> = columns.iter().map(named).collect();
+        format!("{make} larder.\"{}\" AS SELECT {} FROM {}", self.name, columns.join(", "), self.from)
+    }
 }
 
 fn check(spec: &ViewSpec) -> Result<(), String> {

@@ -12,6 +12,7 @@ mod migrations;
 mod place;
 mod slow;
 mod together;
+mod views;
 
 mod contract {
     larder_testkit::contract_suite!(crate::place::Direct);

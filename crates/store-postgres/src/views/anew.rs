@@ -1,0 +1,136 @@
+//! Making views and indexes anew, so that whoever uses a view notices as little as can be: other views
+//! may be built on it, and others may have been allowed to read it.
+
+use tokio_postgres::types::Type;
+
+use super::{View, Views, is_word};
+use crate::errors::Fault;
+use crate::json::JsonText;
+use crate::transaction::Tx;
+
+/// What `meta.view_names` calls what was made.
+const VIEW: &str = "view";
+const INDEX: &str = "index";
+
+/// What was made, and what it is called.
+type Names = Vec<(String, String)>;
+
+impl Views {
+    /// Makes what these specs want, and drops what was made for others.
+    pub(crate) async fn rebuild(&self, tx: &Tx) -> Result<(), Fault> {
+        let before = names(tx).await?;
+        let of = |kind: &'static str| {
+            before.iter().filter(move |(what, name)| what == kind && is_word(name)).map(|(_, name)| name)
+        };
+        // Views first: one that cannot be dropped is met before anybody waits for an index.
+        for name in of(VIEW).filter(|name| !self.all.iter().any(|view| view.name == **name)) {
+            tx.batch(&format!("DROP VIEW IF EXISTS larder.\"{name}\"")).await?;
+        }
+        for view in &self.all {
+            view.make(tx, of(VIEW).any(|name| name == view.name)).await?;
+        }
+        for name in of(INDEX) {
+            tx.batch(&format!("DROP INDEX IF EXISTS larder.\"{name}\"")).await?;
+        }
+        for index in &self.indexes {
+            tx.batch(&index.sql).await?;
+        }
+        let names = JsonText::encode(&self.names())?;
+        tx.execute(
+            "UPDATE larder.meta SET views = $1, view_names = $2",
+            &[(&self.fingerprint(), Type::TEXT), (&names, Type::JSONB)],
+        )
+        .await?;
+        Ok(())
+    }
+
+    fn names(&self) -> Names {
+        let views = self.all.iter().map(|view| (VIEW.to_owned(), view.name.to_owned()));
+        let indexes = self.indexes.iter().map(|index| (INDEX.to_owned(), index.name.clone()));
+        views.chain(indexes).collect()
+    }
+}
+
+impl View {
+    /// Puts it in the place of the one that is there, if `is_ours`. One that has all its columns still is
+    /// the same view to whatever was built on it; another must go first, and takes with it what was said of
+    /// it.
+    async fn make(&self, tx: &Tx, is_ours: bool) -> Result<(), Fault> {
+        let held = if is_ours { columns(tx, self.name).await? } else { Vec::new() };
+        if held.is_empty() {
+            return tx.batch(&self.sql("CREATE VIEW", &[])).await;
+        }
+        let stays = |(name, holds): &(String, String)| {
+            self.columns.iter().any(|column| column.name == name && column.holds == holds)
+        };
+        let stay_all = held.iter().all(stays);
+        let names: Vec<String> = held.into_iter().map(|(name, _)| name).collect();
+        if stay_all {
+            return tx.batch(&self.sql("CREATE OR REPLACE VIEW", &names)).await;
+        }
+        let said = self.said_of(tx).await?;
+        tx.batch(&format!("DROP VIEW larder.\"{}\"", self.name)).await?;
+        tx.batch(&self.sql("CREATE VIEW", &[])).await?;
+        for statement in said {
+            tx.batch(&statement).await?;
+        }
+        Ok(())
+    }
+
+    /// Whose it is and who may do what with it, as statements.
+    async fn said_of(&self, tx: &Tx) -> Result<Vec<String>, Fault> {
+        let columns: Vec<&str> = self.columns.iter().map(|column| column.name).collect();
+        let rows = tx
+            .query(
+                "WITH seen AS ( \
+                   SELECT c.oid, c.relowner, c.relacl, format('larder.%I', c.relname) AS view \
+                   FROM pg_catalog.pg_class c WHERE c.oid = to_regclass(format('larder.%I', $1)) \
+                 ), allowed AS ( \
+                   SELECT s.view, s.relowner, '' AS part, x.* FROM seen s CROSS JOIN aclexplode(s.relacl) x \
+                   UNION ALL \
+                   SELECT s.view, s.relowner, format(' (%I)', a.attname), x.* FROM seen s \
+                   JOIN pg_catalog.pg_attribute a ON a.attrelid = s.oid AND a.attname = ANY($2) \
+                   CROSS JOIN aclexplode(a.attacl) x \
+                 ) \
+                 SELECT format('ALTER VIEW %s OWNER TO %I', view, pg_get_userbyid(relowner)) FROM seen \
+                 WHERE pg_get_userbyid(relowner) <> current_user \
+                 UNION ALL \
+                 SELECT format('GRANT %s%s ON %s TO %s%s', privilege_type, part, view, \
+                   CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END, \
+                   CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END) \
+                 FROM allowed WHERE grantee <> relowner",
+                &[(&self.name, Type::TEXT), (&columns, Type::TEXT_ARRAY)],
+            )
+            .await?;
+        Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
+    }
+}
+
+/// The columns of a view with their types, in their order; none, if there is no such view.
+async fn columns(tx: &Tx, view: &str) -> Result<Vec<(String, String)>, Fault> {
+    let rows = tx
+        .query(
+            "SELECT a.attname::text, format_type(a.atttypid, a.atttypmod) FROM pg_catalog.pg_class c \
+             JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 \
+             WHERE c.oid = to_regclass(format('larder.%I', $1)) AND c.relkind = 'v' ORDER BY a.attnum",
+            &[(&view, Type::TEXT)],
+        )
+        .await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}
+
+async fn names(tx: &Tx) -> Result<Names, Fault> {
+    let row = tx.query_one("SELECT view_names FROM larder.meta", &[]).await?;
+    let JsonText(names) = row.try_get(0)?;
+    Ok(serde_json::from_str(&names).unwrap_or_default())
+}
+
+/// Drops what [`Views::rebuild`] made, and nothing that people made beside it.
+pub(crate) async fn drop_all(tx: &Tx) -> Result<(), Fault> {
+    for (what, name) in names(tx).await? {
+        if matches!(what.as_str(), VIEW | INDEX) && is_word(&name) {
+            tx.batch(&format!("DROP {what} IF EXISTS larder.\"{name}\"")).await?;
+        }
+    }
+    Ok(())
+}

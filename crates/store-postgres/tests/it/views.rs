@@ -1,0 +1,135 @@
+//! Views that other people use: what they built on them, who may read them, and who may make them anew.
+
+use larder_core::{Column, ColumnType, StoreError, ViewSpec};
+use larder_store_postgres::{OpenOptions, PostgresStore, migrate_up};
+use larder_testkit::contract::build::{at, book_with, ids, key, refresh, row};
+use serde_json::json;
+use tokio_postgres::Client;
+
+use crate::place::{Database, block_on, options};
+
+const TITLE: Column = Column { name: "title", holds: ColumnType::Text, indexed: true };
+const STARS: Column = Column { name: "stars", holds: ColumnType::Integer, indexed: true };
+const PAGES: Column = Column { name: "pages", holds: ColumnType::Integer, indexed: false };
+
+fn spec(columns: &'static [Column]) -> ViewSpec {
+    ViewSpec { kind: "book", view: "books", columns, title: "title", words: &[] }
+}
+
+fn with(database: &Database, spec: ViewSpec) -> OpenOptions {
+    OpenOptions { views: vec![spec], ..database.options() }
+}
+
+/// A store whose view has those columns, with one book in it.
+async fn filled(database: &Database, columns: &'static [Column]) -> PostgresStore {
+    let store = PostgresStore::open(with(database, spec(columns))).await.unwrap();
+    let book = book_with("a", json!({"title": "A", "stars": 4, "pages": 100}));
+    refresh(&store, &key("shelf/one"), vec![book], at(0)).await;
+    store
+}
+
+async fn asked<T: for<'a> tokio_postgres::types::FromSql<'a>>(client: &Client, sql: &str) -> T {
+    client.query_one(sql, &[]).await.unwrap().get(0)
+}
+
+/// Another role of the database, which goes with it.
+struct Role<'a> {
+    client: &'a Client,
+    name: String,
+}
+
+impl<'a> Role<'a> {
+    async fn new(client: &'a Client) -> Role<'a> {
+        let name = format!("role_{}", asked::<String>(client, "SELECT current_database()::text").await);
+        let make =
+            format!("CREATE ROLE {name} LOGIN PASSWORD 'role'; GRANT USAGE ON SCHEMA larder TO {name}");
+        client.batch_execute(&make).await.unwrap();
+        Role { client, name }
+    }
+
+    async fn drop(self) {
+        let drop = format!("DROP OWNED BY {0} CASCADE; DROP ROLE {0}", self.name);
+        self.client.batch_execute(&drop).await.unwrap();
+    }
+}
+
+#[test]
+fn a_view_that_gains_a_column_is_the_same_view_to_all_who_use_it() {
+    let database = Database::fresh();
+    block_on(async {
+        drop(filled(&database, &[TITLE, STARS]).await);
+        let client = database.client().await;
+        client.batch_execute("CREATE VIEW public.mine AS SELECT * FROM larder.books").await.unwrap();
+        drop(PostgresStore::open(with(&database, spec(&[TITLE, PAGES, STARS]))).await.unwrap());
+        let line = "SELECT title || stars || pages || fetched_at FROM larder.books";
+        assert_eq!(asked::<String>(&client, line).await, "A41002026-01-01 00:00:00+00");
+        assert_eq!(asked::<i64>(&client, "SELECT stars FROM public.mine").await, 4);
+    });
+}
+
+#[test]
+fn who_may_read_a_view_may_read_it_when_it_was_made_anew() {
+    let database = Database::fresh();
+    block_on(async {
+        drop(filled(&database, &[TITLE, STARS, PAGES]).await);
+        let client = database.client().await;
+        let role = Role::new(&client).await;
+        let name = role.name.clone();
+        let grant = format!(
+            "GRANT SELECT ON larder.books TO {name} WITH GRANT OPTION; GRANT SELECT (title) ON larder.books TO PUBLIC"
+        );
+        client.batch_execute(&grant).await.unwrap();
+        drop(PostgresStore::open(with(&database, spec(&[TITLE, STARS]))).await.unwrap());
+        let may = format!("SELECT has_table_privilege('{name}', 'larder.books', 'SELECT WITH GRANT OPTION')");
+        assert!(asked::<bool>(&client, &may).await);
+        let all = "SELECT has_column_privilege('public', 'larder.books', 'title', 'SELECT') \
+            AND NOT has_column_privilege('public', 'larder.books', 'stars', 'SELECT')";
+        assert!(asked::<bool>(&client, all).await);
+        role.drop().await;
+    });
+}
+
+/// The views are for people; the store does without.
+#[test]
+fn a_view_that_others_build_on_keeps_nobody_from_the_store() {
+    let database = Database::fresh();
+    block_on(async {
+        drop(filled(&database, &[TITLE, STARS, PAGES]).await);
+        let client = database.client().await;
+        client.batch_execute("CREATE VIEW public.mine AS SELECT pages FROM larder.books").await.unwrap();
+        let newer = with(&database, spec(&[TITLE, STARS]));
+        let store = PostgresStore::open(newer.clone()).await.unwrap();
+        assert_eq!(ids(&row(&store, &key("shelf/one")).await), ["a"]);
+        assert_eq!(asked::<i64>(&client, "SELECT pages FROM public.mine").await, 100);
+        let error = migrate_up(&newer).await.unwrap_err();
+        let told = format!("{error} {:?}", error.hints());
+        assert!(matches!(error, StoreError::Denied { .. }) && told.contains("view mine depends"), "{told}");
+        assert!(told.contains("larder migrate up"), "{told}");
+        client.batch_execute("DROP VIEW public.mine").await.unwrap();
+        migrate_up(&newer).await.unwrap();
+        assert!(client.query("SELECT pages FROM larder.books", &[]).await.is_err());
+    });
+}
+
+#[test]
+fn a_role_that_may_not_make_views_uses_the_store_without() {
+    let database = Database::fresh();
+    block_on(async {
+        drop(filled(&database, &[TITLE, STARS, PAGES]).await);
+        let client = database.client().await;
+        let role = Role::new(&client).await;
+        let name = role.name.clone();
+        let grant = format!(
+            "GRANT ALL ON ALL TABLES IN SCHEMA larder TO {name}; GRANT ALL ON ALL SEQUENCES IN SCHEMA larder TO {name}"
+        );
+        client.batch_execute(&grant).await.unwrap();
+        let url = database.url();
+        let url = format!("postgres://{name}:role@{}", url.split_once('@').unwrap().1);
+        let fewer = OpenOptions { views: vec![spec(&[TITLE, STARS])], ..options(&url) };
+        let store = PostgresStore::open(fewer).await.unwrap();
+        assert_eq!(ids(&row(&store, &key("shelf/one")).await), ["a"]);
+        refresh(&store, &key("shelf/two"), vec![], at(1)).await;
+        drop(store);
+        role.drop().await;
+    });
+}
