@@ -122,6 +122,11 @@ impl Connections {
         self.direct.is_direct().await
     }
 
+    /// The kinds that items are found and listed as.
+    pub(crate) fn specs(&self) -> &[ViewSpec] {
+        &self.specs
+    }
+
     /// What tells whether somebody does.
     pub(crate) fn way(&self) -> Arc<Direct> {
         self.direct.clone()

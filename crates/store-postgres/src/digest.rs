@@ -5,7 +5,7 @@
 use std::error::Error;
 
 use bytes::BytesMut;
-use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
+use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 
 /// Half of a BLAKE3, as a `uuid`, which is the column type of sixteen bytes that needs no length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +36,16 @@ impl ToSql for Digest {
     }
 
     to_sql_checked!();
+}
+
+impl<'a> FromSql<'a> for Digest {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
+        Ok(Digest(raw.try_into()?))
+    }
+
+    fn accepts(holds: &Type) -> bool {
+        *holds == Type::UUID
+    }
 }
 
 #[cfg(test)]

@@ -112,18 +112,25 @@ async fn update_piece(tx: &Tx, items: &Numbered<'_, '_>, asked: Asked) -> Result
     Ok(row.try_get::<_, Option<_>>(0)?.unwrap_or_default())
 }
 
+/// What an item is found by from now on.
+pub(crate) struct Worded<'a> {
+    pub(crate) nr: i64,
+    pub(crate) title: &'a str,
+    pub(crate) search: &'a str,
+    pub(crate) digest: Option<Digest>,
+}
+
 /// Writes titles and words, where they are others.
-pub(crate) async fn reword(tx: &Tx, items: &Numbered<'_, '_>) -> Result<(), Fault> {
+pub(crate) async fn reword(tx: &Tx, items: &[Worded<'_>]) -> Result<(), Fault> {
     in_pieces(items, |piece| reword_piece(tx, piece)).await.map(drop)
 }
 
-async fn reword_piece(tx: &Tx, items: &Numbered<'_, '_>) -> Result<(), Fault> {
-    let numbers: Vec<i64> = items.iter().map(|(nr, _)| *nr).collect();
-    let titles: Vec<&str> = items.iter().map(|(_, one)| &*one.item.title).collect();
-    let searches: Vec<&str> = items.iter().map(|(_, one)| &*one.item.search).collect();
-    let vectors: Vec<words::Vector> =
-        items.iter().map(|(_, one)| words::vector(&one.item.title, &one.item.search)).collect();
-    let digests: Vec<Option<Digest>> = items.iter().map(|(_, one)| one.words).collect();
+async fn reword_piece(tx: &Tx, items: &[Worded<'_>]) -> Result<(), Fault> {
+    let numbers: Vec<i64> = items.iter().map(|one| one.nr).collect();
+    let titles: Vec<&str> = items.iter().map(|one| one.title).collect();
+    let searches: Vec<&str> = items.iter().map(|one| one.search).collect();
+    let vectors: Vec<words::Vector> = items.iter().map(|one| words::vector(one.title, one.search)).collect();
+    let digests: Vec<Option<Digest>> = items.iter().map(|one| one.digest).collect();
     tx.execute(
         "WITH noted AS ( \
            UPDATE larder.items i SET words_digest = a.digest FROM unnest($1, $5) AS a(nr, digest) \

@@ -8,7 +8,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use crate::digest::Digest;
-use crate::docs::{self, Made};
+use crate::docs::{self, Made, Worded};
 use crate::errors::Fault;
 use crate::json::{JsonText, clean};
 use crate::rows::{At, int, limit};
@@ -67,9 +67,13 @@ impl Sent<'_> {
 
     /// Of title and words, likewise.
     fn words_digest(&self) -> Option<Digest> {
-        let digest = || Digest::of([&*self.title, &*self.search]);
-        (!self.is_partial).then(digest)
+        (!self.is_partial).then(|| words_digest(&self.title, &self.search))
     }
+}
+
+/// Of what an item is found by.
+pub(crate) fn words_digest(title: &str, search: &str) -> Digest {
+    Digest::of([title, search])
 }
 
 /// An item with what it is compared by.
@@ -108,14 +112,15 @@ pub(crate) async fn put<'a>(tx: &Tx, items: &'a [NewItem], asked: Asked) -> Resu
         complete(tx, &mut left, &mut met).await?;
         let sorted = Sorted::of(&left, met, &mut done)?;
         let made: Vec<Made<'_>> = sorted.missing.iter().map(|(nr, one)| made(*nr, one, asked)).collect();
-        let (changed, reworded, made, differ) = together!(
+        let reworded: Vec<Worded<'_>> = sorted.reworded.iter().map(|(nr, one)| worded(*nr, one)).collect();
+        let (changed, rewritten, made, differ) = together!(
             docs::update(tx, &sorted.other, asked),
-            docs::reword(tx, &sorted.reworded),
+            docs::reword(tx, &reworded),
             docs::make(tx, &made),
             docs::differ(tx, &sorted.newer)
         );
         done.changed.extend(changed?);
-        reworded?;
+        rewritten?;
         done.overruled |= differ?;
         let made = made?;
         let made = sorted.missing.iter().filter(|(nr, _)| made.contains(*nr));
@@ -209,6 +214,10 @@ fn made<'b>(nr: i64, one: &'b Weighed<'_>, asked: Asked) -> Made<'b> {
         doc_digest: one.doc,
         words_digest: one.words,
     }
+}
+
+fn worded<'b>(nr: i64, one: &'b Weighed<'_>) -> Worded<'b> {
+    Worded { nr, title: &one.item.title, search: &one.item.search, digest: one.words }
 }
 
 /// One for every identity, the later ones laid over the earlier.

@@ -38,6 +38,7 @@ mod open;
 mod others;
 mod port;
 mod reconcile;
+mod reword;
 mod rows;
 mod schema;
 mod sweep;

@@ -8,6 +8,7 @@ use crate::entries::{self, Met};
 use crate::errors::Fault;
 use crate::leases::LIVE;
 use crate::markers;
+use crate::reword;
 use crate::rows::{At, int};
 use crate::transaction::Tx;
 
@@ -36,6 +37,7 @@ pub(crate) async fn sweep(
     swept.log = all_of(connections, LINES, |tx| async move { log(&tx, retention, now).await }).await?;
     swept.feed = run(connections, |tx| async move { feed(&tx, retention, now).await }).await?;
     swept.written_through = markers::write_through(connections, now).await?;
+    reword::catch_up(connections).await?;
     run(connections, |tx| async move { sort_words_in(&tx).await }).await?;
     Ok(swept)
 }

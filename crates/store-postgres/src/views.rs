@@ -10,7 +10,7 @@ mod anew;
 
 use larder_core::{Column, ColumnType, Fingerprint, StoreError, ViewSpec};
 
-pub(crate) use anew::drop_all;
+pub(crate) use anew::{behind, drop_all, note_words};
 
 /// What there must be for a set of specs.
 #[derive(Debug, Clone)]
@@ -18,6 +18,8 @@ pub(crate) struct Views {
     fingerprint: Fingerprint,
     all: Vec<View>,
     indexes: Vec<Index>,
+    /// What items are found by, kind by kind.
+    words: Vec<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -61,13 +63,19 @@ impl Views {
         }
         let statements: Vec<&str> = statements.iter().map(String::as_str).collect();
         let fingerprint = Fingerprint::of(&statements);
-        Ok(Views { fingerprint, all, indexes })
+        Ok(Views { fingerprint, all, indexes, words: specs.iter().map(found_by).collect() })
     }
 
     /// What `meta.views` says when they are all there.
     pub(crate) fn fingerprint(&self) -> &str {
         self.fingerprint.as_str()
     }
+}
+
+/// What items of a kind are found by: the kind, and of the rest so much that it can be told from another's.
+pub(crate) fn found_by(spec: &ViewSpec) -> String {
+    let fields: Vec<&str> = [spec.title].into_iter().chain(spec.words.iter().copied()).collect();
+    format!("{} {}", spec.kind, Fingerprint::of(&fields).as_str())
 }
 
 /// How many characters of a text are sorted by: an entry of an index must stay below 2,704 bytes.

@@ -1,9 +1,10 @@
 //! Making views and indexes anew, so that whoever uses a view notices as little as can be: other views
 //! may be built on it, and others may have been allowed to read it.
 
+use larder_core::ViewSpec;
 use tokio_postgres::types::Type;
 
-use super::{View, Views, is_word};
+use super::{View, Views, found_by, is_word};
 use crate::errors::Fault;
 use crate::json::JsonText;
 use crate::transaction::Tx;
@@ -11,6 +12,8 @@ use crate::transaction::Tx;
 /// What `meta.view_names` calls what was made.
 const VIEW: &str = "view";
 const INDEX: &str = "index";
+/// And what the items of a kind were last made to be found by.
+const WORDS: &str = "words";
 
 /// What was made, and what it is called.
 type Names = Vec<(String, String)>;
@@ -18,7 +21,7 @@ type Names = Vec<(String, String)>;
 impl Views {
     /// Makes what these specs want, and drops what was made for others.
     pub(crate) async fn rebuild(&self, tx: &Tx) -> Result<(), Fault> {
-        let before = names(tx).await?;
+        let before = names(tx, "").await?;
         let of = |kind: &'static str| {
             before.iter().filter(move |(what, name)| what == kind && is_word(name)).map(|(_, name)| name)
         };
@@ -35,7 +38,9 @@ impl Views {
         for index in &self.indexes {
             tx.batch(&index.sql).await?;
         }
-        let names = JsonText::encode(&self.names())?;
+        let mut names = self.names();
+        names.extend(self.words_of(tx, &before).await?);
+        let names = JsonText::encode(&names)?;
         tx.execute(
             "UPDATE larder.meta SET views = $1, view_names = $2",
             &[(&self.fingerprint(), Type::TEXT), (&names, Type::JSONB)],
@@ -48,6 +53,15 @@ impl Views {
         let views = self.all.iter().map(|view| (VIEW.to_owned(), view.name.to_owned()));
         let indexes = self.indexes.iter().map(|index| (INDEX.to_owned(), index.name.clone()));
         views.chain(indexes).collect()
+    }
+
+    /// Where there are no items yet, all that come are found by what these specs say.
+    async fn words_of(&self, tx: &Tx, before: &Names) -> Result<Names, Fault> {
+        let row = tx.query_one("SELECT EXISTS (SELECT 1 FROM larder.items)", &[]).await?;
+        if row.try_get(0)? {
+            return Ok(before.iter().filter(|(what, _)| what == WORDS).cloned().collect());
+        }
+        Ok(self.words.iter().map(|words| (WORDS.to_owned(), words.clone())).collect())
     }
 }
 
@@ -119,18 +133,40 @@ async fn columns(tx: &Tx, view: &str) -> Result<Vec<(String, String)>, Fault> {
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }
 
-async fn names(tx: &Tx) -> Result<Names, Fault> {
-    let row = tx.query_one("SELECT view_names FROM larder.meta", &[]).await?;
+async fn names(tx: &Tx, lock: &str) -> Result<Names, Fault> {
+    let row = tx.query_one(&format!("SELECT view_names FROM larder.meta{lock}"), &[]).await?;
     let JsonText(names) = row.try_get(0)?;
     Ok(serde_json::from_str(&names).unwrap_or_default())
 }
 
 /// Drops what [`Views::rebuild`] made, and nothing that people made beside it.
 pub(crate) async fn drop_all(tx: &Tx) -> Result<(), Fault> {
-    for (what, name) in names(tx).await? {
+    for (what, name) in names(tx, "").await? {
         if matches!(what.as_str(), VIEW | INDEX) && is_word(&name) {
             tx.batch(&format!("DROP {what} IF EXISTS larder.\"{name}\"")).await?;
         }
     }
     Ok(())
+}
+
+/// Those of the specs whose items may still be found by something else.
+pub(crate) async fn behind(tx: &Tx, specs: &[ViewSpec]) -> Result<Vec<ViewSpec>, Fault> {
+    let names = names(tx, "").await?;
+    let is_behind = |spec: &&ViewSpec| {
+        let words = found_by(spec);
+        !names.iter().any(|(what, name)| what == WORDS && *name == words)
+    };
+    Ok(specs.iter().filter(is_behind).copied().collect())
+}
+
+/// Notes that the items of those kinds are found by what the specs say.
+pub(crate) async fn note_words(tx: &Tx, specs: &[ViewSpec]) -> Result<(), Fault> {
+    let mut names = names(tx, " FOR UPDATE").await?;
+    for spec in specs {
+        let of_kind = format!("{} ", spec.kind);
+        names.retain(|(what, name)| what != WORDS || !name.starts_with(&of_kind));
+        names.push((WORDS.to_owned(), found_by(spec)));
+    }
+    let names = JsonText::encode(&names)?;
+    tx.execute("UPDATE larder.meta SET view_names = $1", &[(&names, Type::JSONB)]).await.map(drop)
 }

@@ -1,8 +1,8 @@
 //! Views that other people use: what they built on them, who may read them, and who may make them anew.
 
-use larder_core::{Column, ColumnType, StoreError, ViewSpec};
+use larder_core::{Column, ColumnType, ListQuery, Retention, Store, StoreError, ViewSpec};
 use larder_store_postgres::{OpenOptions, PostgresStore, migrate_up};
-use larder_testkit::contract::build::{at, book_with, ids, key, refresh, row};
+use larder_testkit::contract::build::{VIEW, at, book_with, ids, key, refresh, row};
 use serde_json::json;
 use tokio_postgres::Client;
 
@@ -131,5 +131,43 @@ fn a_role_that_may_not_make_views_uses_the_store_without() {
         refresh(&store, &key("shelf/two"), vec![], at(1)).await;
         drop(store);
         role.drop().await;
+    });
+}
+
+/// Fields by which nobody found anything yet are in documents that are there already.
+#[test]
+fn what_a_new_larder_finds_items_by_is_found_after_a_sweep() {
+    let database = Database::fresh();
+    block_on(async {
+        let named = |n: u32| json!({"title": format!("plain {n}"), "language": format!("zig{n}")});
+        let books = (0..2_500).map(|n| book_with(&format!("{n:05}"), named(n))).collect();
+        let cinder = key("shelf/cinder");
+        let old = PostgresStore::open(database.options()).await.unwrap();
+        refresh(&old, &cinder, books, at(0)).await;
+        let newer = ViewSpec { words: &["description", "language"], ..VIEW };
+        let newer = OpenOptions { views: vec![newer], ..database.options() };
+        let store = PostgresStore::open(newer).await.unwrap();
+        let found = async |store: &PostgresStore, search: &str| {
+            let query = ListQuery {
+                view: &VIEW,
+                entries: vec![cinder.clone()],
+                search: Some(search.to_owned()),
+                filters: Vec::new(),
+                order: None,
+                offset: 0,
+                limit: 100,
+            };
+            store.list(&query).await.unwrap().len()
+        };
+        assert_eq!((found(&store, "zig2499").await, found(&store, "plain").await), (0, 100));
+        store.sweep(&Retention::default(), at(1)).await.unwrap();
+        assert_eq!((found(&store, "zig2499").await, found(&store, "plain").await), (1, 100));
+        // What was looked at once is not looked at again.
+        let client = database.client().await;
+        let written = "SELECT count(DISTINCT xmin::text) FROM larder.words";
+        let before: i64 = asked(&client, written).await;
+        client.batch_execute("UPDATE larder.words SET words = '' WHERE title = 'plain 7'").await.unwrap();
+        store.sweep(&Retention::default(), at(2)).await.unwrap();
+        assert_eq!(asked::<i64>(&client, written).await, before + 1);
     });
 }
