@@ -79,6 +79,12 @@ impl Fault {
         error.code() == Some(&SqlState::IN_FAILED_SQL_TRANSACTION)
     }
 
+    /// The database's code for it.
+    pub(crate) fn code(&self) -> Option<&str> {
+        let Fault::Sql(error) = self else { return None };
+        error.code().map(SqlState::code)
+    }
+
     /// The same, where it was a view that could not be made: with what a person can do about it.
     pub(crate) fn of_views(self, place: &str) -> Fault {
         let Fault::Sql(error) = &self else { return self };

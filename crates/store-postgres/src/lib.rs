@@ -44,6 +44,7 @@ mod schema;
 mod sweep;
 mod tls;
 mod transaction;
+mod unfit;
 mod verify;
 mod views;
 mod words;

@@ -11,6 +11,7 @@ use larder_core::{
 
 use crate::connections::Mode;
 use crate::transaction::Tx;
+use crate::unfit::Load;
 use crate::{
     PostgresStore, budgets, commit, entries, export, feed, import, invalidate, leases, list, reconcile,
     sweep, verify,
@@ -37,7 +38,8 @@ impl Store for PostgresStore {
         let commit = &commit;
         let most = |write: &Write| write.items.len().max(write.members.as_ref().map_or(0, Vec::len));
         self.shared.connections.expect(commit.write.as_ref().map_or(0, most)).await;
-        let work = |tx: Arc<Tx>| async move { commit::commit(&tx, commit).await };
+        let named = |fault| commit.write.as_ref().map(Load::of_write).unwrap_or_default().named(fault);
+        let work = |tx: Arc<Tx>| async move { commit::commit(&tx, commit).await.map_err(named) };
         self.run(Mode::Write, "commit a refresh", work).await
     }
 
@@ -128,7 +130,8 @@ impl Store for PostgresStore {
 
     async fn import(&self, entries: &[Exported], now: Time) -> Result<u64, StoreError> {
         self.shared.connections.expect(entries.iter().map(|entry| entry.members.len()).sum()).await;
-        let work = |tx: Arc<Tx>| async move { import::import(&tx, entries, now).await };
+        let named = |fault| Load::of_exported(entries).named(fault);
+        let work = |tx: Arc<Tx>| async move { import::import(&tx, entries, now).await.map_err(named) };
         self.run(Mode::Write, "import entries", work).await
     }
 

@@ -15,6 +15,8 @@ const ASKED_MAX: usize = 32;
 /// The most words of an item that are kept, and how often each: a `tsvector` has its limits.
 const KEPT_MAX: usize = 5_000;
 const PLACES_MAX: usize = 100;
+/// Words and places together must stay below a mebibyte; this is for the words.
+const BYTES_MAX: usize = 960 << 10;
 const PLACE_MAX: u16 = 16_000;
 const GAP: u16 = 10;
 
@@ -66,11 +68,23 @@ pub(crate) fn vector(title: &str, search: &str) -> Vector {
 
 /// The first of different words, if there are more than are kept.
 fn keep_most(found: &mut Vec<(String, u16)>) {
-    if found.len() <= KEPT_MAX {
+    let bytes: usize = found.iter().map(|(word, _)| word.len()).sum();
+    if found.len() <= KEPT_MAX && bytes <= BYTES_MAX {
         return;
     }
     let mut kept: HashSet<String> = HashSet::new();
-    found.retain(|(word, _)| kept.contains(word) || (kept.len() < KEPT_MAX && kept.insert(word.clone())));
+    let mut room = BYTES_MAX;
+    found.retain(|(word, _)| {
+        if kept.contains(word) {
+            return true;
+        }
+        let fits = kept.len() < KEPT_MAX && word.len() <= room;
+        if fits {
+            room -= word.len();
+            kept.insert(word.clone());
+        }
+        fits
+    });
 }
 
 impl ToSql for Vector {
