@@ -16,7 +16,7 @@ use crate::errors::Fault;
 use crate::json::clean;
 use crate::rows::{ITEM_COLUMNS, item, limit};
 use crate::transaction::Tx;
-use crate::views::{SORTED_MAX, compared};
+use crate::views::{SORTED_MAX, compared, compared_whole};
 use crate::words;
 
 /// Up to so many members it is cheaper to sort them than to walk an index past all others.
@@ -160,12 +160,12 @@ impl Sql {
                         let order = sql.ranked(search, &words);
                         found(query.view, &words, &conditions, &order, &page, CANDIDATES_MAX)
                     }
-                    other => found(query.view, &words, &conditions, &other.sql(), &page, usize::MAX),
+                    other => found(query.view, &words, &conditions, &other.sorted(), &page, usize::MAX),
                 }
             }
             None if asked.are_few => {
                 conditions.push(format!("d.nr IN (SELECT m.item FROM larder.members m WHERE {held})"));
-                plain(&conditions, &order, &page)
+                plain(&conditions, &order.sorted(), &page)
             }
             None => {
                 conditions.push(by_item);
@@ -289,9 +289,11 @@ struct Page {
 enum Ordered {
     Identity,
     Rank,
-    /// The value, and whether the greatest come first; and whether that is the way of its index.
+    /// The value as the index has it, and all of it where that is more; whether the greatest come first;
+    /// and whether that is the way of its index.
     Column {
         value: String,
+        whole: Option<String>,
         descending: bool,
         along: bool,
     },
@@ -308,7 +310,8 @@ impl Ordered {
         let column = column(view, name)?;
         let goes_down = matches!(column.holds, ColumnType::Integer | ColumnType::Time | ColumnType::Boolean);
         let along = !column.indexed || goes_down == descending;
-        Ok(Ordered::Column { value: compared(column, "d."), descending, along })
+        let (value, whole) = (compared(column, "d."), compared_whole(column, "d."));
+        Ok(Ordered::Column { value, whole, descending, along })
     }
 
     fn sql(&self) -> String {
@@ -318,17 +321,23 @@ impl Ordered {
             Ordered::Column { value, .. } => format!("{value} ASC NULLS LAST, d.id"),
         }
     }
+
+    /// For what is sorted anyway: by all of a text, of which an index holds the beginning.
+    fn sorted(&self) -> String {
+        let Ordered::Column { whole: Some(whole), descending, .. } = self else { return self.sql() };
+        let way = if *descending { "DESC" } else { "ASC" };
+        format!("{whole} {way} NULLS LAST, d.id")
+    }
 }
 
 fn column(view: &ViewSpec, name: &str) -> Result<&'static Column, Fault> {
     view.column(name).ok_or_else(|| Fault::Wrong(format!("`{}` has no column `{name}`", view.view)))
 }
 
-fn plain(conditions: &[String], order: &Ordered, page: &Page) -> String {
+fn plain(conditions: &[String], order: &str, page: &Page) -> String {
     format!(
-        "SELECT d.nr FROM larder.docs d WHERE {} ORDER BY {} LIMIT {} OFFSET {}",
+        "SELECT d.nr FROM larder.docs d WHERE {} ORDER BY {order} LIMIT {} OFFSET {}",
         conditions.join(" AND "),
-        order.sql(),
         page.limit,
         page.offset
     )
@@ -350,8 +359,8 @@ fn by_identity(view: &ViewSpec, conditions: &[String], page: &Page) -> String {
 /// Along the index of its order. Against its way, missing values would come first: those that have
 /// one are walked backwards, and only where they are too few the others follow.
 fn walked(conditions: &[String], order: &Ordered, page: &Page) -> String {
-    let Ordered::Column { value, descending, along: false } = order else {
-        return plain(conditions, order, page);
+    let Ordered::Column { value, descending, along: false, .. } = order else {
+        return plain(conditions, &order.sql(), page);
     };
     let conditions = conditions.join(" AND ");
     let way = if *descending { "DESC NULLS FIRST" } else { "ASC NULLS FIRST" };

@@ -102,6 +102,16 @@ pub(crate) fn compared(column: &Column, table: &str) -> String {
     }
 }
 
+/// The same from end to end, where that is more.
+pub(crate) fn compared_whole(column: &Column, table: &str) -> Option<String> {
+    let name = column.name;
+    match column.holds {
+        ColumnType::Text => Some(format!("lower(({table}doc ->> '{name}') COLLATE \"C\")")),
+        ColumnType::List | ColumnType::Json => Some(format!("(({table}doc ->> '{name}') COLLATE \"C\")")),
+        ColumnType::Integer | ColumnType::Boolean | ColumnType::Time => None,
+    }
+}
+
 /// The value as people read it.
 fn shown(column: &Column) -> String {
     let name = column.name;

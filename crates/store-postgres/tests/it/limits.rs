@@ -1,6 +1,6 @@
 //! What PostgreSQL itself cannot hold, or not as a whole.
 
-use larder_core::{Coverage, ItemRef, Json, ListQuery, NewItem, Scope, Store, StoreError, Write};
+use larder_core::{Coverage, ItemRef, Json, ListQuery, NewItem, Order, Scope, Store, StoreError, Write};
 use larder_store_postgres::PostgresStore;
 use larder_testkit::contract::build::{
     VIEW, at, book, book_with, commit_of, fetched, ids, key, lease, refresh, row,
@@ -9,13 +9,13 @@ use serde_json::json;
 
 use crate::place::{Database, block_on};
 
-fn query(search: Option<&str>) -> ListQuery {
+fn query(search: Option<&str>, order: Option<Order>) -> ListQuery {
     ListQuery {
         view: &VIEW,
         entries: vec![key("shelf/cinder")],
         search: search.map(str::to_owned),
         filters: Vec::new(),
-        order: None,
+        order,
         offset: 0,
         limit: 10,
     }
@@ -41,9 +41,9 @@ fn a_text_of_very_many_long_words_is_found_by_the_first_of_them() {
         let words: Vec<String> = letters.chunks(100).map(|word| word.iter().collect()).collect();
         let long = book_with("a", json!({"title": "a", "description": words.join(" ")}));
         refresh(&store, &key("shelf/cinder"), vec![long], at(0)).await;
-        let found = store.list(&query(Some(&words[0]))).await.unwrap();
+        let found = store.list(&query(Some(&words[0]), None)).await.unwrap();
         assert_eq!(found.len(), 1);
-        assert!(store.list(&query(Some(&words[4_499]))).await.unwrap().is_empty());
+        assert!(store.list(&query(Some(&words[4_499]), None)).await.unwrap().is_empty());
     });
 }
 
@@ -80,5 +80,26 @@ fn what_cannot_be_kept_is_named() {
         }
         refresh(&store, &cinder, vec![book("a", 1)], at(0)).await;
         assert_eq!(ids(&row(&store, &cinder).await), ["a"]);
+    });
+}
+
+/// An index holds a text's beginning; what is sorted by hand is sorted by all of it.
+#[test]
+fn long_texts_that_begin_alike_are_sorted_by_what_follows() {
+    let database = Database::fresh();
+    block_on(async {
+        let store = PostgresStore::open(database.options()).await.unwrap();
+        let titled = |id: &str, end: &str| book_with(id, json!({"title": "x".repeat(400) + end}));
+        let books = vec![titled("a", "C"), titled("b", "b"), titled("c", "a")];
+        refresh(&store, &key("shelf/cinder"), books, at(0)).await;
+        let cases =
+            [(Order::Ascending("title"), ["c", "b", "a"]), (Order::Descending("title"), ["a", "b", "c"])];
+        for (order, sorted) in cases {
+            for search in [None, Some("x")] {
+                let listed = store.list(&query(search, Some(order))).await.unwrap();
+                let listed: Vec<&str> = listed.iter().map(|listed| &*listed.item.of.id).collect();
+                assert_eq!(listed, sorted, "{order:?} {search:?}");
+            }
+        }
     });
 }
