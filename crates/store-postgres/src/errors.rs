@@ -149,8 +149,9 @@ fn said_error(said: &DbError, place: String, attempted: &'static str) -> StoreEr
         return StoreError::Unreachable { place, attempted, cause };
     }
     match code.code() {
-        // Too many connections; waited too long for a lock, for others, or for the answer.
-        "53300" | "55P03" | "57014" | "40001" | "40P01" | "23505" => StoreError::Busy { place, attempted },
+        "53300" => StoreError::Crowded { place, attempted, cause },
+        // Waited too long for a lock, for others, or for the answer.
+        "55P03" | "57014" | "40001" | "40P01" | "23505" => StoreError::Busy { place, attempted },
         "53100" => StoreError::Full { place, attempted },
         // A standby, or a session that may only read.
         "25006" => StoreError::ReadOnly { place, cause },
@@ -169,11 +170,13 @@ fn denial(code: &str, attempted: &str) -> Option<&'static str> {
             "see user and password in the store's address; `larder config show` says where that comes from"
         }
         "3D000" => "make it (`createdb`), or name another in `[store] url`",
+        "55000" => "let the database take connections again (`ALTER DATABASE … ALLOW_CONNECTIONS true`)",
         "42501" if attempted == schema::MAKING => {
             "`GRANT CREATE ON DATABASE … TO …` lets this user make it; or let one who may run `larder migrate up`"
         }
         "42501" => {
-            "let whom the schema `larder` belongs to grant this user its use, and that of all tables and sequences in it"
+            "let whom the schema `larder` belongs to grant this user its use, and all on all tables and on all \
+             sequences in it (`SELECT`, to read alone)"
         }
         _ => return None,
     })
@@ -187,7 +190,13 @@ fn pool_error(error: &PoolError, place: &str, attempted: &'static str) -> StoreE
             let cause = "no connection came about in time".to_owned();
             StoreError::Unreachable { place, attempted, cause }
         }
-        PoolError::Backend(error) => sql_error(error, &place, attempted),
+        PoolError::Backend(error) => match sql_error(error, &place, attempted) {
+            // It let us in before: whichever way it sends us away now, it may let us in again.
+            StoreError::Denied { place, cause, .. } if attempted != schema::OPENING => {
+                StoreError::Unreachable { place, attempted, cause }
+            }
+            error => error,
+        },
         PoolError::Closed | PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => {
             StoreError::Failed { place, attempted, cause: error.to_string() }
         }

@@ -21,6 +21,9 @@ pub const SCHEMA: u32 = STEPS.len() as u32;
 /// The oldest server that has all that is used here, as `server_version_num` says it.
 const SERVER_MIN: i32 = 130_000;
 
+/// What the first look at a database is called.
+pub(crate) const OPENING: &str = "open it";
+
 /// What making and changing the schema is called.
 pub(crate) const MAKING: &str = "bring the schema up to date";
 
@@ -48,7 +51,14 @@ impl Step {
 
 /// What stays when all migrations are taken back.
 const OWN_TABLES: &str = "
-    CREATE SCHEMA IF NOT EXISTS larder;
+    DO $$ BEGIN
+      -- `IF NOT EXISTS` wants the right to make one also where there is one, made for this user by another.
+      IF to_regnamespace('larder') IS NULL THEN
+        CREATE SCHEMA larder;
+        COMMENT ON SCHEMA larder IS
+          'The cache of Larder. It is made and dropped by `larder migrate`; the views are for everybody to read.';
+      END IF;
+    END $$;
     CREATE TABLE IF NOT EXISTS larder.mark (
         one   boolean PRIMARY KEY CHECK (one),
         magic text NOT NULL
@@ -192,7 +202,7 @@ pub async fn migrate_down(options: &OpenOptions, to: u32) -> Result<Vec<Migratio
 
 /// Looks at what is there.
 pub(crate) async fn inspect(connections: &Connections) -> Result<Standing, StoreError> {
-    let usual = connections.run(Mode::Read, "open it", |tx| async move {
+    let usual = connections.run(Mode::Read, OPENING, |tx| async move {
         match look_at_ours(&tx).await {
             Err(fault) if fault.is_missing_table() => Ok(None),
             other => other.map(Some),
@@ -200,7 +210,7 @@ pub(crate) async fn inspect(connections: &Connections) -> Result<Standing, Store
     });
     match usual.await? {
         Some(standing) => Ok(standing),
-        None => connections.run(Mode::Read, "open it", |tx| async move { look(&tx).await }).await,
+        None => connections.run(Mode::Read, OPENING, |tx| async move { look(&tx).await }).await,
     }
 }
 
@@ -244,11 +254,6 @@ async fn lock(tx: &Tx) -> Result<(), Fault> {
 
 async fn apply_from(tx: &Tx, found: u32, now: Time) -> Result<(), Fault> {
     tx.batch(OWN_TABLES).await?;
-    tx.batch(
-        "COMMENT ON SCHEMA larder IS 'The cache of Larder. It is made and dropped by `larder migrate`; the views \
-         are for everybody to read.'",
-    )
-    .await?;
     tx.execute("INSERT INTO larder.mark VALUES (true, $1) ON CONFLICT DO NOTHING", &[(&MAGIC, Type::TEXT)])
         .await?;
     for (step, version) in STEPS.iter().zip(1_u32..).skip(found as usize) {

@@ -77,6 +77,8 @@ fn a_user_without_rights_is_told_which_and_one_who_may_only_read_reads() {
         "GRANT USAGE ON SCHEMA larder TO {guest}; GRANT SELECT ON ALL TABLES IN SCHEMA larder TO {guest}"
     ));
     assert_eq!(user.ok(&["repos", "--offline"]).out, larder.ok(&["repos", "--offline"]).out);
+    database.ask(&format!("GRANT SELECT ON ALL SEQUENCES IN SCHEMA larder TO {guest}"));
+    user.ok(&["cache", "verify"]);
     let ran = user.run(&["refresh", "cinder"]);
     assert_eq!(ran.code, 1, "{}", ran.all());
     assert!(
@@ -85,4 +87,27 @@ fn a_user_without_rights_is_told_which_and_one_who_may_only_read_reads() {
         ran.err
     );
     database.ask(&format!("DROP OWNED BY {guest}; DROP ROLE {guest}"));
+}
+
+#[test]
+fn a_database_that_takes_no_more_connections_says_so_itself() {
+    let (github, database) = (GitHub::demo(), Database::new());
+    let crowd = database.url().split_once("it_").map(|(_, name)| format!("crowd_{name}")).unwrap();
+    database.ask(&format!("CREATE ROLE {crowd} LOGIN PASSWORD 'crowd' CONNECTION LIMIT 0"));
+    let url = with_password(&database, "crowd").replace("//larder:", &format!("//{crowd}:"));
+    check(&user_of(&github, &url), "too many connections for role", "lower `[store] pool_size`, or let the");
+    database.ask(&format!("DROP ROLE {crowd}"));
+}
+
+#[test]
+fn a_schema_that_was_made_for_a_user_is_all_that_the_user_needs() {
+    let (github, database) = (GitHub::demo(), Database::new());
+    let tenant = database.url().split_once("it_").map(|(_, name)| format!("tenant_{name}")).unwrap();
+    database.ask(&format!("CREATE ROLE {tenant} LOGIN PASSWORD 'tenant'"));
+    database.ask(&format!("CREATE SCHEMA larder AUTHORIZATION {tenant}"));
+    let url = with_password(&database, "tenant").replace("//larder:", &format!("//{tenant}:"));
+    let user = user_of(&github, &url);
+    user.ok(&["migrate", "up"]);
+    user.ok(&["repos"]);
+    database.ask(&format!("DROP OWNED BY {tenant}; DROP ROLE {tenant}"));
 }

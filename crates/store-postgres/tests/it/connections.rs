@@ -9,7 +9,7 @@ use larder_store_postgres::{Listen, OpenOptions, PostgresStore, Statements};
 use larder_testkit::contract::build::{at, book, commit_of, fetched, find, ids, key, lease, refresh, row};
 use larder_testkit::{Proxy, Way};
 
-use crate::place::{Database, block_on, block_on_threads, options, server};
+use crate::place::{Database, block_on, block_on_threads, neighbour, options, server};
 
 /// The address with another host and port.
 pub(crate) fn by_way_of(url: &str, proxy: &Proxy) -> String {
@@ -59,6 +59,31 @@ fn a_store_whose_connections_are_cut_goes_on_by_itself() {
 }
 
 /// Who stands between is told by the connection's ends; nobody has to say.
+#[test]
+fn a_database_that_sends_an_open_store_away_is_out_of_reach_and_comes_back() {
+    let database = Database::fresh();
+    block_on(async {
+        let store = PostgresStore::open(database.options()).await.unwrap();
+        let (name, client) = (database.url().rsplit_once('/').unwrap().1.to_owned(), neighbour().await);
+        let allow = async |are_allowed: bool| {
+            client
+                .batch_execute(&format!("ALTER DATABASE {name} ALLOW_CONNECTIONS {are_allowed}"))
+                .await
+                .unwrap();
+        };
+        allow(false).await;
+        let cut = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
+        client.batch_execute(&cut).await.unwrap();
+        let error = store.pulse().await.unwrap_err();
+        assert!(matches!(&error, StoreError::Unreachable { .. }), "{error:?}");
+        assert!(error.to_string().contains("not currently accepting connections"), "{error}");
+        let opened = PostgresStore::open(database.options()).await.map(drop).unwrap_err();
+        assert!(matches!(&opened, StoreError::Denied { .. }), "{opened:?}");
+        allow(true).await;
+        store.pulse().await.unwrap();
+    });
+}
+
 #[test]
 fn it_is_known_whether_somebody_stands_between() {
     let database = Database::fresh();

@@ -114,6 +114,11 @@ fn named(url: &str, database: &str) -> String {
     format!("{server}/{database}")
 }
 
+/// A client of another database on the same server.
+pub(crate) async fn neighbour() -> Client {
+    connect(&server("LARDER_TEST_POSTGRES")).await
+}
+
 async fn connect(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
     tokio::spawn(connection);
