@@ -94,6 +94,9 @@ pub(crate) fn not_found() -> Answer {
     refusal(404, "Not Found")
 }
 
+/// What a token is told that lacks a permission.
+pub(crate) const NOT_ACCESSIBLE: &str = "Resource not accessible by personal access token";
+
 /// A token that does not work.
 pub(crate) fn bad_credentials() -> Answer {
     refusal(401, "Bad credentials")

@@ -46,6 +46,8 @@
 //!   `git/trees/{of}` and `git/blobs/{sha}` of what was [pushed](World::push),
 //!   `repositories/{id}`, `users|orgs/{o}` and their `repos` in pages with `Link`, `user`, `rate_limit`. Weak
 //!   `ETag`s, 304, 301 for renamed repositories, 451 and 403 for blocked ones, 403 without a `User-Agent`.
+//! - **Permissions** of fine-grained tokens ([`Token::lacking`]): GraphQL answers the field with null and a
+//!   `FORBIDDEN`, and the whole repository where the field cannot be null; REST answers 403.
 //! - **Limits**, on by default ([`Limits`]): the hourly budgets with their headers, points a minute, requests at
 //!   once. A 304 is free with a token and costs one without. An exhausted GraphQL budget is told with HTTP 200.
 //! - **Faults** ([`Switches`]): outage, 502, silence, queries that take too long, latency, flakiness from a seed,
@@ -95,6 +97,6 @@ pub use switches::{
     SlowQuery, Switches, When,
 };
 pub use world::{
-    Block, DemoCluster, Issue, Language, License, Owner, OwnerKind, RankingError, Release, Repository, Sees,
-    Token, World,
+    Block, DemoCluster, Issue, Language, License, Owner, OwnerKind, Permission, RankingError, Release,
+    Repository, Sees, Token, World,
 };

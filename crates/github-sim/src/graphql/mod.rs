@@ -16,14 +16,16 @@ mod values;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use async_graphql::{Context, EmptyMutation, EmptySubscription, Request, ServerError, Variables};
+use async_graphql::{
+    Context, EmptyMutation, EmptySubscription, ErrorExtensionValues, Request, ServerError, Variables,
+};
 use serde_json::{Map, Value, json};
 
-use crate::answer::Answer;
+use crate::answer::{Answer, NOT_ACCESSIBLE};
 use crate::arrival::GraphqlCall;
 use crate::limits::Rate;
 use crate::switches::{Partial, PartialError};
-use crate::world::{Repository, Token, World};
+use crate::world::{Permission, Repository, Token, World};
 use root::Query;
 
 /// The schema, made once.
@@ -75,6 +77,14 @@ impl Sight {
         World::shown(Some(&self.token), repository)
     }
 
+    /// Refuses this part of a repository to a token that lacks the permission.
+    pub(crate) fn permits(&self, repository: &Repository, part: Permission) -> Result<(), Failure> {
+        if World::lets_read(Some(&self.token), repository, part) {
+            return Ok(());
+        }
+        Err(Failure { kind: Some("FORBIDDEN"), message: NOT_ACCESSIBLE.to_owned() })
+    }
+
     /// The error that leaves this repository out, when the switches want one.
     fn struck(&self, full_name: &str) -> Option<Failure> {
         let place = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
@@ -97,7 +107,7 @@ impl Sight {
     }
 }
 
-/// An error of one field, which becomes null.
+/// An error of one field, which becomes null, or makes what it is a field of so.
 pub(crate) struct Failure {
     pub(crate) kind: Option<&'static str>,
     pub(crate) message: String,
@@ -111,28 +121,46 @@ impl Failure {
     /// Notes the error on the field being resolved.
     pub(crate) fn note(self, ctx: &Context<'_>) {
         let mut error = ServerError::new(self.message, Some(ctx.item.pos));
-        if let Some(kind) = self.kind {
-            error.extensions.get_or_insert_default().set("type", kind);
-        }
+        error.extensions = extensions(self.kind);
         ctx.add_error(ctx.set_error_path(error));
+    }
+
+    /// The error of a field that cannot be null.
+    pub(crate) fn of_whole(self) -> async_graphql::Error {
+        async_graphql::Error { extensions: extensions(self.kind), ..async_graphql::Error::new(self.message) }
     }
 }
 
-/// Puts each error into GitHub's shape (`type`, `path`, `locations`, `message`); a query that was refused as a whole
+/// What stands beside the message; GitHub says of a refusal whether signing in again would help.
+fn extensions(kind: Option<&'static str>) -> Option<ErrorExtensionValues> {
+    let kind = kind?;
+    let mut extensions = ErrorExtensionValues::default();
+    extensions.set("type", kind);
+    if kind == "FORBIDDEN" {
+        extensions.set("saml_failure", false);
+    }
+    Some(extensions)
+}
+
+/// Puts each error into GitHub's shape (`type`, `path`, `extensions`, `locations`, `message`); a query that was refused as a whole
 /// has no `data`.
 fn github_words(mut body: Value) -> Value {
+    spread_null(&mut body);
     let Some(fields) = body.as_object_mut() else { return body };
     let Some(errors) = fields.get_mut("errors").and_then(Value::as_array_mut) else { return body };
     let mut whole = true;
     for error in errors.iter_mut().filter_map(Value::as_object_mut) {
         whole &= !error.contains_key("path");
-        let kind =
-            error.get_mut("extensions").and_then(Value::as_object_mut).and_then(|more| more.remove("type"));
+        let more = error.get_mut("extensions").and_then(Value::as_object_mut);
+        let (kind, is_all) = more.map_or((None, true), |more| (more.remove("type"), more.is_empty()));
+        if is_all {
+            error.remove("extensions");
+        }
         let mut shaped = Map::new();
         if let Some(kind) = kind {
             shaped.insert("type".to_owned(), kind);
         }
-        for part in ["path", "locations", "message"] {
+        for part in ["path", "extensions", "locations", "message"] {
             if let Some(value) = error.remove(part) {
                 shaped.insert(part.to_owned(), value);
             }
@@ -143,4 +171,23 @@ fn github_words(mut body: Value) -> Value {
         fields.remove("data");
     }
     body
+}
+
+/// What lost a field that cannot be null is null itself. The library leaves such a field out instead; here it is
+/// always one of a repository, and wherever one of those stands there may be null.
+fn spread_null(body: &mut Value) {
+    let paths: Vec<Value> =
+        body["errors"].as_array().into_iter().flatten().map(|error| error["path"].clone()).collect();
+    for path in paths.iter().filter_map(Value::as_array) {
+        let Some((Value::String(field), above)) = path.split_last() else { continue };
+        let at = above.iter().try_fold(&mut body["data"], |at, step| match step {
+            Value::String(field) => at.get_mut(field),
+            step => at.get_mut(usize::try_from(step.as_u64()?).ok()?),
+        });
+        if let Some(holder) =
+            at.filter(|holder| holder.as_object().is_some_and(|one| !one.contains_key(field)))
+        {
+            *holder = Value::Null;
+        }
+    }
 }

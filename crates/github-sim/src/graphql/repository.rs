@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use async_graphql::{Context, ID, Object, Result, SimpleObject};
 
-use super::Sight;
 use super::account::RepositoryOwner;
 use super::issues::{Asked, IssueConnection, IssueFilters, IssueOrder};
 use super::object::{Blob, GitObject};
@@ -14,7 +13,8 @@ use super::values::{
     OrderDirection, PageInfo, Release, RepositoryTopic, RepositoryTopicConnection, RepositoryTopicEdge,
     RepositoryVisibility, StargazerConnection, Uri, int,
 };
-use crate::world;
+use super::{Failure, Sight};
+use crate::world::{self, Permission};
 
 /// A repository one may see.
 #[derive(Clone)]
@@ -133,6 +133,7 @@ impl Repository {
         filter_by: Option<IssueFilters>,
         order_by: Option<IssueOrder>,
     ) -> Result<IssueConnection> {
+        Sight::of(ctx)?.permits(&self.0, Permission::Issues).map_err(Failure::of_whole)?;
         let bounds = Bounds { after, before, first, last };
         Asked { labels, states, filter_by, order_by, bounds }.of(&self.0, ctx)
     }
@@ -143,7 +144,12 @@ impl Repository {
         expression: Option<String>,
         oid: Option<GitObjectId>,
     ) -> Result<Option<GitObject>> {
-        let Some(files) = Sight::of(ctx)?.world.files(&self.0) else { return Ok(None) };
+        let sight = Sight::of(ctx)?;
+        if let Err(failure) = sight.permits(&self.0, Permission::Contents) {
+            failure.note(ctx);
+            return Ok(None);
+        }
+        let Some(files) = sight.world.files(&self.0) else { return Ok(None) };
         let at = expression.as_deref().and_then(|text| text.split_once(':'));
         let at = at.filter(|(of, _)| *of == "HEAD" || *of == self.0.default_branch).map(|(_, path)| path);
         let file = match (&oid, at) {
@@ -230,7 +236,11 @@ impl Repository {
         self.0.license.as_ref().map(License::from)
     }
 
-    async fn latest_release(&self) -> Option<Release> {
-        self.0.latest_release.as_ref().map(|release| Release::of(&self.0, release))
+    async fn latest_release(&self, ctx: &Context<'_>) -> Result<Option<Release>> {
+        if let Err(failure) = Sight::of(ctx)?.permits(&self.0, Permission::Contents) {
+            failure.note(ctx);
+            return Ok(None);
+        }
+        Ok(self.0.latest_release.as_ref().map(|release| Release::of(&self.0, release)))
     }
 }

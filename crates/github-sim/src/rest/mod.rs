@@ -11,9 +11,9 @@ use axum::http::{Method, header};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::answer::{Answer, http_date, not_found, refusal};
+use crate::answer::{Answer, NOT_ACCESSIBLE, http_date, not_found, refusal};
 use crate::arrival::Arrival;
-use crate::world::{Block, OwnerKind, Repository, Token, World, ids};
+use crate::world::{Block, OwnerKind, Permission, Repository, Token, World, ids};
 
 /// What one request may see, and the address its links start with.
 pub(crate) struct View {
@@ -86,6 +86,14 @@ impl View {
     ) -> Result<Found, Answer> {
         if let Some(block) = repository.blocked {
             return Err(blocked(block));
+        }
+        let wanted = match rest {
+            ["issues"] => Some(Permission::Issues),
+            ["git" | "releases", ..] => Some(Permission::Contents),
+            _ => None,
+        };
+        if wanted.is_some_and(|part| !World::lets_read(self.token.as_ref(), repository, part)) {
+            return Err(refusal(403, NOT_ACCESSIBLE));
         }
         match rest {
             [] => Ok(Found {

@@ -39,6 +39,17 @@ pub struct Token {
     pub scopes: Option<Vec<String>>,
     /// The private repositories it may see.
     pub sees: Sees,
+    /// What it may not read of them, though it sees them.
+    pub lacks: BTreeSet<Permission>,
+}
+
+/// A permission that an owner gives to a fine-grained token or an app, or does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Permission {
+    /// `Contents: read`: files and releases.
+    Contents,
+    /// `Issues: read`.
+    Issues,
 }
 
 /// Which private repositories a token may see.
@@ -89,7 +100,12 @@ impl fmt::Display for OwnerKind {
 impl Token {
     /// A classic token of this user that sees public repositories alone.
     pub fn of(login: &str) -> Self {
-        Self { login: login.to_owned(), scopes: Some(vec!["public_repo".to_owned()]), sees: Sees::Public }
+        Self {
+            login: login.to_owned(),
+            scopes: Some(vec!["public_repo".to_owned()]),
+            sees: Sees::Public,
+            lacks: BTreeSet::new(),
+        }
     }
 
     /// Lets it see every private repository, with the `repo` scope.
@@ -105,6 +121,15 @@ impl Token {
     pub fn seeing(mut self, full_names: &[&str]) -> Self {
         self.scopes = None;
         self.sees = Sees::These(full_names.iter().map(|name| name.to_ascii_lowercase()).collect());
+        self
+    }
+
+    /// Takes a permission from it, which makes it a fine-grained token: of public repositories it reads all the
+    /// same, of private ones that part is refused.
+    #[must_use]
+    pub fn lacking(mut self, permission: Permission) -> Self {
+        self.scopes = None;
+        self.lacks.insert(permission);
         self
     }
 

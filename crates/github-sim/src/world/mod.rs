@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-pub use account::{Owner, OwnerKind, Sees, Token};
+pub use account::{Owner, OwnerKind, Permission, Sees, Token};
 pub use demo::DemoCluster;
 pub(crate) use files::{File, Files, blob_id};
 pub use issue::Issue;
@@ -203,6 +203,11 @@ impl World {
     /// What somebody may see of a repository: private ones are hidden from all tokens but those named.
     pub(crate) fn shown(token: Option<&Token>, repository: &Repository) -> bool {
         !repository.is_private || token.is_some_and(|token| token.may_see_private(&repository.full_name))
+    }
+
+    /// Whether somebody who sees a repository may read this part of it.
+    pub(crate) fn lets_read(token: Option<&Token>, repository: &Repository, part: Permission) -> bool {
+        !repository.is_private || token.is_none_or(|token| !token.lacks.contains(&part))
     }
 }
 

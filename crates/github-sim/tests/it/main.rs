@@ -9,5 +9,6 @@ mod github;
 mod graphql;
 mod issues;
 mod limits;
+mod permissions;
 mod rest;
 mod world;
