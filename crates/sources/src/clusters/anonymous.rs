@@ -10,7 +10,7 @@ use larder_domain::{RepoName, Repository};
 use super::rest::OwnersList;
 use super::tally::{Tally, needs_token};
 use super::{ClustersSource, Unclustered, validators_of};
-use crate::github::{Errand, Found, OwnerPath, Page, PageOrder, Single, is_about_all};
+use crate::github::{Errand, Found, OwnerPath, Page, PageOrder, Shortfall, Single, is_about_all};
 
 /// Calls under way at once.
 const AT_ONCE_MAX: usize = 3;
@@ -127,7 +127,10 @@ impl ClustersSource {
                     all.extend(repositories);
                     if number >= last {
                         let validators = validators_of(etag.filter(|_| number == 1));
-                        return Ok(Whole::Here(OwnersList::new(self, owner, all), validators));
+                        return Ok(Whole::Here(
+                            OwnersList::new(self, owner, all, Shortfall::default()),
+                            validators,
+                        ));
                     }
                 }
             }

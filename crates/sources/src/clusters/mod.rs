@@ -3,6 +3,7 @@
 //! repository that is missing, renamed or hidden is a warning on its cluster, never its failure.
 
 mod anonymous;
+mod missing;
 mod rest;
 mod tally;
 
@@ -200,8 +201,8 @@ impl ClustersSource {
         let by_owner = async {
             let (ask, Unclustered { owner, .. }) = rest.zip(self.unclustered.as_ref())?;
             let answer = match self.github.owned(owner, errand).await {
-                Ok(Owned::All(repositories)) => {
-                    return Some((ask, OwnersList::new(self, owner, repositories)));
+                Ok(Owned::All(repositories, shortfall)) => {
+                    return Some((ask, OwnersList::new(self, owner, repositories, shortfall)));
                 }
                 Ok(Owned::NoSuchOwner) => Ok(Self::no_such_owner(owner)),
                 Err(error) => Err(error),

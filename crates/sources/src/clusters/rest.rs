@@ -13,8 +13,9 @@ use larder_core::{Absence, Answer, Coverage, Fetched, Listing};
 use larder_domain::{RepoName, Repository};
 
 use super::ClustersSource;
+use super::missing;
 use super::tally::{Tally, present};
-use crate::github::Found;
+use crate::github::{Found, Shortfall};
 
 /// Names that are asked for to know what is left: with a token, two queries.
 const ASKED_MAX: usize = 100;
@@ -28,14 +29,14 @@ pub(super) struct Renames(Mutex<HashMap<Arc<str>, Arc<str>>>);
 impl Renames {
     fn learn(&self, asked: &Arc<str>, found: &Found) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match found {
-            Found::Here(repository) if !repository.full_name.eq_ignore_ascii_case(asked) => {
+        match found.repository() {
+            Some(repository) if !repository.full_name.eq_ignore_ascii_case(asked) => {
                 known.insert(asked.clone(), repository.full_name.to_lowercase().into());
             }
-            Found::Here(_) | Found::Absent(_) => {
+            Some(_) | None if found.is_answered() => {
                 known.remove(asked);
             }
-            Found::Unknown(_) => {}
+            Some(_) | None => {}
         }
     }
 
@@ -77,6 +78,8 @@ pub(super) struct OwnersList<'a> {
     /// By lower-cased name, each once, in the order of the list.
     repositories: Vec<(Arc<str>, Repository)>,
     names: HashSet<Arc<str>>,
+    /// What of it the token may not read.
+    shortfall: Shortfall,
 }
 
 /// Why a name may lead to something on the list: the likeliest reason first.
@@ -91,7 +94,12 @@ enum Suspicion {
 }
 
 impl<'a> OwnersList<'a> {
-    pub(super) fn new(source: &'a ClustersSource, owner: &str, all: Vec<Repository>) -> Self {
+    pub(super) fn new(
+        source: &'a ClustersSource,
+        owner: &str,
+        all: Vec<Repository>,
+        shortfall: Shortfall,
+    ) -> Self {
         let mut names = HashSet::with_capacity(all.len());
         let mut repositories = Vec::with_capacity(all.len());
         for repository in all {
@@ -100,7 +108,8 @@ impl<'a> OwnersList<'a> {
                 repositories.push((name, repository));
             }
         }
-        OwnersList { source, prefix: format!("{}/", owner.to_lowercase()), repositories, names }
+        let prefix = format!("{}/", owner.to_lowercase());
+        OwnersList { source, prefix, repositories, names, shortfall }
     }
 
     /// Whether it is this owner's, by his lower-cased name.
@@ -123,15 +132,22 @@ impl<'a> OwnersList<'a> {
     /// What is in no cluster.
     pub(super) fn rest(&self, coverage: Coverage) -> Listing {
         let claimed = self.claimed();
-        let answer = |(name, repository): &(Arc<str>, Repository)| Answer {
-            asked: name.clone(),
-            finding: present(repository, coverage, self.source.github.host()),
-        };
+        let (mut answers, mut withheld) = (Vec::new(), Vec::new());
+        for (name, repository) in self.left(&claimed) {
+            let missing = self.shortfall.withheld.get(&repository.full_name);
+            // What was known before of a part that is withheld stays.
+            let coverage = if missing.is_some() { Coverage::Partial } else { coverage };
+            withheld.extend(missing.into_iter().flatten());
+            let finding = present(repository, coverage, self.source.github.host());
+            answers.push(Answer { asked: name.clone(), finding });
+        }
+        let about = self.source.unclustered.as_ref().map_or("", |unclustered| unclustered.key.as_str());
         Listing {
-            answers: self.left(&claimed).map(answer).collect(),
+            answers,
             whole: true,
             public_only: coverage == Coverage::Partial,
             elsewhere: claimed.into_iter().collect(),
+            warnings: missing::of_list(about, withheld.into_iter(), self.shortfall.hidden),
             ..Listing::default()
         }
     }
@@ -146,7 +162,7 @@ impl<'a> OwnersList<'a> {
         }
         let known = self.source.renames.all();
         let is_open = |name: &&RepoName| {
-            let is_answered = matches!(tally.found(name.key()), Some(Found::Here(_) | Found::Absent(_)));
+            let is_answered = tally.found(name.key()).is_some_and(Found::is_answered);
             let leads_here = known.get(name.key()).is_some_and(|now| self.names.contains(now));
             !is_answered && !leads_here && !self.names.contains(name.key())
         };

@@ -8,7 +8,7 @@ use larder_core::{
 };
 use larder_domain::Repository;
 
-use super::ClustersSource;
+use super::{ClustersSource, missing};
 use crate::github::{Errand, Found};
 
 /// Entries that wait, and what was found so far.
@@ -126,8 +126,8 @@ impl<'a> Tally<'a> {
             if let Finding::Unknown(error) = &finding {
                 first_error.get_or_insert_with(|| error.clone());
             }
-            if let (Finding::Present(_), Some(Found::Here(repository))) = (&finding, self.found.get(name)) {
-                listing.warnings.extend(renamed(name, repository));
+            if matches!(finding, Finding::Present(_)) {
+                listing.warnings.extend(self.warnings(name));
             }
             listing.answers.push(Answer { asked: name.clone(), finding });
         }
@@ -144,19 +144,34 @@ impl<'a> Tally<'a> {
     }
 
     fn is_in_cluster(&self, name: &str) -> bool {
-        let found = self.found.get(name);
-        matches!(found, Some(Found::Here(repository)) if self.source.is_in_cluster(&repository.full_name))
+        let found = self.found.get(name).and_then(Found::repository);
+        found.is_some_and(|repository| self.source.is_in_cluster(&repository.full_name))
+    }
+
+    /// What is said besides of a repository that is there.
+    fn warnings(&self, name: &str) -> Vec<Warning> {
+        match self.found.get(name) {
+            Some(Found::Here(repository)) => renamed(name, repository).into_iter().collect(),
+            Some(Found::InPart(repository, withheld)) => {
+                let missing = missing::of_member(name, withheld);
+                renamed(name, repository).into_iter().chain([missing]).collect()
+            }
+            Some(Found::Absent(_) | Found::Unknown(_)) | None => Vec::new(),
+        }
     }
 
     fn finding(&self, name: &str, owner: Option<&str>) -> Finding {
+        let here = |repository: &Repository, coverage| match owner {
+            Some(owner) if !repository.owner.eq_ignore_ascii_case(owner) => {
+                let message = format!("`{name}` moved to `{}`", repository.full_name);
+                Finding::Absent(Absence::new("moved", message))
+            }
+            _ => present(repository, coverage, &repository.host),
+        };
         match self.found.get(name) {
-            Some(Found::Here(repository)) => match owner {
-                Some(owner) if !repository.owner.eq_ignore_ascii_case(owner) => {
-                    let message = format!("`{name}` moved to `{}`", repository.full_name);
-                    Finding::Absent(Absence::new("moved", message))
-                }
-                _ => present(repository, self.coverage, &repository.host),
-            },
+            Some(Found::Here(repository)) => here(repository, self.coverage),
+            // What was known before of a part that is withheld stays.
+            Some(Found::InPart(repository, _)) => here(repository, Coverage::Partial),
             Some(Found::Absent(absence)) => Finding::Absent(absence.clone()),
             Some(Found::Unknown(error)) => Finding::Unknown(error.clone()),
             None => Finding::Unknown(FetchError::Local(format!("`{name}` was not asked for"))),

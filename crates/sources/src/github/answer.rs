@@ -2,7 +2,7 @@
 //! answer that is there only in part never passes for a whole one.
 
 use larder_core::{Absence, FetchError, Time};
-use larder_domain::RepoName;
+use larder_domain::{RepoName, Repository};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -10,7 +10,9 @@ use super::GitHub;
 use super::call::{Judged, Reply, Verdict};
 use super::limits::RateHeaders;
 use super::listing::Found;
+use super::query::Breadth;
 use super::repository::Node;
+use super::rights::Withheld;
 
 /// What came back on a query: data, and errors about parts of it.
 #[derive(Debug, Default, Deserialize)]
@@ -35,6 +37,15 @@ pub(super) struct Problem {
 struct Extensions {
     #[serde(alias = "code", rename = "type")]
     kind: Option<String>,
+}
+
+/// What an answer says under one alias.
+pub(super) enum Said {
+    /// What was found.
+    Found(Found),
+    /// All of it was left out for the sake of its issues, which are not for this token: it is to be
+    /// asked for without them.
+    WithoutIssues,
 }
 
 /// What a GraphQL query's field `rateLimit` says.
@@ -63,9 +74,28 @@ impl Problem {
         kind.starts_with("RESOURCE_LIMIT") || kind.starts_with("MAX_NODE_LIMIT")
     }
 
-    /// Whether it is about all of one alias or field, not about something within it.
-    fn is_about(&self, field: &str) -> bool {
-        matches!(self.path.as_deref(), Some([Value::String(name)]) if name == field)
+    /// Whether the token may not read what it is about.
+    fn is_refusal(&self) -> bool {
+        matches!(self.kind(), "FORBIDDEN" | "INSUFFICIENT_SCOPES")
+    }
+
+    /// The field that is refused of what stands `depth` steps down, unless that is refused itself.
+    pub(super) fn withheld(&self, depth: usize) -> Option<Withheld> {
+        let field = self.path.as_ref().filter(|_| self.is_refusal())?.get(depth)?;
+        field.as_str().map(Withheld::new)
+    }
+
+    /// The place in a list of what is refused, `[…, "nodes", 3]`, and the field if it is not all of it.
+    pub(super) fn refused_node(&self) -> Option<(usize, Option<Withheld>)> {
+        let path = self.path.as_deref().filter(|_| self.is_refusal())?;
+        let at = path.iter().position(|step| step == "nodes")?;
+        let place = usize::try_from(path.get(at + 1)?.as_u64()?).ok()?;
+        Some((place, self.withheld(at + 2)))
+    }
+
+    /// Whether it is about something within one alias or field, not about all of it.
+    fn is_within_something(&self) -> bool {
+        self.path.as_ref().is_some_and(|path| path.len() > 1)
     }
 
     fn is_within(&self, field: &str) -> bool {
@@ -173,7 +203,12 @@ impl GitHub {
 
     /// What each alias of a query for many repositories says, in the order asked. An error if
     /// nothing of the answer can be trusted.
-    pub(super) fn found(&self, mut envelope: Envelope, names: &[RepoName]) -> Result<Vec<Found>, FetchError> {
+    pub(super) fn found(
+        &self,
+        mut envelope: Envelope,
+        names: &[RepoName],
+        breadth: Breadth,
+    ) -> Result<Vec<Said>, FetchError> {
         if let Some(problem) = envelope.problems().iter().find(|problem| problem.is_about_everything()) {
             return Err(self.left_out(problem));
         }
@@ -181,100 +216,104 @@ impl GitHub {
         let each = names.iter().enumerate().map(|(index, name)| {
             let alias = format!("r{index}");
             let value = data.remove(&alias).unwrap_or_default();
-            self.found_one(&alias, value, envelope.problems(), name)
+            let within = envelope.problems().iter().filter(|problem| problem.is_within(&alias));
+            self.found_one(value, &within.collect::<Vec<_>>(), name, breadth)
         });
         Ok(each.collect())
     }
 
-    fn found_one(&self, alias: &str, value: Value, problems: &[Problem], name: &RepoName) -> Found {
-        let Some(problem) = problems.iter().find(|problem| problem.is_within(alias)) else {
-            if value.is_null() {
-                let detail = format!("nothing was said of `{name}`");
-                return Found::Unknown(FetchError::Partial { host: self.host().to_owned(), detail });
-            }
-            return match serde_json::from_value::<Node>(value) {
-                Ok(node) => Found::Here(Box::new(node.keep(self.host()))),
-                Err(error) => Found::Unknown(self.unusable(format!("`{name}`: {error}"))),
-            };
-        };
+    fn found_one(&self, value: Value, problems: &[&Problem], name: &RepoName, breadth: Breadth) -> Said {
+        // What is refused is missing and nothing besides; any other error may mean more than it names.
+        if let Some(problem) = problems.iter().find(|problem| problem.withheld(1).is_none()) {
+            return Said::Found(self.lost(problem, name));
+        }
+        let refused: Vec<Withheld> = problems.iter().filter_map(|problem| problem.withheld(1)).collect();
+        if !value.is_null() {
+            let node = serde_json::from_value::<Node>(value)
+                .map_err(|error| self.unusable(format!("`{name}`: {error}")));
+            return Said::Found(match node.and_then(|node| self.keep(node, breadth)) {
+                Ok(repository) => Found::here(repository, breadth.and(refused)),
+                Err(error) => Found::Unknown(error),
+            });
+        }
+        if breadth.may_spare(&refused) {
+            return Said::WithoutIssues;
+        }
+        Said::Found(if refused.is_empty() {
+            let detail = format!("nothing was said of `{name}`");
+            Found::Unknown(FetchError::Partial { host: self.host().to_owned(), detail })
+        } else {
+            let message = format!("`{name}` cannot be shown without {}", Withheld::told(&refused));
+            Found::Absent(Absence::new("private", message))
+        })
+    }
+
+    /// What an error means that is about more than a part which is not for us.
+    fn lost(&self, problem: &Problem, name: &RepoName) -> Found {
         match problem.kind() {
-            _ if !problem.is_about(alias) => Found::Unknown(self.left_out(problem)),
+            _ if problem.is_within_something() => Found::Unknown(self.left_out(problem)),
             "NOT_FOUND" => Found::Absent(not_found(name)),
             "FORBIDDEN" => Found::Absent(forbidden(name, &problem.message)),
-            "INSUFFICIENT_SCOPES" => {
-                Found::Unknown(FetchError::Refused { host: self.host().to_owned(), detail: problem.detail() })
-            }
             _ => Found::Unknown(self.left_out(problem)),
         }
     }
 
-    /// One page of an owner's repositories; `None` = there is no such owner.
-    pub(super) fn owned_page(&self, mut envelope: Envelope) -> Result<Option<OwnedPage>, FetchError> {
-        let owner =
-            envelope.data.as_mut().and_then(|data| data.remove("repositoryOwner")).unwrap_or_default();
-        let problems = envelope.problems();
-        if owner.is_null() {
-            return match problems.iter().find(|problem| problem.kind() != "NOT_FOUND") {
-                Some(problem) => Err(self.left_out(problem)),
-                None => Ok(None),
-            };
+    /// A repository of an answer; all that was asked of it must be there.
+    pub(super) fn keep(&self, node: Node, breadth: Breadth) -> Result<Repository, FetchError> {
+        if breadth == Breadth::Whole && node.issues.is_none() {
+            return Err(self.unusable(format!("`{}`: no `issues`", node.name_with_owner)));
         }
-        // A repository of theirs that is not for us is no gap in the list; all else is.
-        let is_gap = |problem: &&Problem| !(problem.kind() == "FORBIDDEN" && is_about_a_node(problem));
-        if let Some(problem) = problems.iter().find(is_gap) {
-            return Err(self.left_out(problem));
-        }
-        let hidden = problems.len();
-        let owner = serde_json::from_value::<OwnerField>(owner)
-            .map_err(|error| self.unusable(format!("a list of repositories: {error}")))?;
-        let (nodes, next) = self.nodes_but(hidden, owner.repositories, "repositories")?;
-        let repositories = nodes.into_iter().map(|node| node.keep(self.host())).collect();
-        Ok(Some(OwnedPage { repositories, next }))
+        Ok(node.keep(self.host()))
     }
 
     /// What stands on a page, and where the next one begins.
     pub(super) fn nodes<T>(&self, page: Nodes<T>, of: &str) -> Result<(Vec<T>, Option<String>), FetchError> {
-        self.nodes_but(0, page, of)
+        let (nodes, next) = self.nodes_with_gaps(page)?;
+        let gaps = nodes.iter().filter(|node| node.is_none()).count();
+        if gaps > 0 {
+            return Err(self.gaps(gaps, of));
+        }
+        Ok((nodes.into_iter().flatten().collect(), next))
     }
 
-    /// The same, where so many may be hidden.
-    fn nodes_but<T>(
+    /// The same, each in its place, with what is null.
+    pub(super) fn nodes_with_gaps<T>(
         &self,
-        hidden: usize,
         page: Nodes<T>,
-        of: &str,
-    ) -> Result<(Vec<T>, Option<String>), FetchError> {
-        let nodes = page.nodes.unwrap_or_default();
-        let gaps = nodes.iter().filter(|node| node.is_none()).count();
-        if gaps > hidden {
-            let detail = format!("{gaps} {of} of a list");
-            return Err(FetchError::Partial { host: self.host().to_owned(), detail });
-        }
+    ) -> Result<(Vec<Option<T>>, Option<String>), FetchError> {
         let PageInfo { has_next_page, end_cursor } = page.page_info;
         let next = has_next_page.then_some(end_cursor).flatten();
         if has_next_page && next.is_none() {
             return Err(self.unusable("a list that goes on, but not where".to_owned()));
         }
-        Ok((nodes.into_iter().flatten().collect(), next))
+        Ok((page.nodes.unwrap_or_default(), next))
     }
 
+    /// Why a list with gaps is no list.
+    pub(super) fn gaps(&self, gaps: usize, of: &str) -> FetchError {
+        FetchError::Partial { host: self.host().to_owned(), detail: format!("{gaps} {of} of a list") }
+    }
+
+    /// Why what an error is about is not there. What is refused is refused however little is asked at
+    /// once.
     pub(super) fn left_out(&self, problem: &Problem) -> FetchError {
-        FetchError::Partial { host: self.host().to_owned(), detail: problem.detail() }
+        let (host, detail) = (self.host().to_owned(), problem.detail());
+        if problem.is_refusal() {
+            return FetchError::Refused { host, detail };
+        }
+        FetchError::Partial { host, detail }
+    }
+
+    /// The same of a part of a repository, for which the token needs a permission.
+    pub(super) fn part_left_out(&self, problem: &Problem, permission: &str) -> FetchError {
+        match self.left_out(problem) {
+            FetchError::Refused { host, detail } if problem.withheld(1).is_some() => {
+                FetchError::Refused { host, detail: format!("{detail}: give the token {permission}") }
+            }
+            error => error,
+        }
     }
 }
-
-/// A page of what an owner owns.
-pub(super) struct OwnedPage {
-    pub(super) repositories: Vec<larder_domain::Repository>,
-    /// Where the next page begins, if there is one.
-    pub(super) next: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-struct OwnerField {
-    repositories: Nodes<Node>,
-}
-
 /// One page of a connection.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -288,11 +327,6 @@ pub(super) struct Nodes<T> {
 struct PageInfo {
     has_next_page: bool,
     end_cursor: Option<String>,
-}
-
-/// Whether an error is about one whole node of a list: `[…, "nodes", 3]`.
-fn is_about_a_node(problem: &Problem) -> bool {
-    matches!(problem.path.as_deref(), Some([.., Value::String(nodes), Value::Number(_)]) if nodes == "nodes")
 }
 
 pub(super) fn not_found(name: &RepoName) -> Absence {

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::answer::{Envelope, Nodes, forbidden, not_found};
 use super::call::Errand;
 use super::rest::{last_page, next_page};
-use super::{GitHub, query};
+use super::{GitHub, query, rights};
 
 /// Issues on one page, which is GitHub's limit too.
 const PAGE_SIZE: usize = 100;
@@ -120,7 +120,7 @@ impl GitHub {
         let field = envelope.data.as_mut().and_then(|data| data.remove("repository")).unwrap_or_default();
         let is_telling = |kind: &str| !(field.is_null() && kind == "NOT_FOUND");
         if let Some(problem) = envelope.problems().iter().find(|problem| is_telling(problem.kind())) {
-            return Err(self.left_out(problem));
+            return Err(self.part_left_out(problem, rights::ISSUES));
         }
         if field.is_null() {
             return Ok(None);

@@ -6,35 +6,50 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use larder_core::{Absence, FetchError};
 use larder_domain::{RepoName, Repository};
 
+use super::answer::Said;
 use super::call::Errand;
-use super::query::{self, Query, Viewer};
+use super::query::{self, Breadth, Query, Viewer};
+use super::rights::Withheld;
 use super::{GitHub, answer, call};
 
 /// Queries that are under way at once. GitHub asks for few.
 const AT_ONCE_MAX: usize = 3;
-/// Repositories on one page of an owner's list, which is GitHub's limit too.
-const PAGE_SIZE: usize = 100;
-/// Pages of one list that are turned: ten thousand repositories.
-const PAGES_MAX: usize = 100;
 
 /// What was found under one name.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Found {
     /// The repository, perhaps under its new name.
     Here(Box<Repository>),
+    /// The same, but for what the token may not read of it.
+    InPart(Box<Repository>, Vec<Withheld>),
     /// It is not there, or not for us.
     Absent(Absence),
     /// No answer.
     Unknown(FetchError),
 }
 
-/// What an owner owns.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Owned {
-    /// All of it.
-    All(Vec<Repository>),
-    /// There is no such owner.
-    NoSuchOwner,
+impl Found {
+    /// The repository, as far as the token may read it.
+    pub fn repository(&self) -> Option<&Repository> {
+        match self {
+            Found::Here(repository) | Found::InPart(repository, _) => Some(repository),
+            Found::Absent(_) | Found::Unknown(_) => None,
+        }
+    }
+
+    /// Whether it is known what the name leads to, if to anything.
+    pub fn is_answered(&self) -> bool {
+        !matches!(self, Found::Unknown(_))
+    }
+
+    /// A repository of which this is withheld.
+    pub(super) fn here(repository: Repository, withheld: Vec<Withheld>) -> Self {
+        if withheld.is_empty() {
+            Found::Here(Box::new(repository))
+        } else {
+            Found::InPart(Box::new(repository), withheld)
+        }
+    }
 }
 
 /// Names still to be asked for.
@@ -42,9 +57,18 @@ struct Queue {
     /// Halves of batches that were too much, to be sent as they are.
     halves: Vec<Vec<RepoName>>,
     rest: VecDeque<RepoName>,
+    /// How much is asked of those.
+    breadth: Breadth,
+    /// Names whose issues are not for this token.
+    without_issues: Vec<RepoName>,
 }
 
 impl Queue {
+    fn of(names: Vec<RepoName>) -> Self {
+        let rest = names.into();
+        Queue { halves: Vec::new(), rest, breadth: Breadth::Whole, without_issues: Vec::new() }
+    }
+
     fn next(&mut self, size: usize) -> Option<Vec<RepoName>> {
         if let Some(half) = self.halves.pop() {
             return Some(half);
@@ -59,8 +83,16 @@ impl Queue {
         self.halves.push(batch);
     }
 
+    /// Goes on with those that must be asked for without their issues, all together, once all others
+    /// are known. Answers whether there are any.
+    fn narrow(&mut self) -> bool {
+        self.breadth = Breadth::WithoutIssues;
+        self.rest.extend(self.without_issues.drain(..));
+        !self.rest.is_empty()
+    }
+
     fn into_rest(self) -> impl Iterator<Item = RepoName> {
-        self.halves.into_iter().flatten().chain(self.rest)
+        self.halves.into_iter().flatten().chain(self.rest).chain(self.without_issues)
     }
 }
 
@@ -73,7 +105,7 @@ impl GitHub {
         errand: &Errand,
         mut each: impl FnMut(&RepoName, Found) + Send,
     ) {
-        let mut queue = Queue { halves: Vec::new(), rest: names.into() };
+        let mut queue = Queue::of(names);
         let mut under_way = FuturesUnordered::new();
         let mut stop = None;
         // The store may know the login; if it cannot say, the first query asks or fails for that.
@@ -82,11 +114,23 @@ impl GitHub {
             while stop.is_none() && under_way.len() < self.at_once() {
                 let size = self.state().sizing.size();
                 let Some(batch) = queue.next(size) else { break };
-                under_way.push(self.batch(batch, errand));
+                under_way.push(self.batch(batch, queue.breadth, errand));
             }
-            let Some((batch, result)) = under_way.next().await else { break };
+            let Some((batch, result)) = under_way.next().await else {
+                if stop.is_none() && queue.narrow() {
+                    continue;
+                }
+                break;
+            };
             match result {
-                Ok(found) => batch.iter().zip(found).for_each(|(name, found)| each(name, found)),
+                Ok(said) => {
+                    for (name, said) in batch.into_iter().zip(said) {
+                        match said {
+                            Said::Found(found) => each(&name, found),
+                            Said::WithoutIssues => queue.without_issues.push(name),
+                        }
+                    }
+                }
                 Err(error) if stop.is_none() && batch.len() > 1 && self.may_halve(&error, errand) => {
                     self.state().sizing.failed(batch.len());
                     queue.halve(batch);
@@ -104,31 +148,6 @@ impl GitHub {
         if let Some(error) = stop {
             queue.into_rest().for_each(|name| each(&name, Found::Unknown(error.clone())));
         }
-    }
-
-    /// Everything an owner owns, page by page. A list with a gap is an error, never a short list.
-    /// Needs a token.
-    pub async fn owned(&self, login: &str, errand: &Errand) -> Result<Owned, FetchError> {
-        let mut all: Vec<Repository> = Vec::new();
-        let mut after: Option<String> = None;
-        let mut first = PAGE_SIZE;
-        for _ in 0..PAGES_MAX {
-            let page = loop {
-                let viewer = self.viewer().await?;
-                let query = query::owned(login, after.as_deref(), first, viewer);
-                match self.graphql(&query, errand).await.and_then(|envelope| self.owned_page(envelope)) {
-                    Err(error) if first > 1 && self.may_halve(&error, errand) => first = first.div_ceil(2),
-                    result => break result?,
-                }
-            };
-            let Some(page) = page else { return Ok(Owned::NoSuchOwner) };
-            all.extend(page.repositories);
-            match page.next {
-                Some(next) => after = Some(next),
-                None => return Ok(Owned::All(all)),
-            }
-        }
-        Err(self.unusable(format!("`{login}` owns more repositories than the {} that are listed", all.len())))
     }
 
     /// One query and its answer.
@@ -150,14 +169,20 @@ impl GitHub {
     async fn batch(
         &self,
         names: Vec<RepoName>,
+        breadth: Breadth,
         errand: &Errand,
-    ) -> (Vec<RepoName>, Result<Vec<Found>, FetchError>) {
-        let result = self.ask_batch(&names, errand).await;
+    ) -> (Vec<RepoName>, Result<Vec<Said>, FetchError>) {
+        let result = self.ask_batch(&names, breadth, errand).await;
         (names, result)
     }
 
-    async fn ask_batch(&self, names: &[RepoName], errand: &Errand) -> Result<Vec<Found>, FetchError> {
-        let query = query::repositories(names, self.viewer().await?);
+    async fn ask_batch(
+        &self,
+        names: &[RepoName],
+        breadth: Breadth,
+        errand: &Errand,
+    ) -> Result<Vec<Said>, FetchError> {
+        let query = query::repositories(names, breadth, self.viewer().await?);
         let started = self.clock.now();
         let envelope = self.graphql(&query, errand).await?;
         let took = self.clock.now().since(started);
@@ -166,7 +191,7 @@ impl GitHub {
         } else {
             self.state().sizing.answered(names.len(), took);
         }
-        self.found(envelope, names)
+        self.found(envelope, names, breadth)
     }
 
     /// The first query goes alone: it tells whose budget the others draw from.
@@ -206,7 +231,7 @@ mod tests {
 
     #[test]
     fn halves_go_before_the_rest_and_nothing_is_lost() {
-        let mut queue = Queue { halves: Vec::new(), rest: names(0..10).into() };
+        let mut queue = Queue::of(names(0..10));
         let batch = queue.next(5).unwrap();
         queue.halve(batch);
         assert_eq!(queue.next(2), Some(names(0..3)));
@@ -217,7 +242,7 @@ mod tests {
 
     #[test]
     fn there_is_no_batch_of_nothing() {
-        let mut queue = Queue { halves: Vec::new(), rest: VecDeque::new() };
+        let mut queue = Queue::of(Vec::new());
         assert_eq!(queue.next(5), None);
     }
 }

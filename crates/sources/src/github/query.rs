@@ -7,22 +7,60 @@ use larder_domain::RepoName;
 use serde_json::{Value, json};
 
 use super::issues::LabelAsked;
+use super::rights::Withheld;
 
-/// What is asked of each repository.
-const FRAGMENT: &str = "fragment Repo on Repository { \
-    name nameWithOwner owner { login } description url homepageUrl \
-    stargazerCount forkCount issues(states: [OPEN]) { totalCount } \
+/// What is asked of each repository, besides its issues.
+const FIELDS: &str = "\
+    name nameWithOwner owner { login } description url homepageUrl stargazerCount forkCount \
     primaryLanguage { name color } \
     languages(first: 10, orderBy: {field: SIZE, direction: DESC}) { edges { size node { name color } } } \
     repositoryTopics(first: 20) { nodes { topic { name } } } \
     licenseInfo { spdxId name } isFork isArchived isPrivate pushedAt updatedAt createdAt \
-    latestRelease { tagName name url publishedAt } }";
+    latestRelease { tagName name url publishedAt }";
 
 /// What every query asks besides: what it cost.
 const RATE_LIMIT: &str = "rateLimit { limit cost remaining resetAt }";
 
-/// Connections asked of each repository; GitHub counts a point for each hundred of them.
-const CONNECTIONS: usize = 3;
+/// How much is asked of each repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Breadth {
+    /// All that is kept.
+    Whole,
+    /// All but the count of its issues. To a token that may not read that, GitHub answers null for the
+    /// whole repository.
+    WithoutIssues,
+}
+
+impl Breadth {
+    fn fragment(self) -> String {
+        let issues = match self {
+            Breadth::Whole => "issues(states: [OPEN]) { totalCount } ",
+            Breadth::WithoutIssues => "",
+        };
+        format!("fragment Repo on Repository {{ {issues}{FIELDS} }}")
+    }
+
+    /// All that is missing of a repository that came, beside what was refused of it.
+    pub(super) fn and(self, refused: Vec<Withheld>) -> Vec<Withheld> {
+        match self {
+            Breadth::Whole => refused,
+            Breadth::WithoutIssues => [vec![Withheld::issues()], refused].concat(),
+        }
+    }
+
+    /// Whether a repository that was left out for these fields may come when less is asked.
+    pub(super) fn may_spare(self, refused: &[Withheld]) -> bool {
+        self == Breadth::Whole && refused.contains(&Withheld::issues())
+    }
+
+    /// Connections asked of each repository; GitHub counts a point for each hundred of them.
+    fn connections(self) -> usize {
+        match self {
+            Breadth::Whole => 3,
+            Breadth::WithoutIssues => 2,
+        }
+    }
+}
 
 /// A query, its variables, and what it is expected to cost.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,7 +92,7 @@ impl Viewer {
 }
 
 /// Many repositories in one query, each under its alias `r0`, `r1`, …
-pub(super) fn repositories(names: &[RepoName], viewer: Viewer) -> Query {
+pub(super) fn repositories(names: &[RepoName], breadth: Breadth, viewer: Viewer) -> Query {
     let mut text = format!("query Repositories {{ {RATE_LIMIT}{}", viewer.field());
     for (index, name) in names.iter().enumerate() {
         // Writing into a string cannot fail. A JSON string is a GraphQL string.
@@ -65,21 +103,33 @@ pub(super) fn repositories(names: &[RepoName], viewer: Viewer) -> Query {
             Value::from(name.name()),
         );
     }
-    let _ = write!(text, " }} {FRAGMENT}");
-    Query { text, variables: json!({}), points: points(names.len() * CONNECTIONS) }
+    let _ = write!(text, " }} {}", breadth.fragment());
+    Query { text, variables: json!({}), points: points(names.len() * breadth.connections()) }
+}
+
+/// Which page of what an owner owns.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PageAsked<'a> {
+    pub(super) login: &'a str,
+    /// Where the page before ended.
+    pub(super) after: Option<&'a str>,
+    /// How many stand on it.
+    pub(super) first: usize,
 }
 
 /// One page of what an owner owns, in an order that does not change while pages are turned.
-pub(super) fn owned(login: &str, after: Option<&str>, first: usize, viewer: Viewer) -> Query {
+pub(super) fn owned(asked: PageAsked<'_>, breadth: Breadth, viewer: Viewer) -> Query {
+    let PageAsked { login, after, first } = asked;
     let text = format!(
         "query Owned($login: String!, $after: String, $first: Int!) {{ {RATE_LIMIT}{} \
          repositoryOwner(login: $login) {{ login repositories(first: $first, after: $after, \
          ownerAffiliations: [OWNER], orderBy: {{field: NAME, direction: ASC}}) {{ \
-         pageInfo {{ hasNextPage endCursor }} nodes {{ ...Repo }} }} }} }} {FRAGMENT}",
-        viewer.field()
+         pageInfo {{ hasNextPage endCursor }} nodes {{ ...Repo }} }} }} }} {}",
+        viewer.field(),
+        breadth.fragment()
     );
     let variables = json!({"login": login, "after": after, "first": first});
-    Query { text, variables, points: points(1 + first * CONNECTIONS) }
+    Query { text, variables, points: points(1 + first * breadth.connections()) }
 }
 
 /// One page of the issues of a label, in an order that does not change while pages are turned, and
@@ -141,10 +191,13 @@ mod tests {
 
     #[test]
     fn costs_grow_with_the_connections_asked() {
-        assert_eq!(repositories(&names(1), Viewer::Known).points, 1);
-        assert_eq!(repositories(&names(50), Viewer::Known).points, 2);
-        assert_eq!(repositories(&names(100), Viewer::Asked).points, 3);
-        assert_eq!(owned("octo-org", None, 100, Viewer::Known).points, 4);
+        assert_eq!(repositories(&names(1), Breadth::Whole, Viewer::Known).points, 1);
+        assert_eq!(repositories(&names(50), Breadth::Whole, Viewer::Known).points, 2);
+        assert_eq!(repositories(&names(100), Breadth::Whole, Viewer::Asked).points, 3);
+        assert_eq!(repositories(&names(100), Breadth::WithoutIssues, Viewer::Asked).points, 2);
+        let page = PageAsked { login: "octo-org", after: None, first: 100 };
+        assert_eq!(owned(page, Breadth::Whole, Viewer::Known).points, 4);
+        assert_eq!(owned(page, Breadth::WithoutIssues, Viewer::Known).points, 3);
         let (repo, labels) = (&names(1)[0], ["a".to_owned(), "b".to_owned()]);
         let asked = LabelAsked { repo, labels: &labels[..1], since: None };
         assert_eq!(issues(asked, None, 100, Viewer::Known).points, 1);
@@ -157,11 +210,13 @@ mod tests {
         let schema = schema();
         let mut queries = vec![viewer()];
         for asked in [Viewer::Known, Viewer::Asked] {
-            for count in [1, 2, 50, 100] {
-                queries.push(repositories(&names(count), asked));
-            }
-            for after in [None, Some("Y3Vyc29y\"}")] {
-                queries.push(owned("octo-org", after, 100, asked));
+            for breadth in [Breadth::Whole, Breadth::WithoutIssues] {
+                for count in [1, 2, 50, 100] {
+                    queries.push(repositories(&names(count), breadth, asked));
+                }
+                for after in [None, Some("Y3Vyc29y\"}")] {
+                    queries.push(owned(PageAsked { login: "octo-org", after, first: 100 }, breadth, asked));
+                }
             }
         }
         let name = RepoName::new("octo-org", "kiln").unwrap();

@@ -16,7 +16,8 @@ pub(super) struct Node {
     homepage_url: Option<String>,
     stargazer_count: u64,
     fork_count: u64,
-    issues: Count,
+    /// `None` where it was not asked for.
+    pub(super) issues: Option<Count>,
     primary_language: Option<Named>,
     languages: Option<Edges>,
     repository_topics: Nodes,
@@ -37,7 +38,7 @@ struct Owner {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Count {
+pub(super) struct Count {
     total_count: u64,
 }
 
@@ -113,7 +114,7 @@ impl Node {
             homepage_url: said(self.homepage_url),
             stars: self.stargazer_count,
             forks: self.fork_count,
-            open_issues: Some(self.issues.total_count),
+            open_issues: self.issues.map(|issues| issues.total_count),
             language,
             language_color,
             languages: Some(languages.collect()),

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::answer::{Envelope, forbidden, not_found};
 use super::call::Errand;
 use super::rest::etag_of;
-use super::{GitHub, query};
+use super::{GitHub, query, rights};
 
 /// Contents in one query. Each is of 256 KiB at the most, so that an answer stays within its limit.
 const BATCH: usize = 40;
@@ -138,7 +138,7 @@ impl GitHub {
     ) -> Result<Vec<(String, String)>, FetchError> {
         let field = envelope.data.as_mut().and_then(|data| data.remove("repository")).unwrap_or_default();
         if let Some(problem) = envelope.problems().first() {
-            return Err(self.left_out(problem));
+            return Err(self.part_left_out(problem, rights::CONTENTS));
         }
         let Value::Object(mut fields) = field else {
             return Err(self.unusable("files of no repository".to_owned()));

@@ -2,11 +2,12 @@
 //! is unknown, whatever the HTTP status says.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
-use larder_core::{Ask, FetchError, Fetched, Held, Listing, Policy, Priority, Source, Validators};
+use larder_core::{Ask, FetchError, Fetched, Finding, Held, Listing, Policy, Priority, Source, Validators};
 use larder_domain::ClustersConfig;
 use larder_sources::{ClustersSource, GitHub, GitHubConfig};
 use larder_testkit::VirtualClock;
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::budgets::MemoryBudgets;
 use crate::scene::{
-    Scene, TOKEN, absence, cluster, clusters, items, many, present, tools, tools_of, unknown,
+    Scene, TOKEN, absence, cluster, clusters, finding, items, many, present, tools, tools_of, unknown,
 };
 
 fn node(name: &str) -> Value {
@@ -154,27 +155,107 @@ async fn an_answer_without_data_is_an_error_by_its_reason() {
 
 #[tokio::test]
 async fn a_list_with_a_gap_is_no_list_unless_the_gap_is_not_for_us() {
-    let config = ClustersConfig {
+    let of = |errors: Value| page(&json!([node("a"), null]), None, &errors);
+    let path = json!(["repositoryOwner", "repositories", "nodes", 1]);
+    let gap = of(json!([{"message": "Something went wrong", "path": path}]));
+    let silent = of(Value::Null);
+    for answer in [gap, silent] {
+        let error = fetch(&rest(), "unclustered", move |_| answer.clone()).await.unwrap_err();
+        assert_eq!(error.code(), "partial");
+    }
+    let hidden = of(json!([{"type": "FORBIDDEN", "message": "SAML", "path": path}]));
+    let listing = items(fetch(&rest(), "unclustered", move |_| hidden.clone()).await);
+    assert!(listing.whole);
+    assert_eq!(present(&listing).len(), 1);
+}
+
+/// An answer of [`fetch`], with how often it was asked for.
+fn counted(answer: Value) -> (Arc<AtomicUsize>, impl Fn(&str) -> Value + Clone + Send + Sync + 'static) {
+    let count = Arc::new(AtomicUsize::new(0));
+    let counter = count.clone();
+    let say = move |_: &str| {
+        counter.fetch_add(1, Ordering::SeqCst);
+        answer.clone()
+    };
+    (count, say)
+}
+
+fn forbidden(path: Value) -> Value {
+    json!({"type": "FORBIDDEN", "path": path, "extensions": {"saml_failure": false},
+        "message": "Resource not accessible by personal access token"})
+}
+
+#[tokio::test]
+async fn a_repository_that_cannot_come_without_what_is_refused_is_told_of_and_not_asked_for_again() {
+    let (count, say) = counted(json!({
+        "data": {"r0": node("a"), "r1": null},
+        "errors": [forbidden(json!(["r1", "repositoryTopics", "nodes", 0]))],
+    }));
+    let listing = listing(&["a", "b"], say).await;
+    assert_eq!(present(&listing).len(), 1);
+    let Finding::Absent(absence) = finding(&listing, "octo-org/b") else { panic!("{listing:?}") };
+    assert_eq!(absence.code, "private");
+    assert!(absence.message.contains("`repositoryTopics`, which the token may not read"), "{absence:?}");
+    assert_eq!(count.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn another_error_beside_a_refusal_is_not_forgotten_over_it() {
+    let limit = json!({"type": "RESOURCE_LIMITS_EXCEEDED", "path": ["r0", "languages"], "message": "x"});
+    let errors = json!([forbidden(json!(["r0", "latestRelease"])), limit]);
+    let listing =
+        listing(&["a", "b"], move |_| json!({"data": {"r0": node("a"), "r1": node("b")}, "errors": errors}))
+            .await;
+    assert_eq!(unknown(&listing, "octo-org/a"), Some("partial"));
+    assert_eq!(present(&listing).len(), 1);
+}
+
+#[tokio::test]
+async fn a_refusal_that_names_no_part_is_one_of_all_and_is_not_halved() {
+    let mut refusal = forbidden(Value::Null);
+    refusal["path"] = Value::Null;
+    let (count, say) = counted(json!({"data": {"r0": node("a")}, "errors": [refusal]}));
+    let error = fetch(&tools(&["a", "b", "c", "d"]), "tools", say).await.unwrap_err();
+    assert_eq!((error.code(), count.load(Ordering::SeqCst)), ("refused", 1), "{error}");
+}
+
+fn rest() -> ClustersConfig {
+    ClustersConfig {
         owner: Some("octo-org".to_owned()),
         unclustered: true,
         ..clusters(vec![cluster("tools", &[])])
-    };
-    let page = |errors: Value| {
-        json!({"data": {"repositoryOwner": {"login": "octo-org", "repositories": {
-            "pageInfo": {"hasNextPage": false, "endCursor": null}, "nodes": [node("a"), null],
-        }}}, "errors": errors})
-    };
-    let path = json!(["repositoryOwner", "repositories", "nodes", 1]);
-    let gap = page(json!([{"message": "Something went wrong", "path": path}]));
-    let silent = page(Value::Null);
-    for answer in [gap, silent] {
-        let error = fetch(&config, "unclustered", move |_| answer.clone()).await.unwrap_err();
-        assert_eq!(error.code(), "partial");
     }
-    let hidden = page(json!([{"type": "FORBIDDEN", "message": "SAML", "path": path}]));
-    let listing = items(fetch(&config, "unclustered", move |_| hidden.clone()).await);
+}
+
+fn page(nodes: &Value, end: Option<&str>, errors: &Value) -> Value {
+    json!({"data": {"repositoryOwner": {"login": "octo-org", "repositories": {
+        "pageInfo": {"hasNextPage": end.is_some(), "endCursor": end}, "nodes": nodes,
+    }}}, "errors": errors})
+}
+
+#[tokio::test]
+async fn a_list_goes_on_over_what_is_refused_and_says_how_many_were_left_out() {
+    let path = json!(["repositoryOwner", "repositories", "nodes", 1, "repositoryTopics"]);
+    let (count, say) = counted(page(&json!([node("a"), null]), None, &json!([forbidden(path)])));
+    let listing = items(fetch(&rest(), "unclustered", say).await);
     assert!(listing.whole);
-    assert_eq!(present(&listing).len(), 1);
+    assert_eq!((present(&listing).len(), count.load(Ordering::SeqCst)), (1, 1));
+    let messages: Vec<&str> = listing.warnings.iter().map(|warning| warning.message.as_str()).collect();
+    assert_eq!(messages, ["1 repository is not for this token, and left out"]);
+}
+
+#[tokio::test]
+async fn a_page_that_moved_between_its_two_queries_is_no_list() {
+    let refused = json!([forbidden(json!(["repositoryOwner", "repositories", "nodes", 1, "issues"]))]);
+    let answer = move |query: &str| {
+        let nodes = [node("a"), Value::Null, node("c")];
+        if query.contains("issues") {
+            return page(&json!(nodes), Some("c"), &refused);
+        }
+        page(&json!([node("a"), node("aa"), node("b")]), Some("b"), &Value::Null)
+    };
+    let error = fetch(&rest(), "unclustered", answer).await.unwrap_err();
+    assert!(error.to_string().contains("changed while it was read"), "{error}");
 }
 
 #[tokio::test]

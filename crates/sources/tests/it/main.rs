@@ -7,6 +7,7 @@ mod batches;
 mod budgets;
 mod limits;
 mod marketplace;
+mod permissions;
 mod projects;
 mod renamed;
 mod scene;
