@@ -252,7 +252,8 @@ pub fn admit(budget: Option<&Budget>, waits: Waits<'_>, ask: &Reservation, now: 
     let minute_end = row.minute_start.plus(MINUTE);
     let in_this_minute = row.minute_start <= now && now < minute_end;
     let minute_points = if in_this_minute { row.minute_points } else { 0 };
-    if minute_points + row.reserved + ask.points > ask.per_minute_max && minute_points + row.reserved > 0 {
+    let taken = u64::from(minute_points) + u64::from(row.reserved);
+    if taken > 0 && taken + u64::from(ask.points) > u64::from(ask.per_minute_max) {
         return wait(LimitKind::Budget, if in_this_minute { minute_end } else { now.plus(MINUTE) });
     }
     let limit = row.limit.unwrap_or(ask.assumed_limit);
@@ -390,6 +391,24 @@ mod tests {
         assert_eq!(admit(Some(&blocked), waits, &asked, NOW), Admission::Granted);
         let spent = Budget { reset_at: far, ..row(0, 0) };
         assert_eq!(admit(Some(&spent), Waits::default(), &asked, NOW), Admission::Granted);
+    }
+
+    #[test]
+    fn a_cost_beyond_all_numbers_uses_up_the_minute_and_nothing_else() {
+        let spent = Settlement {
+            id: 1,
+            host: "github.com".into(),
+            actor: "octocat".into(),
+            resource: "graphql".into(),
+            spent: u32::MAX,
+            limit: None,
+            remaining: None,
+            reset_at: None,
+            blocked: None,
+        };
+        let row = row(5000, u32::MAX).told(&spent, NOW).told(&spent, NOW);
+        let asked = ask(u32::MAX, Priority::Waiting);
+        assert_eq!(refused(&admit(Some(&row), Waits::default(), &asked, NOW)), Some(LimitKind::Budget));
     }
 
     #[test]

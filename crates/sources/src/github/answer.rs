@@ -14,6 +14,10 @@ use super::query::Breadth;
 use super::repository::Node;
 use super::rights::Withheld;
 
+/// No query costs more: GitHub counts a point for a hundred connections, and lets none ask for more than
+/// half a million nodes.
+const COST_MAX: u32 = 5_000;
+
 /// What came back on a query: data, and errors about parts of it.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Envelope {
@@ -165,7 +169,7 @@ impl GitHub {
                     reset_at,
                     ..rate
                 };
-                (told, said.cost)
+                (told, said.cost.min(COST_MAX))
             }
         };
         let login = envelope.login().map(str::to_owned);

@@ -8,7 +8,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Bytes;
 use larder_core::{Ask, FetchError, Fetched, Finding, Held, Listing, Policy, Priority, Source, Validators};
-use larder_domain::ClustersConfig;
+use larder_domain::{ClustersConfig, RepoName};
+use larder_sources::github::{Errand, Found};
 use larder_sources::{ClustersSource, GitHub, GitHubConfig};
 use larder_testkit::VirtualClock;
 use serde_json::{Value, json};
@@ -29,12 +30,8 @@ fn node(name: &str) -> Value {
     })
 }
 
-/// Fetches one entry from a server that makes each answer from the query it gets.
-async fn fetch(
-    config: &ClustersConfig,
-    id: &str,
-    answer: impl Fn(&str) -> Value + Clone + Send + Sync + 'static,
-) -> Result<Fetched, FetchError> {
+/// A client of a server that makes each answer from the query it gets.
+async fn github(answer: impl Fn(&str) -> Value + Clone + Send + Sync + 'static) -> Arc<GitHub> {
     let app = Router::new().fallback(move |body: Bytes| {
         let body: Value = serde_json::from_slice(&body).unwrap();
         let said = answer(body["query"].as_str().unwrap()).to_string();
@@ -45,7 +42,16 @@ async fn fetch(
     tokio::spawn(async move { axum::serve(listener, app).await });
     let options = GitHubConfig::new(api_url).with_token(TOKEN.into());
     let clock = Arc::new(VirtualClock::new());
-    let github = Arc::new(GitHub::new(options, Arc::new(MemoryBudgets::default()), clock, 1).unwrap());
+    Arc::new(GitHub::new(options, Arc::new(MemoryBudgets::default()), clock, 1).unwrap())
+}
+
+/// Fetches one entry from such a server.
+async fn fetch(
+    config: &ClustersConfig,
+    id: &str,
+    answer: impl Fn(&str) -> Value + Clone + Send + Sync + 'static,
+) -> Result<Fetched, FetchError> {
+    let github = github(answer).await;
     let deadline = github.now().plus(Duration::from_secs(30));
     let source = ClustersSource::new(config, github, &Policy::default()).unwrap();
     let key = ClustersSource::key(id).unwrap();
@@ -256,6 +262,16 @@ async fn a_page_that_moved_between_its_two_queries_is_no_list() {
     };
     let error = fetch(&rest(), "unclustered", answer).await.unwrap_err();
     assert!(error.to_string().contains("changed while it was read"), "{error}");
+}
+
+#[tokio::test]
+async fn a_cost_that_no_query_can_have_is_not_believed() {
+    let rate = json!({"limit": 5_000, "cost": u32::MAX, "remaining": 4_999, "resetAt": null});
+    let github = github(move |_| json!({"data": {"rateLimit": rate, "r0": node("a")}})).await;
+    let errand = Errand::new(Priority::Waiting, github.now(), github.now().plus(Duration::from_secs(30)));
+    let name = RepoName::parse("octo-org/a", None).unwrap();
+    github.repositories(vec![name], &errand, |_, found| assert!(matches!(found, Found::Here(_)))).await;
+    assert_eq!(errand.take_spent().cost, 5_000);
 }
 
 #[tokio::test]
