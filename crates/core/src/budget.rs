@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{LimitKind, Time};
+use crate::{CLOCK_SLACK, LimitKind, Time};
 
 /// How urgent a call is: when the budget runs short, the least urgent wait first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -79,11 +79,17 @@ impl Budget {
     /// No upstream is waited for longer at a time.
     pub const WAIT_MAX: Duration = Duration::from_hours(24);
 
+    /// The latest end of a wait that is believed: another clock, or this one before it was set right,
+    /// may have noted the longest wait a little later than now.
+    pub fn furthest(now: Time) -> Time {
+        now.plus(Budget::WAIT_MAX).plus(CLOCK_SLACK)
+    }
+
     /// Without the instants that only a clock that was ahead can have noted: they would keep the
     /// actor waiting until then.
     #[must_use]
     pub fn believed(self, now: Time) -> Self {
-        let believed = |at: &Time| at.since(now) <= Budget::WAIT_MAX;
+        let believed = |at: &Time| *at <= Budget::furthest(now);
         Budget {
             reset_at: self.reset_at.filter(believed),
             blocked_until: self.blocked_until.filter(believed),
@@ -391,6 +397,18 @@ mod tests {
         assert_eq!(admit(Some(&blocked), waits, &asked, NOW), Admission::Granted);
         let spent = Budget { reset_at: far, ..row(0, 0) };
         assert_eq!(admit(Some(&spent), Waits::default(), &asked, NOW), Admission::Granted);
+    }
+
+    #[test]
+    fn a_wait_of_a_whole_day_holds_by_a_clock_that_is_a_little_behind() {
+        let until = NOW.plus(Budget::WAIT_MAX);
+        let blocked = Budget { blocked_until: Some(until), ..row(5000, 0) };
+        let waits = Waits { secondary: Some(&blocked), outage: Some(&blocked) };
+        for behind in [1, 1_000, 60_000] {
+            let theirs = NOW.minus(Duration::from_millis(behind));
+            let admission = admit(Some(&blocked), waits, &ask(1, Priority::Waiting), theirs);
+            assert_eq!(refused(&admission), Some(LimitKind::Outage), "{behind} ms");
+        }
     }
 
     #[test]

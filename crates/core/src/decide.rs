@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::{Definition, Entry, Failure, Status, Time};
+use crate::{CLOCK_SLACK, Definition, Entry, Failure, Status, Time};
 
 /// Whether a caller wants it fresh, wants it now, or wants no network at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -101,7 +101,8 @@ pub fn decide(entry: Option<&Entry>, definition: &Definition, request: &Request,
 
 fn decide_missing(entry: &Entry, definition: &Definition, request: &Request, now: Time) -> Decision {
     let absent_until = entry.absent_at.and(entry.fresh_until).filter(|until| {
-        now < *until && until.since(now) <= definition.policy.negative_ttl && !entry.is_edited(definition)
+        let longest = definition.policy.negative_ttl.saturating_add(CLOCK_SLACK);
+        now < *until && until.since(now) <= longest && !entry.is_edited(definition)
     });
     let invalidated = entry.is_invalidated();
     match absent_until {

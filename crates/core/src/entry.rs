@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Definition, Failure, Fingerprint, Item, Json, Key, Policy, Time, Trigger};
+use crate::{CLOCK_SLACK, Definition, Failure, Fingerprint, Item, Json, Key, Policy, Time, Trigger};
 
 /// The store-wide number that orders leases, invalidations and commits.
 ///
@@ -196,9 +196,6 @@ impl fmt::Display for RefreshState {
     }
 }
 
-/// Clocks of two machines may differ by this much before a copy from the future is distrusted.
-const CLOCK_SLACK: Duration = Duration::from_mins(1);
-
 impl Entry {
     /// The row of an entry that a lease was just taken on, with no data.
     pub fn empty(key: Key, now: Time) -> Self {
@@ -282,7 +279,7 @@ impl Entry {
         let policy = &definition.policy;
         let asked_for = self.last_error.as_ref().map_or(Duration::ZERO, |error| self.due_at.since(error.at));
         let longest = policy.ttl.max(policy.backoff_cap).max(policy.negative_ttl).max(LIMIT_WAIT_MAX);
-        let longest = longest.max(asked_for);
+        let longest = longest.max(asked_for).saturating_add(CLOCK_SLACK);
         now >= self.due_at || self.due_at.since(now) > longest || !definition.answers_to(&self.tried)
     }
 }

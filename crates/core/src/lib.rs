@@ -34,7 +34,7 @@ pub use budget::{
     Admission, Budget, EVERYBODY, Priority, Reservation, Reserved, Resource, SECONDARY, Settlement, Waits,
     admit,
 };
-pub use clock::Clock;
+pub use clock::{CLOCK_SLACK, Clock};
 pub use decide::{Decision, Mode, Refusal, Request, StaleReason, decide, may_serve_on_error};
 pub use definition::{Definition, Fingerprint, Policy};
 pub use entry::{

@@ -236,7 +236,7 @@ async fn block(
     until: Time,
     now: Time,
 ) -> Result<(), Fault> {
-    let furthest = now.plus(Budget::WAIT_MAX);
+    let until = until.min(now.plus(Budget::WAIT_MAX));
     tx.execute(
         "UPDATE larder.budgets SET blocked_until = \
          CASE WHEN blocked_until > $4 AND blocked_until <= $5 THEN blocked_until ELSE $4 END \
@@ -245,8 +245,8 @@ async fn block(
             (&clean(host), Type::TEXT),
             (&clean(actor), Type::TEXT),
             (&clean(resource), Type::TEXT),
-            (&At(until.min(furthest)), Type::TIMESTAMPTZ),
-            (&At(furthest), Type::TIMESTAMPTZ),
+            (&At(until), Type::TIMESTAMPTZ),
+            (&At(Budget::furthest(now)), Type::TIMESTAMPTZ),
         ],
     )
     .await

@@ -188,8 +188,8 @@ fn touch(tx: &Tx<'_>, host: &str, actor: &str, resource: &str) -> Result<(), Fau
 fn block(tx: &Tx<'_>, host: &str, actor: &str, resource: &str, until: Time, now: Time) -> Result<(), Fault> {
     let name = name_of(host, actor, resource);
     let mut value = read(tx, host, actor, resource)?.unwrap_or_default();
-    let furthest = now.plus(Budget::WAIT_MAX).ms();
-    let until = until.ms().min(furthest);
+    let until = until.min(now.plus(Budget::WAIT_MAX)).ms();
+    let furthest = Budget::furthest(now).ms();
     let held = value.blocked_until.filter(|held| *held > until && *held <= furthest);
     value.blocked_until = Some(held.unwrap_or(until));
     tx.put(Table::Budgets, &name, &encode(&value)?)

@@ -152,12 +152,12 @@ fn block(
     until: Time,
     now: Time,
 ) -> Result<(), Fault> {
-    let furthest = now.plus(Budget::WAIT_MAX);
+    let until = until.min(now.plus(Budget::WAIT_MAX));
     conn.prepare_cached(
         "UPDATE budgets SET blocked_until = \
          CASE WHEN blocked_until > ?4 AND blocked_until <= ?5 THEN blocked_until ELSE ?4 END \
          WHERE host = ?1 AND actor = ?2 AND resource = ?3",
     )?
-    .execute(params![host, actor, resource, until.min(furthest).ms(), furthest.ms()])?;
+    .execute(params![host, actor, resource, until.ms(), Budget::furthest(now).ms()])?;
     Ok(())
 }

@@ -147,6 +147,7 @@ macro_rules! contract_suite {
             budgets: a_primary_limit_blocks_its_resource_and_a_secondary_one_the_actor;
             budgets: an_outage_keeps_everybody_back;
             budgets: what_a_clock_that_was_ahead_noted_is_forgotten;
+            budgets: the_longest_wait_holds_by_a_clock_that_is_a_little_behind;
             budgets: a_minutes_points_are_counted;
             budgets: an_actor_is_remembered_by_credential;
         }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use larder_core::{
-    Decision, Definition, Entry, Fingerprint, Lease, Mode, Policy, RefreshState, Refusal, Request,
-    StaleReason, Status, Time, Token, decide,
+    Decision, Definition, Entry, FetchError, Fingerprint, Lease, LimitKind, Mode, Policy, RefreshState,
+    Refusal, Request, StaleReason, Status, Time, Token, decide,
 };
 use proptest::prelude::*;
 
@@ -129,6 +129,35 @@ fn a_remembered_absence_is_an_answer_for_a_short_while() {
     assert_eq!(decide(Some(&absent), &definition("2"), &normal(), NOW), FETCH, "edited: asked anew");
     let invalidated = Entry { invalidated: 5, due_at: NOW, ..absent };
     assert_eq!(on(&invalidated, &normal()), FETCH);
+}
+
+#[test]
+fn what_an_instance_noted_whose_clock_is_a_little_ahead_holds_for_the_other() {
+    let theirs = NOW.plus(Duration::from_secs(30));
+    let policy = definition("1").policy;
+    let until = theirs.plus(policy.negative_ttl);
+    let absent = Entry {
+        fetched_at: None,
+        absent_at: Some(theirs),
+        fresh_until: Some(until),
+        due_at: until,
+        ..fetched(hours(1))
+    };
+    assert_eq!(on(&absent, &normal()), Decision::Refuse(Refusal::Absent { until }));
+    let dead = Entry { faults: 9, due_at: theirs.plus(policy.ttl), ..fetched(hours(7)) };
+    let dead = Entry { last_error: Some(network().at(theirs)), ..dead };
+    assert!(!dead.is_due(&definition("1"), NOW), "set aside for as long as its lifetime");
+}
+
+#[test]
+fn a_retry_after_of_a_whole_day_holds_by_a_clock_that_is_a_little_behind() {
+    let until = NOW.plus(hours(24));
+    let error = FetchError::Limited { kind: LimitKind::Secondary, until, message: "a limit".to_owned() };
+    let entry = Entry { due_at: until, last_error: Some(error.at(NOW)), ..fetched(hours(7)) };
+    for behind in [1, 1_000, 60_000] {
+        let theirs = NOW.minus(Duration::from_millis(behind));
+        assert!(!entry.is_due(&definition("1"), theirs), "{behind} ms");
+    }
 }
 
 #[test]

@@ -46,9 +46,10 @@ impl State {
         self.rng.f64()
     }
 
-    /// The limit that keeps calls of this resource back now.
+    /// The limit that keeps calls of this resource back now. An end that is too far off means that the
+    /// clock was set back: it is past.
     pub(super) fn blocked(&mut self, resource: &str, now: Time) -> Option<(LimitKind, Time)> {
-        self.blocks.retain(|block| now < block.until && block.until.since(now) <= LONGEST);
+        self.blocks.retain(|block| now < block.until && block.until <= Budget::furthest(now));
         let applies = |block: &&Block| block.kind != LimitKind::Primary || block.resource == resource;
         let longest = self.blocks.iter().filter(applies).max_by_key(|block| block.until)?;
         Some((longest.kind, longest.until))
@@ -57,7 +58,7 @@ impl State {
     /// Notes a limit and answers until when it keeps calls back.
     pub(super) fn block(&mut self, resource: &'static str, met: limits::Limit, now: Time) -> Time {
         let said = met.until.unwrap_or_else(|| self.unsaid_until(resource, now));
-        let until = said.clamp(now.plus(LEAST), now.plus(LONGEST));
+        let until = said.clamp(now.plus(LEAST), now.plus(Budget::WAIT_MAX));
         self.blocks.push(Block { resource, kind: met.kind, until });
         until
     }
@@ -78,9 +79,6 @@ impl State {
         self.unsaid = 0;
     }
 }
-
-/// An end further off means that the clock was set back: it is past.
-const LONGEST: std::time::Duration = Budget::WAIT_MAX;
 
 /// A limit that ends in the past or at once is still one.
 const LEAST: std::time::Duration = std::time::Duration::from_secs(1);
@@ -131,6 +129,18 @@ mod tests {
         let until = state.block("graphql", met(100), NOW);
         assert_eq!(until, NOW.plus(Duration::from_hours(24)));
         assert_eq!(state.blocked("core", NOW), Some((LimitKind::Secondary, until)));
+    }
+
+    #[test]
+    fn a_whole_day_is_waited_out_though_the_clock_goes_back_a_little_meanwhile() {
+        let mut state = State::new(1);
+        let until = Some(NOW.plus(Duration::from_hours(24)));
+        let until = state.block("graphql", limits::Limit { kind: LimitKind::Secondary, until }, NOW);
+        for behind in [1, 1_000, 60_000] {
+            let now = NOW.minus(Duration::from_millis(behind));
+            assert_eq!(state.blocked("core", now), Some((LimitKind::Secondary, until)), "{behind} ms");
+        }
+        assert_eq!(state.blocked("core", NOW.minus(Duration::from_hours(1))), None, "the clock was set back");
     }
 
     #[test]

@@ -256,6 +256,20 @@ pub async fn what_a_clock_that_was_ahead_noted_is_forgotten<P: Place>() {
     }
 }
 
+/// The longest wait there is was noted by a clock that is a second ahead: it holds, also when a
+/// shorter one is met besides.
+pub async fn the_longest_wait_holds_by_a_clock_that_is_a_little_behind<P: Place>() {
+    let place = P::fresh();
+    let store = place.open().await;
+    let day = 24 * 3_600;
+    let met = |until| Settlement { blocked: Some((LimitKind::Secondary, until)), ..settled(0, 1) };
+    store.settle(&met(at(2 * day)), at(1)).await.unwrap();
+    let held = Some((LimitKind::Secondary, at(1 + day)));
+    assert_eq!(refusal(&store, &ask(1, at(0)), at(0)).await, held);
+    store.settle(&met(at(60)), at(0)).await.unwrap();
+    assert_eq!(refusal(&store, &ask(1, at(0)), at(0)).await, held);
+}
+
 /// Secondary limits count points a minute.
 pub async fn a_minutes_points_are_counted<P: Place>() {
     let place = P::fresh();
