@@ -26,6 +26,8 @@ pub(crate) struct RateHeaders {
     pub(crate) retry_at: Option<Time>,
     /// The server's clock.
     pub(super) date: Option<Time>,
+    /// When they were read, by our clock.
+    pub(super) read_at: Time,
 }
 
 /// A limit that was met.
@@ -56,6 +58,7 @@ impl RateHeaders {
             reset_at: reset.map(|seconds| ours(Time::from_ms(seconds.saturating_mul(1000)))),
             retry_at,
             date,
+            read_at: now,
         }
     }
 
@@ -83,11 +86,13 @@ impl RateHeaders {
         self.verdict(!says_secondary(message) && !points_left)
     }
 
-    /// Retry-After first, then the window's end if the window is used up, else nothing.
+    /// Retry-After first, then the window's end if the window is used up, else nothing. An end that was
+    /// past before the answer set out is no word on when to come back.
     fn verdict(&self, is_primary: bool) -> Limit {
         let kind = if is_primary { LimitKind::Primary } else { LimitKind::Secondary };
         let reset = self.reset_at.filter(|_| is_primary && self.remaining == Some(0));
-        Limit { kind, until: self.retry_at.or(reset) }
+        let is_to_come = |end: &Time| self.read_at.since(*end) <= SKEW_SLACK;
+        Limit { kind, until: self.retry_at.filter(is_to_come).or(reset.filter(is_to_come)) }
     }
 }
 
@@ -101,7 +106,7 @@ pub(super) fn wait_unsaid(streak: u32, chance: f64) -> Duration {
 /// Of clocks that may be equal the later reading counts, so that nothing is sent too early.
 fn by_our_clock(theirs: Time, date: Option<Time>, now: Time) -> Time {
     let Some(date) = date else { return theirs };
-    let moved = now.plus(theirs.since(date));
+    let moved = if theirs < date { now.minus(date.since(theirs)) } else { now.plus(theirs.since(date)) };
     if date.since(now).max(now.since(date)) > SKEW_SLACK { moved } else { moved.max(theirs) }
 }
 
@@ -212,9 +217,25 @@ mod tests {
     }
 
     #[test]
+    fn an_end_that_is_long_past_says_nothing() {
+        let limit = |kind, until| Some(Limit { kind, until });
+        for date in ["Thu, 01 Jan 2026 00:00:00 GMT", "Thu, 01 Jan 2026 05:00:00 GMT"] {
+            let spent =
+                headers(&[("date", date), ("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1")]);
+            assert_eq!(spent.limit_of_status(403, ""), limit(Primary, None), "{date}");
+            assert_eq!(Some(spent.limit_of_graphql("")), limit(Primary, None), "{date}");
+            let retry = headers(&[("date", date), ("retry-after", "Thu, 01 Jan 1970 00:00:01 GMT")]);
+            assert_eq!(retry.limit_of_status(403, ""), limit(Secondary, None), "{date}");
+        }
+        let over = [("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1767225597")];
+        let just_over = headers(&over).limit_of_status(403, "");
+        assert_eq!(just_over, limit(Primary, Some(NOW.minus(Duration::from_secs(3)))), "it was under way");
+    }
+
+    #[test]
     fn nonsense_says_nothing() {
         let nonsense = [("retry-after", "soon"), ("x-ratelimit-remaining", "-1"), ("date", "today")];
-        assert_eq!(headers(&nonsense), RateHeaders::default());
+        assert_eq!(headers(&nonsense), RateHeaders { read_at: NOW, ..RateHeaders::default() });
     }
 
     #[test]

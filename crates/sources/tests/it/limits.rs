@@ -153,6 +153,31 @@ async fn a_secondary_limit_that_names_no_time_is_waited_out_a_minute_and_then_lo
 }
 
 #[tokio::test]
+async fn a_limit_whose_window_ended_long_ago_is_waited_out_a_minute_and_then_longer() {
+    let refuse = || async {
+        let said = [("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1")];
+        (axum::http::StatusCode::FORBIDDEN, said, r#"{"message": "API rate limit exceeded"}"#)
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(refuse)).await });
+    let scene = Scene::with(Vec::new()).await;
+    let config = larder_sources::GitHubConfig::new(url).with_token(TOKEN.into());
+    let clock = std::sync::Arc::new(scene.clock.clone());
+    let github = larder_sources::GitHub::new(config, scene.budgets.clone(), clock, 1).unwrap();
+    let source =
+        ClustersSource::new(&tools_of(3), std::sync::Arc::new(github), &larder_core::Policy::default())
+            .unwrap();
+    for least in [60, 120, 240] {
+        let (kind, until) = limited(&scene.fetch(&source, "tools").await.unwrap_err());
+        assert_eq!(kind, LimitKind::Primary);
+        let wait = until.since(scene.clock.now()).as_secs();
+        assert!((least..=least * 11 / 10 + 1).contains(&wait), "{wait} s");
+        scene.clock.set(until);
+    }
+}
+
+#[tokio::test]
 async fn a_primary_limit_told_by_headers_ends_at_its_reset() {
     for status in [403, 429] {
         let scene = Scene::with(many("octo-org", 3)).await;
