@@ -48,8 +48,13 @@ fn show(context: &Context) -> Ended {
     if context.json() {
         let file =
             file.map(|file| json!({"path": file.path, "trusted": file.trusted, "ignored": file.ignored}));
-        let notes: Vec<&String> =
-            config.untrusted.iter().chain(&config.notes).chain(&config.quiet_notes).collect();
+        let notes: Vec<&String> = config
+            .untrusted
+            .iter()
+            .chain(&config.warnings)
+            .chain(&config.notes)
+            .chain(&config.quiet_notes)
+            .collect();
         context.screen.json(&json!({
             "file": file,
             "settings": config.settings(),

@@ -54,6 +54,9 @@ impl Context {
         for ignored in &config.untrusted {
             self.screen.insist(ignored);
         }
+        for warning in &config.warnings {
+            self.screen.warn(warning);
+        }
         for note in &config.notes {
             self.screen.note(note);
         }

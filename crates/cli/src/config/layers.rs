@@ -12,6 +12,7 @@ use super::env::Environment;
 use super::problem::{Places, Problem, nearest};
 use super::setting::{Origin, Setting};
 use super::span;
+use super::vars::{Stray, stray};
 
 /// Whether a key may be set by a file that nobody trusts yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +77,8 @@ pub struct Layers<'a> {
     pub notes: Vec<String>,
     /// What an untrusted file of the other program's tried to set.
     pub pmu_ignored: Vec<&'static str>,
+    /// Variables that may be another program's.
+    pub strays: Vec<String>,
     /// Things to say only when a person asks how it is configured.
     pub quiet_notes: Vec<String>,
     /// What an untrusted file tried to set, as `[section] key`.
@@ -115,6 +118,7 @@ impl<'a> Layers<'a> {
             problems: Vec::new(),
             notes: Vec::new(),
             pmu_ignored: Vec::new(),
+            strays: Vec::new(),
             quiet_notes: Vec::new(),
             ignored: Vec::new(),
         }
@@ -193,16 +197,26 @@ impl<'a> Layers<'a> {
                 self.problem_at(&key.span(), format!("unknown section `{name}`"), Some(hint));
             }
         }
-        let vars: Vec<&String> = self.env.vars.keys().filter(|name| is_setting_var(name)).collect();
-        for name in vars {
-            if !self.asked_vars.contains(name) {
-                let near = nearest(name, self.asked_vars.iter().map(String::as_str));
-                let hint = near.map(|near| format!("did you mean `{near}`?"));
-                let message = "this variable names no setting".to_owned();
-                self.problem_of(&Origin::Env(name.clone()), message, hint);
+        self.finish_vars();
+        self.problems.sort_by_key(|problem| problem.order);
+    }
+
+    fn finish_vars(&mut self) {
+        let env = self.env;
+        let is_set = |(_, value): &(&String, &String)| !value.is_empty();
+        for (name, _) in env.vars.iter().filter(is_set) {
+            match stray(name, &self.asked_vars) {
+                None => {}
+                Some(Stray::Mistyped(hint)) => {
+                    let message = "this variable names no setting".to_owned();
+                    self.problem_of(&Origin::Env(name.clone()), message, hint);
+                }
+                Some(Stray::Strange(hint)) => {
+                    let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+                    self.strays.push(format!("the variable {name} names no setting{hint}"));
+                }
             }
         }
-        self.problems.sort_by_key(|problem| problem.order);
     }
 
     fn value(&mut self, name: &'static str) -> Option<&'a Spanned<DeValue<'a>>> {
@@ -325,7 +339,8 @@ impl<'a> Section<'_, 'a> {
         if self.in_env { format!("[{}]", self.name) } else { format!("[[{}]]", self.name) }
     }
 
-    fn var(&mut self, key: Key) -> Option<(Origin, Raw<'a>)> {
+    /// What the environment says of a key, if it may.
+    pub fn var(&mut self, key: Key) -> Option<(Origin, Raw<'a>)> {
         if !self.in_env {
             return None;
         }
@@ -382,11 +397,6 @@ impl<'v> Raw<'v> {
             Raw::Value(value) => value.as_str().ok_or_else(|| expected(what, value.type_str())),
         }
     }
-}
-
-/// `LARDER_SECTION__KEY`; `LARDER_CONFIG` and the like are no settings.
-fn is_setting_var(name: &str) -> bool {
-    name.strip_prefix("LARDER_").is_some_and(|rest| rest.contains("__"))
 }
 
 fn expected(what: &str, found: &str) -> String {

@@ -21,6 +21,7 @@ mod store;
 mod store_url;
 mod trackers;
 mod trust;
+mod vars;
 
 use std::path::{Path, PathBuf};
 
@@ -76,6 +77,8 @@ pub struct Config {
     pub dirs: Dirs,
     /// What a person should know before anything else.
     pub notes: Vec<String>,
+    /// What looks like a slip of the pen, and may be none.
+    pub warnings: Vec<String>,
     /// What a file that nobody trusts tried to decide and does not: without that another host may be asked
     /// than the file says, so whoever wants to hear little hears this too.
     pub untrusted: Vec<String>,
@@ -233,6 +236,7 @@ fn build(
     let untrusted = of_pmu.into_iter().chain(file.as_ref().and_then(untrusted_note)).collect();
     let dirs = env.dirs.clone();
     let quiet_notes = layers.quiet_notes;
+    let warnings = layers.strays;
     Ok(Config {
         file,
         store,
@@ -247,6 +251,7 @@ fn build(
         listed,
         dirs,
         notes,
+        warnings,
         untrusted,
         quiet_notes,
     })

@@ -183,6 +183,46 @@ fn a_variable_that_names_no_setting_is_told_with_the_nearest_one() {
 }
 
 #[test]
+fn a_variable_with_an_underscore_too_few_is_a_mistake_and_another_programs_is_told_of() {
+    let world = World::new().var("LARDER_STORE_URL", "postgres://x/y").var("LARDER_SERVER_ADMIN_TOKEN", "t");
+    assert_eq!(
+        world.mistakes(),
+        [
+            "env LARDER_SERVER_ADMIN_TOKEN this variable names no setting | did you mean `LARDER_SERVER__ADMIN_TOKEN`?",
+            "env LARDER_STORE_URL this variable names no setting | did you mean `LARDER_STORE__URL`?",
+        ]
+    );
+    let world = World::new().var("LARDER_FOO", "1").var("LARDER_OWNER", "").var("LARDER_TEST_POSTGRES", "x");
+    let config = world.load().unwrap();
+    assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
+    assert!(config.warnings[0].starts_with("the variable LARDER_FOO names no setting"));
+}
+
+#[test]
+fn the_trackers_of_repositories_can_be_asked_for_by_the_environment() {
+    let world = World::new().with_user_file("[trackers]\nrepos = [\"a/b\"]\n");
+    let world = world.var("LARDER_TRACKERS__REPOS", "octo-org/harbor, octo-org/quill");
+    let config = world.load().unwrap();
+    let names: Vec<String> = config.trackers.repos.value.iter().map(ToString::to_string).collect();
+    assert_eq!(names, ["octo-org/harbor", "octo-org/quill"]);
+    assert_eq!(origin_of(&config, "trackers.repos"), "env LARDER_TRACKERS__REPOS");
+    let mistakes = world.var("LARDER_TRACKERS__REPOS", "harbor").mistakes();
+    assert!(mistakes[0].starts_with("env LARDER_TRACKERS__REPOS `repos`: "), "{mistakes:?}");
+}
+
+#[test]
+fn what_config_show_lists_can_come_from_the_environment_as_the_template_says() {
+    let settings = World::new().load().unwrap().settings();
+    for setting in settings {
+        let name = format!("LARDER_{}", setting.key.replace('.', "__").to_uppercase());
+        let world = World::new().var(&name, "1");
+        if let Err(ConfigError::Wrong(problems)) = world.load() {
+            assert!(problems.0.iter().all(|problem| !problem.message.contains("names no setting")), "{name}");
+        }
+    }
+}
+
+#[test]
 fn a_cloned_repositorys_file_sets_neither_host_nor_token_nor_store_until_it_is_trusted() {
     let text = concat!(
         "[github]\napi_url = \"https://evil.example\"\ntoken = \"theirs\"\nowner = \"octo\"\n",

@@ -101,6 +101,17 @@ fn repos_of(pmu: Option<&Pmu>, clone: Option<&RepoName>, notes: &mut Vec<String>
 
 fn read_repos(section: &mut super::layers::Section<'_, '_>) -> Option<Setting<Vec<RepoName>>> {
     let texts = section.texts("repos");
+    if let Some((origin, Raw::Text(text))) = section.var(Key::open("repos")) {
+        let repos = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+        let repos: Result<_, _> = repos.map(|name| RepoName::parse(name, None)).collect();
+        return match repos {
+            Ok(value) => Some(Setting { value, origin }),
+            Err(error) => {
+                section.layers().problem_of(&origin, format!("`repos`: {error}"), None);
+                None
+            }
+        };
+    }
     let line = texts.first().map(|(_, span)| section.layers().line(span.start))?;
     let mut repos = Vec::with_capacity(texts.len());
     for (text, span) in texts {

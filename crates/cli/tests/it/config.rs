@@ -43,6 +43,24 @@ fn every_mistake_is_an_error_with_its_place_and_a_hint() {
 }
 
 #[test]
+fn a_variable_that_was_meant_for_a_setting_stops_a_server_and_a_strange_one_is_told_of() {
+    let user = User::new().var("LARDER_STORE_URL", "postgres://me:s3cret@db/x");
+    let ran = user.run(&["serve"]);
+    insta::assert_snapshot!(ran.all(), @r"
+    exit 2
+    --- out
+    --- err
+    error: env LARDER_STORE_URL: this variable names no setting
+    hint: did you mean `LARDER_STORE__URL`?
+    ");
+    let user = User::new().var("LARDER_ADMIN_TOKEN", "0123456789abcdef").var("LARDER_TEST_POSTGRES", "x");
+    let ran = user.ok(&["cache", "status"]);
+    let told = "warning: the variable LARDER_ADMIN_TOKEN names no setting; did you mean `LARDER_SERVER__ADMIN_TOKEN`?\n";
+    assert!(ran.err.starts_with(told) && !ran.err.contains("LARDER_TEST"), "{}", ran.err);
+    assert_eq!(user.ok(&["cache", "status", "--quiet"]).err, "");
+}
+
+#[test]
 fn show_tells_where_each_value_came_from_and_hides_the_token() {
     let github = GitHub::demo();
     let user =
