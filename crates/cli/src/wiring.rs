@@ -1,6 +1,7 @@
 //! The one place that knows every room: opens the store, makes the sources, sets the engine up.
 //! Lazily: who only reads pays for no HTTP client, no certificates and no `gh`.
 
+mod refused;
 pub mod schema;
 mod store;
 

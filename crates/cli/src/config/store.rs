@@ -99,6 +99,7 @@ impl StoreServer {
             if is_there { key.or_vars(shared) } else { key }
         };
         let (least, most) = TIMEOUTS;
+        let env = section.layers().env();
         let usual = StoreServer::default();
         StoreServer {
             pool_size: section
@@ -109,7 +110,7 @@ impl StoreServer {
                 .unwrap_or(usual.max_overflow),
             prepared: section.flag(key("prepared", &[])).unwrap_or(usual.prepared),
             listen_url: section.read(key("listen_url", &[]), |raw| {
-                PostgresUrl::parse(raw.text("an address such as \"postgres://HOST/DATABASE\"")?)
+                PostgresUrl::of(raw.text("an address such as \"postgres://HOST/DATABASE\"")?, env)
             }),
             pool_timeout: section
                 .read(key("pool_timeout", &["DB_POOL_TIMEOUT"]), read_timeout)
@@ -151,7 +152,7 @@ fn warn_of_password(layers: &mut Layers<'_>, flag: Option<&Setting<StoreUrl>>) {
 /// database Larder has a schema of its own, beside whatever else is there.
 fn database_url(layers: &mut Layers<'_>) -> Option<Setting<StoreUrl>> {
     let text = layers.env().get("DATABASE_URL")?;
-    if let Ok(url) = PostgresUrl::parse(text) {
+    if let Ok(url) = PostgresUrl::of(text, layers.env()) {
         return Some(Setting {
             value: StoreUrl::Postgres(url),
             origin: Origin::Env("DATABASE_URL".to_owned()),

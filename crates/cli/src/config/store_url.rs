@@ -24,10 +24,18 @@ pub enum StoreUrl {
 pub struct PostgresUrl {
     address: SecretString,
     shown: String,
+    /// Whether the password was not written in the address.
+    is_password_apart: bool,
 }
 
 /// What may be written where a store is named.
 pub const FORMS: &str = "write `sqlite:PATH`, `redb:PATH` or `postgres://USER@HOST/DATABASE`";
+
+/// The same where something else was probably meant.
+const MEANT: &str = "write `postgres://USER@HOST/DATABASE`, or `sqlite:PATH` for a file of that name";
+
+/// What PostgreSQL's other way to write an address is made of.
+const KEYWORDS: [&str; 8] = ["host", "hostaddr", "port", "dbname", "user", "password", "service", "sslmode"];
 
 impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -62,10 +70,12 @@ impl StoreUrl {
             Ok(base.join(path))
         };
         match scheme(text) {
+            None if has_keywords(text) => Err(format!("this looks like PostgreSQL's keywords: {MEANT}")),
+            None if is_half_a_scheme(text) => Err(format!("a `:` is missing before the `//`: {MEANT}")),
             None => file(text, "").map(StoreUrl::Sqlite),
             Some("sqlite") => file(path_of(text), "sqlite:").map(StoreUrl::Sqlite),
             Some("redb") => file(path_of(text), "redb:").map(StoreUrl::Redb),
-            Some(scheme) if is_postgres(scheme) => PostgresUrl::parse(text).map(StoreUrl::Postgres),
+            Some(scheme) if is_postgres(scheme) => PostgresUrl::of(text, env).map(StoreUrl::Postgres),
             Some(scheme) => Err(format!("`{scheme}:` is not a store: {FORMS}")),
         }
     }
@@ -76,6 +86,18 @@ fn scheme(text: &str) -> Option<&str> {
     let (scheme, _) = text.split_once(':')?;
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
     (scheme.len() > 1 && scheme.chars().all(fits)).then_some(scheme)
+}
+
+/// Whether it is `host=… password=…`: as a file's name it would be shown, with the password.
+fn has_keywords(text: &str) -> bool {
+    text.split_whitespace().any(|word| word.split_once('=').is_some_and(|(key, _)| KEYWORDS.contains(&key)))
+}
+
+/// Whether it is `postgres//…` and the like.
+fn is_half_a_scheme(text: &str) -> bool {
+    let Some((word, _)) = text.split_once("//") else { return false };
+    let is_like = |known: &str| strsim::osa_distance(&word.to_ascii_lowercase(), known) <= 1;
+    ["postgres", "postgresql", "sqlite", "redb", "mysql"].into_iter().any(is_like)
 }
 
 /// `postgresql+asyncpg` and the like name a driver of Python's besides.
@@ -103,7 +125,26 @@ impl PostgresUrl {
             return Err("this is no PostgreSQL address: write `postgres://USER@HOST/DATABASE`".to_owned());
         };
         let address = SecretString::from(format!("postgresql://{rest}"));
-        Ok(PostgresUrl { address, shown: format!("postgres://{}", without_secrets(rest)) })
+        let shown = format!("postgres://{}", without_secrets(rest));
+        Ok(PostgresUrl { address, shown, is_password_apart: false })
+    }
+
+    /// The same, with the password of `PGPASSWORD` where none stands in it.
+    pub fn of(text: &str, env: &Environment) -> Result<Self, String> {
+        let url = PostgresUrl::parse(text)?;
+        let Some(password) = env.get("PGPASSWORD").filter(|_| !url.has_password()) else { return Ok(url) };
+        let address = url.address.expose_secret();
+        let mark = if address.contains('?') { '&' } else { '?' };
+        let address = SecretString::from(format!("{address}{mark}password={}", encoded(password)));
+        Ok(PostgresUrl { address, is_password_apart: true, ..url })
+    }
+
+    /// The parameter that one behind the `?` was meant to be, if it is nearly one.
+    pub fn slip(&self) -> Option<&'static str> {
+        let (_, options) = self.address.expose_secret().rsplit_once('?')?;
+        let names = options.split('&').filter_map(|option| option.split('=').next());
+        let mut slips = names.filter(|name| !PARAMETERS.contains(name));
+        slips.find_map(|name| PARAMETERS.into_iter().find(|known| strsim::osa_distance(name, known) <= 2))
     }
 
     /// All of it, for who connects.
@@ -111,8 +152,11 @@ impl PostgresUrl {
         &self.address
     }
 
-    /// Whether a password stands in it.
+    /// Whether a password stands in it, as it was written.
     pub fn has_password(&self) -> bool {
+        if self.is_password_apart {
+            return false;
+        }
         let address = self.address.expose_secret();
         let user = address.trim_start_matches("postgresql://").rsplit_once('@').map(|(user, _)| user);
         user.is_some_and(|user| user.contains(':')) || address.contains("password=")
@@ -121,6 +165,40 @@ impl PostgresUrl {
 
 /// What may be shown behind `?`: everything else may be a secret, now or one day.
 const SHOWN_OPTIONS: [&str; 6] = ["dbname", "host", "port", "sslmode", "target_session_attrs", "user"];
+
+/// What may stand behind `?`.
+const PARAMETERS: [&str; 21] = [
+    "application_name",
+    "channel_binding",
+    "connect_timeout",
+    "dbname",
+    "host",
+    "hostaddr",
+    "keepalives",
+    "keepalives_idle",
+    "keepalives_interval",
+    "keepalives_retries",
+    "load_balance_hosts",
+    "options",
+    "password",
+    "pgbouncer",
+    "port",
+    "sslmode",
+    "sslnegotiation",
+    "sslrootcert",
+    "target_session_attrs",
+    "tcp_user_timeout",
+    "user",
+];
+
+/// A text as an address has it behind `?`.
+fn encoded(text: &str) -> String {
+    let encoded = |byte: u8| match byte {
+        byte if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+        byte => format!("%{byte:02X}"),
+    };
+    text.bytes().map(encoded).collect()
+}
 
 /// An address without password. Where it is not clear what is one, less is shown: whatever stands
 /// between the first `:` and the last `@` may be.
@@ -194,6 +272,62 @@ mod tests {
             let error = read(text).unwrap_err();
             assert!(error.contains(says) && !error.contains("s3cret"), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn what_was_meant_for_a_server_becomes_no_file() {
+        for text in [
+            "postgres//larder:s3cret@h/d",
+            "Postgres//h/d",
+            "postgers//h/d",
+            "sqlite//cache.db",
+            "host=x password=s3cret",
+            "password=s3cret",
+            "dbname=larder",
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.ends_with(MEANT) && !error.contains("s3cret"), "{text}: {error}");
+        }
+        for (text, is) in [
+            ("sqlite:host=x", "sqlite:/base/host=x"),
+            ("/srv//larder.db", "sqlite:/srv//larder.db"),
+            ("a=b/c.db", "sqlite:/base/a=b/c.db"),
+            ("postgres/cache.db", "sqlite:/base/postgres/cache.db"),
+        ] {
+            assert_eq!(read(text).as_deref(), Ok(is), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_password_of_the_environment_is_taken_where_the_address_has_none() {
+        let vars = [("PGPASSWORD".to_owned(), "s3cret/&?@ ü".to_owned())].into();
+        let env = Environment { vars, ..Environment::default() };
+        let of = |text: &str| PostgresUrl::of(text, &env).unwrap();
+        let own = of("postgres://me@db/x?sslmode=require");
+        assert_eq!(
+            own.address().expose_secret(),
+            "postgresql://me@db/x?sslmode=require&password=s3cret%2F%26%3F%40%20%C3%BC"
+        );
+        assert_eq!(own.to_string(), "postgres://me@db/x?sslmode=require");
+        assert!(!own.has_password() && !format!("{own:?}").contains("s3cret"));
+        assert!(
+            of("postgres://db/x")
+                .address()
+                .expose_secret()
+                .ends_with("/x?password=s3cret%2F%26%3F%40%20%C3%BC")
+        );
+        let written = of("postgres://me:mine@db/x");
+        assert_eq!(written.address().expose_secret(), "postgresql://me:mine@db/x");
+    }
+
+    #[test]
+    fn a_mistyped_parameter_is_found_without_repeating_it() {
+        let slip = |text: &str| PostgresUrl::parse(text).unwrap().slip();
+        assert_eq!(slip("postgres://h/d?sslmod=x"), Some("sslmode"));
+        assert_eq!(slip("postgres://h/d?sslmode=x&aplication_name=y"), Some("application_name"));
+        assert_eq!(slip("postgres://h/d?sslmode=x&hostaddr=::1"), None);
+        assert_eq!(slip("postgres://h/d?sslkey=k"), None);
+        assert_eq!(slip("postgres://me:pa?qq=s3cret@h/d"), None);
     }
 
     #[test]

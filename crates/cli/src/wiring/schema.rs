@@ -2,6 +2,7 @@
 
 use larder_core::{Migration, Time};
 
+use super::refused;
 use super::store::{self, AnyStore, Stay};
 use crate::config::{Config, StoreUrl};
 use crate::report::Complaint;
@@ -41,7 +42,8 @@ pub async fn status(config: &Config) -> Result<Vec<Step>, Complaint> {
         }
         StoreUrl::Postgres(url) => {
             let options = store::postgres(url, &config.store.server, Stay::Short);
-            Ok(steps(Box::pin(larder_store_postgres::migrations(&options)).await?))
+            let taken = Box::pin(larder_store_postgres::migrations(&options)).await;
+            taken.map(steps).map_err(|error| refused::complaint(error, url, config))
         }
     }
 }
@@ -62,7 +64,8 @@ pub async fn up(config: &Config) -> Result<Vec<Step>, Complaint> {
         }
         StoreUrl::Postgres(url) => {
             let options = store::postgres(url, &config.store.server, Stay::Short);
-            Ok(steps(Box::pin(larder_store_postgres::migrate_up(&options)).await?))
+            let taken = Box::pin(larder_store_postgres::migrate_up(&options)).await;
+            taken.map(steps).map_err(|error| refused::complaint(error, url, config))
         }
     }
 }
@@ -89,7 +92,8 @@ pub async fn down(config: &Config, to: u32) -> Result<Vec<Step>, Complaint> {
         StoreUrl::Redb(_) => status(config).await,
         StoreUrl::Postgres(url) => {
             let options = store::postgres(url, &config.store.server, Stay::Short);
-            Ok(steps(Box::pin(larder_store_postgres::migrate_down(&options, to)).await?))
+            let taken = Box::pin(larder_store_postgres::migrate_down(&options, to)).await;
+            taken.map(steps).map_err(|error| refused::complaint(error, url, config))
         }
     }
 }

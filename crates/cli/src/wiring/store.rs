@@ -11,6 +11,7 @@ use larder_store_postgres::{Listen, PostgresStore, Statements};
 use larder_store_redb::{Hold, RedbStore};
 use larder_store_sqlite::SqliteStore;
 
+use super::refused;
 use crate::config::{Config, PostgresUrl, StoreServer, StoreUrl};
 use crate::report::Complaint;
 
@@ -55,7 +56,8 @@ impl AnyStore {
             StoreUrl::Postgres(url) => {
                 let options = postgres(url, &config.store.server, stay);
                 // Boxed, so that the other stores' openings carry none of its state.
-                let store = Box::pin(PostgresStore::open(options)).await?;
+                let store = Box::pin(PostgresStore::open(options)).await;
+                let store = store.map_err(|error| refused::complaint(error, url, config))?;
                 Ok(AnyStore::of(Arc::new(store)))
             }
         }

@@ -61,6 +61,22 @@ fn a_variable_that_was_meant_for_a_setting_stops_a_server_and_a_strange_one_is_t
 }
 
 #[test]
+fn a_store_that_was_meant_to_be_a_server_makes_no_file() {
+    let user = User::new();
+    for store in ["postgres//larder:s3cret@h/d", "host=x password=s3cret"] {
+        let user = User::new().var("LARDER_STORE__URL", store);
+        for args in [&["config", "show"][..], &["cache", "status"]] {
+            let ran = user.run(args);
+            assert_eq!(ran.code, 2, "{}", ran.all());
+            assert!(ran.err.contains("write `postgres://USER@HOST/DATABASE`"), "{}", ran.err);
+            assert!(!ran.all().contains("s3cret"), "{}", ran.all());
+        }
+    }
+    assert_eq!(user.run(&["cache", "status", "--store", "postgres//h/d"]).code, 2);
+    assert_eq!(std::fs::read_dir(user.project()).unwrap().count(), 0);
+}
+
+#[test]
 fn show_tells_where_each_value_came_from_and_hides_the_token() {
     let github = GitHub::demo();
     let user =

@@ -145,6 +145,54 @@ fn a_database_is_taken_from_the_environment_and_its_password_is_shown_nowhere() 
     assert!(ran.err.contains("see whether the database runs"), "{}", ran.err);
 }
 
+#[test]
+fn who_gives_no_password_is_told_where_and_that_of_the_environment_is_taken() {
+    let github = GitHub::demo();
+    let database = Database::new();
+    let bare = database.url().replace(&format!(":{}@", database.password()), "@");
+    let user = User::of(&github, CLUSTERS).var("LARDER_STORE__URL", &bare);
+    for command in [&["repos"][..], &["migrate", "status"], &["doctor", "--offline"]] {
+        let ran = user.run(command);
+        assert_eq!(ran.code, 1, "{}", ran.all());
+        let said = ran.all();
+        assert!(said.contains("password missing") && said.contains("set PGPASSWORD, or write"), "{said}");
+    }
+    let user = user.var("PGPASSWORD", &database.password());
+    user.ok(&["repos"]);
+    assert_eq!(database.ask("SELECT count(*) FROM larder.entries"), "2");
+    for command in [&["config", "show"][..], &["migrate", "status"], &["cache", "status", "--json"]] {
+        let ran = user.ok(command);
+        assert!(!ran.all().contains(&database.password()), "{}", ran.all());
+    }
+    let by_option = user.without("LARDER_STORE__URL").ok(&["repos", "--store", &bare]);
+    assert!(!by_option.err.contains("others on this machine may read"), "{}", by_option.err);
+}
+
+#[test]
+fn what_is_wrong_with_a_servers_address_or_certificate_is_told_with_what_to_write() {
+    let database = Database::new();
+    let by_name = database.url().replace("127.0.0.1", "localhost");
+    let user = User::new();
+    let wrong = user.run(&["cache", "status", "--store", &format!("{by_name}?sslmod=verify-full")]);
+    assert_eq!(wrong.code, 2, "{}", wrong.err);
+    assert!(wrong.err.contains("error: flag --store: the store's address cannot be read\n"), "{}", wrong.err);
+    assert!(wrong.err.contains("hint: did you mean `sslmode`?\n"), "{}", wrong.err);
+    let strange = user.var("LARDER_STORE__URL", &format!("{by_name}?sslmode=verify-full"));
+    for command in [&["cache", "status"][..], &["migrate", "up"]] {
+        let ran = strange.run(command);
+        assert_eq!(ran.code, 1, "{}", ran.err);
+        assert!(ran.err.contains("sslrootcert=/PATH/ca.pem"), "{}", ran.err);
+    }
+    #[expect(clippy::disallowed_methods, reason = "`./test` says where its certificates are by a variable")]
+    let ca = std::env::var("LARDER_TEST_POSTGRES_CA").unwrap();
+    let query = format!("?sslmode=verify-full&sslrootcert={ca}");
+    let other = User::new().var("LARDER_STORE__URL", &format!("{}{query}", database.url()));
+    let ran = other.run(&["cache", "status"]);
+    assert!(ran.err.contains("?sslmode=verify-ca"), "{}", ran.err);
+    let user = User::new().var("LARDER_STORE__URL", &format!("{by_name}{query}"));
+    user.ok(&["cache", "status"]);
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_password_given_on_the_command_line_is_not_handed_on_by_it() {
