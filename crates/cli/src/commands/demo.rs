@@ -28,7 +28,7 @@ use serde_json::json;
 
 use self::folder::Folder;
 use super::{Context, Ended};
-use crate::config::SERVER_LISTEN;
+use crate::config::{SERVER_LISTEN, read_listen};
 use crate::report::{Complaint, Exit};
 
 /// Show what Larder does: pages on a simulated GitHub, and switches to break it.
@@ -40,7 +40,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE.csv")]
     data: Option<PathBuf>,
     /// Listen there; port 0 takes a free one
-    #[arg(long, value_name = "ADDR", default_value_t = SERVER_LISTEN)]
+    #[arg(long, value_parser = read_listen, value_name = "ADDR", default_value_t = SERVER_LISTEN)]
     listen: SocketAddr,
 }
 

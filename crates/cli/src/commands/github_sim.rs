@@ -13,6 +13,7 @@ use serde_json::json;
 use super::init::write_new;
 use super::{Context, Ended};
 use crate::config::FILE_NAME;
+use crate::config::read_listen;
 use crate::report::{Complaint, Exit};
 
 /// Run a simulated GitHub on this machine, to try things out.
@@ -26,7 +27,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE.csv")]
     data: Option<PathBuf>,
     /// Listen there; port 0 takes a free one
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    #[arg(long, value_parser = read_listen, value_name = "ADDR", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
     /// Write a larder.toml with the demo's clusters, ready to be used
     #[arg(long, value_name = "FILE", conflicts_with = "data")]

@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::task::JoinHandle;
 
 use super::{Context, Ended};
-use crate::config::Config;
+use crate::config::{Config, read_listen};
 use crate::report::{Complaint, Exit};
 use crate::wiring::{Rooms, Stay};
 
@@ -21,11 +21,13 @@ use crate::wiring::{Rooms, Stay};
 #[command(
     after_help = "The pages are at /, the API's documentation at /docs. On this machine alone everybody may do \
                   all; elsewhere private things want `[server] read_token`, and changes `admin_token`.\n\n\
+                  What goes wrong is logged to standard error; LARDER_LOG=info says more, LARDER_LOG=off \
+                  nothing.\n\n\
                   Example:\n  larder serve --listen 127.0.0.1:7070"
 )]
 pub struct Args {
     /// Listen there, in place of `[server] listen`; port 0 takes a free one
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = read_listen)]
     listen: Option<SocketAddr>,
     /// Serve nothing: ask the server that listens there whether it is ready, for a health check
     #[arg(long)]

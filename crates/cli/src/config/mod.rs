@@ -39,7 +39,7 @@ pub use origin::owner_of_origin;
 pub use problem::{Problem, Problems, nearest};
 pub use projects::{ProjectsSection, Watching};
 pub use registry::RegistryConfig;
-pub use server::{LISTEN as SERVER_LISTEN, ServerConfig};
+pub use server::{LISTEN as SERVER_LISTEN, ServerConfig, read_listen};
 pub use setting::{Origin, Setting};
 pub use shown::Shown;
 pub use span::show as show_span;

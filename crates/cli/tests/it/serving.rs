@@ -242,3 +242,26 @@ fn a_config_that_came_with_a_clone_says_nothing_of_where_to_listen() {
     assert!(shown.err.contains("`[server] listen`"), "{}", shown.err);
     assert!(!shown.all().contains("0123456789abcdef"));
 }
+
+#[test]
+fn what_cannot_be_listened_at_or_named_is_refused_with_an_example() {
+    let user = User::new();
+    let listen = user.run(&["serve", "--listen", ":7070"]);
+    assert_eq!(listen.code, 2);
+    assert!(listen.err.contains("write `127.0.0.1:7070` for this machine alone"), "{}", listen.err);
+    user.write(
+        "larder.toml",
+        "[server]\nlisten = \"larder.example\"\nallowed_hosts = [\"http://larder.example/\"]\n",
+    );
+    user.ok(&["config", "trust"]);
+    let ran = user.run(&["config", "show"]);
+    insta::assert_snapshot!(ran.all(), @r"
+    exit 2
+    --- out
+    --- err
+    error: larder.toml:2:10: `listen`: `larder.example` is no IP address with a port: write `127.0.0.1:PORT` for this machine alone, or `0.0.0.0:7070` to be reached from others
+    error: larder.toml:3:17: `allowed_hosts`: `http://larder.example/` is more than a host: write `larder.example`
+    ");
+    let user = User::new().var("LARDER_SERVER__LISTEN", "7171");
+    assert!(user.ok(&["config", "show"]).out.contains("server.listen\t127.0.0.1:7171\t"));
+}
