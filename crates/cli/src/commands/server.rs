@@ -61,7 +61,11 @@ fn check(listen: SocketAddr, context: &Context) -> Ended {
     if !is_ready {
         return Err(failed().because(line.trim()).into());
     }
-    context.screen.answer(&format!("the server at {address} is ready\n"))?;
+    if context.json() {
+        context.screen.json(&json!({"url": format!("http://{address}"), "ready": true}))?;
+    } else {
+        context.screen.answer(&format!("the server at {address} is ready\n"))?;
+    }
     Ok(Exit::Answered)
 }
 

@@ -114,6 +114,9 @@ fn a_server_answers_and_ends_when_it_is_asked_to() {
     let listed = user.json(&["repos", "--sort", "stars", "--offline"]);
     // Values keep the order in which their fields came.
     assert_eq!(listed["repositories"].to_string(), served["repositories"].to_string(), "byte by byte");
+    let ready = user.json(&["serve", "--check", "--listen", &serving.address]);
+    assert_eq!(ready["ready"], true);
+    assert_eq!(ready["url"], format!("http://{}", serving.address));
     assert!(serving.stop().success());
 }
 
