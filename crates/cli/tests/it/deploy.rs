@@ -101,6 +101,33 @@ fn the_compose_file_names_nothing_that_is_not_there() {
     assert_eq!(service(&compose, INSTANCES[0])["environment"]["LARDER_SERVER__TRUSTED_PROXIES"], *proxy);
 }
 
+#[test]
+fn nobody_who_starts_first_is_given_the_proxys_address() {
+    let compose = compose();
+    let number = |text: &str| u32::from(text.parse::<std::net::Ipv4Addr>().unwrap());
+    let proxy = number(compose["services"]["proxy"]["networks"]["inside"]["ipv4_address"].as_str().unwrap());
+    let network = &compose["networks"]["inside"]["ipam"]["config"][0];
+    let holds = |range: &serde_json::Value| {
+        let (first, bits) = range.as_str().unwrap().split_once('/').unwrap();
+        let mask = u32::MAX << (32 - bits.parse::<u32>().unwrap());
+        proxy & mask == number(first)
+    };
+    assert!(holds(&network["subnet"]) && !holds(&network["ip_range"]), "{network}");
+    // Without one that is named, the first of the range is taken.
+    assert_ne!(number(network["gateway"].as_str().unwrap()), proxy);
+}
+
+#[test]
+fn what_the_examples_say_to_install_is_there_or_built() {
+    let unit = text("larder.service");
+    let installs = unit.lines().filter(|line| line.starts_with("#   install "));
+    let files: Vec<&str> = installs
+        .filter_map(|line| line.split(' ').find(|word| word.contains('.') && !word.starts_with('/')))
+        .collect();
+    assert_eq!(files.len(), 2, "{files:?}");
+    assert!(files.iter().all(|file| deploy("..").join(file).is_file()), "{files:?}");
+}
+
 /// The variables of an instance, on this machine.
 fn variables(compose: &Value, instance: &str, words: Words<'_>) -> BTreeMap<String, String> {
     let service = service(compose, instance);
