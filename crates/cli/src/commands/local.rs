@@ -1,8 +1,6 @@
 //! What the commands about local projects have in common: the roots are looked at first, since they
 //! say which projects there are; then the projects are served like any other entry.
 
-use std::time::Duration;
-
 use larder_core::{Item, Key, Listed, Trigger};
 use larder_engine::{Behind, ReadOptions};
 use larder_sources::{MarketplaceSource, ProjectsSource};
@@ -29,9 +27,6 @@ pub struct Wanted<'a> {
     /// Of what is installed, of what is to be had, or of both.
     pub from: From,
 }
-
-/// A look that is younger is as good as another one.
-const A_MOMENT: Duration = Duration::from_secs(1);
 
 /// Where artifacts are from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,14 +152,14 @@ fn check_markets(markets: &[Key], config: &Config) -> Result<(), Complaint> {
     Err(Complaint { paste, ..complaint })
 }
 
-/// Looks anew at what was looked at before, and not a moment ago: nobody heard what happened between two
-/// commands, and to look at what is as it was takes no longer than to start another program. What cannot be
-/// looked at is told of; what is known of it stands.
+/// Looks anew at what was looked at before this process began: nobody heard what happened between two
+/// commands, and to look at what is as it was takes no longer than to start another program. Of several that
+/// run at once, the others take what the first one saw. What cannot be looked at is told of; what is known of
+/// it stands.
 async fn look_again(rooms: &Rooms<'_>, keys: &[Key], context: &Context) -> Result<(), Complaint> {
-    let (now, held) = (rooms.now(), look(rooms, keys).await?);
-    let is_old = |key: &&Key| {
-        held.get(*key).and_then(|entry| entry.fetched_at).is_some_and(|at| now.since(at) > A_MOMENT)
-    };
+    let held = look(rooms, keys).await?;
+    let is_old =
+        |key: &&Key| held.get(*key).and_then(|entry| entry.fetched_at).is_some_and(|at| at <= context.began);
     let old: Vec<Key> = keys.iter().filter(is_old).cloned().collect();
     if old.is_empty() {
         return Ok(());

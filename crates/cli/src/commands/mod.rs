@@ -28,6 +28,9 @@ pub mod trackers;
 pub mod warnings;
 pub mod watch;
 
+use larder_core::{Clock as _, Time};
+use larder_engine::SystemClock;
+
 use crate::args::{Cli, Command, Global};
 use crate::config::{Config, Environment, Flags};
 use crate::report::{Complaint, Exit};
@@ -42,6 +45,8 @@ pub struct Context {
     pub global: Global,
     /// Where output goes.
     pub screen: Screen,
+    /// When this process began.
+    pub began: Time,
 }
 
 /// What a command comes to: an exit code, or every reason why it failed.
@@ -99,7 +104,7 @@ impl From<Complaint> for Vec<Complaint> {
 /// Runs a command.
 pub fn run(cli: Cli, env: Environment) -> (Screen, Ended) {
     let screen = Screen::of_this_process(cli.global.color, cli.global.quiet, &env);
-    let context = Context { env, global: cli.global, screen: screen.clone() };
+    let context = Context { env, global: cli.global, screen: screen.clone(), began: SystemClock.now() };
     let ended = match cli.command {
         Command::Init(args) => init::run(&args, &context),
         Command::Repos(args) => repos::run(&args, &context),

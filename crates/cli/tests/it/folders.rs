@@ -92,6 +92,24 @@ fn what_changed_between_two_commands_is_there_without_being_asked_for() {
     assert_eq!(listed(&[]), ["Answers", "Deploys anywhere"]);
 }
 
+#[test]
+fn what_a_script_writes_is_in_the_list_that_it_prints_next() {
+    let user = User::new();
+    user.write("larder.toml", "[projects]\nroots = [\"code\"]\n");
+    user.ok(&["config", "trust"]);
+    user.write("code/site/.claude/commands/none.md", "---\ndescription: None\n---\n");
+    user.ok(&["artifacts"]);
+    for round in 0..5 {
+        let text = format!("---\ndescription: Round {round}\n---\n");
+        user.write(&format!("code/site/.claude/commands/c{round}.md"), &text);
+        let listed = user.ok(&["artifacts"]).out;
+        assert!(listed.contains(&format!("Round {round}")), "{listed}");
+        user.write(&format!("code/p{round}/.claude/commands/c.md"), &text);
+        let listed = user.ok(&["projects"]).out;
+        assert!(listed.contains(&format!("p{round}\t")), "{listed}");
+    }
+}
+
 /// The descriptions that are known, by path within the project and the project's name.
 fn known(artifacts: &Value) -> BTreeMap<(String, String), String> {
     let text = |one: &Value, column: &str| one[column].as_str().unwrap_or_default().to_owned();
