@@ -8,6 +8,7 @@ use crate::commands::{
     artifacts, cache, completions, config, demo, doctor, export, github_sim, import, init, manifest, migrate,
     projects, refresh, registry, repos, server, show, trackers, watch,
 };
+use crate::trace::Who;
 use crate::ui::ColorChoice;
 
 /// Keeps a fast, durable, self-refreshing copy of slow things: clusters of GitHub repositories.
@@ -20,6 +21,9 @@ use crate::ui::ColorChoice;
     after_help = "Exit codes: 0 answered; 1 failed; 2 wrong command line or configuration; \
                   3 the old copy was printed though a refresh was asked and failed, or part failed; \
                   4 not in the cache, and offline.\n\n\
+                  Variables: LARDER_CONFIG names the configuration, LARDER_SECTION__KEY is one of its settings \
+                  (LARDER_GITHUB__OWNER), and LARDER_LOG=info (or warn, debug, larder_engine=trace) logs to \
+                  standard error.\n\n\
                   Start with `larder demo` to see it work, or with `larder init` and `larder repos`."
 )]
 pub struct Cli {
@@ -32,9 +36,13 @@ pub struct Cli {
 }
 
 impl Cli {
-    /// Whether this process was started behind a reader, with nobody watching.
-    pub fn is_detached(&self) -> bool {
-        matches!(&self.command, Command::Refresh(args) if args.is_detached())
+    /// As whom this process logs.
+    pub fn who(&self) -> Who {
+        match &self.command {
+            Command::Refresh(args) if args.is_detached() => Who::Detached,
+            Command::Serve(args) if args.is_serving() => Who::Server { quiet: self.global.quiet },
+            _ => Who::Command,
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod memo;
 mod report;
 mod token;
 mod trace;
+mod troubles;
 mod ui;
 mod watching;
 mod wiring;
@@ -33,8 +34,8 @@ fn main() -> ExitCode {
             return Exit::Failed.into();
         }
     };
-    trace::start(env.get("LARDER_LOG"), cli.is_detached());
-    let (screen, ended) = commands::run(cli, env);
+    let misread = trace::start(env.get("LARDER_LOG"), cli.who());
+    let (screen, ended) = commands::run(cli, env, misread);
     match ended {
         Ok(exit) => exit.into(),
         Err(complaints) => {

@@ -1,16 +1,48 @@
-//! The process's own log: off unless `LARDER_LOG` asks for it, on in a detached child.
+//! The process's own log, on standard error. A server says what goes wrong, a detached child what it does
+//! besides; all others keep silent until `LARDER_LOG` asks.
 
 use tracing_subscriber::EnvFilter;
 
 /// What a detached child logs unless told otherwise.
 const DETACHED: &str = "warn,larder=info";
+/// What a server does: what goes wrong, and that it is over.
+const SERVER: &str = "warn,larder::troubles=info,larder_engine::memory=info";
+/// The same of one that is to be quiet.
+const QUIET_SERVER: &str = "error";
 
-/// Starts logging to standard error if it is wanted.
-pub fn start(wanted: Option<&str>, is_detached: bool) {
-    let Some(filter) = wanted.or(is_detached.then_some(DETACHED)) else { return };
-    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new(DETACHED));
+/// Who logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Who {
+    /// A command with somebody before it, who is told what matters otherwise.
+    Command,
+    /// One that was started behind a reader, with nobody watching.
+    Detached,
+    /// One that serves until it is stopped.
+    Server {
+        /// Whether it is to say little.
+        quiet: bool,
+    },
+}
+
+/// Starts logging to standard error if it is wanted. Answers what of the wish cannot be understood.
+pub fn start(wanted: Option<&str>, who: Who) -> Option<String> {
+    let usual = match who {
+        Who::Command => None,
+        Who::Detached => Some(DETACHED),
+        Who::Server { quiet: false } => Some(SERVER),
+        Who::Server { quiet: true } => Some(QUIET_SERVER),
+    };
+    let wish = wanted.map(EnvFilter::try_new);
+    let wrong = wish.as_ref().and_then(|wish| Some(wish.as_ref().err()?.to_string()));
+    let filter = match (wish, usual) {
+        (Some(Ok(filter)), _) => filter,
+        (Some(Err(_)), usual) => EnvFilter::new(usual.unwrap_or(SERVER)),
+        (None, Some(usual)) => EnvFilter::new(usual),
+        (None, None) => return None,
+    };
     let logging =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
     // Only a second start could fail, and there is none.
     let _ = logging.try_init();
+    wrong
 }

@@ -101,9 +101,12 @@ impl From<Complaint> for Vec<Complaint> {
     }
 }
 
-/// Runs a command.
-pub fn run(cli: Cli, env: Environment) -> (Screen, Ended) {
+/// Runs a command. `misread` is what of `LARDER_LOG` could not be understood.
+pub fn run(cli: Cli, env: Environment, misread: Option<String>) -> (Screen, Ended) {
     let screen = Screen::of_this_process(cli.global.color, cli.global.quiet, &env);
+    if let Some(why) = misread {
+        screen.warn(&format!("LARDER_LOG is not understood ({why}): write a level such as `info`"));
+    }
     let context = Context { env, global: cli.global, screen: screen.clone(), began: SystemClock.now() };
     let ended = match cli.command {
         Command::Init(args) => init::run(&args, &context),

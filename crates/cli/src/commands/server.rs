@@ -34,6 +34,13 @@ pub struct Args {
     check: bool,
 }
 
+impl Args {
+    /// Whether it is to stay.
+    pub fn is_serving(&self) -> bool {
+        !self.check
+    }
+}
+
 /// Serves until it is interrupted.
 pub fn run(args: &Args, context: &Context) -> Ended {
     let config = context.config()?;
@@ -99,6 +106,7 @@ async fn serve(config: &Config, settings: Settings, context: &Context) -> Ended 
     let engine = rooms.fetcher_of(&rooms.reader().keys())?.clone();
     let is_open = !settings.listen.ip().is_loopback();
     let is_tokenless = settings.read_token.is_none() && settings.admin_token.is_none();
+    let troubles = crate::troubles::tell(engine.clone());
     let site = Site {
         engine,
         store: rooms.store().entries().clone(),
@@ -113,7 +121,8 @@ async fn serve(config: &Config, settings: Settings, context: &Context) -> Ended 
     let running = start(site).await?;
     // While it is held, no reader starts a child of its own: what is due is done here.
     let due = crate::detach::keep_others_from_refreshing(config, running.address());
-    let watching = watching(config, &rooms);
+    let mut watching = watching(config, &rooms);
+    watching.push(tokio::spawn(troubles));
     if is_open && is_tokenless {
         context
             .screen

@@ -126,6 +126,9 @@ fn what_the_examples_say_to_install_is_there_or_built() {
         .collect();
     assert_eq!(files.len(), 2, "{files:?}");
     assert!(files.iter().all(|file| deploy("..").join(file).is_file()), "{files:?}");
+    let compose = compose();
+    assert_eq!(service(&compose, INSTANCES[0])["environment"]["LARDER_LOG"], "info");
+    assert!(unit.contains("Environment=LARDER_LOG=info"));
 }
 
 /// The variables of an instance, on this machine.

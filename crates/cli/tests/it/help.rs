@@ -130,6 +130,10 @@ fn help_lists_the_commands_and_the_exit_codes() {
     Exit codes: 0 answered; 1 failed; 2 wrong command line or configuration; 3 the old copy was printed
     though a refresh was asked and failed, or part failed; 4 not in the cache, and offline.
 
+    Variables: LARDER_CONFIG names the configuration, LARDER_SECTION__KEY is one of its settings
+    (LARDER_GITHUB__OWNER), and LARDER_LOG=info (or warn, debug, larder_engine=trace) logs to standard
+    error.
+
     Start with `larder demo` to see it work, or with `larder init` and `larder repos`.
     ");
     insta::assert_snapshot!(User::new().ok(&["repos", "-h"]).out, @r"

@@ -16,6 +16,8 @@ mod folders;
 mod help;
 mod init;
 mod licences;
+#[cfg(target_os = "linux")]
+mod log;
 mod marketplace;
 mod messages;
 mod moving;

@@ -17,8 +17,13 @@ pub(crate) struct Serving {
 
 impl Serving {
     pub(crate) fn start(user: &User, args: &[&str]) -> Self {
+        Serving::start_to(user, args, Stdio::null())
+    }
+
+    /// The same, with somewhere to log to.
+    pub(crate) fn start_to(user: &User, args: &[&str], log: Stdio) -> Self {
         let args = [args, &["--listen", "127.0.0.1:0", "--json"]].concat();
-        let mut child = user.command(&args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = user.command(&args).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let told: Value = serde_json::from_str(&line).unwrap();

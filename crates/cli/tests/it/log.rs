@@ -1,0 +1,70 @@
+//! What a server says on standard error while nobody looks at its pages.
+
+use larder_github_sim::Switches;
+
+use crate::serving::Serving;
+use crate::world::{CLUSTERS, GitHub, User};
+
+/// A server, and what it has said so far.
+fn serving(user: &User, args: &[&str]) -> (Serving, impl Fn() -> String + use<>) {
+    let path = user.home().join("server.log");
+    let log = std::fs::File::create(&path).unwrap();
+    let serving = Serving::start_to(user, &[&["serve"], args].concat(), log.into());
+    (serving, move || std::fs::read_to_string(&path).unwrap())
+}
+
+/// A user whose failures wait no longer than they must, so that there are many attempts.
+fn impatient(github: &GitHub) -> User {
+    let user = User::of(github, CLUSTERS).var("GITHUB_TOKEN", "s3cret-t0ken");
+    user.var("LARDER_ENGINE__BACKOFF_BASE", "100ms").var("LARDER_ENGINE__BACKOFF_CAP", "100ms")
+}
+
+#[test]
+fn a_server_says_once_that_it_is_refused_and_once_that_it_is_not_any_more() {
+    let github = GitHub::demo();
+    let user = impatient(&github);
+    github.switch(Switches { bad_credentials: true, ..Switches::default() });
+    let (serving, log) = serving(&user, &[]);
+    for path in ["/api/v1/clusters/cinder", "/api/v1/clusters/kiln", "/api/v1/clusters/cinder"] {
+        serving.get(path);
+    }
+    crate::fire::until("it tries again", || {
+        serving.get("/api/v1/clusters/cinder");
+        (user.status("cluster/cinder")["attempts"].as_u64() > Some(2)).then_some(())
+    });
+    let said = crate::fire::until("it says so", || Some(log()).filter(|log| log.contains("WARN")));
+    assert_eq!(said.matches("could not be refreshed").count(), 1, "{said}");
+    assert!(said.to_lowercase().contains("bad credentials"), "{said}");
+
+    github.switch(Switches::default());
+    crate::fire::until("it is well again", || {
+        let answers = ["cinder", "kiln"].map(|id| serving.get(&format!("/api/v1/clusters/{id}")).0);
+        answers.iter().all(|head| head.starts_with("HTTP/1.1 200 ")).then_some(())
+    });
+    let said = crate::fire::until("it says so", || Some(log()).filter(|log| log.contains("refreshed again")));
+    assert_eq!(said.matches("can be refreshed again").count(), 1, "{said}");
+    assert!(!said.contains("s3cret"), "{said}");
+    assert!(serving.stop().success());
+}
+
+#[test]
+fn a_server_is_as_talkative_as_it_is_asked_to_be() {
+    let github = GitHub::demo();
+    github.switch(Switches { bad_credentials: true, ..Switches::default() });
+    for (args, level, talks) in
+        [(&[][..], "off", false), (&["--quiet"], "", false), (&["--quiet"], "warn", true)]
+    {
+        let user = impatient(&github).var("LARDER_LOG", level);
+        let (serving, log) = serving(&user, args);
+        serving.get("/api/v1/clusters/cinder");
+        assert!(serving.stop().success());
+        assert_eq!(log().contains("could not be refreshed"), talks, "{args:?} {level}: {}", log());
+    }
+    // A level that cannot be understood is no reason to be silent.
+    let user = impatient(&github).var("LARDER_LOG", "larder=loud");
+    let (serving, log) = serving(&user, &[]);
+    serving.get("/api/v1/clusters/cinder");
+    assert!(serving.stop().success());
+    assert!(log().contains("warning: LARDER_LOG is not understood"), "{}", log());
+    assert!(log().contains("could not be refreshed"), "{}", log());
+}
