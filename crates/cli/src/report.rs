@@ -159,7 +159,9 @@ pub fn grouped(complaints: &[(Key, Complaint)]) -> Vec<Complaint> {
         if keys.len() == 1 {
             return first;
         }
-        let what = what.strip_prefix("is ").map_or(what.clone(), |rest| format!("are {rest}"));
+        let many = [("is ", "are "), ("does ", "do ")];
+        let many = many.iter().find_map(|(one, many)| Some(format!("{many}{}", what.strip_prefix(one)?)));
+        let what = many.unwrap_or(what);
         Complaint { error: format!("{} {what}", named(&keys)), ..first }
     };
     groups.into_iter().map(merged).collect()

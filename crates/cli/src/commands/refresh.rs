@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::entry::EntryView;
 use super::repos::check_configured;
+use super::serve::{not_brought, place};
 use super::target::{TargetArgs, is_met, kind_of};
 use super::trackers;
 use super::warnings::{self, Detail};
@@ -104,7 +105,7 @@ async fn refresh(args: &Args, context: &Context, config: &Config) -> Ended {
     // Which others there are may be another question now.
     let others = if indexes.is_empty() { others } else { aimed(&rooms, &target).1 };
     refreshed.extend(together(&rooms, &others, context).await?);
-    report(&refreshed, tells_lines(context), &rooms, context)
+    report(&refreshed, tells_lines(context), &rooms, context, config)
 }
 
 /// The entries that are meant: those that say which others there are, and the others.
@@ -142,7 +143,13 @@ async fn together(rooms: &Rooms<'_>, keys: &[Key], context: &Context) -> Result<
     refreshed
 }
 
-fn report(refreshed: &[Refreshed], lines_told: bool, rooms: &Rooms<'_>, context: &Context) -> Ended {
+fn report(
+    refreshed: &[Refreshed],
+    lines_told: bool,
+    rooms: &Rooms<'_>,
+    context: &Context,
+    config: &Config,
+) -> Ended {
     let now = rooms.now();
     if context.json() {
         let done = |one: &Refreshed| Done {
@@ -165,9 +172,9 @@ fn report(refreshed: &[Refreshed], lines_told: bool, rooms: &Rooms<'_>, context:
     let stored = refreshed.iter().filter_map(|one| Some((&one.key, one.stored.as_ref()?)));
     let warnings = stored.map(|(key, stored)| (key, stored.entry.warnings.as_slice()));
     warnings::tell(warnings, Detail::Few, &context.screen);
-    let failed = refreshed.iter().filter_map(|one| Some((&one.key, one.result.as_ref().err()?)));
-    let failed: Vec<(Key, Complaint)> =
-        failed.map(|(key, error)| (key.clone(), Complaint::of_refresh(key, error))).collect();
+    let failed = refreshed.iter().filter_map(|one| Some((one.key.clone(), not_brought(one, now)?)));
+    let mut failed: Vec<(Key, Complaint)> = failed.collect();
+    place(&mut failed, config);
     for complaint in grouped(&failed) {
         context.screen.complain(&complaint);
     }

@@ -55,24 +55,9 @@ impl Served {
         Served { stuck: self.stuck.or(others.stuck), ..self }
     }
 
-    /// With hints that fit where each marketplace is: neither a file nor an address wants a token.
+    /// With hints that fit where each marketplace is.
     pub fn placed(mut self, config: &Config) -> Self {
-        let markets = config.marketplaces.iter();
-        for (key, complaint) in &mut self.complaints {
-            let is_its = |name: &str| key.source() == MarketplaceSource::NAME && key.name() == name;
-            let fitting = match markets.clone().find(|market| is_its(&market.name)).map(|market| &market.from)
-            {
-                Some(MarketplaceFrom::File(_)) => {
-                    "put the file there, or correct the `file` of its `[[marketplace]]`"
-                }
-                Some(MarketplaceFrom::Url { .. }) => "check the `url` of its `[[marketplace]]`",
-                Some(MarketplaceFrom::Repository(_)) | None => continue,
-            };
-            let general = ReadError::Absent { key: key.clone(), until: Time::default() }.hints();
-            for hint in complaint.hints.iter_mut().filter(|hint| general.contains(hint)) {
-                fitting.clone_into(hint);
-            }
-        }
+        place(&mut self.complaints, config);
         self
     }
 
@@ -152,6 +137,37 @@ impl Served {
     }
 }
 
+/// Gives complaints hints that fit where each marketplace is: neither a file nor an address wants a token.
+pub(super) fn place(complaints: &mut [(Key, Complaint)], config: &Config) {
+    let markets = config.marketplaces.iter();
+    for (key, complaint) in complaints {
+        let is_its = |name: &str| key.source() == MarketplaceSource::NAME && key.name() == name;
+        let fitting = match markets.clone().find(|market| is_its(&market.name)).map(|market| &market.from) {
+            Some(MarketplaceFrom::File(_)) => {
+                "put the file there, or correct the `file` of its `[[marketplace]]`"
+            }
+            Some(MarketplaceFrom::Url { .. }) => "check the `url` of its `[[marketplace]]`",
+            Some(MarketplaceFrom::Repository(_)) | None => continue,
+        };
+        let general = ReadError::Absent { key: key.clone(), until: Time::default() }.hints();
+        for hint in complaint.hints.iter_mut().filter(|hint| general.contains(hint)) {
+            fitting.clone_into(hint);
+        }
+    }
+}
+
+/// Why a refresh that was asked for did not bring an entry. Who asks for it anew is told the same of what is
+/// not there as who only reads.
+pub(super) fn not_brought(one: &Refreshed, now: Time) -> Option<Complaint> {
+    match &one.result {
+        Err(error) => Some(Complaint::of_refresh(&one.key, error)),
+        Ok(Outcome::Absent) => {
+            Some(Complaint::of_read(&ReadError::Absent { key: one.key.clone(), until: now }))
+        }
+        Ok(_) => None,
+    }
+}
+
 /// Sees to it that the entries are as the reader wants them, as far as that can be had.
 pub async fn serve(
     rooms: &Rooms<'_>,
@@ -220,14 +236,8 @@ async fn refresh(rooms: &Rooms<'_>, keys: &[Key], screen: &Screen) -> Result<Com
     let refreshed = until_interrupted(engine, work).await;
     progress.finish();
     let refreshed = refreshed?;
-    let until = rooms.now();
-    let complaint = |one: &Refreshed| match &one.result {
-        Err(error) => Some(Complaint::of_refresh(&one.key, error)),
-        // Who asks for it anew is told the same of what is not there as who only reads.
-        Ok(Outcome::Absent) => Some(Complaint::of_read(&ReadError::Absent { key: one.key.clone(), until })),
-        Ok(_) => None,
-    };
-    Ok(refreshed.iter().filter_map(|one| Some((one.key.clone(), complaint(one)?))).collect())
+    let now = rooms.now();
+    Ok(refreshed.iter().filter_map(|one| Some((one.key.clone(), not_brought(one, now)?))).collect())
 }
 
 /// Decides about each entry from its row alone, and asks the engine only for those that a reader

@@ -139,4 +139,10 @@ fn a_repository_that_is_not_there_is_a_failure_whether_or_not_a_refresh_is_asked
     for refresh in [&["--refresh"][..], &[], &["--refresh"]] {
         assert_eq!(user.run(&[&list, refresh].concat()).all(), first, "{refresh:?}");
     }
+    let refreshed = user.run(&["refresh", "--repo", "octo-org/not-there"]);
+    assert_eq!(refreshed.code, 1, "{}", refreshed.all());
+    let both =
+        "`trackers/octo-org/not-there/release` and `trackers/octo-org/not-there/microsprint` do not exist";
+    assert!(refreshed.err.contains(&format!("error: {both}\n")), "{}", refreshed.err);
+    assert_eq!(refreshed.err.matches("hint: check its name").count(), 1, "{}", refreshed.err);
 }

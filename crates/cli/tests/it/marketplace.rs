@@ -326,4 +326,11 @@ fn one_whose_file_is_missing_is_complained_of_alike_whether_or_not_a_refresh_is_
         let shown = user.run(&[&["show", "marketplace/bad"], refresh].concat());
         assert!(shown.code == 1 && shown.err.contains("hint: put the file there"), "{}", shown.all());
     }
+    for (args, code) in
+        [(&["refresh", "marketplace/bad"][..], 1), (&["refresh", "--source", "marketplace"], 3)]
+    {
+        let refreshed = user.run(args);
+        assert!(refreshed.err.contains("hint: put the file there"), "{}", refreshed.all());
+        assert_eq!(refreshed.code, code, "{}", refreshed.all());
+    }
 }
