@@ -18,7 +18,8 @@ use crate::ui::{Cell, Column, Screen, Table, Tone, ago};
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "A search finds what projects have and what marketplaces offer; a list without one shows what \
-                  projects have.\n\nExample:\n  larder artifacts --type skill --outdated\n  larder artifacts --search \"pdf form\" --limit 10\n  \
+                  projects have. Of several options that choose, all are met: `--missing --modified` lists what is \
+                  both.\n\nExample:\n  larder artifacts --type skill --outdated\n  larder artifacts --search \"pdf form\" --limit 10\n  \
                   larder artifacts --available --type skill\n  \
                   larder artifacts --json | jq -r '.artifacts[] | select(.missing).path'\n\n\
                   In a pipe, columns are separated by tabs and times are exact."

@@ -20,7 +20,9 @@ use crate::ui::{Cell, Column, Screen, Table, Tone, ago, harmless};
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 #[command(
-    after_help = "Projects are looked for below `[projects] roots` and the folder that one stands in.\n\n\
+    after_help = "Projects are looked for below `[projects] roots` and the folder that one stands in. Of \
+                  several options that choose, all are met: `--missing --modified` lists those with some of \
+                  both.\n\n\
                   Example:\n  larder projects --outdated\n  larder projects show my-app"
 )]
 pub struct Args {
@@ -34,7 +36,8 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// List them, and how many of their artifacts want a look
-    #[command(after_help = "Example:\n  larder projects list --missing")]
+    #[command(after_help = "Of several options that choose, all are met.\n\n\
+                            Example:\n  larder projects list --missing")]
     List(ListArgs),
     /// Show one with its artifacts, and what is wrong with it
     #[command(after_help = "Example:\n  larder projects show my-app --json | jq -r '.artifacts[].name'")]
