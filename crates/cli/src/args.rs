@@ -1,8 +1,9 @@
 //! The command line: what may be written there, and what `--help` says of it.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::commands::{
     artifacts, cache, completions, config, demo, doctor, export, github_sim, import, init, manifest, migrate,
@@ -36,6 +37,13 @@ pub struct Cli {
 }
 
 impl Cli {
+    /// Reads the process's command line, or ends the process with help or what is wrong with it.
+    pub fn of_this_process() -> Self {
+        let color = color_of(std::env::args_os().skip(1));
+        let matches = Cli::command().color(color).get_matches();
+        Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+
     /// As whom this process logs.
     pub fn who(&self) -> Who {
         match &self.command {
@@ -43,6 +51,21 @@ impl Cli {
             Command::Serve(args) if args.is_serving() => Who::Server { quiet: self.global.quiet },
             _ => Who::Command,
         }
+    }
+}
+
+/// What `--color` says, before the command line is read: help and what is wrong with it come first.
+fn color_of(words: impl Iterator<Item = OsString>) -> clap::ColorChoice {
+    let words: Vec<String> = words.map(|word| word.to_string_lossy().into_owned()).collect();
+    let behind = |at: usize| words.get(at + 1).map(String::as_str);
+    let said = words.iter().enumerate().find_map(|(at, word)| match word.strip_prefix("--color")? {
+        "" => behind(at),
+        rest => rest.strip_prefix('='),
+    });
+    match said {
+        Some("always") => clap::ColorChoice::Always,
+        Some("never") => clap::ColorChoice::Never,
+        _ => clap::ColorChoice::Auto,
     }
 }
 

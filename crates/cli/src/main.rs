@@ -18,14 +18,12 @@ mod wiring;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 use crate::config::Environment;
 use crate::report::{Complaint, Exit};
 use crate::ui::{ColorChoice, Screen};
 
 fn main() -> ExitCode {
-    let cli = args::Cli::parse();
+    let cli = args::Cli::of_this_process();
     let env = match Environment::of_this_process() {
         Ok(env) => env,
         Err(error) => {

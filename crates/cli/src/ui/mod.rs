@@ -6,6 +6,7 @@ mod progress;
 mod reader;
 mod screen;
 mod table;
+mod tabs;
 mod words;
 
 pub use age::{age, ago, in_a_while};
@@ -13,5 +14,6 @@ pub use ask::{CanAsk, ask};
 pub use progress::Progress;
 pub use reader::reader_gone;
 pub use screen::{ColorChoice, Screen, Tone, harmless};
-pub use table::{Cell, Column, Table, Tabs};
+pub use table::{Cell, Column, Table};
+pub use tabs::Tabs;
 pub use words::{counted, wrapped};

@@ -123,6 +123,11 @@ impl Screen {
         }
     }
 
+    /// Whether answers are as programs get them, without colour.
+    pub fn is_plain(&self) -> bool {
+        !self.is_terminal && !self.paint_out
+    }
+
     /// Whether nobody was found to have gone away so far.
     pub fn has_reader(&self) -> bool {
         !self.is_left.load(Ordering::Relaxed)

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use super::screen::{Screen, Tone, harmless};
+use super::tabs::Tabs;
 
 /// Which side a column's text stands on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,16 +50,6 @@ pub struct Table<'t> {
     columns: Vec<Column>,
     /// All rows' cells, one row behind the other.
     cells: Vec<Cell<'t>>,
-}
-
-/// Rows for programs, written as they come: what a [`Table`] is in a pipe, where no line waits for the
-/// next one's width.
-#[derive(Debug)]
-pub struct Tabs {
-    text: String,
-    columns: usize,
-    /// How many cells the last line has so far.
-    cells: usize,
 }
 
 const GAP: usize = 2;
@@ -118,44 +109,6 @@ impl<'t> Cell<'t> {
     }
 }
 
-impl Tabs {
-    /// A line of titles.
-    pub fn new(columns: &[Column]) -> Self {
-        let mut tabs = Tabs { text: String::new(), columns: columns.len(), cells: 0 };
-        for column in columns {
-            tabs.word(column.title);
-        }
-        tabs
-    }
-
-    /// Writes the next cell: to the end of the columns, then on the next line.
-    pub fn cell(&mut self, text: &str) {
-        self.push(&harmless(text));
-    }
-
-    /// The same of a word of Larder's own.
-    pub fn word(&mut self, word: &'static str) {
-        self.push(word);
-    }
-
-    /// Writes a number, and what stands before it.
-    pub fn number(&mut self, before: char, number: u64) {
-        self.text.push(before);
-        self.push(itoa::Buffer::new().format(number));
-    }
-
-    fn push(&mut self, text: &str) {
-        self.text.push_str(text);
-        self.cells = (self.cells + 1) % self.columns;
-        self.text.push(if self.cells == 0 { '\n' } else { '\t' });
-    }
-
-    /// All lines.
-    pub fn into_text(self) -> String {
-        self.text
-    }
-}
-
 impl<'t> Table<'t> {
     /// An empty table.
     pub fn new(columns: Vec<Column>) -> Self {
@@ -179,14 +132,18 @@ impl<'t> Table<'t> {
 
     /// The table as this screen shows it.
     pub fn render(&self, screen: &Screen) -> String {
-        if screen.is_terminal { self.aligned(screen) } else { self.tabbed() }
+        if screen.is_terminal { self.aligned(screen) } else { self.tabbed(screen) }
     }
 
-    /// For programs: a line of titles, then a line a row, with tabs between.
-    fn tabbed(&self) -> String {
-        let mut tabs = Tabs::new(&self.columns);
+    /// For programs: a line of titles, then a line a row, with tabs between; in colour for whoever wants it.
+    fn tabbed(&self, screen: &Screen) -> String {
+        let mut tabs = Tabs::bare(self.columns.len());
+        let mut push = |text: &str, tone| {
+            if screen.is_plain() { tabs.push(text) } else { tabs.push(&screen.paint(text, tone)) }
+        };
+        self.columns.iter().for_each(|column| push(column.title, Tone::Quiet));
         for cell in &self.cells {
-            tabs.cell(cell.exact.as_ref().unwrap_or(&cell.text));
+            push(cell.exact.as_ref().unwrap_or(&cell.text), cell.tone);
         }
         tabs.into_text()
     }

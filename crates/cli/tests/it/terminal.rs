@@ -11,6 +11,17 @@ fn a_pipe_gets_no_colour_unless_it_is_asked_for() {
     assert!(forced.err.contains('\u{1b}'), "{:?}", forced.err);
     let never = user.run(&["show", "nosuch", "--color", "never"]);
     assert!(!never.err.contains('\u{1b}'));
+    for command in [&["cache", "status"][..], &["repos"], &["config", "show"], &["repos", "--help"], &["-h"]]
+    {
+        let always = user.ok(&[command, &["--color", "always"]].concat());
+        assert!(always.out.contains('\u{1b}'), "{command:?}: {:?}", always.out);
+        let plain = user.ok(command);
+        assert!(!plain.out.contains('\u{1b}'), "{command:?}: {:?}", plain.out);
+    }
+    let trackers = ["release", "list", "--repo", "octo-org/harbor", "--color=always"];
+    for _ in 0..2 {
+        assert!(user.ok(&trackers).out.contains('\u{1b}'), "also one that lies ready");
+    }
 }
 
 #[test]

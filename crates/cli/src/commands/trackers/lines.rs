@@ -30,7 +30,7 @@ pub(super) fn pass_on(
     let (file, begins, bytes) = kept.place();
     // No more lines than bytes: nothing need be counted, nor looked at.
     let is_all = args.state == StateArg::All && bytes <= args.most() as u64;
-    if is_all && !screen.is_terminal && screen.pass(file, begins, bytes)? {
+    if is_all && screen.is_plain() && screen.pass(file, begins, bytes)? {
         return Ok(true);
     }
     for bytes in enough(args) {
@@ -172,7 +172,7 @@ fn shown<'t>(of: &TrackerType, text: &'t str, repo: Repo, screen: &Screen) -> Op
     if lines.is_empty() {
         return Some(format!("No {} found\n", of.plural()).into());
     }
-    if !screen.is_terminal {
+    if screen.is_plain() {
         return Some(text.into());
     }
     let columns = columns(of, repo);
