@@ -211,10 +211,10 @@ fn is_known(budget: &Budget, now: Time) -> bool {
 
 fn entries_table(entries: &[(EntryView, Option<&Head>)], now: Time) -> Table<'static> {
     let mut table = Table::new(vec![
-        Column::new("KEY"),
+        Column::new("KEY").squeezed(20),
         Column::new("STATE"),
-        Column::number("ITEMS"),
-        Column::new("FETCHED"),
+        Column::number("ITEMS").spare(),
+        Column::new("FETCHED").spare(),
         Column::new("FRESH UNTIL").spare(),
         Column::number("ATTEMPTS").spare(),
         Column::cut("LAST ERROR", 16),
@@ -242,12 +242,12 @@ fn entries_table(entries: &[(EntryView, Option<&Head>)], now: Time) -> Table<'st
 
 fn budgets_table(budgets: &[Budget], now: Time) -> Table<'static> {
     let mut table = Table::new(vec![
-        Column::new("BUDGET"),
-        Column::new("OF"),
+        Column::new("BUDGET").squeezed(12),
+        Column::new("OF").squeezed(8),
         Column::number("LEFT"),
         Column::number("LIMIT").spare(),
         Column::new("RESET").spare(),
-        Column::new("BLOCKED"),
+        Column::new("BLOCKED").telling(),
     ]);
     for budget in budgets {
         let number = |number: Option<u32>| number.map(|number| number.to_string()).unwrap_or_default();

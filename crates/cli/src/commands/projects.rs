@@ -245,12 +245,12 @@ fn counts(project: &LocalProject) -> String {
 
 fn table(projects: &[LocalProject], screen: &Screen, now: Time) -> String {
     let mut table = Table::new(vec![
-        Column::new("NAME"),
+        Column::new("NAME").squeezed(8),
         Column::new("ID").spare(),
-        Column::number("ARTIFACTS"),
-        Column::number("OUTDATED"),
-        Column::number("MODIFIED"),
-        Column::number("MISSING"),
+        Column::number("ARTIFACTS").telling(),
+        Column::number("OUTDATED").telling(),
+        Column::number("MODIFIED").telling(),
+        Column::number("MISSING").telling(),
         Column::number("WARNINGS").spare(),
         Column::new("UPDATED").spare(),
         Column::cut("FOLDER", 12),

@@ -32,6 +32,10 @@ enum Room {
     Whole,
     /// It is shown whole, or left out: before any that can be cut.
     Spare,
+    /// It is shown whole, or left out where it says nothing (zeros, or nothing at all), or at the very last.
+    Telling,
+    /// It is shown whole, or cut to so many columns when nothing else can go.
+    Squeezed(usize),
     /// It is cut to so many columns at the least, and left out at last.
     Cut(usize),
 }
@@ -53,6 +57,18 @@ pub struct Table<'t> {
 }
 
 const GAP: usize = 2;
+
+impl Room {
+    /// How far a column is cut before any goes.
+    fn least(self) -> Option<usize> {
+        if let Room::Cut(least) = self { Some(least) } else { None }
+    }
+
+    /// How far one is cut when no other can go.
+    fn least_squeezed(self) -> Option<usize> {
+        if let Room::Squeezed(least) = self { Some(least) } else { None }
+    }
+}
 
 impl Column {
     /// One that is always shown whole.
@@ -80,6 +96,18 @@ impl Column {
     #[must_use]
     pub const fn spare(self) -> Self {
         Column { room: Room::Spare, ..self }
+    }
+
+    /// This one, left out where there is no room for it and it says nothing: zeros, or nothing at all.
+    #[must_use]
+    pub const fn telling(self) -> Self {
+        Column { room: Room::Telling, ..self }
+    }
+
+    /// This one, cut to `least` columns where nothing else is left that could go.
+    #[must_use]
+    pub const fn squeezed(self, least: usize) -> Self {
+        Column { room: Room::Squeezed(least), ..self }
     }
 }
 
@@ -182,8 +210,9 @@ impl<'t> Table<'t> {
         text.push('\n');
     }
 
-    /// The width of each column; `None` = left out. Columns that may be cut share what the others
-    /// leave, from the last to the first; where that is not enough, one after the other goes.
+    /// The width of each column; `None` = left out. What says nothing goes first. Columns that may be cut
+    /// share what the others leave, from the last to the first; where that is not enough, one after the
+    /// other goes.
     fn widths(&self, total: usize) -> Vec<Option<usize>> {
         let wanted = |place: usize| {
             let cells = self.rows().map(|row| row[place].text.width());
@@ -191,28 +220,53 @@ impl<'t> Table<'t> {
         };
         let mut wanted: Vec<Option<usize>> =
             (0..self.columns.len()).map(|place| Some(wanted(place))).collect();
-        let last = |is_meant: fn(Room) -> bool, wanted: &[Option<usize>]| {
-            (0..wanted.len())
-                .rev()
-                .find(|place| wanted[*place].is_some() && is_meant(self.columns[*place].room))
-        };
+        for place in (0..wanted.len()).rev().filter(|place| self.says_nothing(*place)) {
+            if used(&wanted) > total {
+                wanted[place] = None;
+            }
+        }
         loop {
-            let widths = self.cut_to_fit(&wanted, total);
+            let widths = self.cut_to_fit(&wanted, total, Room::least);
             if used(&widths) <= total {
                 return widths;
             }
-            let goes = last(|room| room == Room::Spare, &wanted)
-                .or_else(|| last(|room| matches!(room, Room::Cut(_)), &wanted));
-            let Some(goes) = goes else { return widths };
-            wanted[goes] = None;
+            let squeezed = self.cut_to_fit(&wanted, total, Room::least_squeezed);
+            match self.next_to_go(&wanted, used(&squeezed) <= total) {
+                Some(goes) => wanted[goes] = None,
+                None => return squeezed,
+            }
         }
     }
 
-    fn cut_to_fit(&self, wanted: &[Option<usize>], total: usize) -> Vec<Option<usize>> {
+    /// Which column goes next: what can be spared, then what could be cut; of the others, the first that
+    /// tells something, unless it is enough to squeeze.
+    fn next_to_go(&self, wanted: &[Option<usize>], is_enough: bool) -> Option<usize> {
+        let is = |place: &usize, is_meant: fn(Room) -> bool| {
+            wanted[*place].is_some() && is_meant(self.columns[*place].room)
+        };
+        let mut places = 0..wanted.len();
+        let last = |is_meant| places.clone().rev().find(|place| is(place, is_meant));
+        last(|room| room == Room::Spare)
+            .or_else(|| last(|room| matches!(room, Room::Cut(_))))
+            .or_else(|| places.find(|place| !is_enough && is(place, |room| room == Room::Telling)))
+    }
+
+    /// Whether a column that may go has nothing but zeros and blanks in any row.
+    fn says_nothing(&self, place: usize) -> bool {
+        let may_go = !matches!(self.columns[place].room, Room::Whole | Room::Squeezed(_));
+        may_go && self.rows().all(|row| matches!(&*row[place].text, "" | "0"))
+    }
+
+    fn cut_to_fit(
+        &self,
+        wanted: &[Option<usize>],
+        total: usize,
+        least_of: impl Fn(Room) -> Option<usize>,
+    ) -> Vec<Option<usize>> {
         let mut widths = wanted.to_vec();
         for place in (0..widths.len()).rev() {
             let over = used(&widths).saturating_sub(total);
-            if let (Room::Cut(least), Some(width)) = (self.columns[place].room, widths[place]) {
+            if let (Some(least), Some(width)) = (least_of(self.columns[place].room), widths[place]) {
                 widths[place] = Some(width.saturating_sub(over).max(least.min(width)));
             }
         }
@@ -288,6 +342,39 @@ mod tests {
         octo/cinder  Parses thi…
         octo/ü
         ");
+    }
+
+    #[test]
+    fn what_says_nothing_goes_first_and_what_matters_most_is_cut_last() {
+        let columns = vec![
+            Column::new("KEY").squeezed(6),
+            Column::number("ODD").telling(),
+            Column::number("LOST").telling(),
+            Column::cut("FOLDER", 6),
+        ];
+        let mut table = Table::new(columns);
+        table.row(["cluster/quill", "0", "2", "/home/me/quill"].map(Cell::new));
+        insta::assert_snapshot!(table.render(&Screen::of_width(Some(36))), @r"
+        KEY            LOST  FOLDER
+        cluster/quill     2  /home/me/quill
+        ");
+        insta::assert_snapshot!(table.render(&Screen::of_width(Some(16))), @r"
+        KEY         LOST
+        cluster/q…     2
+        ");
+        insta::assert_snapshot!(table.render(&Screen::of_width(Some(8))), @r"
+        KEY
+        cluster…
+        ");
+    }
+
+    #[test]
+    fn whoever_wants_colour_in_a_pipe_gets_it() {
+        let env = crate::config::Environment::default();
+        let screen = Screen::of_this_process(crate::ui::ColorChoice::Always, false, &env);
+        let mut table = Table::new(vec![Column::new("NAME"), Column::new("STATE")]);
+        table.row([Cell::new("quill"), Cell::new("dead").tone(Tone::Bad)]);
+        assert!(table.tabbed(&screen).contains("quill\t\u{1b}[31;1mdead"), "{:?}", table.tabbed(&screen));
     }
 
     #[test]

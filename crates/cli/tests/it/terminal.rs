@@ -109,3 +109,26 @@ fn nothing_is_wrapped_within_a_word_or_wider_than_the_terminal() {
         }
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn a_narrow_terminal_gets_lines_that_fit_and_loses_what_says_nothing_first() {
+    use unicode_width::UnicodeWidthStr as _;
+    let github = GitHub::demo();
+    let user = User::of(&github, CLUSTERS);
+    user.write("code/a-site/.claude/commands/deploy.md", "# Deploys\n");
+    user.write("larder.toml", &format!("{CLUSTERS}\n[projects]\nroots = [\"code\"]\n"));
+    user.ok(&["config", "trust"]);
+    user.ok(&["release", "list", "--repo", "octo-org/harbor"]);
+    user.ok(&["refresh", "--all"]);
+    for command in [&["cache", "status", "--quiet"][..], &["projects", "--quiet"]] {
+        let shown = user.on_terminal(40, command);
+        assert!(shown.lines().all(|line| line.width() <= 40), "{command:?}\n{shown}");
+        assert!(shown.lines().count() > 1, "{shown}");
+    }
+    let folder = user.project().canonicalize().unwrap().join("code/a-site");
+    let width = u16::try_from(folder.to_str().unwrap().len() + 54).unwrap();
+    let shown = user.on_terminal(width, &["projects", "--quiet"]);
+    assert!(shown.contains("/root/project/code/a-site\n"), "{shown}");
+    assert!(!shown.contains("MISSING"), "{shown}");
+}
