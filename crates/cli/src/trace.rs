@@ -5,8 +5,9 @@ use tracing_subscriber::EnvFilter;
 
 /// What a detached child logs unless told otherwise.
 const DETACHED: &str = "warn,larder=info";
-/// What a server does: what goes wrong, and that it is over.
-const SERVER: &str = "warn,larder::troubles=info,larder_engine::memory=info";
+/// What a server does: what goes wrong, and that it is over. The pool tells of each connection what the engine
+/// tells of the store.
+const SERVER: &str = "warn,larder::troubles=info,larder_engine::memory=info,deadpool=error";
 /// The same of one that is to be quiet.
 const QUIET_SERVER: &str = "error";
 
