@@ -247,7 +247,8 @@ impl GitHub {
             let detail = format!("nothing was said of `{name}`");
             Found::Unknown(FetchError::Partial { host: self.host().to_owned(), detail })
         } else {
-            let message = format!("`{name}` cannot be shown without {}", Withheld::told(&refused));
+            let message =
+                format!("`{name}` cannot be shown without {}", Withheld::told(&breadth.and(refused)));
             Found::Absent(Absence::new("private", message))
         })
     }

@@ -40,12 +40,15 @@ impl Breadth {
         format!("fragment Repo on Repository {{ {issues}{FIELDS} }}")
     }
 
-    /// All that is missing of a repository that came, beside what was refused of it.
-    pub(super) fn and(self, refused: Vec<Withheld>) -> Vec<Withheld> {
-        match self {
-            Breadth::Whole => refused,
-            Breadth::WithoutIssues => [vec![Withheld::issues()], refused].concat(),
+    /// All that is missing of a repository that came, each once: what was refused, and what was not
+    /// asked for.
+    pub(super) fn and(self, mut refused: Vec<Withheld>) -> Vec<Withheld> {
+        if self == Breadth::WithoutIssues {
+            refused.push(Withheld::issues());
         }
+        refused.sort();
+        refused.dedup();
+        refused
     }
 
     /// Whether a repository that was left out for these fields may come when less is asked.
