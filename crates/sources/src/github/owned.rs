@@ -160,15 +160,13 @@ impl OwnedPage {
         let mut whole: BTreeMap<String, Repository> =
             repositories.into_iter().map(|repository| (repository.full_name.clone(), repository)).collect();
         let mut filled = OwnedPage { next, ..OwnedPage::default() };
-        for repository in again.repositories {
-            let name = &repository.full_name;
-            if let Some(whole) = whole.remove(name) {
-                let withheld = shortfall.withheld.remove(name).unwrap_or_default();
-                filled.add(whole, withheld);
-            } else {
-                let withheld = again.shortfall.withheld.remove(name).unwrap_or_default();
-                filled.add(repository, withheld);
-            }
+        for narrow in again.repositories {
+            let name = narrow.full_name.clone();
+            let (repository, from) = match whole.remove(&name) {
+                Some(whole) => (whole, &mut shortfall),
+                None => (narrow, &mut again.shortfall),
+            };
+            filled.add(repository, from.withheld.remove(&name).unwrap_or_default());
         }
         filled.repositories.extend(whole.into_values());
         filled.shortfall.hidden = again.shortfall.hidden;

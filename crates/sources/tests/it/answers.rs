@@ -186,7 +186,7 @@ fn counted(answer: Value) -> (Arc<AtomicUsize>, impl Fn(&str) -> Value + Clone +
     (count, say)
 }
 
-fn forbidden(path: Value) -> Value {
+fn forbidden(path: &Value) -> Value {
     json!({"type": "FORBIDDEN", "path": path, "extensions": {"saml_failure": false},
         "message": "Resource not accessible by personal access token"})
 }
@@ -196,8 +196,8 @@ async fn a_repository_that_cannot_come_without_what_is_refused_is_told_of_and_no
     let (count, say) = counted(json!({
         "data": {"r0": node("a"), "r1": null},
         "errors": [
-            forbidden(json!(["r1", "repositoryTopics", "nodes", 0])),
-            forbidden(json!(["r1", "repositoryTopics", "nodes", 1])),
+            forbidden(&json!(["r1", "repositoryTopics", "nodes", 0])),
+            forbidden(&json!(["r1", "repositoryTopics", "nodes", 1])),
         ],
     }));
     let listing = listing(&["a", "b"], say).await;
@@ -211,7 +211,7 @@ async fn a_repository_that_cannot_come_without_what_is_refused_is_told_of_and_no
 #[tokio::test]
 async fn another_error_beside_a_refusal_is_not_forgotten_over_it() {
     let limit = json!({"type": "RESOURCE_LIMITS_EXCEEDED", "path": ["r0", "languages"], "message": "x"});
-    let errors = json!([forbidden(json!(["r0", "latestRelease"])), limit]);
+    let errors = json!([forbidden(&json!(["r0", "latestRelease"])), limit]);
     let listing =
         listing(&["a", "b"], move |_| json!({"data": {"r0": node("a"), "r1": node("b")}, "errors": errors}))
             .await;
@@ -221,7 +221,7 @@ async fn another_error_beside_a_refusal_is_not_forgotten_over_it() {
 
 #[tokio::test]
 async fn a_refusal_that_names_no_part_is_one_of_all_and_is_not_halved() {
-    let mut refusal = forbidden(Value::Null);
+    let mut refusal = forbidden(&Value::Null);
     refusal["path"] = Value::Null;
     let (count, say) = counted(json!({"data": {"r0": node("a")}, "errors": [refusal]}));
     let error = fetch(&tools(&["a", "b", "c", "d"]), "tools", say).await.unwrap_err();
@@ -245,7 +245,7 @@ fn page(nodes: &Value, end: Option<&str>, errors: &Value) -> Value {
 #[tokio::test]
 async fn a_list_goes_on_over_what_is_refused_and_says_how_many_were_left_out() {
     let path = json!(["repositoryOwner", "repositories", "nodes", 1, "repositoryTopics"]);
-    let (count, say) = counted(page(&json!([node("a"), null]), None, &json!([forbidden(path)])));
+    let (count, say) = counted(page(&json!([node("a"), null]), None, &json!([forbidden(&path)])));
     let listing = items(fetch(&rest(), "unclustered", say).await);
     assert!(listing.whole);
     assert_eq!((present(&listing).len(), count.load(Ordering::SeqCst)), (1, 1));
@@ -255,7 +255,7 @@ async fn a_list_goes_on_over_what_is_refused_and_says_how_many_were_left_out() {
 
 #[tokio::test]
 async fn a_page_that_moved_between_its_two_queries_is_no_list() {
-    let refused = json!([forbidden(json!(["repositoryOwner", "repositories", "nodes", 1, "issues"]))]);
+    let refused = json!([forbidden(&json!(["repositoryOwner", "repositories", "nodes", 1, "issues"]))]);
     let answer = move |query: &str| {
         let nodes = [node("a"), Value::Null, node("c")];
         if query.contains("issues") {

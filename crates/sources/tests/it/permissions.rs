@@ -28,7 +28,9 @@ fn secret(name: &str) -> SimRepository {
 /// Two public repositories `r0` and `r1`, a private one `secret`, and a token that lacks these.
 async fn scene(lacking: &[Permission]) -> Scene {
     let mut repositories = many("octo-org", 2);
-    repositories.iter_mut().for_each(|one| one.open_issues = 7);
+    for one in &mut repositories {
+        one.open_issues = 7;
+    }
     repositories.push(secret("octo-org/secret"));
     let scene = Scene::with(repositories).await;
     give(&scene, lacking);
