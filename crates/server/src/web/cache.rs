@@ -111,7 +111,7 @@ pub(crate) async fn show(Extract(app): Extract<App>, visit: Visit, Wished(asked)
     let body = match gather(&app, &visit, &asked).await {
         Ok(body) => body,
         Err(error) => {
-            tracing::warn!(%error, "the cache's page could not be made");
+            tracing::debug!(%error, "the cache's page could not be made");
             let lines = ["What is held is safe; try again in a moment.".to_owned()];
             return message(&visit, StatusCode::SERVICE_UNAVAILABLE, "The store cannot be read", &lines);
         }

@@ -93,7 +93,8 @@ pub(crate) async fn show(State(app): State<App>, visit: Visit, Wished(asked): Wi
     let found = match find(&app, asked.search.trim()).await {
         Ok(found) => found,
         Err(error) => {
-            tracing::warn!(%error, "the repositories could not be searched");
+            // The engine says it of the store, once.
+            tracing::debug!(%error, "the repositories could not be searched");
             return message(&visit, StatusCode::SERVICE_UNAVAILABLE, "The store cannot be searched", &[]);
         }
     };
@@ -166,9 +167,9 @@ fn out_of_order(clusters: &[ClusterReading]) -> Option<String> {
         return None;
     }
     match &clusters.first()?.reading {
-        // Its path is nobody's business; the log has it.
+        // Its path is nobody's business; the log has it, said by the engine once.
         Err(error @ ReadError::Store(cause)) => {
-            tracing::warn!(error = %cause, "the clusters could not be read");
+            tracing::debug!(error = %cause, "the clusters could not be read");
             Some(sentence(&error.to_string()))
         }
         _ => None,
