@@ -26,8 +26,8 @@ const NOT_OURS: &[&str] = &[
     "statement_cache_size",
 ];
 
-/// Parameters that mean something here.
-const OURS: &[&str] = &[
+/// What may stand behind the `?` of an address and means something here.
+pub const PARAMETERS: &[&str] = &[
     "application_name",
     "channel_binding",
     "connect_timeout",
@@ -159,12 +159,12 @@ impl<'a> Parameters<'a> {
                     return Err(format!("`{name}` (certificates of the client's own) is not supported"));
                 }
                 _ if NOT_OURS.contains(&name) => {}
-                _ if OURS.contains(&name) => parameters.left.push(pair),
+                _ if PARAMETERS.contains(&name) => parameters.left.push(pair),
                 // What it is called is not told: in a broken address it may be a piece of a password.
                 _ => {
                     return Err(format!(
                         "it has a parameter that is not known; known are {}",
-                        OURS.join(", ")
+                        PARAMETERS.join(", ")
                     ));
                 }
             }

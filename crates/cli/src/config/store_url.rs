@@ -4,6 +4,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use larder_store_postgres::PARAMETERS;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::env::Environment;
@@ -144,7 +145,7 @@ impl PostgresUrl {
         let (_, options) = self.address.expose_secret().rsplit_once('?')?;
         let names = options.split('&').filter_map(|option| option.split('=').next());
         let mut slips = names.filter(|name| !PARAMETERS.contains(name));
-        slips.find_map(|name| PARAMETERS.into_iter().find(|known| strsim::osa_distance(name, known) <= 2))
+        slips.find_map(|name| PARAMETERS.iter().copied().find(|known| strsim::osa_distance(name, known) <= 2))
     }
 
     /// All of it, for who connects.
@@ -165,31 +166,6 @@ impl PostgresUrl {
 
 /// What may be shown behind `?`: everything else may be a secret, now or one day.
 const SHOWN_OPTIONS: [&str; 6] = ["dbname", "host", "port", "sslmode", "target_session_attrs", "user"];
-
-/// What may stand behind `?`.
-const PARAMETERS: [&str; 21] = [
-    "application_name",
-    "channel_binding",
-    "connect_timeout",
-    "dbname",
-    "host",
-    "hostaddr",
-    "keepalives",
-    "keepalives_idle",
-    "keepalives_interval",
-    "keepalives_retries",
-    "load_balance_hosts",
-    "options",
-    "password",
-    "pgbouncer",
-    "port",
-    "sslmode",
-    "sslnegotiation",
-    "sslrootcert",
-    "target_session_attrs",
-    "tcp_user_timeout",
-    "user",
-];
 
 /// A text as an address has it behind `?`.
 fn encoded(text: &str) -> String {
