@@ -3,6 +3,10 @@
 
 use unicode_normalization::char::decompose_canonical;
 
+/// Which folding this is: to be raised when a letter is folded otherwise, so that stores write anew what they
+/// keep of it. 0 = none of Larder's own.
+pub const FOLDING: u32 = 1;
+
 /// A text as its letters are [folded](fold_char), the rest as it stands.
 pub fn fold(text: &str) -> String {
     if text.is_ascii() {

@@ -138,7 +138,7 @@ async fn reword_piece(tx: &Tx, items: &[Worded<'_>]) -> Result<(), Fault> {
          ) \
          UPDATE larder.words w SET title = a.title, search = a.search, words = a.words \
          FROM unnest($1, $2, $3, $4) AS a(nr, title, search, words) \
-         WHERE w.nr = a.nr AND (w.title <> a.title OR w.search <> a.search)",
+         WHERE w.nr = a.nr AND (w.title <> a.title OR w.search <> a.search OR w.words <> a.words)",
         &[
             (&numbers, Type::INT8_ARRAY),
             (&titles, Type::TEXT_ARRAY),

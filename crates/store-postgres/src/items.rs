@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use larder_core::{Coverage, ItemRef, Json, NewItem, Scope, Time, merge_docs};
+use larder_core::{Coverage, FOLDING, ItemRef, Json, NewItem, Scope, Time, merge_docs};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
@@ -71,9 +71,9 @@ impl Sent<'_> {
     }
 }
 
-/// Of what an item is found by.
+/// Of what an item is found by, and of how that is folded.
 pub(crate) fn words_digest(title: &str, search: &str) -> Digest {
-    Digest::of([title, search])
+    Digest::of([title, search, &FOLDING.to_string()])
 }
 
 /// An item with what it is compared by.

@@ -8,7 +8,7 @@
 
 mod anew;
 
-use larder_core::{Column, ColumnType, Fingerprint, StoreError, ViewSpec};
+use larder_core::{Column, ColumnType, FOLDING, Fingerprint, StoreError, ViewSpec};
 
 pub(crate) use anew::{behind, drop_all, note_words};
 
@@ -72,12 +72,10 @@ impl Views {
     }
 }
 
-/// To be raised when letters are folded otherwise, so that all words are written anew.
-const FOLDING: &str = "1";
-
 /// What items of a kind are found by: the kind, and of the rest so much that it can be told from another's.
 pub(crate) fn found_by(spec: &ViewSpec) -> String {
-    let fields: Vec<&str> = [FOLDING, spec.title].into_iter().chain(spec.words.iter().copied()).collect();
+    let folding = FOLDING.to_string();
+    let fields: Vec<&str> = [&folding, spec.title].into_iter().chain(spec.words.iter().copied()).collect();
     format!("{} {}", spec.kind, Fingerprint::of(&fields).as_str())
 }
 

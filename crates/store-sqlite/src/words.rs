@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use larder_core::{FoundBy, Problem, ViewSpec};
+use larder_core::{FOLDING, FoundBy, Problem, ViewSpec};
 use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 
@@ -21,14 +21,11 @@ pub(crate) struct Finders(BTreeMap<String, Fields>);
 struct Fields {
     title: String,
     words: Vec<String>,
-    /// By which [`FOLDING`] they were folded on their way into the index.
+    /// By which [`FOLDING`] they were folded on their way into the index; 0 = by SQLite, which folds Latin
+    /// letters alone.
     #[serde(default)]
     folding: u32,
 }
-
-/// To be raised when letters are folded otherwise, so that the index is made anew. 0 = by SQLite, which folds
-/// Latin letters alone.
-const FOLDING: u32 = 1;
 
 /// What the index says of one item.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -134,6 +134,52 @@ fn a_role_that_may_not_make_views_uses_the_store_without() {
     });
 }
 
+/// How many of the books on that shelf a search finds.
+async fn found(store: &PostgresStore, search: &str) -> usize {
+    let query = ListQuery {
+        view: &VIEW,
+        entries: vec![key("shelf/cinder")],
+        search: Some(search.to_owned()),
+        filters: Vec::new(),
+        order: None,
+        offset: 0,
+        limit: 100,
+    };
+    store.list(&query).await.unwrap().len()
+}
+
+/// What an older larder noted of words: what they are, and nothing of how their letters are folded.
+fn digest_of_before(title: &str, search: &str) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for text in [title, search] {
+        hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
+    }
+    hasher.finalize().to_hex()[..32].to_owned()
+}
+
+#[test]
+fn words_that_an_older_larder_folded_otherwise_are_folded_anew_by_a_sweep() {
+    let database = Database::fresh();
+    block_on(async {
+        let store = PostgresStore::open(database.options()).await.unwrap();
+        let book = book_with("a", json!({"title": "Йод"}));
+        refresh(&store, &key("shelf/cinder"), vec![book], at(0)).await;
+        assert_eq!(found(&store, "иод").await, 1);
+        let client = database.client().await;
+        let older = format!(
+            "UPDATE larder.words SET words = '''йод'':1A'::tsvector; \
+             UPDATE larder.items SET words_digest = '{}'; \
+             UPDATE larder.meta SET view_names = (SELECT jsonb_agg(n) FROM jsonb_array_elements(view_names) n \
+               WHERE n ->> 0 <> 'words')",
+            digest_of_before("Йод", "")
+        );
+        client.batch_execute(&older).await.unwrap();
+        assert_eq!(found(&store, "иод").await, 0);
+        store.sweep(&Retention::default(), at(1)).await.unwrap();
+        assert_eq!(found(&store, "иод").await, 1);
+    });
+}
+
 /// Fields by which nobody found anything yet are in documents that are there already.
 #[test]
 fn what_a_new_larder_finds_items_by_is_found_after_a_sweep() {
@@ -147,18 +193,6 @@ fn what_a_new_larder_finds_items_by_is_found_after_a_sweep() {
         let newer = ViewSpec { words: &["description", "language"], ..VIEW };
         let newer = OpenOptions { views: vec![newer], ..database.options() };
         let store = PostgresStore::open(newer).await.unwrap();
-        let found = async |store: &PostgresStore, search: &str| {
-            let query = ListQuery {
-                view: &VIEW,
-                entries: vec![cinder.clone()],
-                search: Some(search.to_owned()),
-                filters: Vec::new(),
-                order: None,
-                offset: 0,
-                limit: 100,
-            };
-            store.list(&query).await.unwrap().len()
-        };
         assert_eq!((found(&store, "zig2499").await, found(&store, "plain").await), (0, 100));
         store.sweep(&Retention::default(), at(1)).await.unwrap();
         assert_eq!((found(&store, "zig2499").await, found(&store, "plain").await), (1, 100));
