@@ -10,6 +10,9 @@ use tokio_postgres::config::{Host, SslMode};
 /// What is told of an address that cannot be read: not even a part of it, which may be a password.
 const UNREADABLE: &str = "the address in `[store] url`";
 
+/// What is attempted where an address cannot be read, in the error that says so.
+pub const READING: &str = "read it";
+
 /// Parameters that other clients understand and that change nothing here.
 const NOT_OURS: &[&str] = &[
     "client_encoding",
@@ -100,7 +103,7 @@ impl Address {
     /// Reads a URL. Errors never repeat any of it.
     pub(crate) fn parse(url: &SecretString) -> Result<Address, StoreError> {
         let wrong =
-            |cause: String| StoreError::Failed { place: UNREADABLE.to_owned(), attempted: "read it", cause };
+            |cause: String| StoreError::Failed { place: UNREADABLE.to_owned(), attempted: READING, cause };
         let rest = scheme_and_rest(url.expose_secret())
             .ok_or_else(|| wrong("it does not begin with `postgres://`".to_owned()))?;
         let (credentials, rest) = split_credentials(rest);

@@ -1,6 +1,7 @@
 //! The pool of connections, and how often what fails on one is tried again.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolConfig, QueueMode, Runtime, Timeouts};
@@ -30,6 +31,8 @@ pub(crate) struct Connections {
     times: Times,
     specs: Arc<[ViewSpec]>,
     place: String,
+    /// Whether the database let us in at any time.
+    was_let_in: AtomicBool,
 }
 
 /// What a transaction is for.
@@ -91,6 +94,7 @@ impl Connections {
             times: options.times.clone(),
             specs: options.views.clone().into(),
             place: address.place.clone(),
+            was_let_in: AtomicBool::new(false),
         })
     }
 
@@ -112,7 +116,7 @@ impl Connections {
             match fault.remedy() {
                 Remedy::Again if tries < TRIES_MAX => tries += 1,
                 Remedy::Reconnect if !is_open && connections < CONNECTIONS_MAX => connections += 1,
-                _ => return Err(fault.named(&self.place, attempted)),
+                _ => return Err(self.named(fault, attempted)),
             }
         }
     }
@@ -161,8 +165,21 @@ impl Connections {
         ended.map_err(|fault| (fault, is_open))
     }
 
+    /// The error that leaves the store. Where the database let us in before, it may let us in again, whichever
+    /// way it sends us away now.
+    fn named(&self, fault: Fault, attempted: &'static str) -> StoreError {
+        let was_let_in = matches!(fault, Fault::Pool(_)) && self.was_let_in.load(Ordering::Relaxed);
+        match fault.named(&self.place, attempted) {
+            StoreError::Denied { place, cause, .. } if was_let_in => {
+                StoreError::Unreachable { place, attempted, cause }
+            }
+            error => error,
+        }
+    }
+
     async fn begin(&self, mode: Mode, nth: u32) -> Result<Tx, Fault> {
         let conn = self.pool.get().await?;
+        self.was_let_in.store(true, Ordering::Relaxed);
         let timeout = if mode == Mode::Long { LONG } else { self.statement_timeout };
         let isolation = match mode {
             Mode::Read => "ISOLATION LEVEL REPEATABLE READ READ ONLY",

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use deadpool_postgres::{PoolError, TimeoutType};
 use larder_core::StoreError;
+use rustls::CertificateError;
 use tokio_postgres::error::{DbError, SqlState};
 
 use crate::schema;
@@ -138,7 +139,10 @@ pub(crate) fn sql_error(error: &tokio_postgres::Error, place: &str, attempted: &
     match error.as_db_error() {
         Some(said) => said_error(said, place, attempted),
         None if is_broken(error) => StoreError::Unreachable { place, attempted, cause: chain(error) },
-        None => StoreError::Failed { place, attempted, cause: chain(error) },
+        None => match advice(error) {
+            Some(hint) => StoreError::Denied { place, attempted, cause: chain(error), hint: hint.to_owned() },
+            None => StoreError::Failed { place, attempted, cause: chain(error) },
+        },
     }
 }
 
@@ -161,6 +165,41 @@ fn said_error(said: &DbError, place: String, attempted: &'static str) -> StoreEr
             None => StoreError::Failed { place, attempted, cause },
         },
     }
+}
+
+/// What to do where the client does not get as far as to be heard: a certificate that is not trusted, or
+/// no password.
+fn advice(error: &tokio_postgres::Error) -> Option<&'static str> {
+    match certificate_error(error) {
+        Some(CertificateError::UnknownIssuer) => Some(
+            "name the PEM file with the certificate of who signed it: \
+             `?sslmode=verify-full&sslrootcert=/PATH/ca.pem`; the system's are looked at otherwise",
+        ),
+        Some(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }) => Some(
+            "write the host as its certificate names it, or check only who signed it: `?sslmode=verify-ca`",
+        ),
+        Some(_) => None,
+        // The client has no other word for it.
+        None => chain(error).ends_with("password missing").then_some(
+            "set PGPASSWORD, or write `postgres://USER:PASSWORD@HOST/DATABASE` where others cannot read it: \
+             LARDER_STORE__URL, DATABASE_URL, or `[store] url` of a private larder.toml",
+        ),
+    }
+}
+
+/// Why a certificate was refused, if one was.
+fn certificate_error(error: &tokio_postgres::Error) -> Option<&CertificateError> {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        // What an I/O error is made of is not among its sources.
+        let made_of = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let made_of = made_of.and_then(|error| error.downcast_ref::<rustls::Error>());
+        if let Some(rustls::Error::InvalidCertificate(why)) = error.downcast_ref().or(made_of) {
+            return Some(why);
+        }
+        cause = error.source();
+    }
+    None
 }
 
 /// What to do where the database says who may come in, and who may do what.
@@ -190,13 +229,7 @@ fn pool_error(error: &PoolError, place: &str, attempted: &'static str) -> StoreE
             let cause = "no connection came about in time".to_owned();
             StoreError::Unreachable { place, attempted, cause }
         }
-        PoolError::Backend(error) => match sql_error(error, &place, attempted) {
-            // It let us in before: whichever way it sends us away now, it may let us in again.
-            StoreError::Denied { place, cause, .. } if attempted != schema::OPENING => {
-                StoreError::Unreachable { place, attempted, cause }
-            }
-            error => error,
-        },
+        PoolError::Backend(error) => sql_error(error, &place, attempted),
         PoolError::Closed | PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => {
             StoreError::Failed { place, attempted, cause: error.to_string() }
         }

@@ -59,7 +59,7 @@ use crate::errors::Fault;
 use crate::listen::Listener;
 use crate::transaction::Tx;
 
-pub use address::{PARAMETERS, is_postgres};
+pub use address::{PARAMETERS, READING, is_postgres};
 pub use open::{Listen, Migrate, OpenOptions, Statements, Times};
 pub use schema::{MAGIC, SCHEMA, migrate_down, migrate_up, migrations};
 

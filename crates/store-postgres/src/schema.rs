@@ -22,7 +22,7 @@ pub const SCHEMA: u32 = STEPS.len() as u32;
 const SERVER_MIN: i32 = 130_000;
 
 /// What the first look at a database is called.
-pub(crate) const OPENING: &str = "open it";
+const OPENING: &str = "open it";
 
 /// What making and changing the schema is called.
 pub(crate) const MAKING: &str = "bring the schema up to date";

@@ -12,8 +12,7 @@ use serde_json::json;
 
 use super::init::write_new;
 use super::{Context, Ended};
-use crate::config::FILE_NAME;
-use crate::config::read_listen;
+use crate::config::{FILE_NAME, read_listen};
 use crate::report::{Complaint, Exit};
 
 /// Run a simulated GitHub on this machine, to try things out.

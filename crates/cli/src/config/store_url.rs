@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use larder_store_postgres::PARAMETERS;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::env::Environment;
@@ -136,7 +137,10 @@ impl PostgresUrl {
         let Some(password) = env.get("PGPASSWORD").filter(|_| !url.has_password()) else { return Ok(url) };
         let address = url.address.expose_secret();
         let mark = if address.contains('?') { '&' } else { '?' };
-        let address = SecretString::from(format!("{address}{mark}password={}", encoded(password)));
+        let address = SecretString::from(format!(
+            "{address}{mark}password={}",
+            utf8_percent_encode(password, NON_ALPHANUMERIC)
+        ));
         Ok(PostgresUrl { address, is_password_apart: true, ..url })
     }
 
@@ -166,15 +170,6 @@ impl PostgresUrl {
 
 /// What may be shown behind `?`: everything else may be a secret, now or one day.
 const SHOWN_OPTIONS: [&str; 6] = ["dbname", "host", "port", "sslmode", "target_session_attrs", "user"];
-
-/// A text as an address has it behind `?`.
-fn encoded(text: &str) -> String {
-    let encoded = |byte: u8| match byte {
-        byte if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
-        byte => format!("%{byte:02X}"),
-    };
-    text.bytes().map(encoded).collect()
-}
 
 /// An address without password. Where it is not clear what is one, less is shown: whatever stands
 /// between the first `:` and the last `@` may be.
