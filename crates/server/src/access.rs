@@ -49,6 +49,9 @@ const FORWARDED: [HeaderName; 4] = [
     header::VIA,
 ];
 
+/// By which scheme a proxy was asked.
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
 /// The cookie of one who entered a token on a page.
 pub(crate) const SESSION_COOKIE: &str = "larder_session";
 
@@ -165,19 +168,19 @@ impl App {
     }
 
     /// The cookie for one who entered a token on a page; `None` = the token is none of ours.
-    pub(crate) fn session_cookie(&self, token: &str) -> Option<HeaderValue> {
+    pub(crate) fn session_cookie(&self, token: &str, headers: &HeaderMap) -> Option<HeaderValue> {
         let viewer = self.viewer_by_token(token)?;
         let role = if viewer.may_admin { "admin" } else { "read" };
         let until = self.now().ms() / 1000 + SESSION_SECONDS;
         let text = format!("{role}.{until}");
         let (secret, _) = self.secrets.of_role(role)?;
         let value = format!("{text}.{}", secret.sign(&text));
-        cookie_header(SESSION_COOKIE, &value, SESSION_SECONDS)
+        cookie_header(SESSION_COOKIE, &value, SESSION_SECONDS, headers)
     }
 
     /// The cookie that ends a session.
-    pub(crate) fn no_session_cookie() -> Option<HeaderValue> {
-        cookie_header(SESSION_COOKIE, "", 0)
+    pub(crate) fn no_session_cookie(headers: &HeaderMap) -> Option<HeaderValue> {
+        cookie_header(SESSION_COOKIE, "", 0, headers)
     }
 
     fn viewer_by_session(&self, value: &str) -> Option<Viewer> {
@@ -228,8 +231,26 @@ pub(crate) fn cookie<'h>(headers: &'h (impl Fields + ?Sized), name: &str) -> Opt
     pairs.find(|(known, _)| *known == name).map(|(_, value)| value)
 }
 
-/// A cookie that scripts cannot read and other sites cannot send.
-pub(crate) fn cookie_header(name: &str, value: &str, seconds: i64) -> Option<HeaderValue> {
-    let text = format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}");
+/// A cookie that scripts cannot read and other sites cannot send. One that is given over TLS stays there: the
+/// same name may answer without it, and then all on the way could read it.
+pub(crate) fn cookie_header(name: &str, value: &str, seconds: i64, asked: &HeaderMap) -> Option<HeaderValue> {
+    let secure = if came_by_tls(asked) { "; Secure" } else { "" };
+    let text = format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}");
     HeaderValue::from_str(&text).ok()
+}
+
+/// Whether a proxy says that it was asked over TLS. Who says so untruly gets a cookie that its own browser
+/// does not keep, and nothing else.
+fn came_by_tls(headers: &HeaderMap) -> bool {
+    let is_https = |value: &str| value.trim().trim_matches('"').eq_ignore_ascii_case("https");
+    let first = |value: &str| value.split(',').next().unwrap_or_default().to_owned();
+    let by_proto = headers.texts(&FORWARDED_PROTO).next().is_some_and(|value| is_https(&first(value)));
+    let by_forwarded = || {
+        let pairs = headers.texts(&header::FORWARDED).next().map(first).unwrap_or_default();
+        pairs
+            .split(';')
+            .filter_map(|pair| pair.split_once('='))
+            .any(|(name, value)| name.trim().eq_ignore_ascii_case("proto") && is_https(value))
+    };
+    by_proto || by_forwarded()
 }

@@ -54,7 +54,7 @@ impl FromRequestParts<App> for Csrf {
         }
         // With no chance to be had there is no cookie, and so no form of this visitor's is accepted.
         let visit = random_name().unwrap_or_default();
-        let set_cookie = cookie_header(VISIT_COOKIE, &visit, 24 * 3600);
+        let set_cookie = cookie_header(VISIT_COOKIE, &visit, 24 * 3600, &parts.headers);
         Ok(Csrf { token: app.secrets.forms.sign(&visit), set_cookie })
     }
 }

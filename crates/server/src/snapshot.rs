@@ -15,6 +15,9 @@ use crate::app::App;
 use crate::folders;
 use crate::sight::{self, Sight};
 
+/// The budget of sites that are neither GitHub's nor asked for by its rules.
+const WEB: &str = "web";
+
 /// What happens behind a page that takes what is held, at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Patience {
@@ -157,10 +160,12 @@ impl App {
         Ok(shown)
     }
 
-    /// What may still be spent upstream. Whose it is, is told to those who may read private things.
+    /// What may still be spent upstream. Whose it is, and from which sites besides GitHub something is
+    /// fetched, is told to those who may read private things.
     pub(crate) async fn allowances(&self, viewer: Viewer) -> Result<Vec<Budget>, StoreError> {
         let mut budgets = self.budgets.budgets(self.now()).await?;
         if !viewer.may_read_private {
+            budgets.retain(|budget| &*budget.resource != WEB);
             for budget in &mut budgets {
                 budget.actor = "hidden".into();
             }

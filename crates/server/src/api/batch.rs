@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::input::Posted;
-use super::read::{EntryBody, Reader, raw};
+use super::read::{EntryBody, Reader};
 use crate::access::Viewer;
 use crate::answer::send_now;
 use crate::app::App;
@@ -49,6 +49,9 @@ pub(crate) struct BatchResult<'a> {
 
 const KEYS_MAX: usize = 100;
 
+/// What all entries of an answer may take up together: a few words must not ask for gigabytes.
+const BYTES_MAX: usize = 32 << 20;
+
 /// Reads many entries at once.
 #[utoipa::path(
     post, operation_id = "readBatch", path = "/api/v1/batch", tag = "entries", request_body = BatchAsked,
@@ -84,12 +87,23 @@ pub(crate) async fn load(
         });
     }
     // What was serialised before goes in as it is.
+    let mut room = BYTES_MAX;
     let results = asked.keys.iter().zip(&answers).map(|(key, answer)| match answer {
-        Ok(got) => {
-            let entry = serde_json::from_slice::<&RawValue>(&got.held.document.plain).ok();
-            BatchResult { key, entry, error: None }
-        }
+        Ok(got) => match room.checked_sub(got.held.document.plain.len()) {
+            Some(left) => {
+                room = left;
+                let entry = serde_json::from_slice::<&RawValue>(&got.held.document.plain).ok();
+                BatchResult { key, entry, error: None }
+            }
+            None => BatchResult { key, entry: None, error: Some(too_much()) },
+        },
         Err(problem) => BatchResult { key, entry: None, error: Some(problem.clone()) },
     });
-    Ok(send_now(StatusCode::OK, &raw(&BatchBody { results: results.collect() }), &headers))
+    Ok(send_now(StatusCode::OK, &BatchBody { results: results.collect() }, &headers))
+}
+
+fn too_much() -> Problem {
+    let detail = format!("the answers come to more than {} MB", BYTES_MAX >> 20);
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
+        .hints(["ask for fewer at once, or for this one by itself".to_owned()])
 }

@@ -144,7 +144,7 @@ pub(crate) async fn one(
     let key = Key::new(CLUSTER, &[&id]).map_err(|_| Problem::unknown(&format!("{CLUSTER}/{id}")))?;
     let reader = query.reader(viewer, &headers)?;
     let got = app.document(&key, Shape::Cluster, reader).await?;
-    Ok(got.send(&headers, app.now()))
+    Ok(query.send(&got, &headers, app.now()))
 }
 
 /// All clusters as one list of projects.

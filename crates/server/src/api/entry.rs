@@ -1,14 +1,15 @@
 //! `/api/v1/entries/{key}`: one entry, and what can be done to it. Keys have slashes, so that an
 //! action's word is read from the path's right end.
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::response::Response;
+use larder_core::Time;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::input::{KeyText, key_in_path};
-use super::read::{EntryBody, Reader};
+use super::input::{KeyText, asked_in, key_in_path};
+use super::read::{EntryBody, Got, Reader};
 use super::refresh::{RefreshAnswer, refresh};
 use crate::access::Viewer;
 use crate::app::App;
@@ -31,6 +32,17 @@ impl ReadQuery {
     /// The reader with this wish.
     pub(crate) fn reader(self, viewer: Viewer, headers: &HeaderMap) -> Result<Reader, Problem> {
         Reader::asking(viewer, headers, self.refresh)
+    }
+
+    /// Sends what was got. An address that asks for a refresh is to reach us each time: no cache on the way
+    /// may answer it.
+    pub(crate) fn send(self, got: &Got, headers: &HeaderMap, now: Time) -> Response {
+        let mut response = got.send(headers, now);
+        if self.refresh {
+            let kept = if got.held.document.is_public { "public, no-cache" } else { "private, no-cache" };
+            response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(kept));
+        }
+        response
     }
 }
 
@@ -92,12 +104,11 @@ pub(crate) async fn one(
     if path.ends_with("/refresh") && !is_configured {
         return Ok(other_method(uri).await);
     }
-    let query = Query::<ReadQuery>::try_from_uri(&uri);
-    let query = query.map_err(|rejection| Problem::bad(rejection.body_text()))?.0;
+    let query: ReadQuery = asked_in(&uri)?;
     let key = key?;
     let reader = query.reader(viewer, &headers)?;
     let got = app.document(&key, Shape::Entry, reader).await?;
-    Ok(got.send(&headers, app.now()))
+    Ok(query.send(&got, &headers, app.now()))
 }
 
 /// Refreshes an entry.
@@ -129,9 +140,8 @@ pub(crate) async fn act(
         return Ok(other_method(uri).await);
     };
     let key = key_in_path(key)?;
-    let query = Query::<RefreshQuery>::try_from_uri(&uri);
-    let wait = query.map_err(|rejection| Problem::bad(rejection.body_text()))?.0;
-    let wait = matches!(wait.wait, Some(Wait::One | Wait::True));
+    let query: RefreshQuery = asked_in(&uri)?;
+    let wait = matches!(query.wait, Some(Wait::One | Wait::True));
     refresh(&app, viewer, key, wait, &headers).await
 }
 

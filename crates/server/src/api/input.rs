@@ -3,7 +3,7 @@
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::IntoResponse;
 use bytes::Bytes;
 use larder_core::{Key, KeyError};
@@ -15,26 +15,48 @@ use utoipa::ToSchema;
 use crate::app::App;
 use crate::problem::Problem;
 
-/// A query string, read strictly.
+/// A query string, read strictly; a parameter without a value is as if it were not there, since that is how a
+/// form sends what nobody filled in.
 pub(crate) struct Asked<T>(pub(crate) T);
 
 impl<T: DeserializeOwned> FromRequestParts<App> for Asked<T> {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        match Query::<T>::from_request_parts(parts, app).await {
-            Ok(Query(asked)) => Ok(Asked(asked)),
-            Err(rejection) => Err(Problem::bad(said_of(&rejection.body_text()))),
-        }
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Problem> {
+        asked_in(&parts.uri).map(Asked)
     }
 }
+
+/// What a query asks for, as [`Asked`] reads it.
+pub(crate) fn asked_in<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
+    let bad = |said: String| Problem::bad(said_of(&said));
+    let read = |uri: &Uri| Query::<T>::try_from_uri(uri).map_err(|rejection| rejection.body_text());
+    let whole = read(uri);
+    let query = uri.query().unwrap_or_default();
+    let is_filled = |pair: &&str| pair.split_once('=').is_none_or(|(_, value)| !value.is_empty());
+    if query.split('&').all(|pair| is_filled(&pair)) {
+        return whole.map(|Query(asked)| asked).map_err(bad);
+    }
+    // A name that is not known is told of with a value and without.
+    if let Err(said) = whole
+        && said.contains(UNKNOWN)
+    {
+        return Err(bad(said));
+    }
+    let filled = query.split('&').filter(is_filled).collect::<Vec<_>>().join("&");
+    let uri = format!("/?{filled}").parse().map_err(|_| Problem::bad("the query cannot be read"))?;
+    read(&uri).map(|Query(asked)| asked).map_err(bad)
+}
+
+/// How a parameter that is not known is called by what reads queries.
+const UNKNOWN: &str = "unknown field ";
 
 /// What is wrong with a query, in the words of whoever typed it.
 pub(crate) fn said_of(rejection: &str) -> String {
     let cause = rejection.strip_prefix("Failed to deserialize query string: ").unwrap_or(rejection);
     // The parameter's name stands before it.
     let said = cause.split_once(": ").map_or(cause, |(_, said)| said);
-    match said.strip_prefix("unknown field ") {
+    match said.strip_prefix(UNKNOWN) {
         Some(named) => format!("the query cannot be used: there is no parameter {named}"),
         None => format!("the query cannot be used: {cause}"),
     }
@@ -110,6 +132,23 @@ mod tests {
         );
         assert_eq!(said("limit=unknown+field+x"), said("limit=x"));
         assert_eq!(said("limit=x"), "the query cannot be used: limit: invalid digit found in string");
+    }
+
+    #[test]
+    fn what_nobody_filled_in_is_not_asked_for() {
+        #[derive(Debug, PartialEq, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Paged {
+            limit: Option<u32>,
+            search: Option<String>,
+        }
+        let read = |query: &str| asked_in::<Paged>(&format!("/x?{query}").parse().unwrap());
+        let (limit, search) = (Some(3), Some("a=".to_owned()));
+        assert_eq!(read("limit=&search=").unwrap(), Paged { limit: None, search: None });
+        assert_eq!(read("search=a=&limit=3").unwrap(), Paged { limit, search });
+        assert_eq!(read("").unwrap(), Paged { limit: None, search: None });
+        assert!(read("limit=&limti=").unwrap_err().detail.contains("`limti`"));
+        assert!(read("search=&limit=x").unwrap_err().detail.contains("invalid digit"));
     }
 
     #[test]

@@ -37,11 +37,18 @@ struct Settled {
     /// Until when nothing more is to be done.
     good_until: Time,
     copies: Copies,
+    /// What was held when the first of its rows were read. What is read later may be newer, and a list that
+    /// has both is not kept: another edition is held by then.
+    edition: Option<u64>,
 }
 
 impl Settled {
     fn and(self, other: Settled) -> Settled {
-        Settled { good_until: self.good_until.min(other.good_until), copies: self.copies.and(other.copies) }
+        Settled {
+            good_until: self.good_until.min(other.good_until),
+            copies: self.copies.and(other.copies),
+            edition: self.edition,
+        }
     }
 }
 
@@ -83,16 +90,16 @@ impl App {
             // What says which entries there are was settled first.
             let (others, their_rows) = self.settle(&self.said_by(keys).await?, reader).await?;
             rows.extend(their_rows);
-            let edition = self.engine.edition();
-            Ok::<_, Problem>((settled.and(others), edition, build(self, &rows).await?))
+            let settled = settled.and(others);
+            Ok::<_, Problem>((settled, build(self, &rows).await?))
         };
-        let (settled, edition, (bytes, is_public)) = match made.await {
+        let (settled, (bytes, is_public)) = match made.await {
             Ok(made) => made,
             Err(problem) => return self.last_list(name, reader, asked).ok_or(problem),
         };
         let digest = blake3::hash(&bytes).to_hex();
         let document = Document::new(bytes, format!("W/\"l-{}\"", &digest.as_str()[..24]), is_public);
-        let Settled { good_until, copies } = settled;
+        let Settled { good_until, copies, edition } = settled;
         let list = Arc::new(HeldList { document, edition, good_until, copies: copies.held() });
         if good_until > self.now() {
             self.tier.put_list(name, reader.sight(), list.clone());
@@ -133,6 +140,7 @@ impl App {
     /// about each from its row alone. Errs only if nothing is held of any.
     async fn settle(&self, keys: &[Key], reader: Reader) -> Result<(Settled, HeldRows), Problem> {
         let now = self.now();
+        let mut edition = self.engine.edition();
         let mut rows = self.rows_of(keys).await?;
         let (mut wait, mut behind) = (Vec::new(), Vec::new());
         let (mut good_until, mut came) = (Time::MAX, CopiesCame::Fresh);
@@ -171,6 +179,7 @@ impl App {
             None
         } else {
             let failed = self.fetch(wait).await;
+            edition = self.engine.edition();
             rows = self.rows_of(keys).await?;
             failed
         };
@@ -182,7 +191,7 @@ impl App {
                 let fetched_at = rows.values().filter_map(|entry| entry.fetched_at).min();
                 // The oldest may be one that this reader must not know of.
                 let fetched_at = fetched_at.filter(|_| reader.sight() != Sight::Public);
-                Ok((Settled { good_until, copies: Copies { came, fetched_at } }, rows))
+                Ok((Settled { good_until, copies: Copies { came, fetched_at }, edition }, rows))
             }
         }
     }

@@ -172,7 +172,7 @@ pub(crate) async fn one(
         app.engine.learn().await?;
     }
     let got = app.document(&key, Shape::Project, reader).await?;
-    Ok(got.send(&headers, app.now()))
+    Ok(query.send(&got, &headers, app.now()))
 }
 
 /// The key of a project.

@@ -124,7 +124,7 @@ pub(crate) async fn enter(
     if !visit.csrf.accepts(&form.csrf) {
         return expired(&visit, &headers);
     }
-    let Some(session) = app.session_cookie(form.token.trim()) else {
+    let Some(session) = app.session_cookie(form.token.trim(), &headers) else {
         let wrong = "That is not a token of this Larder's. Nothing was changed.";
         let why = "Enter the read token or the admin token.";
         return page(&app, &visit, StatusCode::FORBIDDEN, "Sign in", why, Some(wrong));
@@ -144,7 +144,7 @@ pub(crate) async fn leave(visit: Visit, headers: HeaderMap, Form(form): Form<Pla
         return expired(&visit, &headers);
     }
     let mut response = Redirect::to(&Told::new(Word::Left, 0).on("/")).into_response();
-    if let Some(cookie) = App::no_session_cookie() {
+    if let Some(cookie) = App::no_session_cookie(&headers) {
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }
     response

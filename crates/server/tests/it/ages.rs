@@ -37,6 +37,21 @@ async fn headers_say_where_an_answer_came_from_and_how_old_it_is() {
 }
 
 #[tokio::test]
+async fn an_address_that_asks_for_a_refresh_is_answered_by_no_cache_on_the_way() {
+    let world = World::new().await;
+    let served = world.serve().await;
+    for (path, came) in [(TOOLS, "miss"), ("/api/v1/entries/cluster/tools", "miss")] {
+        let answer = served.get(&format!("{path}?refresh=true")).send().await.unwrap();
+        let told = (header(&answer, "x-cache-hit"), header(&answer, "cache-control"));
+        assert_eq!(told, (came.to_owned(), "public, no-cache".to_owned()), "{path}");
+    }
+    // Nobody in particular is not let through again within half a minute, and is told so as freshly.
+    let open = world.serve_with(world.open_settings()).await;
+    let held = open.get(&format!("{TOOLS}?refresh=true")).send().await.unwrap();
+    assert_eq!(header(&held, "cache-control"), "public, no-cache");
+}
+
+#[tokio::test]
 async fn who_has_the_data_already_gets_its_new_age_alone() {
     let world = World::new().await;
     let served = world.serve().await;

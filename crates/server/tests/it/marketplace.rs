@@ -1,6 +1,8 @@
 //! Marketplaces by HTTP: what is to be had is listed and found, beside what projects have, by those
 //! who may know of it.
 
+use larder_core::{Budgets, Clock, Priority, Reservation};
+use larder_server::Settings;
 use serde_json::{Value, json};
 
 use crate::pages::Visitor;
@@ -18,6 +20,33 @@ async fn text(served: &Served, path: &str) -> String {
     let answer = served.get(path).send().await.unwrap();
     assert_eq!(answer.status(), 200, "{path}");
     answer.text().await.unwrap()
+}
+
+#[tokio::test]
+async fn which_sites_something_is_fetched_from_is_told_to_those_who_may_read_all() {
+    let world = World::with_markets().await;
+    let (store, _) = world.process();
+    let now = world.clock.now();
+    let ask = Reservation {
+        host: "wiki.corp.internal".into(),
+        actor: "anonymous".into(),
+        resource: "web".into(),
+        points: 1,
+        priority: Priority::Waiting,
+        assumed_limit: u32::MAX,
+        per_minute_max: u32::MAX,
+        owner: "a".into(),
+        until: now.plus(HOUR),
+    };
+    store.reserve(&ask, now).await.unwrap();
+    let paths = ["/api/v1/stats", "/cache", "/metrics"];
+    let served = world.serve().await;
+    assert!(text(&served, paths[0]).await.contains("wiki.corp"));
+    let settings = Settings { read_token: Some("reader".into()), ..world.open_settings() };
+    let open = world.serve_with(settings).await;
+    for path in paths {
+        assert!(!text(&open, path).await.contains("wiki.corp"), "{path}");
+    }
 }
 
 #[tokio::test]

@@ -90,6 +90,29 @@ async fn a_batch_answers_for_each_on_its_own() {
 }
 
 #[tokio::test]
+async fn a_few_words_do_not_make_a_batch_of_gigabytes() {
+    let world = World::new().await;
+    world.sim.world(|github| {
+        github.edit("octo-org/cinder", |cinder| cinder.description = Some("x".repeat(600_000)));
+    });
+    let served = world.serve().await;
+    let large =
+        served.get("/api/v1/entries/cluster/tools").send().await.unwrap().bytes().await.unwrap().len();
+    assert!(large > 500_000, "{large}");
+    let mut keys = vec!["cluster/tools"; 99];
+    keys.push("cluster/unknown");
+    let answer = served.post_json("/api/v1/batch", &serde_json::json!({"keys": keys})).await;
+    let body = answer.bytes().await.unwrap();
+    assert!(body.len() < 34 << 20, "{}", body.len());
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    let results = body["results"].as_array().unwrap();
+    assert_eq!(results[0]["entry"]["cache"]["key"], "cluster/tools");
+    assert_eq!(results[98]["error"]["code"], "too_large");
+    assert!(results[98]["error"]["hints"][0].as_str().unwrap().contains("by itself"));
+    assert_eq!(results[99]["error"]["code"], "unknown_key", "each is answered for at its place");
+}
+
+#[tokio::test]
 async fn the_last_list_is_served_while_no_other_can_be_made() {
     let world = World::new().await;
     let (served, store) = world.serve_faulty(world.settings()).await;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use larder_github_sim::{Outage, Repository, SecondaryLimit, Switches, When};
 use larder_server::{Demo, DemoControl, DemoMode, DemoRequest};
+use reqwest::header::{HeaderMap, HeaderName};
 use reqwest::redirect::Policy as Redirects;
 use reqwest::{Client, RequestBuilder, Response};
 
@@ -21,6 +22,13 @@ impl<'a> Visitor<'a> {
     pub(crate) fn new(served: &'a Served) -> Self {
         let http = Client::builder().redirect(Redirects::none()).build().unwrap();
         Visitor { served, http, cookies: Vec::new() }
+    }
+
+    /// The same, of whom a proxy says so with each request.
+    pub(crate) fn saying(self, name: &'static str, value: &str) -> Self {
+        let said = HeaderMap::from_iter([(HeaderName::from_static(name), value.parse().unwrap())]);
+        let http = Client::builder().redirect(Redirects::none()).default_headers(said).build().unwrap();
+        Visitor { http, ..self }
     }
 
     /// The same visitor, whom a proxy brings to another instance.

@@ -70,3 +70,23 @@ async fn who_may_read_cannot_make_himself_an_admin() {
     assert!(seen(cookie.clone()).await);
     assert!(!seen(cookie.replace("session=read.", "session=admin.")).await);
 }
+
+/// The same name may answer without TLS, where everybody on the way can read what is sent.
+#[tokio::test]
+async fn a_session_begun_over_tls_stays_there() {
+    let world = World::new().await;
+    let served = world.serve_with(settings(&world, "reader", None)).await;
+    for (name, value, secure) in [
+        ("x-forwarded-proto", "https", true),
+        ("x-forwarded-proto", "https, http", true),
+        ("forwarded", "for=192.0.2.1;proto=https;by=10.0.0.2", true),
+        ("forwarded", "for=192.0.2.1;proto=\"HTTPS\"", true),
+        ("x-forwarded-proto", "http", false),
+        ("accept", "text/html", false),
+    ] {
+        let mut visitor = Visitor::new(&served).saying(name, value);
+        let entered = visitor.post("/sign-in", &[("token", "reader")]).await;
+        assert_eq!(entered.status(), 303, "{name}: {value}");
+        assert_eq!(header(&entered, "set-cookie").contains("; Secure"), secure, "{name}: {value}");
+    }
+}
