@@ -292,10 +292,16 @@ struct Seen {
     application: i32,
     schema: u32,
     views: Option<String>,
+    /// Whether nobody made anything in it.
+    is_empty: bool,
 }
 
 impl Seen {
     fn standing(self, conn: Connection, sight: Sight, place: &str) -> Result<Standing, StoreError> {
+        // Who was making it ended first, and what was made was rolled back: it is made anew.
+        if self.application == 0 && self.is_empty {
+            return Ok(Standing { conn, sight, schema: 0, views: None });
+        }
         if self.application != APPLICATION_ID {
             let found =
                 format!("it is another program's SQLite database (application_id {})", self.application);
@@ -316,7 +322,7 @@ fn inspect(conn: &Connection) -> rusqlite::Result<Seen> {
         "SELECT (SELECT application_id FROM pragma_application_id), \
          (SELECT user_version FROM pragma_user_version), views FROM meta",
         [],
-        |row| Ok(Seen { application: row.get(0)?, schema: row.get(1)?, views: row.get(2)? }),
+        |row| Ok(Seen { application: row.get(0)?, schema: row.get(1)?, views: row.get(2)?, is_empty: false }),
     );
     match all {
         Err(rusqlite::Error::SqliteFailure(failure, _)) if failure.code == rusqlite::ErrorCode::Unknown => {
@@ -332,6 +338,7 @@ fn inspect_foreign(conn: &Connection) -> rusqlite::Result<Seen> {
         application: conn.pragma_query_value(None, "application_id", |row| row.get(0))?,
         schema: conn.pragma_query_value(None, "user_version", |row| row.get(0))?,
         views: conn.query_row("SELECT views FROM meta", [], |row| row.get(0)).optional().unwrap_or_default(),
+        is_empty: conn.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0))?,
     })
 }
 

@@ -101,6 +101,21 @@ fn an_empty_file_and_an_empty_database_are_ours_to_take() {
     block_on(refresh(&store, &key("shelf/a"), vec![], at(0)));
 }
 
+/// Its maker ended amid a transaction, and what it wrote was rolled back: only its lock file says whose it was.
+#[test]
+fn a_database_whose_making_was_broken_off_is_made_anew() {
+    let place = TempPlace::fresh();
+    drop(SqliteStore::open(place.options()).unwrap());
+    for file in place.files().into_iter().filter(|file| !file.ends_with("lock")) {
+        fs::remove_file(place.path().with_file_name(file)).unwrap();
+    }
+    let half = Connection::open(place.path()).unwrap();
+    half.execute_batch("CREATE TABLE t (n); DROP TABLE t;").unwrap();
+    drop(half);
+    let store = SqliteStore::open(place.options()).unwrap();
+    block_on(refresh(&store, &key("shelf/a"), vec![], at(0)));
+}
+
 #[test]
 fn a_newer_schema_is_refused_untouched() {
     let place = TempPlace::fresh();
