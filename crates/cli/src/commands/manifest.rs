@@ -14,7 +14,7 @@ use super::warnings::Detail;
 use super::{Context, Ended};
 use crate::config::Config;
 use crate::report::{Complaint, Exit};
-use crate::ui::ago;
+use crate::ui::{ago, harmless};
 
 /// The workflow's place in a repository.
 const WORKFLOW: &str = ".github/workflows/larder-manifest.yml";
@@ -235,7 +235,7 @@ fn the_repo(named: Option<&str>, config: &Config) -> Result<RepoName, Complaint>
 fn root(config: &Config) -> Result<&Path, Complaint> {
     let clone = config.trackers.clone.as_ref().map(|(_, root)| root.as_path());
     clone.ok_or_else(|| {
-        Complaint::usage("this is not a clone of a repository on github.com")
+        Complaint::usage(format!("this is not a clone of a repository on {}", config.github.clone_host()))
             .hint("run it in one, or name the file: `--output FILE`")
     })
 }
@@ -244,12 +244,23 @@ fn shown(path: &Path, context: &Context) -> String {
     path.strip_prefix(&context.env.cwd).unwrap_or(path).display().to_string()
 }
 
+/// No manifest is larger.
+const BYTES_MAX: u64 = 16 << 20;
+
 fn read(path: &Path) -> Result<Option<Vec<u8>>, Complaint> {
-    match std::fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Complaint::failed(format!("{} cannot be read", path.display())).because(error)),
+    let failed = || Complaint::failed(format!("{} cannot be read", harmless(&path.display().to_string())));
+    // A clone may bring a link to whatever never ends.
+    let about = match std::fs::metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        about => about.map_err(|error| failed().because(error))?,
+    };
+    if !about.is_file() {
+        return Err(failed().because("it is not a plain file"));
     }
+    if about.len() > BYTES_MAX {
+        return Err(failed().because(format!("it has more than {BYTES_MAX} bytes")));
+    }
+    std::fs::read(path).map(Some).map_err(|error| failed().because(error))
 }
 
 /// Written beside and moved, so that nobody reads half of it.

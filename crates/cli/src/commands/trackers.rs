@@ -292,8 +292,9 @@ pub fn repos(named: &[String], config: &Config) -> Result<Vec<RepoName>, Complai
         repos.clone_from(&config.trackers.repos.value);
     }
     if repos.is_empty() {
+        let host = config.github.clone_host();
         return Err(Complaint::usage("no repository is named")
-            .hint("say `--repo OWNER/NAME`, or run it in a clone whose `origin` is on github.com")
+            .hint(format!("say `--repo OWNER/NAME`, or run it in a clone whose `origin` is on {host}"))
             .hint("or list them in larder.toml: `[trackers] repos = [\"OWNER/NAME\"]`"));
     }
     Ok(repos)

@@ -4,6 +4,7 @@ use secrecy::SecretString;
 use url::{Host, Url};
 
 use super::layers::{Key, Layers, Raw};
+use super::origin::GITHUB;
 use super::setting::Setting;
 
 /// Which GitHub, whose repositories, and the token to ask with.
@@ -38,6 +39,11 @@ impl GithubConfig {
         host.strip_prefix("api.").unwrap_or(host).to_owned()
     }
 
+    /// Where the clones come from whose repositories it knows. One on this machine stands in for GitHub's own.
+    pub fn clone_host(&self) -> String {
+        if self.is_loopback() { GITHUB.to_owned() } else { self.web_host() }
+    }
+
     /// Whether it is this machine, as a simulator is.
     pub fn is_loopback(&self) -> bool {
         Url::parse(&self.api_url.value).is_ok_and(|url| is_loopback(&url))
@@ -45,9 +51,10 @@ impl GithubConfig {
 }
 
 fn read_url(text: &str) -> Result<String, String> {
-    let url = Url::parse(text).map_err(|error| format!("`{text}` is not an address: {error}"))?;
+    let shown = without_credentials(text);
+    let url = Url::parse(text).map_err(|error| format!("`{shown}` is not an address: {error}"))?;
     if url.host().is_none() {
-        return Err(format!("`{text}` names no host"));
+        return Err(format!("`{shown}` names no host"));
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err("an address may not hold a password; use `GITHUB_TOKEN`".to_owned());
@@ -55,8 +62,19 @@ fn read_url(text: &str) -> Result<String, String> {
     match url.scheme() {
         "https" => Ok(text.trim_end_matches('/').to_owned()),
         "http" if is_loopback(&url) => Ok(text.trim_end_matches('/').to_owned()),
-        "http" => Err(format!("`{text}` would send the token unencrypted: write `https://…`")),
+        "http" => Err(format!("`{shown}` would send the token unencrypted: write `https://…`")),
         other => Err(format!("`{other}:` is not an address of an API: write `https://…`")),
+    }
+}
+
+/// An address as it may be repeated: what stands before an `@` may be a token, and nobody knows where it begins
+/// in a text that is no address.
+fn without_credentials(text: &str) -> String {
+    let (scheme, rest) = text.split_once("://").map_or(("", text), |(scheme, rest)| (scheme, rest));
+    match (rest.rsplit_once('@'), scheme) {
+        (None, _) => text.to_owned(),
+        (Some((_, rest)), "") => format!("…@{rest}"),
+        (Some((_, rest)), scheme) => format!("{scheme}://…@{rest}"),
     }
 }
 

@@ -212,7 +212,7 @@ fn build(
     let registry = RegistryConfig::read(&mut layers);
     let projects = ProjectsSection::read(&mut layers, base);
     let server = ServerConfig::read(&mut layers);
-    let trackers = TrackersConfig::read(&mut layers, pmu.as_ref());
+    let trackers = TrackersConfig::read(&mut layers, pmu.as_ref(), &github.clone_host());
     let owner = github.owner.as_ref().map(|owner| owner.value.clone());
     let marketplaces = marketplace::read_marketplaces(&mut layers, base, owner.as_deref());
     let mut listed = ClustersConfig {

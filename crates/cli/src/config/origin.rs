@@ -1,54 +1,138 @@
 //! Whose repository the working directory is a clone of, as its `.git/config` says. The file is
 //! read; no git program is run, since what stands in it may make git run others.
+//!
+//! A submodule and a linked worktree have a file `.git` that says where the rest lies, and a worktree's
+//! configuration is that of the clone it belongs to (gitrepository-layout(5)).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use larder_domain::RepoName;
+use larder_sources::root_of;
 use url::Url;
 
 use super::github::read_owner;
+
+/// Whose repositories Larder's own are said to be.
+pub const GITHUB: &str = "github.com";
 
 /// No such file is larger.
 const BYTES_MAX: u64 = 1 << 20;
 
 /// The owner of `origin`, if that is on github.com.
 pub fn owner_of_origin(cwd: &Path) -> Option<String> {
-    let (owner, _) = names_of_origin(cwd)?;
+    let (owner, _) = names_of_origin(cwd, GITHUB)?;
     Some(owner).filter(|owner| read_owner(owner).is_ok())
 }
 
-/// The repository of `origin`, if that is on github.com.
-pub fn repo_of_origin(cwd: &Path) -> Option<RepoName> {
-    let (owner, name) = names_of_origin(cwd)?;
+/// The repository of `origin`, if that is on this host: a name means another repository on another.
+pub fn repo_of_origin(cwd: &Path, host: &str) -> Option<RepoName> {
+    let (owner, name) = names_of_origin(cwd, host)?;
     RepoName::new(&owner, name.strip_suffix(".git").unwrap_or(&name)).ok()
 }
 
-fn names_of_origin(cwd: &Path) -> Option<(String, String)> {
-    let file = cwd.ancestors().map(|dir| dir.join(".git/config")).find(|path| path.is_file())?;
-    if std::fs::metadata(&file).ok()?.len() > BYTES_MAX {
-        return None;
-    }
-    let text = std::fs::read_to_string(file).ok()?;
+fn names_of_origin(cwd: &Path, host: &str) -> Option<(String, String)> {
+    let text = read(&git_folder(&root_of(cwd)?)?.join("config"))?;
     let mut lines = text.lines().map(str::trim).skip_while(|line| *line != "[remote \"origin\"]").skip(1);
     let url = lines
         .by_ref()
         .take_while(|line| !line.starts_with('['))
         .filter_map(|line| line.split_once('='))
         .find_map(|(key, url)| (key.trim() == "url").then(|| url.trim()))?;
-    names_in(url)
+    names_in(url, host)
 }
 
-fn names_in(url: &str) -> Option<(String, String)> {
+/// The folder that holds the configuration of the clone with this root.
+fn git_folder(root: &Path) -> Option<PathBuf> {
+    let git = root.join(".git");
+    if git.is_dir() {
+        return Some(git);
+    }
+    let own = root.join(read(&git)?.strip_prefix("gitdir:")?.trim());
+    match read(&own.join("commondir")) {
+        Some(common) => Some(own.join(common.trim())),
+        None => Some(own),
+    }
+}
+
+/// A file's text, if it is a plain file of a size that such files have.
+fn read(file: &Path) -> Option<String> {
+    let about = std::fs::metadata(file).ok()?;
+    (about.is_file() && about.len() <= BYTES_MAX).then(|| std::fs::read_to_string(file).ok())?
+}
+
+fn names_in(url: &str, host: &str) -> Option<(String, String)> {
     let of_path = |path: &str| {
         let (owner, name) = path.trim_matches('/').split_once('/')?;
         Some((owner.to_owned(), name.to_owned()))
     };
     match Url::parse(url) {
-        Ok(url) => of_path(url.path()).filter(|_| url.host_str() == Some("github.com")),
+        Ok(url) => of_path(url.path()).filter(|_| url.host_str() == Some(host)),
         // As ssh has it: `git@github.com:owner/name.git`.
         Err(_) => url
             .split_once(':')
-            .filter(|(host, _)| host.ends_with("@github.com"))
+            .filter(|(named, _)| named.rsplit_once('@').is_some_and(|(_, named)| named == host))
             .and_then(|(_, path)| of_path(path)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn write(file: &Path, text: &str) {
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, text).unwrap();
+    }
+
+    fn config(name: &str) -> String {
+        format!(
+            "[core]\n\tbare = false\n[remote \"origin\"]\n\turl = https://github.com/octo-org/{name}.git\n"
+        )
+    }
+
+    fn repo(folder: &Path) -> Option<String> {
+        repo_of_origin(folder, GITHUB).map(|repo| repo.to_string())
+    }
+
+    #[test]
+    fn a_clone_from_another_host_is_of_another_repository() {
+        for url in ["https://ghe.example/octo-org/kiln.git", "git@ghe.example:octo-org/kiln.git"] {
+            assert_eq!(names_in(url, GITHUB), None, "{url}");
+            assert_eq!(names_in(url, "ghe.example").unwrap().0, "octo-org", "{url}");
+        }
+        assert_eq!(names_in("https://github.com/octo-org/kiln", "ghe.example"), None);
+    }
+
+    #[test]
+    fn a_submodule_is_a_clone_of_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        write(&dir.path().join(".git/config"), &config("above"));
+        write(&dir.path().join(".git/modules/sub/config"), &config("below"));
+        write(&dir.path().join("sub/.git"), "gitdir: ../.git/modules/sub\n");
+        fs::create_dir_all(dir.path().join("sub/src")).unwrap();
+        assert_eq!(repo(dir.path()).unwrap(), "octo-org/above");
+        assert_eq!(repo(&dir.path().join("sub/src")).unwrap(), "octo-org/below");
+    }
+
+    #[test]
+    fn a_linked_worktree_is_of_the_clone_it_belongs_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let clone = dir.path().join("clone");
+        write(&clone.join(".git/config"), &config("kiln"));
+        write(&clone.join(".git/worktrees/topic/commondir"), "../..\n");
+        write(&dir.path().join("topic/.git"), &format!("gitdir: {}/.git/worktrees/topic\n", clone.display()));
+        assert_eq!(repo(&dir.path().join("topic")).unwrap(), "octo-org/kiln");
+    }
+
+    #[test]
+    fn what_leads_nowhere_is_no_clone_and_not_the_one_around_it() {
+        let dir = tempfile::tempdir().unwrap();
+        write(&dir.path().join(".git/config"), &config("around"));
+        for (name, said) in [("gone", "gitdir: nowhere\n"), ("odd", "?"), ("null", "gitdir: /dev\n")] {
+            write(&dir.path().join(name).join(".git"), said);
+            assert_eq!(repo(&dir.path().join(name)), None, "{name}");
+        }
     }
 }

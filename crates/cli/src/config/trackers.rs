@@ -35,11 +35,11 @@ pub struct TrackersConfig {
 }
 
 impl TrackersConfig {
-    /// Reads the sections.
-    pub fn read(layers: &mut Layers<'_>, pmu: Option<&Pmu>) -> Self {
+    /// Reads the sections. Clones of repositories on `host` are known.
+    pub fn read(layers: &mut Layers<'_>, pmu: Option<&Pmu>, host: &str) -> Self {
         let env = layers.env();
         let types = read_types(layers);
-        let clone = clone_of(env);
+        let clone = clone_of(env, host);
         let mut section = layers.section("trackers");
         let named = read_repos(&mut section);
         let minute = Duration::from_mins(1);
@@ -179,6 +179,6 @@ fn read_types(layers: &mut Layers<'_>) -> Vec<TrackerType> {
     types
 }
 
-fn clone_of(env: &Environment) -> Option<(RepoName, PathBuf)> {
-    Some((repo_of_origin(&env.cwd)?, root_of(&env.cwd)?))
+fn clone_of(env: &Environment, host: &str) -> Option<(RepoName, PathBuf)> {
+    Some((repo_of_origin(&env.cwd, host)?, root_of(&env.cwd)?))
 }

@@ -186,6 +186,20 @@ fn what_one_developer_closes_the_other_sees_by_pulling() {
     assert_eq!(github.requests().len(), 1);
 }
 
+/// A clone may bring a link to whatever never ends.
+#[cfg(unix)]
+#[test]
+fn a_manifest_that_is_no_file_is_not_read() {
+    let github = usual();
+    let user = developer(&github);
+    user.write(".github/notes", "");
+    let manifest = user.project().join(".github/pmu-cache.json");
+    std::os::unix::fs::symlink("/dev/zero", manifest).unwrap();
+    let checked = user.run(&["manifest", "check"]);
+    assert_eq!(checked.code, 1, "{}", checked.err);
+    assert!(checked.err.contains("it is not a plain file"), "{}", checked.err);
+}
+
 #[test]
 fn a_manifest_in_conflict_is_told_of_and_passed_over() {
     let github = usual();
