@@ -4,6 +4,7 @@
 //! the lock lives exactly as long as the child does, however that ends, and who cannot take it
 //! knows that another child is at work.
 
+use std::convert::Infallible;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
@@ -11,6 +12,8 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
+
+use larder_core::Clock;
 
 use crate::commands::Context;
 use crate::config::{Config, make_private_dir};
@@ -28,19 +31,30 @@ pub fn refresh_behind(config: &Config, context: &Context) {
     }
 }
 
-/// For a server, which refreshes what is due itself: no reader starts a child on its store until
-/// the answer is dropped, and whoever cannot have the store meanwhile is told where the server is. A
-/// child that is at work already is left to end.
-pub fn keep_others_from_refreshing(config: &Config, address: SocketAddr) -> Option<File> {
-    let told = |lock: Option<File>| {
+/// How often a server looks whether the child that was at work has ended.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// For a server, which refreshes what is due itself: no reader starts a child on its store until the answer is
+/// dropped, and whoever cannot have the store meanwhile is told where the server is. A child that is at work
+/// already is left to end, and then followed by whoever polls the answer, which never ends by itself.
+pub fn keep_others_from_refreshing<'a>(
+    config: &'a Config,
+    address: SocketAddr,
+    clock: &'a dyn Clock,
+) -> impl Future<Output = Infallible> + use<'a> {
+    let told = move |lock: Option<File>| {
         lock.map(|mut lock| write!(lock, "{SCHEME}{address}").map(|()| lock)).transpose()
     };
-    match take(config).and_then(told) {
-        Ok(lock) => lock,
-        Err(error) => {
-            tracing::warn!(%error, "readers cannot be told that a server refreshes their store");
-            None
+    let mut taken = take(config).and_then(told);
+    async move {
+        while let Ok(None) = taken {
+            clock.sleep(LOOK_EVERY).await;
+            taken = take(config).and_then(told);
         }
+        if let Err(error) = &taken {
+            tracing::warn!(%error, "readers cannot be told that a server refreshes their store");
+        }
+        std::future::pending().await
     }
 }
 

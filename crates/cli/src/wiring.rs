@@ -52,9 +52,25 @@ pub fn block_on<F: Future>(work: F) -> Result<F::Output, Complaint> {
         .enable_all()
         .build()
         .map_err(|error| Complaint::failed("the runtime could not be started").because(error))?;
-    let done = runtime.block_on(work);
+    let done = runtime.block_on(async {
+        outlive_full_files();
+        work.await
+    });
     runtime.shutdown_timeout(LEFT);
     Ok(done)
+}
+
+/// A file that reaches the size that the system lets this process write ends it, unless somebody listens; then
+/// the write fails, which the store tells as any other.
+fn outlive_full_files() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let kind = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+        if let Err(error) = signal(kind) {
+            tracing::debug!(%error, "a file that grows too large will end this process");
+        }
+    }
 }
 
 /// The same on threads, for a server.
@@ -63,7 +79,10 @@ pub fn block_on_many<F: Future>(work: F) -> Result<F::Output, Complaint> {
         .enable_all()
         .build()
         .map_err(|error| Complaint::failed("the runtime could not be started").because(error))?;
-    let done = runtime.block_on(work);
+    let done = runtime.block_on(async {
+        outlive_full_files();
+        work.await
+    });
     runtime.shutdown_timeout(LEFT);
     Ok(done)
 }

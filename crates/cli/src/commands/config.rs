@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{Context, Ended};
 use crate::config::{Config, How, Shown, Trust};
 use crate::report::{Complaint, Exit};
-use crate::ui::{Cell, Column, Table, Tone};
+use crate::ui::{Cell, Column, Table, Tone, harmless};
 
 /// Show the configuration in effect, or trust a project's.
 #[derive(Debug, clap::Subcommand)]
@@ -71,7 +71,7 @@ fn show(context: &Context) -> Ended {
                 (How::Project, false) => ", not trusted: `larder config trust`",
                 (How::Flag | How::Env | How::User, _) => "",
             };
-            format!("{}{trusted}", file.path.display())
+            format!("{}{trusted}", harmless(&file.path.display().to_string()))
         },
     );
     context.screen.note(&file);
@@ -109,7 +109,8 @@ fn trust(args: &TrustArgs, context: &Context) -> Ended {
         })?,
     };
     let failed = |what: &str, error: std::io::Error| {
-        Complaint::failed(format!("{} could not be {what}", path.display())).because(error)
+        Complaint::failed(format!("{} could not be {what}", harmless(&path.display().to_string())))
+            .because(error)
     };
     let mut trust = Trust::load(&context.env);
     let trusted = !args.revoke;
@@ -128,7 +129,7 @@ fn trust(args: &TrustArgs, context: &Context) -> Ended {
     if context.json() {
         context.screen.json(&json!({"path": path, "trusted": trusted}))?;
     } else {
-        context.screen.answer(&format!("{} {said}\n", path.display()))?;
+        context.screen.answer(&format!("{} {said}\n", harmless(&path.display().to_string())))?;
     }
     Ok(Exit::Answered)
 }

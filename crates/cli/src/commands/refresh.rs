@@ -101,6 +101,11 @@ async fn refresh(args: &Args, context: &Context, config: &Config) -> Ended {
         args.target.named(&known, trackers::owner_of(config))?
     };
     let (indexes, others) = aimed(&rooms, &target);
+    if let Some(source) = args.target.source.as_ref().filter(|_| indexes.is_empty() && others.is_empty()) {
+        return Err(Complaint::usage(format!("nothing of the source `{source}` is configured"))
+            .hint("`larder init` writes a larder.toml that says what may stand in it")
+            .into());
+    }
     let mut refreshed = together(&rooms, &indexes, context).await?;
     // Which others there are may be another question now.
     let others = if indexes.is_empty() { others } else { aimed(&rooms, &target).1 };

@@ -120,7 +120,8 @@ async fn serve(config: &Config, settings: Settings, context: &Context) -> Ended 
     let stop = crate::wiring::asked_to_stop();
     let running = start(site).await?;
     // While it is held, no reader starts a child of its own: what is due is done here.
-    let due = crate::detach::keep_others_from_refreshing(config, running.address());
+    let keep = crate::detach::keep_others_from_refreshing(config, running.address(), &SystemClock);
+    let mut keep = std::pin::pin!(keep);
     let mut watching = watching(config, &rooms);
     watching.push(tokio::spawn(troubles));
     if is_open && is_tokenless {
@@ -129,10 +130,12 @@ async fn serve(config: &Config, settings: Settings, context: &Context) -> Ended 
             .note("others can reach it and there is no token: only what is public is shown to them");
     }
     tell(running.address(), context)?;
-    stop.await;
+    tokio::select! {
+        () = stop => {}
+        never = &mut keep => match never {},
+    }
     watching.iter().for_each(JoinHandle::abort);
     running.stop().await;
-    drop(due);
     Ok(Exit::Answered)
 }
 

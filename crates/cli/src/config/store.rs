@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::layers::{Key, Layers, Raw, Section};
 use super::pmu::Pmu;
+use super::problem::nearest;
 use super::setting::{Origin, Setting};
 use super::span;
 use super::store_url::{PostgresUrl, StoreUrl};
@@ -158,7 +159,13 @@ fn database_url(layers: &mut Layers<'_>) -> Option<Setting<StoreUrl>> {
             origin: Origin::Env("DATABASE_URL".to_owned()),
         });
     }
-    layers.quiet_notes.push("DATABASE_URL is left alone: it names no PostgreSQL database".to_owned());
+    let said = "DATABASE_URL is left alone: it names no PostgreSQL database";
+    let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme);
+    match nearest(scheme, ["postgres", "postgresql"]) {
+        // Another kind's is another program's; this one was mistyped.
+        Some(near) => layers.notes.push(format!("{said}; did you mean `{near}://`?")),
+        None => layers.quiet_notes.push(said.to_owned()),
+    }
     None
 }
 

@@ -281,6 +281,15 @@ fn the_database_url_of_the_environment_is_taken_where_nothing_else_is_said() {
 }
 
 #[test]
+fn a_mistyped_database_url_is_told_of() {
+    let config = World::new().var("DATABASE_URL", "postgre://app:s3cret@db/oss").load().unwrap();
+    assert_eq!(
+        config.notes,
+        ["DATABASE_URL is left alone: it names no PostgreSQL database; did you mean `postgres://`?"]
+    );
+}
+
+#[test]
 fn a_database_url_of_another_kind_breaks_nothing() {
     for url in ["mysql://x", "sqlite:///tmp/app.db", "file:./dev.db", "postgres:"] {
         let config = World::new().var("DATABASE_URL", url).load().unwrap();
@@ -341,4 +350,13 @@ fn a_token_is_never_shown_even_when_it_is_wrong() {
     assert!(mistakes[0].starts_with("env GITHUB_TOKEN") && !mistakes[0].contains("secret"), "{mistakes:?}");
     let config = World::new().var("GITHUB_TOKEN", "s3cret").load().unwrap();
     assert!(!format!("{config:?} {:?}", config.settings()).contains("s3cret"));
+}
+
+#[test]
+fn an_address_that_cannot_be_read_is_told_without_what_may_be_a_token() {
+    for url in ["https://me:ghp_secret@ghe host/api", "http://ghp_secret@ghe.example/api", "ghp_secret@ghe"] {
+        let world = World::new().var("LARDER_GITHUB__API_URL", url);
+        let told = world.mistakes().join("\n");
+        assert!(!told.is_empty() && !told.contains("ghp_secret"), "{told}");
+    }
 }

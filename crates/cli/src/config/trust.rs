@@ -13,12 +13,24 @@ pub struct Trust {
     files: BTreeMap<String, String>,
 }
 
+/// What is trusted, by path; an error where there is a list and nobody can read it.
+fn listed(path: &Path) -> io::Result<BTreeMap<String, String>> {
+    let text = match std::fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        read => read?,
+    };
+    serde_json::from_slice(&text).map_err(|error| {
+        let why = format!("the list of trusted files, {}, cannot be understood: {error}", path.display());
+        io::Error::new(io::ErrorKind::InvalidData, why)
+    })
+}
+
 impl Trust {
     /// Reads what is trusted. Nothing is, where the list cannot be read: doubt means no.
     pub fn load(env: &Environment) -> Self {
         let path = env.dirs.state.join("trusted.json");
-        let files = std::fs::read(&path).ok().and_then(|text| serde_json::from_slice(&text).ok());
-        Trust { path, files: files.unwrap_or_default() }
+        let files = listed(&path).unwrap_or_default();
+        Trust { path, files }
     }
 
     /// Whether this very content of this file is trusted.
@@ -34,23 +46,31 @@ impl Trust {
     /// Trusts this content of this file from now on.
     pub fn add(&mut self, file: &Path, content: &str) -> io::Result<()> {
         let name = name(file).ok_or_else(|| io::Error::other("its path is not UTF-8"))?;
-        self.files.insert(name, digest(content));
-        self.save()
+        self.change(|files| files.insert(name, digest(content))).map(drop)
     }
 
     /// Trusts the file no more. `false` = it was not trusted.
     pub fn remove(&mut self, file: &Path) -> io::Result<bool> {
-        let known = name(file).and_then(|name| self.files.remove(&name)).is_some();
-        if known {
-            self.save()?;
-        }
-        Ok(known)
+        let Some(name) = name(file) else { return Ok(false) };
+        self.change(|files| files.remove(&name)).map(|known| known.is_some())
     }
 
-    fn save(&self) -> io::Result<()> {
+    /// Changes the list as it stands now: another process may have changed it since it was read. One that cannot
+    /// be read is left as it is, since what it says would be lost.
+    fn change<T>(&mut self, change: impl FnOnce(&mut BTreeMap<String, String>) -> T) -> io::Result<T> {
         if let Some(dir) = self.path.parent() {
             make_private_dir(dir)?;
         }
+        let lock = std::fs::File::create(self.path.with_extension("lock"))?;
+        lock.lock()?;
+        let mut files = listed(&self.path)?;
+        let changed = change(&mut files);
+        self.files = files;
+        self.save()?;
+        Ok(changed)
+    }
+
+    fn save(&self) -> io::Result<()> {
         // Written beside and moved, so that a crash leaves the old list and not half of one.
         let beside = self.path.with_extension(format!("{}.tmp", std::process::id()));
         let mut file = std::fs::File::create(&beside)?;
@@ -76,4 +96,39 @@ fn name(file: &Path) -> Option<String> {
 
 fn digest(content: &str) -> String {
     blake3::hash(content.as_bytes()).to_hex().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(dir: &Path) -> Trust {
+        let path = dir.join("trusted.json");
+        Trust { files: listed(&path).unwrap_or_default(), path }
+    }
+
+    #[test]
+    fn two_who_trust_at_once_are_both_heard() {
+        let dir = tempfile::tempdir().unwrap();
+        let (one, two) = (dir.path().join("one.toml"), dir.path().join("two.toml"));
+        let (mut mine, mut other) = (list(dir.path()), list(dir.path()));
+        mine.add(&one, "a").unwrap();
+        other.add(&two, "b").unwrap();
+        let now = list(dir.path());
+        assert!(now.holds(&one, "a") && now.holds(&two, "b"));
+        assert!(mine.remove(&two).unwrap());
+        assert!(!list(dir.path()).knows(&two));
+    }
+
+    #[test]
+    fn a_list_that_nobody_can_read_is_not_written_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("trusted.json");
+        std::fs::write(&path, "{\"version\": 2, \"files\": [").unwrap();
+        let mut trust = list(dir.path());
+        assert!(!trust.knows(&path), "doubt means no");
+        let error = trust.add(&dir.path().join("larder.toml"), "a").unwrap_err();
+        assert!(error.to_string().contains("trusted.json, cannot be understood"), "{error}");
+        assert!(std::fs::read_to_string(&path).unwrap().starts_with("{\"version\": 2"));
+    }
 }

@@ -5,7 +5,7 @@ use larder_github_sim::{Outage, Repository, Switches, Token, World};
 use serde_json::Value;
 
 use crate::postgres::Database;
-use crate::world::{GitHub, User};
+use crate::world::{CLUSTERS, GitHub, User};
 
 const REPO: &str = "octo-org/skills";
 
@@ -333,4 +333,13 @@ fn one_whose_file_is_missing_is_complained_of_alike_whether_or_not_a_refresh_is_
         assert!(refreshed.err.contains("hint: put the file there"), "{}", refreshed.all());
         assert_eq!(refreshed.code, code, "{}", refreshed.all());
     }
+}
+
+#[test]
+fn a_source_of_which_nothing_is_configured_is_not_refreshed_in_silence() {
+    let github = GitHub::demo();
+    let user = User::of(&github, CLUSTERS);
+    let ran = user.run(&["refresh", "--source", "marketplace"]);
+    assert_eq!(ran.code, 2, "{}{}", ran.out, ran.err);
+    assert!(ran.err.contains("nothing of the source `marketplace` is configured"), "{}", ran.err);
 }

@@ -155,6 +155,26 @@ fn where_a_server_runs_a_stale_reader_leaves_the_refresh_to_it() {
     assert!((0..1000).any(|_| is_fresh()), "the server refreshes what was marked due");
 }
 
+/// A reader's child may be at work on the store when a server comes: it is left to end, and the server is what
+/// others are told of from then on.
+#[test]
+fn a_server_takes_over_from_the_child_that_was_at_work_when_it_came() {
+    let github = GitHub::demo();
+    let user = User::of(&github, CLUSTERS);
+    drop(Serving::start(&user, &["serve"]));
+    let dir = user.home().join(".local/state/larder/behind");
+    let mut files = std::fs::read_dir(dir).unwrap().map(|file| file.unwrap().path());
+    let lock = files.find(|path| path.extension().is_some_and(|ext| ext == "lock")).unwrap();
+    let child = std::fs::File::create(&lock).unwrap();
+    child.lock().unwrap();
+    let serving = Serving::start(&user, &["serve"]);
+    assert_eq!(std::fs::read_to_string(&lock).unwrap(), "");
+    drop(child);
+    let told =
+        || (std::fs::read_to_string(&lock).unwrap() == format!("http://{}", serving.address)).then_some(());
+    crate::fire::until("the server says where it is", told);
+}
+
 #[test]
 fn an_open_page_hears_of_what_the_command_line_refreshed() {
     let github = GitHub::demo();
