@@ -13,12 +13,15 @@ use serde_json::Value;
 use super::answer::{Envelope, Nodes, forbidden, not_found};
 use super::call::Errand;
 use super::rest::{last_page, next_page};
+use super::sizing::Pages;
 use super::{GitHub, query, rights};
 
-/// Issues on one page, which is GitHub's limit too.
+/// Issues on one page of REST, which is GitHub's limit too.
 const PAGE_SIZE: usize = 100;
-/// Pages that are turned: twenty thousand issues of one label.
-const PAGES_MAX: u32 = 200;
+/// More issues of one label are not listed.
+const ISSUES_MAX: usize = 20_000;
+/// As many as these pages have.
+const PAGES_MAX: u32 = (ISSUES_MAX / PAGE_SIZE) as u32;
 
 /// Which issues.
 #[derive(Debug, Clone, Copy)]
@@ -91,16 +94,15 @@ impl GitHub {
     ) -> Result<Labelled, FetchError> {
         let mut found = LabelledIssues::default();
         let mut after: Option<String> = None;
-        let mut first = PAGE_SIZE;
-        for _ in 0..PAGES_MAX {
-            let page = loop {
-                let viewer = self.viewer().await?;
-                let query = query::issues(asked, after.as_deref(), first, viewer);
-                match self.graphql(&query, errand).await.and_then(|envelope| self.issues_page(envelope)) {
-                    Err(error) if first > 1 && self.may_halve(&error, errand) => first = first.div_ceil(2),
-                    result => break result?,
-                }
+        let mut pages = Pages::of(ISSUES_MAX);
+        while let Some(first) = pages.next() {
+            let viewer = self.viewer().await?;
+            let query = query::issues(asked, after.as_deref(), first, viewer);
+            let page = match self.graphql(&query, errand).await.and_then(|page| self.issues_page(page)) {
+                Err(error) if self.may_halve(&error, errand) && pages.halve() => continue,
+                result => result?,
             };
+            pages.turned();
             let Some((page, next)) = page else { return Ok(Labelled::Absent(not_found(asked.repo))) };
             let issues = std::mem::take(&mut found.issues).into_iter().chain(page.issues).collect();
             found = LabelledIssues { issues, ..page };
@@ -143,7 +145,9 @@ impl GitHub {
             let path = rest_path(asked, PAGE_SIZE, number);
             let reply = self.get(&path, None, errand).await?;
             match reply.status {
-                404 | 410 => return Ok(Labelled::Absent(not_found(asked.repo))),
+                404 => return Ok(Labelled::Absent(not_found(asked.repo))),
+                // It has no issues at all: they were switched off. GraphQL has an empty list then.
+                410 => return Ok(Labelled::Here(Box::new(found))),
                 403 | 451 => {
                     return Ok(Labelled::Absent(forbidden(asked.repo, "Repository access blocked")));
                 }
@@ -189,8 +193,7 @@ impl GitHub {
     }
 
     fn too_many(&self, asked: LabelAsked<'_>) -> FetchError {
-        let most = PAGES_MAX as usize * PAGE_SIZE;
-        self.unusable(format!("`{}` has more than {most} issues of that label", asked.repo))
+        self.unusable(format!("`{}` has more than {ISSUES_MAX} issues of that label", asked.repo))
     }
 }
 

@@ -13,11 +13,10 @@ use super::call::Errand;
 use super::query::{self, Breadth, PageAsked};
 use super::repository::Node;
 use super::rights::Withheld;
+use super::sizing::Pages;
 
-/// Repositories on one page of an owner's list, which is GitHub's limit too.
-const PAGE_SIZE: usize = 100;
-/// Pages of one list that are turned: ten thousand repositories.
-const PAGES_MAX: usize = 100;
+/// More repositories of one owner are not listed.
+const OWNED_MAX: usize = 10_000;
 
 /// What an owner owns.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,15 +58,14 @@ impl GitHub {
         let mut all: Vec<Repository> = Vec::new();
         let mut shortfall = Shortfall::default();
         let mut after: Option<String> = None;
-        let mut first = PAGE_SIZE;
-        for _ in 0..PAGES_MAX {
-            let page = loop {
-                let asked = PageAsked { login, after: after.as_deref(), first };
-                match self.owned_page(asked, errand).await {
-                    Err(error) if first > 1 && self.may_halve(&error, errand) => first = first.div_ceil(2),
-                    result => break result?,
-                }
+        let mut pages = Pages::of(OWNED_MAX);
+        while let Some(first) = pages.next() {
+            let asked = PageAsked { login, after: after.as_deref(), first };
+            let page = match self.owned_page(asked, errand).await {
+                Err(error) if self.may_halve(&error, errand) && pages.halve() => continue,
+                result => result?,
             };
+            pages.turned();
             let Some(page) = page else { return Ok(Owned::NoSuchOwner) };
             all.extend(page.repositories);
             shortfall.withheld.extend(page.shortfall.withheld);
@@ -77,7 +75,7 @@ impl GitHub {
                 None => return Ok(Owned::All(all, shortfall)),
             }
         }
-        Err(self.unusable(format!("`{login}` owns more repositories than the {} that are listed", all.len())))
+        Err(self.unusable(format!("`{login}` owns more repositories than the {OWNED_MAX} that are listed")))
     }
 
     /// One page; `None` = there is no such owner. Of a repository whose issues are not for this token

@@ -1,5 +1,6 @@
-//! How many repositories one query carries: as many as are answered well within GitHub's ten
-//! seconds, learnt from the time that queries take. Pure.
+//! How much one query carries: of named repositories as many as are answered well within GitHub's ten
+//! seconds, learnt from the time that queries take; of a list, a page that is halved where it was too
+//! much. Pure.
 
 use std::time::Duration;
 
@@ -46,9 +47,88 @@ impl Sizing {
     }
 }
 
+/// What GitHub shows on one page of a list.
+const PAGE_MAX: usize = 100;
+/// Pages that go well before a larger one is tried again: each that fails takes GitHub's ten seconds.
+const GOOD_PAGES: usize = 10;
+
+/// The pages of one list, up to so many of its members.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Pages {
+    size: usize,
+    /// How many members may yet be asked for.
+    left: usize,
+    /// Pages in a row that went well.
+    good: usize,
+}
+
+impl Pages {
+    /// Those of a list that has so many members at the most.
+    pub(super) fn of(most: usize) -> Self {
+        Pages { size: PAGE_MAX, left: most, good: 0 }
+    }
+
+    /// How many members the next page may have, 1 to 100; `None` = there were as many as there may be.
+    pub(super) fn next(self) -> Option<usize> {
+        (self.left > 0).then_some(self.size)
+    }
+
+    /// A page came. It counts for as many as were asked for, so that a list of empty pages ends too.
+    pub(super) fn turned(&mut self) {
+        self.left = self.left.saturating_sub(self.size);
+        self.good += 1;
+        if self.good >= GOOD_PAGES {
+            self.size = PAGE_MAX.min(self.size * 2);
+            self.good = 0;
+        }
+    }
+
+    /// A page was too much. Whether a smaller one is worth another try.
+    pub(super) fn halve(&mut self) -> bool {
+        self.good = 0;
+        let was = self.size;
+        self.size = was.div_ceil(2);
+        was > 1
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_has_as_many_members_whatever_the_size_of_its_pages() {
+        for failures in [0, 1, 3, 7] {
+            let mut pages = Pages::of(10_000);
+            for _ in 0..failures {
+                assert!(pages.halve());
+            }
+            let mut members = 0;
+            while let Some(size) = pages.next() {
+                members += size;
+                pages.turned();
+            }
+            assert!((10_000..10_100).contains(&members), "{members} after {failures} failures");
+        }
+    }
+
+    #[test]
+    fn pages_shrink_down_to_one_and_grow_when_all_goes_well() {
+        let mut pages = Pages::of(usize::MAX);
+        let mut sizes = vec![100];
+        while pages.halve() {
+            sizes.extend(pages.next());
+        }
+        assert_eq!(sizes, [100, 50, 25, 13, 7, 4, 2, 1]);
+        for _ in 0..GOOD_PAGES - 1 {
+            pages.turned();
+        }
+        assert_eq!(pages.next(), Some(1));
+        for _ in 0..100 {
+            pages.turned();
+        }
+        assert_eq!(pages.next(), Some(100));
+    }
 
     #[test]
     fn quick_answers_let_it_grow_to_its_limit() {

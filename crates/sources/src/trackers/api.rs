@@ -59,7 +59,8 @@ struct Frame<'a> {
 }
 
 impl Frame<'_> {
-    /// What changed; `None` = the label's total says that something went unseen.
+    /// What changed; `None` = the label's total says that something went unseen, or all that is held is to be
+    /// called otherwise.
     fn changes(&self, found: LabelledIssues, cursor: &Cursor, memory: &Memory) -> Option<Delta> {
         let mut held: HashMap<u64, &ItemRef> =
             memory.held.iter().map(|(item, tracker)| (tracker.number, item)).collect();
@@ -67,6 +68,11 @@ impl Frame<'_> {
         let mut removals = Vec::new();
         let mut upserts = Vec::new();
         let LabelledIssues { repo, is_private, issues, total } = found;
+        let is_of_here = |(_, tracker): &(ItemRef, Tracker)| tracker.repo.eq_ignore_ascii_case(&repo);
+        if !issues.is_empty() && !memory.held.iter().all(is_of_here) {
+            // It has another name now, and what is held goes by the former one.
+            return None;
+        }
         if !memory.held.is_empty() && memory.is_public() == is_private {
             // Who may see the repository changed: that goes for all that is held too.
             return None;

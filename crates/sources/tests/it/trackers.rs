@@ -11,8 +11,8 @@ use larder_core::{
     Source, Time, Trigger, Validators,
 };
 use larder_domain::{Generated, RepoName, Tracker, TrackerState, TrackerType, generate};
-use larder_github_sim::{Issue, Repository as SimRepository};
-use larder_sources::{Desk, MANIFEST, Pull, PullHow, TrackersSource, Way, WayIn};
+use larder_github_sim::{Issue, Repository as SimRepository, Switches, When};
+use larder_sources::{Desk, GitHub, GitHubConfig, MANIFEST, Pull, PullHow, TrackersSource, Way, WayIn};
 
 use crate::scene::{SEEING, Scene, TOKEN};
 
@@ -169,6 +169,41 @@ async fn what_changed_since_comes_in_one_call() {
 }
 
 #[tokio::test]
+async fn trackers_of_a_renamed_repository_are_there_once_under_its_new_name() {
+    for token in [Some(TOKEN), None] {
+        let scene = scene((1..=3).map(|number| release(number, &format!("Release: v{number}")))).await;
+        let source = source(&scene, token);
+        let mut held = Held::nothing("release");
+        held.refresh(&scene, &source, Trigger::Read).await;
+        scene.clock.advance(HOUR);
+        edit(&scene, 2, |issue| issue.closed_at = Some(issue.created_at));
+        assert!(scene.sim.world(|world| world.rename(REPO, "octo-org/Oven")));
+        scene.requests();
+        held.refresh(&scene, &source, Trigger::Read).await;
+        let names: Vec<String> = held.members.iter().map(|member| member.item.of.id.to_string()).collect();
+        assert_eq!(names.len(), 3, "each is listed once: {names:?}");
+        assert!(held.trackers().values().all(|tracker| tracker.repo == "octo-org/Oven"), "{names:?}");
+        assert_eq!(held.trackers()[&2].state, TrackerState::Closed);
+
+        // From then on it is what changed again, though the former name is asked for.
+        scene.clock.advance(HOUR);
+        scene.requests();
+        let delta = held.refresh(&scene, &source, Trigger::Read).await;
+        assert_eq!(delta.others, Others::Stay);
+        scene.clock.advance(HOUR);
+        let at = now(&scene);
+        scene.sim.world(|world| {
+            world.edit_issue("octo-org/Oven", 3, |issue| {
+                issue.title = "Release: v3.1".to_owned();
+                issue.updated_at = stamp(at).parse().unwrap();
+            })
+        });
+        let delta = held.refresh(&scene, &source, Trigger::Read).await;
+        assert_eq!((delta.others, delta.upserts.len()), (Others::Stay, 1));
+    }
+}
+
+#[tokio::test]
 async fn what_since_cannot_see_is_seen_by_the_total_and_once_a_day() {
     let scene = scene((1..=3).map(|number| release(number, "Release: v1"))).await;
     let source = source(&scene, Some(TOKEN));
@@ -204,6 +239,35 @@ async fn no_trackers_is_an_answer_and_no_repository_another() {
     assert!(matches!(answer, Ok(Fetched::Absent(absence)) if absence.code == "not_found"));
     let wrong: Key = "trackers/octo-org/kiln/sprint".parse().unwrap();
     assert!(source.define(&wrong).is_none(), "a type that is not configured");
+}
+
+#[tokio::test]
+async fn a_page_that_took_too_long_leaves_no_issue_out() {
+    let scene = scene((1..=10_050).map(|number| release(number, "Release: v1"))).await;
+    scene.sim.switch(Switches { bad_gateway: When::Next(1), ..Switches::default() });
+    let source = source(&scene, Some(TOKEN));
+    let answer = source.fetch(&Held::nothing("release").ask(&scene, &source, Trigger::Read)).await;
+    let Ok(Fetched::Delta(delta)) = answer else { panic!("{:?}", answer.err()) };
+    assert_eq!(delta.upserts.len(), 10_050);
+    let pages = scene.requests();
+    assert!(pages < 120, "the pages are as large as before by and by, not {pages}");
+}
+
+#[tokio::test]
+async fn a_repository_whose_issues_are_switched_off_has_no_trackers_and_is_there() {
+    let gone = || async {
+        (axum::http::StatusCode::GONE, r#"{"message": "Issues has been disabled in this repository."}"#)
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(gone)).await });
+    let scene = scene([]).await;
+    let clock = Arc::new(scene.clock.clone());
+    let github = GitHub::new(GitHubConfig::new(url), scene.budgets.clone(), clock, 1).unwrap();
+    let source =
+        TrackersSource::new(Arc::new(github), &[repo()], vec![TrackerType::release()], Policy::default());
+    let delta = Held::nothing("release").refresh(&scene, &source.unwrap(), Trigger::Read).await;
+    assert_eq!((delta.upserts.len(), delta.others), (0, Others::Go));
 }
 
 #[tokio::test]
