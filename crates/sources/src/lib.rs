@@ -3,6 +3,7 @@
 
 mod clusters;
 mod ears;
+mod files;
 pub mod github;
 mod marketplace;
 mod projects;

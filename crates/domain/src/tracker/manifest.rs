@@ -23,6 +23,8 @@ pub struct Manifest {
     pub repo: String,
     /// By field: `releases`, `microsprints`, …
     lists: BTreeMap<String, Vec<ManifestTracker>>,
+    /// Lists that cannot be read, by field, and why.
+    malformed: BTreeMap<String, String>,
 }
 
 /// One issue of a manifest.
@@ -89,8 +91,19 @@ pub enum Verdict {
 }
 
 impl Manifest {
-    /// Reads a manifest, which must be of `repo` (in any case).
+    /// Reads a manifest, which must be of `repo` (in any case) and have no list that cannot be read.
     pub fn read(bytes: &[u8], repo: &str) -> Result<Self, ManifestError> {
+        let manifest = Manifest::read_leniently(bytes, repo)?;
+        let first = manifest.problems().next();
+        match first {
+            Some(problem) => Err(problem),
+            None => Ok(manifest),
+        }
+    }
+
+    /// Reads a manifest, which must be of `repo` (in any case). A list that cannot be read is among its
+    /// [`problems`](Manifest::problems), and hides no other.
+    pub fn read_leniently(bytes: &[u8], repo: &str) -> Result<Self, ManifestError> {
         let malformed = |error: &dyn fmt::Display| ManifestError::Malformed(error.to_string());
         let whole: Value = serde_json::from_slice(bytes).map_err(|error| malformed(&error))?;
         let Value::Object(fields) = whole else { return Err(malformed(&"it is not an object")) };
@@ -107,18 +120,35 @@ impl Manifest {
             None | Some(Value::Null) => None,
             Some(at) => Some(Time::deserialize(at).map_err(|error| malformed(&error))?),
         };
-        let mut lists = BTreeMap::new();
-        for (name, list) in &fields {
-            if list.is_array() {
-                let list =
-                    Vec::deserialize(list).map_err(|error| malformed(&format!("`{name}`: {error}")))?;
-                lists.insert(name.clone(), list);
+        let mut manifest = Manifest {
+            updated_at,
+            repo: found.to_owned(),
+            lists: BTreeMap::new(),
+            malformed: BTreeMap::new(),
+        };
+        for (name, list) in fields.iter().filter(|(_, list)| list.is_array()) {
+            match Vec::deserialize(list) {
+                Ok(list) => drop(manifest.lists.insert(name.clone(), list)),
+                Err(error) => drop(manifest.malformed.insert(name.clone(), error.to_string())),
             }
         }
-        Ok(Manifest { updated_at, repo: found.to_owned(), lists })
+        Ok(manifest)
     }
 
-    /// Whether it speaks of such trackers at all. A manifest that does not says nothing of them.
+    /// What is wrong with single lists.
+    pub fn problems(&self) -> impl Iterator<Item = ManifestError> {
+        self.malformed.iter().map(|(name, why)| ManifestError::Malformed(format!("`{name}`: {why}")))
+    }
+
+    /// What is wrong with its list of such trackers; `None` = nothing, or there is none.
+    pub fn problem(&self, of: &TrackerType) -> Option<ManifestError> {
+        let name = of.plural();
+        let why = self.malformed.get(&name)?;
+        Some(ManifestError::Malformed(format!("`{name}`: {why}")))
+    }
+
+    /// Whether it speaks of such trackers at all, in words that can be read. A manifest that does not says
+    /// nothing of them.
     pub fn lists(&self, of: &TrackerType) -> bool {
         self.lists.contains_key(&of.plural())
     }
@@ -303,12 +333,27 @@ mod tests {
     }
 
     #[test]
+    fn a_list_that_cannot_be_read_hides_no_other() {
+        let (release, sprint) = (TrackerType::release(), TrackerType::microsprint());
+        let text = manifest(
+            r#""labels": ["x"], "releases": [{"number": 1, "title": "Release: v1"}], "microsprints": [{}]"#,
+        );
+        let read = Manifest::read_leniently(text.as_bytes(), REPO).unwrap();
+        assert_eq!(read.trackers(&release, page).len(), 1);
+        assert_eq!(read.problem(&release), None);
+        assert!(!read.lists(&sprint), "half of a list is no list");
+        assert!(read.problem(&sprint).unwrap().to_string().contains("`microsprints`"));
+        assert_eq!(read.problems().count(), 2);
+        assert!(matches!(Manifest::read(text.as_bytes(), REPO), Err(ManifestError::Malformed(_))));
+    }
+
+    #[test]
     fn the_newer_word_stands() {
         let now = time("2026-01-02T00:00:00Z");
         let (early, late) = (time("2026-01-01T10:00:00Z"), time("2026-01-01T11:00:00Z"));
         let (same, other) = (payload(&[]), payload(&[Tracker::default()]));
-        let of =
-            |updated_at: Option<Time>| Manifest { updated_at, repo: REPO.into(), lists: BTreeMap::new() };
+        let bare = Manifest::read(manifest(r#""releases": []"#).as_bytes(), REPO).unwrap();
+        let of = |updated_at: Option<Time>| Manifest { updated_at, ..bare.clone() };
         let held = |as_of, payload| Some(Held { as_of, payload });
         assert_eq!(of(Some(late)).judge(&same, held(early, &other), now), Verdict::Apply { as_of: late });
         assert_eq!(of(Some(late)).judge(&same, held(early, &same), now), Verdict::Confirm { as_of: late });

@@ -1,8 +1,7 @@
 //! A marketplace that is a JSON index: by its address, or in a file.
 
 use std::collections::HashSet;
-use std::fs;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::Path;
 
 use larder_core::{Absence, Ask, FetchError, Fetched, Scope};
@@ -11,6 +10,7 @@ use url::Url;
 
 use super::memory::{Harvest, Memory, held, id_by_name, warning};
 use super::web::{BODY_BYTES_MAX, Got, Wanted, Web, host};
+use crate::files::read_plain;
 
 /// Reads an index by its address.
 pub(super) async fn by_address(
@@ -41,9 +41,9 @@ pub(super) async fn by_address(
 /// Reads an index in a file.
 pub(super) async fn by_file(market: &str, path: &Path, ask: &Ask) -> Result<Fetched, FetchError> {
     let file = path.to_owned();
-    let read = tokio::task::spawn_blocking(move || read(&file)).await;
+    let read = tokio::task::spawn_blocking(move || read_plain(&file, BODY_BYTES_MAX as u64)).await;
     let body = match read.map_err(|error| FetchError::Local(error.to_string()))? {
-        Ok(body) => body,
+        Ok((body, _)) => body,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let message = format!("there is no file {}", path.display());
             return Ok(Fetched::Absent(Absence::new("not_found", message)));
@@ -60,21 +60,6 @@ pub(super) async fn by_file(market: &str, path: &Path, ask: &Ask) -> Result<Fetc
     harvest(market, &index, Artifact::offer_scope(market), memory, ask).into_fetched(ask)
 }
 
-/// Reads a file of bounded size; never one that would make us wait, such as a pipe.
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let meta = fs::metadata(path)?;
-    if !meta.is_file() {
-        return Err(io::Error::other("it is not a file"));
-    }
-    let most = BODY_BYTES_MAX as u64;
-    let mut body = Vec::new();
-    fs::File::open(path)?.take(most + 1).read_to_end(&mut body)?;
-    if body.len() as u64 > most {
-        return Err(io::Error::other(format!("it has more than {most} bytes")));
-    }
-    Ok(body)
-}
-
 /// What an index offers. An entry that cannot be understood now keeps what was known of it.
 fn harvest(market: &str, index: &MarketIndex, scope: Scope, memory: Memory, ask: &Ask) -> Harvest {
     let offered = index.offers.iter().map(|offer| {
@@ -83,7 +68,8 @@ fn harvest(market: &str, index: &MarketIndex, scope: Scope, memory: Memory, ask:
     });
     let mut artifacts: Vec<(String, Artifact)> = offered.collect();
     let ids: HashSet<String> = artifacts.iter().map(|(id, _)| id.clone()).collect();
-    let is_odd = |name: &str| index.problems.iter().any(|(about, _)| about == name);
+    let odd: HashSet<&str> = index.problems.iter().map(|(about, _)| about.as_str()).collect();
+    let is_odd = |name: &str| odd.contains(name);
     let kept = held(ask).into_iter().filter(|(id, (artifact, _))| {
         let of_odd = is_odd(&artifact.name) || artifact.plugin.as_deref().is_some_and(is_odd);
         of_odd && !ids.contains(id)

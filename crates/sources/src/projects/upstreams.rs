@@ -2,7 +2,6 @@
 //! wants to know what they have: that none of them changed is told without reading any.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -12,6 +11,7 @@ use larder_domain::{Collection, Collections};
 use super::content::warning;
 use super::place::shown;
 use super::stamp::Stamper;
+use crate::files::read_plain;
 
 /// What a collection's manifest may be called, and its lock.
 const MANIFESTS: [&str; 2] = ["collection.toml", "manifest.toml"];
@@ -143,14 +143,8 @@ fn read_all(files: &[Files]) -> Shelved {
 }
 
 fn bytes(path: &Path) -> Result<Vec<u8>, String> {
-    let read = || {
-        let length = fs::metadata(path)?.len();
-        if length > BYTES_MAX {
-            return Err(io::Error::other(format!("it has {length} bytes")));
-        }
-        fs::read(path)
-    };
-    read().map_err(|error| format!("it cannot be read: {error}"))
+    let read = read_plain(path, BYTES_MAX).map_err(|error| format!("it cannot be read: {error}"));
+    read.map(|(bytes, _)| bytes)
 }
 
 /// Whether a file of that name says what a collection has.

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use larder_core::{Clock, Delta, Entry, Fetched, Fingerprint, Others, Stored, Time, Trigger, Warning};
-use larder_domain::{Held, Manifest, RepoName, Tracker, TrackerType, Verdict, payload};
+use larder_domain::{Held, Manifest, ManifestError, RepoName, Tracker, TrackerType, Verdict, payload};
 
 use super::body;
 use super::git::{Git, GitError};
 use super::memory::{Memory, Seen, Way, WayIn};
+use crate::files::read_plain;
 
 /// The manifest's place in a repository.
 pub const MANIFEST: &str = ".github/pmu-cache.json";
@@ -147,7 +148,7 @@ impl Desk {
         match (std::fs::metadata(self.file()), seen) {
             (Ok(about), Some(seen)) if seen.bytes == about.len() => {
                 seen.modified == modified(&about)
-                    || std::fs::read(self.file()).is_ok_and(|bytes| hash(&bytes) == seen.hash)
+                    || read_plain(&self.file(), BYTES_MAX).is_ok_and(|(bytes, _)| hash(&bytes) == seen.hash)
             }
             (Ok(_), _) => false,
             (Err(error), _) => error.kind() == std::io::ErrorKind::NotFound,
@@ -167,10 +168,13 @@ impl Desk {
             Ok(None) => return News::None,
             Err(warning) => return News::Unusable(warning),
         };
-        let manifest = match Manifest::read(&read.bytes, &self.repo.to_string()) {
+        let manifest = match Manifest::read_leniently(&read.bytes, &self.repo.to_string()) {
             Ok(manifest) => manifest,
             Err(error) => return News::Unusable(self.warning(&error)),
         };
+        if let Some(problem) = manifest.problem(of) {
+            return News::Unusable(self.warning(&problem));
+        }
         let trackers = stored.map(held_trackers).unwrap_or_default();
         let held = payload(&trackers);
         let as_of = way.map(|way| way.as_of);
@@ -207,8 +211,14 @@ impl Desk {
         }
         let mut best: Option<Manifest> = None;
         for bytes in found {
-            match Manifest::read(&bytes, &self.repo.to_string()) {
+            let read = Manifest::read_leniently(&bytes, &self.repo.to_string());
+            if let Ok(manifest) = &read {
+                noted.warnings.extend(self.warnings(manifest, of));
+            }
+            match read {
                 Err(error) => noted.warnings.push(self.warning(&error)),
+                // What cannot be read in it may be what is asked for.
+                Ok(manifest) if manifest.problem(of).is_some() => {}
                 Ok(manifest) if best.as_ref().is_none_or(|best| best.updated_at <= manifest.updated_at) => {
                     best = Some(manifest);
                 }
@@ -275,6 +285,18 @@ impl Desk {
         }
     }
 
+    /// What is wrong with lists of a manifest: the one that is asked for, or others.
+    fn warnings(&self, manifest: &Manifest, of: &TrackerType) -> Vec<Warning> {
+        if let Some(problem) = manifest.problem(of) {
+            return vec![self.warning(&problem)];
+        }
+        let passed_over = |problem: ManifestError| Warning {
+            message: format!("a list of the manifest `{MANIFEST}` is passed over: {problem}"),
+            ..self.warning(&problem)
+        };
+        manifest.problems().map(passed_over).collect()
+    }
+
     /// The file, unless it is as it was seen; `None` also where there is none.
     fn read(&self, seen: Option<&Seen>) -> Result<Option<Read>, Warning> {
         let path = self.file();
@@ -283,19 +305,16 @@ impl Desk {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             about => about.map_err(|error| self.warning(&error))?,
         };
-        let modified = modified(&about);
-        if seen.is_some_and(|seen| seen.bytes == about.len() && seen.modified == modified) {
+        let is_same = |seen: &Seen| seen.bytes == about.len() && seen.modified == modified(&about);
+        if about.is_file() && seen.is_some_and(is_same) {
             return Ok(None);
         }
-        if about.len() > BYTES_MAX {
-            return Err(self.warning(&format!("it has more than {BYTES_MAX} bytes")));
-        }
-        let bytes = std::fs::read(&path).map_err(|error| self.warning(&error))?;
+        let (bytes, about) = read_plain(&path, BYTES_MAX).map_err(|error| self.warning(&error))?;
         let hash = hash(&bytes);
         if seen.is_some_and(|seen| seen.hash == hash) {
             return Ok(None);
         }
-        Ok(Some(Read { seen: Seen { bytes: about.len(), modified, hash }, bytes }))
+        Ok(Some(Read { seen: Seen { bytes: about.len(), modified: modified(&about), hash }, bytes }))
     }
 }
 

@@ -12,7 +12,7 @@ use larder_core::{
 };
 use larder_domain::{Generated, RepoName, Tracker, TrackerState, TrackerType, generate};
 use larder_github_sim::{Issue, Repository as SimRepository, Switches, When};
-use larder_sources::{Desk, GitHub, GitHubConfig, MANIFEST, Pull, PullHow, TrackersSource, Way, WayIn};
+use larder_sources::{Desk, GitHub, GitHubConfig, MANIFEST, News, Pull, PullHow, TrackersSource, Way, WayIn};
 
 use crate::scene::{SEEING, Scene, TOKEN};
 
@@ -356,6 +356,7 @@ async fn a_manifest_that_cannot_be_used_is_a_warning_and_the_next_way() {
         ("<<<<<<< HEAD\n", "cannot be read"),
         (r#"{"version": 1, "repo": "octo-org/other", "releases": []}"#, "it is of `octo-org/other`"),
         (r#"{"version": 7, "repo": "octo-org/kiln", "releases": []}"#, "it has version 7"),
+        (r#"{"repo": "octo-org/kiln", "releases": [{}]}"#, "passed over: it cannot be read: `releases`: "),
     ] {
         write_manifest(root.path(), text);
         let mut held = Held::nothing("release");
@@ -374,6 +375,43 @@ async fn a_manifest_that_cannot_be_used_is_a_warning_and_the_next_way() {
     write_manifest(root.path(), r#"{"repo": "octo-org/kiln", "releases": []}"#);
     held.refresh(&scene, &source, Trigger::Watch).await;
     assert_eq!(held.trackers().len(), 1);
+}
+
+#[tokio::test]
+async fn a_list_of_a_manifest_that_cannot_be_read_takes_no_other_with_it() {
+    let scene = scene([]).await;
+    let root = tempfile::tempdir().unwrap();
+    let source = with_desk(&scene, root.path(), None);
+    write_manifest(
+        root.path(),
+        r#"{"repo": "octo-org/kiln", "labels": ["x"], "releases": [{"number": 9, "title": "Release: v9"}]}"#,
+    );
+    let of = TrackerType::release();
+    let desk = source.desk(&repo()).unwrap();
+    assert_eq!(desk.news(&of, None, now(&scene)), News::Newer);
+    let mut held = Held::nothing("release");
+    let delta = held.refresh(&scene, &source, Trigger::Read).await;
+    assert_eq!(held.trackers().into_keys().collect::<Vec<_>>(), [9]);
+    let [warning] = delta.warnings.as_slice() else { panic!("{:?}", delta.warnings) };
+    assert!(warning.message.contains("`labels`"), "{}", warning.message);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_manifest_that_is_a_link_to_what_never_ends_is_a_warning_and_the_next_way() {
+    let scene = scene([release(1, "Release: v1")]).await;
+    let root = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(root.path().join(".github")).unwrap();
+    let file = root.path().join(MANIFEST);
+    for device in ["/dev/null", "/dev/zero"] {
+        std::os::unix::fs::symlink(device, &file).unwrap();
+        let source = with_desk(&scene, root.path(), None);
+        let mut held = Held::nothing("release");
+        let delta = held.refresh(&scene, &source, Trigger::Read).await;
+        assert!(delta.warnings[0].message.contains("not a file"), "{:?}", delta.warnings);
+        assert_eq!((held.trackers().len(), held.way().way), (1, WayIn::Api));
+        std::fs::remove_file(&file).unwrap();
+    }
 }
 
 fn git(root: &Path, args: &[&str]) {

@@ -1,6 +1,5 @@
 //! What files of a project say: what it calls itself, what was deployed into it, and where that should lie.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -11,6 +10,7 @@ use super::super::place::{shown, shown_path};
 use super::super::reach::{Led, is_nothing};
 use super::super::{PROJECT_FILE, RECORDS_FILE};
 use super::Build;
+use crate::files::read_plain;
 
 /// No record file is longer.
 const RECORDS_BYTES_MAX: u64 = 64 << 20;
@@ -82,15 +82,8 @@ impl Build<'_> {
             Led::Nowhere => return None,
             Led::Astray(warning) => return Some(Err(warning.message)),
         };
-        let whole = || {
-            let meta = fs::metadata(&real)?;
-            if !meta.is_file() || meta.len() > RECORDS_BYTES_MAX {
-                return Err(io::Error::other("it is no file of a sensible size"));
-            }
-            fs::read(&real)
-        };
-        match whole() {
-            Ok(file) => Some(Ok(file)),
+        match read_plain(&real, RECORDS_BYTES_MAX) {
+            Ok((file, _)) => Some(Ok(file)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => Some(Err(format!("it cannot be read: {error}"))),
         }
