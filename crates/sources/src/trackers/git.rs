@@ -1,4 +1,11 @@
 //! The `git` program, run so that it asks nobody, runs nothing of the repository's, and ends.
+//!
+//! What a clone's own configuration could have git run is set otherwise where the last word counts
+//! (hooks, the file system's monitor, helpers that know passwords). Where git takes the first word, or
+//! nothing stands for "none", the clone is left alone, which is told ([`Own`]). What its owner configured
+//! for all clones goes on working.
+
+mod own;
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
@@ -7,6 +14,8 @@ use std::time::Duration;
 
 use larder_core::Clock;
 use tokio::process::Command;
+
+use own::Own;
 
 /// A remote that does not answer for so long is left alone.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -30,6 +39,12 @@ pub(super) enum GitError {
         /// The last line of what it said.
         said: String,
     },
+    /// The clone's own configuration would have had it run something.
+    #[error("the clone's own configuration has `{key}`, by which git would run a program")]
+    OwnProgram {
+        /// The first such setting.
+        key: String,
+    },
     /// It did not end in time.
     #[error("`git {what}` did not end within {} s", PATIENCE.as_secs())]
     TimedOut {
@@ -44,43 +59,78 @@ pub(super) struct Git<'a> {
     pub(super) clock: &'a Arc<dyn Clock>,
 }
 
+/// Whatever a repository's own configuration says, of what has one value.
+const SETTINGS: [&str; 8] = [
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.askPass=",
+    // It says nothing, which is an answer.
+    "core.alternateRefsCommand=true",
+    "protocol.ext.allow=never",
+    "submodule.recurse=false",
+    "fetch.recurseSubmodules=false",
+    // Those of the owner follow behind.
+    "credential.helper=",
+];
+
+/// The ways to a remote that run no program which a repository names: `ext::` is one, and `core.gitProxy` is
+/// asked for `git://` alone.
+const PROTOCOLS: &str = "https:http:ssh:file";
+
 impl Git<'_> {
     /// Asks the remote of the current branch what is new; the working tree stays.
     pub(super) async fn fetch(&self) -> Result<(), GitError> {
-        self.run("fetch", &["--quiet", "--no-tags", "--no-recurse-submodules", "--no-auto-maintenance"])
-            .await
-            .map(drop)
+        let own = self.own().await?;
+        own.allows_fetching()?;
+        let args = ["--quiet", "--no-tags", "--no-recurse-submodules", "--no-auto-maintenance"];
+        self.run(&own, "fetch", &[&args[..], &["--upload-pack=git-upload-pack"]].concat()).await.map(drop)
     }
 
     /// Moves a clean working tree on to what was fetched, if it can without merging.
     pub(super) async fn follow(&self) -> Result<(), GitError> {
-        let changed = self.run("status", &["--porcelain", "--untracked-files=no"]).await?;
+        let own = self.own().await?;
+        own.allows_checking_out()?;
+        let args = ["--porcelain", "--untracked-files=no", "--ignore-submodules=all"];
+        let changed = self.run(&own, "status", &args).await?;
         if changed.stdout.is_empty() {
-            self.run("merge", &["--quiet", "--ff-only", "@{upstream}"]).await?;
+            let args = ["--quiet", "--ff-only", "--no-verify-signatures", "@{upstream}"];
+            self.run(&own, "merge", &args).await?;
         }
         Ok(())
     }
 
     /// A file as the upstream has it; `None` = there is none, or no upstream.
     pub(super) async fn at_upstream(&self, path: &str) -> Result<Option<Vec<u8>>, GitError> {
+        let own = self.own().await?;
+        // What a partial clone lacks is fetched.
+        own.allows_fetching()?;
         let object = format!("@{{upstream}}:{path}");
-        match self.run("cat-file", &["blob", &object]).await {
+        match self.run(&own, "cat-file", &["blob", &object]).await {
             Ok(output) => Ok(Some(output.stdout)),
             Err(GitError::Failed { .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    async fn run(&self, what: &'static str, args: &[&str]) -> Result<Output, GitError> {
+    /// What is configured now; to read it runs nothing.
+    async fn own(&self) -> Result<Own, GitError> {
+        let args = ["--list", "--show-scope", "--null"];
+        self.run(&Own::default(), "config", &args).await.map(|output| Own::read(&output.stdout))
+    }
+
+    async fn run(&self, own: &Own, what: &'static str, args: &[&str]) -> Result<Output, GitError> {
         let mut command = Command::new("git");
+        // Nor may its configuration say that its working tree is elsewhere.
+        command.arg("-C").arg(self.root).arg("--work-tree=.");
+        // What is configured is told without these, which would pass for the owner's.
+        let settings: &[&str] = if what == "config" { &[] } else { &SETTINGS };
+        for setting in settings.iter().copied().chain(own.helpers()) {
+            command.args(["-c", setting]);
+        }
         command
-            .arg("-C")
-            .arg(self.root)
-            // Nothing that the repository's own configuration could have run.
-            .args(["-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "core.askPass="])
-            .args(["-c", "protocol.ext.allow=never", "-c", "submodule.recurse=false"])
             .arg(what)
             .args(args)
+            .env("GIT_ALLOW_PROTOCOL", PROTOCOLS)
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("GIT_OPTIONAL_LOCKS", "0")
             .env("GIT_ASKPASS", "")

@@ -478,6 +478,72 @@ async fn what_a_colleague_pushed_comes_by_git_and_leaves_the_working_tree_alone(
     assert!(std::fs::read_to_string(ours.join(MANIFEST)).unwrap().contains("v3"));
 }
 
+/// A clone of a repository with a manifest, and what is committed to it next by `push`.
+fn cloned(home: &Path, at: Time) -> (std::path::PathBuf, impl Fn(Time)) {
+    let theirs = home.join("theirs");
+    git(home, &["init", "-q", "theirs"]);
+    let commit = move |at: Time| {
+        write_manifest(&theirs, &manifest(&[tracker(1, "Release: v1")], at));
+        git(&theirs, &["add", "."]);
+        git(&theirs, &["commit", "-q", "-m", "one"]);
+    };
+    commit(at);
+    git(home, &["clone", "-q", "theirs", "ours"]);
+    (home.join("ours"), commit)
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn nothing_that_a_clone_s_own_configuration_names_is_run() {
+    let scene = scene([]).await;
+    // It asks for a password.
+    let refuse = || async { (axum::http::StatusCode::UNAUTHORIZED, [("www-authenticate", "Basic")], "") };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let locked = format!("http://{}/x", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(refuse)).await });
+    for (name, settings) in [
+        ("helper", vec![("remote.origin.url", &*locked), ("credential.helper", "!touch $RAN; false")]),
+        (
+            "helper of an address",
+            vec![
+                ("remote.origin.url", &*locked),
+                ("credential.http://127.0.0.1.helper", "!touch $RAN; false"),
+            ],
+        ),
+        ("upload pack", vec![("remote.origin.uploadpack", "touch $RAN; git-upload-pack")]),
+        ("proxy", vec![("remote.origin.url", "git://127.0.0.1/x"), ("core.gitProxy", "$RAN.sh")]),
+        ("ext", vec![("remote.origin.url", "ext::touch $RAN"), ("protocol.ext.allow", "always")]),
+        ("other program", vec![("remote.origin.vcs", "ext"), ("protocol.ext.allow", "always")]),
+        ("alternates", vec![("core.alternateRefsCommand", "touch $RAN; true")]),
+        ("ssh", vec![("remote.origin.url", "ssh://127.0.0.1:1/x"), ("core.sshCommand", "touch $RAN; false")]),
+        ("monitor", vec![("core.fsmonitor", "touch $RAN; true")]),
+        ("filter", vec![("filter.x.smudge", "touch $RAN; cat"), ("filter.x.clean", "touch $RAN; cat")]),
+        ("working tree", vec![("core.worktree", "$RAN.d")]),
+    ] {
+        let home = tempfile::tempdir().unwrap();
+        let ran = home.path().join("ran");
+        let (ours, commit) = cloned(home.path(), now(&scene));
+        let (script, tree) = (ran.with_extension("sh"), ran.with_extension("d"));
+        std::fs::create_dir(&tree).unwrap();
+        std::fs::write(&script, format!("#!/bin/sh\ntouch {}\n", ran.display())).unwrap();
+        std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        std::fs::write(ours.join(".git/info/attributes"), "* filter=x\n").unwrap();
+        let alternate = format!("{}\n", home.path().join("theirs/.git/objects").display());
+        std::fs::write(ours.join(".git/objects/info/alternates"), alternate).unwrap();
+        for (key, value) in settings {
+            git(&ours, &["config", key, &value.replace("$RAN", ran.to_str().unwrap())]);
+        }
+        scene.clock.advance(HOUR);
+        commit(now(&scene));
+        for how in [PullHow::Fetch, PullHow::Merge] {
+            let source = with_desk(&scene, &ours, Some(Pull { every: HOUR, how }));
+            Held::nothing("release").refresh(&scene, &source, Trigger::Read).await;
+        }
+        assert!(!ran.exists(), "{name}");
+        assert_eq!(std::fs::read_dir(tree).unwrap().count(), 0, "{name}");
+    }
+}
+
 #[tokio::test]
 async fn a_remote_that_is_gone_is_a_warning() {
     let scene = scene([release(1, "Release: v1")]).await;
