@@ -156,7 +156,12 @@ impl GitHub {
     fn redirected(&self, from: &Url, headers: &HeaderMap) -> Result<Url, FetchError> {
         let location = headers.get(LOCATION).and_then(|value| value.to_str().ok());
         let target = location.and_then(|location| from.join(location).ok());
-        target.ok_or_else(|| self.unusable("a redirect that says not where".to_owned()))
+        let mut target = target.ok_or_else(|| self.unusable("a redirect that says not where".to_owned()))?;
+        // It is the same that is asked for elsewhere.
+        if target.query().is_none() {
+            target.set_query(from.query());
+        }
+        Ok(target)
     }
 
     fn judge_rest(&self, reply: Reply, rate: RateHeaders) -> Judged<Reply> {
