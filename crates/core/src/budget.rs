@@ -235,7 +235,8 @@ pub struct Waits<'a> {
     pub outage: Option<&'a Budget>,
 }
 
-/// Decides about a reservation. `budget` is the resource's row with what others have in flight.
+/// Decides about a reservation. `budget` is the resource's row with what others have in flight; of one that
+/// nobody has made yet as much is known as of one that says nothing.
 pub fn admit(budget: Option<&Budget>, waits: Waits<'_>, ask: &Reservation, now: Time) -> Admission {
     let wait = |kind, until| Admission::Wait { kind, until };
     let blocked = |row: Option<&Budget>| {
@@ -261,6 +262,11 @@ pub fn admit(budget: Option<&Budget>, waits: Waits<'_>, ask: &Reservation, now: 
     let taken = u64::from(minute_points) + u64::from(row.reserved);
     if taken > 0 && taken + u64::from(ask.points) > u64::from(ask.per_minute_max) {
         return wait(LimitKind::Budget, if in_this_minute { minute_end } else { now.plus(MINUTE) });
+    }
+    // Somebody must ask first to be told: alone, for one reservation that was too large for what is assumed
+    // would be so for ever.
+    if taken == 0 && row.limit.is_none() && row.remaining.is_none() {
+        return Admission::Granted;
     }
     let limit = row.limit.unwrap_or(ask.assumed_limit);
     let window_over = row.reset_at.is_none_or(|reset| now >= reset);

@@ -139,6 +139,7 @@ macro_rules! contract_suite {
             moving: what_an_import_changes_nobody_confirms;
             moving: an_imported_version_names_nothing_else;
             budgets: concurrent_reservations_never_oversell;
+            budgets: the_first_to_ask_finds_out_what_the_limit_is;
             budgets: a_killed_holders_reservation_comes_back;
             budgets: answers_that_overtake_each_other_never_raise_what_is_left;
             budgets: a_windows_end_wavers_and_its_lowest_figure_still_holds;

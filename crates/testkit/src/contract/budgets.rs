@@ -73,6 +73,22 @@ pub async fn concurrent_reservations_never_oversell<P: Place>() {
     assert_eq!(row(&two, "graphql", at(1)).await.reserved, 55);
 }
 
+/// Nobody knows the limit before the first answer: whoever asks first may take more than is assumed, and is
+/// alone with it.
+pub async fn the_first_to_ask_finds_out_what_the_limit_is<P: Place>() {
+    let place = P::fresh();
+    let store = place.open().await;
+    let warming = |points, now| Reservation { priority: Priority::Warming, ..ask(points, now) };
+    take(&store, &warming(100, at(0)), at(0)).await.expect("nothing is known yet");
+    assert_eq!(take(&store, &ask(1, at(1)), at(1)).await, None, "sixty are assumed, and all are in flight");
+    let first = take(&store, &warming(100, at(60)), at(60)).await.expect("the first holder was killed");
+    let told =
+        Settlement { limit: Some(90), remaining: Some(90), reset_at: Some(at(3_600)), ..settled(first, 0) };
+    store.settle(&told, at(61)).await.unwrap();
+    assert_eq!(take(&store, &warming(100, at(62)), at(62)).await, None, "now it is known");
+    assert!(take(&store, &ask(90, at(62)), at(62)).await.is_some());
+}
+
 /// A reservation ends by itself.
 pub async fn a_killed_holders_reservation_comes_back<P: Place>() {
     let place = P::fresh();
