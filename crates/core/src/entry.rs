@@ -280,9 +280,39 @@ impl Entry {
         let asked_for = self.last_error.as_ref().map_or(Duration::ZERO, |error| self.due_at.since(error.at));
         let longest = policy.ttl.max(policy.backoff_cap).max(policy.negative_ttl).max(LIMIT_WAIT_MAX);
         let longest = longest.max(asked_for).saturating_add(CLOCK_SLACK);
-        now >= self.due_at || self.due_at.since(now) > longest || !definition.answers_to(&self.tried)
+        self.is_wait_over(now) || self.due_at.since(now) > longest || !definition.answers_to(&self.tried)
     }
+
+    /// Whether its wait is over by its row alone, whatever its policy: its time has come, or it is further off
+    /// than [`Entry::WAIT_MAX`] and was set by a failure that a clock noted which was ahead.
+    pub fn is_wait_over(&self, now: Time) -> bool {
+        let noted_ahead = self.last_error.as_ref().is_some_and(|error| error.at.since(now) > CLOCK_SLACK);
+        now >= self.due_at || (noted_ahead && self.due_at.since(now) > Entry::WAIT_MAX)
+    }
+
+    /// A shorter wait ends soon enough, whichever clock set it.
+    pub const WAIT_MAX: Duration = Duration::from_hours(24);
 }
 
 /// No upstream's limit lasts longer: GitHub's primary windows are an hour.
 const LIMIT_WAIT_MAX: Duration = Duration::from_hours(2);
+
+/// The definition of an entry that holds what another's commit, or an edit, has changed, while a fetch may be
+/// under way: no definition answers to it. What that fetch brings does not confirm what it went on from.
+pub const TOUCHED: &str = "";
+
+/// What becomes of [`TOUCHED`] when a lease is taken: no definition answers to it either, but the fetch that
+/// begins now asks for everything, and so makes it good.
+pub const TOUCHED_BEFORE: &str = "touched before";
+
+impl Entry {
+    /// Whether what it holds was changed by others since its lease was taken.
+    pub fn is_touched(&self) -> bool {
+        self.has_data() && self.definition.as_str() == TOUCHED
+    }
+
+    /// The definition as a lease leaves it that is taken now.
+    pub fn definition_under_lease(&self) -> Fingerprint {
+        if self.is_touched() { Fingerprint::trusted(TOUCHED_BEFORE) } else { self.definition.clone() }
+    }
+}

@@ -38,7 +38,8 @@ pub use clock::{CLOCK_SLACK, Clock};
 pub use decide::{Decision, Mode, Refusal, Request, StaleReason, decide, may_serve_on_error};
 pub use definition::{Definition, Fingerprint, Policy};
 pub use entry::{
-    Entry, Lease, Member, MemberState, RefreshState, Status, Stored, Token, Validators, Warning,
+    Entry, Lease, Member, MemberState, RefreshState, Status, Stored, TOUCHED, TOUCHED_BEFORE, Token,
+    Validators, Warning,
 };
 pub use export::{Exported, ExportedMember};
 pub use failure::{Failure, FetchError, Hint, LimitKind, Retry};

@@ -7,7 +7,8 @@ use async_trait::async_trait;
 
 use crate::{
     Budget, Changes, Definition, Entry, Exported, Fingerprint, ItemCounts, Key, Lease, ListQuery, Listed,
-    LogLine, Reservation, Reserved, Settlement, Sheet, SheetText, StoreError, Stored, Time, Trigger, Write,
+    LogLine, Outcome, Reservation, Reserved, Settlement, Sheet, SheetText, StoreError, Stored, Time, Trigger,
+    Write,
 };
 
 /// Entries, items, leases, log and feed. Each method is one transaction; [`commit`](Store::commit)
@@ -17,7 +18,8 @@ pub trait Store: Send + Sync {
     /// Looks entries up, in the order asked. Unknown keys are `None`.
     async fn lookup(&self, keys: &[Key]) -> Result<Vec<Option<Stored>>, StoreError>;
 
-    /// Takes the leases that are free, in the order asked, creating rows where there are none.
+    /// Takes the leases that are free, in the order asked, creating rows where there are none. What was
+    /// [`TOUCHED`](crate::TOUCHED) until then is from now on [`TOUCHED_BEFORE`](crate::TOUCHED_BEFORE).
     async fn acquire(&self, asks: &[LeaseAsk], now: Time) -> Result<Vec<Acquired>, StoreError>;
 
     /// Moves the ends of leases on to `now` + their length. `false` = lost: taken over, released,
@@ -29,7 +31,8 @@ pub trait Store: Send + Sync {
     async fn commit(&self, commit: Commit) -> Result<Committed, StoreError>;
 
     /// Notes that a refresh is wanted: due now, and found by [`due`](Store::due). Creates rows
-    /// where there are none. Answers how many were marked.
+    /// where there are none. A reader's wish ends no backoff: what failed keeps its time. Answers how many
+    /// were marked.
     async fn mark_due(&self, keys: &[Key], trigger: Trigger, now: Time) -> Result<u64, StoreError>;
 
     /// Marks stale and keeps; ends any backoff. An invalidation that lands during a fetch wins.
@@ -82,8 +85,8 @@ pub trait Store: Send + Sync {
     /// How many members each entry shows, in the order asked; 0 for unknown keys.
     async fn shown(&self, keys: &[Key]) -> Result<Vec<u64>, StoreError>;
 
-    /// Entries that want a refresh now without a reader: marked, or past their backoff. Earliest
-    /// first. Entries that merely expired are not among them.
+    /// Entries that want a refresh now without a reader: marked, or past their backoff
+    /// ([`Entry::is_wait_over`]). Earliest first. Entries that merely expired are not among them.
     async fn due(&self, now: Time, limit: usize) -> Result<Vec<Key>, StoreError>;
 
     /// A list of one kind's items.
@@ -216,6 +219,15 @@ pub struct Commit {
     pub now: Time,
 }
 
+impl Commit {
+    /// Whether the entry was of use to anybody. That its source failed again when a wait was over is nobody's
+    /// wish: else what has no data and is retried for ever would never reach its [retention](Retention).
+    pub fn is_of_use(&self) -> bool {
+        let is_failed = self.write.as_ref().is_some_and(|write| write.outcome == Outcome::Failed);
+        !(is_failed && self.log.trigger == Trigger::Backoff)
+    }
+}
+
 /// What came of a commit. Losing the race is an outcome, not an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Committed {
@@ -298,7 +310,7 @@ pub struct Reconciled {
 /// How long things are kept. Design rule 11.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
-    /// Entries that failed and have no data.
+    /// Entries that failed and have no data, since anybody wanted them.
     pub failed: Duration,
     /// The refresh log.
     pub log: Duration,

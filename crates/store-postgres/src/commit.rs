@@ -249,8 +249,7 @@ async fn land(tx: &Tx, commit: &Commit, write: &Write, met: Meeting<'_>) -> Resu
     // that a backoff that begins now is not ended by a marker from before.
     let invalidated = before.invalidated.max(met.marker);
     // What goes on from what was held does not answer for what became of that meanwhile.
-    let was_touched = before.has_data() && before.definition.as_str().is_empty();
-    let lost_ground = was_touched && (write.members.is_none() || write.cursor.is_some());
+    let lost_ground = before.is_touched() && (write.members.is_none() || write.cursor.is_some());
     let after = After {
         version: int(if visible { before.version + 1 } else { before.version }),
         began: if write.answers_invalidation { token.seq } else { before.began },

@@ -263,30 +263,6 @@ pub(crate) async fn shown(tx: &Tx, keys: &[Key]) -> Result<Vec<u64>, Fault> {
     Ok(keys.iter().map(|key| counted.get(key.as_str()).copied().unwrap_or_default()).collect())
 }
 
-/// Entries that want a refresh now without a reader, earliest first.
-pub(crate) async fn due(tx: &Tx, now: Time, most: usize) -> Result<Vec<Key>, Fault> {
-    let sql = format!(
-        "SELECT key FROM ( \
-           SELECT e.key, e.marked, \
-             CASE WHEN k.seq > e.invalidated THEN least(e.due_at, k.at) ELSE e.due_at END AS due_at \
-           {FROM_ENTRIES} \
-           WHERE (e.marked > 0 OR e.attempts > 0 OR e.pending <> '[]'::jsonb) \
-             AND e.unconfigured_since IS NULL AND NOT {LIVE} \
-         ) wanted WHERE marked > 0 OR due_at <= $2 ORDER BY due_at, key LIMIT $3"
-    );
-    let params = [
-        (&tx.lease_clock(now) as _, Type::TIMESTAMPTZ),
-        (&At(now) as _, Type::TIMESTAMPTZ),
-        (&limit(most) as _, Type::INT8),
-    ];
-    let rows = tx.conclude(tx.query(&sql, &params)).await?;
-    let key = |row: &Row| {
-        let key: &str = row.try_get(0)?;
-        Ok(parse("entries", &key, "key", key)?)
-    };
-    rows.iter().map(key).collect()
-}
-
 /// Notes that a refresh is wanted.
 pub(crate) async fn mark_due(tx: &Tx, keys: &[Key], trigger: Trigger, now: Time) -> Result<u64, Fault> {
     if keys.is_empty() {
@@ -295,13 +271,15 @@ pub(crate) async fn mark_due(tx: &Tx, keys: &[Key], trigger: Trigger, now: Time)
     let rows = make_and_lock(tx, keys, now).await?;
     let numbers: Vec<i64> = rows.iter().map(|row| row.nr).collect();
     // What a reader wants, a fetch under way brings, and what is retried is due without a mark; what
-    // an event wants, only a later fetch of the whole brings.
+    // an event wants, only a later fetch of the whole brings. A wait that began a moment before is no
+    // reader's to end.
     let sql = format!(
         "UPDATE larder.entries e SET \
          marked = CASE WHEN $3 AND (e.attempts > 0 OR e.pending <> '[]'::jsonb) THEN e.marked \
            WHEN $3 AND {LIVE} THEN greatest(e.marked, 1) ELSE nextval('larder.sequence') END, \
          marked_by = CASE WHEN $3 AND e.marked > 0 THEN e.marked_by ELSE $4 END, \
-         due_at = least(e.due_at, $2), touched_at = $2 WHERE e.nr = ANY($5)"
+         due_at = CASE WHEN $3 AND e.attempts > 0 THEN e.due_at ELSE least(e.due_at, $2) END, \
+         touched_at = $2 WHERE e.nr = ANY($5)"
     );
     let params = [
         (&tx.lease_clock(now) as _, Type::TIMESTAMPTZ),

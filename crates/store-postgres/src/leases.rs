@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use larder_core::{Acquired, Extent, Key, Lease, LeaseAsk, Member, Stored, Time, Token};
+use larder_core::{
+    Acquired, Extent, Key, Lease, LeaseAsk, Member, Stored, TOUCHED, TOUCHED_BEFORE, Time, Token,
+};
 use tokio_postgres::types::Type;
 
 use crate::entries::{self, texts};
@@ -90,7 +92,9 @@ fn answer(
         acquired.push(match verdict {
             Verdict::Granted => {
                 let lease = taken.ok_or_else(none)?;
-                Acquired::Granted(lease.clone(), stored(row, Some(lease)))
+                let mut stored = stored(row, Some(lease.clone()));
+                stored.entry.definition = row.entry.definition_under_lease();
+                Acquired::Granted(lease, stored)
             }
             // Asked for twice at once, it is held by the first wish.
             Verdict::Held => Acquired::Held(taken.or_else(|| row.entry.lease.clone()).ok_or_else(none)?),
@@ -120,15 +124,16 @@ async fn take(tx: &Tx, wanted: &[(i64, &LeaseAsk)], now: Time) -> Result<HashMap
             "UPDATE larder.entries e SET lease_owner = a.owner, \
              lease_until = coalesce($1, clock_timestamp()) + a.length * interval '1 millisecond', \
              lease_length = a.length, lease_epoch = m.epoch, lease_seq = nextval('larder.sequence'), \
-             touched_at = $2 \
-             FROM unnest($3, $4, $5) AS a(nr, owner, length) CROSS JOIN larder.meta m WHERE e.nr = a.nr \
+             definition = CASE WHEN e.fetched_at IS NOT NULL AND e.definition = $5 THEN $6 ELSE e.definition END \
+             FROM unnest($2, $3, $4) AS a(nr, owner, length) CROSS JOIN larder.meta m WHERE e.nr = a.nr \
              RETURNING e.nr, e.lease_epoch, e.lease_seq",
             &[
                 (&tx.lease_clock(now), Type::TIMESTAMPTZ),
-                (&At(now), Type::TIMESTAMPTZ),
                 (&numbers, Type::INT8_ARRAY),
                 (&owners, Type::TEXT_ARRAY),
                 (&lengths, Type::INT8_ARRAY),
+                (&TOUCHED, Type::TEXT),
+                (&TOUCHED_BEFORE, Type::TEXT),
             ],
         )
         .await?;

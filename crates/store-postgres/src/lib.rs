@@ -21,6 +21,7 @@ mod copy;
 mod digest;
 mod direct;
 mod docs;
+mod due;
 mod entries;
 mod errors;
 mod export;

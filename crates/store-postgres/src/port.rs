@@ -13,7 +13,7 @@ use crate::connections::Mode;
 use crate::transaction::Tx;
 use crate::unfit::Load;
 use crate::{
-    PostgresStore, budgets, commit, entries, export, feed, import, invalidate, leases, list, reconcile,
+    PostgresStore, budgets, commit, due, entries, export, feed, import, invalidate, leases, list, reconcile,
     sweep, verify,
 };
 
@@ -93,7 +93,7 @@ impl Store for PostgresStore {
     }
 
     async fn due(&self, now: Time, limit: usize) -> Result<Vec<Key>, StoreError> {
-        let work = |tx: Arc<Tx>| async move { entries::due(&tx, now, limit).await };
+        let work = |tx: Arc<Tx>| async move { due::due(&tx, now, limit).await };
         self.run(Mode::Read, "look for due entries", work).await
     }
 

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use larder_core::{
-    Commit, Committed, Entry, Fingerprint, ItemCounts, ItemRef, Key, Outcome, Subject, Time, Validators,
-    Write,
+    Commit, Committed, Entry, Fingerprint, ItemCounts, ItemRef, Key, Outcome, Subject, TOUCHED, Time,
+    Validators, Write,
 };
 
 use crate::entries::{self, tag_key};
@@ -77,10 +77,9 @@ fn admit(tx: &Tx<'_>, mut row: EntryRow, write: &Write, commit: &Commit) -> Resu
         row.entry.began = token.seq;
     }
     let met_by_invalidation = row.entry.invalidated > token.seq;
-    write_row(&mut row, write, token.seq, now);
+    write_row(&mut row, write, commit);
     // What goes on from what was held does not answer for what became of that meanwhile.
-    let was_touched = before.has_data() && before.definition.as_str().is_empty();
-    let lost_ground = was_touched && (write.members.is_none() || write.cursor.is_some());
+    let lost_ground = before.is_touched() && (write.members.is_none() || write.cursor.is_some());
     if lost_ground {
         row.entry.definition = before.definition.clone();
     }
@@ -135,13 +134,16 @@ fn looks_different(before: &Entry, write: &Write) -> bool {
         || before.absent_at.is_some() != write.absent_at.is_some()
 }
 
-fn write_row(row: &mut EntryRow, write: &Write, token: u64, now: Time) {
+fn write_row(row: &mut EntryRow, write: &Write, commit: &Commit) {
+    let (now, token) = (commit.now, commit.lease.token.seq);
     let held = &row.entry;
     // What failed waits for its time all the same: nothing is sent inside a Retry-After.
     let at_once = held.invalidated > held.began && write.attempts == 0;
     // A trigger that came after this fetch had begun still wants a later one.
     row.marked = if row.marked > token { row.marked } else { 0 };
-    row.touched_at = now;
+    if commit.is_of_use() {
+        row.touched_at = now;
+    }
     row.entry = Entry {
         key: held.key.clone(),
         definition: write.definition.clone(),
@@ -189,7 +191,7 @@ pub(crate) fn announce_elsewhere(
         row.entry.validators = Validators::default();
         row.entry.cursor = None;
         if is_live(&row.entry, now) {
-            row.entry.definition = Fingerprint::trusted("");
+            row.entry.definition = Fingerprint::trusted(TOUCHED);
         }
         row.entry.version += u64::from(shows);
         entries::save(tx, &row)?;

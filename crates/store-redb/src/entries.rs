@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::ops::{Bound, ControlFlow};
 
 use larder_core::{
-    Configured, Fingerprint, Key, Member, MemberWrite, Reconciled, Row, Stored, Subject, Target, Time,
-    Trigger,
+    Configured, Fingerprint, Key, Member, MemberWrite, Reconciled, Row, Stored, Subject, TOUCHED, Target,
+    Time, Trigger,
 };
 
 use crate::errors::Fault;
@@ -243,39 +243,6 @@ pub(crate) fn shown(look: &impl Look, keys: &[Key]) -> Result<Vec<u64>, Fault> {
     keys.iter().map(|key| Ok(find(look, key)?.map_or(0, |row| row.shown))).collect()
 }
 
-/// Entries that want a refresh now without a reader, earliest first.
-pub(crate) fn due(look: &impl Look, now: Time, limit: usize) -> Result<Vec<Key>, Fault> {
-    // Where something was invalidated as a whole, the places in the table are not the last word.
-    let has_markers = look.count(Table::Markers)? > 0;
-    let mut found: Vec<(Time, Key)> = Vec::new();
-    for is_marked in [1, 0] {
-        let class = Prefix::new(Bytes::default().number(is_marked).done());
-        let mut taken = 0;
-        look.walk(Table::Wanted, class.stretch(), |name, _| {
-            let mut place = Parts(class.behind(name));
-            let due_at = place.number().ok_or_else(|| bad_row(Table::Wanted, name, "no place"))?;
-            let due_at = Time::from_ms((due_at ^ (1 << 63)) as i64);
-            let is_past = is_marked == 0 && due_at > now;
-            if !has_markers && (is_past || taken == limit) {
-                return Ok(ControlFlow::Break(()));
-            }
-            let key = key_of(Table::Wanted, place.rest().unwrap_or_default().as_bytes())?;
-            let Some(row) = find(look, &key)? else { return ON };
-            let entry = &row.entry;
-            let is_due = row.marked > 0 || entry.due_at <= now;
-            let is_held = entry.lease.as_ref().is_some_and(|lease| holds(lease, now));
-            if is_due && !is_held && row.unconfigured_since.is_none() {
-                found.push((entry.due_at, key));
-                taken += 1;
-            }
-            ON
-        })?;
-    }
-    found.sort();
-    found.truncate(limit);
-    Ok(found.into_iter().map(|(_, key)| key).collect())
-}
-
 /// Notes that a refresh is wanted.
 pub(crate) fn mark_due(tx: &Tx<'_>, keys: &[Key], trigger: Trigger, now: Time) -> Result<u64, Fault> {
     let mut seen = HashSet::new();
@@ -296,7 +263,10 @@ pub(crate) fn mark_due(tx: &Tx<'_>, keys: &[Key], trigger: Trigger, now: Time) -
             (true, false, true) => row.marked.max(1),
             _ => seq,
         };
-        entry.due_at = entry.due_at.min(now);
+        // A wait that began a moment before is no reader's to end.
+        if !(by_reader && entry.attempts > 0) {
+            entry.due_at = entry.due_at.min(now);
+        }
         row.touched_at = now;
         save(tx, &row)?;
     }
@@ -385,7 +355,7 @@ fn edit(tx: &Tx<'_>, row: &mut EntryRow, wanted: &Configured, now: Time) -> Resu
     }
     // What is left is not all of the old definition's, nor of any other: it is fetched anew, as a whole,
     // also for a process that still has the old configuration.
-    row.entry.definition = Fingerprint::trusted("");
+    row.entry.definition = Fingerprint::trusted(TOUCHED);
     row.entry.pending.retain(|name| !gone.contains(&**name));
     row.entry.warnings.retain(|warning| !gone.contains(warning.about.as_str()));
     row.entry.version += 1;

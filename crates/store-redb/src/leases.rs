@@ -42,7 +42,7 @@ fn acquire_one(tx: &Tx<'_>, ask: &LeaseAsk, now: Time) -> Result<Acquired, Fault
         token: tx.change_meta(crate::sequence::Meta::next),
     };
     row.entry.lease = Some(lease.clone());
-    row.touched_at = now;
+    row.entry.definition = row.entry.definition_under_lease();
     entries::save(tx, &row)?;
     let members = match ask.extent {
         Extent::Whole => entries::members(tx, &ask.key)?,

@@ -9,6 +9,7 @@ mod budgets;
 mod columns;
 mod commit;
 mod compact;
+mod due;
 mod entries;
 mod errors;
 mod export;

@@ -14,7 +14,7 @@ use crate::entries::{find, save, target_prefix};
 use crate::errors::Fault;
 use crate::keys::EVERYTHING;
 use crate::rows::{EntryRow, decode, encode, key_of};
-use crate::tables::{Look, ON, STOP, Table, Tx};
+use crate::tables::{Look, ON, STOP, Table, Tx, all};
 
 /// How many entries are looked at in one transaction of a sweep: others write in between.
 const BATCH: usize = 1_000;
@@ -58,6 +58,12 @@ fn target_of(name: &[u8]) -> Option<Target> {
         Some(("tag", tag)) => Some(Target::Tag(tag.to_owned())),
         _ => None,
     }
+}
+
+/// What the markers that there are mean.
+pub(crate) fn targets(look: &impl Look) -> Result<Vec<Target>, Fault> {
+    let targets = all(look, Table::Markers, |name, _| Ok(target_of(name)))?;
+    Ok(targets.into_iter().flatten().collect())
 }
 
 /// Sets the marker of that name, or moves it on.

@@ -12,7 +12,7 @@ use larder_core::{
 
 use crate::markers::{self, Progress};
 use crate::{
-    RedbStore, budgets, commit, entries, export, feed, invalidate, leases, list, sheets, sweep, verify,
+    RedbStore, budgets, commit, due, entries, export, feed, invalidate, leases, list, sheets, sweep, verify,
 };
 
 #[async_trait]
@@ -97,7 +97,7 @@ impl Store for RedbStore {
     }
 
     async fn due(&self, now: Time, limit: usize) -> Result<Vec<Key>, StoreError> {
-        self.read("look for due entries", |look| entries::due(look, now, limit)).await
+        self.read("look for due entries", |look| due::due(look, now, limit)).await
     }
 
     async fn list(&self, query: &ListQuery) -> Result<Vec<Listed>, StoreError> {

@@ -80,8 +80,7 @@ fn admit(
     let invalidated = before.invalidated.max(marker);
     let met_by_invalidation = invalidated > token.seq;
     // What goes on from what was held does not answer for what became of that meanwhile.
-    let was_touched = before.has_data() && before.definition.as_str().is_empty();
-    let lost_ground = was_touched && (write.members.is_none() || write.cursor.is_some());
+    let lost_ground = before.is_touched() && (write.members.is_none() || write.cursor.is_some());
     let after = After {
         version,
         began,
@@ -162,7 +161,7 @@ fn write_row(
          complete = ?7, pending = ?8, warnings = ?9, version = ?10, began = ?11, invalidated = ?12, \
          fetched_at = ?13, absent_at = ?14, fresh_until = ?15, due_at = ?16, \
          marked = CASE WHEN marked > ?17 THEN marked ELSE 0 END, \
-         attempts = ?18, faults = ?19, last_error = ?20, touched_at = ?21 WHERE nr = ?1",
+         attempts = ?18, faults = ?19, last_error = ?20, touched_at = coalesce(?21, touched_at) WHERE nr = ?1",
     )?
     .execute(params![
         nr,
@@ -185,7 +184,7 @@ fn write_row(
         write.attempts,
         write.faults,
         write.last_error.as_ref().map(json).transpose()?,
-        now.ms(),
+        commit.is_of_use().then_some(now.ms()),
     ])?;
     leases::end(conn, nr)?;
     Ok(())

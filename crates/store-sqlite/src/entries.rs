@@ -10,7 +10,6 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use crate::errors::Fault;
 use crate::feed;
 use crate::leases::{self, LIVE};
-use crate::markers::ANY;
 use crate::rows::{
     BEHIND_ENTRY, ENTRY_COLUMNS, ENTRY_ROWS, EntryRow, ITEM_COLUMNS, ItemRow, int, limit, parse, state,
 };
@@ -197,42 +196,6 @@ pub(crate) fn shown(conn: &Connection, keys: &[Key]) -> Result<Vec<u64>, Fault> 
     Ok(shown)
 }
 
-/// Entries that want a refresh now without a reader, earliest first.
-pub(crate) fn due(conn: &Connection, now: Time, most: usize) -> Result<Vec<Key>, Fault> {
-    let has_markers: bool = conn.prepare_cached(&format!("SELECT {ANY}"))?.query_row([], |row| row.get(0))?;
-    let wanted = format!(
-        "(marked > 0 OR attempts > 0 OR pending <> '[]') AND unconfigured_since IS NULL AND NOT {LIVE}"
-    );
-    let sql = if has_markers {
-        // Few are retried at a time; of those a marker may end the wait.
-        let newest = |column: &str| {
-            format!(
-                "(SELECT {column} FROM markers WHERE name IN ('all', 'source:' || entries.source) \
-                 OR name IN (SELECT 'tag:' || tag FROM tags WHERE entry = entries.nr) \
-                 ORDER BY seq DESC LIMIT 1)"
-            )
-        };
-        format!(
-            "SELECT key FROM (SELECT key, marked, \
-             CASE WHEN seq > invalidated THEN min(due_at, at) ELSE due_at END AS due FROM \
-             (SELECT key, marked, due_at, invalidated, {} AS seq, {} AS at FROM entries WHERE {wanted})) \
-             WHERE marked > 0 OR due <= ?1 ORDER BY due, key LIMIT ?2",
-            newest("seq"),
-            newest("at")
-        )
-    } else {
-        format!(
-            "SELECT key FROM entries WHERE {wanted} AND (marked > 0 OR due_at <= ?1) \
-             ORDER BY due_at, key LIMIT ?2"
-        )
-    };
-    let mut statement = conn.prepare_cached(&sql)?;
-    let keys: Vec<String> = statement
-        .query_map(params![now.ms(), limit(most)], |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
-    Ok(keys.iter().map(|key| parse("entries", key, "key", key)).collect::<Result<_, StoreError>>()?)
-}
-
 /// Notes that a refresh is wanted.
 pub(crate) fn mark_due(conn: &Connection, keys: &[Key], trigger: Trigger, now: Time) -> Result<u64, Fault> {
     let mut seen = HashSet::new();
@@ -241,7 +204,8 @@ pub(crate) fn mark_due(conn: &Connection, keys: &[Key], trigger: Trigger, now: T
             create(conn, key, now)?;
         }
         // What a reader wants, a fetch under way brings, and what is retried is due without a mark;
-        // what an event wants, only a later fetch of the whole brings.
+        // what an event wants, only a later fetch of the whole brings. A wait that began a moment before
+        // is no reader's to end.
         let satisfied_by_flight = trigger == Trigger::Read;
         let seq = int(sequence::next(conn)?.seq);
         conn.prepare_cached(&format!(
@@ -249,7 +213,8 @@ pub(crate) fn mark_due(conn: &Connection, keys: &[Key], trigger: Trigger, now: T
              marked = CASE WHEN ?3 AND (attempts > 0 OR pending <> '[]') THEN marked \
              WHEN ?3 AND {LIVE} THEN max(marked, 1) ELSE ?4 END, \
              marked_by = CASE WHEN ?3 AND marked > 0 THEN marked_by ELSE ?5 END, \
-             due_at = min(due_at, ?1), touched_at = ?1 WHERE key = ?2"
+             due_at = CASE WHEN ?3 AND attempts > 0 THEN due_at ELSE min(due_at, ?1) END, \
+             touched_at = ?1 WHERE key = ?2"
         ))?
         .execute(params![now.ms(), key.as_str(), satisfied_by_flight, seq, trigger.to_string()])?;
     }

@@ -62,8 +62,12 @@ fn acquire_one(conn: &Connection, ask: &LeaseAsk, now: Time) -> Result<Acquired,
         lease.token.epoch,
         int(lease.token.seq)
     ])?;
-    conn.prepare_cached("UPDATE entries SET touched_at = ?2 WHERE nr = ?1")?
-        .execute(params![nr, now.ms()])?;
+    let definition = entry.definition_under_lease();
+    if definition != entry.definition {
+        conn.prepare_cached("UPDATE entries SET definition = ?2 WHERE nr = ?1")?
+            .execute(params![nr, definition.as_str()])?;
+        entry.definition = definition;
+    }
     entry.lease = Some(lease.clone());
     let members = match ask.extent {
         Extent::Whole => entries::members(conn, nr)?,

@@ -6,6 +6,7 @@
 
 mod budgets;
 mod commit;
+mod due;
 mod entries;
 mod errors;
 mod export;

@@ -11,8 +11,8 @@ use larder_core::{
 };
 
 use crate::{
-    SqliteStore, budgets, commit, entries, export, feed, invalidate, leases, list, markers, sheets, sweep,
-    verify, words,
+    SqliteStore, budgets, commit, due, entries, export, feed, invalidate, leases, list, markers, sheets,
+    sweep, verify, words,
 };
 
 #[async_trait]
@@ -95,7 +95,7 @@ impl Store for SqliteStore {
     }
 
     async fn due(&self, now: Time, limit: usize) -> Result<Vec<Key>, StoreError> {
-        self.read("look for due entries", |conn| entries::due(conn, now, limit))
+        self.read("look for due entries", |conn| due::due(conn, now, limit))
     }
 
     async fn list(&self, query: &ListQuery) -> Result<Vec<Listed>, StoreError> {

@@ -80,6 +80,7 @@ macro_rules! contract_suite {
             items: an_evicted_entrys_items_go_unless_another_holds_them;
             items: validators_go_when_what_they_speak_of_is_changed_by_another;
             items: a_fetch_does_not_confirm_what_another_changed_meanwhile;
+            items: what_another_changed_meanwhile_is_made_good_by_the_next_fetch;
             invalidation: one_key_is_stale_and_kept;
             invalidation: a_source_a_tag_and_everything_can_be_invalidated;
             invalidation: an_invalidation_in_flight_wins;
@@ -88,6 +89,8 @@ macro_rules! contract_suite {
             invalidation: a_backoff_ends_by_invalidation;
             invalidation: a_mark_is_due_until_a_fetch_that_began_later;
             invalidation: a_readers_mark_leaves_what_is_retried_to_its_retry;
+            invalidation: a_readers_mark_ends_no_backoff;
+            invalidation: a_wait_noted_by_a_clock_that_was_ahead_is_over;
             invalidation: dead_entries_get_a_new_start;
             invalidation: what_wants_a_refresh_is_due_in_order;
             markers: two_thousand_entries_are_invalidated_by_one_line;
@@ -101,6 +104,7 @@ macro_rules! contract_suite {
             reconciling: unconfigured_entries_are_remembered_and_forgiven;
             reconciling: what_an_edit_took_away_is_missed_by_the_old_definition;
             sweeps: failed_entries_without_data_go_after_their_time;
+            sweeps: what_is_only_retried_goes_after_its_time;
             sweeps: unconfigured_entries_go_after_their_time;
             sweeps: the_log_and_the_feed_have_their_lengths;
             sweeps: a_live_lease_is_never_swept;

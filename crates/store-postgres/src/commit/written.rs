@@ -67,7 +67,7 @@ pub(super) async fn write_row(
          complete = $7, pending = $8, warnings = $9, version = $10, began = $11, invalidated = $12, \
          fetched_at = $13, absent_at = $14, fresh_until = $15, due_at = $16, \
          marked = CASE WHEN marked > $17 THEN marked ELSE 0 END, \
-         attempts = $18, faults = $19, last_error = $20, touched_at = $21, \
+         attempts = $18, faults = $19, last_error = $20, touched_at = coalesce($21, touched_at), \
          members_digest = coalesce($22, members_digest), \
          lease_owner = NULL, lease_until = NULL, lease_length = NULL, lease_epoch = NULL, lease_seq = NULL \
          WHERE nr = $1",
@@ -92,7 +92,7 @@ pub(super) async fn write_row(
             (&i64::from(write.attempts), Type::INT8),
             (&i64::from(write.faults), Type::INT8),
             (&last_error, Type::JSONB),
-            (&At(commit.now), Type::TIMESTAMPTZ),
+            (&at(commit.is_of_use().then_some(commit.now)), Type::TIMESTAMPTZ),
             (&after.members, Type::UUID),
         ],
     )

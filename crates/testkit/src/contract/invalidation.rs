@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use larder_core::{Met, Status, Store, Target, Trigger, Write};
+use larder_core::{Definition, Fingerprint, Met, Policy, Status, Store, Target, Trigger, Write};
 
 use super::Place;
 use super::build::{at, book, commit_of, done, fail, fetched, ids, key, lease, refresh, row, words, write};
@@ -160,6 +160,44 @@ pub async fn a_readers_mark_leaves_what_is_retried_to_its_retry<P: Place>() {
         assert_eq!(row(&store, &cinder).await.entry.marked, marked, "{trigger}");
         assert_eq!(store.due(at(1), 10).await.unwrap(), std::slice::from_ref(&cinder), "{trigger}");
     }
+}
+
+/// Nor does it end a wait that began a moment before: nothing is sent inside a Retry-After because a reader
+/// came.
+pub async fn a_readers_mark_ends_no_backoff<P: Place>() {
+    let place = P::fresh();
+    let store = place.open().await;
+    let cinder = [key("shelf/cinder")];
+    fail(&store, &cinder[0], at(0)).await;
+    store.mark_due(&cinder, Trigger::Read, at(1)).await.unwrap();
+    let entry = row(&store, &cinder[0]).await.entry;
+    assert_eq!((entry.marked, entry.due_at), (false, at(60)));
+    assert_eq!(store.due(at(1), 10).await.unwrap(), []);
+    assert_eq!(store.due(at(60), 10).await.unwrap(), cinder);
+    store.mark_due(&cinder, Trigger::Manual, at(2)).await.unwrap();
+    assert_eq!(store.due(at(2), 10).await.unwrap(), cinder, "a hand does");
+}
+
+/// A failure that a clock noted which was a year ahead is not waited for until then.
+pub async fn a_wait_noted_by_a_clock_that_was_ahead_is_over<P: Place>() {
+    let place = P::fresh();
+    let store = place.open().await;
+    let (ahead, long, dead) = (key("shelf/ahead"), key("shelf/long"), key("shelf/dead"));
+    let days = |days: u64| at(days * 86_400);
+    fail(&store, &ahead, days(365)).await;
+    // Waits of a month, noted by a clock that is right, or that was a moment ahead.
+    for (key, now) in [(&long, at(0)), (&dead, at(30))] {
+        let (held, before) = lease(&store, key, now).await;
+        let tired = Write { attempts: 8, faults: 8, due_at: days(30), ..super::build::failed(&before, now) };
+        store.commit(commit_of(&held, tired, now)).await.unwrap();
+    }
+    assert_eq!(store.due(at(1), 10).await.unwrap(), std::slice::from_ref(&ahead));
+    let entry = row(&store, &ahead).await.entry;
+    let yearly = Policy::with_ttl(Duration::from_hours(24 * 400));
+    let definition = Definition::new(Fingerprint::trusted("one"), yearly);
+    assert!(entry.is_due(&definition, at(1)), "whoever looks closer finds the same");
+    store.invalidate(&Target::Tag("red".to_owned()), at(1)).await.unwrap();
+    assert_eq!(store.due(at(2), 10).await.unwrap(), [ahead], "also where markers are compared");
 }
 
 /// Only what failed is replayed.

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::Place;
 use super::build::{
-    at, book, book_with, commit_of, done, fetched, field, ids, key, lease, member, refresh, row, words, write,
+    at, book, book_with, commit_of, done, fail, fetched, field, ids, key, lease, member, refresh, row, words,
+    write,
 };
 
 /// Mistake 8 of the field: two paths stored different fields. What a half answer does not name stays.
@@ -203,5 +204,45 @@ pub async fn a_fetch_does_not_confirm_what_another_changed_meanwhile<P: Place>()
         assert_eq!(status().await, expected, "{round}");
         let entry = row(&store, &one).await.entry;
         assert_eq!(entry.validators != Validators::default(), expected == Status::Fresh, "{round}");
+    }
+}
+
+/// One whole fetch makes that good, whatever became of others in between: it is no reason to ask for
+/// everything from then on.
+pub async fn what_another_changed_meanwhile_is_made_good_by_the_next_fetch<P: Place>() {
+    let place = P::fresh();
+    let store = place.open().await;
+    let (one, two) = (key("shelf/one"), key("shelf/two"));
+    let definition = Definition::new(Fingerprint::trusted("one"), Policy::default());
+    let whole = |stars, now| Write { cursor: Some("c".to_owned()), ..fetched(vec![book("a", stars)], now) };
+    let standing = async |now| {
+        let entry = row(&store, &one).await.entry;
+        (entry.status(Some(&definition), now), entry.cursor.is_some())
+    };
+    for round in 0..4 {
+        let now = |second: u64| at(round * 100 + second);
+        let stars = round as i64 * 10;
+        write(&store, &one, whole(stars, now(0)), now(0)).await;
+        let (held, _) = lease(&store, &one, now(1)).await;
+        refresh(&store, &two, vec![book("a", stars + 1)], now(2)).await;
+        store.commit(commit_of(&held, whole(stars + 1, now(3)), now(3))).await.unwrap();
+        assert_eq!(standing(now(3)).await, (Status::Stale, false), "{round}: it went on from what was held");
+        match round {
+            1 => drop(fail(&store, &one, now(4)).await),
+            // Its holder was killed, and it was changed again under that lease.
+            2 => {
+                lease(&store, &one, now(4)).await;
+                refresh(&store, &two, vec![book("a", stars + 2)], now(5)).await;
+            }
+            3 => {
+                let (held, _) = lease(&store, &one, now(4)).await;
+                refresh(&store, &two, vec![book("a", stars + 2)], now(5)).await;
+                store.commit(commit_of(&held, whole(stars + 2, now(6)), now(6))).await.unwrap();
+                assert_eq!(standing(now(6)).await, (Status::Stale, false), "and once more");
+            }
+            _ => {}
+        }
+        write(&store, &one, whole(stars + 3, now(30)), now(30)).await;
+        assert_eq!(standing(now(31)).await, (Status::Fresh, true), "{round}");
     }
 }

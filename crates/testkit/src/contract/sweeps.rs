@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use larder_core::{
-    Configured, Definition, Fingerprint, LogFilter, Policy, Retention, Store, Swept, Time, Trigger,
+    Commit, Configured, Definition, Fingerprint, Key, LogFilter, LogLine, Policy, Retention, Store, Swept,
+    Time, Trigger,
 };
 
 use super::Place;
-use super::build::{NOW, at, book, fail, find, key, lease, refresh};
+use super::build::{NOW, at, book, commit_of, fail, failed, find, key, lease, refresh};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -42,6 +43,36 @@ pub async fn failed_entries_without_data_go_after_their_time<P: Place>() {
     let default = Retention::default();
     assert_eq!((default.failed, default.log, default.unconfigured), (DAY * 7, DAY * 30, DAY * 30));
     assert_eq!((default.feed, default.feed_lines_max), (DAY * 7, 100_000));
+}
+
+/// What nobody asks for any more goes, however often it is tried again meanwhile.
+pub async fn what_is_only_retried_goes_after_its_time<P: Place>() {
+    let place = P::fresh();
+    let store = place.open().await;
+    let (forgotten, read, marked) = (key("shelf/forgotten"), key("shelf/read"), key("shelf/marked"));
+    let try_again = async |key: &Key, trigger, now| {
+        let (held, before) = lease(&store, key, now).await;
+        let attempt = commit_of(&held, failed(&before, now), now);
+        let log = LogLine { trigger, ..attempt.log.clone() };
+        store.commit(Commit { log, ..attempt }).await.unwrap();
+    };
+    for days in 0..7 {
+        let trigger = if days == 0 { Trigger::Read } else { Trigger::Backoff };
+        for key in [&forgotten, &read, &marked] {
+            try_again(key, trigger, day(days)).await;
+        }
+    }
+    let an_hour = Duration::from_hours(1);
+    try_again(&read, Trigger::Read, day(3).plus(an_hour)).await;
+    store.mark_due(std::slice::from_ref(&marked), Trigger::Read, day(3).plus(an_hour)).await.unwrap();
+    let retention = Retention { failed: DAY * 7, ..lasting() };
+    assert_eq!(store.sweep(&retention, day(7)).await.unwrap().entries, 0, "not before its time");
+    // One that is being tried is in use.
+    lease(&store, &forgotten, day(8)).await;
+    assert_eq!(store.sweep(&retention, day(8)).await.unwrap().entries, 0);
+    assert_eq!(store.sweep(&retention, day(8).plus(an_hour)).await.unwrap().entries, 1);
+    assert!(find(&store, &forgotten).await.is_none());
+    assert!(find(&store, &read).await.is_some() && find(&store, &marked).await.is_some());
 }
 
 /// Thirty days by default, with the items that nothing else holds.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use larder_core::{
     Commit, Committed, Coverage, Entry, Failure, Fingerprint, Item, ItemCounts, ItemRef, Key, LogLine,
-    MemberState, MemberWrite, NewItem, Outcome, StoreError, Subject, Time, Validators, Write, merge_docs,
+    MemberState, MemberWrite, NewItem, Outcome, StoreError, Subject, TOUCHED, Time, Validators, Write,
+    merge_docs,
 };
 
 use super::failed;
@@ -79,8 +80,7 @@ impl State {
         let version = before.version + u64::from(visible);
         fill(&mut row, write);
         // What goes on from what was held does not answer for what became of that meanwhile.
-        let was_touched = before.has_data() && before.definition.as_str().is_empty();
-        let lost_ground = was_touched && (write.members.is_none() || write.cursor.is_some());
+        let lost_ground = before.is_touched() && (write.members.is_none() || write.cursor.is_some());
         if lost_ground {
             row.entry.definition = before.definition.clone();
         }
@@ -97,7 +97,9 @@ impl State {
         }
         // A trigger that came after this fetch had begun still wants a later one.
         row.marked = if row.marked > token { row.marked } else { 0 };
-        row.touched_at = now;
+        if commit.is_of_use() {
+            row.touched_at = now;
+        }
         let invalidated = row.entry.invalidated > token;
         self.entries.insert(key.clone(), row);
         if let Some(what) = what_happened(&before, write, visible) {
@@ -144,7 +146,7 @@ impl State {
             row.entry.validators = Validators::default();
             row.entry.cursor = None;
             if row.is_leased(now) {
-                row.entry.definition = Fingerprint::trusted("");
+                row.entry.definition = Fingerprint::trusted(TOUCHED);
             }
             if is_shown {
                 row.entry.version += 1;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use larder_core::{
     Acquired, Configured, Extent, Fingerprint, Key, Lease, LeaseAsk, Met, Reconciled, Stored, Subject,
-    Target, Time, Trigger,
+    TOUCHED, Target, Time, Trigger,
 };
 
 use super::state::{Marker, State, holds};
@@ -27,7 +27,7 @@ impl State {
         };
         let row = self.row_or_new(&ask.key, now);
         row.entry.lease = Some(lease.clone());
-        row.touched_at = now;
+        row.entry.definition = row.entry.definition_under_lease();
         let row = row.clone();
         let stored = match ask.extent {
             Extent::Whole => self.stored(&row),
@@ -64,7 +64,10 @@ impl State {
                 () if is_wish && row.is_leased(now) => row.marked.max(1),
                 () => seq,
             };
-            row.entry.due_at = row.entry.due_at.min(now);
+            // A wait that began a moment before is no reader's to end.
+            if !(is_wish && row.entry.attempts > 0) {
+                row.entry.due_at = row.entry.due_at.min(now);
+            }
             row.touched_at = now;
         }
         keys.len() as u64
@@ -130,7 +133,7 @@ impl State {
 
     pub(super) fn due(&self, now: Time, limit: usize) -> Vec<Key> {
         let is_wanted = |row: &&super::state::EntryRow| {
-            let wants = row.marked > 0 || (row.is_retried() && self.seen(row).due_at <= now);
+            let wants = row.marked > 0 || (row.is_retried() && self.seen(row).is_wait_over(now));
             wants && row.unconfigured_since.is_none() && !row.is_leased(now)
         };
         let mut due: Vec<(Time, &Key)> = self
@@ -178,7 +181,7 @@ impl State {
             return;
         }
         // What is left is not all of the old definition's, nor of any other: it is fetched anew, as a whole.
-        row.entry.definition = Fingerprint::trusted("");
+        row.entry.definition = Fingerprint::trusted(TOUCHED);
         row.members.retain(|member| is_named(&member.asked));
         row.entry.pending.retain(|name| is_named(name));
         row.entry.warnings.retain(|warning| !gone.contains(warning.about.as_str()));
