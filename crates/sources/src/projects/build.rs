@@ -124,7 +124,7 @@ impl Build<'_> {
         let seen: HashSet<String> = there.iter().map(|(spotted, _)| spotted.path.clone()).collect();
         for path in paths.iter().filter(|path| !seen.contains(*path) && !sight.is_dark(path)) {
             if let Some(spotted) = self.scan.spotted_at(path, &mut warnings) {
-                let content = Content::look(&spotted.real, &spotted.path, self.scan.reach);
+                let content = self.scan.content(&spotted);
                 there.push((spotted, content));
             }
         }

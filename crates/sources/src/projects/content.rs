@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::fs::{self, DirEntry, File, Metadata};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_lc_rs::digest;
 use larder_core::{Time, Warning};
@@ -20,8 +21,12 @@ use super::stamp::{Stamp, Stamper};
 
 /// No artifact has more files …
 const FILES_MAX: usize = 20_000;
-/// … deeper folders …
+/// … more folders …
+const FOLDERS_MAX: usize = 20_000;
+/// … deeper ones …
 const DEPTH_MAX: usize = 32;
+/// … more that links lead to once more, each of whose names is part of the hash …
+const AGAIN_MAX: usize = 1_000;
 /// … or more bytes.
 const BYTES_MAX: u64 = 1 << 30;
 /// Front matter stands within so many bytes.
@@ -93,18 +98,21 @@ pub(super) struct Read1 {
 }
 
 impl Content {
-    /// Looks at an artifact that is really at `real`; `about` names it to people.
-    pub(super) fn look(real: &Path, about: &str, reach: &Reach) -> io::Result<Content> {
+    /// Looks at an artifact that is really at `real`, until it is to `stop`; `about` names it to people.
+    pub(super) fn look(real: &Path, about: &str, reach: &Reach, stop: &AtomicBool) -> io::Result<Content> {
         let meta = fs::symlink_metadata(real)?;
         let mut look = Look {
             reach,
             about,
+            stop,
             files: Vec::new(),
             warnings: Vec::new(),
             partly: false,
             has_links: false,
             folders: Vec::new(),
             above: HashSet::new(),
+            listed: HashSet::new(),
+            again: 0,
         };
         if meta.is_dir() {
             look.above.insert(real.to_owned());
@@ -216,6 +224,7 @@ impl Content {
 struct Look<'a> {
     reach: &'a Reach,
     about: &'a str,
+    stop: &'a AtomicBool,
     files: Vec<(Entry, Metadata)>,
     warnings: Vec<Warning>,
     partly: bool,
@@ -223,6 +232,10 @@ struct Look<'a> {
     folders: Vec<Met>,
     /// The folders that one stands in, really: whoever leads back to one of them is a loop.
     above: HashSet<PathBuf>,
+    /// The folders that were listed, really: one that is met once more was led to by a link.
+    listed: HashSet<PathBuf>,
+    /// How many were met once more.
+    again: usize,
 }
 
 impl Look<'_> {
@@ -232,16 +245,10 @@ impl Look<'_> {
             Err(error) => return self.cannot(name, &error),
         };
         for entry in entries {
-            if self.files.len() >= FILES_MAX || depth >= DEPTH_MAX {
-                self.partly = true;
-                let about = self.about;
-                let message = format!(
-                    "`{about}` has more than {FILES_MAX} files or {DEPTH_MAX} folders in one another"
-                );
-                if !self.warnings.iter().any(|warning| warning.code == "too_large") {
-                    self.warnings.push(warning(about, "too_large", message));
-                }
-                return;
+            let is_too_much =
+                self.files.len() >= FILES_MAX || self.folders.len() >= FOLDERS_MAX || self.again > AGAIN_MAX;
+            if is_too_much || depth >= DEPTH_MAX || self.stop.load(Ordering::Relaxed) {
+                return self.leave();
             }
             match entry {
                 Ok(entry) => self.entry(&entry, &name.join(entry.file_name()), depth),
@@ -287,10 +294,26 @@ impl Look<'_> {
             // A link to a folder that one stands in ends here: what is below it is being read.
             if self.above.insert(real.clone()) {
                 self.folders.push((name.to_owned(), About::of(&meta)));
+                self.again += usize::from(self.listed.contains(&real));
                 self.folder(&real, name, depth + 1);
                 self.above.remove(&real);
+                self.listed.insert(real);
             }
         }
+    }
+
+    /// Leaves out what is more than any artifact has.
+    fn leave(&mut self) {
+        self.partly = true;
+        let about = self.about;
+        if self.warnings.iter().any(|warning| warning.code == "too_large") {
+            return;
+        }
+        let message = format!(
+            "`{about}` has more than {FILES_MAX} files, {FOLDERS_MAX} folders or {DEPTH_MAX} of them in one \
+             another, or links that lead to more than {AGAIN_MAX} of its folders once more"
+        );
+        self.warnings.push(warning(about, "too_large", message));
     }
 
     fn cannot(&mut self, name: &Path, error: &io::Error) {

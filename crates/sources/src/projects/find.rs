@@ -1,8 +1,10 @@
 //! The artifacts of a project that are there, by where they lie: nothing is read but folders.
 
+use std::collections::{BTreeSet, HashSet};
 use std::fs::{self, FileType};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use larder_core::Warning;
 use larder_domain::{ArtifactType, bare_name};
@@ -56,17 +58,27 @@ impl Sight {
 const DEPTH_MAX: usize = 6;
 /// No project has more.
 const ARTIFACTS_MAX: usize = 20_000;
+/// Nor does anybody sort them in more folders.
+const FOLDERS_MAX: usize = 20_000;
 
-/// Looks at one profile's folder (`.claude`) of a project.
-pub(super) fn spot(project: &Path, root: &str, profile: &str, reach: &Reach, sight: &mut Sight) {
-    let mut look = Look { reach, profile, sight };
+/// Looks at one profile's folder (`.claude`) of a project, until it is to `stop`.
+pub(super) fn spot(
+    project: &Path,
+    root: &str,
+    profile: &str,
+    reach: &Reach,
+    stop: &AtomicBool,
+    sight: &mut Sight,
+) {
+    let mut look =
+        Look { reach, profile, stop, sight, listed: HashSet::new(), links: BTreeSet::new(), is_full: false };
     let Some((real, told)) = look.enter(&project.join(root), root) else { return };
     look.sight.folders.push((PathBuf::from(root), told));
     for kind in ArtifactType::ALL {
         let about = format!("{root}/{}", kind.folder());
         let Some((folder, told)) = look.enter(&real.join(kind.folder()), &about) else { continue };
         look.sight.folders.push((PathBuf::from(&about), told));
-        look.folder(kind, &folder, &PathBuf::from(&about), Path::new(""), 0);
+        look.all(kind, folder, PathBuf::from(&about));
     }
 }
 
@@ -132,10 +144,52 @@ fn is_hidden(name: &str) -> bool {
 struct Look<'a> {
     reach: &'a Reach,
     profile: &'a str,
+    stop: &'a AtomicBool,
     sight: &'a mut Sight,
+    /// The folders of the type at hand that were listed, by where they really are.
+    listed: HashSet<PathBuf>,
+    /// Links of the type at hand that lead to folders to list, the least deep first: by depth, by how each is
+    /// called from the project's folder and from the type's, and where it leads.
+    links: BTreeSet<(usize, PathBuf, PathBuf, PathBuf)>,
+    /// Whether a limit was met.
+    is_full: bool,
 }
 
 impl Look<'_> {
+    /// All artifacts of a type below its folder. A folder to which several names lead is listed once: by its
+    /// own name if that is below here, so links wait until all else was listed.
+    fn all(&mut self, kind: ArtifactType, folder: PathBuf, named: PathBuf) {
+        self.listed.clear();
+        self.links.clear();
+        self.list(kind, folder, &named, Path::new(""), 0);
+        while let Some((depth, named, below, real)) = self.links.pop_first() {
+            self.list(kind, real, &named, &below, depth);
+        }
+    }
+
+    /// Lists a folder, unless it was listed.
+    fn list(&mut self, kind: ArtifactType, real: PathBuf, named: &Path, below: &Path, depth: usize) {
+        if self.is_full || self.stop.load(Ordering::Relaxed) || self.listed.contains(&real) {
+            return;
+        }
+        if self.sight.folders.len() >= FOLDERS_MAX {
+            return self.leave(named, &format!("there are more than {FOLDERS_MAX} folders of artifacts"));
+        }
+        if depth > 0 {
+            // It is asked about when that is needed.
+            self.sight.folders.push((named.to_owned(), None));
+        }
+        self.folder(kind, &real, named, below, depth);
+        self.listed.insert(real);
+    }
+
+    /// Looks at nothing more: there is too much.
+    fn leave(&mut self, at: &Path, why: &str) {
+        self.is_full = true;
+        let message = format!("{why}; the others are left out");
+        self.sight.warnings.push(warning(&shown_path(at), "too_many", message));
+    }
+
     /// Goes into a folder by a known name, links followed, and answers where it really is and what was told
     /// of it; `None` = there is none to go into.
     fn enter(&mut self, path: &Path, about: &str) -> Option<(PathBuf, Option<About>)> {
@@ -192,15 +246,16 @@ impl Look<'_> {
             if is_hidden(&shown(&file_name)) {
                 continue;
             }
-            if self.sight.spotted.len() >= ARTIFACTS_MAX {
-                let message =
-                    format!("there are more than {ARTIFACTS_MAX} artifacts; the others are left out");
-                self.sight.warnings.push(warning(&about, "too_many", message));
+            if self.is_full || self.stop.load(Ordering::Relaxed) {
                 return;
+            }
+            if self.sight.spotted.len() >= ARTIFACTS_MAX {
+                return self.leave(named, &format!("there are more than {ARTIFACTS_MAX} artifacts"));
             }
             let (named, below) = (named.join(&file_name), below.join(&file_name));
             let Ok(kind_of_file) = entry.file_type() else { continue };
-            let real = if kind_of_file.is_symlink() {
+            let is_link = kind_of_file.is_symlink();
+            let real = if is_link {
                 match self.follow(&entry.path(), &shown_path(&named)) {
                     Some(real) => real,
                     None => continue,
@@ -209,13 +264,13 @@ impl Look<'_> {
                 entry.path()
             };
             // A link was followed, so whatever this is now is none.
-            let sort = if kind_of_file.is_symlink() {
+            let sort = if is_link {
                 real.metadata().ok().map(|about| about.file_type())
             } else {
                 Some(kind_of_file)
             };
             let Some(sort) = sort else { continue };
-            self.entry(kind, real, sort, &named, &below, depth);
+            self.entry(kind, real, (sort, is_link), &named, &below, depth);
         }
     }
 
@@ -223,7 +278,7 @@ impl Look<'_> {
         &mut self,
         kind: ArtifactType,
         real: PathBuf,
-        sort: FileType,
+        (sort, is_link): (FileType, bool),
         named: &Path,
         below: &Path,
         depth: usize,
@@ -247,9 +302,11 @@ impl Look<'_> {
                 real,
             });
         } else if is_folder && depth < DEPTH_MAX {
-            // It is asked about when that is needed.
-            self.sight.folders.push((named.to_owned(), None));
-            self.folder(kind, &real, named, below, depth + 1);
+            if is_link {
+                self.links.insert((depth + 1, named.to_owned(), below.to_owned(), real));
+            } else {
+                self.list(kind, real, named, below, depth + 1);
+            }
         } else if is_folder {
             self.sight.odd = true;
         }

@@ -246,6 +246,7 @@ impl Shared {
             zone: &self.zone,
             runtime,
             time: &*self.time,
+            stop,
         };
         let (roots, others): (Vec<&Ask>, Vec<&Ask>) =
             asks.iter().partition(|ask| self.catalogue.root(&ask.key).is_some());

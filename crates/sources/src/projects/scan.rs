@@ -6,6 +6,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use jiff::tz::TimeZone;
@@ -32,6 +33,14 @@ pub(super) struct Frame<'a> {
     pub(super) runtime: &'a Handle,
     /// The time that files carry.
     pub(super) time: &'a (dyn Fn() -> SystemTime + Send + Sync),
+    /// Whether nobody waits for it any more.
+    pub(super) stop: &'a AtomicBool,
+}
+
+impl Frame<'_> {
+    fn is_over(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
 }
 
 /// What is known from the last look at a project, if there is anything to go on from.
@@ -67,6 +76,10 @@ pub(super) fn scan(
     let reach = frame.reach.and(&project.path);
     let scan = Scan { project, frame, reach: &reach, before, began };
     let look = scan.look();
+    if frame.is_over() {
+        // What was left out is not gone.
+        return Err(FetchError::Local("nobody waits for it any more".to_owned()));
+    }
     if let Some(before) = before
         && scan.is_as_before(&look, before)
     {
@@ -104,11 +117,10 @@ impl Scan<'_> {
     fn look(&self) -> Look {
         let mut sight = Sight::default();
         for (root, profile) in PROFILES {
-            spot(&self.project.path, root, profile, self.reach, &mut sight);
+            spot(&self.project.path, root, profile, self.reach, self.frame.stop, &mut sight);
         }
         self.spot_elsewhere(&mut sight);
-        let content = |spotted: &Spotted| Content::look(&spotted.real, &spotted.path, self.reach);
-        let contents = sight.spotted.iter().map(content).collect();
+        let contents = sight.spotted.iter().map(|spotted| self.content(spotted)).collect();
         let mut stamper = Stamper::new();
         for file in self.inputs() {
             match fs::metadata(&file) {
@@ -117,6 +129,11 @@ impl Scan<'_> {
             }
         }
         Look { sight, contents, inputs: stamper.text() }
+    }
+
+    /// Looks at the files of an artifact.
+    pub(super) fn content(&self, spotted: &Spotted) -> io::Result<Content> {
+        Content::look(&spotted.real, &spotted.path, self.reach, self.frame.stop)
     }
 
     /// What the next look can go by quickly, if this one met nothing that wants a full one.

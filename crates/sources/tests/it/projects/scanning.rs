@@ -361,6 +361,52 @@ async fn links_in_artifacts_are_read_where_they_may_be_and_end_where_they_turn_i
 }
 
 #[tokio::test]
+async fn artifacts_below_a_folder_that_links_lead_to_are_there_once() {
+    let mut folder = Folder::new();
+    folder.write("dev/kiln/.claude/commands/review.md", "# review\n");
+    folder.write("dev/kiln/.claude/commands/team/plan.md", "# plan\n");
+    let commands = folder.path("dev/kiln/.claude/commands");
+    symlink(".", commands.join("again")).unwrap();
+    folder.refresh().await;
+    let paths = |folder: &Folder| -> Vec<String> {
+        folder.artifacts("kiln").into_iter().map(|artifact| artifact.path).collect()
+    };
+    let own = [".claude/commands/review.md", ".claude/commands/team/plan.md"];
+    assert_eq!(paths(&folder), own);
+    // Ways to itself and between folders, each of which opens as many more.
+    for number in 0..6 {
+        symlink(".", commands.join(format!("again{number}"))).unwrap();
+        symlink("..", commands.join(format!("team/back{number}"))).unwrap();
+        symlink("team", commands.join(format!("a-team{number}"))).unwrap();
+    }
+    folder.refresh().await;
+    assert_eq!(paths(&folder), own, "a folder's own name is the one that counts");
+    assert_eq!(codes(&folder.warnings("kiln")), [""; 0]);
+}
+
+#[tokio::test]
+async fn folders_of_an_artifact_count_under_each_of_their_names_but_not_without_end() {
+    let mut folder = Folder::new();
+    let pdf = "dev/kiln/.claude/skills/pdf";
+    folder.write(&format!("{pdf}/SKILL.md"), "# pdf\n");
+    folder.write(&format!("{pdf}/b/x.txt"), "x");
+    symlink("b", folder.path(pdf).join("a")).unwrap();
+    folder.refresh().await;
+    let both = sha(&[b"SKILL.md", b"# pdf\n", b"a/x.txt", b"x", b"b/x.txt", b"x"]);
+    assert_eq!(folder.artifact("kiln", "pdf").content_hash.as_deref(), Some(&both[..HASH_DIGITS]));
+    let maze = folder.path(pdf).join("maze");
+    for one in 0..7 {
+        fs::create_dir_all(maze.join(one.to_string())).unwrap();
+        for other in 0..7 {
+            symlink(format!("../{other}"), maze.join(format!("{one}/to{other}"))).unwrap();
+        }
+    }
+    folder.refresh().await;
+    assert_eq!(codes(&folder.warnings("kiln")), ["too_large"]);
+    assert!(folder.artifact("kiln", "pdf").content_hash.is_none(), "not all of it was read");
+}
+
+#[tokio::test]
 async fn a_project_is_called_what_it_calls_itself() {
     let mut folder = Folder::new();
     folder.project("kiln");
