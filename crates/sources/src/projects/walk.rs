@@ -1,7 +1,7 @@
 //! The one walk that finds projects below a root: parallel, pruned, blind to nothing but what
 //! ignore files and `prune` leave out. A link is followed where it may be.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -56,58 +56,120 @@ const LINKS_MAX: usize = 10_000;
 pub(super) fn walk(root: &Path, rules: &Rules, reach: &Reach, stop: &AtomicBool) -> std::io::Result<Walked> {
     let real = root.canonicalize()?;
     std::fs::read_dir(&real)?;
-    let mut walked = Walked { completely: true, ..Walked::default() };
-    let mut seen_links = 0;
-    // Folders to begin at: how each is called from the root, and how deep it lies.
-    let mut starts = vec![(real.clone(), PathBuf::new(), 0)];
-    while let Some((start, called, depth)) = starts.pop() {
-        if depth > rules.depth || walked.folders.contains(&start) {
-            continue;
+    let mut walk = Walk {
+        rules,
+        reach,
+        walked: Walked { completely: true, ..Walked::default() },
+        depths: HashMap::new(),
+        links: HashSet::new(),
+        followed: 0,
+        starts: BTreeSet::from([Start { depth: 0, called: PathBuf::new(), folder: real }]),
+    };
+    while let Some(start) = walk.starts.pop_first() {
+        walk.from(&start, stop);
+    }
+    shorten(&mut walk.walked.warnings);
+    Ok(walk.walked)
+}
+
+/// A folder to begin at: the root, or where a link leads.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Start {
+    /// How deep it lies below the root. The least deep are walked first.
+    depth: usize,
+    /// How it is called from the root.
+    called: PathBuf,
+    folder: PathBuf,
+}
+
+struct Walk<'a> {
+    rules: &'a Rules,
+    reach: &'a Reach,
+    walked: Walked,
+    /// How deep each folder lies by the shortest way to it: below it was looked as far as that leaves room.
+    depths: HashMap<PathBuf, usize>,
+    /// The links that were met, by where they really are.
+    links: HashSet<PathBuf>,
+    /// How many of them lead to folders.
+    followed: usize,
+    starts: BTreeSet<Start>,
+}
+
+impl Walk<'_> {
+    /// Walks from one start, unless a way as short led there.
+    fn from(&mut self, start: &Start, stop: &AtomicBool) {
+        let Start { depth, called, folder: start } = start;
+        if *depth > self.rules.depth || self.depths.get(start).is_some_and(|known| known <= depth) {
+            return;
         }
-        let part = below(&start, rules, rules.depth - depth, stop);
+        let part = below(start, self.rules, self.rules.depth - depth, stop);
         for (path, about) in part.failures {
-            walked.dark(&path.map_or(about, |path| path.display().to_string()));
+            self.walked.dark(&path.map_or(about, |path| path.display().to_string()));
         }
-        walked.completely &= part.completely;
+        self.walked.completely &= part.completely;
+        let name_of = |path: &Path| called.join(path.strip_prefix(start).unwrap_or(Path::new("")));
         for folder in part.folders {
-            let name = called.join(folder.strip_prefix(&start).unwrap_or(Path::new("")));
-            if !walked.folders.insert(folder.clone()) {
-                continue;
-            }
-            match is_project(&folder, reach) {
-                Ok(true) => {
-                    walked.projects.entry(folder).or_insert_with(|| shown_path(&name));
-                }
-                Ok(false) => {}
-                Err(_) => walked.dark(&folder.display().to_string()),
-            }
+            let name = name_of(&folder);
+            let depth = name.components().count();
+            let known = self.depths.entry(folder.clone()).or_insert(depth);
+            *known = depth.min(*known);
+            self.folder(folder, &name);
         }
         for link in part.links {
-            let is_left_out = |name: &OsStr| is_profile(name) || rules.prunes(name);
-            if link.file_name().is_some_and(is_left_out) {
-                continue;
-            }
-            seen_links += 1;
-            let name = called.join(link.strip_prefix(&start).unwrap_or(Path::new("")));
-            match reach.follow(&link, &shown_path(&name)) {
-                Led::To(target) if target.is_dir() && seen_links <= LINKS_MAX => {
-                    let depth = name.components().count();
-                    starts.push((target, name, depth));
-                }
-                Led::To(_) | Led::Nowhere => {}
-                Led::Astray(warning) => {
-                    if warning.code != "link_outside" || leads_to_folder(&link) {
-                        walked.warnings.push(warning);
-                    }
-                }
-            }
+            let name = name_of(&link);
+            self.link(link, name);
         }
     }
-    shorten(&mut walked.warnings);
-    Ok(walked)
+
+    fn folder(&mut self, folder: PathBuf, name: &Path) {
+        if !self.walked.folders.insert(folder.clone()) {
+            return;
+        }
+        match is_project(&folder, self.reach) {
+            Ok(true) => {
+                self.walked.projects.entry(folder).or_insert_with(|| shown_path(name));
+            }
+            Ok(false) => {}
+            Err(_) => self.walked.dark(&folder.display().to_string()),
+        }
+    }
+
+    fn link(&mut self, link: PathBuf, name: PathBuf) {
+        let is_left_out = |name: &OsStr| is_profile(name) || self.rules.prunes(name);
+        if link.file_name().is_some_and(is_left_out) {
+            return;
+        }
+        let is_new = self.links.insert(link.clone());
+        match self.reach.follow(&link, &shown_path(&name)) {
+            Led::To(folder) if folder.is_dir() => {
+                self.followed += usize::from(is_new);
+                if self.followed <= LINKS_MAX {
+                    self.starts.insert(Start { depth: name.components().count(), called: name, folder });
+                } else if self.followed == LINKS_MAX + 1 && is_new {
+                    self.walked.leave_links(&shown_path(&name));
+                }
+            }
+            Led::Astray(warning) if is_new => {
+                if warning.code != "link_outside" || leads_to_folder(&link) {
+                    self.walked.warnings.push(warning);
+                }
+            }
+            Led::To(_) | Led::Nowhere | Led::Astray(_) => {}
+        }
+    }
 }
 
 impl Walked {
+    /// There are too many links.
+    fn leave_links(&mut self, about: &str) {
+        self.completely = false;
+        let message = format!(
+            "there are more than {LINKS_MAX} links to folders; `{about}` and those behind it are not followed, so \
+             projects are missing, and those that are gone are still listed"
+        );
+        self.warnings.push(warning(about, "too_many", message));
+    }
+
     /// Something could not be looked at.
     fn dark(&mut self, about: &str) {
         self.completely = false;

@@ -139,6 +139,41 @@ async fn a_link_is_followed_where_it_may_lead_and_told_of_where_not() {
 }
 
 #[tokio::test]
+async fn a_project_is_found_by_the_shortest_way_to_it() {
+    let mut folder = Folder::new();
+    folder.project("a/b/c/kiln");
+    folder.refresh().await;
+    assert_eq!(folder.names(), [""; 0], "it lies too deep");
+    symlink("a/b/c", folder.path("dev/short")).unwrap();
+    folder.refresh().await;
+    assert_eq!(folder.names(), ["short/kiln"]);
+    assert_eq!(codes(&folder.root_warnings()), [""; 0]);
+    // A longer way that comes first in the alphabet hides nothing.
+    symlink("b/c", folder.path("dev/a/b-long")).unwrap();
+    symlink("a/b", folder.path("dev/z")).unwrap();
+    folder.project("a/b/c/d/deep");
+    symlink("../..", folder.path("dev/a/b/c/d/up")).unwrap();
+    folder.refresh().await;
+    assert_eq!(folder.names(), ["short/d/deep", "short/kiln"]);
+}
+
+#[tokio::test]
+async fn links_without_number_are_told_of_and_take_no_project_away() {
+    let mut folder = Folder::new();
+    folder.project("kiln");
+    folder.project("gone");
+    folder.refresh().await;
+    folder.remove("dev/gone");
+    fs::create_dir(folder.path("dev/links")).unwrap();
+    for number in 0..10_001 {
+        symlink("../kiln", folder.path(&format!("dev/links/{number}"))).unwrap();
+    }
+    folder.find().await;
+    assert_eq!(codes(&folder.root_warnings()), ["too_many"]);
+    assert_eq!(folder.names(), ["gone", "kiln"], "not all was looked at, so nothing is gone");
+}
+
+#[tokio::test]
 async fn names_of_any_bytes_survive() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
