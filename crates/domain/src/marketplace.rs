@@ -10,7 +10,7 @@ use self::fields::{common, is_something, joined, local, named_parts, part_name, 
 use crate::artifact::Artifact;
 use crate::artifact_type::ArtifactType;
 
-/// The most that one index may list.
+/// The most that one index may list: entries, parts that its plugins name, and offers that come of both.
 pub const OFFERS_MAX: usize = 50_000;
 const NAME_CHARS_MAX: usize = 200;
 
@@ -95,7 +95,7 @@ impl MarketIndex {
         if !has_lists {
             return Err("it lists neither `plugins` nor `artifacts`".to_owned());
         }
-        let Reading { index, entries } = reading;
+        let Reading { index, entries, .. } = reading;
         if index.offers.is_empty() && entries > 0 {
             let first = index.problems.first().map(|(_, why)| format!(": {why}")).unwrap_or_default();
             return Err(format!("none of its {entries} entries can be understood{first}"));
@@ -126,6 +126,10 @@ struct Reading {
     index: MarketIndex,
     /// How many entries there were, understood or not.
     entries: usize,
+    /// How many parts plugins named.
+    parts: usize,
+    /// Whether more was listed than is read.
+    is_full: bool,
 }
 
 impl Reading {
@@ -169,12 +173,8 @@ impl Reading {
     ) {
         self.entries += 1;
         let number = self.entries;
-        if number > OFFERS_MAX {
-            if number == OFFERS_MAX + 1 {
-                let why = format!("it lists more than {OFFERS_MAX} entries; the others are left out");
-                self.index.problems.push(("…".to_owned(), why));
-            }
-            return;
+        if number > OFFERS_MAX || self.is_full {
+            return self.leave();
         }
         let named = value.as_object().ok_or("it is not an object").and_then(|fields| {
             let name = fields.get("name").and_then(Value::as_str).map(str::trim).unwrap_or_default();
@@ -193,6 +193,33 @@ impl Reading {
         }
     }
 
+    /// Reads no more: what a few megabytes can list is no one's marketplace.
+    fn leave(&mut self) {
+        if !self.is_full {
+            let why = format!("it lists more than {OFFERS_MAX} entries or parts; the others are left out");
+            self.index.problems.push(("…".to_owned(), why));
+        }
+        self.is_full = true;
+    }
+
+    fn offer(&mut self, offer: Offer) {
+        if self.index.offers.len() >= OFFERS_MAX {
+            return self.leave();
+        }
+        self.index.offers.push(offer);
+    }
+
+    /// What a plugin names, as far as there is room.
+    fn parts_of<T>(&mut self, mut named: impl Iterator<Item = T>) -> Vec<T> {
+        let room = OFFERS_MAX - self.parts;
+        let read: Vec<T> = named.by_ref().take(room).collect();
+        self.parts += read.len();
+        if named.next().is_some() {
+            self.leave();
+        }
+        read
+    }
+
     fn artifact(
         &mut self,
         fields: &Map<String, Value>,
@@ -208,7 +235,7 @@ impl Reading {
             }
         };
         let plugin = fields.get("plugin").and_then(text);
-        self.index.offers.push(Offer { name, kind, plugin, ..common(fields) });
+        self.offer(Offer { name, kind, plugin, ..common(fields) });
         Ok(())
     }
 
@@ -229,30 +256,31 @@ impl Reading {
             ("commands", ArtifactType::Command),
             ("agents", ArtifactType::Agent),
         ] {
-            for (called, path) in named_parts(fields.get(field)) {
+            for (called, path) in self.parts_of(named_parts(fields.get(field))) {
                 let path = path.as_deref().and_then(|path| joined(place.as_deref(), path));
                 parts.extend(path.clone().map(|path| (kind, path)));
                 let Some(name) = called.or_else(|| part_name(kind, path.as_deref()?)) else { continue };
-                self.index.offers.push(Offer { name, kind, path, ..bare.clone() });
+                self.offer(Offer { name, kind, path, ..bare.clone() });
             }
         }
         if fields.get("hooks").is_some_and(is_something) {
-            self.index.offers.push(Offer { name: name.clone(), kind: ArtifactType::Hook, ..bare.clone() });
+            self.offer(Offer { name: name.clone(), kind: ArtifactType::Hook, ..bare.clone() });
         }
         match fields.get("mcpServers") {
             Some(Value::Object(servers)) => {
                 let servers = servers.keys().filter_map(|key| text(&Value::from(key.as_str())));
-                let offers = servers.map(|name| Offer { name, kind: ArtifactType::Mcp, ..bare.clone() });
-                self.index.offers.extend(offers);
+                for name in self.parts_of(servers) {
+                    self.offer(Offer { name, kind: ArtifactType::Mcp, ..bare.clone() });
+                }
             }
             Some(other) if is_something(other) => {
-                self.index.offers.push(Offer { name: name.clone(), kind: ArtifactType::Mcp, ..bare.clone() });
+                self.offer(Offer { name: name.clone(), kind: ArtifactType::Mcp, ..bare.clone() });
             }
             _ => {}
         }
         self.index.places.extend(place.clone().map(|root| PluginPlace { name: name.clone(), root, parts }));
         let kind = ArtifactType::Plugin;
-        self.index.offers.push(Offer { name, kind, source, url, path: place, ..said });
+        self.offer(Offer { name, kind, source, url, path: place, ..said });
         Ok(())
     }
 }

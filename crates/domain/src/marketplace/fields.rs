@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{OFFERS_MAX, Offer};
+use super::Offer;
 use crate::artifact_type::ArtifactType;
 use crate::deployed::bare_name;
 
@@ -69,21 +69,15 @@ pub(super) fn where_from(source: Option<&Value>, root: &str) -> Result<Place, St
 }
 
 /// The parts that a plugin names: by name, by path, or by both.
-pub(super) fn named_parts(value: Option<&Value>) -> Vec<(Option<String>, Option<String>)> {
+pub(super) fn named_parts(value: Option<&Value>) -> impl Iterator<Item = (Option<String>, Option<String>)> {
     let path = |value: &Value| value.as_str().map(str::to_owned);
-    match value {
-        Some(Value::String(one)) => vec![(None, Some(one.clone()))],
-        Some(Value::Array(all)) => {
-            all.iter().filter_map(path).take(OFFERS_MAX).map(|one| (None, Some(one))).collect()
-        }
-        Some(Value::Object(all)) => {
-            let named = |(name, of): (&String, &Value)| {
-                Some((Some(text(&Value::from(name.as_str()))?), of.get("source").and_then(path)))
-            };
-            all.iter().filter_map(named).collect()
-        }
-        _ => Vec::new(),
-    }
+    let one = value.filter(|value| value.is_string()).into_iter();
+    let all = value.and_then(Value::as_array).into_iter().flatten();
+    let by_path = one.chain(all).filter_map(path).map(|path| (None, Some(path)));
+    let by_name = value.and_then(Value::as_object).into_iter().flatten().filter_map(move |(name, of)| {
+        Some((Some(text(&Value::from(name.as_str()))?), of.get("source").and_then(path)))
+    });
+    by_path.chain(by_name)
 }
 
 /// What a part is called by its path, where that names one part and not a folder of many.

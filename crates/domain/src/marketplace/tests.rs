@@ -115,6 +115,30 @@ fn an_entry_that_cannot_be_understood_is_told_of_and_hides_no_other() {
 }
 
 #[test]
+fn what_an_index_lists_is_bounded_in_all() {
+    let listed = |count: usize| vec![r#""./skills/a""#; count].join(",");
+    let keyed = |count: usize| (0..count).map(|n| format!(r#""s{n}": {{}}"#)).collect::<Vec<_>>().join(",");
+    let plugin = |fields: &str| format!(r#"{{"name": "p", "source": "./p", {fields}}}"#);
+    let arrays = plugin(&format!(r#""skills": [{0}], "commands": [{0}], "agents": [{0}]"#, listed(30_000)));
+    let objects = plugin(&format!(r#""skills": {{{}}}"#, keyed(60_000)));
+    let servers = plugin(&format!(r#""mcpServers": {{{}}}"#, keyed(60_000)));
+    let twice = format!("{0}, {0}", plugin(&format!(r#""skills": [{}]"#, listed(30_000))));
+    for plugins in [arrays, objects, servers, twice] {
+        let index = read(&format!(r#"{{"plugins": [{plugins}]}}"#));
+        let parts: usize = index.places.iter().map(|place| place.parts.len()).sum();
+        assert!(
+            index.offers.len() <= OFFERS_MAX && parts <= OFFERS_MAX,
+            "{} and {parts}",
+            index.offers.len()
+        );
+        let [(_, why)] = index.problems.as_slice() else { panic!("{:?}", index.problems) };
+        assert!(why.contains("more than 50000"), "{why}");
+    }
+    let fitting = plugin(&format!(r#""skills": [{}]"#, listed(OFFERS_MAX - 1)));
+    assert_eq!(read(&format!(r#"{{"plugins": [{fitting}]}}"#)).problems, []);
+}
+
+#[test]
 fn what_is_no_index_is_refused_with_its_reason() {
     for (json, why) in [
         ("", "it is not JSON"),

@@ -4,7 +4,8 @@
 //! has them, below a profile's folder, or below a plugin's or the repository's own. A plugin's parts
 //! are those that the index names as its own, else those that lie in its folder.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::ops::Bound;
 
 use larder_domain::{ArtifactType, MarketIndex, Offer, PROFILES, PluginPlace, bare_name};
 
@@ -52,6 +53,8 @@ pub(super) fn plan(files: &[TreeFile], index: &MarketIndex, repo: &str) -> (Vec<
 struct Plan<'a> {
     files: BTreeMap<&'a str, &'a TreeFile>,
     index: &'a MarketIndex,
+    /// The folders of the plugins that the index lists.
+    listed: HashSet<&'a str>,
     repo: &'a str,
     /// Folders that hold commands, agents and the like, and whether each is a profile's.
     roots: HashMap<String, bool>,
@@ -77,7 +80,17 @@ impl<'a> Plan<'a> {
         for root in own.chain(named) {
             roots.entry(root).or_insert(false);
         }
-        Plan { files, index, repo, roots, skills: BTreeSet::new(), found: BTreeMap::new(), said: Vec::new() }
+        let listed = index.places.iter().map(|place| place.root.as_str()).collect();
+        Plan {
+            files,
+            index,
+            listed,
+            repo,
+            roots,
+            skills: BTreeSet::new(),
+            found: BTreeMap::new(),
+            said: Vec::new(),
+        }
     }
 
     fn skills(&mut self) {
@@ -145,15 +158,18 @@ impl<'a> Plan<'a> {
 
     fn is_plugin(&self, root: &str) -> bool {
         let manifest = if root.is_empty() { MANIFEST.to_owned() } else { format!("{root}/{MANIFEST}") };
-        self.files.contains_key(manifest.as_str()) || self.index.places.iter().any(|place| place.root == root)
+        self.files.contains_key(manifest.as_str()) || self.listed.contains(root)
     }
 
     /// What plugins name as their own; answers what of it is not there.
     fn parts(&mut self) -> Vec<String> {
         let mut missing = Vec::new();
-        for place in &self.index.places {
+        // A part that several name is the first one's, and is looked for once.
+        let mut is_there: HashMap<(ArtifactType, &str), bool> = HashMap::new();
+        let index = self.index;
+        for place in &index.places {
             for (kind, path) in &place.parts {
-                if !self.part(place, *kind, path) {
+                if !*is_there.entry((*kind, path)).or_insert_with(|| self.part(place, *kind, path)) {
                     missing.push(path.clone());
                 }
             }
@@ -162,28 +178,25 @@ impl<'a> Plan<'a> {
     }
 
     fn part(&mut self, place: &PluginPlace, kind: ArtifactType, path: &str) -> bool {
-        let below = |known: &str| {
-            path.is_empty()
-                || known == path
-                || known.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'))
-        };
+        let (from, to) = below(path);
         if kind != ArtifactType::Skill {
-            let named: Vec<&TreeFile> = self
-                .files
-                .values()
-                .copied()
-                .filter(|file| below(&file.path) && is_text(&file.path))
-                .collect();
-            for file in named {
+            let own = self.files.get(path).into_iter();
+            let within = self.files.range::<str, _>((Bound::Included(&*from), Bound::Excluded(&*to)));
+            let named = own.chain(within.map(|(_, file)| file)).copied().filter(|file| is_text(&file.path));
+            for file in named.collect::<Vec<&TreeFile>>() {
                 self.text(kind, file);
             }
         }
         let mut is_there = false;
-        for ((known, at), candidate) in &mut self.found {
-            if *known == kind && below(at) {
-                candidate.plugin.get_or_insert_with(|| place.name.clone());
-                is_there = true;
-            }
+        let mut take = |candidate: &mut Candidate| {
+            candidate.plugin.get_or_insert_with(|| place.name.clone());
+            is_there = true;
+        };
+        if let Some(own) = self.found.get_mut(&(kind, path.to_owned())) {
+            take(own);
+        }
+        for (_, candidate) in self.found.range_mut((kind, from)..(kind, to)) {
+            take(candidate);
         }
         is_there
     }
@@ -198,9 +211,8 @@ impl<'a> Plan<'a> {
         for place in self.index.places.iter().filter(own) {
             by_root.entry(place.root.clone()).or_default().push(&place.name);
         }
-        let listed = &self.index.places;
         for root in self.roots.keys().filter(|root| self.is_plugin(root)) {
-            if !listed.iter().any(|place| place.root == **root) {
+            if !self.listed.contains(root.as_str()) {
                 by_root.insert(root.clone(), vec![self.plugin_name(root)]);
             }
         }
@@ -233,11 +245,12 @@ impl<'a> Plan<'a> {
             self.files.get(path.as_str()).map(|file| (*file).clone())
         };
         let mut said = Vec::new();
+        let here: HashSet<&str> = self.index.places.iter().map(|place| place.name.as_str()).collect();
+        let found: HashSet<(ArtifactType, Option<&str>)> =
+            self.found.values().map(|one| (one.kind, one.plugin.as_deref())).collect();
         for offer in &self.index.offers {
-            let is_here = |plugin: &String| self.index.places.iter().any(|place| place.name == *plugin);
-            let of_here = offer.plugin.as_ref().is_some_and(is_here);
-            let is_found =
-                self.found.values().any(|one| one.kind == offer.kind && one.plugin == offer.plugin);
+            let of_here = offer.plugin.as_deref().is_some_and(|plugin| here.contains(plugin));
+            let is_found = found.contains(&(offer.kind, offer.plugin.as_deref()));
             let is_of_files =
                 matches!(offer.kind, ArtifactType::Skill | ArtifactType::Command | ArtifactType::Agent);
             if of_here && (is_of_files || is_found) {
@@ -254,7 +267,7 @@ impl<'a> Plan<'a> {
             });
         }
         for root in self.roots.keys() {
-            let is_listed = self.index.places.iter().any(|place| place.root == *root);
+            let is_listed = self.listed.contains(root.as_str());
             if let Some(file) = manifest(root).filter(|_| !is_listed) {
                 said.push(Candidate {
                     kind: ArtifactType::Plugin,
@@ -295,6 +308,15 @@ fn file_name(path: &str) -> &str {
 
 fn parent(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(parent, _)| parent)
+}
+
+/// Where the paths below a folder begin in their order, and what comes behind them.
+fn below(folder: &str) -> (String, String) {
+    // `0` is the character behind `/`. Below the repository itself is everything.
+    if folder.is_empty() {
+        return (String::new(), char::MAX.to_string());
+    }
+    (format!("{folder}/"), format!("{folder}0"))
 }
 
 /// The folders above a path, the deepest first and the repository's own last.

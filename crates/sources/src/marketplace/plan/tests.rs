@@ -106,6 +106,46 @@ fn a_part_that_is_named_and_not_there_is_told_of() {
 }
 
 #[test]
+fn a_folder_s_parts_are_those_below_it_and_not_those_of_a_like_name() {
+    let index = index(
+        r#"{"plugins": [{"name": "a", "source": "./", "skills": ["./docs"], "commands": ["./docs"]},
+            {"name": "b", "source": "./", "commands": ["./docs", "./docs-old", "./docs/one.md"]}]}"#,
+    );
+    let paths = ["docs/one.md", "docs/x/two.md", "docs.md", "docs-old/three.md", "docs0/four.md"];
+    let paths: Vec<&str> = paths.into_iter().chain(["docs/skill/SKILL.md"]).collect();
+    assert_eq!(
+        offered(&paths, &index),
+        [
+            "skill skill @a",
+            "command three @b",
+            "command one @a",
+            "command SKILL @a",
+            "command two @a",
+            "plugin a",
+            "plugin b"
+        ]
+    );
+}
+
+#[test]
+fn an_index_that_names_everything_many_times_is_planned_all_the_same() {
+    let paths: Vec<String> = (0..10_000).map(|number| format!("commands/c{number}.md")).collect();
+    let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+    let plugin = |number: usize| {
+        format!(r#"{{"name": "p{number}", "source": "./", "commands": ["./commands", "./"], "hooks": "h"}}"#)
+    };
+    let plugins: Vec<String> = (0..10_000).map(plugin).collect();
+    let index = index(&format!(r#"{{"plugins": [{}]}}"#, plugins.join(",")));
+    let (found, missing) = plan(&files(&paths), &index, "kit");
+    assert_eq!(missing, Vec::<String>::new());
+    assert_eq!(found.len(), OFFERED_MAX);
+    assert!(
+        found.iter().take(10_000).all(|one| one.plugin.as_deref() == Some("p0")),
+        "the first who names it"
+    );
+}
+
+#[test]
 fn a_repository_may_be_one_skill_as_a_whole() {
     assert_eq!(offered(&["SKILL.md", "scripts/a.py"], &MarketIndex::default()), ["skill kit"]);
     let both = ["SKILL.md", "skills/pdf/SKILL.md"];
