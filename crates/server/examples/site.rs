@@ -2,8 +2,8 @@
 //! store, with the simulated GitHub behind it. `cargo run -p larder-server --example site -- [WAY…]`
 //!
 //! Ways: `empty` configures nothing; `cold` starts with GitHub switched off; `token` asks for the
-//! tokens `reader` and `admin`, as off loopback; `many` has a hundred clusters more; `tracked` has
-//! 1,200 releases in one repository. `projects` adds a folder of three local projects, `hundred` one of
+//! tokens `reader` and `admin`, as off loopback; `many` has a hundred clusters more, `long` one of 130
+//! repositories; `tracked` has 1,200 releases in one repository. `projects` adds a folder of three local projects, `hundred` one of
 //! a hundred, `bare` one of none. `markets` adds two marketplaces, one of which is broken.
 //! It prints one line of JSON with its address and the simulator's, and runs until its input ends.
 
@@ -20,7 +20,9 @@ use larder_domain::{
     TRACKERS, TrackerType,
 };
 use larder_engine::{Engine, SystemClock};
-use larder_github_sim::{Issue, Options, Outage, SecondaryLimit, Simulator, Switches, When, World};
+use larder_github_sim::{
+    Issue, Options, Outage, Repository, SecondaryLimit, Simulator, Switches, When, World,
+};
 use larder_server::{Demo, DemoControl, DemoMode, DemoRequest, Settings, Site};
 use larder_sources::{
     ClustersSource, GitHub, GitHubConfig, MarketplaceConfig, MarketplaceFrom, MarketplaceSource,
@@ -41,6 +43,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     if is("tracked") {
         world.add_issues("octo-org/cinder", releases(now, 1200));
     }
+    if is("long") {
+        for name in modules() {
+            let about = Some("One of many modules, each with its tests".to_owned());
+            world.add(Repository { description: about, ..Repository::new(&format!("{OWNER}/{name}")) });
+        }
+    }
     if is("markets") {
         world.push("octo-org/atlas", OFFERED);
     }
@@ -56,7 +64,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let store = Arc::new(SqliteStore::open(options)?);
     let github = GitHubConfig::new(simulator.url()).with_token(World::DEMO_TOKEN.into());
     let github = Arc::new(GitHub::new(github, store.clone(), clock.clone(), 1)?);
-    let clusters = if is("empty") { ClustersConfig::default() } else { clusters(is("many"))? };
+    let clusters = if is("empty") { ClustersConfig::default() } else { clusters(is("many"), is("long"))? };
     let policy = Policy { attempts: 2, backoff_base: Duration::from_secs(2), ..Policy::default() };
     let source = ClustersSource::new(&clusters, github.clone(), &policy)?;
     let tracked = if is("empty") { [].as_slice() } else { &["harbor", "quill", "atlas", "cinder"] };
@@ -215,7 +223,7 @@ fn write_line(text: &str) -> std::io::Result<()> {
 }
 
 /// The demo's clusters, one of them with a short life, one experimental.
-fn clusters(many: bool) -> Result<ClustersConfig, Box<dyn Error>> {
+fn clusters(many: bool, long: bool) -> Result<ClustersConfig, Box<dyn Error>> {
     let mut config = ClustersConfig {
         owner: Some(OWNER.to_owned()),
         ttl: Duration::from_hours(6),
@@ -245,6 +253,15 @@ fn clusters(many: bool) -> Result<ClustersConfig, Box<dyn Error>> {
             ..ClusterConfig::default()
         });
     }
+    if long {
+        let repos = modules().map(|name| RepoName::parse(&name, Some(OWNER)));
+        config.clusters.push(ClusterConfig {
+            id: "modules".to_owned(),
+            name: "Modules".to_owned(),
+            repos: repos.collect::<Result<_, _>>()?,
+            ..ClusterConfig::default()
+        });
+    }
     let name = RepoName::parse("dotbench", Some(OWNER))?;
     let display_name = Some("Dotbench".to_owned());
     config.overrides.push(RepoOverride {
@@ -255,6 +272,11 @@ fn clusters(many: bool) -> Result<ClustersConfig, Box<dyn Error>> {
         experimental: None,
     });
     Ok(config)
+}
+
+/// The repositories of a long cluster.
+fn modules() -> impl Iterator<Item = String> {
+    (0..130).map(|number| format!("module-{number:03}"))
 }
 
 /// So many releases over six years, one in forty still open.

@@ -78,7 +78,11 @@ pub async fn start(site: Site) -> Result<Running, ServeError> {
 
 /// All routes, behind the guard.
 fn router(app: &App, extra: Option<Router>) -> Router {
-    let own = api::routes().merge(web::routes()).fallback(web::not_found).with_state(app.clone());
+    let own = api::routes()
+        .merge(web::routes())
+        .fallback(web::not_found)
+        .method_not_allowed_fallback(web::not_allowed)
+        .with_state(app.clone());
     let all = match extra {
         Some(extra) => own.merge(extra),
         None => own,

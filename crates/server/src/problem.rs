@@ -189,7 +189,7 @@ impl Problem {
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "store", "the store could not be read or written")
     }
 
-    fn status(&self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 }

@@ -27,7 +27,7 @@ pub(crate) enum Patience {
     Look,
 }
 
-/// All clusters at one time, in the order of configuration.
+/// Clusters at one time, in the order asked.
 pub(crate) struct Snapshot {
     /// When.
     pub(crate) now: Time,
@@ -47,10 +47,16 @@ pub(crate) struct ClusterReading {
     pub(crate) reading: Result<Reading, ReadError>,
 }
 
+impl ClusterReading {
+    /// The name people see.
+    pub(crate) fn name(&self) -> String {
+        if self.config.name.is_empty() { self.id.clone() } else { self.config.name.clone() }
+    }
+}
+
 impl App {
-    /// Reads all clusters for a viewer.
-    pub(crate) async fn snapshot(&self, viewer: Viewer, patience: Patience) -> Snapshot {
-        let keys = self.cluster_keys();
+    /// Reads these clusters for a viewer.
+    pub(crate) async fn snapshot(&self, keys: Vec<Key>, viewer: Viewer, patience: Patience) -> Snapshot {
         let readings = self.readings(&keys, viewer, patience).await;
         let now = self.now();
         let clusters = keys.into_iter().zip(readings).filter_map(|(key, reading)| {

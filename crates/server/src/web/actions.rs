@@ -10,7 +10,7 @@ use larder_core::{Key, Met, Target, Trigger};
 use serde::{Deserialize, Serialize};
 
 use super::frame::Visit;
-use super::message::message;
+use super::message::{message, refusal};
 use super::sign_in::no_permission;
 use super::told::{Told, Word};
 use crate::app::App;
@@ -54,7 +54,7 @@ pub(crate) async fn refresh(
     }
     let keys = match keys_of(&app, &visit, &act).await {
         Ok(keys) => keys,
-        Err(problem) => return problem.into_response(),
+        Err(problem) => return refusal(&visit, &headers, problem),
     };
     let now = app.now();
     let allowed: Vec<Key> =
@@ -112,7 +112,7 @@ async fn change(app: &App, visit: &Visit, headers: &HeaderMap, act: &Act, word: 
     }
     let target = match target(act) {
         Ok(target) => target,
-        Err(problem) => return problem.into_response(),
+        Err(problem) => return refusal(visit, headers, problem),
     };
     let met = match word {
         Word::Replayed => app.replay(visit.viewer, &target).await.map(Met::exactly),
@@ -120,7 +120,7 @@ async fn change(app: &App, visit: &Visit, headers: &HeaderMap, act: &Act, word: 
     };
     match met {
         Ok(met) => told(Told::met(word, met), &act.back, headers),
-        Err(problem) => problem.into_response(),
+        Err(problem) => refusal(visit, headers, problem),
     }
 }
 

@@ -137,7 +137,7 @@ pub(crate) async fn show(Extract(app): Extract<App>, visit: Visit, Wished(asked)
 async fn gather(app: &App, visit: &Visit, asked: &Asked) -> Result<Body, StoreError> {
     let now = app.now();
     let Stretch { entries, next, counts } = Stretch::of(app, visit.viewer, asked).await?;
-    let (budgets, pauses) = budgets(&app.allowances(visit.viewer).await?, now);
+    let (budgets, pauses) = budgets(&app.allowances(visit.viewer).await?, visit.viewer, now);
     let info = app.store.info().await?;
     let store = StoreFigure::new(&info, counts.total, visit.viewer);
     let log = app.recent(visit.viewer, LOG_MAX).await?;

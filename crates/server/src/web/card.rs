@@ -1,6 +1,7 @@
 //! One cluster as a card: its state, why it is not fresh, its repositories.
 
 use std::collections::HashSet;
+use std::ops::Range;
 
 use askama::Template;
 use larder_core::{Entry, Failure, Key, Member, RefreshState, Status, Time};
@@ -8,16 +9,19 @@ use larder_domain::{ClusterConfig, Repository};
 use larder_engine::{ReadError, Reading};
 
 use super::frame::Hidden;
+use super::query::address;
 use super::repository::{LineStyle, RepositoryLine, sum};
-use super::words::{Badge, Note, Prose, State, sentence};
+use super::words::{Badge, Note, Prose, State, counted, exact, sentence};
 use crate::access::Viewer;
 use crate::app::App;
 use crate::snapshot::ClusterReading;
 
-/// So many repositories are shown unfolded.
-const SHOWN: usize = 5;
-/// So many at the most in all; a program that wants more asks the API.
-const LISTED_MAX: usize = 200;
+/// So many repositories stand on a card; all of them are on the cluster's own page.
+const FEW: usize = 12;
+/// So many are on a page of one cluster.
+pub(super) const ROWS_MAX: usize = 100;
+/// So many warnings stand on a card, and on a page of one cluster.
+const WARNINGS_MAX: (usize, usize) = (12, 200);
 
 /// A cluster, as shown.
 #[derive(Template)]
@@ -35,10 +39,35 @@ pub(crate) struct Card {
     is_empty: bool,
     empty_words: &'static str,
     repositories: Vec<RepositoryLine>,
-    rest: Vec<RepositoryLine>,
+    /// Which of all they are, on a page of them.
+    stretch: Option<String>,
+    /// What the card leaves out: where all of it is, how that is called, how much more it is.
+    rest: Option<Rest>,
+    /// The address of the cluster's own page; none on that page.
+    own: Option<String>,
     warnings: Vec<Prose>,
+    /// How many there are.
+    warnings_words: String,
+    /// `5 more`, where they are too many.
+    more_warnings: Option<String>,
     hidden: Hidden,
     may_replay: bool,
+}
+
+/// Where the repositories are that a card does not show.
+struct Rest {
+    href: String,
+    label: String,
+    more: String,
+}
+
+/// Which of a cluster's repositories are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// The first ones, on a card among others.
+    Few,
+    /// Those behind so many, on the cluster's own page.
+    Behind(usize),
 }
 
 /// What a list of cards is made with.
@@ -49,6 +78,8 @@ pub(crate) struct Table<'a> {
     pub(crate) now: Time,
     /// The repositories that a search found, by their identity; `None` = all are shown.
     pub(crate) found: Option<HashSet<String>>,
+    /// What was searched for.
+    pub(crate) search: String,
     pub(crate) sort: super::sort::Sort,
     /// Whether what is due is being refreshed behind this very answer.
     pub(crate) refreshes: bool,
@@ -131,7 +162,7 @@ pub(crate) fn failure_of(
 
 impl Card {
     /// Lays a cluster out.
-    pub(crate) fn new(picked: Picked, table: &Table<'_>) -> Self {
+    pub(crate) fn new(picked: Picked, extent: Extent, table: &Table<'_>) -> Self {
         let state = picked.state(table);
         let failure = failure_of(&picked.cluster.reading, picked.row.as_ref());
         let Picked { cluster, shown, .. } = picked;
@@ -141,37 +172,42 @@ impl Card {
         if let Err(error @ (ReadError::Absent { .. } | ReadError::Store(_))) = &cluster.reading {
             warnings.insert(0, Prose::new(&sentence(&error.to_string())));
         }
+        let (all, is_own) = (warnings.len(), extent != Extent::Few);
+        warnings.truncate(if is_own { WARNINGS_MAX.1 } else { WARNINGS_MAX.0 });
         let clusters = &table.app.clusters;
         let style = LineStyle { config: clusters, new_within: table.app.rules.new_within, now: table.now };
-        let line =
-            |(repository, member): &(Repository, Member)| RepositoryLine::new(repository, member, style);
-        let visible = if table.found.is_some() { SHOWN * 2 } else { SHOWN };
-        // One that would stand alone behind a fold is shown too.
-        let visible = if shown.len() == visible + 1 { shown.len() } else { visible };
-        let all: Vec<Repository> = shown.iter().map(|(repository, _)| repository.clone()).collect();
+        let on_it = extent.of(shown.len());
+        let lines = shown[on_it.clone()].iter();
+        let own = format!("/clusters/{}", cluster.key.name());
         let is_running = state.refresh == RefreshState::Running;
         let is_missing = state.status == Status::Missing;
         Card {
             slug: cluster.key.name().to_owned(),
-            name: if cluster.config.name.is_empty() {
-                cluster.id.clone()
-            } else {
-                cluster.config.name.clone()
-            },
+            name: cluster.name(),
             marks: marks(&cluster.config),
-            sum: if is_missing { "no copy yet".to_owned() } else { sum(&all) },
+            sum: if is_missing { "no copy yet".to_owned() } else { sum(&shown) },
             badge: Badge::new(state, table.now),
             fresh_until: cluster.reading.as_ref().ok().and_then(|reading| reading.stored.entry.fresh_until),
             is_loading: is_missing && is_running && note.is_none(),
-            is_empty: all.is_empty() && note.is_none() && !(is_missing && is_running),
+            is_empty: shown.is_empty()
+                && table.found.is_none()
+                && note.is_none()
+                && !(is_missing && is_running),
             empty_words: if is_missing {
                 "Nothing was fetched yet."
             } else {
                 "This cluster has no repositories."
             },
             note,
-            repositories: shown.iter().take(visible).map(line).collect(),
-            rest: shown.iter().take(LISTED_MAX).skip(visible).map(line).collect(),
+            repositories: lines.map(|(one, member)| RepositoryLine::new(one, member, style)).collect(),
+            stretch: (is_own && on_it.len() < shown.len() && !on_it.is_empty())
+                .then(|| format!("{} to {} of {}", on_it.start + 1, on_it.end, exact(shown.len() as u64))),
+            rest: (!is_own && on_it.len() < shown.len())
+                .then(|| Rest::new(&own, shown.len(), on_it.len(), table)),
+            own: (!is_own).then_some(own),
+            warnings_words: counted(all as u64, "warning", "warnings"),
+            more_warnings: (warnings.len() < all)
+                .then(|| format!("{} more", exact((all - warnings.len()) as u64))),
             warnings,
             hidden: table.hidden.clone(),
             may_replay: table.viewer.may_admin && state.refresh == RefreshState::Dead,
@@ -187,6 +223,29 @@ impl Card {
     /// The word of its badge.
     pub(crate) fn class(&self) -> &'static str {
         self.badge.class
+    }
+}
+
+impl Extent {
+    /// The places of those that are shown, of so many.
+    fn of(self, all: usize) -> Range<usize> {
+        match self {
+            // One that would be left out alone is shown too.
+            Extent::Few => 0..if all <= FEW + 1 { all } else { FEW },
+            Extent::Behind(start) => start.min(all)..start.saturating_add(ROWS_MAX).min(all),
+        }
+    }
+}
+
+impl Rest {
+    /// The cluster's own page, which shows what is searched for here in the same order.
+    fn new(own: &str, all: usize, shown: usize, table: &Table<'_>) -> Self {
+        let pairs = [("search", table.search.as_str()), ("sort", table.sort.asked())];
+        let label = match table.found {
+            Some(_) => format!("All {} found", exact(all as u64)),
+            None => format!("All {}", counted(all as u64, "repository", "repositories")),
+        };
+        Rest { href: address(own, &pairs), label, more: format!("{} more", exact((all - shown) as u64)) }
     }
 }
 

@@ -10,14 +10,13 @@ use axum::response::Response;
 use larder_core::{Entry, Key, ListQuery, Status, StoreError};
 use larder_domain::REPOSITORIES;
 use larder_engine::ReadError;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
-use super::card::{Card, Picked, Table};
+use super::card::{Card, Extent, Picked, Table};
 use super::demo::Panel;
 use super::frame::{Frame, Here, Visit};
 use super::message::message;
-use super::query::Wished;
+use super::query::{Wished, address};
 use super::sort::{SORTS, Sort};
 use super::words::{counted, sentence};
 use crate::answer::Came;
@@ -25,9 +24,9 @@ use crate::app::App;
 use crate::snapshot::{ClusterReading, Patience};
 
 /// So many cards are on a page.
-const CARDS_MAX: usize = 48;
+const CARDS_MAX: usize = 24;
 /// So many repositories a search finds at the most.
-const FOUND_MAX: usize = 2_000;
+const FOUND_MAX: usize = 5_000;
 /// So long a search may be, in bytes.
 const SEARCH_BYTES_MAX: usize = 400;
 
@@ -86,17 +85,15 @@ pub(crate) async fn show(State(app): State<App>, visit: Visit, Wished(asked): Wi
         return visit.page(StatusCode::OK, &FirstRun { frame, demo: Panel::of(&app, &visit) });
     }
     let patience = if is_part { Patience::Look } else { Patience::Glance };
-    let snapshot = app.snapshot(visit.viewer, patience).await;
+    let is_wanted = |key: &Key| asked.part != "card" || key.as_str() == asked.key;
+    let keys: Vec<Key> = app.cluster_keys().into_iter().filter(is_wanted).collect();
+    let snapshot = app.snapshot(keys.clone(), visit.viewer, patience).await;
     if let Some(error) = out_of_order(&snapshot.clusters) {
         return message(&visit, StatusCode::SERVICE_UNAVAILABLE, "The store cannot be read", &[error]);
     }
-    let found = match find(&app, asked.search.trim()).await {
+    let found = match find(&app, keys, asked.search.trim()).await {
         Ok(found) => found,
-        Err(error) => {
-            // The engine says it of the store, once.
-            tracing::debug!(%error, "the repositories could not be searched");
-            return message(&visit, StatusCode::SERVICE_UNAVAILABLE, "The store cannot be searched", &[]);
-        }
+        Err(error) => return not_searched(&visit, &error),
     };
     let rows = rows_of_missing(&app, &snapshot.clusters).await;
     if patience == Patience::Glance {
@@ -109,14 +106,13 @@ pub(crate) async fn show(State(app): State<App>, visit: Visit, Wished(asked): Wi
         viewer: visit.viewer,
         now: snapshot.now,
         found,
+        search: asked.search.trim().to_owned(),
         sort,
         refreshes: patience == Patience::Glance,
     };
-    let is_wanted = |cluster: &ClusterReading| asked.part != "card" || cluster.key.as_str() == asked.key;
     let mut picked: Vec<Picked> = snapshot
         .clusters
         .into_iter()
-        .filter(is_wanted)
         .map(|cluster| {
             let row = rows.get(&cluster.key).cloned();
             Picked::new(cluster, row, &table)
@@ -125,7 +121,7 @@ pub(crate) async fn show(State(app): State<App>, visit: Visit, Wished(asked): Wi
         .collect();
     if asked.part == "card" {
         return match picked.pop() {
-            Some(picked) => visit.page(StatusCode::OK, &Card::new(picked, &table)),
+            Some(picked) => visit.page(StatusCode::OK, &Card::new(picked, Extent::Few, &table)),
             None => message(&visit, StatusCode::NOT_FOUND, "No such card", &[]),
         };
     }
@@ -149,7 +145,7 @@ pub(crate) async fn show(State(app): State<App>, visit: Visit, Wished(asked): Wi
 
 /// Counts what the page's reader was given: what is fetched behind it has to be waited for, and what
 /// failed is no answer.
-fn count(app: &App, clusters: &[ClusterReading], rows: &HashMap<Key, Entry>) {
+pub(super) fn count(app: &App, clusters: &[ClusterReading], rows: &HashMap<Key, Entry>) {
     for cluster in clusters {
         match &cluster.reading {
             Ok(reading) => app.metrics.read(Came::Held, reading.status == Status::Fresh),
@@ -162,7 +158,7 @@ fn count(app: &App, clusters: &[ClusterReading], rows: &HashMap<Key, Entry>) {
 }
 
 /// Why nothing at all can be read, where the store is to blame.
-fn out_of_order(clusters: &[ClusterReading]) -> Option<String> {
+pub(super) fn out_of_order(clusters: &[ClusterReading]) -> Option<String> {
     if clusters.iter().any(|cluster| !matches!(cluster.reading, Err(ReadError::Store(_)))) {
         return None;
     }
@@ -176,8 +172,20 @@ fn out_of_order(clusters: &[ClusterReading]) -> Option<String> {
     }
 }
 
-/// The identities of the repositories that a search finds; `None` = nothing is searched for.
-async fn find(app: &App, search: &str) -> Result<Option<HashSet<String>>, StoreError> {
+/// The page that says that a search failed.
+pub(super) fn not_searched(visit: &Visit, error: &StoreError) -> Response {
+    // The engine says it of the store, once.
+    tracing::debug!(%error, "the repositories could not be searched");
+    message(visit, StatusCode::SERVICE_UNAVAILABLE, "The store cannot be searched", &[])
+}
+
+/// The identities of the repositories that a search finds in these clusters; `None` = nothing is
+/// searched for.
+pub(super) async fn find(
+    app: &App,
+    entries: Vec<Key>,
+    search: &str,
+) -> Result<Option<HashSet<String>>, StoreError> {
     if search.is_empty() {
         return Ok(None);
     }
@@ -187,12 +195,12 @@ async fn find(app: &App, search: &str) -> Result<Option<HashSet<String>>, StoreE
     }
     let query = ListQuery {
         view: &REPOSITORIES,
-        entries: app.cluster_keys(),
+        entries,
         search: Some(search[..end].to_owned()),
         filters: Vec::new(),
         order: None,
         offset: 0,
-        limit: FOUND_MAX,
+        limit: FOUND_MAX + 1,
     };
     let listed = app.store.list(&query).await?;
     Ok(Some(listed.into_iter().map(|listed| listed.item.of.id.to_string()).collect()))
@@ -200,7 +208,7 @@ async fn find(app: &App, search: &str) -> Result<Option<HashSet<String>>, StoreE
 
 /// The rows of clusters that have nothing to serve: they know what went wrong. Only those who may
 /// read what is private are given such clusters at all.
-async fn rows_of_missing(app: &App, clusters: &[ClusterReading]) -> HashMap<Key, Entry> {
+pub(super) async fn rows_of_missing(app: &App, clusters: &[ClusterReading]) -> HashMap<Key, Entry> {
     let missing = clusters.iter().filter(|cluster| cluster.reading.is_err());
     let missing: Vec<Key> = missing.map(|cluster| cluster.key.clone()).collect();
     app.rows_at_hand(&missing).await
@@ -212,23 +220,26 @@ fn lay_out(picked: Vec<Picked>, asked: &Asked, table: &Table<'_>) -> List {
     // One that stands in several clusters is one repository all the same.
     let repositories: HashSet<&str> =
         picked.iter().flat_map(|picked| &picked.shown).map(|(_, member)| &*member.item.of.id).collect();
-    let repositories = repositories.len() as u64;
+    let repositories = counted(repositories.len() as u64, "repository", "repositories");
+    let or_more = table.found.as_ref().is_some_and(|found| found.len() > FOUND_MAX);
     let start = match asked.after.as_str() {
         "" => 0,
         after => picked.iter().position(|one| one.cluster.id == after).map_or(0, |place| place + 1),
     };
     let mut on_page: Vec<Picked> = picked.into_iter().skip(start).take(CARDS_MAX).collect();
     let last = on_page.last().map(|picked| picked.cluster.id.clone());
-    let next = last.filter(|_| start + on_page.len() < clusters).map(|last| address(asked, &last));
-    let cards: Vec<Card> = on_page.drain(..).map(|picked| Card::new(picked, table)).collect();
+    let next = last.filter(|_| start + on_page.len() < clusters).map(|last| {
+        address("/", &[("after", &last), ("search", &table.search), ("sort", table.sort.asked())])
+    });
+    let cards: Vec<Card> = on_page.drain(..).map(|picked| Card::new(picked, Extent::Few, table)).collect();
     List {
         count_words: format!(
-            "{} in {}",
-            counted(repositories, "repository", "repositories"),
+            "{}{repositories} in {}",
+            if or_more { "more than " } else { "" },
             counted(clusters as u64, "cluster", "clusters")
         ),
         states: states(&cards),
-        search: table.found.is_some().then(|| asked.search.trim().to_owned()),
+        search: table.found.is_some().then(|| table.search.clone()),
         cards,
         next,
         sees_all: table.viewer.may_read_private,
@@ -242,15 +253,4 @@ fn states(cards: &[Card]) -> String {
     let words =
         counts.iter().filter(|(count, _)| *count > 0).map(|(count, says)| format!(" · {count} {says}"));
     words.collect::<Vec<_>>().concat()
-}
-
-fn address(asked: &Asked, after: &str) -> String {
-    let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-    let mut address = format!("/?after={}", encode(after));
-    for (name, value) in [("search", asked.search.trim()), ("sort", &asked.sort)] {
-        if !value.is_empty() {
-            address.extend(["&", name, "=", &encode(value)]);
-        }
-    }
-    address
 }

@@ -57,27 +57,34 @@ pub(crate) struct Pause {
 }
 
 /// The budgets as bars, and the pauses that upstreams asked for.
-pub(crate) fn budgets(budgets: &[Budget], now: Time) -> (Vec<BudgetFigure>, Vec<Pause>) {
+pub(crate) fn budgets(budgets: &[Budget], viewer: Viewer, now: Time) -> (Vec<BudgetFigure>, Vec<Pause>) {
     let (pauses, bars): (Vec<&Budget>, Vec<&Budget>) =
         budgets.iter().partition(|budget| &*budget.resource == SECONDARY);
+    // Two of one host and resource are told apart by whose they are.
+    let names_actor = |one: &Budget| {
+        let alike = |other: &&&Budget| other.resource == one.resource && other.host == one.host;
+        let known = bars.iter().filter(alike).filter(|other| other.limit.is_some());
+        viewer.may_read_private && known.count() > 1
+    };
     let pause = |budget: &&Budget| {
         let until = budget.blocked_until.filter(|until| *until > now)?;
         Some(Pause { name: budget.host.to_string(), until: Stamp::due(until, now) })
     };
     (
-        bars.iter().filter_map(|budget| BudgetFigure::new(budget, now)).collect(),
+        bars.iter().filter_map(|budget| BudgetFigure::new(budget, names_actor(budget), now)).collect(),
         pauses.iter().filter_map(pause).collect(),
     )
 }
 
 impl BudgetFigure {
-    fn new(budget: &Budget, now: Time) -> Option<Self> {
+    fn new(budget: &Budget, names_actor: bool, now: Time) -> Option<Self> {
         let limit = budget.limit?;
+        let actor = if names_actor { format!(" as {}", budget.actor) } else { String::new() };
         let is_over = budget.reset_at.is_none_or(|reset| now >= reset);
         let left = if is_over { limit } else { budget.remaining.unwrap_or(limit) };
         let percent = u64::from(left) * 100 / u64::from(limit.max(1));
         Some(BudgetFigure {
-            name: format!("{} on {}", budget.resource, budget.host),
+            name: format!("{} on {}{actor}", budget.resource, budget.host),
             left: exact(u64::from(left)),
             limit: exact(u64::from(limit)),
             percent: percent.min(100) as u32,
@@ -123,5 +130,44 @@ fn bytes(bytes: u64) -> String {
     match bytes {
         0..1_048_576 => format!("{} KiB", bytes / 1024),
         _ => format!("{}.{} MiB", bytes / 1_048_576, bytes % 1_048_576 * 10 / 1_048_576),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Time = Time::from_ms(1_800_000_000_000);
+
+    fn budget(actor: &str, resource: &str) -> Budget {
+        Budget {
+            host: "api.github.com".into(),
+            actor: actor.into(),
+            resource: resource.into(),
+            limit: Some(5000),
+            remaining: Some(4000),
+            reset_at: None,
+            blocked_until: None,
+            minute_start: NOW,
+            minute_points: 0,
+            reserved: 0,
+        }
+    }
+
+    #[test]
+    fn two_allowances_of_one_name_are_told_apart_by_whose_they_are() {
+        let held = [budget("ann", "core"), budget("ann", "graphql"), budget("token:4acf", "core")];
+        let names = |viewer: Viewer| {
+            let (bars, _) = budgets(&held, viewer, NOW);
+            bars.into_iter().map(|bar| bar.name).collect::<Vec<_>>()
+        };
+        let expected = [
+            "core on api.github.com as ann",
+            "graphql on api.github.com",
+            "core on api.github.com as token:4acf",
+        ];
+        assert_eq!(names(Viewer::READER), expected);
+        let public = names(Viewer::PUBLIC);
+        assert!(public.iter().all(|name| !name.contains(" as ")), "whose they are is not for everybody");
     }
 }

@@ -24,6 +24,9 @@ pub(crate) const THEME_COOKIE: &str = "larder_theme";
 /// Smaller pages gain nothing from being compressed.
 const GZIP_BYTES_MIN: usize = 1024;
 
+/// Where forms are sent to: no pages to come back to.
+const FORMS_AT: [&str; 4] = ["/actions", "/sign-out", "/theme", "/demo"];
+
 /// Which colours a visitor wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Theme {
@@ -109,6 +112,8 @@ pub(crate) struct Visit {
     told: Option<Told>,
     /// The address that a form comes back to.
     back: String,
+    /// The page of ours that led here; the first one where none did.
+    pub(super) came_from: String,
     can_leave: bool,
     can_enter: bool,
     takes_gzip: bool,
@@ -126,12 +131,16 @@ impl FromRequestParts<App> for Visit {
             Ok(csrf) => csrf,
             Err(never) => match never {},
         };
+        let came_from = came_from(&parts.headers);
+        // Where a form is sent to there is nothing to come back to.
+        let is_read = parts.method.is_safe();
         Ok(Visit {
             viewer,
             csrf,
             theme: theme(&parts.headers),
             told: Told::of(parts.uri.query().unwrap_or_default()),
-            back: back(&parts.uri),
+            back: if is_read { back(&parts.uri) } else { came_from.clone() },
+            came_from,
             can_leave: app.has_tokens()
                 && cookie(&parts.headers, SESSION_COOKIE).is_some_and(|value| !value.is_empty()),
             can_enter: app.has_tokens() && !viewer.may_admin,
@@ -144,6 +153,17 @@ impl FromRequestParts<App> for Visit {
 
 fn theme(headers: &HeaderMap) -> Theme {
     cookie(headers, THEME_COOKIE).map_or(Theme::Auto, Theme::parse)
+}
+
+/// The page of ours that a request comes from, as a browser tells it.
+fn came_from(headers: &HeaderMap) -> String {
+    let said = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let page = said(header::REFERER).and_then(|page| page.parse::<Uri>().ok());
+    let is_ours = |page: &Uri| page.authority().map(|one| one.as_str()) == said(header::HOST);
+    let takes_forms = |page: &Uri| {
+        FORMS_AT.iter().any(|start| page.path().starts_with(start)) || page.path().starts_with("//")
+    };
+    page.filter(|page| is_ours(page) && !takes_forms(page)).map_or_else(|| "/".to_owned(), |page| back(&page))
 }
 
 /// The page's own address, without what is said once or asked by the script alone.
@@ -159,6 +179,11 @@ impl Visit {
     /// The hidden fields of a form.
     pub(crate) fn hidden(&self) -> Hidden {
         Hidden { csrf: self.csrf.token().to_owned(), back: self.back.clone() }
+    }
+
+    /// The hidden fields of a form that comes back to another page.
+    pub(super) fn hidden_for(&self, back: &str) -> Hidden {
+        Hidden { back: back.to_owned(), ..self.hidden() }
     }
 
     /// What the layout needs to know.

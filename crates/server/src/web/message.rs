@@ -2,9 +2,11 @@
 
 use askama::Template;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 
 use super::frame::{Frame, Here, Visit};
+use super::words::sentence;
+use crate::problem::Problem;
 
 #[derive(Template)]
 #[template(path = "message.html")]
@@ -21,12 +23,35 @@ pub(crate) fn message(visit: &Visit, status: StatusCode, title: &str, lines: &[S
 
 /// The answer for an address that is none: a page for browsers, a problem for programs.
 pub(crate) async fn not_found(visit: Visit, uri: Uri, headers: HeaderMap) -> Response {
-    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
-    let is_browser = accept.is_some_and(|accept| accept.contains("text/html"));
-    if uri.path().starts_with("/api/") || !is_browser {
+    if uri.path().starts_with("/api/") || !wants_page(&headers) {
         return crate::api::not_found();
     }
     nothing_here(&visit)
+}
+
+/// The answer for an address that takes other methods. A browser comes there when what a form was
+/// answered with is asked for once more.
+pub(crate) async fn not_allowed(visit: Visit, uri: Uri, headers: HeaderMap) -> Response {
+    if uri.path().starts_with("/api/") || !wants_page(&headers) {
+        return crate::api::not_allowed().await.into_response();
+    }
+    let lines = ["This is where a form is sent to. Nothing was changed.".to_owned()];
+    message(&visit, StatusCode::METHOD_NOT_ALLOWED, "There is nothing to look at here", &lines)
+}
+
+/// Why a form could not be heard: a page for browsers, a problem for programs and the script.
+pub(super) fn refusal(visit: &Visit, headers: &HeaderMap, problem: Problem) -> Response {
+    if !wants_page(headers) {
+        return problem.into_response();
+    }
+    let lines = [format!("{} Nothing was changed.", sentence(&problem.detail))];
+    message(visit, problem.status(), "This could not be done", &lines)
+}
+
+/// Whether a browser asks, which shows a page.
+fn wants_page(headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    accept.is_some_and(|accept| accept.contains("text/html"))
 }
 
 /// The page that says that there is none.

@@ -6,6 +6,7 @@ mod assets;
 mod cache;
 mod cache_list;
 mod card;
+mod cluster;
 mod clusters;
 mod demo;
 mod figures;
@@ -32,12 +33,13 @@ use axum::routing::{get, post};
 use crate::app::App;
 
 pub use demo::{Demo, DemoControl, DemoMode, DemoRequest};
-pub(crate) use message::not_found;
+pub(crate) use message::{not_allowed, not_found};
 
 /// The routes of all pages and of what they load.
 pub(crate) fn routes() -> Router<App> {
     Router::new()
         .route("/", get(clusters::show))
+        .route("/clusters/{id}", get(cluster::show))
         .route("/projects", get(projects::show))
         .route("/projects/{id}", get(project::show))
         .route("/trackers", get(trackers::show))

@@ -125,8 +125,8 @@ pub(crate) fn is_web(url: &str) -> bool {
 }
 
 /// `3 repositories, 1,234 stars`.
-pub(crate) fn sum(repositories: &[Repository]) -> String {
-    let stars = repositories.iter().fold(0_u64, |sum, repository| sum.saturating_add(repository.stars));
+pub(crate) fn sum(repositories: &[(Repository, Member)]) -> String {
+    let stars = repositories.iter().fold(0_u64, |sum, (repository, _)| sum.saturating_add(repository.stars));
     let count = counted(repositories.len() as u64, "repository", "repositories");
     if stars == 0 { count } else { format!("{count} · {} stars", exact(stars)) }
 }

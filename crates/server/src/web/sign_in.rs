@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
 use super::actions::{back_to, expired};
-use super::frame::{Frame, Here, THEME_COOKIE, Theme, Visit};
+use super::frame::{Frame, Here, Hidden, THEME_COOKIE, Theme, Visit};
 use super::told::{Told, Word};
 use crate::app::App;
 
@@ -19,6 +19,7 @@ struct SignIn<'a> {
     title: &'a str,
     why: &'a str,
     takes_tokens: bool,
+    hidden: Hidden,
     wrong: Option<&'a str>,
 }
 
@@ -47,7 +48,7 @@ pub(crate) struct Plain {
 /// `GET /sign-in`.
 pub(crate) async fn show(State(app): State<App>, visit: Visit) -> Response {
     let why = "Without a token you see what is public. A token shows the rest, and may let you refresh and invalidate.";
-    page(&app, &visit, StatusCode::OK, "Sign in", why, None)
+    page(&app, &visit, StatusCode::OK, ("Sign in", why), visit.hidden_for(&visit.came_from), None)
 }
 
 /// The page for one who may not do what was asked: 401 where a token could help, else 403.
@@ -94,7 +95,7 @@ pub(crate) fn not_shown(app: &App, visit: &Visit) -> Response {
 }
 
 fn refused(app: &App, visit: &Visit, status: StatusCode, title: &str, why: &str) -> Response {
-    let mut response = page(app, visit, status, title, why, None);
+    let mut response = page(app, visit, status, (title, why), visit.hidden(), None);
     if status == StatusCode::UNAUTHORIZED {
         let how = HeaderValue::from_static("Bearer realm=\"larder\"");
         response.headers_mut().insert(header::WWW_AUTHENTICATE, how);
@@ -106,12 +107,12 @@ fn page(
     app: &App,
     visit: &Visit,
     status: StatusCode,
-    title: &str,
-    why: &str,
+    (title, why): (&str, &str),
+    hidden: Hidden,
     wrong: Option<&str>,
 ) -> Response {
     let frame = visit.frame(Here::Elsewhere, title);
-    visit.page(status, &SignIn { frame, title, why, takes_tokens: app.has_tokens(), wrong })
+    visit.page(status, &SignIn { frame, title, why, takes_tokens: app.has_tokens(), hidden, wrong })
 }
 
 /// `POST /sign-in`.
@@ -127,7 +128,8 @@ pub(crate) async fn enter(
     let Some(session) = app.session_cookie(form.token.trim(), &headers) else {
         let wrong = "That is not a token of this Larder's. Nothing was changed.";
         let why = "Enter the read token or the admin token.";
-        return page(&app, &visit, StatusCode::FORBIDDEN, "Sign in", why, Some(wrong));
+        let hidden = visit.hidden_for(&back_to(&form.back));
+        return page(&app, &visit, StatusCode::FORBIDDEN, ("Sign in", why), hidden, Some(wrong));
     };
     let back = match back_to(&form.back) {
         back if back.starts_with("/sign-in") || back.starts_with("/actions") => "/".to_owned(),

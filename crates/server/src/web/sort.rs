@@ -38,6 +38,11 @@ impl Sort {
         }
     }
 
+    /// Its word in an address; none for the order that a page has anyway.
+    pub(crate) fn asked(self) -> &'static str {
+        if self == Sort::Configured { "" } else { self.word() }
+    }
+
     pub(crate) fn label(self) -> &'static str {
         match self {
             Sort::Configured => "own order",
@@ -70,14 +75,7 @@ impl Sort {
             Sort::Configured => cards.sort_by_key(|picked| !picked.cluster.config.featured),
             Sort::Pushed => cards.sort_by_cached_key(|picked| Reverse(pushed(picked))),
             Sort::Stars => cards.sort_by_cached_key(|picked| Reverse(stars(picked))),
-            Sort::Name => cards.sort_by_cached_key(|picked| {
-                let config = &picked.cluster.config;
-                if config.name.is_empty() {
-                    picked.cluster.id.to_lowercase()
-                } else {
-                    config.name.to_lowercase()
-                }
-            }),
+            Sort::Name => cards.sort_by_cached_key(|picked| picked.cluster.name().to_lowercase()),
         }
     }
 }

@@ -156,6 +156,60 @@ test("what upstream writes is text, never markup", [], async ({ page, site }) =>
   assert.equal(await page.evaluate(() => window.isTaken), undefined);
 });
 
+test("a long cluster shows its first repositories, and all of them on a page of its own", ["long"], async ({ page, site }) => {
+  await page.goto(site.url);
+  await settled(page);
+  const long = card(page, "modules");
+  assert.equal(await long.locator(".repo").count(), 12);
+  await long.getByText("118 more").waitFor();
+  await inspect(page, "clusters-long", shots);
+  await long.getByRole("link", { name: "All 130 repositories of Modules" }).click();
+  await page.waitForURL(/\/clusters\/modules$/);
+  assert.equal(await page.title(), "Modules · Larder");
+  assert.equal(await page.locator(".repo").count(), 100);
+  await inspect(page, "cluster", shots);
+  await page.getByRole("link", { name: "More repositories" }).click();
+  await page.waitForURL(/after=100/);
+  assert.equal(await page.locator(".repo").count(), 30);
+  await mark(page);
+  await site.github.change("octo-org/module-129", { description: "Seen at once" });
+  await page.keyboard.press("ArrowDown");
+  await page.keyboard.press("r");
+  await told(page).getByText("1 entry refreshed.").waitFor();
+  await page.getByText("Seen at once").waitFor();
+  assert.ok(await isSame(page));
+  const search = page.getByRole("searchbox", { name: "Search the repositories of Modules" });
+  await search.fill("module 004");
+  await page.waitForURL((url) => url.search === "?search=module+004");
+  await page.waitForFunction(() => document.querySelectorAll(".repo").length === 1);
+  await inspect(page, "cluster-search", shots);
+  await search.fill("cinder");
+  await page.getByText("Nothing found").waitFor();
+  await inspect(page, "cluster-nothing-found", shots);
+  await page.getByRole("link", { name: "Clusters", exact: true }).last().click();
+  await page.getByRole("link", { name: "Harbor", exact: true }).click();
+  await page.waitForURL(/\/clusters\/harbor$/);
+  assert.equal(await page.locator(".repo").count(), 6);
+  await page.goBack();
+  await card(page, "modules").waitFor();
+});
+
+test("a long cluster is paged and searched without JavaScript", ["long"], async ({ page, site }) => {
+  await page.goto(`${site.url}/clusters/modules`);
+  await page.getByRole("button", { name: "Refresh Modules" }).click();
+  await page.waitForURL(/\/clusters\/modules\?told=/);
+  await page.goto(site.url);
+  await page.getByRole("link", { name: "All 130 repositories of Modules" }).click();
+  await page.getByRole("link", { name: "More repositories" }).click();
+  assert.equal(await page.locator(".repo").count(), 30);
+  await page.goBack();
+  assert.equal(await page.locator(".repo").count(), 100);
+  await page.getByRole("searchbox").fill("module-129");
+  await page.getByRole("button", { name: "Show" }).click();
+  await page.waitForURL(/search=module-129/);
+  assert.equal(await page.locator(".repo").count(), 1);
+}, { javaScriptEnabled: false });
+
 // ---- when GitHub fails ----
 
 test("with GitHub switched off the copies are shown, with the reason and the next try", [], async ({ page, site }) => {

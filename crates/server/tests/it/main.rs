@@ -10,6 +10,7 @@ mod guards;
 mod herd;
 mod lent;
 mod lists;
+mod long_clusters;
 mod many;
 mod marketplace;
 mod outage;

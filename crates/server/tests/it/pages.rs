@@ -564,3 +564,67 @@ async fn a_long_cluster_is_folded_and_a_gone_repository_is_marked() {
     assert!(card.contains(r#"<span class="mark gone">gone</span>"#), "{card}");
     assert!(card.contains("<summary>1 warning</summary>"), "{card}");
 }
+
+#[tokio::test]
+async fn who_signs_in_comes_back_to_the_page_that_led_there() {
+    let world = World::new().await;
+    let mut settings = world.settings();
+    settings.admin_token = Some("admin".into());
+    let served = world.serve_with(settings).await;
+    let mut visitor = Visitor::new(&served);
+    let back = |page: &str| {
+        between(page, r#"<main"#, "</main>")
+            .split(r#"name="back" value=""#)
+            .last()
+            .unwrap()
+            .split('"')
+            .next()
+            .unwrap()
+            .to_owned()
+    };
+    let host = served.url.clone();
+    let cases = [
+        (format!("{host}/cache?sort=age&told=left&count=0"), "/cache?sort=age"),
+        (format!("{host}/actions/invalidate"), "/"),
+        (format!("{host}//evil.example"), "/"),
+        ("https://evil.example/cache".to_owned(), "/"),
+        ("not an address".to_owned(), "/"),
+    ];
+    for (from, to) in cases {
+        let page = visitor.send(served.get("/sign-in").header("referer", &from)).await.text().await.unwrap();
+        assert_eq!(back(&page), to, "{from}");
+    }
+    // A change that takes a token leads back to where it was wanted, also after a wrong token.
+    let csrf = csrf(&visitor.page("/sign-in").await);
+    let form = visitor.form("/actions/invalidate").header("referer", format!("{host}/cache"));
+    let refused = visitor.send(form.body(format!("csrf={csrf}&all=entries"))).await;
+    assert_eq!(refused.status(), 401);
+    assert_eq!(back(&refused.text().await.unwrap()), "/cache");
+    let wrong = visitor.post("/sign-in", &[("token", "guess"), ("back", "/cache")]).await;
+    assert_eq!(back(&wrong.text().await.unwrap()), "/cache");
+}
+
+#[tokio::test]
+async fn where_forms_are_sent_to_a_browser_finds_a_way_out() {
+    let world = World::new().await;
+    let served = world.serve().await;
+    for path in ["/actions/refresh", "/actions/invalidate", "/actions/replay", "/theme", "/sign-out"] {
+        let answer = browse(&served, path).await;
+        let head = (answer.status().as_u16(), header(&answer, "content-type"), header(&answer, "allow"));
+        assert_eq!(head, (405, "text/html; charset=utf-8".to_owned(), "POST".to_owned()), "{path}");
+        let page = answer.text().await.unwrap();
+        assert!(page.contains("There is nothing to look at here") && page.contains(r#"<a href="/">"#));
+        problem(served.get(path).send().await.unwrap(), 405, "method").await;
+    }
+    problem(browse(&served, "/api/v1/invalidate").await, 405, "method").await;
+
+    let mut visitor = Visitor::new(&served);
+    let csrf = csrf(&visitor.page("/").await);
+    for (key, status) in [("cluster/none", 404), ("none", 400)] {
+        let form = visitor.form("/actions/refresh").header("accept", "text/html,*/*;q=0.8");
+        let refused = visitor.send(form.body(format!("csrf={csrf}&key={key}"))).await;
+        assert_eq!(refused.status(), status, "{key}");
+        let page = refused.text().await.unwrap();
+        assert!(page.contains("This could not be done") && page.contains("<nav"), "{page}");
+    }
+}

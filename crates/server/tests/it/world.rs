@@ -76,6 +76,8 @@ pub(crate) struct World {
     pub(crate) policy: Policy,
     /// Whose repositories bare names mean.
     pub(crate) owner: Option<&'static str>,
+    /// Clusters instead of the usual three; none unless a story adds some.
+    pub(crate) large: Vec<ClusterConfig>,
     /// Whose trackers are kept.
     pub(crate) tracked: Vec<&'static str>,
     /// Folders that hold local projects; none unless a story adds some.
@@ -128,6 +130,7 @@ impl World {
             http,
             policy,
             owner: None,
+            large: Vec::new(),
             tracked: Vec::new(),
             roots: Vec::new(),
             markets: Vec::new(),
@@ -241,6 +244,7 @@ impl World {
             cluster("mixed", "Mixed", &["cinder", "vault"]),
             cluster("bunker", "Bunker plans", &["vault"]),
         ];
+        let clusters = if self.large.is_empty() { clusters } else { self.large.clone() };
         let owner = self.owner.map(str::to_owned);
         ClustersConfig { owner, ttl: HOUR, clusters, ..ClustersConfig::default() }
     }
