@@ -124,7 +124,8 @@ pub trait Source: Send + Sync {
     /// What the entry is meant to be; `None` = not configured, or no such thing.
     fn define(&self, key: &Key) -> Option<Arc<Definition>>;
 
-    /// The configured entries but for its [`indexes`](Source::indexes). Empty where any name goes.
+    /// The configured entries but for its [`indexes`](Source::indexes). Empty where any name goes. What is
+    /// held and not among them is kept and refreshed all the same while it is [defined](Source::define).
     fn keys(&self) -> Vec<Key> {
         Vec::new()
     }

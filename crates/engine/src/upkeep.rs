@@ -9,6 +9,9 @@ use larder_core::{
 use crate::Engine;
 use crate::engine::Inner;
 
+/// How often a source's rows are compared at the most: other processes may have another configuration.
+const COMPARED_MAX: usize = 3;
+
 impl Engine {
     /// Notes that a refresh is wanted; whoever looks for due entries next does it. Answers how
     /// many were marked. Keys that no source knows are left out.
@@ -62,13 +65,19 @@ impl Engine {
         for name in sources {
             let Some(source) = self.inner.sources.get(*name) else { continue };
             self.learn_of(&**source).await?;
-            let Some(configured) = self.differing(name, &**source).await? else { continue };
-            let now = self.inner.clock.now();
-            let done = self.inner.store.reconcile(name, &configured, now).await?;
-            self.inner.drop_target(&Target::All);
-            total.edited += done.edited;
-            total.unconfigured += done.unconfigured;
-            total.returned += done.returned;
+            for _ in 0..COMPARED_MAX {
+                let Some(configured) = self.differing(name, &**source).await? else { break };
+                let now = self.inner.clock.now();
+                let done = self.inner.store.reconcile(name, &configured, now).await?;
+                self.inner.drop_target(&Target::All);
+                total.edited += done.edited;
+                total.unconfigured += done.unconfigured;
+                total.returned += done.returned;
+                // A row that came after the look passes for one that nobody knows, until the next look.
+                if done.unconfigured == 0 {
+                    break;
+                }
+            }
         }
         Ok(total)
     }
@@ -78,7 +87,8 @@ impl Engine {
         Some(Configured { key, definition })
     }
 
-    /// What is configured of a source, if its rows say something else.
+    /// What is configured of a source, if its rows say something else: what it lists, and whatever else is
+    /// held that it knows, as it does where any name goes.
     async fn differing(
         &self,
         name: &str,
@@ -86,14 +96,12 @@ impl Engine {
     ) -> Result<Option<Vec<Configured>>, StoreError> {
         let mut keys = source.indexes();
         keys.extend(source.keys());
-        // Where any name goes, or none does any more, the source says so of each that is held.
-        let any_goes = keys.is_empty();
         let named = keys.into_iter().filter_map(|key| self.configured(key));
         let mut configured: HashMap<Key, Configured> = named.map(|one| (one.key.clone(), one)).collect();
         let mut differs = false;
         let mut rows = Rows::of(&*self.inner.store, Some(name));
         while let Some(Row { entry, unconfigured_since }) = rows.next().await? {
-            if any_goes {
+            if !configured.contains_key(&entry.key) {
                 configured.extend(self.configured(entry.key.clone()).map(|one| (one.key.clone(), one)));
             }
             differs |= match configured.get(&entry.key) {
@@ -103,9 +111,6 @@ impl Engine {
                 }
                 None => unconfigured_since.is_none(),
             };
-            if differs && !any_goes {
-                break;
-            }
         }
         Ok(differs.then(|| configured.into_values().collect()))
     }

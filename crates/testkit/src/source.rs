@@ -32,6 +32,7 @@ pub struct FakeSource {
 struct State {
     policy: Policy,
     entries: BTreeMap<Key, Vec<Arc<str>>>,
+    unlisted: Vec<Key>,
     findings: HashMap<Arc<str>, Finding>,
     edition: HashMap<Key, u32>,
     down: Option<FetchError>,
@@ -50,6 +51,7 @@ impl FakeSource {
         let state = State {
             policy: Policy { jitter: 0.0, ..Policy::default() },
             entries: BTreeMap::new(),
+            unlisted: Vec::new(),
             findings: HashMap::new(),
             edition: HashMap::new(),
             down: None,
@@ -80,6 +82,11 @@ impl FakeSource {
     /// Takes an entry out of the configuration.
     pub fn forget(&self, key: &Key) {
         self.state().entries.remove(key);
+    }
+
+    /// Leaves an entry out of the list of all: it is known to whoever names it.
+    pub fn unlist(&self, key: &Key) {
+        self.state().unlisted.push(key.clone());
     }
 
     /// Sets every entry's policy.
@@ -216,7 +223,8 @@ impl Source for FakeSource {
     }
 
     fn keys(&self) -> Vec<Key> {
-        self.state().entries.keys().cloned().collect()
+        let state = self.state();
+        state.entries.keys().filter(|key| !state.unlisted.contains(key)).cloned().collect()
     }
 
     async fn fetch(&self, ask: &Ask) -> Result<Fetched, FetchError> {

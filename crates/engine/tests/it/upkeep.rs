@@ -1,6 +1,8 @@
 //! Evicting, sweeping, reconciling: what goes, and when.
 
-use larder_core::{Retention, Target, Trigger};
+use larder_core::{Reconciled, Retention, Status, Store, Target, Trigger};
+use larder_engine::{Behind, ReadOptions};
+use larder_testkit::{Fault, Step};
 
 use crate::world::{HOUR, World, network};
 
@@ -65,6 +67,47 @@ async fn the_last_entry_that_leaves_the_configuration_is_remembered_too() {
     assert_eq!(world.engine.reconcile().await.unwrap().unconfigured, 0);
     world.pass(31 * DAY).await;
     assert_eq!(world.engine.sweep(&Retention::default()).await.unwrap().entries, 1);
+}
+
+#[tokio::test]
+async fn what_a_source_knows_and_does_not_list_is_refreshed_behind_its_reader_and_stays() {
+    let world = World::new();
+    world.source.entry("listed", &["a"]);
+    let key = world.source.entry("asked-for", &["b"]);
+    world.source.unlist(&key);
+    world.read(&key).await.unwrap();
+    assert_eq!(world.engine.reconcile_of(&["fake"]).await.unwrap(), Reconciled::default());
+    world.pass(7 * HOUR).await;
+    let options = ReadOptions { behind: Behind::MarkDue, ..ReadOptions::default() };
+    world.run(world.engine.read(&key, &options)).await.unwrap();
+    assert_eq!(world.run(world.engine.refresh_due(10, |_| {})).await.unwrap().len(), 1);
+    assert_eq!(world.status(&key).await, Status::Fresh);
+    world.pass(31 * DAY).await;
+    assert_eq!(world.engine.sweep(&Retention::default()).await.unwrap().entries, 0);
+    world.store.reconcile("fake", &[], world.now()).await.unwrap();
+    assert_eq!(world.engine.reconcile().await.unwrap().returned, 1, "what was noted otherwise is taken back");
+}
+
+#[tokio::test]
+async fn what_comes_while_the_configuration_is_compared_is_not_taken_for_what_went() {
+    let world = World::new();
+    let goes = world.source.entry("goes", &["a"]);
+    world.read(&goes).await.unwrap();
+    world.source.forget(&goes);
+    let comes = world.source.entry("comes", &["b"]);
+    world.source.unlist(&comes);
+    world.store.inflict(Fault::Hang, &[Step::Mark]);
+    let engine = world.engine.clone();
+    let comparing = tokio::spawn(async move { engine.reconcile().await });
+    while world.store.waiting() == 0 {
+        world.settle().await;
+    }
+    world.read(&comes).await.unwrap();
+    world.store.mend();
+    world.run(comparing).await.unwrap().unwrap();
+    let rows = world.store.rows(Some("fake"), None, 10).await.unwrap();
+    let gone: Vec<_> = rows.into_iter().filter(|row| row.unconfigured_since.is_some()).collect();
+    assert_eq!(gone.into_iter().map(|row| row.entry.key).collect::<Vec<_>>(), [goes]);
 }
 
 #[tokio::test]
