@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, join_all};
 use futures::stream::{FuturesUnordered, StreamExt};
 use larder_core::{
     Answers, Ask, FetchError, Fetched, Key, Lease, Request, Retry, Source, Spent, Status, Time,
@@ -197,12 +197,17 @@ impl<'a> Batch<'a> {
 
     /// Settles what no answer came for.
     async fn close(mut self) {
+        let open = std::mem::take(&mut self.open);
+        if self.interrupted {
+            let interrupted = open.into_values().map(|Open { leased, .. }| {
+                self.engine.let_go(leased, Err(RefreshError::Interrupted), "interrupted")
+            });
+            // At once: a store that hangs is waited for once.
+            join_all(interrupted).await;
+            return;
+        }
         let mut settling = FuturesUnordered::new();
-        for (key, Open { leased, subset }) in std::mem::take(&mut self.open) {
-            if self.interrupted {
-                self.engine.let_go(leased, Err(RefreshError::Interrupted), "interrupted").await;
-                continue;
-            }
+        for (key, Open { leased, subset }) in open {
             let (error, spent) = match self.again.remove(&key) {
                 Some(failed) => failed,
                 None => (

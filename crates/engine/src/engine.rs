@@ -16,6 +16,10 @@ use crate::follow::{self, News};
 use crate::reach::Reach;
 use crate::tier::Tier;
 
+/// How long an engine that stops waits for the store: leases last no longer than that, unless they are
+/// configured to.
+const LETTING_GO_MAX: Duration = Duration::from_secs(15);
+
 /// Reads, refreshes and keeps entries. Cheap to clone; clones are one engine.
 #[derive(Clone)]
 pub struct Engine {
@@ -180,7 +184,7 @@ impl Engine {
             () = self.inner.clock.sleep(grace) => false,
         };
         self.inner.stopping.cancel();
-        self.inner.tasks.wait().await;
+        self.let_go().await;
         drained
     }
 
@@ -188,7 +192,18 @@ impl Engine {
     pub async fn interrupt(&self) {
         self.inner.stopping.cancel();
         self.inner.tasks.close();
-        self.inner.tasks.wait().await;
+        self.let_go().await;
+    }
+
+    /// Waits for what is let go of. A store that hangs is not waited for longer than leases last.
+    async fn let_go(&self) {
+        tokio::select! {
+            biased;
+            () = self.inner.tasks.wait() => {}
+            () = self.inner.clock.sleep(LETTING_GO_MAX) => {
+                tracing::warn!("the store did not answer: leases that are held end by themselves");
+            }
+        }
     }
 }
 

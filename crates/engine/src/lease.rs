@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use larder_core::{
     Acquired, Decision, Extent, Failure, Following, Held, Key, Lease, LeaseAsk, Mode, NextStep, Outcome,
     Source, StoreError, Stored, Time, decide, follow,
@@ -86,9 +87,12 @@ impl Inner {
             }
         };
         let mut sorted = Sorted::default();
+        let mut unneeded = Vec::new();
         for (flown, acquired) in wants.into_iter().zip(acquired) {
-            self.sort(flown, acquired, &mut sorted).await;
+            unneeded.extend(self.sort(flown, acquired, &mut sorted));
         }
+        let letting_go = unneeded.into_iter().map(|(leased, result)| self.let_go(leased, result, "unneeded"));
+        join_all(letting_go).await;
         sorted
     }
 
@@ -125,7 +129,13 @@ impl Inner {
         })
     }
 
-    async fn sort(&self, mut flown: Flown, acquired: Acquired, sorted: &mut Sorted) {
+    /// Says where a want goes, or answers the lease to let go of with what its flight came to.
+    fn sort(
+        &self,
+        mut flown: Flown,
+        acquired: Acquired,
+        sorted: &mut Sorted,
+    ) -> Option<(Leased, Result<Outcome, RefreshError>)> {
         let now = self.clock.now();
         match acquired {
             Acquired::Granted(lease, before) => {
@@ -134,10 +144,10 @@ impl Inner {
                 self.doubt(&flown.want.key);
                 let held = self.held(&before);
                 let leased = Leased { flown, lease, before: *before, held };
-                match still_wanted(&leased, now) {
-                    None => sorted.leased.push(leased),
-                    Some(result) => self.let_go(leased, result, "unneeded").await,
+                if let Some(result) = still_wanted(&leased, now) {
+                    return Some((leased, result));
                 }
+                sorted.leased.push(leased);
             }
             Acquired::Held(met) => {
                 let (watched, give_up_at) = (met.token.seq, patience_ends(&flown.want, now));
@@ -146,6 +156,7 @@ impl Inner {
             }
             Acquired::Newer(stored) => self.land_as_is(flown, *stored),
         }
+        None
     }
 
     /// Follows entries that others refresh, until each has landed or was taken over. What was taken

@@ -14,6 +14,7 @@ mod failing;
 mod herd;
 mod indexes;
 mod leasing;
+mod letting_go;
 mod memory;
 mod mistakes;
 mod model;
