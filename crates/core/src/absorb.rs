@@ -207,8 +207,9 @@ impl Frame<'_> {
     }
 
     fn lifetime(&self, ttl: Duration) -> Duration {
-        let jitter = self.definition.policy.jitter.clamp(0.0, 1.0);
-        ttl.mul_f64(1.0 - jitter * self.chance.clamp(0.0, 1.0))
+        let policy = &self.definition.policy;
+        let jitter = policy.jitter.clamp(0.0, 1.0);
+        ttl.min(policy.lifetime_max()).mul_f64(1.0 - jitter * self.chance.clamp(0.0, 1.0))
     }
 
     /// Nothing came: what was held is held, and the next attempt has its time.

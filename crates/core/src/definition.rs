@@ -96,6 +96,12 @@ impl Policy {
     pub fn with_ttl(ttl: Duration) -> Self {
         Policy { ttl, ..Policy::default() }
     }
+
+    /// The longest lifetime that a source may give in place of [`ttl`](Policy::ttl): 31 days, or that, if it is
+    /// longer. What lasts longer could not be told from what a clock that was ahead has noted.
+    pub fn lifetime_max(&self) -> Duration {
+        self.ttl.max(Duration::from_hours(24 * 31))
+    }
 }
 
 /// What an entry is meant to be, as its source says from configuration, without any I/O.

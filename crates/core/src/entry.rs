@@ -242,12 +242,22 @@ impl Entry {
         let Some(fetched_at) = self.fetched_at else { return Status::Missing };
         let edited = definition.is_some_and(|definition| self.is_edited(definition));
         let from_the_future = fetched_at.since(now) > CLOCK_SLACK;
-        let expired = self.fresh_until.is_none_or(|until| now >= until);
+        let expired =
+            self.fresh_until.is_none_or(|until| now >= until || self.is_too_far(until, definition, now));
         if edited || from_the_future || expired || self.is_invalidated() {
             Status::Stale
         } else {
             Status::Fresh
         }
+    }
+
+    /// Whether freshness ends further off than any lifetime that may have been given: it was given by a
+    /// clock that was ahead. `fetched_at` does not always tell that; an absence that is not confirmed yet, and
+    /// what comes by way of somebody who asked before, keep an older one.
+    fn is_too_far(&self, until: Time, definition: Option<&Definition>, now: Time) -> bool {
+        let Some(Definition { policy, .. }) = definition else { return false };
+        let longest = if self.absent_at.is_some() { policy.negative_ttl } else { policy.lifetime_max() };
+        until.since(now) > longest.saturating_add(CLOCK_SLACK)
     }
 
     /// Whether an invalidation came after the fetch that brought the data had begun.

@@ -427,6 +427,25 @@ fn a_wait_that_the_upstream_asks_for_is_kept_for_a_day_at_the_most() {
 }
 
 #[test]
+fn a_lifetime_of_the_sources_own_is_a_month_at_the_most_or_what_the_policy_says() {
+    let months = |policy_ttl, ttl| {
+        let policy = Policy { ttl: policy_ttl, ..definition("1").policy };
+        let definition = Definition { policy, ..definition("1") };
+        let delta = Delta { ttl: Some(ttl), ..Delta::default() };
+        let write = take_under(&holding(&["a"]), &definition, false, Ok(Fetched::Delta(delta)));
+        write.fresh_until.unwrap().since(NOW)
+    };
+    let days = |days: u64| hours(24 * days);
+    assert_eq!(months(hours(6), days(30)), days(30));
+    assert_eq!(
+        months(hours(6), days(365)),
+        days(31),
+        "what lasts longer is not told from a clock that was ahead"
+    );
+    assert_eq!(months(days(365), days(365)), days(365));
+}
+
+#[test]
 fn a_delta_adds_changes_and_removes() {
     let Finding::Present(changed) = present("b", 2).finding else { unreachable!() };
     let Finding::Present(new) = present("d", 1).finding else { unreachable!() };

@@ -216,6 +216,28 @@ fn a_clock_that_jumps_back_makes_nothing_fresh_for_ever_and_nothing_stuck() {
 }
 
 #[test]
+fn what_was_confirmed_by_a_clock_that_was_ahead_is_not_fresh_for_as_long_as_that() {
+    let status = |entry: &Entry| entry.status(Some(&definition("1")), NOW);
+    let ahead = |by| NOW.plus(by);
+    // A second clock's first word that it is gone keeps what is held, and its age.
+    let until = |by: Duration| Some(ahead(by).plus(definition("1").policy.negative_ttl));
+    let gone =
+        |by| Entry { absent_at: Some(NOW), fresh_until: until(by), due_at: ahead(by), ..fetched(hours(1)) };
+    assert_eq!(status(&gone(Duration::from_secs(30))), Status::Fresh, "two machines differ a little");
+    for by in [hours(3), hours(24 * 365)] {
+        assert_eq!(status(&gone(by)), Status::Stale, "{by:?}");
+        assert_eq!(on(&gone(by), &normal()), Decision::Revalidate, "{by:?}");
+    }
+    // Somebody else's word, with its own age.
+    let by = hours(24 * 365);
+    let told = Entry { fresh_until: Some(ahead(by).plus(hours(6))), due_at: ahead(by), ..fetched(hours(1)) };
+    assert_eq!(on(&told, &normal()), Decision::Revalidate);
+    let decades = Definition { policy: Policy::with_ttl(hours(24 * 365 * 20)), ..definition("1") };
+    let long = Entry { fresh_until: Some(NOW.plus(decades.policy.ttl)), ..fetched(Duration::ZERO) };
+    assert_eq!(long.status(Some(&decades), NOW), Status::Fresh, "as long as the policy says");
+}
+
+#[test]
 fn a_lease_that_ends_further_off_than_its_length_is_past() {
     let lease = |until| Lease {
         key: key(),
