@@ -100,8 +100,8 @@ impl Engine {
             want.tell = tell;
         }
         let landed = self.land(wants, &on_done).await;
-        let find =
-            |key: &Key| landed.iter().find(|refreshed| refreshed.key == *key).map(|found| (**found).clone());
+        let by_key: HashMap<&Key, &Arc<Refreshed>> = landed.iter().map(|one| (&one.key, one)).collect();
+        let find = |key: &Key| by_key.get(key).map(|found| Refreshed::clone(found));
         let unknown = |key: &Key| Refreshed {
             key: key.clone(),
             result: Err(RefreshError::NotConfigured),
