@@ -145,9 +145,48 @@ impl Definition {
         self.fingerprint == *fingerprint || self.also.contains(fingerprint)
     }
 
-    /// Whether a member asked for under `name` still belongs to the entry.
+    /// Whether a member asked for under `name` still belongs to the entry. It goes over all names: for many
+    /// members see [`roster`](Definition::roster).
     pub fn names(&self, name: &str) -> bool {
         let has = |names: &Arc<[Arc<str>]>| names.iter().any(|known| &**known == name);
         self.names.as_ref().is_none_or(has) && !self.except.contains(name)
+    }
+
+    /// The names, made ready for being asked about many members.
+    pub fn roster(&self) -> Roster<'_> {
+        let names = self.names.as_ref().map(|names| names.iter().map(|name| &**name).collect());
+        Roster { names, except: &self.except }
+    }
+}
+
+/// Who belongs to an entry, as its [definition](Definition::roster) says.
+#[derive(Debug)]
+pub struct Roster<'a> {
+    names: Option<HashSet<&'a str>>,
+    except: &'a HashSet<Arc<str>>,
+}
+
+impl Roster<'_> {
+    /// As [`Definition::names`].
+    pub fn names(&self, name: &str) -> bool {
+        self.names.as_ref().is_none_or(|names| names.contains(name)) && !self.except.contains(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_roster_says_what_its_definition_says() {
+        let plain = Definition::new(Fingerprint::of(&["1"]), Policy::default());
+        let except: Arc<HashSet<Arc<str>>> = Arc::new(["b".into()].into());
+        for names in [None, Some(["a".into(), "b".into()].into())] {
+            let definition = Definition { names, except: except.clone(), ..plain.clone() };
+            let roster = definition.roster();
+            for name in ["a", "b", "c"] {
+                assert_eq!(roster.names(name), definition.names(name), "{name} of {:?}", definition.names);
+            }
+        }
     }
 }

@@ -36,7 +36,7 @@ pub use budget::{
 };
 pub use clock::{CLOCK_SLACK, Clock};
 pub use decide::{Decision, Mode, Refusal, Request, StaleReason, decide, may_serve_on_error};
-pub use definition::{Definition, Fingerprint, Policy};
+pub use definition::{Definition, Fingerprint, Policy, Roster};
 pub use entry::{
     Entry, Lease, Member, MemberState, RefreshState, Status, Stored, TOUCHED, TOUCHED_BEFORE, Token,
     Validators, Warning,

@@ -213,9 +213,10 @@ fn failure(out: &OutOfReach) -> Failure {
 /// Leaves out the members that are hidden, or whose names are no longer configured.
 pub(crate) fn visible(stored: Arc<Stored>, definition: &Definition) -> Arc<Stored> {
     // What was committed under this definition has no other names.
-    let edited = stored.entry.is_edited(definition);
+    let roster = stored.entry.is_edited(definition).then(|| definition.roster());
     let is_shown = |member: &larder_core::Member| {
-        member.state != larder_core::MemberState::Hidden && (!edited || definition.names(&member.asked))
+        member.state != larder_core::MemberState::Hidden
+            && roster.as_ref().is_none_or(|roster| roster.names(&member.asked))
     };
     if stored.members.iter().all(is_shown) {
         return stored;
