@@ -75,25 +75,39 @@ pub(crate) struct Sorted {
 impl Inner {
     /// Asks for leases. What another's fetch has answered meanwhile lands at once.
     pub(crate) async fn acquire(&self, wants: Vec<Flown>) -> Sorted {
-        let asks: Vec<LeaseAsk> = wants.iter().map(|flown| self.lease_ask(&flown.want)).collect();
-        // A lease that is granted later than that would have ended.
-        let patience = asks.iter().map(|ask| ask.length).max().unwrap_or_default();
-        let asked = self.store.acquire(&asks, self.clock.now());
-        let acquired = match self.within(patience, "take leases", asked).await {
-            Ok(acquired) => acquired,
-            Err(error) => {
-                land_all(wants, &Arc::new(error));
-                return Sorted::default();
-            }
-        };
         let mut sorted = Sorted::default();
         let mut unneeded = Vec::new();
-        for (flown, acquired) in wants.into_iter().zip(acquired) {
-            unneeded.extend(self.sort(flown, acquired, &mut sorted));
+        let mut batches = vec![wants];
+        while let Some(mut wants) = batches.pop() {
+            match self.take_leases(&wants).await {
+                Ok(acquired) => {
+                    for (flown, acquired) in wants.into_iter().zip(acquired) {
+                        unneeded.extend(self.sort(flown, acquired, &mut sorted));
+                    }
+                }
+                // A row that cannot be read keeps no other from its refresh.
+                Err(StoreError::BadRow { .. }) if wants.len() > 1 => {
+                    batches.push(wants.split_off(wants.len() / 2));
+                    batches.push(wants);
+                }
+                Err(error @ StoreError::BadRow { .. }) => land_all(wants, &Arc::new(error)),
+                Err(error) => {
+                    batches.push(wants);
+                    land_all(batches.drain(..).flatten().collect(), &Arc::new(error));
+                }
+            }
         }
         let letting_go = unneeded.into_iter().map(|(leased, result)| self.let_go(leased, result, "unneeded"));
         join_all(letting_go).await;
         sorted
+    }
+
+    async fn take_leases(&self, wants: &[Flown]) -> Result<Vec<Acquired>, StoreError> {
+        let asks: Vec<LeaseAsk> = wants.iter().map(|flown| self.lease_ask(&flown.want)).collect();
+        // A lease that is granted later than that would have ended.
+        let patience = asks.iter().map(|ask| ask.length).max().unwrap_or_default();
+        let asked = self.store.acquire(&asks, self.clock.now());
+        self.within(patience, "take leases", asked).await
     }
 
     fn lease_ask(&self, want: &Want) -> LeaseAsk {

@@ -20,5 +20,6 @@ mod mistakes;
 mod model;
 mod reach;
 mod reading;
+mod unreadable;
 mod upkeep;
 mod world;

@@ -61,6 +61,11 @@ impl World {
         (engine, store)
     }
 
+    /// Damages what the file holds, behind the store's back.
+    pub fn spoil(&self, sql: &str) {
+        rusqlite::Connection::open(self.dir.path().join("larder.db")).unwrap().execute_batch(sql).unwrap();
+    }
+
     /// Runs to the end, moving time whenever everybody waits.
     pub async fn run<T>(&self, work: impl Future<Output = T>) -> T {
         self.clock.drive(work).await

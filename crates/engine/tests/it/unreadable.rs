@@ -1,0 +1,25 @@
+//! A row that cannot be read is the concern of its own entry, and of no other.
+
+use larder_core::{Key, Store, Trigger};
+use larder_engine::RefreshError;
+
+use crate::world::{HOUR, World};
+
+#[tokio::test]
+async fn an_entry_whose_row_cannot_be_read_keeps_no_other_from_its_refresh() {
+    let world = World::new();
+    let keys: Vec<Key> = (0..9).map(|n| world.source.entry(&format!("c{n}"), &["a"])).collect();
+    for key in &keys {
+        world.read(key).await.unwrap();
+    }
+    world.pass(7 * HOUR).await;
+    world.engine.mark_due(&keys, Trigger::Schedule).await.unwrap();
+    world.spoil("UPDATE entries SET warnings = 'oops' WHERE key = 'fake/c4'");
+    let turn = world.run(world.engine.refresh_due(100, |_| {})).await.unwrap();
+    let failed: Vec<_> = turn.iter().filter(|one| one.result.is_err()).collect();
+    assert_eq!(failed.iter().map(|one| &one.key).collect::<Vec<_>>(), [&keys[4]], "of {}", turn.len());
+    let error = failed[0].result.as_ref().unwrap_err();
+    assert!(matches!(error, RefreshError::Store(_)), "{error:?}");
+    assert!(error.hints()[0].contains("larder cache clear"), "{:?}", error.hints());
+    assert_eq!(world.store.due(world.now(), 100).await.unwrap(), [keys[4].clone()]);
+}
