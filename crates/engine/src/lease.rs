@@ -1,7 +1,7 @@
 //! The lease: what makes one flight out of many processes' wishes.
 //!
-//! A key whose lease another holds is followed: its row is looked at every 50 ms until the other's
-//! result is in, or its lease is gone and can be taken over.
+//! A key whose lease another holds is followed: every 50 ms it is asked whether anything happened, and if
+//! so the row is looked at, until the other's result is in, or its lease is gone and can be taken over.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::RefreshError;
 use crate::engine::Inner;
 use crate::refresh::{Flown, Want};
 
-/// How often waiters look at a row that another process refreshes.
+/// How often waiters ask after a row that another process refreshes.
 const POLL: Duration = Duration::from_millis(50);
 
 /// A want that holds its lease, with the row as it is under it.
@@ -35,8 +35,8 @@ pub(crate) struct Followed {
     /// The number of the lease that was met first: what is begun under a later one began after our
     /// wish, also when that one was met in a race for the next lease.
     met: u64,
-    /// The number of the lease that is waited for now, and when it has had all its time.
-    watched: u64,
+    /// The lease that is waited for now, as it was last seen, and when it has had all its time.
+    watched: Lease,
     give_up_at: Time,
 }
 
@@ -52,10 +52,15 @@ impl Followed {
     }
 
     fn watch(&mut self, lease: &Lease, now: Time) {
-        if lease.token.seq != self.watched {
-            self.watched = lease.token.seq;
+        if lease.token.seq != self.watched.token.seq {
             self.give_up_at = patience_ends(&self.flown.want, now);
         }
+        self.watched = lease.clone();
+    }
+
+    /// Whether only what somebody commits can end the wait now.
+    fn may_wait(&self, now: Time) -> bool {
+        self.watched.is_live(now) && now < self.give_up_at
     }
 }
 
@@ -163,9 +168,9 @@ impl Inner {
                 }
                 sorted.leased.push(leased);
             }
-            Acquired::Held(met) => {
-                let (watched, give_up_at) = (met.token.seq, patience_ends(&flown.want, now));
-                let met = *flown.met.get_or_insert(watched);
+            Acquired::Held(watched) => {
+                let give_up_at = patience_ends(&flown.want, now);
+                let met = *flown.met.get_or_insert(watched.token.seq);
                 sorted.followed.push(Followed { flown, met, watched, give_up_at });
             }
             Acquired::Newer(stored) => self.land_as_is(flown, *stored),
@@ -180,16 +185,26 @@ impl Inner {
         source: Arc<dyn Source>,
         mut followed: Vec<Followed>,
     ) {
+        let mut seen = None;
         while !followed.is_empty() {
             tokio::select! {
                 biased;
                 () = self.stopping.cancelled() => return,
                 () = self.clock.sleep(POLL) => {}
             }
-            let keys: Vec<_> = followed.iter().map(|one| one.flown.want.key.clone()).collect();
             let patience = followed.iter().map(|one| one.flown.want.definition.policy.lease).max();
+            let patience = patience.unwrap_or_default();
+            // A row comes with all its members: it is looked at where that may tell anything new.
+            let pulse = self.within(POLL, "follow a refresh", self.store.pulse()).await.ok();
+            let is_quiet = pulse.is_some() && pulse == seen;
+            seen = pulse;
+            let now = self.clock.now();
+            if is_quiet && followed.iter().all(|one| one.may_wait(now)) {
+                continue;
+            }
+            let keys: Vec<_> = followed.iter().map(|one| one.flown.want.key.clone()).collect();
             let looked = self.store.lookup(&keys);
-            let rows = match self.within(patience.unwrap_or_default(), "follow a refresh", looked).await {
+            let rows = match self.within(patience, "follow a refresh", looked).await {
                 Ok(rows) => rows,
                 Err(error) => {
                     return land_all(followed.into_iter().map(|one| one.flown).collect(), &Arc::new(error));

@@ -58,6 +58,25 @@ async fn a_slow_holder_keeps_its_lease_alive() {
 }
 
 #[tokio::test]
+async fn who_waits_for_another_reads_what_is_held_when_something_happened_and_not_all_the_time() {
+    let mut world = World::new();
+    let key = world.source.entry("tools", &["a"]);
+    world.source.latency(28 * SECOND);
+    let (other, store) = world.another_process();
+    let options = ReadOptions::default();
+    let holding = tokio::spawn({
+        let (engine, key) = (world.engine.clone(), key.clone());
+        async move { engine.read(&key, &options).await }
+    });
+    until_called(&world, 1).await;
+    let waiting = world.run(other.read(&key, &options)).await.unwrap();
+    let held = world.run(holding).await.unwrap().unwrap();
+    assert_eq!((shown(&waiting), world.source.call_count()), (shown(&held), 1));
+    let lookups = store.lookups();
+    assert!(lookups < 20, "in 28 s: {lookups}");
+}
+
+#[tokio::test]
 async fn what_comes_late_for_its_lease_is_refused() {
     let mut world = World::new();
     let key = world.source.entry("tools", &["a"]);
