@@ -36,6 +36,9 @@ impl Open {
     }
 }
 
+/// Leases are not renewed more often than that.
+const RENEWAL_MIN: Duration = Duration::from_millis(10);
+
 /// Entries that are fetched together, and what is still open of them.
 struct Batch<'a> {
     engine: &'a Inner,
@@ -44,6 +47,8 @@ struct Batch<'a> {
     /// set to meanwhile.
     alarms: FuturesUnordered<BoxFuture<'a, Duration>>,
     renew_every: Duration,
+    /// How long to wait before the next renewal: the first one comes earlier where leases were granted late.
+    renew_in: Duration,
     /// By key, so that a run with the same seed asks and settles alike.
     open: BTreeMap<Key, Open>,
     /// Failed in the first round in a way that may pass at once.
@@ -67,7 +72,9 @@ impl Inner {
 impl<'a> Batch<'a> {
     fn new(engine: &'a Inner, leased: Vec<Leased>, started: Time) -> Self {
         let shortest = leased.iter().map(|one| one.lease.length).min().unwrap_or_default();
-        let renew_every = (shortest / 3).max(Duration::from_millis(10));
+        let renew_every = (shortest / 3).max(RENEWAL_MIN);
+        let left = leased.iter().map(|one| one.lease.until.since(started)).min().unwrap_or_default();
+        let renew_in = (left / 3).clamp(RENEWAL_MIN, renew_every);
         let open = |one: Leased| {
             let subset = subset_of(&one, started);
             (one.flown.want.key.clone(), Open { leased: one, subset })
@@ -81,7 +88,8 @@ impl<'a> Batch<'a> {
             })
         };
         let alarms = spans.into_iter().map(alarm).collect();
-        Batch { engine, started, alarms, renew_every, open, again: HashMap::new(), interrupted: false }
+        let again = HashMap::new();
+        Batch { engine, started, alarms, renew_every, renew_in, open, again, interrupted: false }
     }
 
     /// One call of the source, its answers settled as they come.
@@ -102,7 +110,7 @@ impl<'a> Batch<'a> {
         let mut listening = true;
         let mut settling = FuturesUnordered::new();
         let end = self.engine.end_of(source);
-        let mut renewal = self.engine.clock.sleep(self.renew_every);
+        let mut renewal = self.engine.clock.sleep(self.renew_in);
         while work.is_some() || listening || !settling.is_empty() {
             tokio::select! {
                 biased;
@@ -130,7 +138,8 @@ impl<'a> Batch<'a> {
                     settling.extend(late.into_iter().map(|(leased, answer)| self.engine.settle(leased, answer, self.started)));
                 }
                 () = &mut renewal, if work.is_some() => {
-                    renewal = self.engine.clock.sleep(self.renew_every);
+                    self.renew_in = self.renew_every;
+                    renewal = self.engine.clock.sleep(self.renew_in);
                     self.renew().await;
                 }
             }

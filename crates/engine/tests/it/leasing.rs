@@ -8,7 +8,7 @@ use larder_core::{
     Target, Trigger,
 };
 use larder_engine::{ReadOptions, RefreshError};
-use larder_testkit::{FakeSource, Step};
+use larder_testkit::{FakeSource, Fault, Step};
 
 use crate::world::{HOUR, MINUTE, SECOND, World, shown, with_mode};
 
@@ -55,6 +55,17 @@ async fn a_slow_holder_keeps_its_lease_alive() {
     let (one, two) = world.run(both).await;
     assert_eq!(shown(&one.unwrap()), shown(&two.unwrap()));
     assert_eq!(world.source.call_count(), 1);
+}
+
+#[tokio::test]
+async fn a_lease_that_was_granted_late_is_renewed_before_it_ends() {
+    let world = World::new();
+    let key = world.source.entry("tools", &["a"]);
+    world.source.latency(20 * SECOND);
+    // The writer was busy: of the lease's 15 s less than a third is left.
+    world.store.inflict(Fault::Slow(11 * SECOND), &[Step::Acquire]);
+    world.refresh(&key).await.result.unwrap();
+    assert_eq!(world.status(&key).await, Status::Fresh);
 }
 
 #[tokio::test]
