@@ -23,17 +23,21 @@ pub(crate) struct Answered {
 impl Inner {
     /// Absorbs an answer, commits it, announces it, lands the flight.
     pub(crate) async fn settle(&self, leased: Leased, answer: Answered, started: Time) {
-        let leased = match self.with_members(leased, &answer).await {
-            Ok(leased) => leased,
-            Err((leased, error)) => return self.let_go(leased, Err(error), "failed").await,
-        };
+        let (leased, unread) = self.with_members(leased, &answer).await;
         let Leased { flown, lease, before, .. } = leased;
-        let Answered { result, spent, subset } = answer;
+        let Answered { mut result, spent, subset } = answer;
+        if let Some(unread) = &unread {
+            // An attempt that failed: without a wait after it, it would be made again at once, for ever.
+            result = Err(FetchError::Local(format!("what is held of it could not be read: {unread}")));
+        }
         let now = self.clock.now();
         let definition = &flown.want.definition;
         let error = result.as_ref().err().cloned();
-        let write =
+        let mut write =
             absorb(Attempt { before: &before, definition, subset, result, now, chance: self.chance() });
+        if let (Some(unread), Some(failure)) = (&unread, &mut write.last_error) {
+            failure.hint = unread.hints().into_iter().next();
+        }
         let outcome = write.outcome;
         let failure = write.last_error.clone();
         let log = LogLine {
@@ -62,7 +66,9 @@ impl Inner {
                 }
                 self.announcer.announce(&flown.want.key, outcome, version);
                 match (outcome, error, failure) {
-                    (Outcome::Failed, Some(error), _) => Err(RefreshError::Fetch(error)),
+                    (Outcome::Failed, Some(error), _) => {
+                        Err(unread.map_or(RefreshError::Fetch(error), RefreshError::Store))
+                    }
                     (Outcome::Failed, None, Some(failure)) => Err(RefreshError::Held(Box::new(failure))),
                     _ => Ok(outcome),
                 }
@@ -81,24 +87,20 @@ impl Inner {
 
     /// Sees to it that the members are at hand where the answer may make a difference to them: that all is
     /// as it was makes none, as those of a source that [asks for them](larder_core::Source::extent) are
-    /// all shown, and nor does a failure.
-    async fn with_members(
-        &self,
-        mut leased: Leased,
-        answer: &Answered,
-    ) -> Result<Leased, (Leased, RefreshError)> {
+    /// all shown, and nor does a failure. Answers also why they are not, where they cannot be read.
+    async fn with_members(&self, mut leased: Leased, answer: &Answered) -> (Leased, Option<Arc<StoreError>>) {
         let is_moot = matches!(answer.result, Ok(Fetched::NotModified { .. }) | Err(_));
         if is_moot || !leased.before.members.is_empty() {
-            return Ok(leased);
+            return (leased, None);
         }
         let held = leased.held.clone();
         let members = self.within(leased.lease.length, "look members up", held.members()).await;
         match members {
             Ok(members) => {
                 leased.before.members = members.to_vec();
-                Ok(leased)
+                (leased, None)
             }
-            Err(error) => Err((leased, RefreshError::Store(Arc::new(error)))),
+            Err(error) => (leased, Some(Arc::new(error))),
         }
     }
 

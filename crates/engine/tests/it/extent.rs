@@ -145,3 +145,25 @@ async fn what_is_held_is_kept_also_by_a_source_that_does_not_ask_for_it() {
     assert_eq!(refresh(&engine, &store).await, (Ok(Outcome::Updated), 1), "the lease was let go of");
     assert_eq!(pages(&store).await, ["a", "b", "c"]);
 }
+
+#[tokio::test]
+async fn an_entry_whose_items_cannot_be_read_waits_like_any_that_failed() {
+    let mut world = World::new();
+    let (ledger, engine, store) = ledger(&mut world);
+    refresh(&engine, &store).await.0.unwrap();
+    engine.mark_due(&[one()], Trigger::Webhook).await.unwrap();
+    world.spoil("UPDATE items SET scope = 'oops' WHERE id = 'a'");
+    ledger.answers(Next::Blindly);
+    let failed = world.run(engine.refresh_due(10, |_| {})).await.unwrap().pop().unwrap();
+    let error = failed.result.unwrap_err();
+    assert!(error.hints()[0].contains("larder cache clear"), "{error:?}: {:?}", error.hints());
+    let rows = store.rows(Some("ledger"), None, 10).await.unwrap();
+    let entry = &rows[0].entry;
+    let told = entry.last_error.as_ref().unwrap();
+    assert_eq!((entry.attempts, entry.faults, told.code.as_str()), (1, 0, "local"));
+    assert!(told.hint.as_ref().is_some_and(|hint| hint.contains("larder cache clear")), "{told:?}");
+    assert!(!entry.marked && entry.lease.is_none());
+    world.spoil("UPDATE items SET scope = 'public' WHERE id = 'a'");
+    engine.refresh(&[one()], Trigger::Manual, |_| {}).await[0].result.as_ref().unwrap();
+    assert_eq!(pages(&store).await, ["a", "b", "c"]);
+}
