@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Key, Time};
 
 /// What asked for a refresh.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Trigger {
     /// A reader met a stale or missing copy.

@@ -28,6 +28,9 @@ impl Engine {
 
     /// Entries that no source knows stay due, and must not take the turn of the others.
     async fn due_wants(&self, limit: usize) -> Result<Vec<Want>, StoreError> {
+        if let Err(error) = self.inner.tell_store().await {
+            tracing::debug!(%error, "what came and went with an index could not be noted yet");
+        }
         let mut most = limit;
         loop {
             let due = self.inner.store.due(self.inner.clock.now(), most).await?;

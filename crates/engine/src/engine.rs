@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::announce::{Announcement, Announcer, Broadcast};
 use crate::flights::Flights;
 use crate::follow::{self, News};
+use crate::indexes::Untold;
 use crate::reach::Reach;
 use crate::tier::Tier;
 
@@ -35,6 +36,7 @@ pub(crate) struct Inner {
     pub(crate) announcer: Announcer,
     tier: OnceLock<Tier>,
     pub(crate) reach: Reach,
+    pub(crate) untold: Untold,
     pub(crate) news: Broadcast<News>,
     /// The place of the feed up to which it was followed.
     pub(crate) place: AtomicU64,
@@ -105,6 +107,7 @@ impl Builder {
                 announcer: Announcer::new(),
                 tier: OnceLock::new(),
                 reach: Reach::new(),
+                untold: Untold::default(),
                 news: Broadcast::new(follow::BACKLOG_MAX),
                 place: AtomicU64::new(0),
                 is_followed: AtomicBool::new(false),

@@ -2,7 +2,10 @@
 //! learns from them what it is asked for, when the engine starts and whenever one changes, by
 //! whichever process; the entries that came are due, and those that went are removed.
 
-use larder_core::{Key, Learned, Source, Store, StoreError, Stored, Target, Trigger};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use larder_core::{Key, Learned, Source, StoreError, Stored, Target, Trigger};
 
 use crate::Engine;
 use crate::engine::Inner;
@@ -54,6 +57,7 @@ impl Engine {
             // It was cleared, and says nothing: what it said was there may be there all the same.
             gone.clear();
         }
+        self.inner.untold.note(&came, &gone, Trigger::Read);
         let rows = self.inner.store.lookup(&came).await?;
         let is_unknown = |row: &Option<Stored>| {
             row.as_ref().is_none_or(|row| {
@@ -61,13 +65,9 @@ impl Engine {
                 !entry.has_data() && !entry.marked && entry.attempts == 0 && entry.lease.is_none()
             })
         };
-        let unknown: Vec<Key> =
-            came.into_iter().zip(&rows).filter(|(_, row)| is_unknown(row)).map(|(key, _)| key).collect();
-        follow_up(&*self.inner.store, &unknown, gone, Trigger::Read, self.inner.clock.now()).await?;
-        if !unknown.is_empty() {
-            self.inner.marked.notify_one();
-        }
-        Ok(())
+        let known = came.iter().zip(&rows).filter(|(_, row)| !is_unknown(row)).map(|(key, _)| key);
+        self.inner.untold.forget(known);
+        self.inner.tell_store().await
     }
 }
 
@@ -82,27 +82,79 @@ impl Inner {
         let key = &stored.entry.key;
         let Some(source) = self.sources.get(key.source()).filter(|_| self.is_index(key)) else { return };
         let Learned { came, gone } = source.learn(key, stored.entry.body.as_ref());
-        if let Err(error) = follow_up(&*self.store, &came, gone, trigger, self.clock.now()).await {
-            tracing::warn!(%key, %error, "what came and went with it could not be noted");
+        self.untold.note(&came, &gone, trigger);
+        if let Err(error) = self.tell_store().await {
+            tracing::warn!(%key, %error, "what came and went with it could not be noted yet");
         }
-        if !came.is_empty() {
+    }
+
+    /// Has the store note what came and went. What it cannot note now is told again the next time.
+    pub(crate) async fn tell_store(&self) -> Result<(), StoreError> {
+        let words = self.untold.words();
+        if words.is_empty() {
+            return Ok(());
+        }
+        let is_defined =
+            |key: &Key| self.sources.get(key.source()).is_some_and(|of| of.define(key).is_some());
+        let mut came: BTreeMap<Trigger, Vec<Key>> = BTreeMap::new();
+        let mut gone = Vec::new();
+        for (key, word) in &words {
+            // An index that changed since has the last word.
+            match (word, is_defined(key)) {
+                (Word::Came(trigger), true) => came.entry(*trigger).or_default().push(key.clone()),
+                (Word::Gone, false) => gone.push(key.clone()),
+                (Word::Came(_), false) | (Word::Gone, true) => {}
+            }
+        }
+        let is_any_due = !came.is_empty();
+        for (trigger, keys) in came {
+            self.store.mark_due(&keys, trigger, self.clock.now()).await?;
+        }
+        if !gone.is_empty() {
+            self.store.evict(&Target::Keys(gone), self.clock.now()).await?;
+        }
+        self.untold.told(&words);
+        if is_any_due {
             self.marked.notify_one();
         }
+        Ok(())
     }
 }
 
-async fn follow_up(
-    store: &dyn Store,
-    came: &[Key],
-    gone: Vec<Key>,
-    trigger: Trigger,
-    now: larder_core::Time,
-) -> Result<(), StoreError> {
-    if !came.is_empty() {
-        store.mark_due(came, trigger, now).await?;
+/// What indexes said that the store has not noted yet: a source tells it once, and then it knows.
+#[derive(Default)]
+pub(crate) struct Untold(Mutex<BTreeMap<Key, Word>>);
+
+/// What became of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Word {
+    Came(Trigger),
+    Gone,
+}
+
+impl Untold {
+    fn note(&self, came: &[Key], gone: &[Key], trigger: Trigger) {
+        let came = came.iter().map(|key| (key.clone(), Word::Came(trigger)));
+        self.lock().extend(came.chain(gone.iter().map(|key| (key.clone(), Word::Gone))));
     }
-    if !gone.is_empty() {
-        store.evict(&Target::Keys(gone), now).await?;
+
+    fn words(&self) -> BTreeMap<Key, Word> {
+        self.lock().clone()
     }
-    Ok(())
+
+    fn forget<'a>(&self, keys: impl Iterator<Item = &'a Key>) {
+        let mut untold = self.lock();
+        for key in keys {
+            untold.remove(key);
+        }
+    }
+
+    /// What was said anew meanwhile stays.
+    fn told(&self, words: &BTreeMap<Key, Word>) {
+        self.lock().retain(|key, word| words.get(key) != Some(word));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, Word>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

@@ -9,6 +9,7 @@ use larder_core::{
     Ask, Definition, Delta, FetchError, Fetched, Fingerprint, Json, Key, Learned, Policy, Source, Store,
     Target, Trigger,
 };
+use larder_testkit::Step;
 use serde_json::json;
 
 use crate::world::{MINUTE, SECOND, World};
@@ -148,6 +149,32 @@ async fn what_came_is_wanted_whoever_hears_of_it_first() {
     other.heard_of(&index()).await.unwrap();
     let rows = store.lookup(&[book("dune"), book("emma")]).await.unwrap();
     assert!(rows.iter().all(Option::is_some), "an index that was cleared takes nothing with it");
+}
+
+#[tokio::test]
+async fn what_came_and_went_while_the_store_failed_is_noted_when_it_works_again() {
+    let mut world = World::new();
+    let shelf = Shelf::default();
+    let (engine, store) = world.another_process_with(Arc::new(shelf.clone()));
+    shelf.put(&["dune"]);
+    world.run(engine.refresh(&[index()], Trigger::Manual, |_| {})).await;
+    world.run(engine.refresh_due(10, |_| {})).await.unwrap();
+    let (other, theirs) = world.another_process_with(Arc::new(shelf.elsewhere()));
+    other.learn().await.unwrap();
+    shelf.put(&["emma"]);
+    for store in [&store, &theirs] {
+        store.fail_at(&[Step::Mark]);
+    }
+    world.run(engine.refresh(&[index()], Trigger::Manual, |_| {})).await;
+    other.heard_of(&index()).await.unwrap_err();
+    assert_eq!(engine.refresh_due(10, |_| {}).await.unwrap().len(), 0);
+    for (engine, store) in [(&other, &theirs), (&engine, &store)] {
+        store.mend();
+        let turn = world.run(engine.refresh_due(10, |_| {})).await.unwrap();
+        assert_eq!(turn.into_iter().map(|one| one.key).collect::<Vec<_>>(), [book("emma")]);
+        let rows = store.lookup(&[book("dune"), book("emma")]).await.unwrap();
+        assert!(rows[0].is_none() && rows[1].is_some(), "what went is removed");
+    }
 }
 
 #[tokio::test]
