@@ -159,7 +159,7 @@ fn theme(headers: &HeaderMap) -> Theme {
 fn came_from(headers: &HeaderMap) -> String {
     let said = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let page = said(header::REFERER).and_then(|page| page.parse::<Uri>().ok());
-    let is_ours = |page: &Uri| page.authority().map(|one| one.as_str()) == said(header::HOST);
+    let is_ours = |page: &Uri| page.authority().map(axum::http::uri::Authority::as_str) == said(header::HOST);
     let takes_forms = |page: &Uri| {
         FORMS_AT.iter().any(|start| page.path().starts_with(start)) || page.path().starts_with("//")
     };

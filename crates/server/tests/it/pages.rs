@@ -573,7 +573,7 @@ async fn who_signs_in_comes_back_to_the_page_that_led_there() {
     let served = world.serve_with(settings).await;
     let mut visitor = Visitor::new(&served);
     let back = |page: &str| {
-        between(page, r#"<main"#, "</main>")
+        between(page, "<main", "</main>")
             .split(r#"name="back" value=""#)
             .last()
             .unwrap()
