@@ -139,6 +139,9 @@ impl StoreError {
     /// What a person can do.
     pub fn hints(&self) -> Vec<Hint> {
         let hint: Hint = match self {
+            StoreError::Unreachable { place, .. } if is_file(place) => {
+                "see whether its disk is there, and whether the process may open more files (`ulimit -n`)".into()
+            }
             StoreError::Unreachable { .. } => {
                 "see whether the database runs, and whether `[store] url` names it: `larder config show`".into()
             }
@@ -174,6 +177,11 @@ impl StoreError {
         };
         vec![hint]
     }
+}
+
+/// Whether a place is a file's path.
+fn is_file(place: &str) -> bool {
+    !is_server(place) && place.contains(std::path::is_separator)
 }
 
 /// Whether a place is a server's address, not a file's path.

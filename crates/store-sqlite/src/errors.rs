@@ -33,7 +33,7 @@ impl Fault {
     /// The error that leaves the store.
     pub(crate) fn named(self, place: &str, attempted: &'static str) -> StoreError {
         match self {
-            Fault::Sql(error) => sql_error(&error, place, attempted),
+            Fault::Sql(error) => use_error(&error, place, attempted),
             Fault::Store(error) => error,
             Fault::Wrong(cause) => StoreError::Failed { place: place.to_owned(), attempted, cause },
         }
@@ -41,8 +41,24 @@ impl Fault {
 
     /// Whether the full-text index alone is damaged, which is rebuilt from the items.
     pub(crate) fn is_damaged_index(&self) -> bool {
-        matches!(self, Fault::Sql(rusqlite::Error::SqliteFailure(code, _))
-            if code.extended_code == rusqlite::ffi::SQLITE_CORRUPT_VTAB)
+        matches!(self, Fault::Sql(error) if is_damaged_index(error))
+    }
+}
+
+/// Whether the full-text index alone is damaged.
+pub(crate) fn is_damaged_index(error: &rusqlite::Error) -> bool {
+    matches!(error, rusqlite::Error::SqliteFailure(code, _)
+        if code.extended_code == rusqlite::ffi::SQLITE_CORRUPT_VTAB)
+}
+
+/// An error of a database that was open already. That its file cannot be opened or read now may pass: the
+/// process has too many files open, a disk of the network is away.
+pub(crate) fn use_error(error: &rusqlite::Error, place: &str, attempted: &'static str) -> StoreError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::CannotOpen | ErrorCode::SystemIoFailure) => {
+            StoreError::Unreachable { place: place.to_owned(), attempted, cause: error.to_string() }
+        }
+        _ => sql_error(error, place, attempted),
     }
 }
 
@@ -53,8 +69,8 @@ pub(crate) fn sql_error(error: &rusqlite::Error, place: &str, attempted: &'stati
     let rusqlite::Error::SqliteFailure(failure, _) = error else {
         return StoreError::Failed { place, attempted, cause };
     };
-    if failure.extended_code == rusqlite::ffi::SQLITE_CORRUPT_VTAB {
-        let cause = format!("the full-text index is damaged and is being rebuilt ({cause})");
+    if is_damaged_index(error) {
+        let cause = format!("the full-text index is damaged and could not be rebuilt ({cause})");
         return StoreError::Failed { place, attempted, cause };
     }
     match failure.code {
@@ -99,5 +115,19 @@ mod tests {
         assert!(matches!(said(ffi::SQLITE_IOERR), StoreError::Failed { .. }));
         assert!(matches!(said(ffi::SQLITE_READONLY), StoreError::ReadOnly { .. }));
         assert!(matches!(said(ffi::SQLITE_CORRUPT_VTAB), StoreError::Failed { .. }));
+    }
+
+    #[test]
+    fn a_file_that_is_out_of_reach_for_a_while_is_tried_again() {
+        use rusqlite::ffi;
+        let met = |code| {
+            let failure = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
+            Fault::Sql(failure).named("larder.db", "commit")
+        };
+        for code in [ffi::SQLITE_CANTOPEN, ffi::SQLITE_IOERR, ffi::SQLITE_IOERR_READ] {
+            let error = met(code);
+            assert!(matches!(error, StoreError::Unreachable { .. }) && error.is_retryable(), "{error:?}");
+        }
+        assert!(matches!(met(ffi::SQLITE_NOTADB), StoreError::Corrupt { .. }));
     }
 }

@@ -106,21 +106,24 @@ impl SqliteStore {
         self.read("plan a list", |conn| list::plan(conn, query))
     }
 
-    /// Reads on the calling thread.
+    /// Reads on the calling thread; once more, if it met a damaged index of words that could be mended.
     fn read<T>(
         &self,
         attempted: &'static str,
-        work: impl FnOnce(&Connection) -> Result<T, Fault>,
+        work: impl Fn(&Connection) -> Result<T, Fault>,
     ) -> Result<T, StoreError> {
-        let (life, done) = self.shared.read(work);
-        done.map_err(|fault| self.shared.met(fault, life, attempted))
+        let (mut life, mut done) = self.shared.read(&work);
+        if done.as_ref().is_err_and(Fault::is_damaged_index) && self.shared.mend_index() {
+            (life, done) = self.shared.read(&work);
+        }
+        done.map_err(|fault| self.shared.heal(fault.named(&self.shared.place, attempted), life))
     }
 
     /// Reads where a long look does not keep a runtime's thread from others.
     async fn read_long<T: Send + 'static>(
         &self,
         attempted: &'static str,
-        work: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+        work: impl Fn(&Connection) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, StoreError> {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return self.read(attempted, work);
@@ -136,11 +139,11 @@ impl SqliteStore {
         }
     }
 
-    /// Writes: queues for the writer and waits for the commit.
+    /// Writes: queues for the writer and waits for the commit. `work` may run more than once.
     async fn write<T: Send + 'static>(
         &self,
         attempted: &'static str,
-        work: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+        work: impl Fn(&Connection) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (life, queue) = self.shared.queue(attempted)?;
         let done = queue.run(&self.shared.place, attempted, work).await;
@@ -224,24 +227,17 @@ impl Shared {
         }
     }
 
-    /// Names a fault and does what can be done about it.
-    fn met(&self, fault: Fault, life: u64, attempted: &'static str) -> StoreError {
-        if fault.is_damaged_index() {
-            self.mend_index();
-        }
-        self.heal(fault.named(&self.place, attempted), life)
-    }
-
-    /// The full-text index is only a copy of what the items say.
-    fn mend_index(&self) {
+    /// Makes the full-text index anew, which is only a copy of what the items say. Answers whether it did.
+    fn mend_index(&self) -> bool {
         let mended = open::connect_writer(&self.options).map_err(Fault::from).and_then(|mut conn| {
             let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
             words::rebuild(&tx)?;
             Ok(tx.commit()?)
         });
-        if let Err(fault) = mended {
+        if let Err(fault) = &mended {
             tracing::warn!(place = self.place, ?fault, "could not rebuild the full-text index");
         }
+        mended.is_ok()
     }
 
     /// Replaces a database that SQLite says is damaged, once, if nobody else uses it; the call that

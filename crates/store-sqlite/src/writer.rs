@@ -10,7 +10,8 @@ use larder_core::StoreError;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::errors::{Fault, sql_error};
+use crate::errors::{Fault, is_damaged_index, use_error};
+use crate::words;
 
 /// How many requests may wait before callers do.
 const QUEUE_MAX: usize = 1_024;
@@ -36,6 +37,7 @@ enum Message {
 
 /// A request as the thread sees it.
 trait Job: Send {
+    /// May run more than once: after the index of words was mended, all that was undone is done again.
     fn run(&mut self, conn: &Connection) -> Result<(), Fault>;
     fn attempted(&self) -> &'static str;
     /// Answers: with what `run` brought, unless something else went wrong.
@@ -44,7 +46,7 @@ trait Job: Send {
 
 struct Request<T, F> {
     attempted: &'static str,
-    work: Option<F>,
+    work: F,
     done: Option<T>,
     reply: oneshot::Sender<Result<T, StoreError>>,
 }
@@ -52,12 +54,10 @@ struct Request<T, F> {
 impl<T, F> Job for Request<T, F>
 where
     T: Send,
-    F: FnOnce(&Connection) -> Result<T, Fault> + Send,
+    F: Fn(&Connection) -> Result<T, Fault> + Send,
 {
     fn run(&mut self, conn: &Connection) -> Result<(), Fault> {
-        if let Some(work) = self.work.take() {
-            self.done = Some(work(conn)?);
-        }
+        self.done = Some((self.work)(conn)?);
         Ok(())
     }
 
@@ -124,7 +124,7 @@ impl Queue {
     ) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+        F: Fn(&Connection) -> Result<T, Fault> + Send + 'static,
     {
         let gone = || StoreError::Failed {
             place: place.to_owned(),
@@ -132,7 +132,7 @@ impl Queue {
             cause: "the writer has ended".to_owned(),
         };
         let (reply, answer) = oneshot::channel();
-        let request = Request { attempted, work: Some(work), done: None, reply };
+        let request = Request { attempted, work, done: None, reply };
         self.0.send(Message::Work(Box::new(request))).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
@@ -151,19 +151,34 @@ fn serve(conn: &Connection, mut requests: mpsc::Receiver<Message>, place: &str) 
             }
             next = if batch.len() < BATCH_MAX { requests.try_recv().ok() } else { None };
         }
+        let mut may_mend = true;
         while !batch.is_empty() {
-            let rest = commit_together(conn, std::mem::take(&mut batch), place);
-            batch = rest;
+            batch = match commit_together(conn, std::mem::take(&mut batch), place, may_mend) {
+                Left::Rest(rest) => rest,
+                Left::Undone(all) => {
+                    may_mend = false;
+                    mend_index(conn, place);
+                    all
+                }
+            };
         }
     }
 }
 
-/// Commits as much of the batch as one transaction takes; answers what is left when a failure took
-/// the whole transaction with it.
-fn commit_together(conn: &Connection, batch: Vec<Box<dyn Job>>, place: &str) -> Vec<Box<dyn Job>> {
+/// What a transaction left to be done.
+enum Left {
+    /// Those that had no turn, since a failure took the whole transaction with it.
+    Rest(Vec<Box<dyn Job>>),
+    /// All: the index of words is damaged, and nothing was answered.
+    Undone(Vec<Box<dyn Job>>),
+}
+
+/// Commits as much of the batch as one transaction takes. `may_mend` = a damaged index of words is not yet
+/// anybody's failure.
+fn commit_together(conn: &Connection, batch: Vec<Box<dyn Job>>, place: &str, may_mend: bool) -> Left {
     if let Err(error) = execute(conn, "BEGIN IMMEDIATE") {
         fail_all(batch, &error, place);
-        return Vec::new();
+        return Left::Rest(Vec::new());
     }
     // Alone it needs no savepoint, in which SQLite would keep every page that it changes once more.
     let alone = batch.len() == 1;
@@ -173,6 +188,12 @@ fn commit_together(conn: &Connection, batch: Vec<Box<dyn Job>>, place: &str) -> 
         let ran = if alone { run(conn, job.as_mut()) } else { in_savepoint(conn, job.as_mut()) };
         match ran {
             Ok(()) => done.push(job),
+            Err(fault) if may_mend && fault.is_damaged_index() => {
+                roll_back(conn);
+                done.push(job);
+                done.extend(waiting);
+                return Left::Undone(done);
+            }
             Err(fault) => {
                 let error = fault.named(place, job.attempted());
                 // A full disk or an I/O error rolls everything back, the work of the others too.
@@ -181,7 +202,7 @@ fn commit_together(conn: &Connection, batch: Vec<Box<dyn Job>>, place: &str) -> 
                         job.reply(Some(error.clone()));
                     }
                     job.reply(Some(error));
-                    return waiting.collect();
+                    return Left::Rest(waiting.collect());
                 }
                 job.reply(Some(error));
             }
@@ -192,14 +213,35 @@ fn commit_together(conn: &Connection, batch: Vec<Box<dyn Job>>, place: &str) -> 
     match execute(conn, end) {
         Ok(()) => done.into_iter().for_each(|job| job.reply(None)),
         Err(error) => {
-            if !conn.is_autocommit() {
-                // Nothing more can be done about a rollback that fails.
-                let _ = execute(conn, "ROLLBACK");
+            roll_back(conn);
+            // What the index gathered it writes down at the end.
+            if may_mend && is_damaged_index(&error) {
+                return Left::Undone(done);
             }
             fail_all(done, &error, place);
         }
     }
-    Vec::new()
+    Left::Rest(Vec::new())
+}
+
+fn roll_back(conn: &Connection) {
+    if !conn.is_autocommit() {
+        // Nothing more can be done about a rollback that fails.
+        let _ = execute(conn, "ROLLBACK");
+    }
+}
+
+/// Makes the index of words anew, which is only a copy of what the items say. Where that fails, whoever writes
+/// hears so.
+fn mend_index(conn: &Connection, place: &str) {
+    let mended = execute(conn, "BEGIN IMMEDIATE").map_err(Fault::from).and_then(|()| {
+        words::rebuild(conn)?;
+        Ok(execute(conn, "COMMIT")?)
+    });
+    if let Err(fault) = mended {
+        roll_back(conn);
+        tracing::warn!(place, ?fault, "could not rebuild the full-text index");
+    }
 }
 
 /// A job that panics is one that failed: the writer must live on for the others.
@@ -226,7 +268,7 @@ fn in_savepoint(conn: &Connection, job: &mut dyn Job) -> Result<(), Fault> {
 
 fn fail_all(batch: Vec<Box<dyn Job>>, error: &rusqlite::Error, place: &str) {
     for job in batch {
-        let named = sql_error(error, place, job.attempted());
+        let named = use_error(error, place, job.attempted());
         job.reply(Some(named));
     }
 }
