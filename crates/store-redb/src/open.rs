@@ -240,7 +240,8 @@ pub(crate) fn replace_damaged(
     let replaced = lock.alone(|| {
         let aside = move_aside(&options.path, options.now)?;
         make_file(&options.path)?;
-        let made = for_writing(options, place).map_err(|fault| fault.named(place, "make the database"))?;
+        let made = for_writing_as(options, place, Meta::after_another)
+            .map_err(|fault| fault.named(place, "make the database"))?;
         Ok((made, aside))
     });
     replaced.unwrap_or_else(|| {
@@ -276,6 +277,14 @@ pub(crate) fn for_reading(options: &OpenOptions, place: &str) -> Result<Alone, F
 
 /// Opens the database to write, and makes it where there is none.
 pub(crate) fn for_writing(options: &OpenOptions, place: &str) -> Result<Database, Fault> {
+    for_writing_as(options, place, Meta::fresh)
+}
+
+fn for_writing_as(
+    options: &OpenOptions,
+    place: &str,
+    first: fn() -> Result<Meta, getrandom::Error>,
+) -> Result<Database, Fault> {
     let found = look(options, place)?;
     let is_new = matches!(found, Found::Nothing);
     drop(found);
@@ -286,7 +295,7 @@ pub(crate) fn for_writing(options: &OpenOptions, place: &str) -> Result<Database
     let file = File::options().read(true).write(true).open(&options.path).map_err(system)?;
     let database = guarded(|| Ok(builder(options).create_file(file)?))?;
     if is_new {
-        let meta = Meta::fresh().map_err(|error| Fault::Wrong(error.to_string()))?;
+        let meta = first().map_err(|error| Fault::Wrong(error.to_string()))?;
         let transaction = database.begin_write()?;
         tables::make(&transaction, &meta)?;
         transaction.commit()?;

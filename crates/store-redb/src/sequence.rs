@@ -39,6 +39,13 @@ impl Meta {
         Ok(all)
     }
 
+    /// A new life in the place of one that was damaged. A place in the feed of that one must not be one in
+    /// this one's, for a process that lives through both: so its numbers begin somewhere else.
+    pub(crate) fn after_another() -> Result<Meta, getrandom::Error> {
+        let seq = epoch()? as u64 >> 1;
+        Ok(Meta { seq, feed_swept: seq, ..Meta::fresh()? })
+    }
+
     /// The next number, as a token.
     pub(crate) fn next(&mut self) -> Token {
         self.seq += 1;

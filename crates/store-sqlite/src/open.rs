@@ -138,6 +138,7 @@ pub(crate) fn replace_damaged(
         let aside = move_aside(&options.path, options.now)?;
         make_file(&options.path)?;
         make(options, &views, place)?;
+        begin_elsewhere(options, place)?;
         Ok(aside)
     });
     match replaced {
@@ -388,6 +389,18 @@ fn make(options: &OpenOptions, views: &Views, place: &str) -> Result<(), StoreEr
     let tx = conn.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(failed)?;
     views.rebuild(&tx).map_err(|fault: Fault| fault.named(place, attempted))?;
     tx.commit().map_err(failed)
+}
+
+/// A place in the feed of the life before must not be one in the new one's, for a process that lives through
+/// both: so its numbers begin somewhere else. 52 bits, for readers of JSON that know doubles alone.
+fn begin_elsewhere(options: &OpenOptions, place: &str) -> Result<(), StoreError> {
+    connect_writer(options)
+        .and_then(|conn| {
+            conn.execute_batch(
+                "BEGIN; UPDATE meta SET seq = random() & 4503599627370495; UPDATE meta SET feed_swept = seq; COMMIT",
+            )
+        })
+        .map_err(|error| sql_error(&error, place, "make the database"))
 }
 
 /// The change of journal needs the file for itself, and SQLite does not wait for that.

@@ -59,6 +59,7 @@ fn a_file_that_cannot_be_opened_is_moved_aside_and_a_new_life_begins() {
             let place = TempPlace::fresh();
             fill(&place);
             let before = block_on(lease(&open(&place, hold), &key("shelf/other"), at(1))).0;
+            let place_before = block_on(open(&place, hold).changes(0, 10)).unwrap().last;
             damage(&place);
             let spoilt = fs::read(place.path()).unwrap();
             let store = open(&place, hold);
@@ -71,6 +72,12 @@ fn a_file_that_cannot_be_opened_is_moved_aside_and_a_new_life_begins() {
                 let (after, _) = lease(&store, &key("shelf/other"), at(2)).await;
                 assert!(after.token.epoch != before.token.epoch, "a holder from before is told apart");
                 assert_eq!(store.renew(&[before], at(2)).await.unwrap(), [false]);
+                for stars in 0..20 {
+                    refresh(&store, &key("shelf/new"), vec![book("a", stars)], at(3)).await;
+                }
+                let after = store.changes(place_before, 100).await.unwrap();
+                assert!(after.reset, "a place of the life before is none in this one");
+                assert!(!store.changes(after.last, 100).await.unwrap().reset);
             });
             drop(store);
             assert!(open(&place, hold).recovered().is_none());

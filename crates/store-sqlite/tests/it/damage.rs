@@ -4,10 +4,10 @@ use std::fs;
 use std::io::{Seek, SeekFrom, Write};
 use std::sync::Barrier;
 
-use larder_core::{Store, StoreError, Target};
+use larder_core::{ListQuery, Store, StoreError, Target};
 use larder_store_sqlite::SqliteStore;
 use larder_testkit::contract::Place;
-use larder_testkit::contract::build::{at, book, find, ids, key, lease, refresh, row};
+use larder_testkit::contract::build::{VIEW, at, book, find, heads, ids, key, lease, refresh, row};
 use rusqlite::Connection;
 
 use crate::place::{TempPlace, block_on};
@@ -77,6 +77,7 @@ fn damage_that_a_read_meets_is_moved_aside_then() {
         spoil(&place, 40 * 4_096);
         let store = place.open().await;
         assert!(store.recovered().is_none(), "nothing has met it yet");
+        let (before, pulse) = (store.changes(0, 10).await.unwrap().last, store.pulse().await.unwrap());
         let error = store.lookup(&[key("shelf/big")]).await.map(|_| ()).unwrap_err();
         let StoreError::Corrupt { moved_to: Some(aside), .. } = &error else { panic!("{error:?}") };
         assert_eq!(store.recovered().as_ref(), Some(aside));
@@ -85,6 +86,13 @@ fn damage_that_a_read_meets_is_moved_aside_then() {
         refresh(&store, &key("shelf/big"), vec![book("a", 1)], at(5)).await;
         assert_eq!(ids(&row(&store, &key("shelf/big")).await), ["a"]);
         assert_eq!(store.verify().await.unwrap(), []);
+        for stars in 0..20 {
+            refresh(&store, &key("shelf/big"), vec![book("a", stars)], at(6)).await;
+        }
+        let after = store.changes(before, 100).await.unwrap();
+        assert!(after.reset, "a place of the life before is none in this one");
+        assert!(!store.changes(after.last, 100).await.unwrap().reset);
+        assert_ne!(store.pulse().await.unwrap(), pulse);
     });
 }
 
@@ -148,6 +156,46 @@ fn a_full_text_index_that_went_astray_is_rebuilt() {
         conn.execute_batch("INSERT INTO items_fts (items_fts) VALUES ('delete-all')").unwrap();
         let problems = store.verify().await.unwrap();
         assert!(problems.iter().any(|problem| problem.on == "items_fts"), "{problems:?}");
+        assert_eq!(store.verify().await.unwrap(), []);
+        assert!(store.recovered().is_none());
+    });
+}
+
+#[test]
+fn a_damaged_index_of_words_fails_neither_writes_nor_reads() {
+    let place = TempPlace::fresh();
+    block_on(async {
+        let store = filled(&place).await;
+        let found = async |word: &str| {
+            let query = ListQuery {
+                view: &VIEW,
+                entries: heads(&store, None).await.into_iter().map(|head| head.entry.key).collect(),
+                search: Some(word.to_owned()),
+                filters: Vec::new(),
+                order: None,
+                offset: 0,
+                limit: 100,
+            };
+            let listed = store.list(&query).await.unwrap();
+            listed.iter().map(|listed| listed.item.of.id.to_string()).collect::<Vec<_>>()
+        };
+        // What the index says of its own pieces.
+        let damage = || {
+            let conn = Connection::open(place.path()).unwrap();
+            conn.execute("UPDATE items_fts_data SET block = x'00ff00ff' WHERE id = 10", []).unwrap();
+        };
+        damage();
+        refresh(&store, &key("shelf/alone"), vec![book("zebra", 1)], at(1)).await;
+        assert_eq!(found("zebra").await, ["zebra"]);
+        damage();
+        let together = (0..20).map(|n| {
+            let (store, shelf) = (&store, key(&format!("shelf/{n}")));
+            async move { refresh(store, &shelf, vec![book(&format!("yak{n}"), n)], at(2)).await }
+        });
+        futures::future::join_all(together).await;
+        assert_eq!(found("yak").await.len(), 20, "each in one piece, and once");
+        damage();
+        assert_eq!(found("zebra").await, ["zebra"], "a read that mends it is answered");
         assert_eq!(store.verify().await.unwrap(), []);
         assert!(store.recovered().is_none());
     });
