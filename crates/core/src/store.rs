@@ -11,8 +11,9 @@ use crate::{
     Write,
 };
 
-/// Entries, items, leases, log and feed. Each method is one transaction; [`commit`](Store::commit)
-/// is the only door for what a fetch brought or failed to bring.
+/// Entries, items, leases, log and feed. Each method is one transaction, but for [`evict`](Store::evict) and
+/// [`sweep`](Store::sweep); [`commit`](Store::commit) is the only door for what a fetch brought or failed to
+/// bring.
 #[async_trait]
 pub trait Store: Send + Sync {
     /// Looks entries up, in the order asked. Unknown keys are `None`.
@@ -50,7 +51,8 @@ pub trait Store: Send + Sync {
 
     /// Removes entries, and the items that no entry holds any more. A fetch under way is refused
     /// when it comes. The feed tells of what a tag, a source or everything means in the order of the
-    /// keys. Answers how many entries it met.
+    /// keys. In transactions of a bounded size, each entry in one piece: cut short, it is called again.
+    /// Answers how many entries it met.
     async fn evict(&self, target: &Target, now: Time) -> Result<u64, StoreError>;
 
     /// Gives entries that failed (dead ones too) a new start: no attempts, due now, marked.
@@ -312,8 +314,10 @@ pub struct Reconciled {
 pub struct Retention {
     /// Entries that failed and have no data, since anybody wanted them.
     pub failed: Duration,
-    /// The refresh log.
+    /// The refresh log, by age …
     pub log: Duration,
+    /// … and by lines.
+    pub log_lines_max: u64,
     /// Entries that are no longer configured.
     pub unconfigured: Duration,
     /// The feed, by age …
@@ -328,6 +332,7 @@ impl Default for Retention {
         Retention {
             failed: days(7),
             log: days(30),
+            log_lines_max: 500_000,
             unconfigured: days(30),
             feed: days(7),
             feed_lines_max: 100_000,

@@ -163,6 +163,35 @@ pub(crate) async fn met(tx: &Tx, target: &Target) -> Result<Vec<Met>, Fault> {
     rows.iter().map(Met::read).collect()
 }
 
+/// How many entries are removed in one transaction: others write in between.
+pub(crate) const BATCH: i64 = 500;
+
+/// Locks the first [`BATCH`] of the rows that a target means, behind the key `after`.
+pub(crate) async fn met_behind(tx: &Tx, target: &Target, after: &str) -> Result<Vec<Met>, Fault> {
+    let select = |clause: &str| {
+        format!(
+            "SELECT e.nr, e.key, e.version FROM larder.entries e WHERE e.nr IN (SELECT b.nr \
+             FROM larder.entries b WHERE {clause} AND b.key > $2 ORDER BY b.key LIMIT {BATCH}) \
+             ORDER BY e.nr FOR UPDATE OF e"
+        )
+    };
+    let after = (&after as _, Type::TEXT);
+    let rows = match target {
+        Target::Keys(keys) => {
+            tx.query(&select("b.key = ANY($1)"), &[(&texts(keys), Type::TEXT_ARRAY), after]).await?
+        }
+        Target::Source(source) => {
+            tx.query(&select("b.source = $1"), &[(&clean(source), Type::TEXT), after]).await?
+        }
+        Target::Tag(tag) => {
+            let clause = "b.nr IN (SELECT t.entry FROM larder.tags t WHERE t.tag = $1)";
+            tx.query(&select(clause), &[(&clean(tag), Type::TEXT), after]).await?
+        }
+        Target::All => tx.query(&select("$1 = ''"), &[(&"", Type::TEXT), after]).await?,
+    };
+    rows.iter().map(Met::read).collect()
+}
+
 /// Removes entries, locked before, with all that is theirs, and the items that no entry holds any
 /// more. Answers how many items went.
 pub(crate) async fn remove(tx: &Tx, entries: &[Met], now: Time) -> Result<u64, Fault> {

@@ -82,9 +82,16 @@ async fn mark(tx: &Tx, about: &'static str, name: &str, counted: &str, now: Time
     Ok(Met::counted(number(&counted, 0)?))
 }
 
-/// Removes what the target means.
-pub(crate) async fn evict(tx: &Tx, target: &Target, now: Time) -> Result<u64, Fault> {
-    let met = entries::met(tx, target).await?;
+/// Removes one batch of what the target means, behind the key `after`: how many there were, and the key to go
+/// on behind.
+pub(crate) async fn evict(
+    tx: &Tx,
+    target: &Target,
+    after: &str,
+    now: Time,
+) -> Result<(u64, Option<String>), Fault> {
+    let met = entries::met_behind(tx, target, after).await?;
     entries::remove(tx, &met, now).await?;
-    Ok(met.len() as u64)
+    let last = met.iter().map(|met| &met.key).max().filter(|_| met.len() as i64 == entries::BATCH).cloned();
+    Ok((met.len() as u64, last))
 }

@@ -54,8 +54,15 @@ impl Store for PostgresStore {
     }
 
     async fn evict(&self, target: &Target, now: Time) -> Result<u64, StoreError> {
-        let work = |tx: Arc<Tx>| async move { invalidate::evict(&tx, target, now).await };
-        self.run(Mode::Write, "evict", work).await
+        let (mut evicted, mut after) = (0, Some(String::new()));
+        while let Some(from) = after {
+            let from = from.as_str();
+            let work = |tx: Arc<Tx>| async move { invalidate::evict(&tx, target, from, now).await };
+            let (count, last) = self.run(Mode::Write, "evict", work).await?;
+            evicted += count;
+            after = last;
+        }
+        Ok(evicted)
     }
 
     async fn replay(&self, target: &Target, now: Time) -> Result<u64, StoreError> {

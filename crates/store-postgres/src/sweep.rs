@@ -13,7 +13,7 @@ use crate::rows::{At, int};
 use crate::transaction::Tx;
 
 /// How many entries, items or lines go in one transaction.
-const ENTRIES: i64 = 500;
+const ENTRIES: i64 = entries::BATCH;
 const ITEMS: i64 = 5_000;
 const LINES: i64 = 20_000;
 
@@ -100,9 +100,14 @@ async fn orphans(tx: &Tx) -> Result<u64, Fault> {
 async fn log(tx: &Tx, retention: &Retention, now: Time) -> Result<u64, Fault> {
     let sql = format!(
         "DELETE FROM larder.refresh_log WHERE nr IN (SELECT nr FROM larder.refresh_log \
-         WHERE started_at < $1 ORDER BY nr LIMIT {LINES} FOR UPDATE SKIP LOCKED)"
+         WHERE started_at < $1 OR nr <= (SELECT nr FROM larder.refresh_log ORDER BY nr DESC LIMIT 1 OFFSET $2) \
+         ORDER BY nr LIMIT {LINES} FOR UPDATE SKIP LOCKED)"
     );
-    tx.execute(&sql, &[(&At(now.minus(retention.log)), Type::TIMESTAMPTZ)]).await
+    let params = [
+        (&At(now.minus(retention.log)) as _, Type::TIMESTAMPTZ),
+        (&int(retention.log_lines_max) as _, Type::INT8),
+    ];
+    tx.execute(&sql, &params).await
 }
 
 /// Puts the words that commits brought into their places in the index, so that no search reads through

@@ -1,7 +1,8 @@
 //! Invalidating, which marks stale and keeps, and evicting, which removes.
 
-use larder_core::{Met, Subject, Target, Time};
+use larder_core::{Met, StoreError, Subject, Target, Time};
 
+use crate::RedbStore;
 use crate::entries;
 use crate::errors::Fault;
 use crate::feed;
@@ -44,9 +45,24 @@ fn invalidate_rows(tx: &Tx<'_>, target: &Target, seq: u64, now: Time) -> Result<
     Ok(Met::exactly(met.len() as u64))
 }
 
+/// How many entries are removed in one transaction: others write in between.
+const BATCH: usize = 500;
+
 /// Removes what the target means.
-pub(crate) fn evict(tx: &Tx<'_>, target: &Target, now: Time) -> Result<u64, Fault> {
-    let met = entries::met(tx, target)?;
-    entries::remove(tx, &met, now)?;
-    Ok(met.len() as u64)
+pub(crate) async fn evict(store: &RedbStore, target: &Target, now: Time) -> Result<u64, StoreError> {
+    let target = target.clone();
+    let met = store.read_long("evict", move |look| entries::met(look, &target)).await?;
+    let mut evicted = 0;
+    for some in met.chunks(BATCH) {
+        let keys = Target::Keys(some.to_vec());
+        evicted += store
+            .write("evict", move |tx| {
+                // One may have gone since.
+                let met = entries::met(tx, &keys)?;
+                entries::remove(tx, &met, now)?;
+                Ok(met.len() as u64)
+            })
+            .await?;
+    }
+    Ok(evicted)
 }

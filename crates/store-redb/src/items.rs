@@ -1,6 +1,7 @@
 //! Items, stored once, and the members by which entries hold them.
 
 use std::collections::{BTreeMap, HashSet};
+use std::ops::Bound;
 
 use larder_core::{Coverage, ItemRef, Json, Key, MemberState, MemberWrite, NewItem, Time, merge_docs};
 
@@ -11,6 +12,7 @@ use crate::rows::{
     EntryRow, ItemValue, Kinds, MemberValue, StateValue, bad_row, decode, encode, item_key, read_members,
     write_members,
 };
+use crate::sweep::LOOKS;
 use crate::tables::{Look, ON, STOP, Table, Tx, count_upto};
 
 /// Whether a reader sees a difference.
@@ -228,10 +230,12 @@ fn remove_unheld(tx: &Tx<'_>, item: &[u8]) -> Result<bool, Fault> {
     tx.remove(Table::Items, item)
 }
 
-/// Removes all items that no entry holds; says how many.
-pub(crate) fn remove_orphans(tx: &Tx<'_>) -> Result<u64, Fault> {
-    let mut orphans = Vec::new();
-    tx.walk(Table::Items, crate::keys::EVERYTHING, |item, _| {
+/// Removes items that no entry holds, looking at some behind `after`; says how many went, and where to go on.
+pub(crate) fn remove_orphans(tx: &Tx<'_>, after: Option<&[u8]>) -> Result<(u64, Option<Vec<u8>>), Fault> {
+    let (mut orphans, mut looked, mut next) = (Vec::new(), 0, None);
+    let first = after.map_or(Bound::Unbounded, Bound::Excluded);
+    tx.walk(Table::Items, (first, Bound::Unbounded), |item, _| {
+        looked += 1;
         let prefix = Prefix::new(item.to_vec());
         let mut is_held = false;
         tx.walk(Table::Holders, prefix.stretch(), |_, _| {
@@ -241,10 +245,14 @@ pub(crate) fn remove_orphans(tx: &Tx<'_>) -> Result<u64, Fault> {
         if !is_held {
             orphans.push(item.to_vec());
         }
-        ON
+        if looked < LOOKS {
+            return ON;
+        }
+        next = Some(item.to_vec());
+        STOP
     })?;
     for item in &orphans {
         tx.remove(Table::Items, item)?;
     }
-    Ok(orphans.len() as u64)
+    Ok((orphans.len() as u64, next))
 }

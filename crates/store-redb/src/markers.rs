@@ -119,7 +119,7 @@ pub(crate) struct Step {
 
 /// Writes one batch through. A marker whose entries all know it goes, unless a fetch is under way
 /// that began before it: that may bring an entry a tag that it did not have.
-pub(crate) fn write_through(tx: &Tx<'_>, from: &Progress, now: Time) -> Result<Step, Fault> {
+pub(crate) fn write_through(tx: &Tx<'_>, from: &Progress, under_way: UnderWay) -> Result<Step, Fault> {
     let mut found = None;
     tx.walk(Table::Markers, (Bound::Included(&from.name), Bound::Unbounded), |name, value| {
         found = Some((name.to_vec(), decode::<Marker>(Table::Markers, name, value)?));
@@ -143,7 +143,7 @@ pub(crate) fn write_through(tx: &Tx<'_>, from: &Progress, now: Time) -> Result<S
     if let Some(last) = rows.into_iter().nth(BATCH - 1) {
         return Ok(Step { written, next: Some(Progress { name, seq: marker.seq, after: Some(last) }) });
     }
-    if !is_needed(tx, marker, now)? {
+    if !under_way.needs(marker) {
         tx.remove(Table::Markers, &name)?;
     }
     // No name stands between this one and the next.
@@ -179,16 +179,34 @@ fn target_prefix_of(name: &[u8], table: Table) -> usize {
     }
 }
 
-/// Whether a fetch is under way, or may be, that began before the marker.
-fn is_needed(tx: &Tx<'_>, marker: Marker, now: Time) -> Result<bool, Fault> {
-    let mut is_needed = false;
-    tx.walk(Table::Entries, EVERYTHING, |name, value| {
-        let Ok(row) = EntryRow::read(value, name) else { return ON };
-        is_needed = row
-            .entry
-            .lease
-            .is_some_and(|lease| lease.token.seq < marker.seq && now.since(lease.until) < LEASE_SLACK);
-        if is_needed { STOP } else { ON }
+/// The fetches under way, as a sweep found them when it began.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct UnderWay {
+    /// The number of the oldest lease that was believed in.
+    oldest: Option<u64>,
+    /// The store's number then: a lease that was taken since has a greater one.
+    as_of: u64,
+}
+
+impl UnderWay {
+    /// Whether there is, or may be, one that began before the marker.
+    fn needs(self, marker: Marker) -> bool {
+        marker.seq > self.as_of || self.oldest.is_some_and(|oldest| oldest < marker.seq)
+    }
+}
+
+/// Looks at every entry, once a sweep; `None` = there is no marker that anybody could need.
+pub(crate) fn under_way(look: &impl Look, now: Time) -> Result<Option<UnderWay>, Fault> {
+    if look.count(Table::Markers)? == 0 {
+        return Ok(None);
+    }
+    let mut oldest: Option<u64> = None;
+    look.walk(Table::Entries, EVERYTHING, |name, value| {
+        let lease = EntryRow::read(value, name).ok().and_then(|row| row.entry.lease);
+        if let Some(lease) = lease.filter(|lease| now.since(lease.until) < LEASE_SLACK) {
+            oldest = Some(oldest.map_or(lease.token.seq, |oldest| oldest.min(lease.token.seq)));
+        }
+        ON
     })?;
-    Ok(is_needed)
+    Ok(Some(UnderWay { oldest, as_of: look.meta()?.seq }))
 }

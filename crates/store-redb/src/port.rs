@@ -10,7 +10,6 @@ use larder_core::{
     Trigger,
 };
 
-use crate::markers::{self, Progress};
 use crate::{
     RedbStore, budgets, commit, due, entries, export, feed, invalidate, leases, list, sheets, sweep, verify,
 };
@@ -46,8 +45,7 @@ impl Store for RedbStore {
     }
 
     async fn evict(&self, target: &Target, now: Time) -> Result<u64, StoreError> {
-        let target = target.clone();
-        self.write("evict", move |tx| invalidate::evict(tx, &target, now)).await
+        invalidate::evict(self, target, now).await
     }
 
     async fn replay(&self, target: &Target, now: Time) -> Result<u64, StoreError> {
@@ -69,14 +67,7 @@ impl Store for RedbStore {
     }
 
     async fn sweep(&self, retention: &Retention, now: Time) -> Result<Swept, StoreError> {
-        let retention = *retention;
-        let mut swept = self.write("sweep", move |tx| sweep::sweep(tx, &retention, now)).await?;
-        let mut next = Some(Progress::default());
-        while let Some(from) = next {
-            let step = self.write("sweep", move |tx| markers::write_through(tx, &from, now)).await?;
-            swept.written_through += step.written;
-            next = step.next;
-        }
+        let swept = sweep::sweep(self, retention, now).await?;
         if swept.entries + swept.items + swept.log + swept.feed > 0 {
             self.compact().await?;
         }

@@ -2,16 +2,14 @@
 
 use std::collections::HashSet;
 
-use larder_core::{
-    Configured, Entry, Key, Member, Reconciled, StoreError, Stored, Target, Time, Trigger, Warning,
-};
+use larder_core::{Configured, Entry, Key, Member, Reconciled, Stored, Target, Time, Trigger, Warning};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::errors::Fault;
 use crate::feed;
 use crate::leases::{self, LIVE};
 use crate::rows::{
-    BEHIND_ENTRY, ENTRY_COLUMNS, ENTRY_ROWS, EntryRow, ITEM_COLUMNS, ItemRow, int, limit, parse, state,
+    BEHIND_ENTRY, ENTRY_COLUMNS, ENTRY_ROWS, EntryRow, ITEM_COLUMNS, ItemRow, int, limit, state,
 };
 use crate::sequence;
 
@@ -114,6 +112,26 @@ pub(crate) fn met(conn: &Connection, target: &Target) -> Result<Vec<Met>, Fault>
     }
 }
 
+/// At most `most` of the rows that a source, a tag, or everything means, behind the key `after`.
+pub(crate) fn met_behind(
+    conn: &Connection,
+    target: &Target,
+    after: &str,
+    most: usize,
+) -> Result<Vec<Met>, Fault> {
+    let (clause, name) = match target {
+        Target::Keys(_) => return met(conn, target),
+        Target::Source(source) => ("source = ?1", source.as_str()),
+        Target::Tag(tag) => ("nr IN (SELECT entry FROM tags WHERE tag = ?1)", tag.as_str()),
+        Target::All => ("?1 = ''", ""),
+    };
+    let mut statement = conn.prepare_cached(&format!(
+        "SELECT nr, key, version FROM entries WHERE {clause} AND key > ?2 ORDER BY key LIMIT ?3"
+    ))?;
+    let read = |row: &Row<'_>| Ok(Met { nr: row.get(0)?, key: row.get(1)?, version: row.get(2)? });
+    Ok(statement.query_map(params![name, after, limit(most)], read)?.collect::<rusqlite::Result<_>>()?)
+}
+
 /// How many rows a target means that is not named key by key, looking at no more than `most`.
 pub(crate) fn count(conn: &Connection, target: &Target, most: u64) -> Result<u64, Fault> {
     let (rows, name) = match target {
@@ -145,14 +163,18 @@ pub(crate) fn remove(conn: &Connection, entries: &[Met], now: Time) -> Result<u6
         floor = floor.max(entry.version);
     }
     conn.prepare_cached("UPDATE meta SET version_floor = max(version_floor, ?1)")?.execute([floor])?;
-    // One statement: before each that a trigger follows, FTS5 writes down what it gathered.
-    let orphans: Vec<i64> = orphans.into_iter().collect();
+    remove_orphans(conn, &orphans.into_iter().collect::<Vec<_>>())
+}
+
+/// Removes those of the items that nothing holds. By one statement: before each that a trigger follows, FTS5
+/// writes down what it gathered.
+pub(crate) fn remove_orphans(conn: &Connection, items: &[i64]) -> Result<u64, Fault> {
     let removed = conn
         .prepare_cached(
             "DELETE FROM items WHERE nr IN (SELECT value FROM json_each(?1)) \
              AND NOT EXISTS (SELECT 1 FROM members WHERE members.item = items.nr)",
         )?
-        .execute([json(&orphans)?])?;
+        .execute([json(items)?])?;
     Ok(removed as u64)
 }
 

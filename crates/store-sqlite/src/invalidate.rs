@@ -1,8 +1,9 @@
 //! Invalidating, which marks stale and keeps, and evicting, which removes.
 
-use larder_core::{Met, Subject, Target, Time};
+use larder_core::{Met, StoreError, Subject, Target, Time};
 use rusqlite::{Connection, params};
 
+use crate::SqliteStore;
 use crate::entries;
 use crate::errors::Fault;
 use crate::feed;
@@ -39,9 +40,37 @@ fn invalidate_rows(conn: &Connection, target: &Target, seq: u64, now: Time) -> R
     Ok(Met::exactly(met.len() as u64))
 }
 
+/// How many entries are removed in one transaction: others write in between.
+const BATCH: usize = 500;
+
 /// Removes what the target means.
-pub(crate) fn evict(conn: &Connection, target: &Target, now: Time) -> Result<u64, Fault> {
-    let met = entries::met(conn, target)?;
+pub(crate) async fn evict(store: &SqliteStore, target: &Target, now: Time) -> Result<u64, StoreError> {
+    let mut evicted = 0;
+    if let Target::Keys(keys) = target {
+        for keys in keys.chunks(BATCH) {
+            let some = Target::Keys(keys.to_vec());
+            evicted += store.write("evict", move |conn| evict_behind(conn, &some, "", now)).await?.0;
+        }
+        return Ok(evicted);
+    }
+    let mut after = Some(String::new());
+    while let Some(from) = after {
+        let target = target.clone();
+        let (count, last) = store.write("evict", move |conn| evict_behind(conn, &target, &from, now)).await?;
+        evicted += count;
+        after = last.filter(|_| count == BATCH as u64);
+    }
+    Ok(evicted)
+}
+
+/// Removes one batch; how many there were, and which was the last.
+fn evict_behind(
+    conn: &Connection,
+    target: &Target,
+    after: &str,
+    now: Time,
+) -> Result<(u64, Option<String>), Fault> {
+    let mut met = entries::met_behind(conn, target, after, BATCH)?;
     entries::remove(conn, &met, now)?;
-    Ok(met.len() as u64)
+    Ok((met.len() as u64, met.pop().map(|last| last.key)))
 }

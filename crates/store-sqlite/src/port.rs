@@ -11,8 +11,8 @@ use larder_core::{
 };
 
 use crate::{
-    SqliteStore, budgets, commit, due, entries, export, feed, invalidate, leases, list, markers, sheets,
-    sweep, verify, words,
+    SqliteStore, budgets, commit, due, entries, export, feed, invalidate, leases, list, sheets, sweep,
+    verify, words,
 };
 
 #[async_trait]
@@ -46,8 +46,7 @@ impl Store for SqliteStore {
     }
 
     async fn evict(&self, target: &Target, now: Time) -> Result<u64, StoreError> {
-        let target = target.clone();
-        self.write("evict", move |conn| invalidate::evict(conn, &target, now)).await
+        invalidate::evict(self, target, now).await
     }
 
     async fn replay(&self, target: &Target, now: Time) -> Result<u64, StoreError> {
@@ -69,16 +68,7 @@ impl Store for SqliteStore {
     }
 
     async fn sweep(&self, retention: &Retention, now: Time) -> Result<Swept, StoreError> {
-        let retention = *retention;
-        let mut swept = self.write("sweep", move |conn| sweep::sweep(conn, &retention, now)).await?;
-        let mut next = Some(markers::Progress::default());
-        while let Some(from) = next {
-            let work = move |conn: &rusqlite::Connection| markers::write_through(conn, &from, now);
-            let step = self.write("write invalidations through", work).await?;
-            swept.written_through += step.written;
-            next = step.next;
-        }
-        Ok(swept)
+        sweep::sweep(self, retention, now).await
     }
 
     async fn rows(

@@ -1,7 +1,5 @@
 //! Stories of the feed: one line a change, in order, none missed unnoticed.
 
-use std::time::Duration;
-
 use larder_core::{Retention, Store, Target};
 
 use super::Place;
@@ -59,8 +57,7 @@ pub async fn a_reader_that_fell_behind_starts_over<P: Place>() {
         refresh(&store, &cinder, vec![book("a", stars)], at(stars as u64)).await;
     }
     let lines = store.changes(0, 10).await.unwrap().lines;
-    let ever = Duration::from_hours(1_000_000);
-    let retention = Retention { failed: ever, log: ever, unconfigured: ever, feed: ever, feed_lines_max: 2 };
+    let retention = Retention { feed_lines_max: 2, ..super::sweeps::lasting() };
     assert_eq!(store.sweep(&retention, at(10)).await.unwrap().feed, 2);
     assert!(store.changes(0, 10).await.unwrap().reset);
     let behind = store.changes(lines[0].seq, 10).await.unwrap();

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use larder_core::{
-    Commit, Configured, Definition, Fingerprint, Key, LogFilter, LogLine, Policy, Retention, Store, Swept,
-    Time, Trigger,
+    Commit, Configured, Definition, Exported, Fingerprint, Key, LogFilter, LogLine, Policy, Retention, Store,
+    Swept, Target, Time, Trigger,
 };
 
 use super::Place;
-use super::build::{NOW, at, book, commit_of, fail, failed, find, key, lease, refresh};
+use super::build::{NOW, at, book, commit_of, exported, fail, failed, find, heads, key, lease, refresh};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -20,7 +20,14 @@ fn day(days: u32) -> Time {
 /// Keeps everything for ever but what a story asks about.
 pub fn lasting() -> Retention {
     let ever = DAY * 36_500;
-    Retention { failed: ever, log: ever, unconfigured: ever, feed: ever, feed_lines_max: u64::MAX }
+    Retention {
+        failed: ever,
+        log: ever,
+        log_lines_max: u64::MAX,
+        unconfigured: ever,
+        feed: ever,
+        feed_lines_max: u64::MAX,
+    }
 }
 
 /// Seven days by default; what has data or was touched since stays.
@@ -100,7 +107,38 @@ pub async fn unconfigured_entries_go_after_their_time<P: Place>() {
     assert_eq!(store.info().await.unwrap().items, 1);
 }
 
-/// The log by age, the feed by age and by lines.
+/// More than go at once go all the same: each with its line, by key, and nobody else's.
+pub async fn what_goes_by_the_thousand_goes_as_one_does<P: Place>() {
+    let place = P::fresh();
+    let store = place.open().await;
+    let keys: Vec<Key> = (0..1_100).map(|n| key(&format!("shelf/{n:04}"))).collect();
+    let left = Exported { unconfigured_since: Some(day(0)), ..exported(&keys[0], &["red"], day(0)) };
+    let all: Vec<Exported> =
+        keys.iter().map(|key| Exported { entry: exported(key, &[], day(0)).entry, ..left.clone() }).collect();
+    let kept = key("stack/kept");
+    refresh(&store, &kept, vec![book("a", 1)], day(0)).await;
+    let red = || Target::Tag("red".to_owned());
+    let source = || Target::Source("shelf".to_owned());
+    for target in [red(), source(), Target::Keys(keys.iter().chain(&keys).cloned().collect())] {
+        store.import(&all, day(0)).await.unwrap();
+        let from = store.changes(0, 0).await.unwrap().last;
+        assert_eq!(store.evict(&target, day(1)).await.unwrap(), 1_100, "{}", keys.len());
+        let told = store.changes(from, 5_000).await.unwrap().lines;
+        assert_eq!(
+            told.iter().filter_map(|line| line.on.key()).collect::<Vec<_>>(),
+            keys.iter().collect::<Vec<_>>()
+        );
+        assert_eq!(store.evict(&target, day(1)).await.unwrap(), 0);
+    }
+    store.import(&all, day(0)).await.unwrap();
+    let retention = Retention { unconfigured: DAY, ..lasting() };
+    let expected = Swept { entries: 1_100, ..Swept::default() };
+    assert_eq!(store.sweep(&retention, day(2)).await.unwrap(), expected);
+    assert_eq!(heads(&store, None).await.len(), 1);
+    assert!(find(&store, &kept).await.is_some());
+}
+
+/// The log and the feed by age and by lines.
 pub async fn the_log_and_the_feed_have_their_lengths<P: Place>() {
     let place = P::fresh();
     let store = place.open().await;
@@ -113,6 +151,10 @@ pub async fn the_log_and_the_feed_have_their_lengths<P: Place>() {
     assert_eq!(store.sweep(&by_age, day(12)).await.unwrap(), expected);
     assert_eq!(store.log(&LogFilter { key: None, limit: 10 }).await.unwrap().len(), 2);
     assert_eq!(store.changes(0, 10).await.unwrap().lines.len(), 3);
+    let by_lines = Retention { log_lines_max: 1, ..lasting() };
+    assert_eq!(store.sweep(&by_lines, day(12)).await.unwrap(), Swept { log: 1, ..Swept::default() });
+    let left = store.log(&LogFilter { key: Some(cinder.clone()), limit: 10 }).await.unwrap();
+    assert_eq!(left.iter().map(|line| line.started_at).collect::<Vec<_>>(), [day(3)], "the newest");
     let by_lines = Retention { feed_lines_max: 1, ..lasting() };
     let expected = Swept { feed: 2, ..Swept::default() };
     assert_eq!(store.sweep(&by_lines, day(12)).await.unwrap(), expected);

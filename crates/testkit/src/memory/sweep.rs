@@ -21,6 +21,8 @@ impl State {
         let lines = self.log.len();
         let log_from = now.minus(retention.log);
         self.log.retain(|line| line.started_at >= log_from);
+        let most = usize::try_from(retention.log_lines_max).unwrap_or(usize::MAX);
+        self.log.drain(..self.log.len().saturating_sub(most));
         let log = (lines - self.log.len()) as u64;
         let feed = self.sweep_feed(retention, now);
         let written_through = self.write_markers_through(now);
