@@ -10,9 +10,7 @@ use crate::errors::Fault;
 use crate::feed::{self, Line};
 use crate::json::clean;
 use crate::leases::LIVE;
-use crate::rows::{
-    At, ENTRY_COLUMNS, EntryRow, FROM_ENTRIES, ITEM_COLUMNS, item, limit, number, parse, state,
-};
+use crate::rows::{At, ENTRY_COLUMNS, EntryRow, FROM_ENTRIES, ITEM_COLUMNS, item, limit, number, state};
 use crate::transaction::Tx;
 
 /// Looks entries up with their members, in the order asked.

@@ -11,7 +11,7 @@ use crate::entries::{self, texts};
 use crate::errors::Fault;
 use crate::json::clean;
 use crate::markers;
-use crate::rows::{At, EntryRow, int, ms, number};
+use crate::rows::{EntryRow, int, ms, number};
 use crate::transaction::Tx;
 
 /// Whether a lease of `e` holds, with `$1` = the caller's now, or NULL = the database's.

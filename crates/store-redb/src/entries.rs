@@ -1,7 +1,7 @@
 //! Entries: looking them up, creating their rows, listing their heads, removing them.
 
 use std::collections::HashSet;
-use std::ops::{Bound, ControlFlow};
+use std::ops::Bound;
 
 use larder_core::{
     Configured, Fingerprint, Key, Member, MemberWrite, Reconciled, Row, Stored, Subject, TOUCHED, Target,
