@@ -78,7 +78,7 @@ pub(super) fn spot(
         let about = format!("{root}/{}", kind.folder());
         let Some((folder, told)) = look.enter(&real.join(kind.folder()), &about) else { continue };
         look.sight.folders.push((PathBuf::from(&about), told));
-        look.all(kind, folder, PathBuf::from(&about));
+        look.all(kind, folder, Path::new(&about));
     }
 }
 
@@ -158,10 +158,10 @@ struct Look<'a> {
 impl Look<'_> {
     /// All artifacts of a type below its folder. A folder to which several names lead is listed once: by its
     /// own name if that is below here, so links wait until all else was listed.
-    fn all(&mut self, kind: ArtifactType, folder: PathBuf, named: PathBuf) {
+    fn all(&mut self, kind: ArtifactType, folder: PathBuf, named: &Path) {
         self.listed.clear();
         self.links.clear();
-        self.list(kind, folder, &named, Path::new(""), 0);
+        self.list(kind, folder, named, Path::new(""), 0);
         while let Some((depth, named, below, real)) = self.links.pop_first() {
             self.list(kind, real, &named, &below, depth);
         }

@@ -117,7 +117,7 @@ impl Walk<'_> {
         }
         for link in part.links {
             let name = name_of(&link);
-            self.link(link, name);
+            self.link(&link, name);
         }
     }
 
@@ -134,13 +134,13 @@ impl Walk<'_> {
         }
     }
 
-    fn link(&mut self, link: PathBuf, name: PathBuf) {
+    fn link(&mut self, link: &Path, name: PathBuf) {
         let is_left_out = |name: &OsStr| is_profile(name) || self.rules.prunes(name);
         if link.file_name().is_some_and(is_left_out) {
             return;
         }
-        let is_new = self.links.insert(link.clone());
-        match self.reach.follow(&link, &shown_path(&name)) {
+        let is_new = self.links.insert(link.to_owned());
+        match self.reach.follow(link, &shown_path(&name)) {
             Led::To(folder) if folder.is_dir() => {
                 self.followed += usize::from(is_new);
                 if self.followed <= LINKS_MAX {
@@ -150,7 +150,7 @@ impl Walk<'_> {
                 }
             }
             Led::Astray(warning) if is_new => {
-                if warning.code != "link_outside" || leads_to_folder(&link) {
+                if warning.code != "link_outside" || leads_to_folder(link) {
                     self.walked.warnings.push(warning);
                 }
             }

@@ -111,6 +111,7 @@ impl Driver<'_> {
                 unconfigured: brief,
                 feed: brief,
                 feed_lines_max: 5 + self.sim.pick(50),
+                log_lines_max: Retention::default().log_lines_max,
             }
         };
         let engine = self.processes[process].engine.clone();

@@ -91,8 +91,9 @@ mod tests {
     use super::*;
 
     fn own(settings: &[(&str, &str, &str)]) -> Own {
-        let said: String =
+        let said: Vec<String> =
             settings.iter().map(|(scope, key, value)| format!("{scope}\0{key}\n{value}\0")).collect();
+        let said = said.concat();
         Own::read(said.as_bytes())
     }
 
