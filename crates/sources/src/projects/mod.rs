@@ -10,6 +10,7 @@ mod build;
 mod catalogue;
 mod content;
 mod find;
+mod ignored;
 mod place;
 mod reach;
 mod scan;

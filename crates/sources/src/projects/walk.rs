@@ -13,6 +13,7 @@ use larder_domain::PROFILES;
 
 use super::content::warning;
 use super::find::holds_artifacts;
+use super::ignored::Ignored;
 use super::place::shown_path;
 use super::reach::{Led, Reach};
 
@@ -102,7 +103,9 @@ impl Walk<'_> {
         if *depth > self.rules.depth || self.depths.get(start).is_some_and(|known| known <= depth) {
             return;
         }
-        let part = below(start, self.rules, self.rules.depth - depth, stop);
+        let ignored = Arc::new(Ignored::below(start, called, self.reach));
+        let part = below(start, self.rules, ignored.clone(), self.rules.depth - depth, stop);
+        self.walked.warnings.extend(ignored.warnings());
         for (path, about) in part.failures {
             self.walked.dark(&path.map_or(about, |path| path.display().to_string()));
         }
@@ -208,23 +211,22 @@ struct Part {
     completely: bool,
 }
 
-fn below(start: &Path, rules: &Rules, depth: usize, stop: &AtomicBool) -> Part {
+fn below(start: &Path, rules: &Rules, ignored: Arc<Ignored>, depth: usize, stop: &AtomicBool) -> Part {
     let part = Mutex::new(Part { completely: true, ..Part::default() });
     let lock = || part.lock().unwrap_or_else(PoisonError::into_inner);
     let own = rules.clone();
     WalkBuilder::new(start)
-        // Ignore files above the root are outside of what may be read, and so are the user's own: all
-        // of the usual ones off, or those above are opened, and those below asked for by their names.
+        // The walker reads no ignore files by itself: it would open whatever goes by their names.
         .standard_filters(false)
-        .add_custom_ignore_filename(".gitignore")
-        .add_custom_ignore_filename(".ignore")
         .follow_links(false)
         .max_depth(Some(depth))
         .filter_entry(move |entry| {
-            let is_folder = entry.file_type().is_some_and(|kind| kind.is_dir());
+            let Some(kind) = entry.file_type().filter(|kind| kind.is_dir() || kind.is_symlink()) else {
+                return true;
+            };
+            let is_left_out = |name: &OsStr| kind.is_dir() && (own.prunes(name) || is_profile(name));
             entry.depth() == 0
-                || !is_folder
-                || !(own.prunes(entry.file_name()) || is_profile(entry.file_name()))
+                || !(ignored.leaves_out(entry.path(), kind.is_dir()) || is_left_out(entry.file_name()))
         })
         .build_parallel()
         .run(|| {
@@ -257,8 +259,7 @@ fn below(start: &Path, rules: &Rules, depth: usize, stop: &AtomicBool) -> Part {
     part
 }
 
-/// A folder that could not be looked at. One that went meanwhile, or an ignore file with a mistake
-/// in it, hides nothing.
+/// A folder that could not be looked at. One that went meanwhile hides nothing.
 fn fail(part: &mut Part, error: &ignore::Error) {
     let Some(io) = error.io_error() else { return };
     if io.kind() == std::io::ErrorKind::NotFound {

@@ -2,6 +2,7 @@
 
 mod finding;
 mod folder;
+mod ignoring;
 #[cfg(target_os = "linux")]
 mod opened;
 #[cfg(target_os = "linux")]
