@@ -13,7 +13,7 @@ use larder_domain::{ARTIFACT, Artifact, ArtifactType, LocalProject, OnDisk, PROJ
 
 use super::content::{BUFFER_BYTES, Content, warning};
 use super::find::{Sight, Spotted};
-use super::scan::{Look, Scan, digest, unreadable, warnings_of};
+use super::scan::{Look, Scan, digest, warnings_of};
 use super::stamp::{EDITION, Known, Stamp};
 
 use inputs::expected_path;
@@ -200,7 +200,7 @@ impl Build<'_> {
                 self.known.stamps.insert(spotted.path.clone(), stamp);
                 Some(own.on_disk())
             }
-            (None, Ok(content)) => self.read(spotted, content, stamp),
+            (None, Ok(content)) => self.read(spotted, content, stamp, own),
             (None, Err(_)) => {
                 self.known.stamps.insert(spotted.path.clone(), Some(Stamp::unproven()));
                 None
@@ -216,23 +216,26 @@ impl Build<'_> {
         self.push(id, artifact);
     }
 
-    /// Reads what changed. Its stamp is kept only if all of it could be read.
-    fn read(&mut self, spotted: &Spotted, content: &Content, stamp: Option<Stamp>) -> Option<OnDisk> {
-        match content.read(&spotted.path, &mut self.buffer) {
-            Ok(read) => {
-                for warning in read.warnings {
-                    self.tell(&spotted.path, warning);
-                }
-                let stamp = stamp.unwrap_or_else(Stamp::unproven);
-                self.known.stamps.insert(spotted.path.clone(), Some(stamp));
-                Some(read.disk)
-            }
-            Err(error) => {
-                self.known.stamps.insert(spotted.path.clone(), Some(Stamp::unproven()));
-                self.tell(&spotted.path, unreadable(&spotted.path, &error));
-                None
-            }
+    /// Reads what changed. Its stamp is kept only if all of it could be read; if not, the hash that was known
+    /// stays.
+    fn read(
+        &mut self,
+        spotted: &Spotted,
+        content: &Content,
+        stamp: Option<Stamp>,
+        own: Option<&Artifact>,
+    ) -> Option<OnDisk> {
+        let read = content.read(&spotted.path, &mut self.buffer);
+        for warning in read.warnings {
+            self.tell(&spotted.path, warning);
         }
+        let stamp = stamp.filter(|_| !read.partly).unwrap_or_else(Stamp::unproven);
+        self.known.stamps.insert(spotted.path.clone(), Some(stamp));
+        let mut disk = read.disk?;
+        if read.partly {
+            disk.content_hash = own.and_then(|own| own.content_hash.clone());
+        }
+        Some(disk)
     }
 
     /// What follows from the facts, and from what was known where some cannot be had.

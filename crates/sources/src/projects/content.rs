@@ -91,10 +91,12 @@ impl Entry {
 
 /// What came of reading.
 pub(super) struct Read1 {
-    /// What was found.
-    pub(super) disk: OnDisk,
-    /// What is wrong with what it says of itself.
+    /// What was found; `None` = the file that describes it cannot be read.
+    pub(super) disk: Option<OnDisk>,
+    /// What is wrong with what it says of itself, and what cannot be read.
     pub(super) warnings: Vec<Warning>,
+    /// Whether some file could not be read, so that there is no hash now.
+    pub(super) partly: bool,
 }
 
 impl Content {
@@ -167,14 +169,16 @@ impl Content {
         within.map(|(name, about)| (place.join(name), about)).chain([(place.to_owned(), self.about)])
     }
 
-    /// Reads it by way of `buffer`: its hash, and what the file that describes it says.
-    pub(super) fn read(&self, about: &str, buffer: &mut [u8]) -> io::Result<Read1> {
+    /// Reads it by way of `buffer`: its hash, and what the file that describes it says. A file that cannot be
+    /// read takes the hash, and hides nothing else.
+    pub(super) fn read(&self, about: &str, buffer: &mut [u8]) -> Read1 {
         let mut hasher = digest::Context::new(&digest::SHA256);
         let describing = self.describing();
         let mut head = Vec::new();
+        let (mut unreadable, mut is_described) = (Vec::new(), true);
         for (number, entry) in self.files.iter().enumerate() {
             let wanted = Some(number) == describing;
-            if self.partly && !wanted {
+            if (self.partly || !unreadable.is_empty()) && !wanted {
                 continue;
             }
             if self.is_folder {
@@ -186,21 +190,28 @@ impl Content {
                     hasher.update(part);
                 }
             }
-            entry.read(buffer, |bytes| {
+            let read = entry.read(buffer, |bytes| {
                 hasher.update(bytes);
                 if wanted && head.len() < HEAD_BYTES {
                     let room = HEAD_BYTES - head.len();
                     head.extend_from_slice(&bytes[..bytes.len().min(room)]);
                 }
-            })?;
+            });
+            if let Err(error) = read {
+                is_described &= !wanted;
+                unreadable.push(cannot_read(about, &entry.name, &error));
+            }
+        }
+        let partly = !unreadable.is_empty();
+        let mut warnings = unreadable;
+        if !is_described {
+            return Read1 { disk: None, warnings, partly };
         }
         let (front, problem) = FrontMatter::read(&head);
-        let warnings = problem.map(|what| warning(about, "malformed", format!("`{about}`: {what}")));
-        let content_hash = (!self.partly).then(|| hex(&hasher.finish().as_ref()[..HASH_DIGITS / 2]));
-        Ok(Read1 {
-            disk: OnDisk { content_hash, updated_at: self.updated_at, front },
-            warnings: warnings.into_iter().collect(),
-        })
+        warnings.extend(problem.map(|what| warning(about, "malformed", format!("`{about}`: {what}"))));
+        let is_whole = !self.partly && !partly;
+        let content_hash = is_whole.then(|| hex(&hasher.finish().as_ref()[..HASH_DIGITS / 2]));
+        Read1 { disk: Some(OnDisk { content_hash, updated_at: self.updated_at, front }), warnings, partly }
     }
 
     /// The file that says what the artifact is: itself, or a skill's `SKILL.md`.
@@ -318,14 +329,16 @@ impl Look<'_> {
 
     fn cannot(&mut self, name: &Path, error: &io::Error) {
         self.partly = true;
-        let about = if name.as_os_str().is_empty() {
-            self.about.to_owned()
-        } else {
-            format!("{}/{}", self.about, shown_path(name))
-        };
-        let message = format!("`{about}` cannot be read: {error}");
-        self.warnings.push(warning(&about, "unreadable", message));
+        self.warnings.push(cannot_read(self.about, name, error));
     }
+}
+
+/// `name` is from the artifact's folder.
+fn cannot_read(about: &str, name: &Path, error: &io::Error) -> Warning {
+    let about =
+        if name.as_os_str().is_empty() { about.to_owned() } else { format!("{about}/{}", shown_path(name)) };
+    let message = format!("`{about}` cannot be read: {error}");
+    warning(&about, "unreadable", message)
 }
 
 fn written(meta: &Metadata) -> Option<Time> {

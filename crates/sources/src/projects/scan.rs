@@ -252,7 +252,7 @@ pub(super) fn warnings_of(look: &Look, told: &BTreeMap<String, Vec<Warning>>) ->
     warnings
 }
 
-pub(super) fn unreadable(path: &str, error: &io::Error) -> Warning {
+fn unreadable(path: &str, error: &io::Error) -> Warning {
     warning(path, "unreadable", format!("`{path}` cannot be read: {error}"))
 }
 

@@ -10,4 +10,5 @@ mod quickly;
 mod scanning;
 #[cfg(target_os = "linux")]
 mod trees;
+mod unreadable;
 mod watching;
