@@ -34,7 +34,9 @@ pub(crate) struct Ears {
     mouth: Mouth,
     poll: Duration,
     /// Why folders are looked at that should be heard of.
-    pub(crate) trouble: Option<String>,
+    trouble: Option<String>,
+    /// Folders that may not be watched.
+    closed: BTreeSet<PathBuf>,
 }
 
 /// Where what is heard goes. It never waits: what finds no room is missed, which is told.
@@ -66,8 +68,15 @@ fn is_only_a_look(kind: EventKind) -> bool {
 
 impl Ears {
     pub(crate) fn new(mouth: Mouth, poll: Duration, by_events: bool) -> Self {
-        let mut ears =
-            Ears { events: None, looks: None, watched: HashMap::new(), mouth, poll, trouble: None };
+        let mut ears = Ears {
+            events: None,
+            looks: None,
+            watched: HashMap::new(),
+            mouth,
+            poll,
+            trouble: None,
+            closed: BTreeSet::new(),
+        };
         if by_events {
             let mouth = ears.mouth.clone();
             match RecommendedWatcher::new(move |event| mouth.tell(event), Config::default()) {
@@ -78,6 +87,18 @@ impl Ears {
         ears
     }
 
+    /// Why not all is heard of at once, and what to do about it.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.trouble.clone().or_else(|| {
+            let first = self.closed.first()?.display();
+            let more = match self.closed.len() - 1 {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            Some(format!("{first}{more} cannot be watched: permission denied"))
+        })
+    }
+
     /// Watches exactly these folders from now on, unless it is stopped; answers those that were not
     /// watched before.
     pub(crate) fn watch(&mut self, folders: &BTreeSet<PathBuf>, stop: &AtomicBool) -> Vec<PathBuf> {
@@ -86,6 +107,7 @@ impl Ears {
         for folder in old {
             self.forget(&folder);
         }
+        self.closed.retain(|folder| folders.contains(folder));
         let new: Vec<PathBuf> =
             folders.iter().filter(|folder| !self.watched.contains_key(*folder)).cloned().collect();
         let wanted = new.into_iter().take_while(|_| !stop.load(Ordering::Relaxed));
@@ -110,13 +132,21 @@ impl Ears {
         if let Some(events) = &mut self.events {
             match events.watch(folder, RecursiveMode::NonRecursive) {
                 Ok(()) => {
+                    self.closed.remove(folder);
                     self.watched.insert(folder.to_owned(), By::Events);
                     return true;
                 }
-                Err(error) if is_limit(&error) => {
-                    self.trouble.get_or_insert_with(|| trouble(&error, self.poll));
-                }
-                Err(_) => return false,
+                Err(error) => match Why::of(&error) {
+                    Why::Gone => return false,
+                    // When it may be, its parent's watch tells.
+                    Why::Forbidden => {
+                        self.closed.insert(folder.to_owned());
+                        return false;
+                    }
+                    Why::Limit | Why::Other => {
+                        self.trouble.get_or_insert_with(|| trouble(&error, self.poll));
+                    }
+                },
             }
         }
         let is_heard =
@@ -146,20 +176,73 @@ impl Ears {
     }
 }
 
-/// No watch is left, or no file handle to keep watches by.
-fn is_limit(error: &notify::Error) -> bool {
-    match &error.kind {
-        ErrorKind::MaxFilesWatch => true,
-        ErrorKind::Io(error) => error.kind() != std::io::ErrorKind::NotFound,
-        _ => false,
+/// Why a folder cannot be watched.
+enum Why {
+    /// It is not there, or is none.
+    Gone,
+    /// It may not be looked into.
+    Forbidden,
+    /// No watch is left, or no file handle to keep watches by.
+    Limit,
+    /// The system does not do that here.
+    Other,
+}
+
+impl Why {
+    fn of(error: &notify::Error) -> Why {
+        use std::io::ErrorKind as Kind;
+        match &error.kind {
+            ErrorKind::MaxFilesWatch => Why::Limit,
+            ErrorKind::Io(error) => match error.kind() {
+                Kind::NotFound | Kind::NotADirectory => Why::Gone,
+                Kind::PermissionDenied => Why::Forbidden,
+                _ if is_limit(error) => Why::Limit,
+                _ => Why::Other,
+            },
+            _ => Why::Gone,
+        }
     }
 }
 
+#[cfg(unix)]
+fn is_limit(error: &std::io::Error) -> bool {
+    use rustix::io::Errno;
+    let limits = [Errno::NOSPC, Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
+    error.raw_os_error().is_some_and(|number| limits.contains(&number))
+}
+
+#[cfg(not(unix))]
+fn is_limit(_error: &std::io::Error) -> bool {
+    false
+}
+
 fn trouble(error: &notify::Error, poll: Duration) -> String {
+    let every = poll.as_secs_f32();
+    if !matches!(Why::of(error), Why::Limit) {
+        return format!(
+            "the system does not tell of changes in all folders ({error}); some are looked at every {every} s instead"
+        );
+    }
     format!(
-        "the system has no watches left for all folders ({error}); some are looked at every {} s instead. \
+        "the system has no watches left for all folders ({error}); some are looked at every {every} s instead. \
          To be told of changes at once, raise fs.inotify.max_user_watches and max_user_instances (sysctl), \
-         or have `[projects] prune` leave out what holds no projects",
-        poll.as_secs_f32()
+         or have `[projects] prune` leave out what holds no projects"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_limit_is_to_be_raised() {
+        let every = Duration::from_secs(5);
+        let of = |kind| trouble(&notify::Error::new(kind), every);
+        assert!(of(ErrorKind::MaxFilesWatch).contains("max_user_watches"));
+        let io = |number| ErrorKind::Io(std::io::Error::from_raw_os_error(number));
+        #[cfg(target_os = "linux")]
+        assert!(of(io(24)).contains("max_user_instances"), "no file handle");
+        let other = of(io(5));
+        assert!(!other.contains("max_user") && other.contains("os error 5"), "{other}");
+    }
 }

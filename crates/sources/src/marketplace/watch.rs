@@ -82,8 +82,8 @@ impl FilesWatch {
     }
 
     /// Why some folders are only looked at every so often, and what to do about it.
-    pub fn trouble(&self) -> Option<&str> {
-        self.ears.trouble.as_deref()
+    pub fn trouble(&self) -> Option<String> {
+        self.ears.trouble()
     }
 
     /// Everything that comes until it is quiet.

@@ -243,7 +243,7 @@ impl Shared {
         let reach = Reach::of(allowed);
         let frame = Frame {
             reach: &reach,
-            upstreams: self.shelf.upstreams(),
+            upstreams: self.shelf.upstreams(&reach),
             zone: &self.zone,
             runtime,
             time: &*self.time,
@@ -278,7 +278,9 @@ impl Shared {
     }
 
     fn look(&self, ask: &Ask, frame: &Frame<'_>) -> Result<Fetched, FetchError> {
-        let project: Arc<Project> = self.catalogue.project(&ask.key).ok_or_else(|| left(&ask.key))?;
+        let project: Arc<Project> = self.catalogue.project(&ask.key).ok_or_else(|| {
+            FetchError::Local(format!("`{}` went from its root's list before it was looked at", ask.key))
+        })?;
         let known = scan::known(ask);
         if known.as_ref().is_some_and(|known| scan::is_still_so(&project, known, &frame.upstreams)) {
             return Ok(Fetched::NotModified { ttl: None, cursor: None });

@@ -1,7 +1,7 @@
 //! What may be read: the roots, the collections and the links that are allowed, and nothing else.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use larder_core::Warning;
 
@@ -10,6 +10,9 @@ use larder_core::Warning;
 pub(super) struct Reach {
     folders: Vec<PathBuf>,
 }
+
+/// No more links lead from one to the next.
+const LINKS_MAX: usize = 40;
 
 /// Where a path leads, links followed.
 #[derive(Debug)]
@@ -61,6 +64,26 @@ impl Reach {
             Err(error) => warn("unreadable", format!("`{about}` cannot be read: {error}")),
         }
     }
+}
+
+/// Where a path really is, or would be if there were something: links are followed as far as there is anything.
+/// `None` = that cannot be said.
+pub(super) fn would_be(path: &Path) -> Option<PathBuf> {
+    let mut path = path.to_owned();
+    for _ in 0..LINKS_MAX {
+        if let Ok(real) = path.canonicalize() {
+            return Some(real);
+        }
+        let Ok(target) = path.read_link() else {
+            let (above, real) =
+                path.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)))?;
+            let rest = path.strip_prefix(above).ok()?;
+            let is_plain = rest.components().all(|part| matches!(part, Component::Normal(_)));
+            return is_plain.then(|| real.join(rest));
+        };
+        path = path.parent()?.join(target);
+    }
+    None
 }
 
 /// Whether there is nothing by that name, not even a link: one question, where following asks one a

@@ -221,6 +221,8 @@ impl Scan<'_> {
         let missing: Vec<_> = missing.collect();
         !look.inputs.is_empty()
             && look.inputs == before.inputs
+            // Collections that are too young have none, before and now.
+            && !before.upstream.is_empty()
             && self.frame.upstreams.stamp == before.upstream
             && now.iter().map(|(path, stamp)| (path, *stamp)).all(is_proven)
             && missing.iter().all(|(_, stamp)| stamp.is_none())

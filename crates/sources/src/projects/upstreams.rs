@@ -10,6 +10,7 @@ use larder_domain::{Collection, Collections};
 
 use super::content::warning;
 use super::place::shown;
+use super::reach::{Led, Reach};
 use super::stamp::Stamper;
 use crate::files::read_plain;
 
@@ -26,14 +27,14 @@ const FOLDERS_MAX: usize = 1_000;
 pub(super) struct Upstreams {
     /// Tells one state of their files from another.
     pub(super) stamp: String,
-    files: Vec<Files>,
+    found: Found,
     read: OnceLock<Shelved>,
 }
 
 impl Upstreams {
     /// What they have, read when it is first asked for.
     pub(super) fn read(&self) -> &Shelved {
-        self.read.get_or_init(|| read_all(&self.files))
+        self.read.get_or_init(|| read_all(&self.found))
     }
 }
 
@@ -69,47 +70,117 @@ impl Shelf {
         Shelf { places, held: Mutex::default() }
     }
 
-    /// As they are now.
-    pub(super) fn upstreams(&self) -> Arc<Upstreams> {
-        let files: Vec<Files> = self.places.iter().flat_map(|place| files_at(place)).collect();
+    /// As they are now, where they may be read.
+    pub(super) fn upstreams(&self, reach: &Reach) -> Arc<Upstreams> {
+        let found = self.found(reach);
         let mut stamper = Stamper::new();
-        for file in files.iter().flat_map(|files| std::iter::once(&files.manifest).chain(&files.lock)) {
+        for file in found.files.iter().flat_map(|files| std::iter::once(&files.manifest).chain(&files.lock)) {
             match fs::metadata(file) {
                 Ok(meta) => stamper.file(file, &meta),
                 Err(error) => stamper.word(&error.to_string()),
             }
+        }
+        for warning in &found.astray {
+            stamper.word(&warning.message);
         }
         let stamp = stamper.text();
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = held.as_ref().filter(|known| !stamp.is_empty() && known.stamp == stamp) {
             return known.clone();
         }
-        let now = Arc::new(Upstreams { stamp, files, read: OnceLock::new() });
+        let now = Arc::new(Upstreams { stamp, found, read: OnceLock::new() });
         *held = Some(now.clone());
         now
     }
-}
 
-/// A folder's own collection, or those in it.
-fn files_at(place: &Path) -> Vec<Files> {
-    if let Some(own) = files_in(place) {
-        return vec![own];
+    /// What links in the places lead to, as far as it may be read.
+    pub(super) fn linked(&self, reach: &Reach) -> Vec<PathBuf> {
+        self.found(reach).linked
     }
-    let entries = fs::read_dir(place).into_iter().flatten().flatten().take(FOLDERS_MAX);
-    let mut folders: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
-    folders.sort();
-    folders.iter().filter_map(|folder| files_in(folder)).collect()
+
+    fn found(&self, reach: &Reach) -> Found {
+        let mut search = Search { reach, found: Found::default() };
+        for place in &self.places {
+            search.place(place);
+        }
+        search.found
+    }
 }
 
-fn files_in(folder: &Path) -> Option<Files> {
-    let first =
-        |names: [&str; 2]| names.map(|name| folder.join(name)).into_iter().find(|path| path.is_file());
-    Some(Files { folder: folder.to_owned(), manifest: first(MANIFESTS)?, lock: first(LOCKS) })
+/// What there is.
+#[derive(Debug, Default)]
+struct Found {
+    files: Vec<Files>,
+    /// Links that lead to where nothing may be read.
+    astray: Vec<Warning>,
+    /// What the other links lead to.
+    linked: Vec<PathBuf>,
 }
 
-fn read_all(files: &[Files]) -> Shelved {
-    let mut upstreams = Shelved::default();
-    for files in files {
+struct Search<'a> {
+    reach: &'a Reach,
+    found: Found,
+}
+
+impl Search<'_> {
+    /// A folder's own collection, or those in it.
+    fn place(&mut self, place: &Path) {
+        if self.folder(place, place) {
+            return;
+        }
+        let entries = fs::read_dir(place).into_iter().flatten().flatten().take(FOLDERS_MAX);
+        let mut folders: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+        folders.sort();
+        for folder in folders.iter().filter(|folder| folder.is_dir()) {
+            if let Some(real) = self.led(folder) {
+                self.folder(folder, &real);
+            }
+        }
+    }
+
+    /// Whether a folder, which really is at `real`, is a collection.
+    fn folder(&mut self, folder: &Path, real: &Path) -> bool {
+        let (manifest, _) = self.first(folder, real, MANIFESTS);
+        let Some(manifest) = manifest else { return false };
+        let (lock, is_astray) = self.first(folder, real, LOCKS);
+        // Half of what it has would pass for all of it.
+        if lock.is_some() || !is_astray {
+            self.found.files.push(Files { folder: folder.to_owned(), manifest, lock });
+        }
+        true
+    }
+
+    /// The first file of these names, and whether one of them is where it may not be read.
+    fn first(&mut self, folder: &Path, real: &Path, names: [&str; 2]) -> (Option<PathBuf>, bool) {
+        let astray = self.found.astray.len();
+        let there = names.iter().filter(|name| real.join(name).is_file());
+        let file = there.filter_map(|name| self.led(&folder.join(name))).next();
+        (file, self.found.astray.len() > astray)
+    }
+
+    /// Where something really is, if it may be read there.
+    fn led(&mut self, path: &Path) -> Option<PathBuf> {
+        if !fs::symlink_metadata(path).ok()?.is_symlink() {
+            return Some(path.to_owned());
+        }
+        match self.reach.follow(path, &path.display().to_string()) {
+            Led::To(real) => {
+                self.found.linked.push(real.clone());
+                Some(real)
+            }
+            Led::Nowhere => None,
+            Led::Astray(warning) => {
+                self.found.astray.push(warning);
+                None
+            }
+        }
+    }
+}
+
+fn read_all(found: &Found) -> Shelved {
+    let mut upstreams =
+        Shelved { warnings: found.astray.clone(), partly: !found.astray.is_empty(), ..Shelved::default() };
+    for files in &found.files {
         let mut warn = |path: &Path, why: &str| {
             let about = path.display().to_string();
             let message = format!("{about}: {why}; what was known from it stays");

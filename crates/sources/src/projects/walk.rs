@@ -15,7 +15,7 @@ use super::content::warning;
 use super::find::holds_artifacts;
 use super::ignored::Ignored;
 use super::place::shown_path;
-use super::reach::{Led, Reach};
+use super::reach::{Led, Reach, would_be};
 
 /// How to walk.
 #[derive(Debug, Clone)]
@@ -40,6 +40,8 @@ pub(super) struct Walked {
     pub(super) projects: BTreeMap<PathBuf, String>,
     /// Every folder that was looked into: whoever watches them misses no new project.
     pub(super) folders: BTreeSet<PathBuf>,
+    /// The links that lead to folders, or would if there were something; and where, if it may be read.
+    pub(super) links: BTreeMap<PathBuf, Option<PathBuf>>,
     /// What a reader should know.
     pub(super) warnings: Vec<Warning>,
     /// Whether all of it was looked at: if not, nothing may be taken for gone.
@@ -143,7 +145,9 @@ impl Walk<'_> {
             return;
         }
         let is_new = self.links.insert(link.to_owned());
-        match self.reach.follow(link, &shown_path(&name)) {
+        let led = self.reach.follow(link, &shown_path(&name));
+        self.walked.note(link, &led, self.reach);
+        match led {
             Led::To(folder) if folder.is_dir() => {
                 self.followed += usize::from(is_new);
                 if self.followed <= LINKS_MAX {
@@ -163,6 +167,17 @@ impl Walk<'_> {
 }
 
 impl Walked {
+    /// Remembers where a link leads: what becomes of either end concerns the root.
+    fn note(&mut self, link: &Path, led: &Led, reach: &Reach) {
+        let target = match led {
+            Led::To(target) if !target.is_dir() => return,
+            Led::To(target) => Some(target.clone()),
+            Led::Nowhere => would_be(link).filter(|target| reach.has(target)),
+            Led::Astray(_) => None,
+        };
+        self.links.insert(link.to_owned(), target);
+    }
+
     /// There are too many links.
     fn leave_links(&mut self, about: &str) {
         self.completely = false;

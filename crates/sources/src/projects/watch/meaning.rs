@@ -15,11 +15,10 @@ use super::places::Places;
 pub(super) struct Meanings<'a> {
     pub(super) shared: &'a Shared,
     pub(super) places: &'a Places,
-    /// The roots, by where they really are.
+    /// The roots, by where they really are, and the folders that links in them lead to.
     pub(super) roots: Vec<(PathBuf, Key)>,
     /// The projects that are known, by where they really are.
     pub(super) projects: BTreeMap<PathBuf, Key>,
-    pub(super) collections: Vec<PathBuf>,
     /// What may be read.
     pub(super) reach: Reach,
 }
@@ -44,9 +43,11 @@ impl Meanings<'_> {
                 keys.insert(key.clone());
             }
         }
-        if self.collections.iter().any(|place| path.starts_with(place))
-            && (is_structural || path.file_name().is_some_and(is_collection_file))
-        {
+        let is_file = || path.file_name().is_some_and(is_collection_file);
+        if self.places.collections.iter().any(|place| {
+            (path.starts_with(place) && (is_structural || path == place || is_file()))
+                || (is_structural && place.starts_with(path))
+        }) {
             keys.extend(self.projects.values().cloned());
         }
         let folders = self.with_profiles(path);
@@ -81,6 +82,12 @@ impl Meanings<'_> {
         profiles(path, self.roots.iter().map(|(root, _)| root)).filter_map(Path::parent).collect()
     }
 
+    /// Adds the projects at and below a path: the way to them is another.
+    pub(super) fn below(&self, path: &Path, keys: &mut BTreeSet<Key>) {
+        let below = self.projects.range(path.to_owned()..).take_while(|(at, _)| at.starts_with(path));
+        keys.extend(below.map(|(_, key)| key.clone()));
+    }
+
     fn roots_of(&self, path: &Path, keys: &mut BTreeSet<Key>) {
         let above = self.roots.iter().filter(|(root, _)| path.starts_with(root));
         keys.extend(above.map(|(_, key)| key.clone()));
@@ -95,8 +102,9 @@ impl Meanings<'_> {
         if !is_structural || self.shared.rules.prunes(name) {
             return false;
         }
-        // A folder that came, or one that held a project and went.
+        // A folder that came, a link that went, or a folder that held a project and did.
         path.is_dir()
+            || self.places.links.contains(path)
             || self.projects.range(path.to_owned()..).next().is_some_and(|(at, _)| at.starts_with(path))
     }
 }

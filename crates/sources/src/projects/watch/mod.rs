@@ -5,6 +5,7 @@
 //! (Own lines in place of `notify-debouncer-full`: that wakes up many times a second for ever, where
 //! this sleeps until something happens, and its pairing of renames is of no use here.)
 
+mod batch;
 mod meaning;
 mod places;
 
@@ -15,13 +16,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use larder_core::{Clock, Key, Time};
-use notify::Event;
-use notify::event::{EventKind, ModifyKind};
 use tokio::sync::mpsc::{Receiver, channel};
 
 use super::reach::Reach;
 use super::{ProjectsSource, Shared, Stop};
 use crate::ears::{Ears, Heard, Mouth};
+use batch::{Batch, Change};
 use meaning::{Meanings, profiles};
 use places::{Places, places};
 
@@ -51,14 +51,14 @@ impl Default for WatchOptions {
 
 /// What is heard before anybody listens; more than that is missed, and everything looked at.
 const HEARD_MAX: usize = 8_192;
-/// Paths of one batch.
-const PATHS_MAX: usize = 20_000;
 /// Paths of projects that may become known.
 const UNEXPLAINED_MAX: usize = 1_000;
 /// A storm is looked at after so many times the quiet that never comes.
 const STORM: u32 = 10;
 /// How often is looked whether a root that was away is there again.
 const AWAY_EVERY: Duration = Duration::from_secs(10);
+/// What comes while it is worked out what to watch is looked for so often.
+const OUTRUN_MAX: usize = 3;
 /// Having missed something, everything is looked at, but not more often than this.
 const MISSED_EVERY: Duration = Duration::from_secs(10);
 
@@ -80,15 +80,6 @@ pub struct Watch {
     missed_at: Option<Time>,
     /// What is worked out on a thread ends with the watch.
     stop: Stop,
-}
-
-/// Paths that something happened to.
-#[derive(Default)]
-struct Batch {
-    paths: BTreeSet<PathBuf>,
-    /// Those at which something may have come, gone, or been renamed.
-    structural: BTreeSet<PathBuf>,
-    missed: bool,
 }
 
 impl ProjectsSource {
@@ -130,7 +121,7 @@ impl Watch {
 
     /// Why some folders are only looked at every so often, and what to do about it.
     pub fn trouble(&self) -> Option<String> {
-        lock(&self.ears).trouble.clone()
+        lock(&self.ears).trouble()
     }
 
     /// How many folders are watched.
@@ -157,7 +148,7 @@ impl Watch {
                 return batch;
             }
             back = come_back(&*self.clock, &self.places.away) => {
-                batch.add(back, true);
+                batch.add(back.into_iter().map(|path| (path, Change::Name)).collect());
                 return batch;
             }
         }
@@ -206,6 +197,8 @@ impl Watch {
             keys.extend(self.everything());
         }
         if is_news {
+            // What went is known by the places until now alone.
+            self.explain(&batch, &mut keys);
             let is_all = batch.missed || edition != self.edition;
             let new = self.resync(&batch, is_all).await;
             let meaning = self.meanings();
@@ -215,30 +208,39 @@ impl Watch {
             }
             self.edition = edition;
         }
+        self.explain(&batch, &mut keys);
         let meaning = self.meanings();
-        for path in &batch.paths {
-            meaning.explain(path, batch.structural.contains(path), &mut keys);
-        }
         keys.extend(self.unexplained.iter().filter_map(|path| meaning.project_of(path)).cloned());
-        let paths = self.unexplained.iter().chain(&batch.paths);
+        let paths = self.unexplained.iter().chain(batch.paths.keys());
         let unexplained = paths.filter(|path| meaning.is_unexplained(path)).take(UNEXPLAINED_MAX).cloned();
         self.unexplained = unexplained.collect();
         keys.into_iter().collect()
     }
 
+    /// Adds the entries that want a look after a batch, as far as the places tell.
+    fn explain(&self, batch: &Batch, keys: &mut BTreeSet<Key>) {
+        let meaning = self.meanings();
+        for (path, change) in &batch.paths {
+            meaning.explain(path, change.is_structural(), keys);
+            if *change == Change::Access {
+                meaning.below(path, keys);
+            }
+        }
+    }
+
     fn meanings(&self) -> Meanings<'_> {
         let catalogue = &self.shared.catalogue;
+        let roots = catalogue.roots().iter().map(|root| (real(&root.path), root.key.clone()));
         let allowed = self.shared.allowed.iter().map(PathBuf::as_path);
         Meanings {
             shared: &self.shared,
             places: &self.places,
-            roots: catalogue.roots().iter().map(|root| (real(&root.path), root.key.clone())).collect(),
+            roots: roots.chain(self.places.beyond.iter().cloned()).collect(),
             projects: catalogue
                 .projects()
                 .into_iter()
                 .map(|(key, project)| (project.path.clone(), key))
                 .collect(),
-            collections: self.shared.collections.iter().map(|place| real(place)).collect(),
             reach: Reach::of(allowed.chain(catalogue.roots().iter().map(|root| root.path.as_path()))),
         }
     }
@@ -251,11 +253,14 @@ impl Watch {
     /// Whether other folders are to be watched after this.
     fn changes_places(&self, batch: &Batch) -> bool {
         let ears = lock(&self.ears);
-        batch.structural.iter().any(|path| {
+        batch.structural().any(|(path, _)| {
             let is_pruned = path.file_name().is_some_and(|name| self.shared.rules.prunes(name));
             let is_folder =
                 || std::fs::symlink_metadata(path).is_ok_and(|about| about.is_dir() || about.is_symlink());
-            ears.watches(path) || (!is_pruned && is_folder())
+            ears.watches(path)
+                || self.places.links.contains(path)
+                || self.places.is_linked(path)
+                || (!is_pruned && is_folder())
         })
     }
 
@@ -263,30 +268,44 @@ impl Watch {
     /// below a profile's folder is added alone; anything else wants a walk.
     async fn resync(&mut self, batch: &Batch, is_all: bool) -> Vec<PathBuf> {
         let (shared, ears, stop) = (self.shared.clone(), self.ears.clone(), self.stop.0.clone());
-        let came_or_went: Vec<PathBuf> = batch.structural.iter().cloned().collect();
+        let renamed = batch.structural().filter(|(_, change)| *change == Change::Name);
+        let renamed: Vec<PathBuf> = renamed.map(|(path, _)| path.clone()).collect();
+        let other: Vec<PathBuf> = batch.structural().map(|(path, _)| path.clone()).collect();
         let roots: Vec<PathBuf> = shared.catalogue.roots().iter().map(|root| real(&root.path)).collect();
         let in_profile = |path: &PathBuf| {
             path.parent().is_some_and(|above| profiles(above, roots.iter()).next().is_some())
         };
-        let is_local = !is_all && came_or_went.iter().all(|path| in_profile(path) && !path.is_symlink());
+        let is_local = !is_all && other.iter().all(|path| in_profile(path) && !path.is_symlink());
         let worked_out = tokio::task::spawn_blocking(move || {
             let mut ears = lock(&ears);
-            for path in &came_or_went {
+            for path in &renamed {
                 // The watch is on what was there, by whatever name it goes now.
                 if ears.watches(path) {
                     ears.forget_below(path);
                 }
             }
-            let mut found = Places::default();
             if is_local {
-                for path in &came_or_went {
+                let mut found = Places::default();
+                for path in &other {
                     found.below(path, 0, &stop);
                 }
-                let new = found.folders.iter().filter(|folder| ears.add(folder)).cloned().collect();
-                return (None, new);
+                let new = found.folders.iter().filter(|folder| !ears.watches(folder));
+                let new: Vec<PathBuf> = new.cloned().collect();
+                return (None, new.into_iter().filter(|folder| ears.add(folder)).collect());
             }
-            found = places(&shared, &stop);
-            let new = ears.watch(&found.folders, &stop);
+            let mut found = places(&shared, &stop);
+            let mut new = ears.watch(&found.watched(), &stop);
+            for _ in 0..OUTRUN_MAX {
+                let came = found.outrun();
+                if came.is_empty() {
+                    break;
+                }
+                new.extend(came);
+                found = places(&shared, &stop);
+                new.extend(ears.watch(&found.watched(), &stop));
+            }
+            // Of what happens beside the way to what is awaited nobody wants to know.
+            new.retain(|path| !found.is_lookout(path));
             (Some(found), new)
         });
         let Ok((found, new)) = worked_out.await else { return Vec::new() };
@@ -321,41 +340,6 @@ async fn come_back(clock: &dyn Clock, away: &[PathBuf]) -> Vec<PathBuf> {
         let back: Vec<PathBuf> = away.iter().filter(is_back).map(|root| real(root)).collect();
         if !back.is_empty() {
             return back;
-        }
-    }
-}
-
-impl Batch {
-    /// Takes what was heard, if it may mean something, and answers whether it does.
-    fn take(&mut self, heard: Heard, places: &Places) -> bool {
-        let Heard::Of(Event { kind, paths, .. }) = heard else {
-            self.missed = true;
-            return true;
-        };
-        let is_structural = matches!(
-            kind,
-            EventKind::Create(_)
-                | EventKind::Remove(_)
-                | EventKind::Modify(ModifyKind::Name(_))
-                | EventKind::Any
-        );
-        if !paths.iter().any(|path| places.may_matter(path, is_structural)) {
-            return false;
-        }
-        self.add(paths, is_structural);
-        true
-    }
-
-    fn add(&mut self, paths: Vec<PathBuf>, is_structural: bool) {
-        if self.paths.len() + paths.len() > PATHS_MAX {
-            self.missed = true;
-            return;
-        }
-        for path in paths {
-            if is_structural {
-                self.structural.insert(path.clone());
-            }
-            self.paths.insert(path);
         }
     }
 }

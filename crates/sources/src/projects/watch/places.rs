@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use larder_core::Key;
 use larder_domain::PROFILES;
 
-use super::super::reach::{Led, Reach};
+use super::super::reach::{Led, Reach, is_nothing, would_be};
 use super::super::upstreams::is_collection_file;
 use super::super::walk::is_profile;
 use super::super::{Shared, walk};
@@ -24,10 +24,28 @@ const DEPTH_MAX: usize = 32;
 #[derive(Debug, Default)]
 pub(super) struct Places {
     pub(super) folders: BTreeSet<PathBuf>,
-    /// What links lead to, with the project that has the link.
+    /// Other folders, of which only the way to what is awaited matters.
+    lookouts: BTreeSet<PathBuf>,
+    /// What may come, or go with a folder above it.
+    awaited: Vec<Awaited>,
+    /// What links lead to, or would if there were something, with the entry that wants a look then: that of the
+    /// project that has the link; a root's, where its projects would be.
     pub(super) linked: Vec<(PathBuf, Key)>,
+    /// Folders that links below a root lead to, with the root.
+    pub(super) beyond: Vec<(PathBuf, Key)>,
+    /// The links to folders below roots.
+    pub(super) links: BTreeSet<PathBuf>,
+    /// The collections, there or not, and what links in them lead to.
+    pub(super) collections: Vec<PathBuf>,
     /// Roots that cannot be looked at now.
     pub(super) away: Vec<PathBuf>,
+}
+
+#[derive(Debug)]
+struct Awaited {
+    path: PathBuf,
+    /// The first of the folders on the way to it that was not there.
+    next: Option<PathBuf>,
 }
 
 /// Works out what is to be watched now. Nobody waits for what comes of it once it is stopped.
@@ -37,10 +55,24 @@ pub(super) fn places(shared: &Shared, stop: &AtomicBool) -> Places {
     for root in shared.catalogue.roots() {
         let real = root.path.canonicalize().unwrap_or_else(|_| root.path.clone());
         // A root that is only half there is watched as far as it goes.
-        let Ok(walked) = walk::walk(&root.path, &shared.rules, &reach.and(&real), stop) else {
+        let own = reach.and(&real);
+        let Ok(walked) = walk::walk(&root.path, &shared.rules, &own, stop) else {
             places.away.push(root.path.clone());
+            let real = would_be(&root.path).unwrap_or(real);
+            places.wait_for(&real);
+            places.linked.push((real, root.key.clone()));
             continue;
         };
+        for (link, target) in walked.links {
+            places.links.insert(link);
+            let Some(target) = target else { continue };
+            places.guard(&target, &own);
+            if target.is_dir() {
+                places.beyond.push((target, root.key.clone()));
+            } else {
+                places.linked.push((target, root.key.clone()));
+            }
+        }
         for folder in &walked.folders {
             for (profile, _) in PROFILES {
                 places.below(&folder.join(profile), 0, stop);
@@ -56,8 +88,17 @@ pub(super) fn places(shared: &Shared, stop: &AtomicBool) -> Places {
     }
     for place in &shared.collections {
         // One named through a link is watched where it really is.
-        places.below(&place.canonicalize().unwrap_or_else(|_| place.clone()), DEPTH_MAX - 2, stop);
+        let real = would_be(place).unwrap_or_else(|| place.clone());
+        places.below(&real, DEPTH_MAX - 2, stop);
+        places.wait_for(&real);
+        places.collections.push(real);
     }
+    for target in shared.shelf.linked(&reach) {
+        places.below(&target, DEPTH_MAX - 2, stop);
+        places.guard(&target, &reach);
+        places.collections.push(target);
+    }
+    places.lookouts.retain(|folder| !places.folders.contains(folder));
     while places.folders.len() > FOLDERS_MAX {
         places.folders.pop_last();
     }
@@ -68,18 +109,59 @@ impl Places {
     /// Whether something that happened at a path may concern anybody. Files outside of all profiles do not,
     /// but for those that are read by name.
     pub(super) fn may_matter(&self, path: &Path, is_structural: bool) -> bool {
+        let is_known = || self.folders.contains(path) || self.lookouts.contains(path);
+        if path.parent().is_some_and(|above| self.lookouts.contains(above)) && !is_known() {
+            return self.awaited.iter().any(|awaited| awaited.path.starts_with(path));
+        }
         let is_in_profile = || path.ancestors().any(|part| part.file_name().is_some_and(is_profile));
         let is_read = || {
             path.file_name()
                 .is_some_and(|name| name == ".gitignore" || name == ".ignore" || is_collection_file(name))
         };
-        let is_linked = || self.linked.iter().any(|(target, _)| path.starts_with(target));
-        // A folder, or a link, that came, and a folder that went.
+        let is_linked = || self.is_linked(path) || self.collections.iter().any(|place| place == path);
+        // A folder, or a link, that came, and one that went.
         let is_other = || match fs::symlink_metadata(path) {
             Ok(about) => !about.is_file(),
-            Err(_) => self.folders.contains(path),
+            Err(_) => [&self.folders, &self.lookouts, &self.links].iter().any(|all| all.contains(path)),
         };
         is_in_profile() || is_read() || is_linked() || (is_structural && is_other())
+    }
+
+    /// Whether a path is something that a link leads to, or lies in it.
+    pub(super) fn is_linked(&self, path: &Path) -> bool {
+        self.linked.iter().any(|(target, _)| path.starts_with(target))
+    }
+
+    /// All that is to be watched.
+    pub(super) fn watched(&self) -> BTreeSet<PathBuf> {
+        self.folders.union(&self.lookouts).cloned().collect()
+    }
+
+    /// Whether a folder is watched for what is awaited alone.
+    pub(super) fn is_lookout(&self, folder: &Path) -> bool {
+        self.lookouts.contains(folder)
+    }
+
+    /// What was awaited and came before anybody listened.
+    pub(super) fn outrun(&self) -> Vec<PathBuf> {
+        let next = self.awaited.iter().filter_map(|awaited| awaited.next.as_ref());
+        next.filter(|next| !is_nothing(next)).cloned().collect()
+    }
+
+    /// Listens for what comes at a path, and for the folder above it going.
+    fn wait_for(&mut self, path: &Path) {
+        let Some(above) = path.ancestors().skip(1).find(|above| above.is_dir()) else { return };
+        let is_next = |way: &&Path| way.parent() == Some(above);
+        let next = path.ancestors().find(is_next).filter(|next| is_nothing(next));
+        self.lookouts.insert(above.to_owned());
+        self.awaited.push(Awaited { path: path.to_owned(), next: next.map(Path::to_owned) });
+    }
+
+    /// The same, and for any of the folders above it going, as far as they may be read.
+    fn guard(&mut self, path: &Path, reach: &Reach) {
+        self.wait_for(path);
+        let above = path.ancestors().skip(1).take_while(|above| reach.has(above) && above.is_dir());
+        self.lookouts.extend(above.map(Path::to_owned));
     }
 
     /// A folder and all below it, links aside.
@@ -119,16 +201,22 @@ impl Places {
     }
 
     fn link(&mut self, link: &Path, key: &Key, reach: &Reach, depth: usize, stop: &AtomicBool) {
-        let Led::To(target) = reach.follow(link, "") else { return };
+        let target = match reach.follow(link, "") {
+            Led::To(target) => Some(target),
+            Led::Nowhere => would_be(link).filter(|target| reach.has(target)),
+            Led::Astray(_) => None,
+        };
+        let Some(target) = target else { return };
         let known = (target.clone(), key.clone());
         if self.linked.contains(&known) {
             return;
         }
         self.linked.push(known);
+        self.guard(&target, reach);
         if target.is_dir() {
             self.below(&target, depth, stop);
             self.links(&target, key, reach, depth + 1, stop);
-        } else if let Some(folder) = target.parent() {
+        } else if let Some(folder) = target.parent().filter(|_| target.exists()) {
             self.folders.insert(folder.to_owned());
         }
     }

@@ -1,8 +1,10 @@
 //! The source of local projects, on real folders.
 
+mod collections;
 mod finding;
 mod folder;
 mod ignoring;
+mod noticed;
 #[cfg(target_os = "linux")]
 mod opened;
 #[cfg(target_os = "linux")]

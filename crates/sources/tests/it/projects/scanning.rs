@@ -17,7 +17,7 @@ fn sha(parts: &[&[u8]]) -> String {
     hex(&Sha256::digest(parts.concat()))
 }
 
-fn record(name: &str, kind: &str, path: &str, hash: &str) -> String {
+pub(crate) fn record(name: &str, kind: &str, path: &str, hash: &str) -> String {
     format!(
         "[[deployed]]\nartifact_name = \"{name}\"\nartifact_type = \"{kind}\"\nfrom_collection = \"default\"\n\
          deployed_at = \"2026-01-09T14:32:10.550083\"\nartifact_path = \"{path}\"\n{hash}\n\
@@ -26,11 +26,11 @@ fn record(name: &str, kind: &str, path: &str, hash: &str) -> String {
     )
 }
 
-fn content_hash(hash: &str) -> String {
+pub(crate) fn content_hash(hash: &str) -> String {
     format!("content_hash = \"{hash}\"")
 }
 
-const RECORDS: &str = "dev/kiln/.claude/.skillmeat-deployed.toml";
+pub(crate) const RECORDS: &str = "dev/kiln/.claude/.skillmeat-deployed.toml";
 
 #[tokio::test]
 async fn a_hash_is_the_deploying_tool_s_byte_for_byte() {

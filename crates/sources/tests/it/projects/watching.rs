@@ -30,16 +30,16 @@ impl Clock for RealClock {
     }
 }
 
-struct Watched {
-    folder: Folder,
-    watch: Watch,
+pub(crate) struct Watched {
+    pub(crate) folder: Folder,
+    pub(crate) watch: Watch,
 }
 
-const QUICK: Duration = Duration::from_millis(20);
+pub(crate) const QUICK: Duration = Duration::from_millis(20);
 
 impl Watched {
     /// A watch that has said everything that it says at its beginning.
-    async fn over(folder: Folder, options: WatchOptions) -> Watched {
+    pub(crate) async fn over(folder: Folder, options: WatchOptions) -> Watched {
         let mut watch = folder.watch(options, Arc::new(RealClock));
         let first: BTreeSet<Key> = watch.next().await.into_iter().collect();
         let all: BTreeSet<Key> = folder.roots().into_iter().chain(folder.keys()).collect();
@@ -47,7 +47,8 @@ impl Watched {
         Watched { folder, watch }
     }
 
-    async fn new(names: &[&str]) -> Watched {
+    /// Over projects of these names.
+    pub(crate) async fn new(names: &[&str]) -> Watched {
         let mut folder = Folder::new();
         for name in names {
             folder.project(name);
@@ -57,7 +58,7 @@ impl Watched {
     }
 
     /// Waits until the key is said to want a look, and answers all that was said until then.
-    async fn until(&mut self, key: &Key) -> BTreeSet<Key> {
+    pub(crate) async fn until(&mut self, key: &Key) -> BTreeSet<Key> {
         let mut said = BTreeSet::new();
         while !said.contains(key) {
             said.extend(self.watch.next().await);
@@ -66,7 +67,7 @@ impl Watched {
     }
 
     /// As the engine does: what is said is looked at, until the folder is as the story wants it.
-    async fn follow_until(&mut self, is_so: impl Fn(&Folder) -> bool) {
+    pub(crate) async fn follow_until(&mut self, is_so: impl Fn(&Folder) -> bool) {
         while !is_so(&self.folder) {
             let keys = self.watch.next().await;
             let known = self.folder.keys();
@@ -81,7 +82,7 @@ impl Watched {
         }
     }
 
-    fn root(&self) -> Key {
+    pub(crate) fn root(&self) -> Key {
         self.folder.roots().remove(0)
     }
 }

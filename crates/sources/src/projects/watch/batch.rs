@@ -1,0 +1,93 @@
+//! What happened, put together until it is quiet: of each path the weightiest.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use notify::Event;
+use notify::event::{EventKind, MetadataKind, ModifyKind};
+
+use super::places::Places;
+use crate::ears::Heard;
+
+/// Paths of one batch.
+const PATHS_MAX: usize = 20_000;
+
+/// Paths that something happened to.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub(super) paths: BTreeMap<PathBuf, Change>,
+    /// Whether there was more than that.
+    pub(super) missed: bool,
+}
+
+/// What happened at a path, the weightier the later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Change {
+    /// Something was written.
+    Content,
+    /// Another may look into a folder.
+    Access,
+    /// Something may have come, gone, or been renamed.
+    Name,
+}
+
+impl Change {
+    /// Whether there may be other folders now.
+    pub(super) fn is_structural(self) -> bool {
+        self > Change::Content
+    }
+}
+
+impl Batch {
+    /// Takes what was heard, if it may mean something, and answers whether it does.
+    pub(super) fn take(&mut self, heard: Heard, places: &Places) -> bool {
+        let Heard::Of(Event { kind, paths, .. }) = heard else {
+            self.missed = true;
+            return true;
+        };
+        let changes: Vec<(PathBuf, Change)> = paths.into_iter().map(|path| change_of(kind, path)).collect();
+        if !changes.iter().any(|(path, change)| places.may_matter(path, change.is_structural())) {
+            return false;
+        }
+        self.add(changes);
+        true
+    }
+
+    /// Adds what happened.
+    pub(super) fn add(&mut self, changes: Vec<(PathBuf, Change)>) {
+        if self.paths.len() + changes.len() > PATHS_MAX {
+            self.missed = true;
+            return;
+        }
+        for (path, change) in changes {
+            let known = self.paths.entry(path).or_insert(change);
+            *known = change.max(*known);
+        }
+    }
+
+    /// Where there may be other folders now.
+    pub(super) fn structural(&self) -> impl Iterator<Item = (&PathBuf, Change)> {
+        let all = self.paths.iter().map(|(path, change)| (path, *change));
+        all.filter(|(_, change)| change.is_structural())
+    }
+}
+
+fn change_of(kind: EventKind, path: PathBuf) -> (PathBuf, Change) {
+    let change = match kind {
+        EventKind::Create(_)
+        | EventKind::Remove(_)
+        | EventKind::Modify(ModifyKind::Name(_))
+        | EventKind::Any => Change::Name,
+        // Looks tell so of every folder in which something came or went.
+        EventKind::Modify(ModifyKind::Metadata(MetadataKind::WriteTime | MetadataKind::AccessTime)) => {
+            Change::Content
+        }
+        EventKind::Modify(ModifyKind::Metadata(_))
+            if std::fs::symlink_metadata(&path).is_ok_and(|about| about.is_dir()) =>
+        {
+            Change::Access
+        }
+        _ => Change::Content,
+    };
+    (path, change)
+}
