@@ -60,8 +60,11 @@ impl Record {
 
 /// A name without the ending of a file.
 pub fn bare_name(name: &str) -> &str {
-    let ending = ENDINGS.iter().find_map(|ending| name.strip_suffix(ending));
-    ending.filter(|bare| !bare.is_empty()).unwrap_or(name)
+    let without = |ending: &&str| {
+        let (bare, end) = name.split_at_checked(name.len().checked_sub(ending.len())?)?;
+        (!bare.is_empty() && end.eq_ignore_ascii_case(ending)).then_some(bare)
+    };
+    ENDINGS.iter().find_map(|ending| without(&ending)).unwrap_or(name)
 }
 
 #[derive(Deserialize)]

@@ -37,8 +37,12 @@ impl FrontMatter {
             Front::Between(yaml) => yaml,
             Front::Nothing => return (FrontMatter::default(), None),
             Front::Endless => {
-                let why = "its front matter does not end: there is no second line of `---`";
-                return (FrontMatter::default(), Some(why.to_owned()));
+                let why = if file.len() < YAML_BYTES_MAX {
+                    "its front matter does not end: there is no second line of `---`".to_owned()
+                } else {
+                    format!("its front matter does not end within {} KiB", YAML_BYTES_MAX / 1024)
+                };
+                return (FrontMatter::default(), Some(why));
             }
         };
         let Ok(text) = std::str::from_utf8(yaml) else {
@@ -66,8 +70,11 @@ enum Front<'a> {
 
 fn front(file: &[u8]) -> Front<'_> {
     let file = file.strip_prefix(b"\xef\xbb\xbf").unwrap_or(file);
-    let rest = file.strip_prefix(b"---").map(|rest| rest.strip_prefix(b"\r").unwrap_or(rest));
-    let Some(rest) = rest.and_then(|rest| rest.strip_prefix(b"\n")) else { return Front::Nothing };
+    let first = file.split_inclusive(|byte| *byte == b'\n').next().unwrap_or_default();
+    if !first.ends_with(b"\n") || first.trim_ascii_end() != b"---" {
+        return Front::Nothing;
+    }
+    let rest = &file[first.len()..];
     let rest = &rest[..rest.len().min(YAML_BYTES_MAX)];
     let mut start = 0;
     for line in rest.split_inclusive(|byte| *byte == b'\n') {
@@ -179,8 +186,24 @@ mod tests {
 
     #[test]
     fn no_front_matter_says_nothing_and_is_not_wrong() {
-        for text in ["", "# Title\n", "---\n\n# Title\n", "--- \nname: a\n---\n", "---\n---\n"] {
+        for text in ["", "# Title\n", "---\n\n# Title\n", "--- x\nname: a\n---\n", "---\n---\n"] {
             assert_eq!(FrontMatter::read(text.as_bytes()), (FrontMatter::default(), None), "{text}");
+        }
+    }
+
+    #[test]
+    fn blanks_behind_a_line_of_dashes_are_nobody_s_intention() {
+        for text in ["--- \nname: a\n---\n", "---\t \r\nname: a\n--- \t\r\n# A\n"] {
+            assert_eq!(read(text).name.as_deref(), Some("a"), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn front_matter_that_is_too_long_is_not_told_of_as_endless() {
+        let text = format!("---\nname: a\nnotes: {}\n---\n", "x".repeat(YAML_BYTES_MAX));
+        for file in [text.as_bytes(), &text.as_bytes()[..YAML_BYTES_MAX]] {
+            let (_, problem) = FrontMatter::read(file);
+            assert_eq!(problem.as_deref(), Some("its front matter does not end within 64 KiB"));
         }
     }
 

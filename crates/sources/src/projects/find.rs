@@ -309,6 +309,14 @@ impl Look<'_> {
             }
         } else if is_folder {
             self.sight.odd = true;
+            if self.sight.warnings.iter().all(|warning| warning.code != "too_deep") {
+                let about = shown_path(named);
+                let message = format!(
+                    "`{about}` lies deeper than the {DEPTH_MAX} folders that artifacts are sorted in, and is not \
+                     looked into, nor is any other folder as deep"
+                );
+                self.sight.warnings.push(warning(&about, "too_deep", message));
+            }
         }
     }
 }

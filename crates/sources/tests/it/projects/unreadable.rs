@@ -43,3 +43,17 @@ async fn a_file_that_may_not_be_read_hides_nothing_of_what_its_skill_says() {
     folder.refresh().await;
     assert!(folder.warnings("kiln").is_empty());
 }
+
+#[tokio::test]
+async fn folders_that_are_too_deep_for_artifacts_are_told_of() {
+    let mut folder = Folder::new();
+    folder.write("dev/kiln/.claude/agents/UPPER.MD", "# upper\n");
+    folder.write("dev/kiln/.claude/agents/1/2/3/4/5/6/six.md", "# six\n");
+    folder.write("dev/kiln/.claude/agents/1/2/3/4/5/6/7/seven.md", "# seven\n");
+    folder.refresh().await;
+    let names: Vec<String> = folder.artifacts("kiln").into_iter().map(|artifact| artifact.name).collect();
+    assert_eq!(names, ["six", "UPPER"]);
+    let warnings = folder.warnings("kiln");
+    assert_eq!(codes(&warnings), ["too_deep"]);
+    assert_eq!(warnings[0].about, ".claude/agents/1/2/3/4/5/6/7");
+}
