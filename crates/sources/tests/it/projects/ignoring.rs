@@ -56,5 +56,5 @@ async fn an_ignore_file_that_is_none_keeps_nobody_waiting_and_hides_nothing() {
     );
     folder.configure(|config, _| config.allow_links = vec!["/dev".into()]);
     folder.refresh().await;
-    assert!(folder.root_warnings()[2].message.contains("not a plain file"), "{:?}", folder.root_warnings());
+    assert!(folder.root_warnings()[2].message.contains("not a file"), "{:?}", folder.root_warnings());
 }
