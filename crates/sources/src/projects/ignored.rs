@@ -56,7 +56,7 @@ impl Ignored {
             match of.own.matched(path, is_folder) {
                 Match::Ignore(_) => return true,
                 Match::Whitelist(_) => return false,
-                Match::None => chain = of.above.clone(),
+                Match::None => chain.clone_from(&of.above),
             }
         }
         false

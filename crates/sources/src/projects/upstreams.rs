@@ -153,8 +153,8 @@ impl Search<'_> {
     /// The first file of these names, and whether one of them is where it may not be read.
     fn first(&mut self, folder: &Path, real: &Path, names: [&str; 2]) -> (Option<PathBuf>, bool) {
         let astray = self.found.astray.len();
-        let there = names.iter().filter(|name| real.join(name).is_file());
-        let file = there.filter_map(|name| self.led(&folder.join(name))).next();
+        let mut there = names.iter().filter(|name| real.join(name).is_file());
+        let file = there.find_map(|name| self.led(&folder.join(name)));
         (file, self.found.astray.len() > astray)
     }
 

@@ -88,7 +88,8 @@ impl Meanings<'_> {
         keys.extend(below.map(|(_, key)| key.clone()));
     }
 
-    fn roots_of(&self, path: &Path, keys: &mut BTreeSet<Key>) {
+    /// Adds the roots that a path lies below.
+    pub(super) fn roots_of(&self, path: &Path, keys: &mut BTreeSet<Key>) {
         let above = self.roots.iter().filter(|(root, _)| path.starts_with(root));
         keys.extend(above.map(|(_, key)| key.clone()));
     }

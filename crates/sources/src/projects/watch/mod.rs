@@ -200,8 +200,13 @@ impl Watch {
             // What went is known by the places until now alone.
             self.explain(&batch, &mut keys);
             let is_all = batch.missed || edition != self.edition;
+            let links = self.places.links.clone();
             let new = self.resync(&batch, is_all).await;
             let meaning = self.meanings();
+            // When it is heard that a link went meanwhile, nobody knows it any more.
+            for link in links.difference(&self.places.links) {
+                meaning.roots_of(link, &mut keys);
+            }
             // What happened in a folder before it was watched, nobody heard.
             for folder in &new {
                 meaning.explain(folder, true, &mut keys);

@@ -40,7 +40,7 @@ async fn what_a_link_leads_to_is_missed_when_it_goes_and_seen_when_it_is_back() 
             }
             watched.folder.remove(&format!("{library}/lib"));
             watched.follow_until(|folder| !is_there(folder)).await;
-            let file = if shared.ends_with(".md") { shared.to_owned() } else { format!("{shared}/SKILL.md") };
+            let file = if shared.contains('.') { shared.to_owned() } else { format!("{shared}/SKILL.md") };
             watched.folder.write(&format!("{library}/{file}"), "---\ndescription: two\n---\n");
             watched
                 .follow_until(|folder| {
