@@ -64,7 +64,7 @@ pub fn bare_name(name: &str) -> &str {
         let (bare, end) = name.split_at_checked(name.len().checked_sub(ending.len())?)?;
         (!bare.is_empty() && end.eq_ignore_ascii_case(ending)).then_some(bare)
     };
-    ENDINGS.iter().find_map(|ending| without(ending)).unwrap_or(name)
+    ENDINGS.iter().find_map(without).unwrap_or(name)
 }
 
 #[derive(Deserialize)]

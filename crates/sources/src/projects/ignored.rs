@@ -52,7 +52,7 @@ impl Ignored {
     /// Whether something below the start is left out. The innermost word counts.
     pub(super) fn leaves_out(&self, path: &Path, is_folder: bool) -> bool {
         let mut chain = path.parent().and_then(|folder| self.chain(folder));
-        while let Some(of) = chain {
+        while let Some(of) = chain.take() {
             match of.own.matched(path, is_folder) {
                 Match::Ignore(_) => return true,
                 Match::Whitelist(_) => return false,
