@@ -29,23 +29,20 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Asked<T> {
 
 /// What a query asks for, as [`Asked`] reads it.
 pub(crate) fn asked_in<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
+    let read = |query: &str| {
+        let uri = format!("/?{query}").parse().map_err(|_| "it cannot be read".to_owned())?;
+        Query::<T>::try_from_uri(&uri).map_err(|rejection| rejection.body_text())
+    };
     let bad = |said: String| Problem::bad(said_of(&said));
-    let read = |uri: &Uri| Query::<T>::try_from_uri(uri).map_err(|rejection| rejection.body_text());
-    let whole = read(uri);
-    let query = uri.query().unwrap_or_default();
     let is_filled = |pair: &&str| pair.split_once('=').is_none_or(|(_, value)| !value.is_empty());
-    if query.split('&').all(|pair| is_filled(&pair)) {
-        return whole.map(|Query(asked)| asked).map_err(bad);
-    }
+    let (filled, empty): (Vec<&str>, Vec<&str>) =
+        uri.query().unwrap_or_default().split('&').partition(is_filled);
     // A name that is not known is told of with a value and without.
-    if let Err(said) = whole
-        && said.contains(UNKNOWN)
-    {
-        return Err(bad(said));
+    let unknown = empty.into_iter().find_map(|pair| read(pair).err().filter(|said| said.contains(UNKNOWN)));
+    match unknown {
+        Some(said) => Err(bad(said)),
+        None => read(&filled.join("&")).map(|Query(asked)| asked).map_err(bad),
     }
-    let filled = query.split('&').filter(is_filled).collect::<Vec<_>>().join("&");
-    let uri = format!("/?{filled}").parse().map_err(|_| Problem::bad("the query cannot be read"))?;
-    read(&uri).map(|Query(asked)| asked).map_err(bad)
 }
 
 /// How a parameter that is not known is called by what reads queries.
