@@ -636,6 +636,8 @@ test("without a token only what is public is shown, and changes ask for one", ["
   await page.getByLabel("Token").fill("admin");
   await page.locator("main").getByRole("button", { name: "Sign in" }).click();
   await page.getByText("You are signed in.").waitFor();
+  assert.match(page.url(), /\/cache/, "one is led back to where one came from");
+  await page.goto(site.url);
   await page.locator(".mark.private").first().waitFor();
   await page.goto(`${site.url}/cache`);
   await page.getByRole("button", { name: "Invalidate cluster/harbor" }).click();
