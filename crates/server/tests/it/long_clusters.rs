@@ -9,7 +9,7 @@ use larder_core::{
 use larder_domain::{ClusterConfig, Language, REPOSITORY, RepoName, Repository};
 use larder_testkit::contract::build::exported;
 
-use crate::pages::Visitor;
+use crate::visitor::Visitor;
 use crate::world::{HOUR, Served, World, header};
 
 /// So many clusters of so many repositories are held.

@@ -23,5 +23,6 @@ mod sessions;
 mod statuses;
 mod trackers;
 mod unread;
+mod visitor;
 mod ways;
 mod world;

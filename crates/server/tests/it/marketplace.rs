@@ -5,7 +5,7 @@ use larder_core::{Budgets, Clock, Priority, Reservation};
 use larder_server::Settings;
 use serde_json::{Value, json};
 
-use crate::pages::Visitor;
+use crate::visitor::Visitor;
 use crate::world::{HOUR, Served, World, header, problem};
 
 fn names(list: &Value) -> Vec<&str> {

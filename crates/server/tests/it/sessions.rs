@@ -2,7 +2,7 @@
 
 use larder_server::Settings;
 
-use crate::pages::{Visitor, csrf};
+use crate::visitor::{Visitor, csrf};
 use crate::world::{Served, World, header};
 
 fn settings(world: &World, read: &str, admin: Option<&str>) -> Settings {

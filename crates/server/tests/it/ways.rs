@@ -7,8 +7,8 @@ use larder_server::Settings;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
-use crate::pages::Visitor;
 use crate::raw::{Answer, Raw};
+use crate::visitor::Visitor;
 use crate::world::{HOUR, MINUTE, Served, World, header};
 
 const HIT: &str = "GET /api/v1/clusters/tools HTTP/1.1\r\nHost: localhost\r\n\r\n";
