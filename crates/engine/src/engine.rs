@@ -16,6 +16,7 @@ use crate::follow::{self, News};
 use crate::indexes::Untold;
 use crate::reach::Reach;
 use crate::tier::Tier;
+use crate::watched::Watched;
 
 /// How long an engine that stops waits for the store: leases last no longer than that, unless they are
 /// configured to.
@@ -35,8 +36,10 @@ pub(crate) struct Inner {
     pub(crate) flights: Flights,
     pub(crate) announcer: Announcer,
     tier: OnceLock<Tier>,
-    pub(crate) reach: Reach,
+    pub(crate) reach: Arc<Reach>,
     pub(crate) untold: Untold,
+    /// The store as [`within_reach`](Engine::within_reach) and the follower ask it.
+    pub(crate) watched: Watched,
     pub(crate) news: Broadcast<News>,
     /// The place of the feed up to which it was followed.
     pub(crate) place: AtomicU64,
@@ -97,16 +100,19 @@ impl Builder {
     pub fn build(self) -> Engine {
         let stopping = CancellationToken::new();
         let marked = Arc::new(Notify::new());
+        let reach = Arc::new(Reach::new());
+        let watched = Watched::new(self.store, self.clock.clone(), reach.clone());
         let engine = Engine {
             inner: Arc::new(Inner {
-                store: self.store,
+                store: Arc::new(watched.clone()),
+                watched,
                 clock: self.clock,
                 sources: self.sources,
                 owner: self.owner.into(),
                 flights: Flights::new(marked.clone()),
                 announcer: Announcer::new(),
                 tier: OnceLock::new(),
-                reach: Reach::new(),
+                reach,
                 untold: Untold::default(),
                 news: Broadcast::new(follow::BACKLOG_MAX),
                 place: AtomicU64::new(0),

@@ -87,6 +87,7 @@ impl Engine {
             return false;
         }
         let _end = End(inner);
+        inner.reach.is_told_of();
         inner.place.store(from, Ordering::SeqCst);
         // What is there was put there when nobody looked after it.
         if let Some(tier) = inner.tier() {
@@ -157,17 +158,22 @@ impl Inner {
     async fn turn(&self, seen: &mut Seen) -> Vec<Key> {
         let began = self.clock.now();
         let mut changed = Vec::new();
-        match self.look_at_store(seen, &mut changed).await {
-            Ok(()) => {
-                self.note_answer();
-                self.reach.looked(began);
-                seen.is_failing = false;
-            }
-            Err(error) => {
-                // Not that the store could not be followed, but whether it can be asked, is what
-                // its readers have to know.
-                if self.probe().await && !std::mem::replace(&mut seen.is_failing, true) {
-                    tracing::warn!(%error, "the store cannot be followed: memory is not believed");
+        self.reach.calm(began);
+        // One that hung is asked one thing: its readers ask it again if nobody else did lately.
+        let is_out = self.reach.out(began).is_some() && !self.watched.probe(PATIENCE).await;
+        if !is_out {
+            match self.look_at_store(seen, &mut changed).await {
+                Ok(()) => {
+                    self.note_answer();
+                    self.reach.looked(began);
+                    seen.is_failing = false;
+                }
+                Err(error) => {
+                    // Not that the store could not be followed, but whether it can be asked, is what
+                    // its readers have to know.
+                    if self.watched.probe(PATIENCE).await && !std::mem::replace(&mut seen.is_failing, true) {
+                        tracing::warn!(%error, "the store cannot be followed: memory is not believed");
+                    }
                 }
             }
         }
@@ -178,16 +184,6 @@ impl Inner {
         }
         seen.is_lost = self.reach.out(self.clock.now()).is_some();
         changed
-    }
-
-    /// Whether the store answers a reader.
-    async fn probe(&self) -> bool {
-        let Ok(nobody) = Key::new("larder", &["nobody"]) else { return false };
-        match self.within(PATIENCE, "look entries up", self.store.lookup(&[nobody])).await {
-            Ok(_) => self.note_answer(),
-            Err(error) => drop(self.note_failure(error)),
-        }
-        self.reach.out(self.clock.now()).is_none()
     }
 
     /// Everything that came since the last look.

@@ -4,7 +4,8 @@
 //! The way of a read, file by file: `memory` answers hits from the `tier`, `read` looks up and
 //! decides, `flights` lets readers of one key share one refresh in this process, `lease` makes it one
 //! across processes, `refresh` takes off, `batch` fetches, `settle` absorbs, commits and announces.
-//! `follow` keeps memory right, `reach` says for how long it is believed. The engine knows ports
+//! `follow` keeps memory right, `reach` says for how long it is believed, and `watched` hears how every call
+//! of the store ends. The engine knows ports
 //! alone: any [`Store`](larder_core::Store), any [`Source`](larder_core::Source), any
 //! [`Clock`](larder_core::Clock).
 //!
@@ -25,8 +26,10 @@ mod reach;
 mod read;
 mod refresh;
 mod settle;
+mod spell;
 mod tier;
 mod upkeep;
+mod watched;
 
 pub use announce::Announcement;
 pub use clock::SystemClock;

@@ -42,6 +42,12 @@ impl Engine {
         self.inner.reach.out(self.inner.clock.now())
     }
 
+    /// Since when the store cannot be written, as far as whoever tried has found; `None` = it can. Whoever
+    /// writes next finds out whether that is over.
+    pub fn unwritable_since(&self) -> Option<Time> {
+        self.inner.reach.unwritable_since()
+    }
+
     /// How much memory holds; `None` = there is none.
     pub fn memory(&self) -> Option<MemorySize> {
         let (entries, bytes) = self.inner.tier()?.size();
@@ -150,17 +156,13 @@ impl Inner {
 
     /// The store answered.
     pub(crate) fn note_answer(&self) {
-        if self.reach.answered() {
-            tracing::info!("the store can be reached again");
-        }
+        self.reach.note_answer();
     }
 
     /// The store failed.
     pub(crate) fn note_failure(&self, error: StoreError) -> Arc<StoreError> {
         let error = Arc::new(error);
-        if self.reach.failed(&error, self.clock.now()) {
-            tracing::warn!(%error, "the store is out of reach: memory stands in, and nothing is refreshed");
-        }
+        self.reach.note_failure(&error, self.clock.now());
         error
     }
 

@@ -5,12 +5,17 @@
 //! readers ask the store. A store that answers a lookup as one that cannot be reached, or is silent for
 //! [`PATIENCE`], is *out of reach*: readers are answered from memory at once, without asking, until
 //! whoever follows the store (or a reader, where nobody does) has had an answer again.
+//!
+//! A store that answers and cannot be written is another matter: readers are served, nothing is
+//! refreshed, and the log says so once.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use larder_core::{StoreError, Time};
+
+use crate::spell::{Spell, Troubles};
 
 /// How long after a look at the feed memory is believed.
 pub(crate) const TRUSTED_FOR: Duration = Duration::from_secs(1);
@@ -22,7 +27,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 /// see them may have changed since.
 pub(crate) const PROVEN_FOR: Duration = Duration::from_mins(5);
 
-/// After this long without another failed try, a reader tries the store itself.
+/// After this long without another failed try, a reader tries the store itself. Whoever follows a store
+/// that hangs tries it more often.
 const TRIED_FOR: Duration = Duration::from_secs(2);
 
 /// The store is out of reach.
@@ -40,20 +46,41 @@ pub struct OutOfReach {
 pub(crate) struct Reach {
     /// When the last look at the feed that came to its end had begun, in ms.
     looked_at: AtomicI64,
-    /// Since when it is out of reach, in ms; [`NEVER`] = it is not.
-    out_since: AtomicI64,
+    /// While it is out of reach.
+    out: Spell,
     /// When it was last found to be so.
     tried_at: AtomicI64,
+    /// While it cannot be written.
+    unwritable: Spell,
+    /// Whether it took a little meanwhile, and no more.
+    takes_little: AtomicBool,
+    /// What else it says no in.
+    troubles: Troubles,
+    /// Whether somebody reads what is told: a process that ends with its answer says all in that.
+    is_told: AtomicBool,
     error: Mutex<Option<Arc<StoreError>>>,
 }
 
 const NEVER: i64 = i64::MIN;
 
+/// What a call writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Writing {
+    /// A lease, a mark: a disk that is full may take that.
+    Little,
+    /// What a fetch brought.
+    Much,
+}
+
 impl Reach {
     pub(crate) fn new() -> Self {
         Reach {
             looked_at: AtomicI64::new(NEVER),
-            out_since: AtomicI64::new(NEVER),
+            out: Spell::new(),
+            unwritable: Spell::new(),
+            takes_little: AtomicBool::new(false),
+            troubles: Troubles::default(),
+            is_told: AtomicBool::new(false),
             tried_at: AtomicI64::new(NEVER),
             error: Mutex::new(None),
         }
@@ -69,32 +96,92 @@ impl Reach {
         self.looked_at.store(began.ms(), Ordering::SeqCst);
     }
 
-    /// The store answered. Answers whether it had been out of reach.
+    /// The store answered. Answers whether that is to be told: that it had been out of reach was.
     pub(crate) fn answered(&self) -> bool {
-        // Read before it is written: readers on many threads share this line.
-        self.out_since.load(Ordering::SeqCst) != NEVER
-            && self.out_since.swap(NEVER, Ordering::SeqCst) != NEVER
+        self.out.is_over()
     }
 
-    /// A call failed. Answers whether it is only now that the store went out of reach.
+    /// A call failed. Answers whether it is to be told that the store is out of reach.
     pub(crate) fn failed(&self, error: &Arc<StoreError>, now: Time) -> bool {
         if !loses_reach(error) {
             return false;
         }
         *self.error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
         self.tried_at.store(now.ms(), Ordering::SeqCst);
-        self.out_since.compare_exchange(NEVER, now.ms(), Ordering::SeqCst, Ordering::SeqCst).is_ok()
+        self.out.is_on(now)
+    }
+
+    /// As [`answered`](Reach::answered), and tells it.
+    pub(crate) fn note_answer(&self) {
+        if self.answered() {
+            tracing::info!("the store can be reached again");
+        }
+    }
+
+    /// As [`failed`](Reach::failed), and tells it.
+    pub(crate) fn note_failure(&self, error: &Arc<StoreError>, now: Time) {
+        if self.failed(error, now) {
+            tracing::warn!(%error, "the store is out of reach: memory stands in, and nothing is refreshed");
+        }
+    }
+
+    /// This process lives long: from now on its log is told what is the matter with the store.
+    pub(crate) fn is_told_of(&self) {
+        self.is_told.store(true, Ordering::SeqCst);
+    }
+
+    /// Tells of what the store says no in, once in each way.
+    pub(crate) fn trouble(&self, error: &StoreError, now: Time) {
+        if self.is_told.load(Ordering::SeqCst) && self.troubles.met(error, now) {
+            let hint = error.hints().join("; ");
+            tracing::warn!(%error, %hint, "the store could not be asked; others that fail alike are not told of");
+        }
+    }
+
+    /// Tells of what is over since a while.
+    pub(crate) fn calm(&self, now: Time) {
+        for way in self.troubles.passed(now) {
+            tracing::info!("the store has not failed so for a minute: {way}");
+        }
+    }
+
+    /// Something was written, or could not be: that is told when it begins and when it is over.
+    pub(crate) fn wrote(&self, writing: Writing, error: Option<&StoreError>, now: Time) {
+        match error {
+            Some(error @ (StoreError::ReadOnly { .. } | StoreError::Full { .. })) => {
+                if writing == Writing::Much {
+                    self.takes_little.store(true, Ordering::SeqCst);
+                }
+                if self.unwritable.is_on(now) && self.is_told.load(Ordering::SeqCst) {
+                    let hint = error.hints().join("; ");
+                    tracing::warn!(%error, %hint, "the store cannot be written: nothing is refreshed");
+                }
+            }
+            Some(_) => {}
+            None => {
+                let proves_little = writing == Writing::Little && self.takes_little.load(Ordering::SeqCst);
+                if self.unwritable.since().is_none() || proves_little {
+                    return;
+                }
+                self.takes_little.store(false, Ordering::SeqCst);
+                if self.unwritable.is_over() && self.is_told.load(Ordering::SeqCst) {
+                    tracing::info!("the store can be written again");
+                }
+            }
+        }
+    }
+
+    /// Since when it cannot be written; `None` = as far as is known, it can.
+    pub(crate) fn unwritable_since(&self) -> Option<Time> {
+        self.unwritable.since()
     }
 
     /// Whether, and since when, it is out of reach.
     pub(crate) fn out(&self, now: Time) -> Option<OutOfReach> {
-        let since = self.out_since.load(Ordering::SeqCst);
-        if since == NEVER {
-            return None;
-        }
+        let since = self.out.since()?;
         let looked_at = self.looked_at.load(Ordering::SeqCst);
         Some(OutOfReach {
-            since: Time::from_ms(since),
+            since,
             looked_at: (looked_at != NEVER).then(|| Time::from_ms(looked_at)),
             is_proven: is_recent(looked_at, now, PROVEN_FOR),
         })
@@ -112,7 +199,7 @@ impl Reach {
 }
 
 /// Whether an error means that nobody can ask the store now, rather than that it said no.
-fn loses_reach(error: &StoreError) -> bool {
+pub(crate) fn loses_reach(error: &StoreError) -> bool {
     matches!(
         error,
         StoreError::Unreachable { .. }

@@ -22,7 +22,7 @@ use crate::web::Demo;
 pub struct Site {
     /// Reads and refreshes. Its sources, store and clock are the ones below.
     pub engine: Engine,
-    /// Lists, logs and the feed.
+    /// Lists, logs and the feed. It is the engine's.
     pub store: Arc<dyn Store>,
     /// What may still be spent upstream.
     pub budgets: Arc<dyn Budgets>,
@@ -141,8 +141,9 @@ impl App {
         let tier = Tier::new(site.settings.memory_bytes_max);
         let events = Events::new(site.settings.streams_max, place);
         let shared = Shared {
+            // Nobody who asks it for a request waits long for one that is out of reach.
+            store: site.engine.within_reach(),
             engine: site.engine,
-            store: site.store,
             budgets: site.budgets,
             clusters: site.clusters,
             rules: site.rules,

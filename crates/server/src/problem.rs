@@ -173,20 +173,34 @@ impl Problem {
         Problem { retry_after: Some(OUT_OF_REACH_SECONDS), ..problem }
     }
 
-    /// The store could not be asked. Its path is nobody's business; the log has it.
+    /// The store could not be asked. Its path is nobody's business.
     pub(crate) fn of_store(error: &StoreError) -> Self {
-        if matches!(error, StoreError::Unreachable { .. }) {
-            // The log has that once an outage.
-            tracing::debug!(%error, "the store could not be asked");
-            return Problem::out_of_reach();
+        // The engine tells the log, once for all requests that meet it.
+        tracing::debug!(%error, "the store could not be asked");
+        match error {
+            // Whatever is the matter, a person may mend it while the server runs.
+            StoreError::Unreachable { .. }
+            | StoreError::Denied { .. }
+            | StoreError::Foreign { .. }
+            | StoreError::TooNew { .. }
+            | StoreError::Failed { .. } => Problem::out_of_reach(),
+            StoreError::Busy { .. }
+            | StoreError::Crowded { .. }
+            | StoreError::Held { .. }
+            | StoreError::Full { .. } => Problem::busy("the store is busy or full", 1),
+            StoreError::ReadOnly { .. } => {
+                Problem::busy("the store cannot be written now", OUT_OF_REACH_SECONDS)
+            }
+            StoreError::Corrupt { .. } | StoreError::BadRow { .. } => {
+                let detail = "the store could not be read or written";
+                Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "store", detail)
+            }
         }
-        tracing::warn!(%error, "the store could not be asked");
-        if error.is_retryable() {
-            let problem =
-                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store_busy", "the store is busy or full");
-            return Problem { retry_after: Some(1), ..problem };
-        }
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "store", "the store could not be read or written")
+    }
+
+    fn busy(detail: &str, retry_after: u64) -> Self {
+        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store_busy", detail);
+        Problem { retry_after: Some(retry_after), ..problem }
     }
 
     pub(crate) fn status(&self) -> StatusCode {
@@ -231,7 +245,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_store_that_cannot_be_asked_now_is_503_and_one_that_says_no_is_500() {
+    fn a_store_that_cannot_be_asked_now_is_503_and_one_that_is_damaged_is_500() {
         let (place, attempted, cause) = ("db".to_owned(), "read", "no".to_owned());
         let at = |error: &StoreError| {
             let problem = Problem::of_store(error);
@@ -241,10 +255,13 @@ mod tests {
         let hint = "let it in".to_owned();
         let denied = StoreError::Denied { place: place.clone(), attempted, cause: cause.clone(), hint };
         let crowded = StoreError::Crowded { place: place.clone(), attempted, cause: cause.clone() };
+        let read_only = StoreError::ReadOnly { place: place.clone(), cause: cause.clone() };
+        let damaged = StoreError::Corrupt { place: place.clone(), cause: cause.clone(), moved_to: None };
         let wrong = StoreError::Failed { place, attempted, cause };
         assert_eq!(at(&gone), (503, "store_unreachable", Some(OUT_OF_REACH_SECONDS)));
         assert_eq!(at(&crowded), (503, "store_busy", Some(1)));
-        assert_eq!(at(&denied), (500, "store", None));
-        assert_eq!(at(&wrong), at(&denied));
+        assert_eq!(at(&read_only), (503, "store_busy", Some(OUT_OF_REACH_SECONDS)));
+        assert_eq!((at(&denied), at(&wrong)), (at(&gone), at(&gone)));
+        assert_eq!(at(&damaged), (500, "store", None));
     }
 }

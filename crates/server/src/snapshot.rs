@@ -169,7 +169,7 @@ impl App {
     /// What may still be spent upstream. Whose it is, and from which sites besides GitHub something is
     /// fetched, is told to those who may read private things.
     pub(crate) async fn allowances(&self, viewer: Viewer) -> Result<Vec<Budget>, StoreError> {
-        let mut budgets = self.budgets.budgets(self.now()).await?;
+        let mut budgets = self.engine.bounded("read the budgets", self.budgets.budgets(self.now())).await?;
         if !viewer.may_read_private {
             budgets.retain(|budget| &*budget.resource != WEB);
             for budget in &mut budgets {

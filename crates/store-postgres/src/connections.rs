@@ -107,6 +107,15 @@ impl Connections {
         attempted: &'static str,
         work: impl Fn(Arc<Tx>) -> W,
     ) -> Result<T, StoreError> {
+        self.tried(mode, work).await.map_err(|fault| self.named(fault, attempted))
+    }
+
+    /// The same, for who looks into the fault: [`named`](Connections::named) is what leaves the store.
+    pub(crate) async fn tried<T, W: Future<Output = Result<T, Fault>>>(
+        &self,
+        mode: Mode,
+        work: impl Fn(Arc<Tx>) -> W,
+    ) -> Result<T, Fault> {
         let (mut tries, mut connections) = (1, 1);
         loop {
             let (fault, is_open) = match self.once(mode, tries, &work).await {
@@ -116,7 +125,7 @@ impl Connections {
             match fault.remedy() {
                 Remedy::Again if tries < TRIES_MAX => tries += 1,
                 Remedy::Reconnect if !is_open && connections < CONNECTIONS_MAX => connections += 1,
-                _ => return Err(self.named(fault, attempted)),
+                _ => return Err(fault),
             }
         }
     }
@@ -167,7 +176,7 @@ impl Connections {
 
     /// The error that leaves the store. Where the database let us in before, it may let us in again, whichever
     /// way it sends us away now.
-    fn named(&self, fault: Fault, attempted: &'static str) -> StoreError {
+    pub(crate) fn named(&self, fault: Fault, attempted: &'static str) -> StoreError {
         let was_let_in = matches!(fault, Fault::Pool(_)) && self.was_let_in.load(Ordering::Relaxed);
         match fault.named(&self.place, attempted) {
             StoreError::Denied { place, cause, .. } if was_let_in => {

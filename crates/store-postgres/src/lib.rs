@@ -73,6 +73,9 @@ pub struct PostgresStore {
 struct Shared {
     connections: Connections,
     address: Address,
+    options: OpenOptions,
+    /// Held while the schema is made anew.
+    making: tokio::sync::Mutex<()>,
     listener: Option<Listener>,
 }
 
@@ -85,7 +88,9 @@ impl PostgresStore {
     pub async fn open(options: OpenOptions) -> Result<PostgresStore, StoreError> {
         let opened = open::open(&options).await?;
         let listener = open::listen(&options, &opened)?;
-        let shared = Shared { connections: opened.connections, address: opened.address, listener };
+        let open::Opened { connections, address } = opened;
+        let shared =
+            Shared { connections, address, options, making: tokio::sync::Mutex::default(), listener };
         Ok(PostgresStore { shared: Arc::new(shared) })
     }
 
@@ -110,6 +115,31 @@ impl PostgresStore {
         attempted: &'static str,
         work: impl Fn(Arc<Tx>) -> W,
     ) -> Result<T, StoreError> {
-        self.shared.connections.run(mode, attempted, work).await
+        let connections = &self.shared.connections;
+        match connections.tried(mode, &work).await {
+            Ok(done) => Ok(done),
+            Err(fault) if fault.is_missing_table() && self.is_made_anew().await => {
+                connections.run(mode, attempted, &work).await
+            }
+            Err(fault) => Err(connections.named(fault, attempted)),
+        }
+    }
+
+    /// Sees to it that a database that somebody made anew has the schema. In a task of its own, which ends
+    /// also where whoever met it waits no longer.
+    async fn is_made_anew(&self) -> bool {
+        let shared = self.shared.clone();
+        let making = tokio::spawn(async move {
+            let _alone = shared.making.lock().await;
+            open::make_anew(&shared.options, &shared.connections, &shared.address.place).await
+        });
+        match making.await {
+            Ok(Ok(is_made)) => is_made,
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "the schema could not be made anew");
+                false
+            }
+            Err(_) => false,
+        }
     }
 }

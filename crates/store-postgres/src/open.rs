@@ -145,6 +145,30 @@ pub(crate) async fn open(options: &OpenOptions) -> Result<Opened, StoreError> {
     Ok(opened)
 }
 
+/// Makes the schema in a database that was made anew while this store was open. What a person took back is
+/// left so. Answers whether everything is there now.
+pub(crate) async fn make_anew(
+    options: &OpenOptions,
+    connections: &Connections,
+    place: &str,
+) -> Result<bool, StoreError> {
+    let standing = schema::inspect(connections).await?.checked(place)?;
+    if standing.is_up_to_date() {
+        return Ok(true);
+    }
+    if !standing.is_nothing() || options.migrate == Migrate::No {
+        return Ok(false);
+    }
+    let now = match &options.times {
+        Times::Database(clock) => clock.now(),
+        Times::Caller => options.now,
+    };
+    schema::make(connections, place, now).await?;
+    make_views(connections, place, &Views::of(&options.views, place)?).await?;
+    tracing::warn!(%place, "the database was empty: the schema is made anew, and everything is fetched again");
+    Ok(true)
+}
+
 /// The views are for people. Where only they are old and somebody else must make them, the store is used
 /// as it is.
 async fn make_views(connections: &Connections, place: &str, views: &Views) -> Result<(), StoreError> {

@@ -76,6 +76,8 @@ pub(crate) struct Standing {
     /// Version, name, checksum, and when it was applied.
     applied: Vec<(u32, String, String, Time)>,
     views: Option<String>,
+    /// Whether there is a mark: it stays where a person took the schema back.
+    is_marked: bool,
     /// In a phrase, if it is not ours.
     foreign: Option<String>,
     /// In a sentence, if this server cannot hold us.
@@ -113,6 +115,11 @@ impl Standing {
 
     pub(crate) fn is_up_to_date(&self) -> bool {
         self.version() == SCHEMA
+    }
+
+    /// Whether there is nothing at all.
+    pub(crate) fn is_nothing(&self) -> bool {
+        !self.is_marked
     }
 
     pub(crate) fn views(&self) -> Option<&str> {
@@ -277,7 +284,7 @@ async fn look_at_ours(tx: &Tx) -> Result<Standing, Fault> {
     let sql = "SELECT mark.magic, meta.views, applied.version, applied.name, applied.checksum, applied.applied_at \
                FROM larder.mark AS mark CROSS JOIN larder.meta AS meta \
                LEFT JOIN larder.migrations AS applied ON true ORDER BY applied.version";
-    let mut standing = Standing::default();
+    let mut standing = Standing { is_marked: true, ..Standing::default() };
     for row in tx.query(sql, &[]).await? {
         standing.foreign = not_ours(row.try_get(0)?);
         standing.views = Some(row.try_get(1)?);
@@ -332,5 +339,5 @@ async fn look(tx: &Tx) -> Result<Standing, Fault> {
     }
     let row = tx.query_one("SELECT magic FROM larder.mark", &[]).await?;
     let foreign = not_ours(row.try_get(0)?);
-    Ok(Standing { foreign, ..Standing::default() })
+    Ok(Standing { foreign, is_marked: true, ..Standing::default() })
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use larder_core::{Key, Mode, Policy, Scope, Status, StoreError, Time};
+use larder_core::{Key, Mode, Policy, Scope, Status, StoreError, Time, Trigger};
 use larder_engine::{Hit, News, ReadError, Reading};
 use larder_testkit::{Fault, Step};
 
@@ -88,7 +88,7 @@ async fn what_changed_meanwhile_is_seen_at_once_when_it_is_back() {
     world.store.cut();
     world.pass(10 * SECOND).await;
     world.source.present("a", 2);
-    world.run(other.refresh(&keys, larder_core::Trigger::Manual, |_| {})).await;
+    world.run(other.refresh(&keys, Trigger::Manual, |_| {})).await;
     assert_eq!(shown(&world.read(&keys[0]).await.unwrap())[0].1, 1);
     world.store.mend();
     world.pass(SECOND).await;
@@ -186,7 +186,7 @@ async fn a_store_that_can_be_asked_but_not_followed_is_asked() {
         world.store.inflict(fault, &[Step::Pulse, Step::Feed]);
         world.pass(3 * SECOND).await;
         world.source.present("a", 2);
-        world.run(other.refresh(&keys, larder_core::Trigger::Manual, |_| {})).await;
+        world.run(other.refresh(&keys, Trigger::Manual, |_| {})).await;
         let reading = world.read(&keys[0]).await.unwrap();
         assert_eq!((reading.hit, reading.out_of_reach, shown(&reading)[0].1), (Hit::Hit, None, 2));
         world.store.cut();
@@ -220,4 +220,62 @@ async fn with_no_memory_it_is_an_error_as_it_always_was() {
     world.read(&key).await.unwrap();
     world.store.cut();
     assert!(is_out(&world.read(&key).await));
+}
+
+#[tokio::test]
+async fn a_list_waits_for_a_store_that_hangs_as_a_reader_does_and_not_at_all_once_that_is_known() {
+    let (world, _) = warm().await;
+    let store = world.engine.within_reach();
+    let is_silent =
+        async || matches!(world.run(store.rows(None, None, 10)).await, Err(StoreError::Unreachable { .. }));
+    world.store.inflict(Fault::Hang, &Step::ALL);
+    let began = world.now();
+    assert!(is_silent().await);
+    assert!(world.now().since(began) <= SECOND, "{:?}", world.now().since(began));
+    let asked = world.store.stretches();
+    for _ in 0..60 {
+        world.pass(SECOND).await;
+        let began = world.now();
+        assert!(is_silent().await);
+        assert_eq!(world.now().since(began), Duration::ZERO);
+    }
+    assert_eq!(world.store.stretches(), asked, "whoever follows the store asks for all");
+    world.store.mend();
+    world.pass(2 * SECOND).await;
+    assert_eq!(world.run(store.rows(None, None, 10)).await.unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn a_list_that_is_slow_or_fails_by_itself_is_no_outage() {
+    let (world, _) = warm().await;
+    let store = world.engine.within_reach();
+    world.store.inflict(Fault::Slow(5 * SECOND), &[Step::List]);
+    assert_eq!(world.run(store.rows(None, None, 10)).await.unwrap().len(), 3);
+    world.store.inflict(Fault::Unreachable, &[Step::List]);
+    world.run(store.rows(None, None, 10)).await.unwrap_err();
+    assert_eq!(world.engine.out_of_reach(), None);
+}
+
+#[tokio::test]
+async fn that_it_cannot_be_written_is_known_until_it_can_and_readers_are_served() {
+    let (world, keys) = warm().await;
+    assert_eq!(world.engine.unwritable_since(), None);
+    let full_at = world.now();
+    world.store.fail_at(&[Step::Acquire, Step::Commit, Step::Mark]);
+    world.refresh(&keys[0]).await.result.unwrap_err();
+    assert!(world.engine.unwritable_since().is_some_and(|since| since >= full_at));
+    let reading = world.read(&keys[0]).await.unwrap();
+    assert_eq!((reading.hit, reading.out_of_reach), (Hit::Hit, None));
+    // A lease is little: that there is room for it says nothing of what a fetch brings.
+    world.store.fail_at(&[Step::Commit]);
+    world.source.present("a", 2);
+    world.refresh(&keys[0]).await.result.unwrap_err();
+    world.run(world.engine.mark_due(&keys[1..2], Trigger::Manual)).await.unwrap();
+    assert!(world.engine.unwritable_since().is_some());
+    world.store.mend();
+    // The lease of what could not be stored ends.
+    world.clock.advance(HOUR);
+    world.pass(SECOND).await;
+    world.refresh(&keys[0]).await.result.unwrap();
+    assert_eq!(world.engine.unwritable_since(), None);
 }

@@ -101,7 +101,8 @@ impl App {
         let document = Document::new(bytes, format!("W/\"l-{}\"", &digest.as_str()[..24]), is_public);
         let Settled { good_until, copies, edition } = settled;
         let list = Arc::new(HeldList { document, edition, good_until, copies: copies.held() });
-        if good_until > self.now() {
+        // One that is made anew the next time stands in all the same while the store is out of reach.
+        if is_plain || good_until > self.now() {
             self.tier.put_list(name, reader.sight(), list.clone());
         }
         Ok(send_list(&list.document, copies, asked))
@@ -124,16 +125,18 @@ impl App {
             return Ok(known);
         }
         // Another process may have found some a moment ago.
-        self.engine.learn().await?;
+        self.engine.bounded("look up what there is", self.engine.learn()).await?;
         Ok(self.engine.keys_of(source))
     }
 
     /// The list as it was made last, while the store is out of reach: what is private only while its
-    /// proof is recent.
+    /// proof is recent, and after that as it was made for everybody.
     fn last_list(&self, name: &str, reader: Reader, asked: &HeaderMap) -> Option<Response> {
         let out = self.engine.out_of_reach().filter(|_| !reader.wishes.is_forced())?;
-        let list = self.tier.last_list(name, reader.sight())?;
-        (list.document.is_public || out.is_proven).then(|| send_last_list(&list.document, list.copies, asked))
+        let may_be_shown = |list: &Arc<HeldList>| list.document.is_public || out.is_proven;
+        let own = self.tier.last_list(name, reader.sight()).filter(may_be_shown);
+        let list = own.or_else(|| self.tier.last_list(name, Sight::Public).filter(may_be_shown))?;
+        Some(send_last_list(&list.document, list.copies, asked))
     }
 
     /// Sees to it that the entries are as the reader wants them, as far as that can be had, deciding

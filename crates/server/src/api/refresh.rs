@@ -108,6 +108,10 @@ pub(crate) async fn refresh(
         return Err(Problem::out_of_reach());
     }
     check_known(app, viewer, &key).await?;
+    if app.engine.unwritable_since().is_some() {
+        // Nothing else may write for long: this one finds out whether it is over.
+        app.engine.mark_due(std::slice::from_ref(&key), Trigger::Manual).await?;
+    }
     if !wait {
         let refresh = app.start_refresh(viewer, std::slice::from_ref(&key)).pop();
         let refresh = refresh.unwrap_or(RefreshStarted::Recent);

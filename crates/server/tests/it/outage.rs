@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use larder_server::{ServeError, start};
-use larder_testkit::FaultyStore;
+use larder_testkit::{Fault, FaultyStore, Step};
 use reqwest::Response;
 use serde_json::Value;
 
@@ -127,6 +127,82 @@ async fn the_last_list_is_served_while_no_other_can_be_made() {
     // It names what is private, and the proof of who may see that has grown old.
     world.clock.advance(6 * MINUTE);
     problem(get(&served, "/api/v1/repos?sort=name").await, 503, "store_unreachable").await;
+}
+
+#[tokio::test]
+async fn a_list_that_was_made_once_stands_in_also_where_something_was_fetched_for_it() {
+    let world = World::with_trackers().await;
+    let (served, store) = world.serve_faulty(world.settings()).await;
+    let paths = ["/api/v1/clusters", "/api/v1/trackers", "/api/v1/registry"];
+    for path in paths {
+        served.json(path).await;
+    }
+    cut(&world, &store, &served).await;
+    for path in paths {
+        let response = get(&served, path).await;
+        assert_eq!((response.status().as_u16(), header(&response, "x-cache-hit").as_str()), (200, "stale"));
+    }
+}
+
+#[tokio::test]
+async fn once_the_proof_is_old_those_who_may_see_more_are_shown_what_everybody_is() {
+    let world = World::new().await;
+    let mut settings = world.settings();
+    settings.read_token = Some("let-me-read".into());
+    let (served, store) = world.serve_faulty(settings).await;
+    let path = "/api/v1/repos?sort=name";
+    let as_reader = async || served.get(path).bearer_auth("let-me-read").send().await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(as_reader().await.status(), 200);
+        assert_eq!(get(&served, path).await.status(), 200);
+    }
+    cut(&world, &store, &served).await;
+    assert!(as_reader().await.text().await.unwrap().contains("vault"));
+    world.clock.advance(6 * MINUTE);
+    let response = as_reader().await;
+    assert_eq!((response.status().as_u16(), header(&response, "x-cache-hit").as_str()), (200, "stale"));
+    let said = response.text().await.unwrap();
+    assert!(said.contains("cinder") && !said.contains("vault"), "{said}");
+}
+
+#[tokio::test]
+async fn nobody_asks_a_store_that_hangs_once_that_is_known() {
+    let world = World::new().await;
+    let (served, store) = world.serve_faulty(world.settings()).await;
+    store.inflict(Fault::Hang, &Step::ALL);
+    problem(get(&served, "/api/v1/repos").await, 503, "store_unreachable").await;
+    let asked = store.stretches();
+    for path in ["repos", "registry", "clusters", "trackers", "entries", "stats", "log"] {
+        let status = get(&served, &format!("/api/v1/{path}")).await.status().as_u16();
+        assert!(matches!(status, 200 | 503 | 404), "{path}: {status}");
+    }
+    for page in ["/", "/cache"] {
+        assert!(matches!(get(&served, page).await.status().as_u16(), 200 | 503), "{page}");
+    }
+    assert_eq!(store.stretches(), asked);
+    store.mend();
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_be_written_serves_readers_and_says_so_to_whoever_wants_a_refresh() {
+    let world = World::new().await;
+    let (served, store) = world.serve_faulty(world.settings()).await;
+    served.json("/api/v1/clusters/tools").await;
+    store.fail_at(&[Step::Acquire, Step::Commit, Step::Mark]);
+    for wait in ["?wait=1", ""] {
+        let refused =
+            served.post(&format!("/api/v1/entries/cluster/tools/refresh{wait}")).send().await.unwrap();
+        assert!(!header(&refused, "retry-after").is_empty());
+        problem(refused, 503, "store_busy").await;
+    }
+    let ready = get(&served, "/readyz").await;
+    assert_eq!(ready.status(), 200);
+    assert!(ready.text().await.unwrap().starts_with("degraded: the store cannot be written since 2026-"));
+    assert_eq!(get(&served, "/api/v1/clusters/tools").await.status(), 200);
+    store.mend();
+    let done = served.post("/api/v1/entries/cluster/tools/refresh?wait=1").send().await.unwrap();
+    assert_eq!(done.status(), 200);
+    assert_eq!(get(&served, "/readyz").await.text().await.unwrap(), "ready\n");
 }
 
 #[tokio::test]

@@ -111,6 +111,29 @@ fn whoever_may_not_migrate_is_told_what_to_do() {
 }
 
 #[test]
+fn a_database_that_was_made_anew_is_filled_again_and_one_that_was_taken_back_is_left_so() {
+    let database = Database::fresh();
+    block_on(async {
+        let store = PostgresStore::open(database.options()).await.unwrap();
+        let client = database.client().await;
+        client.batch_execute("DROP SCHEMA larder CASCADE").await.unwrap();
+        let asked = [key("book/one")];
+        let looks = (0..8).map(|_| store.lookup(&asked));
+        for looked in futures::future::join_all(looks).await {
+            assert_eq!(looked.unwrap(), [None]);
+        }
+        assert!(migrations(&database.options()).await.unwrap().iter().all(|step| step.applied_at.is_some()));
+        migrate_down(&database.options(), 0).await.unwrap();
+        store.lookup(&asked).await.unwrap_err();
+        client.batch_execute("DROP SCHEMA larder CASCADE").await.unwrap();
+        let careful = OpenOptions { migrate: Migrate::No, ..database.options() };
+        PostgresStore::open(careful).await.map(drop).unwrap_err();
+        assert!(relations(&client, "r").await.is_empty(), "nobody else makes it");
+        store.lookup(&asked).await.unwrap();
+    });
+}
+
+#[test]
 fn views_follow_their_specs_and_leave_other_peoples_alone() {
     static NARROW: ViewSpec = ViewSpec {
         kind: "book",
