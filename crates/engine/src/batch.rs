@@ -41,7 +41,7 @@ const RENEWAL_MIN: Duration = Duration::from_millis(10);
 
 /// Entries that are fetched together, and what is still open of them.
 struct Batch<'a> {
-    engine: &'a Inner,
+    engine: &'a Arc<Inner>,
     started: Time,
     /// One for each hard time-out there is. They run from the start as spans, whatever the clock is
     /// set to meanwhile.
@@ -70,7 +70,7 @@ impl Inner {
 }
 
 impl<'a> Batch<'a> {
-    fn new(engine: &'a Inner, leased: Vec<Leased>, started: Time) -> Self {
+    fn new(engine: &'a Arc<Inner>, leased: Vec<Leased>, started: Time) -> Self {
         let shortest = leased.iter().map(|one| one.lease.length).min().unwrap_or_default();
         let renew_every = (shortest / 3).max(RENEWAL_MIN);
         let left = leased.iter().map(|one| one.lease.until.since(started)).min().unwrap_or_default();

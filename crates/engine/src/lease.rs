@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use larder_core::{
     Acquired, Decision, Extent, Failure, Following, Held, Key, Lease, LeaseAsk, Mode, NextStep, Outcome,
-    Source, StoreError, Stored, Time, decide, follow,
+    Source, StoreError, Stored, Time, Token, decide, follow,
 };
 
 use crate::RefreshError;
@@ -220,6 +220,20 @@ impl Inner {
                 }
             }
         }
+    }
+
+    /// Sees to a flight whose lease another took over while it fetched, and whose result was refused: the other
+    /// began after its wish, so that its result is as good. Once: who is overtaken again is too slow here.
+    pub(crate) fn follow_who_took_over(self: &Arc<Self>, mut flown: Flown, own: Token, theirs: &Lease) {
+        let source = self.sources.get(flown.want.key.source()).cloned();
+        let Some(source) = source.filter(|_| !flown.is_overtaken && !self.tasks.is_closed()) else {
+            return flown.land(Err(RefreshError::Superseded), None);
+        };
+        flown.is_overtaken = true;
+        let met = *flown.met.get_or_insert(own.seq);
+        let give_up_at = patience_ends(&flown.want, self.clock.now());
+        let followed = Followed { flown, met, watched: theirs.clone(), give_up_at };
+        self.tasks.spawn(self.clone().wait_for_others(source, vec![followed]));
     }
 
     /// Sorts followed entries by their rows: landed ones leave, free ones may be acquired.

@@ -137,7 +137,8 @@ pub enum RefreshError {
     /// A failure of a moment ago, ours or another process's: it is not tried again yet.
     #[error("{}", .0.message)]
     Held(Box<Failure>),
-    /// Another took over while this one was silent for longer than its lease.
+    /// Another took over while this one was silent for longer than its lease, and came to nothing, or that
+    /// happened twice.
     #[error("another refresh took over")]
     Superseded,
     /// This one was silent for longer than its lease. Nobody took over, but somebody might have: what

@@ -56,6 +56,8 @@ pub(crate) struct Flown {
     pub(crate) pilot: Pilot,
     /// The number of another's lease that was met first.
     pub(crate) met: Option<u64>,
+    /// Whether another took the lease over once already while this one fetched.
+    pub(crate) is_overtaken: bool,
 }
 
 impl Flown {
@@ -151,6 +153,7 @@ impl Engine {
                         want,
                         pilot,
                         met: None,
+                        is_overtaken: false,
                     });
                 }
             }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use larder_core::{
-    Attempt, Commit, Committed, Extent, FetchError, Fetched, ItemCounts, Key, LogLine, Outcome, Spent,
+    Attempt, Commit, Committed, Extent, FetchError, Fetched, ItemCounts, Key, Lease, LogLine, Outcome, Spent,
     StoreError, Stored, Time, Token, absorb,
 };
 
@@ -22,7 +22,7 @@ pub(crate) struct Answered {
 
 impl Inner {
     /// Absorbs an answer, commits it, announces it, lands the flight.
-    pub(crate) async fn settle(&self, leased: Leased, answer: Answered, started: Time) {
+    pub(crate) async fn settle(self: &Arc<Self>, leased: Leased, answer: Answered, started: Time) {
         let (leased, unread) = self.with_members(leased, &answer).await;
         let Leased { flown, lease, before, .. } = leased;
         let Answered { mut result, spent, subset } = answer;
@@ -74,7 +74,12 @@ impl Inner {
                 }
             }
             Ok(Committed::Superseded) => match looked {
-                Ok(row) => refused(row.as_deref(), token),
+                Ok(row) => {
+                    if let Some(theirs) = row.as_deref().and_then(|row| who_took_over(row, token)) {
+                        return self.follow_who_took_over(flown, token, theirs);
+                    }
+                    refused(row.as_deref(), token)
+                }
                 Err(error) => Err(RefreshError::Store(error)),
             },
             Err(error) => {
@@ -136,6 +141,11 @@ impl Inner {
             tier.drop_copy(key);
         }
     }
+}
+
+/// The lease of whoever refreshes the entry now, where their result is not in yet.
+fn who_took_over(row: &Stored, own: Token) -> Option<&Lease> {
+    row.entry.lease.as_ref().filter(|lease| lease.token != own && row.entry.began <= own.seq)
 }
 
 /// What it comes to that a result was refused, by the row as it is now: another's result that is in is as

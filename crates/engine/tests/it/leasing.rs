@@ -119,6 +119,33 @@ async fn what_comes_late_for_its_lease_is_refused() {
 }
 
 #[tokio::test]
+async fn who_was_overtaken_waits_for_the_others_result() {
+    let mut world = World::new();
+    let key = world.source.entry("tools", &["a"]);
+    world.source.latency(25 * SECOND);
+    let refresh = |engine: larder_engine::Engine| {
+        let key = key.clone();
+        tokio::spawn(async move { engine.refresh(&[key], Trigger::Manual, |_| {}).await })
+    };
+    let late = refresh(world.engine.clone());
+    until_called(&world, 1).await;
+    world.store.fail_at(&[Step::Renew]);
+    // Its lease ends unrenewed after 15 s, its answer comes after 25, and the other's after 45.
+    world.clock.advance(20 * SECOND);
+    let (other, _) = world.another_process();
+    let taken = refresh(other);
+    until_called(&world, 2).await;
+    world.source.present("a", 7);
+    let late = world.run(late).await.unwrap();
+    let row = late[0].stored.as_ref().unwrap();
+    assert!(matches!(late[0].result, Ok(larder_core::Outcome::NotModified)), "{:?}", late[0].result);
+    assert_eq!((row.entry.version, row.members.len()), (1, 1));
+    let taken = world.run(taken).await.unwrap();
+    assert!(taken[0].result.is_ok(), "{:?}", taken[0].result);
+    assert_eq!(world.source.call_count(), 2, "nobody asks a third time");
+}
+
+#[tokio::test]
 async fn who_overran_a_lease_that_nobody_took_over_is_not_told_that_another_did() {
     let world = World::new();
     let key = world.source.entry("tools", &["a"]);
