@@ -3,7 +3,7 @@
 
 use std::io::{self, BufRead, Read as _, Write};
 
-use larder_core::{Exported, Time};
+use larder_core::{Entry, Exported, ExportedMember, Json, Time, Unfit, Warning};
 use serde::{Deserialize, Serialize};
 
 /// What the first line says the file is.
@@ -12,6 +12,9 @@ const NAME: &str = "larder-export";
 const VERSION: u32 = 1;
 /// The longest line, in bytes. The largest entries have some ten thousand items of a few kilobytes.
 const LINE_BYTES_MAX: u64 = 512 << 20;
+
+/// How many characters of a name that is no key are shown.
+const NAME_SHOWN_MAX: usize = 200;
 
 /// No store has counted further: a number like this is damage, and nothing could be counted on from it.
 const COUNTED_MAX: u64 = 1 << 53;
@@ -106,6 +109,105 @@ fn line(to: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
     to.write_all(b"\n")
 }
 
+/// A line of an export.
+#[derive(Debug)]
+pub struct Line {
+    /// Which, counted from 1.
+    pub line: u64,
+    /// The entry that stands there.
+    pub read: Result<Whole, Unread>,
+}
+
+/// An entry as every store can keep it.
+#[derive(Debug)]
+pub struct Whole {
+    /// The entry.
+    pub entry: Exported,
+    /// What of it is left out, and why.
+    pub left_out: Vec<Warning>,
+}
+
+/// An entry that is left out.
+#[derive(Debug)]
+pub struct Unread {
+    /// Its key, or what stands in its place, if anything does.
+    pub name: Option<String>,
+    /// Why.
+    pub why: String,
+}
+
+/// An entry whose items are still to be understood.
+#[derive(Deserialize)]
+struct Loose {
+    entry: Entry,
+    tags: Vec<String>,
+    unconfigured_since: Option<Time>,
+    members: Vec<Json>,
+}
+
+/// As much of an entry as says which it is.
+#[derive(Deserialize)]
+struct Named {
+    entry: Keyed,
+}
+
+#[derive(Deserialize)]
+struct Keyed {
+    key: String,
+}
+
+/// As much of an item as says which it is.
+#[derive(Deserialize)]
+struct Asked {
+    asked: String,
+}
+
+fn read_entry(text: &[u8]) -> Result<Whole, String> {
+    let (entry, unread) = match serde_json::from_slice::<Exported>(text) {
+        Ok(entry) => (entry, Vec::new()),
+        Err(error) => read_loose(text).ok_or_else(|| format!("this is no entry: {}", said(&error)))?,
+    };
+    let Entry { version, began, invalidated, key, .. } = &entry.entry;
+    if [version, began, invalidated].iter().any(|at| **at > COUNTED_MAX) {
+        return Err(format!("the numbers of `{key}` cannot be: it is damaged"));
+    }
+    let (mut entry, mut left_out) = entry.admit().map_err(|unfit| format!("it cannot be kept: {unfit}"))?;
+    for warning in unread {
+        entry.entry.warnings.push(warning.clone());
+        left_out.push(warning);
+    }
+    Ok(Whole { entry, left_out })
+}
+
+/// An entry without those of its items that cannot be understood.
+fn read_loose(text: &[u8]) -> Option<(Exported, Vec<Warning>)> {
+    let Loose { entry, tags, unconfigured_since, members } = serde_json::from_slice(text).ok()?;
+    let (mut understood, mut unread) = (Vec::with_capacity(members.len()), Vec::new());
+    for (place, member) in (1..).zip(members) {
+        match member.decode::<ExportedMember>() {
+            Ok(member) => understood.push(member),
+            Err(error) => {
+                let asked = member.decode::<Asked>().map(|member| member.asked);
+                let name = asked.unwrap_or_else(|_| format!("item {place}"));
+                unread.push(Unfit::Unread(said(&error)).warning(&name));
+            }
+        }
+    }
+    Some((Exported { entry, tags, unconfigured_since, members: understood }, unread))
+}
+
+/// What a line calls its entry.
+fn name_of(text: &[u8]) -> Option<String> {
+    let Named { entry: Keyed { key } } = serde_json::from_slice(text).ok()?;
+    Some(key.chars().take(NAME_SHOWN_MAX).collect())
+}
+
+/// What is wrong, without a place in the line: that line is one of many.
+fn said(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    text.split_once(" at line ").map_or(text.clone(), |(what, _)| what.to_owned())
+}
+
 /// Reads an export, entry by entry.
 pub struct Reading<R> {
     from: R,
@@ -133,7 +235,7 @@ impl<R: BufRead> Reading<R> {
     }
 
     /// The next entry; `None` = that was all of it.
-    pub fn next(&mut self) -> Result<Option<Exported>, ArchiveError> {
+    pub fn next(&mut self) -> Result<Option<Line>, ArchiveError> {
         if self.ended {
             return Ok(None);
         }
@@ -143,23 +245,17 @@ impl<R: BufRead> Reading<R> {
         if let Ok(End { end }) = serde_json::from_slice(&self.text) {
             return self.end(end);
         }
-        match serde_json::from_slice::<Exported>(&self.text) {
-            Ok(Exported { entry, .. })
-                if [entry.version, entry.began, entry.invalidated].iter().any(|at| *at > COUNTED_MAX) =>
-            {
-                Err(self.wrong(format!("the numbers of `{}` cannot be: it is damaged", entry.key)))
-            }
-            Ok(entry) => {
-                self.entries += 1;
-                Ok(Some(entry))
-            }
-            // Only the last line lacks its end, and only where the file was cut off.
-            Err(_) if !self.text.ends_with(b"\n") => Err(ArchiveError::Truncated { line: self.line }),
-            Err(error) => Err(self.wrong(format!("this is no entry: {error}"))),
+        let read = read_entry(&self.text);
+        // Only the last line lacks its end, and only where the file was cut off.
+        if read.is_err() && !self.text.ends_with(b"\n") {
+            return Err(ArchiveError::Truncated { line: self.line });
         }
+        self.entries += 1;
+        let read = read.map_err(|why| Unread { name: name_of(&self.text), why });
+        Ok(Some(Line { line: self.line, read }))
     }
 
-    fn end(&mut self, said: Count) -> Result<Option<Exported>, ArchiveError> {
+    fn end(&mut self, said: Count) -> Result<Option<Line>, ArchiveError> {
         self.ended = true;
         if said.entries != self.entries {
             let cause = format!("it should hold {} entries and holds {}", said.entries, self.entries);
@@ -196,7 +292,9 @@ mod tests {
     /// Reads all of it: how many entries, or what is wrong.
     fn read(text: &str) -> Result<u64, String> {
         let mut reading = Reading::begin(text.as_bytes()).map_err(|error| error.to_string())?;
-        while reading.next().map_err(|error| error.to_string())?.is_some() {}
+        while let Some(Line { line, read }) = reading.next().map_err(|error| error.to_string())? {
+            read.map_err(|unread| format!("line {line}: {}", unread.why))?;
+        }
         Ok(reading.entries)
     }
 

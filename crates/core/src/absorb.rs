@@ -1,14 +1,14 @@
 //! What an attempt changes: one pure function from what was held and what came (or failed to
 //! come) to what is written. Design rule 3 lives here: good data is never replaced by worse.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::bounds;
 use crate::sorting::Sorting;
 use crate::{
-    Absence, Definition, Delta, Failure, FetchError, Fetched, Finding, Fingerprint, ItemRef, Json, Listing,
-    Member, MemberState, NewItem, Others, Policy, Retry, Stored, Time, Validators, Warning,
+    Absence, Definition, Failure, FetchError, Fetched, Finding, Fingerprint, ItemRef, Json, Listing, Member,
+    MemberState, NewItem, Policy, Retry, Stored, Time, Validators, Warning,
 };
 
 /// An attempt that ended.
@@ -116,12 +116,16 @@ impl Outcome {
 pub fn absorb(attempt: Attempt<'_>) -> Write {
     let Attempt { before, definition, subset, result, now, chance } = attempt;
     let frame = Frame { before, definition, subset, now, chance };
-    match result {
+    let mut write = match result {
         Ok(Fetched::Items(listing)) => frame.items(listing),
         Ok(Fetched::Delta(delta)) => frame.delta(delta),
-        Ok(Fetched::Body { body, validators, ttl }) => {
-            Write { body: Some(body), validators, ..frame.success(ttl) }
-        }
+        Ok(Fetched::Body { body, validators, ttl }) => match bounds::admit_doc(body) {
+            Ok(body) => Write { body: Some(body), validators, ..frame.success(ttl) },
+            Err(unfit) => frame.failure(&FetchError::Unusable {
+                host: definition_host(before),
+                detail: format!("it cannot be kept: {unfit}"),
+            }),
+        },
         Ok(Fetched::NotModified { ttl, cursor }) if frame.can_be_unmodified() => {
             frame.not_modified(ttl, cursor)
         }
@@ -131,7 +135,21 @@ pub fn absorb(attempt: Attempt<'_>) -> Write {
         }),
         Ok(Fetched::Absent(absence)) => frame.absent(&absence),
         Err(error) => frame.failure(&error),
-    }
+    };
+    leave_tags_out(&mut write, before);
+    write
+}
+
+/// Leaves tags out that no store could find anything by.
+fn leave_tags_out(write: &mut Write, before: &Stored) {
+    let Some(tags) = &mut write.tags else { return };
+    let mut told = Vec::new();
+    tags.retain(|tag| {
+        let is_fit = bounds::is_fit_tag(tag);
+        told.extend((!is_fit).then(|| bounds::tag_warning(&before.entry.key, tag)));
+        is_fit
+    });
+    bounds::note(&mut write.warnings, &told);
 }
 
 /// How long to wait after the `attempts`th failure in a row: full jitter below an exponential
@@ -150,11 +168,11 @@ fn definition_host(before: &Stored) -> String {
 }
 
 /// What every outcome needs to know.
-struct Frame<'a> {
-    before: &'a Stored,
+pub(crate) struct Frame<'a> {
+    pub(crate) before: &'a Stored,
     definition: &'a Definition,
     subset: bool,
-    now: Time,
+    pub(crate) now: Time,
     chance: f64,
 }
 
@@ -187,7 +205,7 @@ impl Frame<'_> {
     }
 
     /// A complete answer: fresh from now on, all failures forgotten.
-    fn success(&self, ttl: Option<Duration>) -> Write {
+    pub(crate) fn success(&self, ttl: Option<Duration>) -> Write {
         let fresh_until = self.now.plus(self.lifetime(ttl.unwrap_or(self.definition.policy.ttl)));
         Write {
             definition: self.definition.fingerprint.clone(),
@@ -302,41 +320,21 @@ impl Frame<'_> {
         Write { fetched_at: entry.fetched_at, members: Some(hidden.collect()), ..base }
     }
 
-    fn delta(&self, delta: Delta) -> Write {
-        let Delta { upserts, removals, others, cursor, body, warnings, ttl, as_of } = delta;
-        let removed: HashSet<&ItemRef> = removals.iter().collect();
-        let named: HashSet<&ItemRef> = upserts.iter().map(|item| &item.of).collect();
-        let stays = |item: &ItemRef| match others {
-            Others::Stay => !removed.contains(item),
-            Others::Go => named.contains(item),
+    /// The entry's own document, if it can be kept; if not, the one that is held stays.
+    pub(crate) fn body(&self, body: Option<Json>, warnings: &mut Vec<Warning>) -> Option<Json> {
+        let key = self.before.entry.key.as_str();
+        let unfit = match bounds::admit_doc(body?) {
+            Ok(body) => return Some(body),
+            Err(unfit) => unfit,
         };
-        let held = self.before.members.iter().filter(|member| stays(&member.item.of));
-        let mut members: Vec<MemberWrite> = held.map(|member| keep(member, MemberState::Shown)).collect();
-        let mut placed: HashSet<ItemRef> = members.iter().map(|member| member.item.clone()).collect();
-        for item in &upserts {
-            if placed.insert(item.of.clone()) {
-                members.push(MemberWrite {
-                    asked: item.of.id.clone(),
-                    state: MemberState::Shown,
-                    item: item.of.clone(),
-                });
-            }
-        }
-        let success = self.success(ttl);
-        Write {
-            members: Some(members),
-            items: upserts,
-            cursor,
-            body: body.or(success.body.clone()),
-            warnings,
-            fetched_at: Some(as_of.map_or(self.now, |as_of| as_of.min(self.now))),
-            ..success
-        }
+        warnings.push(bounds::warning(key, self.before.entry.body.is_some(), &unfit));
+        None
     }
 
     fn items(&self, listing: Listing) -> Write {
-        let Listing { answers, whole, public_only, elsewhere, body, validators, warnings, mut tags, ttl } =
+        let Listing { answers, whole, public_only, elsewhere, body, validators, mut warnings, mut tags, ttl } =
             listing;
+        let body = self.body(body, &mut warnings);
         let sorting = Sorting::new(self.before, self.definition, &elsewhere);
         let answers = sorting.note_silence(answers, self.subset, whole);
         let answers = if public_only { sorting.keep_private(answers, whole) } else { answers };

@@ -110,7 +110,7 @@ pub struct Answer {
 /// What a source said of one name.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Finding {
-    /// Here it is.
+    /// Here it is. If no store can keep what it says ([`Unfit`](crate::Unfit)), it is left out with a warning.
     Present(NewItem),
     /// It does not exist, or is not for us: a complete answer.
     Absent(Absence),

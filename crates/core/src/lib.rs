@@ -5,10 +5,12 @@
 //! [`Source`], [`Clock`]) are the edges that other rooms implement.
 
 mod absorb;
+mod bounds;
 mod budget;
 mod clock;
 mod decide;
 mod definition;
+mod delta;
 mod entry;
 mod export;
 mod failure;
@@ -30,6 +32,7 @@ mod time;
 mod view;
 
 pub use absorb::{Attempt, MemberWrite, Outcome, Write, absorb, backoff};
+pub use bounds::{Unfit, storable};
 pub use budget::{
     Admission, Budget, EVERYBODY, Priority, Reservation, Reserved, Resource, SECONDARY, Settlement, Waits,
     admit,

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::absorb::{MemberWrite, keep};
+use crate::bounds::{self, Unfit};
 use crate::{
     Absence, Answer, Definition, Entry, FetchError, Finding, ItemRef, Member, MemberState, NewItem, Scope,
     Stored, Warning,
@@ -182,19 +183,32 @@ impl<'s, 'a> Sink<'s, 'a> {
         let Answer { asked, finding } = answer;
         let held = self.sorting.held.get(&*asked).copied();
         match finding {
-            Finding::Present(item) => self.present(asked, item),
+            Finding::Present(item) => self.present(asked, held, item),
             Finding::Absent(absence) => self.absent(&asked, held, absence),
             Finding::Unknown(error) => self.unknown(asked, held, error),
         }
     }
 
     /// Two names may lead to one item: it stands once.
-    fn present(&mut self, asked: Arc<str>, item: NewItem) {
+    fn present(&mut self, asked: Arc<str>, held: Option<&Member>, item: NewItem) {
+        let scope = item.scope.clone();
+        let item = match bounds::admit(item) {
+            Ok(item) => item,
+            Err(unfit) => return self.unfit(&asked, held, &scope, &unfit),
+        };
         let of = item.of.clone();
         if self.present.insert(of.clone()) {
             self.sorted.items.push(item);
             self.sorted.members.push(MemberWrite { asked, state: MemberState::Shown, item: of });
         }
+    }
+
+    /// It is there, and no store can keep what it says. A copy that is held stays, if still the same may
+    /// see it.
+    fn unfit(&mut self, asked: &str, held: Option<&Member>, scope: &Scope, unfit: &Unfit) {
+        let stays = held.filter(|member| member.item.scope == *scope);
+        self.sorted.warnings.push(bounds::warning(asked, stays.is_some(), unfit));
+        self.sorted.members.extend(stays.map(|member| keep(member, MemberState::Shown)));
     }
 
     /// Shown with a warning first (or hidden, if it was private), removed when it is said again.

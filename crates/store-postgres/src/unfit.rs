@@ -1,5 +1,6 @@
 //! What PostgreSQL cannot keep, by its name. It says which index or which type is too small, and waiting does
-//! not mend that; a person must be told what it is that does not fit.
+//! not mend that; a person must be told what it is that does not fit. What sources and imports bring is within
+//! bounds that `core` keeps for all stores; this is for whoever writes past them.
 
 use larder_core::{Exported, ItemRef, Json, Write};
 

@@ -10,6 +10,7 @@
     reason = "a story fails by panicking"
 )]
 
+pub mod bounds;
 pub mod budgets;
 pub mod build;
 pub mod commits;
@@ -81,6 +82,10 @@ macro_rules! contract_suite {
             items: validators_go_when_what_they_speak_of_is_changed_by_another;
             items: a_fetch_does_not_confirm_what_another_changed_meanwhile;
             items: what_another_changed_meanwhile_is_made_good_by_the_next_fetch;
+            bounds: one_item_that_cannot_be_kept_takes_no_other_along;
+            bounds: an_older_copy_of_what_cannot_be_kept_stays;
+            bounds: what_is_just_within_bounds_is_kept_by_every_store;
+            bounds: an_import_leaves_out_what_cannot_be_kept;
             invalidation: one_key_is_stale_and_kept;
             invalidation: a_source_a_tag_and_everything_can_be_invalidated;
             invalidation: an_invalidation_in_flight_wins;

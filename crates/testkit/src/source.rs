@@ -105,6 +105,15 @@ impl FakeSource {
         self.find(name, Finding::Present(item(name, rev, scope)));
     }
 
+    /// What is there under a name says more than any store can keep.
+    pub fn unfit(&self, name: &str) {
+        let deep = format!("{}{}", "[".repeat(2_000), "]".repeat(2_000));
+        self.find(
+            name,
+            Finding::Present(NewItem { doc: Json::trusted(deep), ..item(name, 1, Scope::Public) }),
+        );
+    }
+
     /// Nothing is there under a name.
     pub fn absent(&self, name: &str) {
         self.find(name, Finding::Absent(Absence::new("not_found", "it does not exist")));

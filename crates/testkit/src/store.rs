@@ -72,6 +72,7 @@ pub struct FaultyStore {
     faults: watch::Sender<Vec<(Step, Fault)>>,
     bell: Notify,
     is_deaf: Mutex<bool>,
+    refused: Mutex<Option<Key>>,
     lookups: AtomicUsize,
     stretches: AtomicUsize,
 }
@@ -85,6 +86,7 @@ impl FaultyStore {
             faults: watch::Sender::new(Vec::new()),
             bell: Notify::new(),
             is_deaf: Mutex::new(false),
+            refused: Mutex::new(None),
             lookups: AtomicUsize::new(0),
             stretches: AtomicUsize::new(0),
         }
@@ -118,6 +120,11 @@ impl FaultyStore {
     /// Loses all notifications from now on, or none any more.
     pub fn lose_word(&self, is_lost: bool) {
         *self.is_deaf.lock().unwrap_or_else(PoisonError::into_inner) = is_lost;
+    }
+
+    /// Takes no import of this entry from now on, or of all again.
+    pub fn refuse(&self, key: Option<Key>) {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = key;
     }
 
     /// How many lookups there were.
@@ -274,6 +281,11 @@ impl Store for FaultyStore {
     }
 
     async fn import(&self, entries: &[Exported], now: Time) -> Result<u64, StoreError> {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if refused.is_some_and(|refused| entries.iter().any(|entry| entry.entry.key == refused)) {
+            let (place, cause) = ("the test's store".to_owned(), "the test refuses it".to_owned());
+            return Err(StoreError::Failed { place, attempted: "import entries", cause });
+        }
         self.at(Step::Mark, || self.inner.import(entries, now)).await
     }
 

@@ -108,16 +108,13 @@ async fn list(args: &Args, context: &Context, config: &Config) -> Ended {
     let local = Local::serve(&rooms, &wanted, context, config).await?;
     let query = query(args, &local.keys);
     let listed = rooms.reader().store().list(&query).await.map_err(Complaint::from)?;
-    let mut artifacts: Vec<Artifact> = Vec::with_capacity(listed.len());
-    for one in &listed {
-        artifacts.push(super::local::decode(one)?);
-    }
+    let artifacts: Vec<Artifact> = super::local::readable(&listed, &context.screen);
     if context.json() {
         let artifacts = artifacts.iter().map(ArtifactView::new).collect();
         context.screen.json(&Answer { artifacts, cache: &local.entries })?;
     } else if local.has_data() {
         context.screen.answer(&table(&artifacts, &context.screen, rooms.now()))?;
-        if artifacts.is_empty() && local.is_well() {
+        if listed.is_empty() && local.is_well() {
             context.screen.note(&nothing(args));
         }
     }

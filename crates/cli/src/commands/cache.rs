@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::entry::EntryView;
 use super::target::{TargetArgs, is_met};
+use super::verify::verify;
 use super::{Context, Ended, trackers};
 use crate::config::Config;
 use crate::memo;
@@ -32,7 +33,7 @@ pub enum Command {
     /// Take in what the manifest of the clone one stands in says of its trackers
     #[command(after_help = "Example:\n  git pull && larder cache sync")]
     Sync(SyncArgs),
-    /// Look for damage in the database
+    /// Look for damage in the database, and for copies that cannot be read
     #[command(after_help = "Example:\n  larder cache verify")]
     Verify(TargetArgs),
 }
@@ -267,32 +268,4 @@ fn budgets_table(budgets: &[Budget], now: Time) -> Table<'static> {
         ]);
     }
     table
-}
-
-async fn verify(target: Option<Target>, rooms: &Rooms<'_>, context: &Context) -> Ended {
-    let problems = rooms.reader().store().verify().await.map_err(Complaint::from)?;
-    let is_meant = |on: &str| match &target {
-        None | Some(Target::All | Target::Tag(_)) => true,
-        Some(Target::Source(source)) => on.contains(&format!("{source}/")),
-        Some(Target::Keys(keys)) => keys.iter().any(|key| on.contains(key.as_str())),
-    };
-    let problems: Vec<_> = problems.into_iter().filter(|problem| is_meant(&problem.on)).collect();
-    if context.json() {
-        let list: Vec<_> =
-            problems.iter().map(|problem| json!({"on": problem.on, "message": problem.message})).collect();
-        context.screen.json(&json!({ "problems": list }))?;
-    } else {
-        let lines = problems
-            .iter()
-            .map(|problem| harmless(&format!("{}: {}", problem.on, problem.message)).into_owned() + "\n");
-        let text: Vec<String> = lines.collect();
-        let text = if text.is_empty() { "no damage found\n".to_owned() } else { text.concat() };
-        context.screen.answer(&text)?;
-    }
-    if problems.is_empty() {
-        return Ok(Exit::Answered);
-    }
-    Err(Complaint::failed(format!("the database has {}", counted(problems.len(), "fault", "faults")))
-        .hint("`larder cache clear KEY --yes` removes a damaged entry, which is fetched anew")
-        .into())
 }

@@ -3,21 +3,23 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal as _};
 
-use larder_core::Exported;
+use larder_core::{Exported, Store, StoreError, Time};
+use serde::Serialize;
 use serde_json::json;
 
 use super::{Context, Ended};
-use crate::archive::{ArchiveError, Reading};
+use crate::archive::{ArchiveError, Line, Reading, Unread, Whole};
 use crate::config::Config;
 use crate::report::{Complaint, Exit};
-use crate::ui::{Progress, counted};
+use crate::ui::{Progress, Screen, counted};
 use crate::wiring::Rooms;
 
 /// Take in a file that `larder export` wrote.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Nothing younger is replaced, so that it can be done again, or gone on with after an \
-                  interruption.\n\n\
+                  interruption. An entry or an item that cannot be kept is named with its line and left out; \
+                  all others come in, and the exit code is 3.\n\n\
                   Example:\n  larder import cache.jsonl --store redb:cache.redb\n  \
                   larder export | larder import --store postgres://larder@db/larder"
 )]
@@ -32,11 +34,27 @@ const PAGE: usize = 64;
 /// … or as many as have so many items.
 const PAGE_ITEMS: usize = 10_000;
 
+/// How many of those that are left out are named on the screen.
+const NAMED_MAX: usize = 20;
+
 /// What was taken in so far.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Default)]
 struct Taken {
     entries: u64,
     imported: u64,
+    left_out: Vec<LeftOut>,
+}
+
+/// An entry, or an item of one, that did not come in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct LeftOut {
+    line: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+    /// Which item, where it is not all of the entry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    item: Option<String>,
+    why: String,
 }
 
 /// Imports.
@@ -77,9 +95,15 @@ async fn import(args: &Args, context: &Context, config: &Config) -> Ended {
         complaint.hints((taken.entries > 0).then_some(hint))
     };
     match ended {
-        Ok(()) => tell(taken, context),
-        Err(Stopped::File(error)) => Err(complain(failed().because(&error).hints(hint(&error))).into()),
-        Err(Stopped::Store(complaint)) => Err(complain(complaint).into()),
+        Ok(()) => tell(&taken, context),
+        Err(stopped) => {
+            tell_left_out(&taken, &context.screen);
+            Err(match stopped {
+                Stopped::File(error) => complain(failed().because(&error).hints(hint(&error))),
+                Stopped::Store(complaint) => complain(complaint),
+            }
+            .into())
+        }
     }
 }
 
@@ -89,27 +113,35 @@ enum Stopped {
     Store(Complaint),
 }
 
+impl From<StoreError> for Stopped {
+    fn from(error: StoreError) -> Self {
+        Stopped::Store(error.into())
+    }
+}
+
 async fn take_all(
     rooms: &Rooms<'_>,
     reading: &mut Reading<Box<dyn BufRead>>,
     taken: &mut Taken,
     progress: &Progress,
 ) -> Result<(), Stopped> {
-    let mut page: Vec<Exported> = Vec::new();
+    let (mut page, mut lines): (Vec<Exported>, Vec<u64>) = (Vec::new(), Vec::new());
     loop {
         let next = reading.next();
         let is_last = !matches!(next, Ok(Some(_)));
-        let (entry, error) = match next {
-            Ok(entry) => (entry, None),
+        let (line, error) = match next {
+            Ok(line) => (line, None),
             Err(error) => (None, Some(error)),
         };
-        page.extend(entry);
+        if let Some((line, entry)) = line.and_then(|line| taken.sort_out(line)) {
+            lines.push(line);
+            page.push(entry);
+        }
         let items: usize = page.iter().map(|entry| entry.members.len()).sum();
         if is_last || page.len() == PAGE || items >= PAGE_ITEMS {
             // What comes before a fault is good.
-            let imported = rooms.store().entries().import(&page, rooms.now()).await;
-            taken.imported += imported.map_err(|error| Stopped::Store(error.into()))?;
-            taken.entries += page.len() as u64;
+            take_page(&**rooms.store().entries(), &page, &lines, rooms.now(), taken).await?;
+            lines.clear();
             for _ in page.drain(..) {
                 progress.step();
             }
@@ -118,6 +150,82 @@ async fn take_all(
             Some(error) => return Err(Stopped::File(error)),
             None if is_last => return Ok(()),
             None => {}
+        }
+    }
+}
+
+/// Takes some entries in at once; if there is one among them that the store does not take, each by itself.
+async fn take_page(
+    store: &dyn Store,
+    page: &[Exported],
+    lines: &[u64],
+    now: Time,
+    taken: &mut Taken,
+) -> Result<(), Stopped> {
+    let error = match store.import(page, now).await {
+        Ok(imported) => {
+            taken.imported += imported;
+            taken.entries += page.len() as u64;
+            return Ok(());
+        }
+        Err(error) => error,
+    };
+    // What the store itself suffers is no entry's fault.
+    if !matches!(error, StoreError::Failed { .. }) {
+        return Err(error.into());
+    }
+    let mut refused = Vec::new();
+    for (entry, line) in page.iter().zip(lines) {
+        match store.import(std::slice::from_ref(entry), now).await {
+            Ok(imported) => {
+                taken.imported += imported;
+                taken.entries += 1;
+            }
+            Err(StoreError::Failed { cause, .. }) => {
+                let key = Some(entry.entry.key.to_string());
+                refused.push(LeftOut { line: *line, key, item: None, why: cause });
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    // A store that takes none is the one at fault.
+    if refused.len() == page.len() && (page.len() > 1 || taken.entries == 0) {
+        return Err(error.into());
+    }
+    taken.left_out.append(&mut refused);
+    Ok(())
+}
+
+impl Taken {
+    /// Notes what is left out of a line; answers what there is to be taken in.
+    fn sort_out(&mut self, Line { line, read }: Line) -> Option<(u64, Exported)> {
+        match read {
+            Ok(Whole { entry, left_out }) => {
+                let key = Some(entry.entry.key.to_string());
+                let of_item = |warning: larder_core::Warning| LeftOut {
+                    line,
+                    key: key.clone(),
+                    item: Some(warning.about),
+                    why: warning.message,
+                };
+                self.left_out.extend(left_out.into_iter().map(of_item));
+                Some((line, entry))
+            }
+            Err(Unread { name, why }) => {
+                self.left_out.push(LeftOut { line, key: name, item: None, why });
+                None
+            }
+        }
+    }
+}
+
+impl LeftOut {
+    fn words(&self) -> String {
+        let LeftOut { line, key, item, why } = self;
+        match (key, item) {
+            (Some(key), Some(_)) => format!("line {line}: of `{key}` {why}"),
+            (Some(key), None) => format!("line {line}: `{key}` is left out: {why}"),
+            (None, _) => format!("line {line} is left out: {why}"),
         }
     }
 }
@@ -133,22 +241,88 @@ fn hint(error: &ArchiveError) -> Option<String> {
 }
 
 impl Taken {
-    fn words(self) -> String {
+    fn words(&self) -> String {
         counted(usize::try_from(self.entries).unwrap_or(usize::MAX), "entry", "entries")
     }
 }
 
-fn tell(taken: Taken, context: &Context) -> Ended {
+fn tell(taken: &Taken, context: &Context) -> Ended {
     let kept = taken.entries - taken.imported.min(taken.entries);
     if context.json() {
-        context.screen.json(&json!({"imported": taken.imported, "kept": kept}))?;
-        return Ok(Exit::Answered);
+        let answer = json!({"imported": taken.imported, "kept": kept, "left_out": taken.left_out});
+        context.screen.json(&answer)?;
+    } else {
+        let imported = counted(usize::try_from(taken.imported).unwrap_or(usize::MAX), "entry", "entries");
+        let kept = match kept {
+            0 => String::new(),
+            kept => format!("; {kept} more were held already, as young or younger"),
+        };
+        context.screen.answer(&format!("imported {imported}{kept}\n"))?;
     }
-    let imported = counted(usize::try_from(taken.imported).unwrap_or(usize::MAX), "entry", "entries");
-    let kept = match kept {
-        0 => String::new(),
-        kept => format!("; {kept} more were held already, as young or younger"),
-    };
-    context.screen.answer(&format!("imported {imported}{kept}\n"))?;
-    Ok(Exit::Answered)
+    Ok(tell_left_out(taken, &context.screen))
+}
+
+/// Names what did not come in. An exit code says so to programs.
+fn tell_left_out(taken: &Taken, screen: &Screen) -> Exit {
+    let left_out = &taken.left_out;
+    if left_out.is_empty() {
+        return Exit::Answered;
+    }
+    for one in left_out.iter().take(NAMED_MAX) {
+        screen.insist(&one.words());
+    }
+    if left_out.len() > NAMED_MAX {
+        screen.insist(&format!("and {} more: `--json` names them all", left_out.len() - NAMED_MAX));
+    }
+    // Nothing came of any of it.
+    if taken.entries == 0 { Exit::Failed } else { Exit::Old }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use larder_testkit::contract::build::{at, exported, find, key};
+    use larder_testkit::contract::run;
+    use larder_testkit::{FaultyStore, MemoryStore, VirtualClock};
+
+    use super::*;
+
+    fn store() -> FaultyStore {
+        FaultyStore::new(Arc::new(MemoryStore::new()), VirtualClock::new())
+    }
+
+    fn page() -> (Vec<Exported>, Vec<u64>) {
+        let keys = ["shelf/a", "shelf/b", "shelf/c"];
+        (keys.map(|name| exported(&key(name), &[], at(0))).to_vec(), vec![2, 3, 4])
+    }
+
+    #[test]
+    fn an_entry_that_the_store_does_not_take_takes_no_other_along() {
+        run(async {
+            let (store, (page, lines), mut taken) = (store(), page(), Taken::default());
+            store.refuse(Some(key("shelf/b")));
+            assert!(take_page(&store, &page, &lines, at(1), &mut taken).await.is_ok());
+            assert_eq!((taken.entries, taken.imported), (2, 2));
+            let told: Vec<String> = taken.left_out.iter().map(LeftOut::words).collect();
+            assert_eq!(told, ["line 3: `shelf/b` is left out: the test refuses it"]);
+            for (name, is_held) in [("shelf/a", true), ("shelf/b", false), ("shelf/c", true)] {
+                assert_eq!(find(&store, &key(name)).await.is_some(), is_held, "{name}");
+            }
+        });
+    }
+
+    #[test]
+    fn a_store_that_takes_nothing_is_not_blamed_on_the_entries() {
+        run(async {
+            let (store, (page, lines), mut taken) = (store(), page(), Taken::default());
+            store.refuse(Some(key("shelf/b")));
+            let alone = take_page(&store, &page[1..2], &lines[1..2], at(1), &mut taken).await;
+            assert!(matches!(alone, Err(Stopped::Store(_))));
+            store.refuse(None);
+            store.cut();
+            let all = take_page(&store, &page, &lines, at(1), &mut taken).await;
+            assert!(matches!(all, Err(Stopped::Store(_))) && taken.left_out.is_empty());
+        });
+    }
 }

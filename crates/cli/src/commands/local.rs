@@ -9,11 +9,12 @@ use serde::de::DeserializeOwned;
 use super::Context;
 use super::entry::EntryView;
 use super::names::chosen;
+use super::repos::left_out_for_long;
 use super::serve::{Served, Wish, look, serve};
 use super::warnings::Detail;
 use crate::config::Config;
 use crate::report::{Complaint, Exit, grouped};
-use crate::ui::Progress;
+use crate::ui::{Progress, Screen};
 use crate::wiring::{Rooms, until_interrupted};
 
 /// How a reader wants it.
@@ -214,11 +215,14 @@ pub fn is_project(item: &Item) -> bool {
     &*item.of.kind == larder_domain::PROJECT
 }
 
-/// The document of a listed item.
-pub fn decode<T: DeserializeOwned>(listed: &Listed) -> Result<T, Complaint> {
-    listed.item.doc.decode().map_err(|error| {
-        Complaint::failed(format!("the copy of `{}` cannot be read", listed.item.of.id))
-            .because(error)
-            .hint("`larder refresh --source projects` looks anew; `larder cache verify` looks for damage")
-    })
+/// The documents of listed items. One that cannot be read is told of and left out.
+pub fn readable<T: DeserializeOwned>(listed: &[Listed], screen: &Screen) -> Vec<T> {
+    let mut documents = Vec::with_capacity(listed.len());
+    for one in listed {
+        match one.item.doc.decode() {
+            Ok(document) => documents.push(document),
+            Err(error) => left_out_for_long(screen, &one.item, one.entries.first(), &error),
+        }
+    }
+    documents
 }

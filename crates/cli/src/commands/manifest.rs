@@ -9,7 +9,7 @@ use larder_sources::{MANIFEST, Way};
 use serde_json::json;
 
 use super::serve::{Wish, serve};
-use super::trackers::{keys, listed, repos};
+use super::trackers::{Readable, keys, listed, repos};
 use super::warnings::Detail;
 use super::{Context, Ended};
 use crate::config::Config;
@@ -107,7 +107,12 @@ async fn generated(args: &GenerateArgs, context: &Context, config: &Config) -> E
         offset: 0,
         limit: usize::MAX,
     };
-    let trackers = listed(&rooms, query).await?;
+    let Readable { trackers, is_all } = listed(&rooms, query, &context.screen).await?;
+    if !is_all {
+        return Err(Complaint::failed("the manifest was left as it is, since not all could be read")
+            .hint("`larder cache verify` names what cannot be read, `larder cache clear KEY` has it fetched anew")
+            .into());
+    }
     let name = trackers.first().map_or_else(|| repo.to_string(), |tracker| tracker.repo.clone());
     let as_of = as_of.unwrap_or_else(|| rooms.now());
     let said = match generate(old.as_deref(), &name, &config.trackers.types, &trackers, as_of) {

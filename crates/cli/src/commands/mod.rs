@@ -25,7 +25,8 @@ pub mod server;
 pub mod show;
 pub mod target;
 pub mod trackers;
-pub mod warnings;
+pub mod verify;
+mod warnings;
 pub mod watch;
 
 use larder_core::{Clock as _, Time};

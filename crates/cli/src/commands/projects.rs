@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use larder_core::{Filter, Key, ListQuery, Order, Test, Time};
+use larder_core::{Filter, Key, ListQuery, Listed, Order, Test, Time};
 use larder_domain::{ARTIFACTS, Artifact, LocalProject, PROJECTS};
 use larder_server::{ArtifactView, LocalProjectView};
 use serde::Serialize;
@@ -124,13 +124,14 @@ async fn list(args: &ListArgs, context: &Context, config: &Config) -> Ended {
     let filters: Vec<Filter> = filters.into_iter().flatten().collect();
     let is_filtered = !filters.is_empty();
     let limit = args.limit.map_or(LIST_MAX, |limit| limit as usize);
-    let projects = projects(&rooms, &local.keys, filters, limit).await?;
+    let listed = projects(&rooms, &local.keys, filters, limit).await?;
+    let projects: Vec<LocalProject> = local::readable(&listed, &context.screen);
     if context.json() {
         let projects = projects.iter().map(LocalProjectView::whole).collect();
         context.screen.json(&Answer { projects, cache: &local.entries })?;
     } else if local.has_data() {
         context.screen.answer(&table(&projects, &context.screen, rooms.now()))?;
-        if projects.is_empty() && local.is_well() {
+        if listed.is_empty() && local.is_well() {
             context.screen.note(&if is_filtered {
                 "no project matches".to_owned()
             } else {
@@ -158,7 +159,7 @@ async fn projects(
     keys: &[Key],
     filters: Vec<Filter>,
     limit: usize,
-) -> Result<Vec<LocalProject>, Complaint> {
+) -> Result<Vec<Listed>, Complaint> {
     let query = ListQuery {
         view: &PROJECTS,
         entries: keys.to_vec(),
@@ -168,8 +169,7 @@ async fn projects(
         offset: 0,
         limit,
     };
-    let listed = rooms.reader().store().list(&query).await?;
-    listed.iter().map(local::decode).collect()
+    Ok(rooms.reader().store().list(&query).await?)
 }
 
 async fn show(args: &ShowArgs, context: &Context, config: &Config) -> Ended {
@@ -182,6 +182,7 @@ async fn show(args: &ShowArgs, context: &Context, config: &Config) -> Ended {
         many => return Err(several(&args.project, many).into()),
     };
     let projects = projects(&rooms, keys, Vec::new(), LIST_MAX).await?;
+    let project = projects.first().map(the_one).transpose()?;
     let query = ListQuery {
         view: &ARTIFACTS,
         entries: keys.clone(),
@@ -192,11 +193,8 @@ async fn show(args: &ShowArgs, context: &Context, config: &Config) -> Ended {
         limit: LIST_MAX,
     };
     let listed = rooms.reader().store().list(&query).await.map_err(Complaint::from)?;
-    let mut found: Vec<Artifact> = Vec::with_capacity(listed.len());
-    for one in &listed {
-        found.push(local::decode(one)?);
-    }
-    if let Some(project) = projects.first() {
+    let found: Vec<Artifact> = local::readable(&listed, &context.screen);
+    if let Some(project) = &project {
         if context.json() {
             let artifacts = found.iter().map(ArtifactView::new).collect();
             let project = LocalProjectView::whole(project);
@@ -206,6 +204,16 @@ async fn show(args: &ShowArgs, context: &Context, config: &Config) -> Ended {
         }
     }
     Ok(local.end(&rooms, context, config))
+}
+
+/// The project that is asked for: without it there is nothing to show.
+fn the_one(listed: &Listed) -> Result<LocalProject, Complaint> {
+    listed.item.doc.decode().map_err(|error| {
+        let anew = |key: &Key| format!("`larder cache clear {key} --yes` removes it, to be looked at anew");
+        Complaint::failed(format!("the copy of `{}` cannot be read", listed.item.of.id))
+            .because(error)
+            .hints(listed.entries.first().map(anew))
+    })
 }
 
 fn several(name: &str, keys: &[Key]) -> Complaint {

@@ -201,7 +201,17 @@ fn rows(listed: Vec<Listed>, keys: &[Key], config: &Config, screen: &Screen) -> 
 /// may be: one such takes no list along.
 pub fn left_out(screen: &Screen, item: &Item, entry: Option<&Key>, error: &serde_json::Error) {
     let anew = entry.map(|key| format!("; `larder refresh {key}` fetches it anew")).unwrap_or_default();
-    screen.warn(&format!("the copy of `{}` cannot be read and is left out: {error}{anew}", item.of.id));
+    screen.warn(&left_out_line(item, error, &anew));
+}
+
+/// The same, of a source that does not read again what is as it was: it has to forget it first.
+pub fn left_out_for_long(screen: &Screen, item: &Item, entry: Option<&Key>, error: &serde_json::Error) {
+    let anew = |key: &Key| format!("; `larder cache clear {key} --yes` removes it, to be fetched anew");
+    screen.warn(&left_out_line(item, error, &entry.map(anew).unwrap_or_default()));
+}
+
+fn left_out_line(item: &Item, error: &serde_json::Error, anew: &str) -> String {
+    format!("the copy of `{}` cannot be read and is left out: {error}{anew}", item.of.id)
 }
 
 fn add_clusters_not_asked_for(rows: &mut [Row], config: &ClustersConfig) {

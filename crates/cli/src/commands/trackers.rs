@@ -3,20 +3,21 @@
 mod lines;
 mod sync;
 
-use larder_core::{Clock as _, Filter, Item, Key, ListQuery, Order, Sheet, Test, Time};
+use larder_core::{Clock as _, Filter, Key, ListQuery, Order, Sheet, Test, Time};
 use larder_domain::{RepoName, TRACKERS, Tracker, TrackerStats, TrackerType};
 use larder_engine::SystemClock;
 use larder_sources::{MANIFEST, TrackersSource};
 use serde::Serialize;
 
 use super::entry::EntryView;
+use super::local::readable;
 use super::serve::{Served, Wish, serve};
 use super::warnings::Detail;
 use super::{Context, Ended};
 use crate::config::{Config, nearest};
 use crate::memo::Memo;
 use crate::report::{Complaint, Exit};
-use crate::ui::{Cell, Column, Table, Tone};
+use crate::ui::{Cell, Column, Screen, Table, Tone};
 use crate::wiring::Rooms;
 
 pub use sync::{Synced, check_manifest, sync};
@@ -194,7 +195,7 @@ async fn list(
         }
         return Ok(ended(&served, &rooms, context, config));
     }
-    let trackers = listed(&rooms, query(keys, args)).await?;
+    let trackers = listed(&rooms, query(keys, args), &context.screen).await?.trackers;
     if context.json() {
         context.screen.json(&Answer { trackers: &trackers, cache: &served.entries })?;
     } else if served.has_data() {
@@ -226,7 +227,8 @@ async fn stats(of: Option<&str>, args: &SourceArgs, context: &Context, config: &
     let rooms = context.rooms(config).await?;
     let keys = keys(&repos, &types)?;
     let (served, _) = bring(&rooms, &keys, args, context, config).await?;
-    let trackers = listed(&rooms, query(&keys, &ListArgs::default())).await?;
+    let all = query(&keys, &ListArgs::default());
+    let trackers = listed(&rooms, all, &context.screen).await?.trackers;
     let counted: Vec<TrackerStats> =
         types.iter().map(|of| TrackerStats::count(&of.name, &trackers)).collect();
     if context.json() {
@@ -347,22 +349,19 @@ fn query(keys: &[Key], args: &ListArgs) -> ListQuery {
     }
 }
 
-/// The trackers of a list, in its order: the newest version first, those of one by number.
-pub async fn listed(rooms: &Rooms<'_>, query: ListQuery) -> Result<Vec<Tracker>, Complaint> {
-    let listed = rooms.reader().store().list(&query).await?;
-    let mut trackers = Vec::with_capacity(listed.len());
-    for one in listed {
-        trackers.push(decoded(&one.item)?);
-    }
-    Ok(trackers)
+/// Trackers of a list.
+pub struct Readable {
+    /// Those that can be read, in its order: the newest version first, those of one by number.
+    pub trackers: Vec<Tracker>,
+    /// Whether that is all of them.
+    pub is_all: bool,
 }
 
-fn decoded(item: &Item) -> Result<Tracker, Complaint> {
-    item.doc.decode().map_err(|error| {
-        Complaint::failed(format!("the tracker `{}` cannot be read", item.of.id))
-            .because(error)
-            .hint("fetch it anew: `larder release list --refresh`")
-    })
+/// The trackers of a list. One that cannot be read is told of and left out.
+pub async fn listed(rooms: &Rooms<'_>, query: ListQuery, screen: &Screen) -> Result<Readable, Complaint> {
+    let listed = rooms.reader().store().list(&query).await?;
+    let trackers: Vec<Tracker> = readable(&listed, screen);
+    Ok(Readable { is_all: trackers.len() == listed.len(), trackers })
 }
 
 fn stats_table(counted: &[TrackerStats]) -> Table<'static> {

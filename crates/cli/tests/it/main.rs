@@ -30,6 +30,7 @@ mod terminal;
 mod token;
 mod trackers;
 mod trackers_kept;
+mod unfit;
 #[cfg(unix)]
 mod watch;
 mod world;

@@ -95,7 +95,7 @@ fn an_import_can_be_done_again_and_takes_nothing_twice() {
     let again = user.ok(&["import", "new.jsonl", "--store", "sqlite:to.db"]);
     assert_eq!(again.out, "imported 0 entries; 2 more were held already, as young or younger\n");
     let older = user.json(&["import", "old.jsonl", "--store", "sqlite:to.db"]);
-    assert_eq!(older, serde_json::json!({"imported": 0, "kept": 2}));
+    assert_eq!(older, serde_json::json!({"imported": 0, "kept": 2, "left_out": []}));
     assert_eq!(seen(&user, "sqlite:to.db"), after, "nothing younger is replaced by an older one");
 }
 

@@ -3,5 +3,6 @@
 #![allow(clippy::unnecessary_wraps, unreachable_pub, reason = "builders have the shape that tests need")]
 
 mod absorbing;
+mod bounds;
 mod build;
 mod deciding;

@@ -8,6 +8,7 @@
 )]
 
 mod batches;
+mod bounds;
 mod clocks;
 mod extent;
 mod failing;

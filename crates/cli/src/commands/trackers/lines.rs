@@ -57,7 +57,8 @@ pub(super) async fn print_kept(
     let of_entry = std::slice::from_ref(&entry.key);
     // The lines do not say when: the store does.
     if args.since.is_some() {
-        print(of, &listed(rooms, query(of_entry, args)).await?, Repo::Left, screen)?;
+        let since = listed(rooms, query(of_entry, args), screen).await?;
+        print(of, &since.trackers, Repo::Left, screen)?;
         return Ok(None);
     }
     let form = form(of);
@@ -71,10 +72,14 @@ pub(super) async fn print_kept(
             return Ok(whole.map(|sheet| sheet.text));
         }
     }
-    let trackers = listed(rooms, query(of_entry, &ListArgs::default())).await?;
-    let text = written(of, &trackers, Repo::Left);
+    let all = listed(rooms, query(of_entry, &ListArgs::default()), screen).await?;
+    let text = written(of, &all.trackers, Repo::Left);
     let asked = chosen(&text, true, args).unwrap_or_default();
     screen.answer(&shown(of, &asked, Repo::Left, screen).unwrap_or_default())?;
+    if !all.is_all {
+        // The next reader has to be told of those that are left out.
+        return Ok(None);
+    }
     let sheet = Sheet { form, version: entry.version, text };
     // The answer is out: a store that takes no more has it made again by the next reader.
     if let Err(error) = store.keep_sheet(&entry.key, &sheet).await {

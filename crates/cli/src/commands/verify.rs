@@ -1,0 +1,125 @@
+//! `larder cache verify`: damage that the store finds, and copies that this larder cannot read as what they are.
+//! A store does not know what a repository or a tracker is, so that half of it is done here.
+
+use std::collections::HashSet;
+
+use larder_core::{Exported, ItemRef, Json, Problem, Store, StoreError, Target};
+use larder_domain::{ARTIFACT, Artifact, LocalProject, PROJECT, REPOSITORY, Repository, TRACKER, Tracker};
+use serde_json::json;
+
+use super::{Context, Ended};
+use crate::report::{Complaint, Exit};
+use crate::ui::{counted, harmless};
+use crate::wiring::Rooms;
+
+/// How many entries are held at once: one may have ten thousand items.
+const PAGE: usize = 16;
+
+/// Looks, and ends the command.
+pub async fn verify(target: Option<Target>, rooms: &Rooms<'_>, context: &Context) -> Ended {
+    let store = &**rooms.store().entries();
+    let damage = store.verify().await.map_err(Complaint::from)?;
+    let unread = match unread(store, target.as_ref()).await {
+        Ok(unread) => unread,
+        // Rows that nobody can read were found already.
+        Err(error) if !damage.is_empty() => {
+            context.screen.warn(&format!("not every document could be looked at: {error}"));
+            Vec::new()
+        }
+        Err(error) => return Err(Complaint::from(error).into()),
+    };
+    let is_meant = |on: &str| match &target {
+        None | Some(Target::All | Target::Tag(_)) => true,
+        Some(Target::Source(source)) => on.contains(&format!("{source}/")),
+        Some(Target::Keys(keys)) => keys.iter().any(|key| on.contains(key.as_str())),
+    };
+    let mut problems: Vec<_> = damage.into_iter().filter(|problem| is_meant(&problem.on)).collect();
+    problems.extend(unread);
+    if context.json() {
+        let list: Vec<_> =
+            problems.iter().map(|problem| json!({"on": problem.on, "message": problem.message})).collect();
+        context.screen.json(&json!({ "problems": list }))?;
+    } else {
+        let lines = problems
+            .iter()
+            .map(|problem| harmless(&format!("{}: {}", problem.on, problem.message)).into_owned() + "\n");
+        let text: Vec<String> = lines.collect();
+        let text = if text.is_empty() { "no damage found\n".to_owned() } else { text.concat() };
+        context.screen.answer(&text)?;
+    }
+    if problems.is_empty() {
+        return Ok(Exit::Answered);
+    }
+    Err(Complaint::failed(format!("the database has {}", counted(problems.len(), "fault", "faults")))
+        .hint("`larder cache clear KEY --yes` removes a damaged entry, which is fetched anew")
+        .into())
+}
+
+/// The items that cannot be read as what they are, each in the first of the entries that are meant.
+async fn unread(store: &dyn Store, target: Option<&Target>) -> Result<Vec<Problem>, StoreError> {
+    let (mut last, mut problems, mut named) = (None, Vec::new(), HashSet::new());
+    loop {
+        let page = store.export(last.as_ref(), PAGE).await?;
+        for entry in page.iter().filter(|entry| is_meant(entry, target)) {
+            problems.extend(unread_of(entry, &mut named));
+        }
+        last = page.into_iter().next_back().map(|entry| entry.entry.key);
+        if last.is_none() {
+            return Ok(problems);
+        }
+    }
+}
+
+fn is_meant(entry: &Exported, target: Option<&Target>) -> bool {
+    match target {
+        None | Some(Target::All) => true,
+        Some(Target::Source(source)) => entry.entry.key.source() == source,
+        Some(Target::Tag(tag)) => entry.tags.contains(tag),
+        Some(Target::Keys(keys)) => keys.contains(&entry.entry.key),
+    }
+}
+
+fn unread_of(entry: &Exported, named: &mut HashSet<ItemRef>) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for item in entry.members.iter().map(|member| &member.item) {
+        let Err(error) = read(&item.of.kind, &item.doc) else { continue };
+        // What is no JSON at all is damage that the store has found.
+        if Json::parse(item.doc.as_str()).is_ok() && named.insert(item.of.clone()) {
+            let ItemRef { kind, id } = &item.of;
+            let on = format!("{} {kind} {id}", entry.entry.key);
+            problems.push(Problem { on, message: format!("it cannot be read: {error}") });
+        }
+    }
+    problems
+}
+
+/// Reads a document as one of its kind. Of kinds that other programs' sources have nothing is known.
+fn read(kind: &str, doc: &Json) -> Result<(), serde_json::Error> {
+    match kind {
+        REPOSITORY => doc.decode::<Repository>().map(drop),
+        TRACKER => doc.decode::<Tracker>().map(drop),
+        PROJECT => doc.decode::<LocalProject>().map(drop),
+        ARTIFACT => doc.decode::<Artifact>().map(drop),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_are_read_as_what_they_are() {
+        let wrong = [
+            (REPOSITORY, r#"{"stars":"many"}"#),
+            (TRACKER, r#"{"number":"one"}"#),
+            (PROJECT, r#"{"created_at":7}"#),
+            (ARTIFACT, r#"{"type":"spell"}"#),
+        ];
+        for (kind, doc) in wrong {
+            let doc = Json::parse(doc).unwrap();
+            assert!(read(kind, &doc).is_err(), "{kind}");
+            assert!(read("book", &doc).is_ok());
+        }
+    }
+}
