@@ -33,7 +33,13 @@ pub async fn verify(target: Option<Target>, rooms: &Rooms<'_>, context: &Context
         Some(Target::Source(source)) => on.contains(&format!("{source}/")),
         Some(Target::Keys(keys)) => keys.iter().any(|key| on.contains(key.as_str())),
     };
-    let mut problems: Vec<_> = damage.into_iter().filter(|problem| is_meant(&problem.on)).collect();
+    let began_anew = rooms.store().recovered().map(|moved_to| Problem {
+        on: "the database".to_owned(),
+        message: format!("it was damaged: it is at {} now, and a new one was begun", moved_to.display()),
+    });
+    let is_new = began_anew.is_some();
+    let mut problems: Vec<_> = began_anew.into_iter().collect();
+    problems.extend(damage.into_iter().filter(|problem| is_meant(&problem.on)));
     problems.extend(unread);
     if context.json() {
         let list: Vec<_> =
@@ -50,9 +56,12 @@ pub async fn verify(target: Option<Target>, rooms: &Rooms<'_>, context: &Context
     if problems.is_empty() {
         return Ok(Exit::Answered);
     }
-    Err(Complaint::failed(format!("the database has {}", counted(problems.len(), "fault", "faults")))
-        .hint("`larder cache clear KEY --yes` removes a damaged entry, which is fetched anew")
-        .into())
+    let hint = match is_new {
+        true => "`larder refresh --all` fetches everything anew",
+        false => "`larder cache clear KEY --yes` removes a damaged entry, which is fetched anew",
+    };
+    let found = counted(problems.len(), "fault", "faults");
+    Err(Complaint::failed(format!("the database has {found}")).hint(hint).into())
 }
 
 /// The items that cannot be read as what they are, each in the first of the entries that are meant.

@@ -229,6 +229,20 @@ fn eight_that_meet_a_spoilt_database_replace_it_once_and_none_believes_it() {
 }
 
 #[test]
+fn who_looks_for_damage_is_told_of_what_was_moved_aside_for_it() {
+    let world = Carousel::new(1);
+    let dir = tempfile::tempdir().unwrap();
+    let user = on(world.user(), dir.path());
+    user.ok(&["refresh", "--all"]);
+    spoil(&dir.path().join("larder.db"));
+    let looked = user.run(&["cache", "verify"]);
+    assert_eq!(looked.code, 1, "{}{}", looked.out, looked.err);
+    assert!(looked.out.starts_with("the database: it was damaged: it is at "), "{}", looked.out);
+    assert!(looked.err.contains("hint: `larder refresh --all` fetches everything anew\n"), "{}", looked.err);
+    assert_eq!(user.ok(&["cache", "verify"]).out, "no damage found\n");
+}
+
+#[test]
 fn a_database_that_spoils_under_a_server_is_left_to_it_and_replaced_when_it_has_gone() {
     let world = Carousel::new(3);
     let dir = tempfile::tempdir().unwrap();
