@@ -201,10 +201,12 @@ impl Connections {
             Statements::Unnamed => (self.statement_timeout / 2).max(ON_THE_WAY),
             Statements::Prepared => self.statement_timeout.max(ON_THE_WAY),
         };
-        // Compiling a statement takes longer than any of ours.
+        // Compiling a statement takes longer than any of ours. Our own names are qualified, and whose database
+        // it is may have set another schema before that of the functions we call.
         let begin = format!(
             "BEGIN {isolation}; SET LOCAL statement_timeout = {}; \
-             SET LOCAL idle_in_transaction_session_timeout = {}; SET LOCAL jit = off",
+             SET LOCAL idle_in_transaction_session_timeout = {}; SET LOCAL jit = off; \
+             SET LOCAL search_path = pg_catalog",
             timeout.as_millis(),
             idle.as_millis()
         );

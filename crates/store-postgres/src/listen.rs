@@ -82,6 +82,8 @@ impl Ear {
     async fn listen(self, way: Option<&Direct>) {
         let place = &self.place;
         let mut wait = WAIT_MIN;
+        // An address of its own may be mistyped. What has worked is away with the database.
+        let (mut has_listened, mut is_told) = (false, false);
         loop {
             match way {
                 Some(way) if way.told().await == Some(false) => {
@@ -91,8 +93,15 @@ impl Ear {
                 Some(way) if !way.is_known_to_be() => {
                     tracing::debug!(%place, "it cannot be told yet whether somebody stands between");
                 }
-                _ => match self.hear(&mut wait).await {
+                _ => match self.hear(&mut wait, &mut has_listened).await {
                     Ok(()) => tracing::debug!(%place, "the connection that listens was closed"),
+                    Err(error) if way.is_none() && !has_listened && !is_told => {
+                        is_told = true;
+                        tracing::warn!(
+                            %place, error = %chain(&error),
+                            "nobody can listen at `listen_url`: what others change is asked for every so often"
+                        );
+                    }
                     Err(error) => tracing::debug!(%place, error = %chain(&error), "cannot listen"),
                 },
             }
@@ -102,7 +111,7 @@ impl Ear {
     }
 
     /// Listens until the connection breaks.
-    async fn hear(&self, wait: &mut Duration) -> Result<(), tokio_postgres::Error> {
+    async fn hear(&self, wait: &mut Duration, has_listened: &mut bool) -> Result<(), tokio_postgres::Error> {
         let (client, mut connection) = self.config.connect(self.tls.clone()).await?;
         let mut messages = futures::stream::poll_fn(move |context| connection.poll_message(context));
         let mut asked = std::pin::pin!(client.batch_execute(LISTEN));
@@ -112,7 +121,7 @@ impl Ear {
                 biased;
                 listening = &mut asked, if !is_listening => {
                     listening?;
-                    is_listening = true;
+                    (is_listening, *has_listened) = (true, true);
                     *wait = WAIT_MIN;
                     // Whatever was committed while nobody listened.
                     tell(&self.heard);

@@ -33,6 +33,23 @@ async fn behind_a_proxy(database: &Database) -> (PostgresStore, Proxy) {
     (PostgresStore::open(options).await.unwrap(), proxy)
 }
 
+/// `DATABASE_URL` may be another application's, and so are its settings.
+#[test]
+fn what_a_database_puts_before_postgresqls_own_functions_is_not_called() {
+    let database = Database::fresh();
+    block_on(async {
+        let odd = "CREATE SCHEMA odd; \
+            CREATE FUNCTION odd.unnest(text[]) RETURNS SETOF text LANGUAGE sql AS 'SELECT ''odd''::text'; \
+            DO $$ BEGIN EXECUTE format( \
+                'ALTER DATABASE %I SET search_path = odd, pg_catalog', current_database()); END $$";
+        database.client().await.batch_execute(odd).await.unwrap();
+        let store = PostgresStore::open(database.options()).await.unwrap();
+        let cinder = key("shelf/cinder");
+        refresh(&store, &cinder, vec![book("a", 1), book("b", 1)], at(0)).await;
+        assert_eq!(ids(&row(&store, &cinder).await), ["a", "b"]);
+    });
+}
+
 #[test]
 fn a_store_whose_connections_are_cut_goes_on_by_itself() {
     let database = Database::fresh();
