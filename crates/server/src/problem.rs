@@ -209,7 +209,7 @@ impl Problem {
 }
 
 /// When to come back to a store that is out of reach: it is looked for all the time.
-const OUT_OF_REACH_SECONDS: u64 = 5;
+pub(crate) const OUT_OF_REACH_SECONDS: u64 = 5;
 
 /// Whether a failure's word means a limit.
 pub(crate) fn is_limit(code: &str) -> bool {

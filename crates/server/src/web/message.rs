@@ -1,12 +1,12 @@
 //! Pages that only say something: not found, out of order, a form that came too late.
 
 use askama::Template;
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 
 use super::frame::{Frame, Here, Visit};
 use super::words::sentence;
-use crate::problem::Problem;
+use crate::problem::{OUT_OF_REACH_SECONDS, Problem};
 
 #[derive(Template)]
 #[template(path = "message.html")]
@@ -16,9 +16,13 @@ struct Message<'a> {
     lines: &'a [String],
 }
 
-/// A page with a title and a few sentences.
+/// A page with a title and a few sentences. One that cannot be shown now says when to come again.
 pub(crate) fn message(visit: &Visit, status: StatusCode, title: &str, lines: &[String]) -> Response {
-    visit.page(status, &Message { frame: visit.frame(Here::Elsewhere, title), title, lines })
+    let mut page = visit.page(status, &Message { frame: visit.frame(Here::Elsewhere, title), title, lines });
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        page.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(OUT_OF_REACH_SECONDS));
+    }
+    page
 }
 
 /// The answer for an address that is none: a page for browsers, a problem for programs.

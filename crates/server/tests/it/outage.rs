@@ -242,7 +242,9 @@ async fn pages_show_what_is_held_with_a_banner_and_it_goes_when_the_store_is_bac
     assert!(out.contains("<span>The store cannot be reached: it went away <time"), "{out}");
     assert!(out.contains("cinder"));
     assert!(!out.contains("data-state=\"updating\""));
-    assert!(get(&served, "/cache").await.text().await.unwrap().contains("The store cannot be read"));
+    let cache = get(&served, "/cache").await;
+    assert_eq!((cache.status().as_u16(), &*header(&cache, "retry-after")), (503, "5"));
+    assert!(cache.text().await.unwrap().contains("The store cannot be read"));
     store.mend();
     assert_eq!(events.named("store").await.data["reachable"], false);
     assert_eq!(events.named("store").await.data["reachable"], true);
