@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::access::Secrets;
 use crate::entries::Counts;
 use crate::events::Events;
+use crate::faces::Faces;
 use crate::metrics::Metrics;
 use crate::tier::Tier;
 use crate::web::Demo;
@@ -126,6 +127,7 @@ pub(crate) struct Shared {
     pub(crate) events: Events,
     pub(crate) metrics: Metrics,
     pub(crate) counts: Counts,
+    pub(crate) faces: Faces,
     pub(crate) forced: crate::api::Forced,
     /// Ends event streams and background tasks.
     pub(crate) stopping: CancellationToken,
@@ -155,6 +157,7 @@ impl App {
             events,
             metrics: Metrics::default(),
             counts: Counts::default(),
+            faces: Faces::default(),
             forced: crate::api::Forced::default(),
             stopping: CancellationToken::new(),
         };

@@ -12,7 +12,6 @@ use crate::access::Viewer;
 use crate::api::{EntryCounts, EntryView};
 use crate::app::App;
 use crate::folders;
-use crate::sight::Sight;
 
 /// The states of all configured entries and of those that are held besides, by key.
 pub(crate) struct Entries<'a> {
@@ -81,7 +80,7 @@ impl<'a> Entries<'a> {
     /// The row as the viewer may see it, if they may.
     async fn held(&mut self, mut entry: Entry) -> Result<Option<Entry>, StoreError> {
         if !self.viewer.may_read_private {
-            return self.app.public_entry(entry).await;
+            return Ok(self.app.public_row(entry).await?.map(|(entry, _)| entry));
         }
         self.configured.remove(&entry.key);
         if !self.viewer.is_local && folders::is_local(&entry.key) {
@@ -140,16 +139,5 @@ impl App {
         let counted = Counted { pulse, keys, since: now, until, counts };
         self.counts.0.lock().unwrap_or_else(PoisonError::into_inner)[place] = Some(counted);
         Ok(counts)
-    }
-
-    /// The row as everybody may see it, if they may.
-    async fn public_entry(&self, entry: Entry) -> Result<Option<Entry>, StoreError> {
-        if !entry.has_data() {
-            return Ok(None);
-        }
-        let definition = self.engine.define(&entry.key);
-        let stored = self.store.lookup(std::slice::from_ref(&entry.key)).await?.pop().flatten();
-        let shown = stored.and_then(|stored| Sight::Public.stored(stored, definition.as_deref()));
-        Ok(shown.map(|stored| stored.entry))
     }
 }

@@ -16,6 +16,7 @@ mod connection;
 mod csrf;
 mod entries;
 mod events;
+mod faces;
 mod fast;
 mod fields;
 mod folders;

@@ -11,6 +11,7 @@ use larder_core::{Definition, Entry, Failure, Key, Listed, MemberState, Stored, 
 use larder_engine::Reading;
 
 use crate::access::Viewer;
+use crate::faces::Face;
 use crate::folders::{self, MARKETPLACE_SOURCE};
 use crate::trackers::TRACKERS_SOURCE;
 
@@ -103,20 +104,28 @@ pub(crate) fn is_all_public(stored: &Stored) -> bool {
 /// Whether the entry's very name may be told to everybody: it shows a public item, or nothing
 /// private could be in it.
 pub(crate) fn is_public(stored: &Stored, definition: Option<&Definition>) -> bool {
+    is_known(&stored.entry, Face::of(stored), definition)
+}
+
+/// As [`is_public`], of a row and what its members say.
+pub(crate) fn is_known(entry: &Entry, face: Face, definition: Option<&Definition>) -> bool {
     if definition.is_some_and(|definition| definition.private) {
         return false;
     }
-    let shows_public = stored
-        .members
-        .iter()
-        .any(|member| member.state != MemberState::Hidden && member.item.scope.is_public());
     // A repository's trackers bear its name, and so may a marketplace; one of none does not say whether
     // it may be told.
-    let names_itself = matches!(stored.entry.key.source(), TRACKERS_SOURCE | MARKETPLACE_SOURCE);
+    let names_itself = matches!(entry.key.source(), TRACKERS_SOURCE | MARKETPLACE_SOURCE);
     let nothing_named = !names_itself
         && definition
             .is_some_and(|definition| definition.names.as_ref().is_none_or(|names| names.is_empty()));
-    shows_public || (nothing_named && stored.entry.has_data())
+    face.shows_public || (nothing_named && entry.has_data())
+}
+
+/// A row as everybody may see it, where nothing in it speaks of a member.
+pub(crate) fn row_without_names(mut entry: Entry) -> Entry {
+    entry.body = None;
+    entry.last_error = entry.last_error.as_ref().map(plain_failure);
+    entry
 }
 
 fn keep_public(stored: &mut Stored) {

@@ -13,7 +13,7 @@ use larder_engine::{Behind, ReadError, ReadOptions, Reading};
 use crate::access::Viewer;
 use crate::app::App;
 use crate::folders;
-use crate::sight::{self, Sight};
+use crate::sight::Sight;
 
 /// The budget of sites that are neither GitHub's nor asked for by its rules.
 const WEB: &str = "web";
@@ -140,9 +140,8 @@ impl App {
         if viewer.may_read_private {
             return Ok(true);
         }
-        let stored = self.store.lookup(std::slice::from_ref(key)).await?.pop().flatten();
-        let definition = self.engine.define(key);
-        Ok(stored.is_some_and(|stored| sight::is_public(&stored, definition.as_deref())))
+        let Some(row) = self.row_of(key).await? else { return Ok(false) };
+        Ok(self.public_row(row).await?.is_some())
     }
 
     /// The last refreshes that a viewer may know of, newest first. How many items one met is not told to

@@ -142,13 +142,9 @@ impl App {
         if viewer.may_read_private {
             return self.folder_rows(&keys, viewer.into()).await;
         }
-        let mut seen = Vec::with_capacity(keys.len());
-        for stored in self.store.lookup(&keys).await?.into_iter().flatten() {
-            let definition = self.engine.define(&stored.entry.key);
-            let is_public = stored.members.iter().all(|member| member.item.scope.is_public());
-            let shown = Sight::Public.stored(stored, definition.as_deref()).filter(|_| is_public);
-            seen.extend(shown.map(|stored| stored.entry));
-        }
+        let mut rows = self.rows_of(&keys).await?;
+        let rows = keys.iter().filter_map(|key| rows.remove(key)).collect();
+        let mut seen = self.wholly_public(rows).await?;
         seen.iter_mut().for_each(folders::row);
         Ok(seen)
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use larder_core::{Decision, Entry, Key, Refusal, Rows, StaleReason, Stored, Time, decide};
+use larder_core::{Decision, Entry, Key, Refusal, Rows, StaleReason, StoreError, Stored, Time, decide};
 use larder_domain::ClusterConfig;
 use larder_engine::{Behind, ReadError, ReadOptions};
 
@@ -235,6 +235,17 @@ impl App {
         Ok(found)
     }
 
+    /// The row of an entry, without its members if that can be had.
+    pub(crate) async fn row_of(&self, key: &Key) -> Result<Option<Entry>, StoreError> {
+        let near = self.store.rows(Some(key.source()), just_before(key).as_ref(), NEAR).await?;
+        let is_past = near.len() < NEAR || near.last().is_some_and(|row| row.entry.key >= *key);
+        if is_past {
+            return Ok(near.into_iter().map(|row| row.entry).find(|entry| entry.key == *key));
+        }
+        let stored = self.store.lookup(std::slice::from_ref(key)).await?.pop().flatten();
+        Ok(stored.map(|stored| stored.entry))
+    }
+
     /// What is held of all clusters that a viewer may know of, in the order of configuration.
     pub(crate) async fn held_clusters(&self, sight: Sight) -> Result<Vec<HeldCluster>, Problem> {
         let keys = self.cluster_keys();
@@ -261,10 +272,18 @@ impl App {
         if viewer.may_read_private {
             return Ok(self.cluster_keys());
         }
-        let held = self.held_clusters(viewer.into()).await?;
-        Ok(held.into_iter().map(|cluster| cluster.stored.entry.key).collect())
+        let keys = self.cluster_keys();
+        let mut rows = self.rows_of(&keys).await?;
+        let mut visible = Vec::with_capacity(keys.len());
+        for row in keys.iter().filter_map(|key| rows.remove(key)) {
+            visible.extend(self.public_row(row).await?.map(|(row, _)| row.key));
+        }
+        Ok(visible)
     }
 }
+
+/// So many rows are looked at for one whose place is about known.
+const NEAR: usize = 8;
 
 /// A place before the key, and not far; `None` = its source's first.
 fn just_before(key: &Key) -> Option<Key> {

@@ -280,19 +280,13 @@ impl App {
     /// The rows of those entries that a viewer may know of, in the order asked. A repository is
     /// public or not as a whole; while it changes, doubt means no.
     async fn seen_trackers(&self, keys: &[Key], viewer: Viewer) -> Result<Vec<Entry>, Problem> {
+        let mut rows = self.rows_of(keys).await?;
         if viewer.may_read_private {
-            let mut rows = self.rows_of(keys).await?;
             let row =
                 |key: &Key| rows.remove(key).unwrap_or_else(|| Entry::empty(key.clone(), Time::default()));
             return Ok(keys.iter().map(row).collect());
         }
-        let mut seen = Vec::with_capacity(keys.len());
-        for stored in self.store.lookup(keys).await?.into_iter().flatten() {
-            let definition = self.engine.define(&stored.entry.key);
-            let is_public = stored.members.iter().all(|member| member.item.scope.is_public());
-            let shown = Sight::Public.stored(stored, definition.as_deref()).filter(|_| is_public);
-            seen.extend(shown.map(|stored| stored.entry));
-        }
-        Ok(seen)
+        let rows = keys.iter().filter_map(|key| rows.remove(key)).collect();
+        Ok(self.wholly_public(rows).await?)
     }
 }

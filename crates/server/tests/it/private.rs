@@ -144,6 +144,34 @@ async fn nobody_in_particular_has_trackers_fetched_that_are_not_configured() {
 }
 
 #[tokio::test]
+async fn nobodys_question_reads_members_that_did_not_change() {
+    let mut world = World::with_trackers().await;
+    world.tracked = vec!["cinder"];
+    let local = world.serve().await;
+    local.json("/api/v1/clusters").await;
+    local.json("/api/v1/trackers").await;
+    let (open, store) = world.serve_faulty(world.open_settings()).await;
+    let known = open.json("/api/v1/entries").await;
+    let trackers = open.json("/api/v1/trackers").await;
+    let read = store.lookups();
+    // Other questions about the same: none of the answers is one that was kept.
+    let fresh = open.json("/api/v1/entries?status=fresh").await;
+    assert_eq!(fresh["entries"].as_array().unwrap().len(), known["entries"].as_array().unwrap().len());
+    let few = open.json("/api/v1/trackers?limit=1").await;
+    assert_eq!(few["cache"], trackers["cache"]);
+    open.json("/api/v1/entries?limit=1").await;
+    open.json("/api/v1/repos?search=event").await;
+    assert_eq!(store.lookups(), read);
+    // What became private is unknown at once, and what was known of it does not hold any more.
+    world.sim.world(|github| github.edit("octo-org/cinder", |cinder| cinder.is_private = true));
+    world.sim.world(|github| github.edit("octo-org/ember", |ember| ember.is_private = true));
+    world.clock.advance(HOUR);
+    local.post("/api/v1/entries/cluster/tools/refresh?wait=1").send().await.unwrap();
+    let entries = text(&open, "/api/v1/entries").await;
+    assert!(known.to_string().contains("cluster/tools") && !entries.contains("cluster/tools"), "{entries}");
+}
+
+#[tokio::test]
 async fn how_many_items_a_refresh_met_is_not_told_to_everybody() {
     let world = World::new().await;
     let local = world.serve().await;
