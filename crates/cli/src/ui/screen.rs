@@ -220,15 +220,23 @@ impl Screen {
 }
 
 /// A text that others wrote, such as an upstream's error, without the characters that could move
-/// a terminal's cursor or change its colours.
+/// a terminal's cursor, change its colours, or turn the order in which the rest of a line is shown.
 pub fn harmless(text: &str) -> Cow<'_, str> {
-    // Nearly all texts have none of the bytes that a control character begins with.
-    let may_begin_one = |byte: u8| u8::from(byte < b' ') | u8::from(byte == 0x7f) | u8::from(byte == 0xc2);
-    if text.bytes().fold(0, |some, byte| some | may_begin_one(byte)) != 0 && text.contains(char::is_control) {
-        text.replace(char::is_control, " ").into()
+    // Nearly all texts have none of the bytes that such a character begins with.
+    let may_begin_one = |byte: u8| {
+        u8::from(byte < b' ') | u8::from(byte == 0x7f) | u8::from(byte == 0xc2) | u8::from(byte == 0xe2)
+    };
+    if text.bytes().fold(0, |some, byte| some | may_begin_one(byte)) != 0 && text.contains(is_harmful) {
+        text.replace(is_harmful, " ").into()
     } else {
         text.into()
     }
+}
+
+/// A control character, or one of those by which Unicode turns a text's direction (UAX #9) until another
+/// ends it, which may be never.
+fn is_harmful(character: char) -> bool {
+    character.is_control() || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn painted(text: &str, tone: Tone, paint: bool) -> String {
@@ -242,4 +250,18 @@ fn painted(text: &str, tone: Tone, paint: bool) -> String {
         Tone::Bad => Style::new().red().bold(),
     };
     text.style(style).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_wrote_neither_moves_the_cursor_nor_turns_a_line_around() {
+        assert_eq!(harmless("a\u{1b}[2Jb\u{9b}c\r"), "a [2Jb c ");
+        assert_eq!(harmless("safe\u{202e}gpj.exe\u{2066}"), "safe gpj.exe ");
+        for plain in ["", "plain", "– é 日本 עברית 👩‍💻"] {
+            assert!(matches!(harmless(plain), Cow::Borrowed(same) if same == plain));
+        }
+    }
 }
