@@ -20,6 +20,7 @@ use larder_sources::{
 use crate::config::Config;
 use crate::report::Complaint;
 use crate::token;
+use crate::ui::Screen;
 
 pub use store::{AnyStore, Stay};
 
@@ -111,14 +112,54 @@ pub fn asked_to_stop() -> impl Future<Output = ()> {
 
 /// Does work of an engine's until it is done or the person has had enough; then what is under way
 /// is let go of, so that nobody has to wait for leases of a process that is gone.
-pub async fn until_interrupted<T>(engine: &Engine, work: impl Future<Output = T>) -> Result<T, Complaint> {
+pub async fn until_interrupted<T>(
+    engine: &Engine,
+    screen: &Screen,
+    work: impl Future<Output = T>,
+) -> Result<T, Complaint> {
     tokio::select! {
         biased;
         done = work => Ok(done),
         Ok(()) = tokio::signal::ctrl_c() => {
-            engine.interrupt().await;
-            Err(Complaint::failed("interrupted").because("what was under way was let go of, and is not counted as tried"))
+            let cause = match unless_asked_again(screen, engine.interrupt()).await {
+                Ending::Well => "what was under way was let go of, and is not counted as tried",
+                Ending::AtOnce => LEFT_BEHIND,
+            };
+            Err(Complaint::failed("interrupted").because(cause))
         }
+    }
+}
+
+/// How a process that was asked to stop came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// What was under way was finished or let go of.
+    Well,
+    /// Somebody asked again, and nothing was waited for any more.
+    AtOnce,
+}
+
+/// What becomes of what was under way in a process that ended at once.
+pub const LEFT_BEHIND: &str =
+    "what was under way was left as it was: others take it over when its lease ends";
+
+/// When a person who asked for the end is told what it waits for.
+const TELLS_AFTER: Duration = Duration::from_secs(1);
+
+/// Does what is to be done before the process ends, until somebody asks for the end once more. A store that does
+/// not answer may take a quarter of a minute.
+pub async fn unless_asked_again(screen: &Screen, work: impl Future<Output = ()>) -> Ending {
+    let again = asked_to_stop();
+    let told = async {
+        SystemClock.sleep(TELLS_AFTER).await;
+        screen.note("ending what is under way; Ctrl-C once more ends it at once");
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        biased;
+        () = work => Ending::Well,
+        () = again => Ending::AtOnce,
+        () = told => Ending::Well,
     }
 }
 

@@ -155,7 +155,7 @@ async fn serve(scene: Scene, args: &Args, context: &Context) -> Ended {
     }
     stop.await;
     watching.abort();
-    running.stop().await;
+    super::server::end(running, &context.screen).await;
     Ok(Exit::Answered)
 }
 

@@ -132,7 +132,7 @@ async fn write(rooms: &Rooms<'_>, to: impl Write, shown: &str, context: &Context
             }
         }
     };
-    let written = until_interrupted(rooms.reader(), work).await;
+    let written = until_interrupted(rooms.reader(), &context.screen, work).await;
     progress.finish();
     written?
 }

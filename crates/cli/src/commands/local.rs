@@ -166,7 +166,8 @@ async fn look_again(rooms: &Rooms<'_>, keys: &[Key], context: &Context) -> Resul
         return Ok(());
     }
     let engine = rooms.fetcher_of(&old)?;
-    let looked = until_interrupted(engine, engine.refresh_only(&old, Trigger::Read, |_| {})).await?;
+    let looked =
+        until_interrupted(engine, &context.screen, engine.refresh_only(&old, Trigger::Read, |_| {})).await?;
     let failed = looked.iter().filter_map(|one| Some((&one.key, one.result.as_ref().err()?)));
     let failed: Vec<(Key, Complaint)> =
         failed.map(|(key, error)| (key.clone(), Complaint::of_refresh(key, error))).collect();
@@ -205,7 +206,7 @@ pub async fn find(
         }
     };
     // What failed is told with all the rest.
-    let looked = until_interrupted(engine, work).await;
+    let looked = until_interrupted(engine, &context.screen, work).await;
     progress.finish();
     looked
 }

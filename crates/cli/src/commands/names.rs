@@ -74,7 +74,9 @@ impl Names {
         rooms.note_fetch();
         let progress = Progress::spin(&context.screen, "looking for the project");
         let options = ReadOptions { behind: Behind::MarkDue, ..ReadOptions::default() };
-        let read = until_interrupted(rooms.reader(), rooms.reader().load_many(&unread, &options)).await;
+        let read =
+            until_interrupted(rooms.reader(), &context.screen, rooms.reader().load_many(&unread, &options))
+                .await;
         progress.finish();
         // One that cannot be read has no name.
         read?;

@@ -143,7 +143,7 @@ async fn together(rooms: &Rooms<'_>, keys: &[Key], context: &Context) -> Result<
             let _ = context.screen.answer(&line(one, longest, &context.screen));
         }
     });
-    let refreshed = until_interrupted(engine, work).await;
+    let refreshed = until_interrupted(engine, &context.screen, work).await;
     progress.finish();
     refreshed
 }

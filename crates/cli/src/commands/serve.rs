@@ -233,7 +233,7 @@ async fn refresh(rooms: &Rooms<'_>, keys: &[Key], screen: &Screen) -> Result<Com
     let progress = Progress::start(screen, "refreshing", kind_of(keys), keys.len());
     // All rows are looked at together when all have landed.
     let work = engine.refresh_only(keys, Trigger::Manual, |_| progress.step());
-    let refreshed = until_interrupted(engine, work).await;
+    let refreshed = until_interrupted(engine, screen, work).await;
     progress.finish();
     let refreshed = refreshed?;
     let now = rooms.now();
@@ -286,7 +286,7 @@ async fn wait_for(
     let first = counted(keys.len(), one, many);
     let progress = Progress::spin(screen, &format!("fetching {first} for the first time"));
     let options = ReadOptions { request, behind: Behind::MarkDue };
-    let readings = until_interrupted(engine, engine.load_many(keys, &options)).await;
+    let readings = until_interrupted(engine, screen, engine.load_many(keys, &options)).await;
     progress.finish();
     let mut failed = Vec::new();
     let mut late = Vec::new();

@@ -14,7 +14,8 @@ use tokio::task::JoinHandle;
 use super::{Context, Ended};
 use crate::config::{Config, read_listen};
 use crate::report::{Complaint, Exit};
-use crate::wiring::{Rooms, Stay};
+use crate::ui::Screen;
+use crate::wiring::{Ending, LEFT_BEHIND, Rooms, Stay, unless_asked_again};
 
 /// Serve pages and an HTTP API on the cache, and refresh what is read.
 #[derive(Debug, clap::Args)]
@@ -135,7 +136,7 @@ async fn serve(config: &Config, settings: Settings, context: &Context) -> Ended 
         never = &mut keep => match never {},
     }
     watching.iter().for_each(JoinHandle::abort);
-    running.stop().await;
+    end(running, &context.screen).await;
     Ok(Exit::Answered)
 }
 
@@ -161,6 +162,13 @@ pub async fn start(site: Site) -> Result<larder_server::Running, Complaint> {
             _ => complaint,
         }
     })
+}
+
+/// Stops serving: what is being answered is answered, and what is being refreshed is let go of.
+pub async fn end(running: larder_server::Running, screen: &Screen) {
+    if unless_asked_again(screen, running.stop()).await == Ending::AtOnce {
+        screen.warn(LEFT_BEHIND);
+    }
 }
 
 fn tell(address: SocketAddr, context: &Context) -> Result<(), Complaint> {

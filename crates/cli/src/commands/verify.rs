@@ -56,9 +56,10 @@ pub async fn verify(target: Option<Target>, rooms: &Rooms<'_>, context: &Context
     if problems.is_empty() {
         return Ok(Exit::Answered);
     }
-    let hint = match is_new {
-        true => "`larder refresh --all` fetches everything anew",
-        false => "`larder cache clear KEY --yes` removes a damaged entry, which is fetched anew",
+    let hint = if is_new {
+        "`larder refresh --all` fetches everything anew"
+    } else {
+        "`larder cache clear KEY --yes` removes a damaged entry, which is fetched anew"
     };
     let found = counted(problems.len(), "fault", "faults");
     Err(Complaint::failed(format!("the database has {found}")).hint(hint).into())

@@ -20,7 +20,7 @@ use super::{Context, Ended};
 use crate::config::Config;
 use crate::report::{Complaint, Exit};
 use crate::ui::{Screen, Tone, counted, harmless, reader_gone};
-use crate::wiring::{Rooms, asked_to_stop};
+use crate::wiring::{Ending, LEFT_BEHIND, Rooms, asked_to_stop, unless_asked_again};
 
 /// Print what changes in local projects, as it changes.
 #[derive(Debug, clap::Args)]
@@ -93,10 +93,15 @@ async fn watch(args: &Args, context: &Context, config: &Config) -> Ended {
         told = tell_all(&mut teller, news) => told,
     };
     watching.abort();
-    engine.interrupt().await;
-    for other in others {
-        // It ends with the engine.
-        let _ = other.await;
+    let letting_go = async {
+        engine.interrupt().await;
+        for other in others {
+            // It ends with the engine.
+            let _ = other.await;
+        }
+    };
+    if unless_asked_again(&context.screen, letting_go).await == Ending::AtOnce {
+        context.screen.warn(LEFT_BEHIND);
     }
     told?;
     Ok(Exit::Answered)

@@ -7,6 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use larder_github_sim::Switches;
 use serde_json::Value;
 
+use crate::postgres::Database;
 use crate::world::{CLUSTERS, GitHub, User};
 
 /// A server that runs until it is stopped, or the test ends.
@@ -122,6 +123,38 @@ fn a_server_answers_and_ends_when_it_is_asked_to() {
     let ready = user.json(&["serve", "--check", "--listen", &serving.address]);
     assert_eq!(ready["ready"], true);
     assert_eq!(ready["url"], format!("http://{}", serving.address));
+    assert!(serving.stop().success());
+}
+
+/// Who asks twice has waited long enough.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_server_that_is_asked_to_end_once_more_waits_for_nothing() {
+    let github = GitHub::demo();
+    github.switch(Switches { hold: true, ..Switches::default() });
+    let user = User::of(&github, CLUSTERS);
+    let mut serving = Serving::start_to(&user, &["serve"], Stdio::piped());
+    let mut reader = TcpStream::connect(&serving.address).unwrap();
+    write!(reader, "GET /api/v1/clusters/cinder HTTP/1.1\r\nHost: {}\r\n\r\n", serving.address).unwrap();
+    crate::fire::until("somebody asks GitHub", || (!github.requests().is_empty()).then_some(()));
+    crate::fire::signal_to(serving.pid(), rustix::process::Signal::INT);
+    let mut said = BufReader::new(serving.child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(said.any(|line| line.contains("Ctrl-C once more ends it at once")));
+    crate::fire::signal_to(serving.pid(), rustix::process::Signal::INT);
+    assert!(serving.child.wait().unwrap().success());
+    assert!(said.any(|line| line.contains("what was under way was left as it was")));
+}
+
+/// Nothing is wrong but how soon changes are noticed, which nobody would see.
+#[test]
+fn a_server_that_cannot_listen_where_it_was_told_to_says_so() {
+    let database = Database::new();
+    let user = User::new()
+        .var("LARDER_STORE__URL", &database.url())
+        .var("LARDER_STORE__LISTEN_URL", "postgres://nobody@127.0.0.1:1/none");
+    let mut serving = Serving::start_to(&user, &["serve"], Stdio::piped());
+    let mut said = BufReader::new(serving.child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(said.any(|line| line.contains("nobody can listen at `listen_url`")));
     assert!(serving.stop().success());
 }
 
