@@ -21,6 +21,7 @@ mod log;
 mod marketplace;
 mod messages;
 mod moving;
+mod named;
 mod postgres;
 mod repos;
 mod serving;
