@@ -147,7 +147,8 @@
 
   const reloadList = oneAtATime(async () => {
     const { status, text } = await ask(lookAddress("list"));
-    const fresh = status === 200 && parsed(text).querySelector("#list");
+    // What is no more may say so itself.
+    const fresh = (status === 200 || status === 404) && parsed(text).querySelector("#list");
     if (!fresh || !list()) return;
     swap(list(), fresh);
   });
