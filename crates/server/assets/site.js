@@ -150,7 +150,9 @@
     // What is no more may say so itself.
     const fresh = (status === 200 || status === 404) && parsed(text).querySelector("#list");
     if (!fresh || !list()) return;
-    swap(list(), fresh);
+    // What is around a list is not there where there is none.
+    if (list().matches("[data-nowhere]") && !fresh.matches("[data-nowhere]")) location.reload();
+    else swap(list(), fresh);
   });
 
   const wanted = new Set();

@@ -22,6 +22,8 @@ mod marketplace;
 mod messages;
 mod moving;
 mod named;
+#[cfg(target_os = "linux")]
+mod newcomer;
 mod postgres;
 mod repos;
 mod serving;

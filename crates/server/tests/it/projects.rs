@@ -425,6 +425,8 @@ async fn the_pages_tell_others_no_whole_path_and_strangers_nothing() {
         page.contains("roots = [&quot;~/projects&quot;]") || page.contains(r#"roots = ["~/projects"]"#),
         "{page}"
     );
+    let part = nowhere.get("/projects?part=list").send().await.unwrap().text().await.unwrap();
+    assert!(part.contains(r#"<section id="list""#) && part.contains("data-nowhere"), "{part}");
     let clusters = nowhere.get("/").send().await.unwrap().text().await.unwrap();
     assert!(!clusters.contains(r#"href="/projects""#), "there is nothing to go to");
 }

@@ -219,7 +219,8 @@ impl Watch {
         let paths = self.unexplained.iter().chain(batch.paths.keys());
         let unexplained = paths.filter(|path| meaning.is_unexplained(path)).take(UNEXPLAINED_MAX).cloned();
         self.unexplained = unexplained.collect();
-        keys.into_iter().collect()
+        let catalogue = &self.shared.catalogue;
+        keys.into_iter().filter(|key| !catalogue.is_awaited(key)).collect()
     }
 
     /// Adds the entries that want a look after a batch, as far as the places tell.

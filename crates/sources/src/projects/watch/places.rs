@@ -63,6 +63,7 @@ pub(super) fn places(shared: &Shared, stop: &AtomicBool) -> Places {
             places.linked.push((real, root.key.clone()));
             continue;
         };
+        shared.catalogue.came(&root.key);
         for (link, target) in walked.links {
             places.links.insert(link);
             let Some(target) = target else { continue };
