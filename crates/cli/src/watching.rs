@@ -31,9 +31,9 @@ pub fn options(projects: &ProjectsSection) -> Option<WatchOptions> {
 }
 
 /// Watches until it is dropped. Nothing is watched before anybody has asked for projects once: who
-/// keeps none is not searched for any.
+/// keeps none is not searched for any. Where there is nothing to search, it is waited for what comes.
 pub async fn watch_once_asked(engine: Engine, source: Arc<ProjectsSource>, options: WatchOptions) {
-    while !is_asked_for(&engine).await {
+    while has_roots(&engine) && !is_asked_for(&engine).await {
         wait_for_news(&engine).await;
     }
     watch(engine, source, options, |watch| {
@@ -58,8 +58,17 @@ pub async fn watch(
     }
     let mut watch = source.watch(options, Arc::new(SystemClock));
     let mut begun = Some(begun);
+    let mut roots = engine.indexes_of(ProjectsSource::NAME);
     loop {
         let keys = watch.next().await;
+        let now = engine.indexes_of(ProjectsSource::NAME);
+        if now != roots {
+            // Of one that came back the store may still hold that nobody has it.
+            match engine.reconcile_of(&[ProjectsSource::NAME]).await {
+                Ok(_) => roots = now,
+                Err(error) => tracing::warn!(%error, "what is configured could not be noted"),
+            }
+        }
         if let Some(begun) = begun.take() {
             begun(&watch);
         }
@@ -96,6 +105,11 @@ async fn mark(engine: &Engine, keys: &[Key]) {
         }
         SystemClock.sleep(AGAIN).await;
     }
+}
+
+/// Whether there is any folder to look for projects in.
+fn has_roots(engine: &Engine) -> bool {
+    !engine.indexes_of(ProjectsSource::NAME).is_empty()
 }
 
 /// Whether some root was looked at before.

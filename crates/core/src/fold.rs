@@ -1,11 +1,16 @@
-//! How a letter is compared where neither case nor accents matter. Every store finds by the same, whatever
-//! its database thinks of letters.
+//! How a letter is compared where neither case nor accents matter, and what is a word by itself. Every store
+//! finds by the same, whatever its database thinks of letters.
+//!
+//! Chinese and Japanese put no blanks between words, and Korean joins some: there each character is a word, and
+//! several that are typed together are words in a row. So they are found wherever they stand. A picture (an emoji)
+//! is a word as well. Most databases take it for a mark, which no index of words keeps; so it is folded to a
+//! character that all take for a letter: an ideograph that next to nobody writes.
 
 use unicode_normalization::char::decompose_canonical;
 
 /// Which folding this is: to be raised when a letter is folded otherwise, so that stores write anew what they
 /// keep of it. 0 = none of Larder's own.
-pub const FOLDING: u32 = 1;
+pub const FOLDING: u32 = 2;
 
 /// A text as its letters are [folded](fold_char), the rest as it stands.
 pub fn fold(text: &str) -> String {
@@ -17,23 +22,58 @@ pub fn fold(text: &str) -> String {
     folded
 }
 
-/// Adds a letter without case and accents; an accent by itself adds nothing. What is no letter is added as
-/// it stands.
+/// Adds a letter without case and accents; an accent by itself adds nothing. What is a word by itself has a blank
+/// on either side. What is no letter is added as it stands.
 pub fn fold_char(c: char, folded: &mut String) {
     if c.is_ascii() {
         folded.push(c.to_ascii_lowercase());
+    } else if let Some(word) = lone(c) {
+        folded.extend([' ', word, ' ']);
     } else if !is_accent(c) {
-        folded.extend(plain(c).to_lowercase().map(usual));
+        plain(c).to_lowercase().for_each(|c| usual(c, folded));
     }
 }
 
-/// Combining accents, and the points of Hebrew and Arabic, which most texts leave out. Marks that are
-/// letters of their scripts are not among them.
+/// A character that is a word by itself, as it is compared.
+fn lone(c: char) -> Option<char> {
+    match c {
+        // Ideographs, and what stands for one.
+        '\u{3005}'..='\u{3007}'
+        | '\u{3400}'..='\u{4dbf}'
+        | '\u{4e00}'..='\u{9fff}'
+        | '\u{20000}'..='\u{3ffff}' => Some(c),
+        // Others that have the form of one, kana of whatever width, and Korean syllables.
+        '\u{f900}'..='\u{faff}'
+        | '\u{3041}'..='\u{3096}'
+        | '\u{309d}'..='\u{309f}'
+        | '\u{30a1}'..='\u{30fa}'
+        | '\u{30fc}'..='\u{30ff}'
+        | '\u{31f0}'..='\u{31ff}'
+        | '\u{ff66}'..='\u{ff9d}'
+        | '\u{ac00}'..='\u{d7a3}' => Some(plain(c)),
+        c => pictured(c),
+    }
+}
+
+/// The ideograph that stands for a picture. The colours of skins are taken for accents.
+fn pictured(c: char) -> Option<char> {
+    let place = match c {
+        '\u{1f3fb}'..='\u{1f3ff}' => return None,
+        '\u{2300}'..='\u{23ff}' | '\u{2600}'..='\u{27bf}' | '\u{2b00}'..='\u{2bff}' => u32::from(c),
+        '\u{1f000}'..='\u{1faff}' => u32::from(c) - 0x1_f000,
+        _ => return None,
+    };
+    char::from_u32(0x2_0000 + place)
+}
+
+/// Combining accents, the points of Hebrew and Arabic, which most texts leave out, and what chooses between forms
+/// of a picture. Marks that are letters of their scripts are not among them.
 fn is_accent(c: char) -> bool {
     matches!(c,
         '\u{300}'..='\u{36f}'
         | '\u{591}'..='\u{5bd}' | '\u{5bf}' | '\u{5c1}'..='\u{5c2}' | '\u{5c4}'..='\u{5c5}' | '\u{5c7}'
-        | '\u{610}'..='\u{61a}' | '\u{64b}'..='\u{65f}' | '\u{670}')
+        | '\u{610}'..='\u{61a}' | '\u{64b}'..='\u{65f}' | '\u{670}'
+        | '\u{200d}' | '\u{fe00}'..='\u{fe0f}' | '\u{1f3fb}'..='\u{1f3ff}')
 }
 
 /// The letter without its accents. Korean syllables stay whole: their parts are letters.
@@ -50,12 +90,13 @@ fn plain(c: char) -> char {
     base.unwrap_or(c)
 }
 
-/// Letters that have another form in some places of a word.
-fn usual(c: char) -> char {
+/// Adds a letter that has another form in some places of a word, or in some places of the world, in the usual one.
+fn usual(c: char, folded: &mut String) {
     match c {
-        'ς' => 'σ',
-        'ſ' => 's',
-        c => c,
+        'ς' => folded.push('σ'),
+        'ſ' => folded.push('s'),
+        'ß' => folded.push_str("ss"),
+        c => folded.push(c),
     }
 }
 
@@ -71,12 +112,30 @@ mod tests {
             ("Йод и Ёлка", "иод и елка"),
             ("Σίσυφος ΣΙΣΥΦΟΣ", "σισυφοσ σισυφοσ"),
             ("ſtraſſe İ", "strasse i"),
+            ("Straße GROẞ", "strasse gross"),
             ("שָׁלוֹם", "שלום"),
             ("مُحَمَّد", "محمد"),
-            ("東京 한국어 हिन्दी", "東京 한국어 हिन्दी"),
+            ("हिन्दी", "हिन्दी"),
         ] {
             assert_eq!(fold(text), folded);
             assert_eq!(fold(&fold(text)), fold(text), "once is enough");
         }
+    }
+
+    #[test]
+    fn where_no_blanks_part_words_each_character_is_one_and_so_is_a_picture() {
+        let words = |text: &str| fold(text).split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        for (text, cut) in [
+            ("東京都v2", &["東", "京", "都", "v2"][..]),
+            ("プロジェクト", &["フ", "ロ", "シ", "ェ", "ク", "ト"]),
+            ("한국어 가", &["한", "국", "어", "가"]),
+        ] {
+            assert_eq!(words(text), cut);
+            assert_eq!(words(&fold(text)), cut, "once is enough");
+        }
+        let pictures = words("🚀⭐️ go 👍🏽");
+        assert!(pictures.iter().all(|word| word.chars().all(char::is_alphanumeric)), "{pictures:?}");
+        assert_eq!(pictures.len(), 4, "{pictures:?}");
+        assert_eq!(words("⭐ 👍"), [pictures[1].clone(), pictures[3].clone()], "of whatever form and colour");
     }
 }

@@ -115,6 +115,12 @@ fn by_lines(text: &str) -> FrontMatter {
     for line in text.lines().filter(|line| !line.starts_with([' ', '\t', '-', '#'])) {
         let Some((key, value)) = line.split_once(':') else { continue };
         let (key, value) = (key.trim(), value.trim().trim_matches(['"', '\'']));
+        // Broken brackets hold no name; a list is read without them, and prose may begin with one.
+        let value = match key {
+            "tags" | "aliases" => value.trim_matches(['[', ']']),
+            "name" | "version" if value.starts_with(['[', '{']) => "",
+            _ => value,
+        };
         if !value.is_empty() && NAMES.contains(&key) {
             // Of a name that stands there twice, the last counts.
             take(&mut fields, key);
@@ -225,6 +231,13 @@ mod tests {
         let problem = problem.unwrap();
         assert!(problem.starts_with("its front matter cannot be read as YAML: "), "{problem}");
         assert!(problem.ends_with(", in line 3"), "as an editor counts: {problem}");
+        assert_eq!(front.tags, ["a"], "without what is left of its brackets");
+        for broken in ["[a: b", "{a", "[pdf] forms"] {
+            let text = format!("---\nname: {broken}\nversion: {broken}\ndescription: {broken}\n---\n");
+            let (front, problem) = FrontMatter::read(text.as_bytes());
+            assert_eq!((front.name, front.version), (None, None), "{broken} is no name");
+            assert!(front.description.is_some() && problem.is_some(), "{broken}");
+        }
         let (front, problem) = FrontMatter::read(b"---\nname: caf\xe9\n---\n");
         assert!(front.name.is_some() && problem.is_some());
     }

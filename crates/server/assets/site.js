@@ -147,9 +147,12 @@
 
   const reloadList = oneAtATime(async () => {
     const { status, text } = await ask(lookAddress("list"));
-    const fresh = status === 200 && parsed(text).querySelector("#list");
+    // What is no more may say so itself.
+    const fresh = (status === 200 || status === 404) && parsed(text).querySelector("#list");
     if (!fresh || !list()) return;
-    swap(list(), fresh);
+    // What is around a list is not there where there is none.
+    if (list().matches("[data-nowhere]") && !fresh.matches("[data-nowhere]")) location.reload();
+    else swap(list(), fresh);
   });
 
   const wanted = new Set();

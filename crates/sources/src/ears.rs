@@ -37,6 +37,8 @@ pub(crate) struct Ears {
     trouble: Option<String>,
     /// Folders that may not be watched.
     closed: BTreeSet<PathBuf>,
+    /// Whether watches may be on what is not there any more.
+    is_in_doubt: bool,
 }
 
 /// Where what is heard goes. It never waits: what finds no room is missed, which is told.
@@ -76,6 +78,7 @@ impl Ears {
             poll,
             trouble: None,
             closed: BTreeSet::new(),
+            is_in_doubt: false,
         };
         if by_events {
             let mouth = ears.mouth.clone();
@@ -108,10 +111,29 @@ impl Ears {
             self.forget(&folder);
         }
         self.closed.retain(|folder| folders.contains(folder));
+        if std::mem::take(&mut self.is_in_doubt) {
+            let by_events = self.watched.iter().filter(|(_, by)| **by == By::Events);
+            let again: Vec<PathBuf> = by_events.map(|(folder, _)| folder.clone()).collect();
+            for folder in again.iter().take_while(|_| !stop.load(Ordering::Relaxed)) {
+                self.watched.remove(folder);
+                self.add(folder);
+            }
+        }
         let new: Vec<PathBuf> =
             folders.iter().filter(|folder| !self.watched.contains_key(*folder)).cloned().collect();
         let wanted = new.into_iter().take_while(|_| !stop.load(Ordering::Relaxed));
         wanted.filter(|folder| self.add(folder)).collect()
+    }
+
+    /// Notes that something was missed.
+    pub(crate) fn miss(&self) {
+        self.mouth.missed.store(true, Ordering::Release);
+    }
+
+    /// Puts each watch anew the next time: what went and came again while nothing was heard has the name of a folder
+    /// that is watched, and is another.
+    pub(crate) fn doubt(&mut self) {
+        self.is_in_doubt = true;
     }
 
     /// Forgets a folder and all below it: they are gone, or called otherwise now.

@@ -20,20 +20,16 @@ pub(crate) struct Search {
 impl Search {
     /// `None` = there is no word in it, so nothing can be found by it.
     pub(crate) fn of(typed: &str) -> Option<Search> {
-        let typed: Vec<&str> = typed
+        let (typed, words): (Vec<&str>, Vec<String>) = typed
             .split(|c: char| c.is_whitespace() || c.is_control())
-            .filter(|word| word.chars().any(char::is_alphanumeric))
-            .take(WORDS_MAX)
-            .collect();
-        let words: Vec<String> = typed
-            .iter()
             .map(|word| {
                 let mut folded = String::new();
                 fold(word, &mut folded);
-                folded
+                (word, folded)
             })
-            .filter(|word| !word.is_empty())
-            .collect();
+            .filter(|(_, folded)| !folded.is_empty())
+            .take(WORDS_MAX)
+            .unzip();
         let typed = typed.join(" ").to_ascii_lowercase();
         (!words.is_empty()).then_some(Search { words, typed })
     }
@@ -112,14 +108,15 @@ fn fold(text: &str, folded: &mut String) {
             continue;
         }
         letter.clear();
+        // An accent belongs to the letter before it, and adds nothing.
         fold_char(c, &mut letter);
-        if letter.is_empty() {
-            // An accent belongs to the letter before it, and is not looked at.
-        } else if c.is_alphanumeric() {
-            begin(folded, &mut in_word);
-            folded.push_str(&letter);
-        } else {
-            in_word = false;
+        for c in letter.chars() {
+            if c.is_alphanumeric() {
+                begin(folded, &mut in_word);
+                folded.push(c);
+            } else {
+                in_word = false;
+            }
         }
     }
 }
@@ -150,7 +147,7 @@ mod tests {
     fn words_are_folded_alike_however_they_are_written() {
         assert_eq!(folded("  A durable, Café of_slow-things!"), " a durable cafe of slow things");
         assert_eq!(folded("cafe\u{301} CAFÉ Ǖber ÅNGSTRÖM naïve"), " cafe cafe uber angstrom naive");
-        assert_eq!(folded("Привет ЙОД 東京 한국어"), " привет иод 東京 한국어");
+        assert_eq!(folded("Привет ЙОД 東京 한국어"), " привет иод 東 京 한 국 어");
         assert_eq!(folded("--- !"), "");
     }
 

@@ -73,15 +73,13 @@ impl Words {
     }
 
     fn typed(search: &str) -> Option<Words> {
-        let words: Vec<&str> = search
+        // A point or an accent by itself is no word, and a picture is one.
+        let (words, folded): (Vec<&str>, Vec<String>) = search
             .split(|c: char| c.is_whitespace() || c.is_control())
-            .filter(|word| word.chars().any(char::is_alphanumeric))
+            .map(|word| (word, fold(word)))
+            .filter(|(_, folded)| folded.chars().any(char::is_alphanumeric))
             .take(WORDS_MAX)
-            .collect();
-        // A point or an accent by itself is no word.
-        let folded =
-            words.iter().map(|word| fold(word)).filter(|word| word.chars().any(char::is_alphanumeric));
-        let folded: Vec<String> = folded.collect();
+            .unzip();
         let each: Vec<String> =
             folded.iter().map(|word| format!("\"{}\"*", word.replace('"', "\"\""))).collect();
         (!each.is_empty()).then(|| Words { typed: words.join(" "), folded, spelt: each.clone(), each })

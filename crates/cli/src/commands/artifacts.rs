@@ -41,7 +41,7 @@ pub struct Args {
     #[arg(long)]
     missing: bool,
     /// With all these words in name, description or tags, each as the beginning of a word; best first
-    #[arg(long, value_name = "WORDS")]
+    #[arg(long, value_name = "WORDS", allow_hyphen_values = true, value_parser = super::words)]
     search: Option<String>,
     /// What local projects have, and nothing else
     #[arg(long, conflicts_with = "available")]

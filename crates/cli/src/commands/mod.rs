@@ -102,6 +102,15 @@ impl From<Complaint> for Vec<Complaint> {
     }
 }
 
+/// What is searched for: words, of which one may begin with a dash. Two dashes are an option's, before which the
+/// words were forgotten; the error says so.
+fn words(text: &str) -> Result<String, String> {
+    if text.starts_with("--") {
+        return Err("this looks like an option; marks are not searched, so leave out its dashes".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 /// Runs a command. `misread` is what of `LARDER_LOG` could not be understood.
 pub fn run(cli: Cli, env: Environment, misread: Option<String>) -> (Screen, Ended) {
     let screen = Screen::of_this_process(cli.global.color, cli.global.quiet, &env);

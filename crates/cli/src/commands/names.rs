@@ -24,7 +24,8 @@ pub async fn chosen(
         return Ok(engine.keys_of(ProjectsSource::NAME));
     }
     let mut names = Names::of(rooms).await?;
-    if !wanted.offline && names.lacks(wanted.only) {
+    // One that nobody has read yet may be called exactly so.
+    if !wanted.offline && !names.has_exactly(wanted.only) {
         names = names.read_on(rooms, context).await?;
         if !wanted.refresh && names.lacks(wanted.only) {
             // It may have come since.
@@ -83,20 +84,33 @@ impl Names {
         Names::of(rooms).await
     }
 
+    /// Whether each text is an id, or a name in the very same letters.
+    fn has_exactly(&self, texts: &[String]) -> bool {
+        let is_named = |text: &String| {
+            let id = text.strip_prefix("projects/").unwrap_or(text);
+            self.all.iter().any(|(key, name)| key.name() == id || name.as_ref() == Some(text))
+        };
+        texts.iter().all(is_named)
+    }
+
     /// Whether some text names none.
     fn lacks(&self, texts: &[String]) -> bool {
         texts.iter().any(|text| self.find(text).is_empty())
     }
 
-    /// The projects that a text names: by key, by id, or by name, which several may have.
+    /// The projects that a text names: by key, by id, or by name, which several may have. Those that are called
+    /// exactly so come before those that are but for the case of letters.
     fn find(&self, text: &str) -> Vec<&Key> {
         let id = text.strip_prefix("projects/").unwrap_or(text);
         if let Some((key, _)) = self.all.iter().find(|(key, _)| key.name().eq_ignore_ascii_case(id)) {
             return vec![key];
         }
-        let is_called =
-            |name: &Option<String>| name.as_ref().is_some_and(|name| name.eq_ignore_ascii_case(text));
-        self.all.iter().filter(|(_, name)| is_called(name)).map(|(key, _)| key).collect()
+        let called = |is_so: &dyn Fn(&str) -> bool| -> Vec<&Key> {
+            let all = self.all.iter().filter(|(_, name)| name.as_deref().is_some_and(is_so));
+            all.map(|(key, _)| key).collect()
+        };
+        let exactly = called(&|name| name == text);
+        if exactly.is_empty() { called(&|name| name.to_lowercase() == text.to_lowercase()) } else { exactly }
     }
 
     fn complaint(&self, text: &str, offline: bool) -> Complaint {

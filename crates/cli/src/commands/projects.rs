@@ -144,9 +144,9 @@ async fn list(args: &ListArgs, context: &Context, config: &Config) -> Ended {
 
 /// Where was looked in vain, and what would be found.
 fn nothing_found(config: &Config) -> String {
-    let roots = config.projects.config();
+    let roots = &config.projects;
     let places: Vec<String> =
-        roots.roots.iter().chain(&roots.cwd).map(|path| path.display().to_string()).collect();
+        roots.roots.value.iter().chain(&roots.cwd).map(|path| path.display().to_string()).collect();
     format!(
         "no project was found below {}: a project is a folder whose .claude, .codex, .gemini or .cursor holds \
          skills, commands, agents, hooks or mcp",

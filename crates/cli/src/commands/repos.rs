@@ -34,7 +34,7 @@ pub struct Args {
     #[arg(long, value_name = "T")]
     topic: Option<String>,
     /// With all these words in name, description or topics, each as the beginning of a word
-    #[arg(long, value_name = "WORDS")]
+    #[arg(long, value_name = "WORDS", allow_hyphen_values = true, value_parser = super::words)]
     search: Option<String>,
     /// In this order
     #[arg(long, value_enum, default_value = "updated")]

@@ -37,6 +37,10 @@ pub struct Args {
 /// How often what is due is looked for besides.
 const TURN: Duration = Duration::from_secs(1);
 
+/// What is said where the usual roots are all that there may be, and none is there.
+const WAITING: &str =
+    "watching for ~/projects, ~/dev, ~/workspace or ~/src to come, since none is there; Ctrl-C ends it";
+
 /// How often is looked at what others committed, at least.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -73,8 +77,13 @@ async fn watch(args: &Args, context: &Context, config: &Config) -> Ended {
     // What is committed from here on is compared with what is known, whoever commits it.
     let place = rooms.store().entries().changes(0, 0).await.map_err(Complaint::from)?.last;
     let wanted = Wanted { refresh: false, offline: true, only: &[], from: From::Projects };
-    // Roots that nobody has looked at yet are the first thing that the watch asks for.
-    Local::serve(&rooms, &wanted, context, config).await?;
+    let is_nothing_there = rooms.reader().indexes_of(ProjectsSource::NAME).is_empty();
+    if is_nothing_there && !config.projects.usual.is_empty() {
+        context.screen.note(WAITING);
+    } else {
+        // Roots that nobody has looked at yet are the first thing that the watch asks for.
+        Local::serve(&rooms, &wanted, context, config).await?;
+    }
     let only = if args.project.is_empty() {
         Vec::new()
     } else {

@@ -14,6 +14,8 @@ use super::setting::{Origin, Setting};
 pub struct ProjectsSection {
     /// Folders below which projects are looked for.
     pub roots: Setting<Vec<PathBuf>>,
+    /// The usual ones, there or not, where nobody named any.
+    pub usual: Vec<PathBuf>,
     /// How many folders deep.
     pub depth: Setting<u64>,
     /// Names of folders that are not looked into.
@@ -88,9 +90,11 @@ impl ProjectsSection {
             home.iter().flat_map(|home| names.iter().map(|name| home.join(name))).collect()
         };
         let roots = roots.and_then(|roots| checked(layers, roots, base, trusted, home.as_deref()));
-        let there = |paths: Vec<PathBuf>| paths.into_iter().filter(|path| path.is_dir()).collect();
+        let usual_roots = if roots.is_none() { usual_paths(&USUAL_ROOTS) } else { Vec::new() };
+        let there = || usual_roots.iter().filter(|path| path.is_dir()).cloned().collect();
         ProjectsSection {
-            roots: roots.unwrap_or_else(|| Setting::default(there(usual_paths(&USUAL_ROOTS)))),
+            roots: roots.unwrap_or_else(|| Setting::default(there())),
+            usual: usual_roots,
             depth,
             prune,
             watch: watch.unwrap_or(Setting::default(Watching::Events)),
@@ -110,8 +114,11 @@ impl ProjectsSection {
 
     /// As the source takes it.
     pub fn config(&self) -> ProjectsConfig {
+        // Which of the usual roots are there decides nothing about a project.
+        let all = if self.usual.is_empty() { &self.roots.value } else { &self.usual };
         ProjectsConfig {
-            roots: self.roots.value.clone(),
+            roots: all.clone(),
+            awaited: all.iter().filter(|root| !self.roots.value.contains(root)).cloned().collect(),
             cwd: self.cwd.clone(),
             depth: self.depth.value as usize,
             prune: self.prune.value.clone(),

@@ -21,6 +21,9 @@ mod log;
 mod marketplace;
 mod messages;
 mod moving;
+mod named;
+#[cfg(target_os = "linux")]
+mod newcomer;
 mod postgres;
 mod repos;
 mod serving;

@@ -336,6 +336,23 @@ fn one_whose_file_is_missing_is_complained_of_alike_whether_or_not_a_refresh_is_
 }
 
 #[test]
+fn what_a_file_offered_stands_when_the_file_goes_and_that_is_told() {
+    let user = User::new();
+    user.write("larder.toml", "[[marketplace]]\nname = \"good\"\nfile = \"index.json\"\n");
+    user.write("index.json", INDEX);
+    let known = user.ok(&["artifacts", "--available"]).out;
+    std::fs::remove_file(user.project().join("index.json")).unwrap();
+    let told = "/root/project/index.json cannot be used: it is not there any more";
+    for _ in 0..3 {
+        let refreshed = user.run(&["artifacts", "--available", "--refresh"]);
+        assert_eq!((refreshed.code, &refreshed.out), (3, &known), "{}", refreshed.err);
+        assert!(refreshed.err.contains(told), "{}", refreshed.err);
+    }
+    user.write("index.json", INDEX);
+    assert_eq!(user.ok(&["artifacts", "--available", "--refresh"]).out, known);
+}
+
+#[test]
 fn a_source_of_which_nothing_is_configured_is_not_refreshed_in_silence() {
     let github = GitHub::demo();
     let user = User::of(&github, CLUSTERS);

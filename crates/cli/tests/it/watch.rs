@@ -16,7 +16,11 @@ impl Watching {
     /// Starts one, and waits until it is watching.
     fn start(user: &User, args: &[&str]) -> Self {
         let args = [&["watch"], args].concat();
-        let mut command = user.command(&args);
+        Watching::of(user.command(&args))
+    }
+
+    /// The same by a command of one's own.
+    fn of(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
         assert!(said.any(|line| line.unwrap().starts_with("note: watching ")), "it ended");
@@ -146,4 +150,22 @@ fn a_project_that_nobody_has_looked_at_yet_can_be_watched_by_its_name() {
     skill(&user, "borealis", "lights", "Looks");
     skill(&user, "atlas", "mapping", "Draws better maps");
     assert_eq!(watch.next(), "edited mapping of atlas");
+}
+
+#[test]
+fn a_usual_root_that_comes_later_is_watched_wherever_one_stands() {
+    for is_at_home in [false, true] {
+        let user = User::new().var("LARDER_PROJECTS__DEBOUNCE", "10ms");
+        let mut command = user.command(&["watch"]);
+        if is_at_home {
+            command.current_dir(user.home());
+        }
+        let mut watch = Watching::of(command);
+        let folder = user.home().join("dev/site/.claude/skills/deploy");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("SKILL.md"), "# deploy\n").unwrap();
+        assert_eq!(watch.next(), "added deploy of site");
+        std::fs::write(folder.join("SKILL.md"), "# deploy it\n").unwrap();
+        assert_eq!(watch.next(), "edited deploy of site");
+    }
 }

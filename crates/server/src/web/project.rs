@@ -1,5 +1,5 @@
 //! `/projects/{id}`: one local project with its artifacts, and what is wrong with it. `part=list`
-//! answers the part that changes, shows what is held and causes no look.
+//! answers the part that changes, shows what is held and causes no look; of a project that is no more it says that.
 
 use askama::Template;
 use axum::extract::rejection::PathRejection;
@@ -62,6 +62,11 @@ struct Body {
     next: Option<String>,
 }
 
+/// What an open page of a project shows when that is no more.
+#[derive(Template)]
+#[template(path = "project_gone.html")]
+struct Gone;
+
 struct Tab {
     label: &'static str,
     count: String,
@@ -81,7 +86,11 @@ pub(crate) async fn show(
     }
     let key = path.ok().and_then(|Path(id)| Key::new(PROJECTS_SOURCE, &[id]).ok());
     let Some(key) = key.filter(|key| app.projects(visit.viewer).contains(key)) else {
-        return nothing_here(&visit);
+        return if asked.part == "list" {
+            visit.page(StatusCode::NOT_FOUND, &Gone)
+        } else {
+            nothing_here(&visit)
+        };
     };
     let (project, body) = match gather(&app, &visit, &asked, key).await {
         Ok(gathered) => gathered,

@@ -48,7 +48,14 @@ struct ProjectsPage {
 #[template(path = "projects_first_run.html")]
 struct FirstRun {
     frame: Frame,
+    body: Nowhere,
 }
+
+/// What stands in place of the list while there is no folder to look in. An open page asks for it as for any list,
+/// and is loaded anew when there is one.
+#[derive(Template)]
+#[template(path = "projects_nowhere.html")]
+struct Nowhere;
 
 #[derive(Template)]
 #[template(path = "projects_list.html")]
@@ -104,9 +111,12 @@ pub(crate) async fn show(State(app): State<App>, visit: Visit, Wished(asked): Wi
         return not_shown(&app, &visit);
     }
     let has_markets = !app.markets().is_empty();
-    if app.roots(visit.viewer).is_empty() && !has_markets && !is_part {
+    if app.roots(visit.viewer).is_empty() && !has_markets {
+        if is_part {
+            return visit.page(StatusCode::OK, &Nowhere);
+        }
         let frame = visit.frame(Here::Projects, "No folder to look for projects in");
-        return visit.page(StatusCode::OK, &FirstRun { frame });
+        return visit.page(StatusCode::OK, &FirstRun { frame, body: Nowhere });
     }
     let list = match gather(&app, &visit, &asked).await {
         Ok(list) => list,

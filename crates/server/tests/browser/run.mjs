@@ -2,7 +2,7 @@
 // `site`, the built command line, and the directory for screenshots. Closes with `N passed, N failed`.
 
 import { strict as assert } from "node:assert";
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, rm, writeFile } from "node:fs/promises";
 import { WIDE, inspect, listenForComplaints, portray } from "./checks.mjs";
 import { launch, startDemo, startSite } from "./site.mjs";
 
@@ -431,6 +431,20 @@ test("a project's page shows its artifacts, versions and warnings", ["projects"]
   await page.getByRole("link", { name: "forge", exact: true }).click();
   await page.getByText("1 warning").waitFor();
   await inspect(page, "project-warning", shots);
+});
+
+test("an open page of a project says that it is gone", ["projects"], async ({ page, site }) => {
+  await page.goto(`${site.url}/projects`);
+  await looked(page);
+  await page.getByRole("link", { name: "forge", exact: true }).click();
+  await page.getByText("1 warning").waitFor();
+  await mark(page);
+  await rm(`${site.folder}/forge`, { recursive: true });
+  const { cache } = await (await fetch(`${site.url}/api/v1/projects`)).json();
+  await fetch(`${site.url}/api/v1/entries/${cache[0].key}/refresh`, { method: "POST" });
+  await page.getByRole("heading", { name: "This project is gone" }).waitFor();
+  assert.ok(await isSame(page));
+  await inspect(page, "project-gone", shots);
 });
 
 test("a hundred projects are sorted and paged", ["hundred"], async ({ page, site }) => {

@@ -368,6 +368,32 @@ async fn the_page_lists_projects_with_what_wants_a_look_and_finds_their_artifact
 }
 
 #[tokio::test]
+async fn an_open_page_of_a_project_that_went_says_so() {
+    let world = world().await;
+    let served = world.serve().await;
+    let list = served.json("/api/v1/projects").await;
+    let (root, id) = (list["cache"][0]["key"].as_str().unwrap(), list["projects"][1]["id"].as_str().unwrap());
+    let part = format!("/projects/{id}?part=list");
+    assert_eq!(served.get(&part).send().await.unwrap().status(), 200);
+    let mut events = served.events().await;
+    std::fs::remove_dir_all(world.roots[0].join("kiln")).unwrap();
+    let looked = served.post(&format!("/api/v1/entries/{root}/refresh")).send().await.unwrap();
+    assert!(looked.status().is_success(), "{}", looked.status());
+    // The script asks for the part that changes when it hears of anything, and shows what has the list's place.
+    let gone = loop {
+        events.about(&format!("projects/{id}")).await;
+        let answer = served.get(&part).send().await.unwrap();
+        if answer.status() != 200 {
+            break answer;
+        }
+    };
+    assert_eq!(gone.status(), 404);
+    let gone = gone.text().await.unwrap();
+    assert!(gone.contains(r#"<section id="list""#) && gone.contains("This project is gone"), "{gone}");
+    assert!(!gone.contains("<html"), "{gone}");
+}
+
+#[tokio::test]
 async fn the_pages_tell_others_no_whole_path_and_strangers_nothing() {
     let world = world().await;
     let mut settings = world.open_settings();
@@ -399,6 +425,8 @@ async fn the_pages_tell_others_no_whole_path_and_strangers_nothing() {
         page.contains("roots = [&quot;~/projects&quot;]") || page.contains(r#"roots = ["~/projects"]"#),
         "{page}"
     );
+    let part = nowhere.get("/projects?part=list").send().await.unwrap().text().await.unwrap();
+    assert!(part.contains(r#"<section id="list""#) && part.contains("data-nowhere"), "{part}");
     let clusters = nowhere.get("/").send().await.unwrap().text().await.unwrap();
     assert!(!clusters.contains(r#"href="/projects""#), "there is nothing to go to");
 }

@@ -42,8 +42,14 @@ pub(super) async fn by_address(
 pub(super) async fn by_file(market: &str, path: &Path, ask: &Ask) -> Result<Fetched, FetchError> {
     let file = path.to_owned();
     let read = tokio::task::spawn_blocking(move || read_plain(&file, BODY_BYTES_MAX as u64)).await;
+    let known = Memory::of(ask).digest;
+    let unusable = |detail| FetchError::BadFile { path: path.display().to_string(), detail };
     let body = match read.map_err(|error| FetchError::Local(error.to_string()))? {
         Ok((body, _)) => body,
+        // It may be on its way to another place, or on a disk that is away: what it offered stands.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && known.is_some() => {
+            return Err(unusable("it is not there any more".to_owned()));
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let message = format!("there is no file {}", path.display());
             return Ok(Fetched::Absent(Absence::new("not_found", message)));
@@ -51,10 +57,9 @@ pub(super) async fn by_file(market: &str, path: &Path, ask: &Ask) -> Result<Fetc
         Err(error) => return Err(FetchError::Local(format!("{} cannot be read: {error}", path.display()))),
     };
     let digest = blake3::hash(&body).to_hex().as_str()[..32].to_owned();
-    if Memory::of(ask).digest.as_ref() == Some(&digest) {
+    if known.as_ref() == Some(&digest) {
         return Ok(Fetched::NotModified { ttl: None, cursor: None });
     }
-    let unusable = |detail| FetchError::BadFile { path: path.display().to_string(), detail };
     let index = MarketIndex::read(&body).map_err(unusable)?;
     let memory = Memory { digest: Some(digest), ..Memory::default() };
     harvest(market, &index, Artifact::offer_scope(market), memory, ask).into_fetched(ask)

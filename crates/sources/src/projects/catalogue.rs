@@ -1,9 +1,9 @@
 //! Which projects there are, by what the roots' entries say: held in memory, learned from the
 //! store, so that every process that reads it knows the same.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use larder_core::{Definition, Fingerprint, Json, Key, KeyError, Learned, Policy};
 use serde::{Deserialize, Serialize};
@@ -62,6 +62,8 @@ const EDITION: &str = "projects 2";
 #[derive(Debug)]
 pub(super) struct Catalogue {
     roots: Vec<Root>,
+    /// The keys of the roots that were not there yet.
+    awaited: Mutex<BTreeSet<Key>>,
     /// What decides about every project alike.
     shared: Vec<String>,
     policy: Policy,
@@ -87,6 +89,7 @@ impl Catalogue {
         walk.push("links".to_owned());
         walk.extend(config.allow_links.iter().map(text));
         let mut roots = Vec::new();
+        let mut awaited = BTreeSet::new();
         for path in config.roots.iter().chain(&config.cwd) {
             if roots.iter().any(|root: &Root| root.path == *path) {
                 continue;
@@ -95,6 +98,9 @@ impl Catalogue {
             parts.push(kept(path));
             let definition = definition(&parts, &policy);
             let key = Key::new(PROJECTS_SOURCE, &["roots", &id_of(path)])?;
+            if config.awaited.contains(path) {
+                awaited.insert(key.clone());
+            }
             roots.push(Root { key, path: path.clone(), definition });
         }
         let mut shared = vec![EDITION.to_owned()];
@@ -104,15 +110,44 @@ impl Catalogue {
             shared.push(name.to_owned());
             shared.extend(folders.iter().map(text));
         }
-        Ok(Catalogue { roots, shared, policy, known: RwLock::default(), edition: watch::Sender::new(0) })
+        Ok(Catalogue {
+            roots,
+            awaited: Mutex::new(awaited),
+            shared,
+            policy,
+            known: RwLock::default(),
+            edition: watch::Sender::new(0),
+        })
     }
 
+    /// All roots, there or awaited.
     pub(super) fn roots(&self) -> &[Root] {
         &self.roots
     }
 
+    /// The entries of the roots that count.
+    pub(super) fn indexes(&self) -> Vec<Key> {
+        let awaited = self.awaited();
+        self.roots.iter().map(|root| &root.key).filter(|key| !awaited.contains(key)).cloned().collect()
+    }
+
+    /// A root that counts.
     pub(super) fn root(&self, key: &Key) -> Option<&Root> {
-        self.roots.iter().find(|root| root.key == *key)
+        self.roots.iter().find(|root| root.key == *key).filter(|_| !self.is_awaited(key))
+    }
+
+    /// Whether that is a root which was not there yet.
+    pub(super) fn is_awaited(&self, key: &Key) -> bool {
+        self.awaited().contains(key)
+    }
+
+    /// A root is there: it counts from now on.
+    pub(super) fn came(&self, key: &Key) {
+        self.awaited().remove(key);
+    }
+
+    fn awaited(&self) -> MutexGuard<'_, BTreeSet<Key>> {
+        self.awaited.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn project(&self, key: &Key) -> Option<Arc<Project>> {

@@ -57,6 +57,8 @@ pub const PRUNED: [&str; 9] =
 pub struct ProjectsConfig {
     /// Below these.
     pub roots: Vec<PathBuf>,
+    /// Those of them that are not there and that nobody named: each counts from when a [`Watch`] sees it.
+    pub awaited: Vec<PathBuf>,
     /// And below the folder that the process was started in, where that is wanted. What is found
     /// there is known to this process alone.
     pub cwd: Option<PathBuf>,
@@ -76,6 +78,7 @@ impl Default for ProjectsConfig {
     fn default() -> Self {
         ProjectsConfig {
             roots: Vec::new(),
+            awaited: Vec::new(),
             cwd: None,
             depth: 3,
             prune: PRUNED.map(str::to_owned).to_vec(),
@@ -173,7 +176,7 @@ impl Source for ProjectsSource {
     }
 
     fn indexes(&self) -> Vec<Key> {
-        self.shared.catalogue.roots().iter().map(|root| root.key.clone()).collect()
+        self.shared.catalogue.indexes()
     }
 
     fn extent(&self) -> Extent {

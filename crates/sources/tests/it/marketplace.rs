@@ -527,6 +527,11 @@ async fn an_index_in_a_file_is_read_when_its_content_changed() {
     held.refresh(&scene, &source).await;
     assert_eq!(held.offered()["plugin p"].kind, ArtifactType::Plugin);
     std::fs::remove_file(&path).unwrap();
+    let gone = held.fetch(&scene, &source).await;
+    assert!(
+        matches!(&gone, Err(FetchError::BadFile { detail, .. }) if detail.contains("not there any more")),
+        "what it offered is not taken for gone: {gone:?}"
+    );
     std::fs::create_dir(&path).unwrap();
     let folder = held.fetch(&scene, &source).await;
     assert!(matches!(&folder, Err(FetchError::Local(why)) if why.contains("not a file")), "{folder:?}");

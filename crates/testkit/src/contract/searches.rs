@@ -251,7 +251,16 @@ pub async fn letters_are_folded_alike_in_every_script<P: Place>() {
     let place = P::fresh();
     let store = place.open().await;
     let shelf = [key("shelf/one")];
-    let titles = [("a", "Йод и Ёлка"), ("b", "Σίσυφος"), ("c", "ſoft Café"), ("d", "שָׁלוֹם"), ("e", "한국어")];
+    let titles = [
+        ("a", "Йод и Ёлка"),
+        ("b", "Σίσυφος"),
+        ("c", "ſoft Café"),
+        ("d", "שָׁלוֹם"),
+        ("e", "한국어"),
+        ("f", "Straße"),
+        ("g", "東京都の天気 v2"),
+        ("h", "🚀 Launch ⭐\u{fe0f}👍\u{1f3fd}"),
+    ];
     let books = titles.map(|(id, title)| titled(id, title, "")).to_vec();
     refresh(&store, &shelf[0], books, at(0)).await;
     for (typed, expected) in [
@@ -267,6 +276,20 @@ pub async fn letters_are_folded_alike_in_every_script<P: Place>() {
         ("שָׁלוֹם", "d"),
         ("한국", "e"),
         ("하", ""),
+        ("국어", "e"),
+        ("strasse", "f"),
+        ("STRAẞ", "f"),
+        ("straß", "f"),
+        ("東京", "g"),
+        ("京都", "g"),
+        ("都の v2", "g"),
+        ("気", "g"),
+        ("都京", ""),
+        ("🚀", "h"),
+        ("⭐ laun", "h"),
+        ("👍", "h"),
+        ("👍🏿", "h"),
+        ("🌙", ""),
     ] {
         for order in [Some(Order::Rank), None] {
             let found = ids(&store, &query(&shelf, typed, order)).await;

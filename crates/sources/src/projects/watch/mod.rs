@@ -8,6 +8,7 @@
 mod batch;
 mod meaning;
 mod places;
+mod settle;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -23,7 +24,8 @@ use super::{ProjectsSource, Shared, Stop};
 use crate::ears::{Ears, Heard, Mouth};
 use batch::{Batch, Change};
 use meaning::{Meanings, profiles};
-use places::{Places, places};
+use places::{Places, below, places};
+use settle::settle;
 
 /// How to watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,8 +59,6 @@ const UNEXPLAINED_MAX: usize = 1_000;
 const STORM: u32 = 10;
 /// How often is looked whether a root that was away is there again.
 const AWAY_EVERY: Duration = Duration::from_secs(10);
-/// What comes while it is worked out what to watch is looked for so often.
-const OUTRUN_MAX: usize = 3;
 /// Having missed something, everything is looked at, but not more often than this.
 const MISSED_EVERY: Duration = Duration::from_secs(10);
 
@@ -219,7 +219,8 @@ impl Watch {
         let paths = self.unexplained.iter().chain(batch.paths.keys());
         let unexplained = paths.filter(|path| meaning.is_unexplained(path)).take(UNEXPLAINED_MAX).cloned();
         self.unexplained = unexplained.collect();
-        keys.into_iter().collect()
+        let catalogue = &self.shared.catalogue;
+        keys.into_iter().filter(|key| !catalogue.is_awaited(key)).collect()
     }
 
     /// Adds the entries that want a look after a batch, as far as the places tell.
@@ -280,6 +281,7 @@ impl Watch {
         let in_profile = |path: &PathBuf| {
             path.parent().is_some_and(|above| profiles(above, roots.iter()).next().is_some())
         };
+        let is_missed = batch.missed;
         let is_local = !is_all && other.iter().all(|path| in_profile(path) && !path.is_symlink());
         let worked_out = tokio::task::spawn_blocking(move || {
             let mut ears = lock(&ears);
@@ -290,25 +292,21 @@ impl Watch {
                 }
             }
             if is_local {
-                let mut found = Places::default();
+                let mut new = Vec::new();
                 for path in &other {
-                    found.below(path, 0, &stop);
+                    below(path, 0, &stop, &mut |folder| {
+                        if !ears.watches(folder) && ears.add(folder) {
+                            new.push(folder.to_owned());
+                        }
+                        true
+                    });
                 }
-                let new = found.folders.iter().filter(|folder| !ears.watches(folder));
-                let new: Vec<PathBuf> = new.cloned().collect();
-                return (None, new.into_iter().filter(|folder| ears.add(folder)).collect());
+                return (None, new);
             }
-            let mut found = places(&shared, &stop);
-            let mut new = ears.watch(&found.watched(), &stop);
-            for _ in 0..OUTRUN_MAX {
-                let came = found.outrun();
-                if came.is_empty() {
-                    break;
-                }
-                new.extend(came);
-                found = places(&shared, &stop);
-                new.extend(ears.watch(&found.watched(), &stop));
+            if is_missed {
+                ears.doubt();
             }
+            let (found, mut new) = settle(&mut ears, &shared.rules, &stop, || places(&shared, &stop));
             // Of what happens beside the way to what is awaited nobody wants to know.
             new.retain(|path| !found.is_lookout(path));
             (Some(found), new)

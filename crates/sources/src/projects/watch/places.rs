@@ -63,6 +63,7 @@ pub(super) fn places(shared: &Shared, stop: &AtomicBool) -> Places {
             places.linked.push((real, root.key.clone()));
             continue;
         };
+        shared.catalogue.came(&root.key);
         for (link, target) in walked.links {
             places.links.insert(link);
             let Some(target) = target else { continue };
@@ -165,20 +166,11 @@ impl Places {
     }
 
     /// A folder and all below it, links aside.
-    pub(super) fn below(&mut self, folder: &Path, depth: usize, stop: &AtomicBool) {
-        if stop.load(Ordering::Relaxed) {
-            return;
-        }
-        let is_folder = fs::symlink_metadata(folder).is_ok_and(|about| about.is_dir());
-        if !is_folder || depth > DEPTH_MAX || self.folders.len() > FOLDERS_MAX {
-            return;
-        }
-        self.folders.insert(folder.to_owned());
-        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                self.below(&entry.path(), depth + 1, stop);
-            }
-        }
+    fn below(&mut self, folder: &Path, depth: usize, stop: &AtomicBool) {
+        below(folder, depth, stop, &mut |folder| {
+            self.folders.insert(folder.to_owned());
+            self.folders.len() <= FOLDERS_MAX
+        });
     }
 
     /// What links below a folder lead to, as far as it may be read.
@@ -222,6 +214,20 @@ impl Places {
     }
 }
 
+/// Meets a folder and all below it, links aside, each before it is looked into: whatever comes into one that is
+/// watched then is seen or heard of. `meet` answers whether to go on.
+pub(super) fn below(folder: &Path, depth: usize, stop: &AtomicBool, meet: &mut impl FnMut(&Path) -> bool) {
+    let is_folder = || fs::symlink_metadata(folder).is_ok_and(|about| about.is_dir());
+    if stop.load(Ordering::Relaxed) || depth > DEPTH_MAX || !is_folder() || !meet(folder) {
+        return;
+    }
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            below(&entry.path(), depth + 1, stop, meet);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use jiff::tz::TimeZone;
@@ -245,5 +251,17 @@ mod tests {
         assert!(all.folders.iter().any(|folder| folder.ends_with("site/.claude/skills/pdf")));
         let stopped = places(&source.shared, &AtomicBool::new(true));
         assert_eq!(stopped.folders, BTreeSet::new());
+    }
+
+    #[test]
+    fn a_folder_that_comes_when_the_one_above_it_is_met_is_met_as_well() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut met = BTreeSet::new();
+        below(dir.path(), 0, &AtomicBool::new(false), &mut |folder| {
+            met.insert(folder.to_owned());
+            let came = folder.join("came");
+            if met.len() < 4 { fs::create_dir(came).is_ok() } else { true }
+        });
+        assert!(met.iter().any(|folder| folder.ends_with("came/came/came")), "{met:?}");
     }
 }

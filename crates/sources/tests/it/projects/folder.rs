@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use jiff::tz::TimeZone;
 use larder_core::{
-    Ask, Attempt, Clock, Entry, FetchError, Fetched, Item, Key, Member, NewItem, Outcome, Policy, Priority,
-    Source, Stored, Time, Trigger, Validators, Warning, absorb,
+    Ask, Attempt, Clock, Entry, FetchError, Fetched, Fingerprint, Item, Key, Member, NewItem, Outcome,
+    Policy, Priority, Source, Stored, Time, Trigger, Validators, Warning, absorb,
 };
 use larder_domain::{ARTIFACT, Artifact, LocalProject, PROJECT};
 use larder_sources::{ProjectsConfig, ProjectsSource, Watch, WatchOptions};
@@ -141,6 +141,11 @@ impl Folder {
         let outcome = write.outcome;
         self.held.insert(key.clone(), apply(before, write));
         error.map_or(Ok(outcome), Err)
+    }
+
+    /// What decides about an entry.
+    pub(crate) fn definition(&self, key: &Key) -> Fingerprint {
+        self.source.define(key).unwrap().fingerprint.clone()
     }
 
     /// Watches it.

@@ -1,5 +1,6 @@
 //! The source of local projects, on real folders.
 
+mod awaited;
 mod collections;
 mod finding;
 mod folder;

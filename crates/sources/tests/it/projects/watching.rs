@@ -303,7 +303,7 @@ async fn a_root_below_a_folder_that_is_called_like_a_profile_is_watched_as_any_o
 }
 
 /// A clock on which what is waited for longer than anybody would is over at once, but for hours.
-struct Hasty;
+pub(crate) struct Hasty;
 
 #[async_trait]
 impl Clock for Hasty {
