@@ -152,6 +152,9 @@ impl GitHub {
         let judged = match answered {
             Ok(reply) => {
                 let rate = RateHeaders::read(&reply.headers, now);
+                if let Some(date) = rate.date {
+                    self.state().ahead_ms = date.ms().saturating_sub(now.ms());
+                }
                 judge(reply, rate, now)
             }
             Err(error) => {

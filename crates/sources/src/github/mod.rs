@@ -185,6 +185,12 @@ impl GitHub {
         self.clock.now()
     }
 
+    /// An instant of our clock by the upstream's, as far as its last answer told: to a second, and the time that
+    /// the answer took.
+    pub fn theirs(&self, ours: Time) -> Time {
+        Time::from_ms(ours.ms().saturating_add(self.state().ahead_ms))
+    }
+
     /// The waits of hosts other than this one, in the same store.
     pub(crate) fn waits(&self) -> Waits {
         Waits::new(self.budgets.clone(), self.reserver.clone())

@@ -13,6 +13,8 @@ use super::sizing::Sizing;
 pub(super) struct State {
     pub(super) breaker: Breaker,
     pub(super) sizing: Sizing,
+    /// By how many milliseconds the upstream's clock is ahead of ours, by its last answer.
+    pub(super) ahead_ms: i64,
     /// The login behind the token, once it is known.
     pub(super) actor: Option<Arc<str>>,
     rng: fastrand::Rng,
@@ -34,6 +36,7 @@ impl State {
         State {
             breaker: Breaker::default(),
             sizing: Sizing::default(),
+            ahead_ms: 0,
             actor: None,
             rng: fastrand::Rng::with_seed(seed),
             blocks: Vec::new(),

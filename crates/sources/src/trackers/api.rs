@@ -16,7 +16,7 @@ use crate::github::{Errand, GitHub, Issue, LabelAsked, Labelled, LabelledIssues}
 /// this often, and whenever the label's total says that something went.
 const FULL_EVERY: Duration = Duration::from_hours(24);
 
-/// GitHub's clock and ours may differ by this much.
+/// So much is asked for once more: GitHub's lists may lag behind its clock.
 const OVERLAP: Duration = Duration::from_mins(5);
 
 /// Asks GitHub.
@@ -30,10 +30,10 @@ pub(super) async fn fetch(
 ) -> Result<Fetched, FetchError> {
     let started = github.now();
     let asked = LabelAsked { repo, labels: &of.labels, since: None };
-    let frame = Frame { of, host: github.host(), started, noted };
+    let frame = Frame { of, github, started, noted };
     let recent = memory.cursor.as_ref().filter(|cursor| {
         // A cursor from the future comes from a clock that was ahead.
-        started.since(cursor.full_at) < FULL_EVERY && cursor.full_at <= started && cursor.since <= started
+        started.since(cursor.full_at) < FULL_EVERY && cursor.full_at <= started
     });
     if let Some(cursor) = recent.filter(|_| ask.subset.is_none()) {
         match github.issues(LabelAsked { since: Some(cursor.since), ..asked }, errand).await? {
@@ -53,7 +53,7 @@ pub(super) async fn fetch(
 
 struct Frame<'a> {
     of: &'a TrackerType,
-    host: &'a str,
+    github: &'a GitHub,
     started: Time,
     noted: Noted,
 }
@@ -94,7 +94,7 @@ impl Frame<'_> {
         if stayed + came + others.len() as u64 != total {
             return None;
         }
-        let cursor = Cursor { full_at: cursor.full_at, since: self.started.minus(OVERLAP), others };
+        let cursor = Cursor { full_at: cursor.full_at, since: self.next_since(), others };
         Some(self.delta(upserts, removals, Others::Stay, &cursor))
     }
 
@@ -110,7 +110,7 @@ impl Frame<'_> {
                 None => drop(others.insert(number)),
             }
         }
-        let cursor = Cursor { full_at: self.started, since: self.started.minus(OVERLAP), others };
+        let cursor = Cursor { full_at: self.started, since: self.next_since(), others };
         self.delta(upserts, Vec::new(), Others::Go, &cursor)
     }
 
@@ -132,9 +132,14 @@ impl Frame<'_> {
         }
     }
 
+    /// From when on changes are asked for the next time: by GitHub's clock, whose they bear.
+    fn next_since(&self) -> Time {
+        self.github.theirs(self.started).minus(OVERLAP)
+    }
+
     fn scope(&self, repo: &str, is_private: bool) -> Scope {
         if is_private {
-            Scope::Repo(format!("{}/{}", self.host, repo.to_lowercase()).into())
+            Scope::Repo(format!("{}/{}", self.github.host(), repo.to_lowercase()).into())
         } else {
             Scope::Public
         }
@@ -159,6 +164,6 @@ impl Frame<'_> {
             closed_at: issue.closed_at.filter(|_| !issue.is_open),
             url: issue.url,
         };
-        Some(tracker.into_item(self.host, scope.clone()))
+        Some(tracker.into_item(self.github.host(), scope.clone()))
     }
 }

@@ -49,7 +49,7 @@ pub struct Seen {
 pub(super) struct Cursor {
     /// When everything was last listed.
     pub(super) full_at: Time,
-    /// What changed from then on is asked for.
+    /// What changed from then on, by GitHub's clock, is asked for.
     pub(super) since: Time,
     /// Issues that carry the label and are no trackers.
     pub(super) others: BTreeSet<u64>,

@@ -48,8 +48,13 @@ impl Scene {
 
     /// A client: with another `seed`, another process.
     pub(crate) fn github(&self, token: Option<&str>, seed: u64) -> Arc<GitHub> {
+        self.github_by(&self.clock, token, seed)
+    }
+
+    /// The same on a machine with another clock than GitHub's.
+    pub(crate) fn github_by(&self, clock: &VirtualClock, token: Option<&str>, seed: u64) -> Arc<GitHub> {
         let config = GitHubConfig { token: token.map(Into::into), ..GitHubConfig::new(self.sim.url()) };
-        Arc::new(GitHub::new(config, self.budgets.clone(), Arc::new(self.clock.clone()), seed).unwrap())
+        Arc::new(GitHub::new(config, self.budgets.clone(), Arc::new(clock.clone()), seed).unwrap())
     }
 
     /// A source of its own client.

@@ -13,6 +13,7 @@ use larder_core::{
 use larder_domain::{Generated, RepoName, Tracker, TrackerState, TrackerType, generate};
 use larder_github_sim::{Issue, Repository as SimRepository, Switches, When};
 use larder_sources::{Desk, GitHub, GitHubConfig, MANIFEST, News, Pull, PullHow, TrackersSource, Way, WayIn};
+use larder_testkit::VirtualClock;
 
 use crate::scene::{SEEING, Scene, TOKEN};
 
@@ -44,7 +45,7 @@ impl Held {
             held: self.members.clone().into(),
             trigger,
             priority: Priority::StaleRead,
-            deadline: larder_core::Clock::now(&scene.clock).plus(Duration::from_secs(30)),
+            deadline: larder_core::Clock::now(&scene.clock).plus(3 * HOUR),
         }
     }
 
@@ -96,8 +97,12 @@ async fn scene(issues: impl IntoIterator<Item = Issue>) -> Scene {
 }
 
 fn source(scene: &Scene, token: Option<&str>) -> TrackersSource {
+    source_of(scene.github(token, 1))
+}
+
+fn source_of(github: Arc<GitHub>) -> TrackersSource {
     let types = vec![TrackerType::release(), TrackerType::microsprint()];
-    TrackersSource::new(scene.github(token, 1), &[repo()], types, Policy::with_ttl(HOUR)).unwrap()
+    TrackersSource::new(github, &[repo()], types, Policy::with_ttl(HOUR)).unwrap()
 }
 
 fn release(number: u64, title: &str) -> Issue {
@@ -200,6 +205,30 @@ async fn trackers_of_a_renamed_repository_are_there_once_under_its_new_name() {
         });
         let delta = held.refresh(&scene, &source, Trigger::Read).await;
         assert_eq!((delta.others, delta.upserts.len()), (Others::Stay, 1));
+    }
+}
+
+#[tokio::test]
+async fn by_a_clock_that_is_wrong_no_change_is_missed_and_no_more_is_asked_for() {
+    for (off, is_ahead) in [(HOUR, true), (HOUR, false)] {
+        let scene = scene((1..=150).map(|number| release(number, &format!("Release: v0.{number}")))).await;
+        let right = now(&scene);
+        let clock = VirtualClock::at(if is_ahead { right.plus(off) } else { right.minus(off) });
+        let mut held = Held::nothing("release");
+        for (process, title) in [(1, "Release: v7"), (2, "Release: v8")] {
+            // Each command is a process of its own.
+            let source = source_of(scene.github_by(&clock, Some(TOKEN), process));
+            held.refresh(&scene, &source, Trigger::Read).await;
+            scene.requests();
+            for part in [&scene.clock, &clock] {
+                part.advance(HOUR / 4);
+            }
+            edit(&scene, 3, |issue| issue.title = title.to_owned());
+            let source = source_of(scene.github_by(&clock, Some(TOKEN), process + 10));
+            let delta = held.refresh(&scene, &source, Trigger::Read).await;
+            assert_eq!((delta.others, delta.upserts.len()), (Others::Stay, 1), "{title}, ahead: {is_ahead}");
+            assert_eq!(scene.requests(), 1);
+        }
     }
 }
 

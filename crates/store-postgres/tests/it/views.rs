@@ -103,7 +103,10 @@ fn a_view_that_others_build_on_keeps_nobody_from_the_store() {
         assert_eq!(asked::<i64>(&client, "SELECT pages FROM public.mine").await, 100);
         let error = migrate_up(&newer).await.unwrap_err();
         let told = format!("{error} {:?}", error.hints());
-        assert!(matches!(error, StoreError::Denied { .. }) && told.contains("view public.mine depends"), "{told}");
+        assert!(
+            matches!(error, StoreError::Denied { .. }) && told.contains("view public.mine depends"),
+            "{told}"
+        );
         assert!(told.contains("larder migrate up"), "{told}");
         client.batch_execute("DROP VIEW public.mine").await.unwrap();
         migrate_up(&newer).await.unwrap();
