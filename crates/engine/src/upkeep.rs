@@ -1,11 +1,9 @@
 //! Marking, removing and cleaning: everything that changes entries without fetching them.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use larder_core::{
-    Configured, Entry, Key, Met, Reconciled, Retention, Row, Rows, Source, StoreError, Swept, Target, Time,
-    Trigger,
+    Configured, Key, Met, Reconciled, Retention, Row, Rows, Source, StoreError, Swept, Target, Trigger,
 };
 
 use crate::Engine;
@@ -13,10 +11,6 @@ use crate::engine::Inner;
 
 /// How often a source's rows are compared at the most: other processes may have another configuration.
 const COMPARED_MAX: usize = 3;
-
-/// What a source knows without listing it is fetched for those who ask. For so long after the last of them
-/// it counts as configured; after that it goes the way of what was taken out of a configuration.
-const ASKED_WITHIN: Duration = Duration::from_hours(30 * 24);
 
 impl Engine {
     /// Notes that a refresh is wanted; whoever looks for due entries next does it. Answers how
@@ -94,7 +88,7 @@ impl Engine {
     }
 
     /// What is configured of a source, if its rows say something else: what it lists, and whatever else is
-    /// held that it knows, as it does where any name goes, and that somebody asked for [lately](ASKED_WITHIN).
+    /// held that it knows, as it does where any name goes.
     async fn differing(
         &self,
         name: &str,
@@ -105,10 +99,9 @@ impl Engine {
         let named = keys.into_iter().filter_map(|key| self.configured(key));
         let mut configured: HashMap<Key, Configured> = named.map(|one| (one.key.clone(), one)).collect();
         let mut differs = false;
-        let now = self.inner.clock.now();
         let mut rows = Rows::of(&*self.inner.store, Some(name));
         while let Some(Row { entry, unconfigured_since }) = rows.next().await? {
-            if !configured.contains_key(&entry.key) && is_asked_for(&entry, now) {
+            if !configured.contains_key(&entry.key) {
                 configured.extend(self.configured(entry.key.clone()).map(|one| (one.key.clone(), one)));
             }
             differs |= match configured.get(&entry.key) {
@@ -121,11 +114,6 @@ impl Engine {
         }
         Ok(differs.then(|| configured.into_values().collect()))
     }
-}
-
-/// Whether somebody asked for an entry lately: it is fetched for nobody else.
-fn is_asked_for(entry: &Entry, now: Time) -> bool {
-    entry.marked || entry.fetched_at.is_none_or(|at| now.since(at) < ASKED_WITHIN)
 }
 
 impl Inner {
