@@ -45,7 +45,7 @@ impl Engine {
     /// Since when the store cannot be written, as far as whoever tried has found; `None` = it can. Whoever
     /// writes next finds out whether that is over.
     pub fn unwritable_since(&self) -> Option<Time> {
-        self.inner.reach.unwritable_since()
+        self.inner.reach.unwritable_since(self.inner.clock.now())
     }
 
     /// How much memory holds; `None` = there is none.

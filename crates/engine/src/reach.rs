@@ -31,6 +31,9 @@ pub(crate) const PROVEN_FOR: Duration = Duration::from_mins(5);
 /// that hangs tries it more often.
 const TRIED_FOR: Duration = Duration::from_secs(2);
 
+/// So long after a try in vain a store is said to be one that cannot be written.
+const WRITTEN_FOR: Duration = Duration::from_mins(2);
+
 /// The store is out of reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OutOfReach {
@@ -52,10 +55,14 @@ pub(crate) struct Reach {
     tried_at: AtomicI64,
     /// While it cannot be written.
     unwritable: Spell,
+    /// When that was last tried in vain, in ms.
+    written_at: AtomicI64,
     /// Whether it took a little meanwhile, and no more.
     takes_little: AtomicBool,
     /// What else it says no in.
     troubles: Troubles,
+    /// Whether somebody tries whether the store answers, since what they asked takes long.
+    is_probed: AtomicBool,
     /// Whether somebody reads what is told: a process that ends with its answer says all in that.
     is_told: AtomicBool,
     error: Mutex<Option<Arc<StoreError>>>,
@@ -78,8 +85,10 @@ impl Reach {
             looked_at: AtomicI64::new(NEVER),
             out: Spell::new(),
             unwritable: Spell::new(),
+            written_at: AtomicI64::new(NEVER),
             takes_little: AtomicBool::new(false),
             troubles: Troubles::default(),
+            is_probed: AtomicBool::new(false),
             is_told: AtomicBool::new(false),
             tried_at: AtomicI64::new(NEVER),
             error: Mutex::new(None),
@@ -149,6 +158,7 @@ impl Reach {
     pub(crate) fn wrote(&self, writing: Writing, error: Option<&StoreError>, now: Time) {
         match error {
             Some(error @ (StoreError::ReadOnly { .. } | StoreError::Full { .. })) => {
+                self.written_at.store(now.ms(), Ordering::SeqCst);
                 if writing == Writing::Much {
                     self.takes_little.store(true, Ordering::SeqCst);
                 }
@@ -171,9 +181,11 @@ impl Reach {
         }
     }
 
-    /// Since when it cannot be written; `None` = as far as is known, it can.
-    pub(crate) fn unwritable_since(&self) -> Option<Time> {
-        self.unwritable.since()
+    /// Since when it cannot be written; `None` = as far as is known, it can. What nobody has tried lately is not
+    /// known.
+    pub(crate) fn unwritable_since(&self, now: Time) -> Option<Time> {
+        let is_tried = is_recent(self.written_at.load(Ordering::SeqCst), now, WRITTEN_FOR);
+        self.unwritable.since().filter(|_| is_tried)
     }
 
     /// Whether, and since when, it is out of reach.
@@ -192,9 +204,23 @@ impl Reach {
         self.out(now).filter(|_| is_recent(self.tried_at.load(Ordering::SeqCst), now, TRIED_FOR))
     }
 
+    /// The right to try whether the store answers while what was asked takes long: one at a time has it.
+    pub(crate) fn only_probe(&self) -> Option<OnlyProbe<'_>> {
+        (!self.is_probed.swap(true, Ordering::SeqCst)).then_some(OnlyProbe(&self.is_probed))
+    }
+
     /// What the store's last failure was.
     pub(crate) fn error(&self) -> Option<Arc<StoreError>> {
         self.error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// See [`Reach::only_probe`].
+pub(crate) struct OnlyProbe<'a>(&'a AtomicBool);
+
+impl Drop for OnlyProbe<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
     }
 }
 

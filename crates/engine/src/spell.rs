@@ -100,9 +100,8 @@ impl Troubles {
 /// What the store's no is called, where nobody else tells of it.
 fn way(error: &StoreError) -> Option<&'static str> {
     Some(match error {
-        StoreError::Unreachable { .. } | StoreError::Full { .. } | StoreError::ReadOnly { .. } => {
-            return None;
-        }
+        StoreError::Unreachable { .. } => "it broke off",
+        StoreError::Full { .. } | StoreError::ReadOnly { .. } => return None,
         StoreError::Busy { .. } | StoreError::Held { .. } => "it is in use",
         StoreError::Crowded { .. } => "it takes no more connections",
         StoreError::Denied { .. } => "it does not let us",

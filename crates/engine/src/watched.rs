@@ -80,10 +80,19 @@ impl Watched {
                 done = &mut work => return self.judged(done).await,
                 () = self.clock.sleep(half) => {}
             }
+            let now = self.clock.now();
+            if self.reach.out_lately(now).is_some() {
+                return Err(self.silent(attempted));
+            }
+            // Whoever follows the store has had an answer: this one takes long. And many that take long hold all
+            // connections, of which each of their probes would want one more.
+            let Some(_only) = self.reach.only_probe().filter(|_| !self.reach.is_trusted(now)) else {
+                continue;
+            };
             let is_there = tokio::select! {
                 biased;
                 done = &mut work => return self.judged(done).await,
-                is_there = self.probe(half) => is_there,
+                is_there = self.probe(PATIENCE) => is_there,
             };
             if !is_there {
                 return Err(self.silent(attempted));
@@ -97,8 +106,12 @@ impl Watched {
         if let Err(error) = &done {
             self.hear(error);
         }
-        if may_be_all {
-            self.probe(PATIENCE / 2).await;
+        if may_be_all
+            && self.probe(PATIENCE / 2).await
+            && let Err(error) = &done
+        {
+            // It answers others: nobody else tells of it.
+            self.reach.trouble(error, self.clock.now());
         }
         done
     }
@@ -118,7 +131,10 @@ impl Watched {
     }
 
     fn hear(&self, error: &StoreError) {
-        self.reach.trouble(error, self.clock.now());
+        // Whether all of it is out of reach is told by who tries that.
+        if !loses_reach(error) {
+            self.reach.trouble(error, self.clock.now());
+        }
     }
 
     fn silent(&self, attempted: &'static str) -> StoreError {

@@ -80,7 +80,7 @@ impl<'a> Entries<'a> {
     /// The row as the viewer may see it, if they may.
     async fn held(&mut self, mut entry: Entry) -> Result<Option<Entry>, StoreError> {
         if !self.viewer.may_read_private {
-            return Ok(self.app.public_row(entry).await?.map(|(entry, _)| entry));
+            return self.app.public_row(entry).await;
         }
         self.configured.remove(&entry.key);
         if !self.viewer.is_local && folders::is_local(&entry.key) {

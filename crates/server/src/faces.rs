@@ -4,6 +4,8 @@
 //! told is remembered by the version of what they are, which no two states of an entry share: nobody's
 //! question about the cache reads members that did not change since the last one asked.
 
+use std::collections::HashMap;
+
 use larder_core::{Definition, Entry, Key, MemberState, StoreError, Stored};
 use quick_cache::sync::Cache;
 
@@ -50,6 +52,11 @@ impl Faces {
         self.0.get(&entry.key).filter(|face| face.version == entry.version)
     }
 
+    /// Forgets all of them.
+    pub(crate) fn forget(&self) {
+        self.0.clear();
+    }
+
     fn put(&self, stored: &Stored) -> Face {
         let face = Face::of(stored);
         self.0.insert(stored.entry.key.clone(), face);
@@ -59,33 +66,47 @@ impl Faces {
 
 impl App {
     /// The row as everybody may see it; `None` = they may not know of it.
-    pub(crate) async fn public_row(&self, entry: Entry) -> Result<Option<(Entry, Face)>, StoreError> {
-        if !entry.has_data() {
-            return Ok(None);
+    pub(crate) async fn public_row(&self, entry: Entry) -> Result<Option<Entry>, StoreError> {
+        Ok(self.public_rows(vec![entry]).await?.pop().map(|(entry, _)| entry))
+    }
+
+    /// Those of the rows that everybody may know of, as they may see them, in the order given. Those whose members
+    /// must be read are looked up together.
+    pub(crate) async fn public_rows(&self, rows: Vec<Entry>) -> Result<Vec<(Entry, Face)>, StoreError> {
+        let definitions: Vec<_> = rows.iter().map(|row| self.engine.define(&row.key)).collect();
+        let known = rows.iter().zip(&definitions).map(|(row, definition)| {
+            self.faces.get(row).filter(|_| !names_members(row, definition.as_deref()))
+        });
+        let known: Vec<Option<Face>> = known.collect();
+        let to_read = rows.iter().zip(&known).filter(|(row, face)| row.has_data() && face.is_none());
+        let to_read: Vec<Key> = to_read.map(|(row, _)| row.key.clone()).collect();
+        let read = if to_read.is_empty() { Vec::new() } else { self.store.lookup(&to_read).await? };
+        let mut read: HashMap<Key, Stored> =
+            read.into_iter().flatten().map(|stored| (stored.entry.key.clone(), stored)).collect();
+        let mut shown = Vec::with_capacity(rows.len());
+        for ((row, face), definition) in rows.into_iter().zip(known).zip(definitions) {
+            let definition = definition.as_deref();
+            if !row.has_data() {
+                continue;
+            }
+            if let Some(face) = face {
+                if sight::is_known(&row, face, definition) {
+                    shown.push((sight::row_without_names(row), face));
+                }
+            } else if let Some(stored) = read.remove(&row.key) {
+                let face = self.faces.put(&stored);
+                let stored = Sight::Public.stored(stored, definition);
+                shown.extend(stored.map(|stored| (stored.entry, face)));
+            }
         }
-        let definition = self.engine.define(&entry.key);
-        let definition = definition.as_deref();
-        if let Some(face) = self.faces.get(&entry).filter(|_| !names_members(&entry, definition)) {
-            let is_known = sight::is_known(&entry, face, definition);
-            return Ok(is_known.then(|| (sight::row_without_names(entry), face)));
-        }
-        let Some(stored) = self.store.lookup(std::slice::from_ref(&entry.key)).await?.pop().flatten() else {
-            return Ok(None);
-        };
-        let face = self.faces.put(&stored);
-        let shown = Sight::Public.stored(stored, definition);
-        Ok(shown.map(|stored| (stored.entry, face)))
+        Ok(shown)
     }
 
     /// Of these rows, those that show everybody all that they hold, as everybody may see them: of what is
     /// public as a whole or not, as a repository's trackers are, a part is not told.
     pub(crate) async fn wholly_public(&self, rows: Vec<Entry>) -> Result<Vec<Entry>, StoreError> {
-        let mut shown = Vec::with_capacity(rows.len());
-        for row in rows {
-            let row = self.public_row(row).await?;
-            shown.extend(row.filter(|(_, face)| !face.holds_private).map(|(entry, _)| entry));
-        }
-        Ok(shown)
+        let shown = self.public_rows(rows).await?.into_iter();
+        Ok(shown.filter(|(_, face)| !face.holds_private).map(|(entry, _)| entry).collect())
     }
 }
 

@@ -78,7 +78,11 @@ async fn tell(app: &App, news: News) {
             let at = line.started_at.plus(Duration::from_millis(line.duration_ms));
             app.events.tell(Event::Refreshed(Renewal { key: line.key, what: line.outcome, at }), is_public);
         }
-        News::Reset { last } => app.events.tell(Event::Reset { last }, true),
+        News::Reset { last } => {
+            // The store may be another, whose versions name other things.
+            app.faces.forget();
+            app.events.tell(Event::Reset { last }, true);
+        }
         News::Lost(out) => app.events.tell(Event::Lost(out.since), true),
         News::Found => app.events.tell(Event::Found, true),
     }

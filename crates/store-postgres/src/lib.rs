@@ -74,8 +74,8 @@ struct Shared {
     connections: Connections,
     address: Address,
     options: OpenOptions,
-    /// Held while the schema is made anew.
-    making: tokio::sync::Mutex<()>,
+    /// When there was found to be no schema; held while it is made anew.
+    missing: tokio::sync::Mutex<Option<open::Missing>>,
     listener: Option<Listener>,
 }
 
@@ -90,7 +90,7 @@ impl PostgresStore {
         let listener = open::listen(&options, &opened)?;
         let open::Opened { connections, address } = opened;
         let shared =
-            Shared { connections, address, options, making: tokio::sync::Mutex::default(), listener };
+            Shared { connections, address, options, missing: tokio::sync::Mutex::default(), listener };
         Ok(PostgresStore { shared: Arc::new(shared) })
     }
 
@@ -130,13 +130,28 @@ impl PostgresStore {
     async fn is_made_anew(&self) -> bool {
         let shared = self.shared.clone();
         let making = tokio::spawn(async move {
-            let _alone = shared.making.lock().await;
-            open::make_anew(&shared.options, &shared.connections, &shared.address.place).await
+            let mut missing = shared.missing.lock().await;
+            let Shared { options, connections, address, .. } = &*shared;
+            let made = open::make_anew(options, connections, &address.place, *missing).await;
+            match made? {
+                open::Anew::Missing(seen) => {
+                    *missing = Some(seen);
+                    Ok::<_, StoreError>(false)
+                }
+                open::Anew::Whole => {
+                    *missing = None;
+                    Ok(true)
+                }
+                open::Anew::LeftSo => {
+                    *missing = None;
+                    Ok(false)
+                }
+            }
         });
         match making.await {
             Ok(Ok(is_made)) => is_made,
             Ok(Err(error)) => {
-                tracing::debug!(%error, "the schema could not be made anew");
+                tracing::debug!(%error, hint = error.hints().join("; "), "the schema could not be made anew");
                 false
             }
             Err(_) => false,

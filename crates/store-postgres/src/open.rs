@@ -145,28 +145,61 @@ pub(crate) async fn open(options: &OpenOptions) -> Result<Opened, StoreError> {
     Ok(opened)
 }
 
-/// Makes the schema in a database that was made anew while this store was open. What a person took back is
-/// left so. Answers whether everything is there now.
+/// How long a database must have been empty under a store that is open before the schema is made in it anew: whoever
+/// restores one from a copy begins with an empty one, and would find our tables in their way.
+const EMPTY_FOR: Duration = Duration::from_secs(30);
+
+/// A database that was seen to be empty.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Missing {
+    /// For the first time.
+    since: Time,
+    /// For the last.
+    seen: Time,
+}
+
+/// What came of looking after a schema that was not there.
+pub(crate) enum Anew {
+    /// All is there now.
+    Whole,
+    /// Nothing is there: it may be on its way.
+    Missing(Missing),
+    /// A person took it back, or it is another's.
+    LeftSo,
+}
+
+/// Makes the schema in a database that was made anew while this store was open, once it has been [empty for
+/// a while](EMPTY_FOR); `missing` = when it was seen to be. What a person took back is left so.
 pub(crate) async fn make_anew(
     options: &OpenOptions,
     connections: &Connections,
     place: &str,
-) -> Result<bool, StoreError> {
+    missing: Option<Missing>,
+) -> Result<Anew, StoreError> {
     let standing = schema::inspect(connections).await?.checked(place)?;
     if standing.is_up_to_date() {
-        return Ok(true);
+        return Ok(Anew::Whole);
     }
     if !standing.is_nothing() || options.migrate == Migrate::No {
-        return Ok(false);
+        return Ok(Anew::LeftSo);
     }
     let now = match &options.times {
-        Times::Database(clock) => clock.now(),
+        Times::Database(clock) => {
+            let now = clock.now();
+            // What was seen long ago, or by a clock that was set back since, was another time.
+            let is_same = |at: &Missing| at.seen <= now && now.since(at.seen) < EMPTY_FOR;
+            let since = missing.filter(is_same).map_or(now, |at| at.since);
+            if now.since(since) < EMPTY_FOR {
+                return Ok(Anew::Missing(Missing { since, seen: now }));
+            }
+            now
+        }
         Times::Caller => options.now,
     };
     schema::make(connections, place, now).await?;
     make_views(connections, place, &Views::of(&options.views, place)?).await?;
     tracing::warn!(%place, "the database was empty: the schema is made anew, and everything is fetched again");
-    Ok(true)
+    Ok(Anew::Whole)
 }
 
 /// The views are for people. Where only they are old and somebody else must make them, the store is used

@@ -274,11 +274,8 @@ impl App {
         }
         let keys = self.cluster_keys();
         let mut rows = self.rows_of(&keys).await?;
-        let mut visible = Vec::with_capacity(keys.len());
-        for row in keys.iter().filter_map(|key| rows.remove(key)) {
-            visible.extend(self.public_row(row).await?.map(|(row, _)| row.key));
-        }
-        Ok(visible)
+        let rows = keys.iter().filter_map(|key| rows.remove(key)).collect();
+        Ok(self.public_rows(rows).await?.into_iter().map(|(row, _)| row.key).collect())
     }
 }
 

@@ -108,10 +108,8 @@ pub(crate) async fn refresh(
         return Err(Problem::out_of_reach());
     }
     check_known(app, viewer, &key).await?;
-    if app.engine.unwritable_since().is_some() {
-        // Nothing else may write for long: this one finds out whether it is over.
-        app.engine.mark_due(std::slice::from_ref(&key), Trigger::Manual).await?;
-    }
+    // Nothing else may write for long to a store that could not be written: who asks finds out, and hears it.
+    let wait = wait || app.engine.unwritable_since().is_some();
     if !wait {
         let refresh = app.start_refresh(viewer, std::slice::from_ref(&key)).pop();
         let refresh = refresh.unwrap_or(RefreshStarted::Recent);

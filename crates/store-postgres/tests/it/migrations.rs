@@ -1,10 +1,14 @@
 //! Migrations up and down, on a database that is full; schemas that are not ours, or too new; many
 //! that start at once; views that follow their specs.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use larder_core::{Column, ColumnType, Store, StoreError, ViewSpec};
 use larder_store_postgres::{
-    Migrate, OpenOptions, PostgresStore, SCHEMA, migrate_down, migrate_up, migrations,
+    Migrate, OpenOptions, PostgresStore, SCHEMA, Times, migrate_down, migrate_up, migrations,
 };
+use larder_testkit::VirtualClock;
 use larder_testkit::contract::build::{VIEW, at, book, commit_of, fail, fetched, find, key, lease, refresh};
 use tokio_postgres::Client;
 
@@ -129,6 +133,37 @@ fn a_database_that_was_made_anew_is_filled_again_and_one_that_was_taken_back_is_
         let careful = OpenOptions { migrate: Migrate::No, ..database.options() };
         PostgresStore::open(careful).await.map(drop).unwrap_err();
         assert!(relations(&client, "r").await.is_empty(), "nobody else makes it");
+        store.lookup(&asked).await.unwrap();
+    });
+}
+
+#[test]
+fn a_database_that_is_being_restored_is_not_filled_meanwhile() {
+    let database = Database::fresh();
+    block_on(async {
+        let clock = VirtualClock::new();
+        let times = Times::Database(Arc::new(clock.clone()));
+        let store = PostgresStore::open(OpenOptions { times, ..database.options() }).await.unwrap();
+        let client = database.client().await;
+        let asked = [key("book/one")];
+        // Twice, an hour apart: the second time begins anew.
+        for _ in 0..2 {
+            client.batch_execute("DROP SCHEMA larder CASCADE").await.unwrap();
+            for _ in 0..3 {
+                store.lookup(&asked).await.unwrap_err();
+                clock.advance(Duration::from_secs(9));
+            }
+            assert!(relations(&client, "r").await.is_empty());
+            // It is restored.
+            drop(PostgresStore::open(database.options()).await.unwrap());
+            store.lookup(&asked).await.unwrap();
+            clock.advance(Duration::from_hours(1));
+        }
+        client.batch_execute("DROP SCHEMA larder CASCADE").await.unwrap();
+        for _ in 0..2 {
+            store.lookup(&asked).await.unwrap_err();
+            clock.advance(Duration::from_secs(16));
+        }
         store.lookup(&asked).await.unwrap();
     });
 }
