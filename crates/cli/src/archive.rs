@@ -172,6 +172,9 @@ fn read_entry(text: &[u8]) -> Result<Whole, String> {
         return Err(format!("the numbers of `{key}` cannot be: it is damaged"));
     }
     let (mut entry, mut left_out) = entry.admit().map_err(|unfit| format!("it cannot be kept: {unfit}"))?;
+    if !unread.is_empty() {
+        entry.entry.lack();
+    }
     for warning in unread {
         entry.entry.warnings.push(warning.clone());
         left_out.push(warning);
@@ -211,6 +214,8 @@ fn said(error: &serde_json::Error) -> String {
 /// Reads an export, entry by entry.
 pub struct Reading<R> {
     from: R,
+    /// Lines that are no entries.
+    unread: u64,
     text: Vec<u8>,
     line: u64,
     entries: u64,
@@ -220,7 +225,7 @@ pub struct Reading<R> {
 impl<R: BufRead> Reading<R> {
     /// Begins with the first line, which says whether it is one.
     pub fn begin(from: R) -> Result<Self, ArchiveError> {
-        let mut reading = Reading { from, text: Vec::new(), line: 0, entries: 0, ended: false };
+        let mut reading = Reading { from, text: Vec::new(), line: 0, entries: 0, unread: 0, ended: false };
         if !reading.next_line()? {
             return Err(ArchiveError::Foreign("it is empty"));
         }
@@ -245,19 +250,19 @@ impl<R: BufRead> Reading<R> {
         if let Ok(End { end }) = serde_json::from_slice(&self.text) {
             return self.end(end);
         }
-        let read = read_entry(&self.text);
+        let read = read_entry(&self.text).map_err(|why| Unread { name: name_of(&self.text), why });
         // Only the last line lacks its end, and only where the file was cut off.
         if read.is_err() && !self.text.ends_with(b"\n") {
             return Err(ArchiveError::Truncated { line: self.line });
         }
-        self.entries += 1;
-        let read = read.map_err(|why| Unread { name: name_of(&self.text), why });
+        *(if read.is_ok() { &mut self.entries } else { &mut self.unread }) += 1;
         Ok(Some(Line { line: self.line, read }))
     }
 
     fn end(&mut self, said: Count) -> Result<Option<Line>, ArchiveError> {
         self.ended = true;
-        if said.entries != self.entries {
+        // What could not be read may be an entry, or a line that somebody put between.
+        if !(self.entries..=self.entries + self.unread).contains(&said.entries) {
             let cause = format!("it should hold {} entries and holds {}", said.entries, self.entries);
             return Err(self.wrong(cause));
         }
@@ -314,6 +319,19 @@ mod tests {
         );
         assert_eq!(text, format!("{first}{{\"end\":{{\"entries\":0}}}}\n"));
         assert_eq!(read(&text), Ok(0));
+    }
+
+    #[test]
+    fn a_line_that_somebody_put_between_is_no_entry_that_is_missing() {
+        let text = written().replace("{\"end\"", "<<<<<<< theirs\n{\"end\"");
+        let mut reading = Reading::begin(text.as_bytes()).unwrap();
+        let Line { line, read } = reading.next().unwrap().unwrap();
+        assert!(line == 2 && read.is_err());
+        assert!(reading.next().unwrap().is_none());
+        let more = text.replace("\"entries\":0", "\"entries\":2");
+        let mut reading = Reading::begin(more.as_bytes()).unwrap();
+        reading.next().unwrap();
+        assert!(reading.next().unwrap_err().to_string().contains("should hold 2 entries and holds 0"));
     }
 
     #[test]

@@ -65,7 +65,11 @@ pub async fn watch(
         if now != roots {
             // Of one that came back the store may still hold that nobody has it.
             match engine.reconcile_of(&[ProjectsSource::NAME]).await {
-                Ok(_) => roots = now,
+                Ok(_) => {
+                    roots = now;
+                    // What is held of the projects there is from before it went.
+                    mark(&engine, &engine.keys_of(ProjectsSource::NAME)).await;
+                }
                 Err(error) => tracing::warn!(%error, "what is configured could not be noted"),
             }
         }

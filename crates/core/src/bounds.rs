@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use crate::{Exported, ExportedMember, ItemRef, Json, Key, NewItem, Warning};
+use crate::{Entry, Exported, ExportedMember, ItemRef, Json, Key, NewItem, Validators, Warning};
 
 /// The most bytes of an item's kind, of its identity, and of a tag. A row of an index of PostgreSQL's has
 /// 2,704, which must hold an item's two.
@@ -138,6 +138,9 @@ impl Exported {
                 Err(unfit) => told.push(unfit.warning(&name)),
             }
         }
+        if !told.is_empty() {
+            self.entry.lack();
+        }
         let key = &self.entry.key;
         self.tags.retain(|tag| {
             let is_fit = is_fit_tag(tag);
@@ -146,6 +149,16 @@ impl Exported {
         });
         note(&mut self.entry.warnings, &told);
         Ok((Exported { members, ..self }, told))
+    }
+}
+
+impl Entry {
+    /// Part of it is not there: no word of its source's about all of it holds any more, so that the next fetch
+    /// asks for everything.
+    pub fn lack(&mut self) {
+        self.complete = false;
+        self.validators = Validators::default();
+        self.cursor = None;
     }
 }
 

@@ -56,7 +56,7 @@ impl Frame<'_> {
         if !lasting.is_empty() {
             let named = upserts.iter().map(|item| &item.of).chain(removals);
             let mut named: HashSet<String> = named.map(|of| bounds::short(&of.id)).collect();
-            named.extend(has_body.then(|| self.before.entry.key.to_string()));
+            named.extend(has_body.then(|| bounds::short(self.before.entry.key.as_str())));
             lasting.retain(|warning| !named.contains(&warning.about));
         }
         lasting

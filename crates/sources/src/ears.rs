@@ -145,6 +145,11 @@ impl Ears {
         }
     }
 
+    /// How many folders are watched.
+    pub(crate) fn count(&self) -> usize {
+        self.watched.len()
+    }
+
     pub(crate) fn watches(&self, folder: &Path) -> bool {
         self.watched.contains_key(folder)
     }

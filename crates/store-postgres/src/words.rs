@@ -121,9 +121,13 @@ fn asked(search: &str, whole: &str, begun: &str) -> Option<String> {
     let asked = search.split(|c: char| c.is_whitespace() || c.is_control());
     let asked = asked.filter_map(|typed| {
         let mut parts: Vec<String> = words(typed).iter().map(|part| format!("'{part}'")).collect();
-        let last = parts.pop()?;
+        // What ends in a character that is a word by itself cannot go on.
+        let last = parts.pop_if(|_| !fold(typed).ends_with(' '));
         let mut phrase: Vec<String> = parts.into_iter().map(|part| part + whole).collect();
-        phrase.push(format!("{last}:{begun}"));
+        phrase.extend(last.map(|last| format!("{last}:{begun}")));
+        if phrase.is_empty() {
+            return None;
+        }
         Some(phrase.join(" <-> "))
     });
     let asked: Vec<String> = asked.take(ASKED_MAX).map(|part| format!("({part})")).collect();

@@ -59,6 +59,13 @@ const LISTED_LETTERS: usize = 2;
 /// So many words of the dictionary are asked for one by one.
 const SPELT_MAX: usize = 48;
 
+/// A word, quoted, as the beginning of one. One that ends in a character that is a word by itself cannot go on, and
+/// to look for what goes on would read all that there is of that character.
+fn asked(word: &str) -> String {
+    let quoted = format!("\"{}\"", word.replace('"', "\"\""));
+    if word.ends_with(' ') { quoted } else { quoted + "*" }
+}
+
 impl Words {
     /// Each word quoted, so that whatever people type is a word, and a prefix. `None` = there is no
     /// word in it, so nothing can be found by it.
@@ -80,8 +87,7 @@ impl Words {
             .filter(|(_, folded)| folded.chars().any(char::is_alphanumeric))
             .take(WORDS_MAX)
             .unzip();
-        let each: Vec<String> =
-            folded.iter().map(|word| format!("\"{}\"*", word.replace('"', "\"\""))).collect();
+        let each: Vec<String> = folded.iter().map(|word| asked(word)).collect();
         (!each.is_empty()).then(|| Words { typed: words.join(" "), folded, spelt: each.clone(), each })
     }
 

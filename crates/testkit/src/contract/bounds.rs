@@ -191,12 +191,18 @@ pub async fn an_import_leaves_out_what_cannot_be_kept<P: Place>() {
         item: Item { of: item.of, scope: item.scope, doc: item.doc, derived: None, fetched_at: at(0) },
     };
     let whole = exported(&cinder, &["red", &noise(1_025)], at(0));
-    let whole = Exported { members: items.map(member).collect(), ..whole };
+    let mut whole = Exported { members: items.map(member).collect(), ..whole };
+    whole.entry.cursor = Some("all of them".to_owned());
     let (fit, told) = whole.admit().unwrap();
     assert_eq!(told.len(), count + 1);
     assert_eq!(store.import(&[fit], at(1)).await.unwrap(), 1);
     let held = row(&store, &cinder).await;
     assert_eq!((ids(&held), &held.entry.warnings), (vec!["a"], &told));
+    assert_eq!(
+        (held.entry.complete, held.entry.cursor),
+        (false, None),
+        "the next fetch asks for all of them"
+    );
     let mut unfit = exported(&cinder, &[], at(0));
     unfit.entry.body = Some(Json::parse("1e999").unwrap());
     unfit.admit().unwrap_err();

@@ -24,7 +24,7 @@ use super::{ProjectsSource, Shared, Stop};
 use crate::ears::{Ears, Heard, Mouth};
 use batch::{Batch, Change};
 use meaning::{Meanings, profiles};
-use places::{Places, below, places};
+use places::{FOLDERS_MAX, Places, below, places};
 use settle::settle;
 
 /// How to watch.
@@ -295,10 +295,11 @@ impl Watch {
                 let mut new = Vec::new();
                 for path in &other {
                     below(path, 0, &stop, &mut |folder| {
-                        if !ears.watches(folder) && ears.add(folder) {
+                        let has_room = ears.count() < FOLDERS_MAX;
+                        if has_room && !ears.watches(folder) && ears.add(folder) {
                             new.push(folder.to_owned());
                         }
-                        true
+                        has_room
                     });
                 }
                 return (None, new);

@@ -16,7 +16,7 @@ use super::super::walk::is_profile;
 use super::super::{Shared, walk};
 
 /// No more folders are watched: a system that could would still suffer.
-const FOLDERS_MAX: usize = 200_000;
+pub(super) const FOLDERS_MAX: usize = 200_000;
 /// So deep below a profile's folder.
 const DEPTH_MAX: usize = 32;
 
@@ -60,7 +60,10 @@ pub(super) fn places(shared: &Shared, stop: &AtomicBool) -> Places {
             places.away.push(root.path.clone());
             let real = would_be(&root.path).unwrap_or(real);
             places.wait_for(&real);
-            places.linked.push((real, root.key.clone()));
+            let is_gone = root.path.symlink_metadata().is_err();
+            if !(is_gone && shared.catalogue.went(root)) {
+                places.linked.push((real, root.key.clone()));
+            }
             continue;
         };
         shared.catalogue.came(&root.key);
@@ -168,8 +171,11 @@ impl Places {
     /// A folder and all below it, links aside.
     fn below(&mut self, folder: &Path, depth: usize, stop: &AtomicBool) {
         below(folder, depth, stop, &mut |folder| {
-            self.folders.insert(folder.to_owned());
-            self.folders.len() <= FOLDERS_MAX
+            let has_room = self.folders.len() <= FOLDERS_MAX;
+            if has_room {
+                self.folders.insert(folder.to_owned());
+            }
+            has_room
         });
     }
 
