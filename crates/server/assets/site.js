@@ -147,8 +147,7 @@
 
   const reloadList = oneAtATime(async () => {
     const { status, text } = await ask(lookAddress("list"));
-    // What is no more may say so itself.
-    const fresh = (status === 200 || status === 404) && parsed(text).querySelector("#list");
+    const fresh = status === 200 && parsed(text).querySelector("#list");
     if (!fresh || !list()) return;
     // What is around a list is not there where there is none.
     if (list().matches("[data-nowhere]") && !fresh.matches("[data-nowhere]")) location.reload();

@@ -87,7 +87,8 @@ pub(crate) async fn show(
     let key = path.ok().and_then(|Path(id)| Key::new(PROJECTS_SOURCE, &[id]).ok());
     let Some(key) = key.filter(|key| app.projects(visit.viewer).contains(key)) else {
         return if asked.part == "list" {
-            visit.page(StatusCode::NOT_FOUND, &Gone)
+            // The page that asks is there, and browsers complain of a part that is not found.
+            visit.page(StatusCode::OK, &Gone)
         } else {
             nothing_here(&visit)
         };
