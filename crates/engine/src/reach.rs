@@ -100,6 +100,11 @@ impl Reach {
         is_recent(self.looked_at.load(Ordering::SeqCst), now, TRUSTED_FOR)
     }
 
+    /// Whether the store answered whoever follows it what they asked at that time or later.
+    pub(crate) fn has_answered_since(&self, time: Time) -> bool {
+        self.looked_at.load(Ordering::SeqCst) >= time.ms()
+    }
+
     /// The feed was read to its end by a look that had begun at `began`.
     pub(crate) fn looked(&self, began: Time) {
         self.looked_at.store(began.ms(), Ordering::SeqCst);

@@ -75,6 +75,7 @@ impl Watched {
         }
         let half = PATIENCE / 2;
         loop {
+            let waited_from = self.clock.now();
             tokio::select! {
                 biased;
                 done = &mut work => return self.judged(done).await,
@@ -84,15 +85,14 @@ impl Watched {
             if self.reach.out_lately(now).is_some() {
                 return Err(self.silent(attempted));
             }
-            // Whoever follows the store has had an answer: this one takes long. And many that take long hold all
-            // connections, of which each of their probes would want one more.
-            let Some(_only) = self.reach.only_probe().filter(|_| !self.reach.is_trusted(now)) else {
-                continue;
-            };
+            // Whoever follows the store has had an answer meanwhile: this one takes long. And many that take long
+            // hold all connections, of which each of their probes would want one more.
+            let is_answered = self.reach.has_answered_since(waited_from);
+            let Some(_only) = self.reach.only_probe().filter(|_| !is_answered) else { continue };
             let is_there = tokio::select! {
                 biased;
                 done = &mut work => return self.judged(done).await,
-                is_there = self.probe(PATIENCE) => is_there,
+                is_there = self.probe(half) => is_there,
             };
             if !is_there {
                 return Err(self.silent(attempted));

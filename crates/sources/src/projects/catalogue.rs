@@ -62,9 +62,7 @@ const EDITION: &str = "projects 2";
 #[derive(Debug)]
 pub(super) struct Catalogue {
     roots: Vec<Root>,
-    /// The keys of the roots that were not there at the start and that nobody named.
-    waited_for: BTreeSet<Key>,
-    /// Those of them that are not there yet.
+    /// The keys of the roots that were not there yet.
     awaited: Mutex<BTreeSet<Key>>,
     /// What decides about every project alike.
     shared: Vec<String>,
@@ -114,7 +112,6 @@ impl Catalogue {
         }
         Ok(Catalogue {
             roots,
-            waited_for: awaited.clone(),
             awaited: Mutex::new(awaited),
             shared,
             policy,
@@ -147,17 +144,6 @@ impl Catalogue {
     /// A root is there: it counts from now on.
     pub(super) fn came(&self, key: &Key) {
         self.awaited().remove(key);
-    }
-
-    /// There is nothing where a root was. One that was waited for at the start is waited for again, if nothing is
-    /// known below it that it could take along. Answers whether it is.
-    pub(super) fn went(&self, root: &Root) -> bool {
-        let is_empty = || self.known().projects.values().all(|project| project.root != root.path);
-        let is_awaited = self.waited_for.contains(&root.key) && is_empty();
-        if is_awaited {
-            self.awaited().insert(root.key.clone());
-        }
-        is_awaited
     }
 
     fn awaited(&self) -> MutexGuard<'_, BTreeSet<Key>> {

@@ -60,10 +60,7 @@ pub(super) fn places(shared: &Shared, stop: &AtomicBool) -> Places {
             places.away.push(root.path.clone());
             let real = would_be(&root.path).unwrap_or(real);
             places.wait_for(&real);
-            let is_gone = root.path.symlink_metadata().is_err();
-            if !(is_gone && shared.catalogue.went(root)) {
-                places.linked.push((real, root.key.clone()));
-            }
+            places.linked.push((real, root.key.clone()));
             continue;
         };
         shared.catalogue.came(&root.key);

@@ -46,21 +46,6 @@ async fn a_root_that_is_not_there_yet_is_found_with_its_projects_when_it_comes()
 }
 
 #[tokio::test]
-async fn one_that_goes_before_it_held_a_project_is_waited_for_again() {
-    for by_events in [true, false] {
-        let options = WatchOptions { debounce: QUICK, poll: QUICK, by_events, ..WatchOptions::default() };
-        let mut watched = watch(newcomer(), options);
-        fs::create_dir(watched.folder.path("dev")).unwrap();
-        watched.follow_until(|folder| folder.roots().len() == 1).await;
-        fs::remove_dir(watched.folder.path("dev")).unwrap();
-        watched.folder.project("../projects/oven");
-        watched.follow_until(|folder| folder.names() == ["oven"] && folder.roots().len() == 1).await;
-        watched.folder.project("kiln");
-        watched.follow_until(|folder| folder.names() == ["oven", "kiln"]).await;
-    }
-}
-
-#[tokio::test]
 async fn what_is_known_of_a_project_is_the_same_whoever_found_a_root_there() {
     let mut folder = newcomer();
     folder.project("kiln");
