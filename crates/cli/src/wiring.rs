@@ -1,6 +1,7 @@
 //! The one place that knows every room: opens the store, makes the sources, sets the engine up.
 //! Lazily: who only reads pays for no HTTP client, no certificates and no `gh`.
 
+mod asked;
 mod refused;
 pub mod schema;
 mod store;
@@ -20,8 +21,8 @@ use larder_sources::{
 use crate::config::Config;
 use crate::report::Complaint;
 use crate::token;
-use crate::ui::Screen;
 
+pub use asked::{Ending, LEFT_BEHIND, asked_to_stop, unless_asked_again, until_interrupted};
 pub use store::{AnyStore, Stay};
 
 /// Everything a command works with, open.
@@ -86,81 +87,6 @@ pub fn block_on_many<F: Future>(work: F) -> Result<F::Output, Complaint> {
     });
     runtime.shutdown_timeout(LEFT);
     Ok(done)
-}
-
-/// Listens for Ctrl-C and for the system's wish to end from now on; what is answered waits for either.
-/// Whoever tells that it is there calls this first: until then such a wish ends the process on the spot.
-pub fn asked_to_stop() -> impl Future<Output = ()> {
-    #[cfg(unix)]
-    let signals = {
-        use tokio::signal::unix::{SignalKind, signal};
-        signal(SignalKind::terminate()).and_then(|ended| Ok((ended, signal(SignalKind::interrupt())?)))
-    };
-    async move {
-        #[cfg(unix)]
-        if let Ok((mut ended, mut interrupted)) = signals {
-            tokio::select! {
-                _ = interrupted.recv() => {}
-                _ = ended.recv() => {}
-            }
-            return;
-        }
-        // Without a handler for it, the interrupt ends the process all the same.
-        let _ = tokio::signal::ctrl_c().await;
-    }
-}
-
-/// Does work of an engine's until it is done or the person has had enough; then what is under way
-/// is let go of, so that nobody has to wait for leases of a process that is gone.
-pub async fn until_interrupted<T>(
-    engine: &Engine,
-    screen: &Screen,
-    work: impl Future<Output = T>,
-) -> Result<T, Complaint> {
-    tokio::select! {
-        biased;
-        done = work => Ok(done),
-        Ok(()) = tokio::signal::ctrl_c() => {
-            let cause = match unless_asked_again(screen, engine.interrupt()).await {
-                Ending::Well => "what was under way was let go of, and is not counted as tried",
-                Ending::AtOnce => LEFT_BEHIND,
-            };
-            Err(Complaint::failed("interrupted").because(cause))
-        }
-    }
-}
-
-/// How a process that was asked to stop came to its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
-    /// What was under way was finished or let go of.
-    Well,
-    /// Somebody asked again, and nothing was waited for any more.
-    AtOnce,
-}
-
-/// What becomes of what was under way in a process that ended at once.
-pub const LEFT_BEHIND: &str =
-    "what was under way was left as it was: others take it over when its lease ends";
-
-/// When a person who asked for the end is told what it waits for.
-const TELLS_AFTER: Duration = Duration::from_secs(1);
-
-/// Does what is to be done before the process ends, until somebody asks for the end once more. A store that does
-/// not answer may take a quarter of a minute.
-pub async fn unless_asked_again(screen: &Screen, work: impl Future<Output = ()>) -> Ending {
-    let again = asked_to_stop();
-    let told = async {
-        SystemClock.sleep(TELLS_AFTER).await;
-        screen.note("ending what is under way; Ctrl-C once more ends it at once");
-        std::future::pending::<()>().await;
-    };
-    tokio::select! {
-        biased;
-        () = work => Ending::Well,
-        () = again => Ending::AtOnce,
-        () = told => Ending::Well,
-    }
 }
 
 impl<'c> Rooms<'c> {

@@ -1,8 +1,6 @@
 //! What is answered from memory: hits, and whatever may stand in while the store is out of reach.
 
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use larder_core::{
@@ -14,6 +12,7 @@ use crate::engine::Inner;
 use crate::reach::PATIENCE;
 use crate::read::reading;
 use crate::tier::{Stamp, Tier, shown};
+use crate::watched::{PLACE, within};
 use crate::{Engine, Hit, OutOfReach, ReadError, Reading};
 
 /// How much memory holds.
@@ -42,8 +41,8 @@ impl Engine {
         self.inner.reach.out(self.inner.clock.now())
     }
 
-    /// Since when the store cannot be written, as far as whoever tried has found; `None` = it can. Whoever
-    /// writes next finds out whether that is over.
+    /// Since when the store cannot be written, as far as those found who tried in the last two minutes; `None` =
+    /// it can, or nobody tried. Whoever writes next finds out whether that is over.
     pub fn unwritable_since(&self) -> Option<Time> {
         self.inner.reach.unwritable_since(self.inner.clock.now())
     }
@@ -138,20 +137,7 @@ impl Inner {
         attempted: &'static str,
         work: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        let mut work = pin!(work);
-        // What is answered at once needs no alarm.
-        if let Poll::Ready(done) = futures::poll!(work.as_mut()) {
-            return done;
-        }
-        tokio::select! {
-            biased;
-            done = work => done,
-            () = self.clock.sleep(span) => Err(StoreError::Unreachable {
-                place: "the store".to_owned(),
-                attempted,
-                cause: format!("no answer within {} s", span.as_secs_f32()),
-            }),
-        }
+        within(&*self.clock, span, attempted, work).await
     }
 
     /// The store answered.
@@ -168,7 +154,7 @@ impl Inner {
 
     fn why_out(&self) -> Arc<StoreError> {
         let unknown = || StoreError::Unreachable {
-            place: "the store".to_owned(),
+            place: PLACE.to_owned(),
             attempted: "look entries up",
             cause: "it did not answer".to_owned(),
         };

@@ -39,19 +39,9 @@ impl Watched {
     /// Whether the store answers a reader, who waits so long.
     pub(crate) async fn probe(&self, patience: Duration) -> bool {
         let Ok(nobody) = Key::new("larder", &["nobody"]) else { return false };
-        let nobody = [nobody];
-        let mut looked = pin!(self.store.lookup(&nobody));
-        let answer = tokio::select! {
-            biased;
-            answer = &mut looked => answer.map(drop),
-            () = self.clock.sleep(patience) => Err(StoreError::Unreachable {
-                place: PLACE.to_owned(),
-                attempted: "look entries up",
-                cause: format!("no answer within {} s", patience.as_secs_f32()),
-            }),
-        };
-        match answer {
-            Ok(()) => self.reach.note_answer(),
+        let looked = self.store.lookup(std::slice::from_ref(&nobody));
+        match within(&*self.clock, patience, "look entries up", looked).await {
+            Ok(_) => self.reach.note_answer(),
             Err(error) => self.reach.note_failure(&Arc::new(error), self.clock.now()),
         }
         self.reach.out(self.clock.now()).is_none()
@@ -144,7 +134,31 @@ impl Watched {
     }
 }
 
-const PLACE: &str = "the store";
+/// What a store is called whose place nobody told.
+pub(crate) const PLACE: &str = "the store";
+
+/// Does `work` of a store's, and takes it for out of reach if it does not come to its end in that span.
+pub(crate) async fn within<T>(
+    clock: &dyn Clock,
+    span: Duration,
+    attempted: &'static str,
+    work: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    let mut work = pin!(work);
+    // What is answered at once needs no alarm.
+    if let Poll::Ready(done) = futures::poll!(work.as_mut()) {
+        return done;
+    }
+    tokio::select! {
+        biased;
+        done = work => done,
+        () = clock.sleep(span) => Err(StoreError::Unreachable {
+            place: PLACE.to_owned(),
+            attempted,
+            cause: format!("no answer within {} s", span.as_secs_f32()),
+        }),
+    }
+}
 
 impl Engine {
     /// The store for whoever asks it besides the engine: it answers [`StoreError::Unreachable`] at once while

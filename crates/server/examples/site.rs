@@ -95,7 +95,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     let site = Site {
         engine,
-        store: store.clone(),
         budgets: store,
         clusters,
         rules: RegistryRules::default(),

@@ -21,10 +21,9 @@ use crate::web::Demo;
 
 /// What a server is made of.
 pub struct Site {
-    /// Reads and refreshes. Its sources, store and clock are the ones below.
+    /// Reads and refreshes; its store is what lists, logs and the feed are read from. Its sources and clock are
+    /// the ones below.
     pub engine: Engine,
-    /// Lists, logs and the feed. It is the engine's.
-    pub store: Arc<dyn Store>,
     /// What may still be spent upstream.
     pub budgets: Arc<dyn Budgets>,
     /// The clusters, and what is said of their repositories.

@@ -21,7 +21,7 @@ pub(crate) async fn first_place(site: &Site) -> Result<u64, StoreError> {
     let began = site.clock.now();
     let mut is_told = false;
     loop {
-        match site.store.changes(0, 0).await {
+        match site.engine.store().changes(0, 0).await {
             Ok(changes) => return Ok(changes.last),
             Err(error) if !error.is_retryable() => return Err(error),
             Err(error) if site.clock.now().since(began) >= site.settings.store_wait => return Err(error),

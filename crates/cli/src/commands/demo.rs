@@ -195,7 +195,6 @@ fn site(
         Panel { simulator: simulator.clone(), mode: Mutex::new(DemoMode::On), folder: folder.clone() };
     let site = Site {
         engine: engine.build(),
-        store: store.clone(),
         budgets: store,
         clusters,
         rules: RegistryRules::default(),

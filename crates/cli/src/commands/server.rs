@@ -15,7 +15,7 @@ use super::{Context, Ended};
 use crate::config::{Config, read_listen};
 use crate::report::{Complaint, Exit};
 use crate::ui::Screen;
-use crate::wiring::{Ending, LEFT_BEHIND, Rooms, Stay, unless_asked_again};
+use crate::wiring::{Ending, LEFT_BEHIND, Rooms, Stay, asked_to_stop, unless_asked_again};
 
 /// Serve pages and an HTTP API on the cache, and refresh what is read.
 #[derive(Debug, clap::Args)]
@@ -110,7 +110,6 @@ async fn serve(config: &Config, settings: Settings, context: &Context) -> Ended 
     let troubles = crate::troubles::tell(engine.clone());
     let site = Site {
         engine,
-        store: rooms.store().entries().clone(),
         budgets: rooms.store().budgets().clone(),
         clusters: config.listed.clone(),
         rules: config.registry_rules(),
@@ -118,8 +117,13 @@ async fn serve(config: &Config, settings: Settings, context: &Context) -> Ended 
         settings,
         extra: None,
     };
-    let stop = crate::wiring::asked_to_stop();
-    let running = start(site).await?;
+    let mut stop = std::pin::pin!(asked_to_stop());
+    // A store may let it wait.
+    let running = tokio::select! {
+        biased;
+        running = start(site) => running?,
+        () = &mut stop => return Ok(Exit::Answered),
+    };
     // While it is held, no reader starts a child of its own: what is due is done here.
     let keep = crate::detach::keep_others_from_refreshing(config, running.address(), &SystemClock);
     let mut keep = std::pin::pin!(keep);
@@ -132,7 +136,7 @@ async fn serve(config: &Config, settings: Settings, context: &Context) -> Ended 
     }
     tell(running.address(), context)?;
     tokio::select! {
-        () = stop => {}
+        () = &mut stop => {}
         never = &mut keep => match never {},
     }
     watching.iter().for_each(JoinHandle::abort);

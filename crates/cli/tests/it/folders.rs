@@ -362,7 +362,7 @@ fn who_has_had_enough_of_a_scan_does_not_wait_for_its_files() {
     let child = child.spawn().unwrap();
     let files = format!("/proc/{}/fd", child.id());
     let reads = |file: std::io::Result<std::fs::DirEntry>| {
-        file.and_then(|file| std::fs::read_link(file.path())).is_ok_and(|path| path.starts_with(&hooks))
+        file.and_then(|file| std::fs::read_link(file.path())).is_ok_and(|path| path.parent() == Some(&*hooks))
     };
     while !std::fs::read_dir(&files).unwrap().any(reads) {
         std::thread::yield_now();
@@ -371,6 +371,29 @@ fn who_has_had_enough_of_a_scan_does_not_wait_for_its_files() {
     let ended = child.wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&ended.stderr).contains("interrupted"));
+}
+
+/// By then nothing is under way any more that could be let go of.
+#[cfg(unix)]
+#[test]
+fn who_has_had_enough_of_a_list_ends_it_while_it_is_written() {
+    use std::io::Read as _;
+    use std::os::unix::process::ExitStatusExt as _;
+
+    let user = User::new();
+    let commands = user.home().join("projects/kiln/.claude/commands");
+    std::fs::create_dir_all(&commands).unwrap();
+    for number in 0..1500 {
+        std::fs::write(commands.join(format!("deploy-number-{number:04}.md")), "Deploys all of it\n")
+            .unwrap();
+    }
+    let mut child = user.command(&["artifacts", "--refresh"]);
+    let mut child = child.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    // It holds more than a pipe does, and nobody reads on.
+    let mut out = child.stdout.take().unwrap();
+    out.read_exact(&mut [0]).unwrap();
+    crate::fire::signal_to(child.id(), rustix::process::Signal::INT);
+    assert_eq!(child.wait().unwrap().signal(), Some(rustix::process::Signal::INT.as_raw()));
 }
 
 #[test]

@@ -256,7 +256,7 @@ impl World {
 
     pub(crate) async fn serve_with(&self, settings: Settings) -> Served {
         let (store, engine) = self.process();
-        self.serve_site(self.site(store.clone(), store, engine, settings)).await
+        self.serve_site(self.site(store, engine, settings)).await
     }
 
     /// A server whose store goes wrong as a story says.
@@ -269,19 +269,12 @@ impl World {
         let inner = self.open();
         let store = Arc::new(FaultyStore::new(inner.clone(), self.clock.time.clone()));
         let engine = self.engine(store.clone(), &inner);
-        (self.site(store.clone(), inner, engine, settings), store)
+        (self.site(inner, engine, settings), store)
     }
 
-    fn site(
-        &self,
-        store: Arc<dyn Store>,
-        budgets: Arc<SqliteStore>,
-        engine: Engine,
-        settings: Settings,
-    ) -> Site {
+    fn site(&self, budgets: Arc<SqliteStore>, engine: Engine, settings: Settings) -> Site {
         Site {
             engine,
-            store,
             budgets,
             clusters: self.config(),
             rules: RegistryRules::default(),
