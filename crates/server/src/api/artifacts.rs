@@ -10,7 +10,8 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::entry_view::CacheView;
 use super::input::Asked;
-use super::page::{HeldRows, Listing, cursor_to, limit_of, offset_of};
+use super::page::{HeldRows, Listing, limit_of};
+use super::place::{Place, Stretch};
 use super::project_view::{ArtifactTypeWord, ArtifactView};
 use super::projects::{StatusAsked, decoded, project_key, shown_by, told, words};
 use super::read::Reader;
@@ -40,7 +41,7 @@ pub(crate) struct ArtifactsQuery {
     #[param(minimum = 1, maximum = 1_000)]
     limit: Option<u32>,
     /// Where the answer before this one ended: its `next`.
-    #[param(pattern = "^[0-9a-f]{1,5}[.][0-9a-f]{12}$")]
+    #[param(pattern = "^[0-9a-f]{1,5}[.]([0-9a-f]{8}){0,4}[.][0-9a-f]{12}$")]
     cursor: Option<String>,
     /// Look at all folders anew and wait for it. At will for admins, for all others once in half a
     /// minute.
@@ -89,14 +90,13 @@ pub(crate) async fn list(
     let reader = Reader::asking(viewer, &headers, query.refresh)?;
     let question = query.question();
     let limit = limit_of(query.limit, LIMIT, LIMIT_MAX)?;
-    let offset = offset_of(query.cursor.as_deref(), &question)?;
-    let name = format!("artifacts?{question}&{offset}&{limit}");
+    let place = Place::of(query.cursor.as_deref(), &question)?;
+    let name = format!("artifacts?{question}&{place:?}&{limit}");
     let roots = app.roots(viewer);
     let listing = Listing { name: &name, keys: &roots, reader };
     app.listed_with_rows(listing, &headers, async |app: &App, rows: &HeldRows| {
-        let mut listed = app.store.list(&query.asked(app.projects(viewer), offset, limit + 1)).await?;
-        let next = (listed.len() > limit).then(|| cursor_to(offset + limit, &question)).flatten();
-        listed.truncate(limit);
+        let asked = query.asked(app.projects(viewer));
+        let Stretch { listed, next } = app.stretch(&asked, &place, limit, &question, reader.sight()).await?;
         let artifacts: Vec<Artifact> = decoded(&listed);
         let mut keys: Vec<Key> = listed.iter().filter_map(shown_by).cloned().collect();
         keys.sort();
@@ -118,7 +118,7 @@ impl ArtifactsQuery {
         format!("{:?}&{:?}&{:?}&{:?}", self.search, self.kind, self.status, self.project)
     }
 
-    fn asked(&self, mut entries: Vec<Key>, offset: usize, limit: usize) -> ListQuery {
+    fn asked(&self, mut entries: Vec<Key>) -> ListQuery {
         let mut filters = Vec::new();
         if let Some(kind) = self.kind {
             filters.push(Filter { column: "type", test: Test::Is(kind.word().to_owned()) });
@@ -137,8 +137,8 @@ impl ArtifactsQuery {
             order: Some(if search.is_some() { Order::Rank } else { Order::Ascending("name") }),
             search,
             filters,
-            offset,
-            limit,
+            offset: 0,
+            limit: 0,
         }
     }
 }

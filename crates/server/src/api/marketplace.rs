@@ -10,7 +10,8 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::entry_view::CacheView;
 use super::input::Asked;
-use super::page::{Listing, cursor_to, limit_of, offset_of};
+use super::page::{Listing, limit_of};
+use super::place::{Place, Stretch};
 use super::project_view::{ArtifactTypeWord, ArtifactView};
 use super::projects::{decoded, words};
 use super::read::Reader;
@@ -39,7 +40,7 @@ pub(crate) struct MarketplaceQuery {
     #[param(minimum = 1, maximum = 1_000)]
     limit: Option<u32>,
     /// Where the answer before this one ended: its `next`.
-    #[param(pattern = "^[0-9a-f]{1,5}[.][0-9a-f]{12}$")]
+    #[param(pattern = "^[0-9a-f]{1,5}[.]([0-9a-f]{8}){0,4}[.][0-9a-f]{12}$")]
     cursor: Option<String>,
     /// Ask all marketplaces anew and wait for it. At will for admins, for all others once in half a
     /// minute.
@@ -89,8 +90,8 @@ pub(crate) async fn list(
     let reader = Reader::asking(viewer, &headers, query.refresh)?;
     let question = format!("{:?}&{:?}&{:?}", query.search, query.kind, query.marketplace);
     let limit = limit_of(query.limit, LIMIT, LIMIT_MAX)?;
-    let offset = offset_of(query.cursor.as_deref(), &question)?;
-    let name = format!("marketplace?{question}&{offset}&{limit}");
+    let place = Place::of(query.cursor.as_deref(), &question)?;
+    let name = format!("marketplace?{question}&{place:?}&{limit}");
     let markets = app.markets();
     app.listed(Listing { name: &name, keys: &markets, reader }, &headers, async |app: &App| {
         let mut seen = app.seen_markets(viewer).await?;
@@ -98,10 +99,8 @@ pub(crate) async fn list(
             seen.retain(|entry| entry.key.segments().first() == Some(name));
         }
         let entries = seen.iter().map(|entry| entry.key.clone()).collect();
-        let mut listed = app.store.list(&query.asked(entries, offset, limit + 1)).await?;
-        let next = (listed.len() > limit).then(|| cursor_to(offset + limit, &question)).flatten();
-        listed.truncate(limit);
-        reader.sight().keep_seen(&mut listed);
+        let asked = query.asked(entries);
+        let Stretch { listed, next } = app.stretch(&asked, &place, limit, &question, reader.sight()).await?;
         let artifacts: Vec<Artifact> = decoded(&listed);
         let body = MarketplaceBody {
             artifacts: artifacts.iter().map(ArtifactView::new).collect(),
@@ -114,7 +113,7 @@ pub(crate) async fn list(
 }
 
 impl MarketplaceQuery {
-    fn asked(&self, entries: Vec<Key>, offset: usize, limit: usize) -> ListQuery {
+    fn asked(&self, entries: Vec<Key>) -> ListQuery {
         let search = words(self.search.as_ref());
         let of_type = |kind: ArtifactType| Filter { column: "type", test: Test::Is(kind.word().to_owned()) };
         ListQuery {
@@ -123,8 +122,8 @@ impl MarketplaceQuery {
             order: Some(if search.is_some() { Order::Rank } else { Order::Ascending("name") }),
             search,
             filters: self.kind.map(of_type).into_iter().collect(),
-            offset,
-            limit,
+            offset: 0,
+            limit: 0,
         }
     }
 }

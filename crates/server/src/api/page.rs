@@ -298,25 +298,8 @@ fn refused(key: &Key, refusal: Refusal) -> ReadError {
     }
 }
 
-/// The furthest place that a cursor may name.
-const OFFSET_MAX: usize = 100_000;
-
 /// The length of what ties a cursor to its question.
 const MARK_LENGTH: usize = 12;
-
-/// A place in a list, as text that only means something for the same question.
-pub(crate) fn cursor_to(offset: usize, question: &str) -> Option<String> {
-    (offset <= OFFSET_MAX).then(|| format!("{offset:x}.{}", mark(question)))
-}
-
-/// The place that a cursor names.
-pub(crate) fn offset_of(cursor: Option<&str>, question: &str) -> Result<usize, Problem> {
-    let Some(cursor) = cursor else { return Ok(0) };
-    let (offset, marked) = cursor.split_once('.').ok_or_else(no_cursor)?;
-    let offset = usize::from_str_radix(offset, 16).map_err(|_| no_cursor())?;
-    check_mark(marked, question)?;
-    if offset > OFFSET_MAX { Err(anothers_cursor()) } else { Ok(offset) }
-}
 
 /// The place behind an entry, as text that only means something for the same question.
 pub(crate) fn cursor_behind(key: &Key, question: &str) -> String {
@@ -344,23 +327,23 @@ pub(crate) fn key_of(cursor: &str, question: &str) -> Result<Key, Problem> {
     text.parse().map_err(|_| anothers_cursor())
 }
 
-fn no_cursor() -> Problem {
+pub(super) fn no_cursor() -> Problem {
     Problem::bad("`cursor` is not one that a list gave")
 }
 
-fn anothers_cursor() -> Problem {
+pub(super) fn anothers_cursor() -> Problem {
     let detail = "`cursor` belongs to another list, or to another question";
     Problem::new(StatusCode::NOT_FOUND, "unknown_cursor", detail)
 }
 
-fn check_mark(marked: &str, question: &str) -> Result<(), Problem> {
+pub(super) fn check_mark(marked: &str, question: &str) -> Result<(), Problem> {
     if marked.len() != MARK_LENGTH || !marked.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Err(no_cursor());
     }
     if marked == mark(question) { Ok(()) } else { Err(anothers_cursor()) }
 }
 
-fn mark(question: &str) -> String {
+pub(super) fn mark(question: &str) -> String {
     blake3::hash(question.as_bytes()).to_hex().as_str()[..MARK_LENGTH].to_owned()
 }
 

@@ -13,7 +13,8 @@ use utoipa::{IntoParams, ToSchema};
 use super::entry::ReadQuery;
 use super::entry_view::CacheView;
 use super::input::Asked;
-use super::page::{HeldRows, Listing, cursor_to, limit_of, offset_of};
+use super::page::{HeldRows, Listing, limit_of};
+use super::place::{Place, Stretch};
 use super::project_view::{ArtifactView, LocalProjectView};
 use super::read::{Reader, etag, said};
 use crate::access::Viewer;
@@ -37,7 +38,7 @@ pub(crate) struct ProjectsQuery {
     #[param(minimum = 1, maximum = 1_000)]
     limit: Option<u32>,
     /// Where the answer before this one ended: its `next`.
-    #[param(pattern = "^[0-9a-f]{1,5}[.][0-9a-f]{12}$")]
+    #[param(pattern = "^[0-9a-f]{1,5}[.]([0-9a-f]{8}){0,4}[.][0-9a-f]{12}$")]
     cursor: Option<String>,
     /// Look at all folders anew and wait for it. At will for admins, for all others once in half a
     /// minute.
@@ -117,14 +118,13 @@ pub(crate) async fn list(
     let reader = Reader::asking(viewer, &headers, query.refresh)?;
     let question = format!("{:?}&{:?}", query.search, query.status);
     let limit = limit_of(query.limit, LIMIT, LIMIT_MAX)?;
-    let offset = offset_of(query.cursor.as_deref(), &question)?;
-    let name = format!("projects?{question}&{offset}&{limit}");
+    let place = Place::of(query.cursor.as_deref(), &question)?;
+    let name = format!("projects?{question}&{place:?}&{limit}");
     let roots = app.roots(viewer);
     let listing = Listing { name: &name, keys: &roots, reader };
     app.listed_with_rows(listing, &headers, async |app: &App, rows: &HeldRows| {
-        let mut listed = app.store.list(&query.asked(app.projects(viewer), offset, limit + 1)).await?;
-        let next = (listed.len() > limit).then(|| cursor_to(offset + limit, &question)).flatten();
-        listed.truncate(limit);
+        let asked = query.asked(app.projects(viewer));
+        let Stretch { listed, next } = app.stretch(&asked, &place, limit, &question, reader.sight()).await?;
         let projects: Vec<LocalProject> = decoded(&listed);
         let keys: Vec<Key> = roots.iter().chain(listed.iter().filter_map(shown_by)).cloned().collect();
         let rows = told(rows, &keys, reader.sight());
@@ -182,7 +182,7 @@ pub(crate) fn project_key(id: &str) -> Result<Key, Problem> {
 }
 
 impl ProjectsQuery {
-    fn asked(&self, entries: Vec<Key>, offset: usize, limit: usize) -> ListQuery {
+    fn asked(&self, entries: Vec<Key>) -> ListQuery {
         let search = words(self.search.as_ref());
         ListQuery {
             view: &PROJECTS,
@@ -194,8 +194,8 @@ impl ProjectsQuery {
                 .map(|status| Filter { column: status.column(), test: Test::AtLeast("1".to_owned()) })
                 .into_iter()
                 .collect(),
-            offset,
-            limit,
+            offset: 0,
+            limit: 0,
         }
     }
 }

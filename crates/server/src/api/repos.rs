@@ -10,7 +10,8 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::entry_view::RepositoryView;
 use super::input::Asked;
-use super::page::{Listing, cursor_to, limit_of, offset_of};
+use super::page::{Listing, limit_of};
+use super::place::{Place, Stretch};
 use super::read::Reader;
 use crate::access::Viewer;
 use crate::app::App;
@@ -38,7 +39,7 @@ pub(crate) struct ReposQuery {
     #[param(minimum = 1, maximum = 200)]
     limit: Option<u32>,
     /// Where the answer before this one ended: its `next`.
-    #[param(pattern = "^[0-9a-f]{1,5}[.][0-9a-f]{12}$")]
+    #[param(pattern = "^[0-9a-f]{1,5}[.]([0-9a-f]{8}){0,4}[.][0-9a-f]{12}$")]
     cursor: Option<String>,
     /// Fetch anew and wait for it. At will for admins, for all others once in half a minute.
     #[serde(default)]
@@ -94,17 +95,13 @@ pub(crate) async fn list(
     let reader = Reader::asking(viewer, &headers, query.refresh)?;
     let question = query.question();
     let limit = limit_of(query.limit, LIMIT, LIMIT_MAX)?;
-    let offset = offset_of(query.cursor.as_deref(), &question)?;
-    let name = format!("repos?{question}&{offset}&{limit}");
+    let place = Place::of(query.cursor.as_deref(), &question)?;
+    let name = format!("repos?{question}&{place:?}&{limit}");
     let keys = app.cluster_keys();
     app.listed(Listing { name: &name, keys: &keys, reader }, &headers, async |app: &App| {
         let visible = app.visible_clusters(viewer).await?;
-        let asked = query.asked(visible, reader.sight(), offset + limit + 1);
-        let mut listed = app.store.list(&asked).await?;
-        let next = (listed.len() > offset + limit).then(|| cursor_to(offset + limit, &question)).flatten();
-        listed.truncate(offset + limit);
-        listed.drain(..offset.min(listed.len()));
-        reader.sight().keep_seen(&mut listed);
+        let asked = query.asked(visible, reader.sight());
+        let Stretch { listed, next } = app.stretch(&asked, &place, limit, &question, reader.sight()).await?;
         let is_public = listed.iter().all(|listed| listed.item.scope.is_public())
             && (reader.sight() == Sight::Public || app.held_all_public(viewer).await?);
         let read = read(&listed);
@@ -130,7 +127,7 @@ impl ReposQuery {
         format!("{:?}&{:?}&{:?}&{:?}", self.search, self.language, self.topic, self.sort)
     }
 
-    fn asked(&self, entries: Vec<Key>, sight: Sight, limit: usize) -> ListQuery {
+    fn asked(&self, entries: Vec<Key>, sight: Sight) -> ListQuery {
         let mut filters = Vec::new();
         if let Some(language) = &self.language {
             filters.push(Filter { column: "language", test: Test::Is(language.clone()) });
@@ -152,7 +149,7 @@ impl ReposQuery {
                 Sort::Name => Order::Ascending("name"),
             }),
             offset: 0,
-            limit,
+            limit: 0,
         }
     }
 }

@@ -11,7 +11,8 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::entry_view::CacheView;
 use super::input::Asked;
-use super::page::{Listing, cursor_to, limit_of, offset_of};
+use super::page::{Listing, limit_of};
+use super::place::{Place, Stretch};
 use super::read::Reader;
 use super::shapes::{TrackerStatsView, TrackerView};
 use crate::access::Viewer;
@@ -45,7 +46,7 @@ pub(crate) struct TrackersQuery {
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
     /// Where the answer before this one ended: its `next`.
-    #[param(pattern = "^[0-9a-f]{1,5}[.][0-9a-f]{12}$")]
+    #[param(pattern = "^[0-9a-f]{1,5}[.]([0-9a-f]{8}){0,4}[.][0-9a-f]{12}$")]
     cursor: Option<String>,
     /// Fetch anew and wait for it. At will for admins, for all others once in half a minute.
     #[serde(default)]
@@ -137,15 +138,13 @@ pub(crate) async fn list(
     let reader = Reader::asking(viewer, &headers, query.refresh)?;
     let question = format!("{:?}&{:?}&{:?}&{since:?}", query.repo, query.of, query.state);
     let limit = limit_of(query.limit, LIMIT, LIMIT_MAX)?;
-    let offset = offset_of(query.cursor.as_deref(), &question)?;
-    let name = format!("trackers?{question}&{offset}&{limit}");
+    let place = Place::of(query.cursor.as_deref(), &question)?;
+    let name = format!("trackers?{question}&{place:?}&{limit}");
     app.listed(Listing { name: &name, keys: &keys, reader }, &headers, async |app: &App| {
         let entries = app.seen_trackers(&keys, viewer).await?;
         check_seen(&entries, query.repo.as_deref())?;
-        let stretch = Stretch { state: query.state.unwrap_or_default(), since, offset, limit: limit + 1 };
-        let mut listed = listed(app, &entries, stretch).await?;
-        let next = (listed.len() > limit).then(|| cursor_to(offset + limit, &question)).flatten();
-        listed.truncate(limit);
+        let asked = list_of(&entries, query.state.unwrap_or_default(), since);
+        let Stretch { listed, next } = app.stretch(&asked, &place, limit, &question, reader.sight()).await?;
         let trackers = read(listed, reader.sight());
         let cache = entries.iter().map(CacheView::new).collect();
         let body = TrackersBody { trackers, next, cache };
@@ -180,8 +179,8 @@ pub(crate) async fn stats(
     app.listed(Listing { name: &name, keys: &keys, reader }, &headers, async |app: &App| {
         let entries = app.seen_trackers(&keys, viewer).await?;
         check_seen(&entries, query.repo.as_deref())?;
-        let all = Stretch { state: TrackerStateAsked::All, since: None, offset: 0, limit: TRACKERS_MAX };
-        let trackers = read(listed(app, &entries, all).await?, reader.sight());
+        let all = ListQuery { limit: TRACKERS_MAX, ..list_of(&entries, TrackerStateAsked::All, None) };
+        let trackers = read(app.store.list(&all).await?, reader.sight());
         let mut types: Vec<String> = Vec::new();
         for of in entries.iter().filter_map(|entry| type_of(&entry.key)) {
             if !types.contains(&of) {
@@ -220,42 +219,33 @@ fn unknown_repo(repo: &str) -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "unknown_repository", detail)
 }
 
-/// Which of the entries' trackers.
-#[derive(Clone, Copy)]
-struct Stretch {
-    state: TrackerStateAsked,
-    since: Option<Time>,
-    offset: usize,
-    limit: usize,
-}
-
 /// What a viewer may see of a list, read.
 fn read(mut listed: Vec<Listed>, sight: Sight) -> Vec<Tracker> {
     sight.keep_seen(&mut listed);
     listed.iter().filter_map(|listed| decoded(&listed.item)).collect()
 }
 
-async fn listed(app: &App, entries: &[Entry], stretch: Stretch) -> Result<Vec<Listed>, Problem> {
+/// The list of the entries' trackers, as far as it is asked for.
+fn list_of(entries: &[Entry], state: TrackerStateAsked, since: Option<Time>) -> ListQuery {
     let mut filters = Vec::new();
     let is = |state: &str| Filter { column: "state", test: Test::Is(state.to_owned()) };
-    match stretch.state {
+    match state {
         TrackerStateAsked::All => {}
         TrackerStateAsked::Open => filters.push(is("open")),
         TrackerStateAsked::Closed => filters.push(is("closed")),
     }
-    if let Some(since) = stretch.since {
+    if let Some(since) = since {
         filters.push(Filter { column: "created_at", test: Test::AtLeast(since.to_string()) });
     }
-    let query = ListQuery {
+    ListQuery {
         view: &TRACKERS,
         entries: entries.iter().map(|entry| entry.key.clone()).collect(),
         search: None,
         filters,
         order: Some(Order::Descending("sort_key")),
-        offset: stretch.offset,
-        limit: stretch.limit,
-    };
-    Ok(app.store.list(&query).await?)
+        offset: 0,
+        limit: 0,
+    }
 }
 
 impl App {

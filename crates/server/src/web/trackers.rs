@@ -16,7 +16,7 @@ use super::message::message;
 use super::query::Wished;
 use super::tracker_card::{Block, Filter, TrackerCard};
 use super::words::counted;
-use crate::api::{cursor_to, offset_of};
+use crate::api::Place;
 use crate::app::App;
 use crate::snapshot::Patience;
 use crate::trackers::{repo_of, type_of};
@@ -153,8 +153,9 @@ impl Asked {
     }
 
     fn lay_out(&self, blocks: Vec<Block>, filter: &Filter, visit: &Visit) -> Result<List, String> {
-        let offset = offset_of(Some(&*self.cursor).filter(|cursor| !cursor.is_empty()), &self.question())
-            .map_err(|problem| super::words::sentence(&problem.detail))?;
+        let offset = Place::of(Some(&*self.cursor).filter(|cursor| !cursor.is_empty()), &self.question())
+            .map_err(|problem| super::words::sentence(&problem.detail))?
+            .offset();
         let total: u64 = blocks.iter().map(Block::count).sum();
         let mut repos: Vec<(RepoName, Vec<Block>)> = Vec::new();
         for block in blocks {
@@ -192,7 +193,7 @@ impl Asked {
         } else {
             (skipped + cards.len() < all).then_some(skipped + CARDS_MAX)
         };
-        let next = next.and_then(|offset| cursor_to(offset, &self.question()));
+        let next = next.and_then(|offset| Place::behind(offset).cursor(&self.question()));
         Ok(List {
             states: states(&cards),
             cards,

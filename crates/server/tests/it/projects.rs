@@ -137,6 +137,40 @@ async fn artifacts_are_searched_filtered_and_paged() {
 }
 
 #[tokio::test]
+async fn what_comes_and_goes_between_two_pages_makes_nobody_miss_another_or_see_it_twice() {
+    let world = World::with_folder().await;
+    let name = |number: usize| format!("skill-{number:02}");
+    for number in (10..40).step_by(2) {
+        world.skill("kiln", &name(number), "Reads tables");
+    }
+    let served = world.serve().await;
+    let page = async |cursor: Option<&str>| {
+        let cursor = cursor.map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
+        let page = served.json(&format!("/api/v1/artifacts?limit=5{cursor}")).await;
+        let names: Vec<String> = names(&page["artifacts"]).into_iter().map(str::to_owned).collect();
+        (names, page["next"].as_str().map(str::to_owned))
+    };
+    let numbered = |numbers: &[usize]| numbers.iter().map(|number| name(*number)).collect::<Vec<_>>();
+    let (first, next) = page(None).await;
+    assert_eq!(first, numbered(&[10, 12, 14, 16, 18]));
+
+    for gone in [10, 16, 18] {
+        std::fs::remove_dir_all(world.roots[0].join("kiln/.claude/skills").join(name(gone))).unwrap();
+    }
+    served.json("/api/v1/artifacts?refresh=true&limit=1").await;
+    let (second, then) = page(next.as_deref()).await;
+    assert_eq!(second, numbered(&[20, 22, 24, 26, 28]));
+
+    for come in [1, 2, 3, 4, 5, 6, 7, 8, 9, 21] {
+        world.skill("kiln", &name(come), "Reads tables");
+    }
+    world.clock.advance(HOUR);
+    served.json("/api/v1/artifacts?refresh=true&limit=1").await;
+    let (third, end) = page(then.as_deref()).await;
+    assert_eq!((third, end), (numbered(&[30, 32, 34, 36, 38]), None));
+}
+
+#[tokio::test]
 async fn an_answer_says_how_old_it_is_and_a_forced_one_sees_what_was_written() {
     let world = world().await;
     let served = world.serve().await;
