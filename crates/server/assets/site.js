@@ -219,11 +219,16 @@
 
   // ---- live ----
 
-  function listen() {
+  let stream;
+  let again;
+
+  function listen(isAgain = false) {
+    clearTimeout(again);
     if (!list() || !window.EventSource) return;
     const live = $("live");
     const source = new EventSource("/api/v1/events");
-    let wasLost = false;
+    stream = source;
+    let wasLost = isAgain;
     // What ended after the page was made and before the stream began is told by nobody.
     let isUnsettled = !!list().querySelector('[data-state="updating"], [data-state="loading"]');
     const show = (on) => {
@@ -240,7 +245,7 @@
       show(false);
       wasLost = true;
       // Refused altogether, such as by a server with too many streams: that is not tried again by itself.
-      if (source.readyState === EventSource.CLOSED) setTimeout(listen, 5000);
+      if (source.readyState === EventSource.CLOSED) again = setTimeout(listen, 5000, true);
     };
     const hear = (event) => {
       try {
@@ -263,6 +268,15 @@
       $("outage").hidden = isBack;
       if (isBack) reloadList();
     });
+  }
+
+  // A browser opens six connections to a server and no more, and each stream keeps one: a page that nobody sees
+  // must not keep others from loading.
+  function mind() {
+    clearTimeout(again);
+    if (document.hidden) again = setTimeout(() => stream?.close(), 5000);
+    else if (stream?.readyState === EventSource.CLOSED) listen(true);
+    else if (list()) reloadList();
   }
 
   // What is being refreshed is looked at until it has settled (the feed tells of ends, not of
@@ -514,9 +528,7 @@
   tick();
   setInterval(tick, 1000);
   setInterval(watch, 1500);
-  document.addEventListener("visibilitychange", () => {
-    if (!document.hidden && list()) reloadList();
-  });
+  document.addEventListener("visibilitychange", mind);
   if ($("demo")) {
     const [seen] = performance.getEntriesByType("navigation");
     if (seen) speed(seen.responseEnd - seen.requestStart);

@@ -153,6 +153,11 @@ impl App {
         self.settings.read_token.is_some() || self.settings.admin_token.is_some()
     }
 
+    /// Whether a bearer token was sent that is none of ours. Where none is configured, none is looked at.
+    pub(crate) fn is_unknown_token(&self, headers: &(impl Fields + ?Sized)) -> bool {
+        self.has_tokens() && bearer(headers).is_some_and(|token| self.viewer_by_token(token).is_none())
+    }
+
     /// What a token lets its bearer do; `None` = it is none of ours.
     pub(crate) fn viewer_by_token(&self, token: &str) -> Option<Viewer> {
         let is = |known: &Option<SecretString>| {

@@ -14,7 +14,9 @@ use crate::problem::Problem;
 
 /// Refuses what was meant for another host or sent by another site's page.
 pub(crate) async fn check(State(app): State<App>, request: Request, next: Next) -> Response {
-    let refusal = check_host(&app, request.uri(), request.headers()).and_then(|()| check_origin(&request));
+    let refusal = check_host(&app, request.uri(), request.headers())
+        .and_then(|()| check_origin(&request))
+        .and_then(|()| check_token(&app, request.uri(), request.headers()));
     let mut response = match refusal {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
@@ -36,6 +38,22 @@ fn check_host(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> 
         "this server does not answer to that host name",
     );
     Err(problem.hints(["add the name to `[server] allowed_hosts`".to_owned()]))
+}
+
+/// Refuses a token that is none of ours (RFC 6750, section 3.1). Whoever sends one wants what it is good for: a
+/// program whose token was replaced would otherwise take what everybody sees for all there is.
+fn check_token(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+    if !(wants_known_tokens(uri.path()) && app.is_unknown_token(headers)) {
+        return Ok(());
+    }
+    let detail = "the bearer token is none of this server's";
+    Err(Problem::new(StatusCode::UNAUTHORIZED, "unknown_token", detail)
+        .hints(["leave it out to see what is public".to_owned()]))
+}
+
+/// Whether programs ask there, and not pages nor what looks after the server's health.
+pub(crate) fn wants_known_tokens(path: &str) -> bool {
+    path.starts_with("/api/") || path == "/metrics"
 }
 
 fn check_origin(request: &Request) -> Result<(), Problem> {

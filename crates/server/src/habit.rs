@@ -30,7 +30,7 @@ impl Asker {
     pub(crate) fn of(app: &App, fields: &(impl Fields + ?Sized), peer: SocketAddr) -> Option<Self> {
         let wishes_something = WISHES.iter().any(|name| fields.has(name));
         let is_ours = guard::host(fields).is_some_and(|host| app.answers_to(host));
-        if wishes_something || !is_ours {
+        if wishes_something || !is_ours || app.is_unknown_token(fields) {
             return None;
         }
         Some(Asker { viewer: app.viewer_from(fields, Some(Peer(peer))), taken: Taken::of(fields) })

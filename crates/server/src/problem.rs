@@ -222,6 +222,9 @@ impl From<StoreError> for Problem {
     }
 }
 
+/// RFC 6750, section 3.
+const UNKNOWN_TOKEN: &str = "Bearer realm=\"larder\", error=\"invalid_token\"";
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let body = serde_json::to_vec(&self).unwrap_or_default();
@@ -234,7 +237,9 @@ impl IntoResponse for Problem {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if self.status == StatusCode::UNAUTHORIZED.as_u16() {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"larder\""));
+            let challenge =
+                if self.code == "unknown_token" { UNKNOWN_TOKEN } else { "Bearer realm=\"larder\"" };
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         response
     }

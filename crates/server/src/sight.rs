@@ -93,8 +93,8 @@ impl Sight {
 
 /// Whether all of an answer may be seen by everybody, so that shared caches may keep it.
 pub(crate) fn is_all_public(stored: &Stored) -> bool {
-    let about_public =
-        |warning: &Warning| names_public(stored).contains(warning.about.to_lowercase().as_str());
+    let public = names_public(stored);
+    let about_public = |warning: &Warning| public.contains(warning.about.to_lowercase().as_str());
     let about_entry = |warning: &Warning| warning.about == stored.entry.key.as_str();
     stored.members.iter().all(|member| member.item.scope.is_public())
         && stored.entry.warnings.iter().all(|warning| about_entry(warning) || about_public(warning))
@@ -112,13 +112,26 @@ pub(crate) fn is_known(entry: &Entry, face: Face, definition: Option<&Definition
     if definition.is_some_and(|definition| definition.private) {
         return false;
     }
-    // A repository's trackers bear its name, and so may a marketplace; one of none does not say whether
-    // it may be told.
-    let names_itself = matches!(entry.key.source(), TRACKERS_SOURCE | MARKETPLACE_SOURCE);
-    let nothing_named = !names_itself
+    let nothing_named = !names_itself(&entry.key)
         && definition
             .is_some_and(|definition| definition.names.as_ref().is_none_or(|names| names.is_empty()));
     face.shows_public || (nothing_named && entry.has_data())
+}
+
+/// Whether everybody is told that there is no such entry, of what is held of it. A failed first fetch of one that
+/// [names itself](names_itself) says nothing, and doubt means no.
+pub(crate) fn is_secret(key: &Key, stored: Option<&Stored>, definition: Option<&Definition>) -> bool {
+    match stored.filter(|stored| stored.entry.has_data()) {
+        Some(stored) => !is_public(stored, definition),
+        None => names_itself(key) || definition.is_some_and(|definition| definition.private),
+    }
+}
+
+/// Whether an entry's very name may be a private one, so that it tells as much as what it holds: a repository's
+/// trackers bear its name, and so may a marketplace. One of them that holds nothing does not say whether it may
+/// be told.
+pub(crate) fn names_itself(key: &Key) -> bool {
+    matches!(key.source(), TRACKERS_SOURCE | MARKETPLACE_SOURCE)
 }
 
 /// A row as everybody may see it, where nothing in it speaks of a member.

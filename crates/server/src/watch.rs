@@ -3,14 +3,13 @@
 
 use std::time::Duration;
 
-use larder_core::{Change, Key, StoreError, Subject};
+use larder_core::{Change, Entry, Key, StoreError, Subject};
 use larder_engine::News;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::app::{App, Site};
 use crate::events::{Event, Renewal};
-use crate::sight;
 
 /// How often a store that is out of reach is asked for at the start.
 const TRY_EVERY: Duration = Duration::from_millis(250);
@@ -108,11 +107,10 @@ pub(crate) fn for_all(line: &Change) -> Change {
 
 /// Whether everybody may know of an entry; of one that is gone, what was so before.
 async fn may_all_know(app: &App, key: &Key) -> Result<bool, StoreError> {
-    let stored = app.store.lookup(std::slice::from_ref(key)).await?.pop().flatten();
-    let definition = app.engine.define(key);
-    let now = stored
-        .filter(|stored| stored.entry.has_data())
-        .map(|stored| sight::is_public(&stored, definition.as_deref()));
+    let now = match app.row_of(key).await?.filter(Entry::has_data) {
+        Some(row) => Some(app.public_row(row).await?.is_some()),
+        None => None,
+    };
     Ok(app.events.remember(key, now))
 }
 

@@ -7,7 +7,9 @@ use std::sync::LazyLock;
 use axum::response::Response;
 use serde_json::Value;
 use utoipa::openapi::schema::{AdditionalProperties, Schema};
-use utoipa::openapi::{OpenApi as Document, RefOr};
+use utoipa::openapi::{OpenApi as Document, Ref, RefOr};
+
+use crate::guard::wants_known_tokens;
 use utoipa::{OpenApi, ToResponse};
 
 use super::shapes::{
@@ -92,6 +94,11 @@ fn secure(document: &mut Document) {
     components.add_security_scheme("bearer", scheme);
     document.security =
         Some(vec![SecurityRequirement::default(), SecurityRequirement::new("bearer", Vec::<String>::new())]);
+    let guarded = document.paths.paths.iter_mut().filter(|(path, _)| wants_known_tokens(path));
+    for operation in guarded.flat_map(|(_, path)| [&mut path.get, &mut path.post].into_iter().flatten()) {
+        let refusal = RefOr::Ref(Ref::from_response_name("Refusal"));
+        operation.responses.responses.entry("401".to_owned()).or_insert(refusal);
+    }
 }
 
 /// The API's document, in `OpenAPI` 3.1.
@@ -131,6 +138,7 @@ const STYLE: &str = include_str!("docs.css");
 const PROBLEMS: &[(&str, &str)] = &[
     ("bad_input", "400: the request cannot be used as it is."),
     ("credential", "401: a bearer token is wanted."),
+    ("unknown_token", "401: the bearer token is none of this server's."),
     ("admin_only", "403: only an admin may do this."),
     ("foreign_origin", "403: a page of another site sent this."),
     ("no_such_path", "404: there is nothing at this path."),

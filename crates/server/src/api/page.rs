@@ -150,6 +150,10 @@ impl App {
         let mut refusal = None;
         for key in keys {
             let Some(definition) = self.engine.define(key) else { continue };
+            // For everybody it is not there, whatever it holds.
+            if definition.private && reader.sight() == Sight::Public {
+                continue;
+            }
             let granted = self.granted(key, reader);
             let entry = rows.get(key);
             let decision = decide(entry, &definition, &granted.wishes.request, now);
@@ -186,9 +190,13 @@ impl App {
             rows = self.rows_of(keys).await?;
             failed
         };
+        let is_held = rows.values().any(Entry::has_data);
+        // What does not exist upstream may be something private: to everybody it is a list with nothing on it.
+        let may_be_empty =
+            |error: &ReadError| reader.sight() == Sight::Public && matches!(error, ReadError::Absent { .. });
         match failed.or(refusal) {
-            Some((key, error)) if !rows.values().any(Entry::has_data) => {
-                Err(self.why_not(&error, reader.viewer, &key).await)
+            Some((key, error)) if !is_held && !may_be_empty(&error) => {
+                Err(self.why_no_list(&error, reader.viewer, &key).await)
             }
             Some(_) | None => {
                 let fetched_at = rows.values().filter_map(|entry| entry.fetched_at).min();

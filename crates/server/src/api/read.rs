@@ -271,13 +271,31 @@ impl App {
             Ok(mut rows) => rows.pop().flatten(),
             Err(error) => return Problem::of_store(&error),
         };
-        let Some(row) = row else { return problem };
         let definition = self.engine.define(key);
-        let is_secret = row.entry.has_data() && !sight::is_public(&row, definition.as_deref());
-        if !viewer.may_read_private && is_secret {
+        if !viewer.may_read_private && sight::is_secret(key, row.as_ref(), definition.as_deref()) {
             return Problem::unknown(key.as_str());
         }
+        let Some(row) = row else { return problem };
         if is_to_be_dated { problem.retry_at(row.entry.due_at, self.now()) } else { problem }
+    }
+
+    /// Why nothing of a list can be had. What failed is named to those alone who may know of all: a list that holds
+    /// nothing does not say what of it everybody may know of.
+    pub(crate) async fn why_no_list(&self, error: &ReadError, viewer: Viewer, key: &Key) -> Problem {
+        if viewer.may_read_private {
+            return self.why_not(error, viewer, key).await;
+        }
+        if self.engine.out_of_reach().is_some() {
+            return Problem::out_of_reach();
+        }
+        let problem = Problem::of_read(error, Sight::Public, self.now());
+        let detail = match problem.code {
+            "limited" => "nothing of this list can be fetched now",
+            "not_cached" => "nothing of this list is in the cache",
+            "upstream_failed" => "nothing of this list could be fetched",
+            _ => return problem,
+        };
+        Problem { detail: detail.to_owned(), hints: Vec::new(), ..problem }
     }
 
     fn cluster_document(&self, reading: &Reading) -> Document {

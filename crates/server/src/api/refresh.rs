@@ -12,11 +12,13 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::entry_view::EntryView;
+use super::read::Reader;
 use crate::access::Viewer;
 use crate::answer::send_now;
 use crate::app::App;
 use crate::problem::Problem;
 use crate::sight::{self, Sight};
+use crate::tier::Shape;
 
 /// How often a forced refresh of one entry is granted to one who may not force it.
 pub(crate) const FORCED_EVERY: Duration = Duration::from_secs(30);
@@ -157,11 +159,14 @@ async fn check_known(app: &App, viewer: Viewer, key: &Key) -> Result<(), Problem
         return Ok(());
     }
     let stored = app.store.lookup(std::slice::from_ref(key)).await?.pop().flatten();
+    let is_held = stored.as_ref().is_some_and(|stored| stored.entry.has_data());
+    if !is_held && sight::names_itself(key) {
+        // Only what it holds says whether everybody may know of it.
+        return app.document(key, Shape::Entry, Reader::plain(viewer)).await.map(drop);
+    }
     let definition = app.engine.define(key);
-    let is_secret = |stored: larder_core::Stored| {
-        stored.entry.has_data() && !sight::is_public(&stored, definition.as_deref())
-    };
-    if stored.is_some_and(is_secret) { Err(Problem::unknown(key.as_str())) } else { Ok(()) }
+    let is_secret = sight::is_secret(key, stored.as_ref(), definition.as_deref());
+    if is_secret { Err(Problem::unknown(key.as_str())) } else { Ok(()) }
 }
 
 async fn state(app: &App, viewer: Viewer, key: &Key) -> Result<Option<EntryView>, Problem> {

@@ -32,8 +32,10 @@ pub(crate) struct Stats {
     pub(crate) streams: usize,
     /// The newest place of the feed.
     pub(crate) seq: u64,
-    /// What is kept in memory.
-    pub(crate) memory: MemoryCounts,
+    /// What is kept in memory. Private entries are, too, so everybody is not told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(crate) memory: Option<MemoryCounts>,
 }
 
 /// What is kept in memory.
@@ -91,15 +93,17 @@ impl App {
             budgets: self.allowances(viewer).await?,
             streams: self.events.open(),
             seq: self.events.place(),
-            memory: self.memory_counts(),
+            memory: self.memory_counts(viewer),
         })
     }
 
-    fn memory_counts(&self) -> MemoryCounts {
-        let held = self.engine.memory();
-        held.map_or_else(MemoryCounts::default, |held| MemoryCounts {
-            entries: held.entries,
-            bytes: held.bytes,
+    fn memory_counts(&self, viewer: Viewer) -> Option<MemoryCounts> {
+        viewer.may_read_private.then(|| {
+            let held = self.engine.memory();
+            held.map_or_else(MemoryCounts::default, |held| MemoryCounts {
+                entries: held.entries,
+                bytes: held.bytes,
+            })
         })
     }
 }
@@ -136,11 +140,12 @@ pub(crate) async fn metrics(State(app): State<App>, viewer: Viewer) -> Result<Re
     head(&mut out, "larder_store_unreachable_seconds", "gauge", "For how long it has not.");
     let seconds = since.map_or(0, |since| app.now().since(since).as_secs());
     line(&mut out, "larder_store_unreachable_seconds", "", seconds);
-    let memory = app.memory_counts();
-    head(&mut out, "larder_memory_entries", "gauge", "Entries in memory.");
-    line(&mut out, "larder_memory_entries", "", memory.entries);
-    head(&mut out, "larder_memory_bytes", "gauge", "About how many bytes they take.");
-    line(&mut out, "larder_memory_bytes", "", memory.bytes);
+    if let Some(memory) = app.memory_counts(viewer) {
+        head(&mut out, "larder_memory_entries", "gauge", "Entries in memory.");
+        line(&mut out, "larder_memory_entries", "", memory.entries);
+        head(&mut out, "larder_memory_bytes", "gauge", "About how many bytes they take.");
+        line(&mut out, "larder_memory_bytes", "", memory.bytes);
+    }
     if since.is_none() {
         figures_of_store(&mut out, &app.stats(viewer).await?);
     }

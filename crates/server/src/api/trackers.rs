@@ -151,6 +151,7 @@ pub(crate) async fn list(
         Ok((serde_json::to_vec(&body).unwrap_or_default(), reader.sight() == Sight::Public))
     })
     .await
+    .map_err(|problem| as_seen(problem, viewer, query.repo.as_deref()))
 }
 
 /// How many trackers there are, by state and month.
@@ -193,6 +194,7 @@ pub(crate) async fn stats(
         Ok((serde_json::to_vec(&body).unwrap_or_default(), reader.sight() == Sight::Public))
     })
     .await
+    .map_err(|problem| as_seen(problem, viewer, query.repo.as_deref()))
 }
 
 /// The repository that is meant; a bare name is the owner's.
@@ -204,6 +206,15 @@ fn named_repo(text: &str, owner: Option<&str>) -> Result<RepoName, Problem> {
         }
         error => Problem::bad(format!("`repo`: {error}")),
     })
+}
+
+/// The same of one whose first fetch failed: nobody knows yet who may know of it.
+fn as_seen(problem: Problem, viewer: Viewer, repo: Option<&str>) -> Problem {
+    let names_nothing = matches!(problem.code, "limited" | "not_cached" | "upstream_failed" | "interrupted");
+    match repo {
+        Some(repo) if names_nothing && !viewer.may_read_private => unknown_repo(repo),
+        _ => problem,
+    }
 }
 
 /// A repository of which this viewer may know nothing is as unknown as one that is not configured.

@@ -131,6 +131,47 @@ test("a change by somebody else is seen on an open page", [], async ({ page, sit
   assert.ok(await isSame(page));
 });
 
+const look = (page, isHidden) =>
+  page.evaluate((isHidden) => {
+    Object.defineProperty(document, "hidden", { value: isHidden, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+  }, isHidden);
+const streams = async (site) => (await (await fetch(`${site.url}/api/v1/stats`)).json()).streams;
+
+test("pages that nobody sees keep no connection, and hear what they missed when one looks again", [], async ({ page, site, context }) => {
+  const pages = [page];
+  while (pages.length < 6) pages.push(await context.newPage());
+  for (const page of pages) {
+    await page.goto(site.url);
+    await page.locator('#live[data-live="on"]').waitFor();
+  }
+  for (const page of pages) await look(page, true);
+  while ((await streams(site)) > 0) await new Promise((then) => setTimeout(then, 100));
+  const seventh = await context.newPage();
+  await seventh.goto(site.url);
+  await settled(seventh);
+  await site.github.change("octo-org/cinder", { stars: 515151 });
+  await seventh.getByRole("button", { name: "Refresh Cinder" }).click();
+  await card(seventh, "cinder").getByText("515k").waitFor();
+  await look(page, false);
+  await card(page, "cinder").getByText("515k").waitFor();
+  assert.equal(await streams(site), 2);
+});
+
+test("a page whose stream was refused for a while shows what it missed", [], async ({ page, site, context }) => {
+  await page.route("**/api/v1/events", (route) => route.fulfill({ status: 503 }), { times: 1 });
+  await page.goto(site.url);
+  await settled(page);
+  await page.locator('#live[data-live="off"]').waitFor();
+  await site.github.change("octo-org/cinder", { stars: 626262 });
+  const other = await context.newPage();
+  await other.goto(site.url);
+  await other.getByRole("button", { name: "Refresh Cinder" }).click();
+  await card(other, "cinder").getByText("626k").waitFor();
+  await page.locator('#live[data-live="on"]').waitFor();
+  await card(page, "cinder").getByText("626k").waitFor();
+}, { expected: [/status of 503/] });
+
 test("an open page keeps nobody upstream busy", [], async ({ page, site }) => {
   await page.goto(site.url);
   await settled(page);

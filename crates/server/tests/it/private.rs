@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use larder_core::{Key, Trigger};
 use larder_github_sim::{Issue, Outage, Switches};
+use larder_server::Settings;
 use larder_testkit::{Fault, Step};
 use serde_json::{Value, json};
 
@@ -123,6 +124,97 @@ async fn a_cold_server_tells_no_more_than_a_warm_one() {
         tells_nothing(&text(&open, path).await, path);
     }
     problem(open.get("/api/v1/clusters/bunker").send().await.unwrap(), 404, "unknown_key").await;
+}
+
+#[tokio::test]
+async fn a_list_of_which_nothing_is_held_names_nothing() {
+    let mut world = World::with_markets().await;
+    world.tracked = vec!["ember", "vault"];
+    world.say_index("{");
+    world.markets.retain(|market| market.name == "mine");
+    world.switch(Switches { outage: Outage::Unavailable, ..Switches::default() });
+    let open = world.serve_with(world.open_settings()).await;
+    let lists = ["clusters", "registry", "repos", "trackers", "trackers/stats", "marketplace"];
+    for list in lists {
+        let told = text(&open, &format!("/api/v1/{list}")).await;
+        tells_nothing(&told, list);
+        for name in ["tools", "ember", "mine"] {
+            assert!(!told.contains(name), "{list} tells `{name}`: {told}");
+        }
+    }
+    let local = world.serve().await;
+    assert!(text(&local, "/api/v1/trackers").await.contains("`trackers/octo-org/ember/release`"));
+}
+
+#[tokio::test]
+async fn trackers_that_nobody_has_seen_yet_are_unknown_until_they_show_something_public() {
+    let mut world = World::with_trackers().await;
+    world.tracked = vec!["vault"];
+    world.sim.world(|github| github.remove("octo-org/vault"));
+    let open = world.serve_with(world.open_settings()).await;
+    for outage in [Outage::Unavailable, Outage::Off] {
+        world.switch(Switches { outage, ..Switches::default() });
+        world.clock.advance(HOUR);
+        for path in [
+            "/api/v1/entries/trackers/octo-org/NAME/release",
+            "/api/v1/entries/trackers/octo-org/NAME/release/items",
+            "/api/v1/trackers?repo=octo-org/NAME",
+            "/api/v1/trackers/stats?repo=octo-org/NAME",
+        ] {
+            let path = |name: &str| path.replace("NAME", name);
+            let of = async |name: &str| {
+                let answer = open.get(&path(name)).send().await.unwrap();
+                (answer.status(), answer.text().await.unwrap().replace(name, "NAME"))
+            };
+            assert_eq!(of("vault").await, of("nothing").await, "{} {outage:?}", path("vault"));
+        }
+        for query in ["", "?wait=1"] {
+            let path = format!("/api/v1/entries/trackers/octo-org/vault/release/refresh{query}");
+            problem(open.post(&path).send().await.unwrap(), 404, "unknown_key").await;
+        }
+    }
+    let list = open.json("/api/v1/trackers").await;
+    assert_eq!((&list["trackers"], &list["cache"]), (&json!([]), &json!([])));
+}
+
+#[tokio::test]
+async fn a_token_that_is_none_of_ours_is_refused_and_not_taken_for_nobodys() {
+    let world = World::new().await;
+    let settings = Settings { read_token: Some("reader".into()), ..world.open_settings() };
+    let open = world.serve_with(settings).await;
+    for path in ["/api/v1/clusters", "/api/v1/clusters/mixed", "/api/v1/events", "/metrics"] {
+        for _ in 0..2 {
+            let refused = open.get(path).bearer_auth("worn-out").send().await.unwrap();
+            let challenge = header(&refused, "www-authenticate");
+            problem(refused, 401, "unknown_token").await;
+            assert!(challenge.contains("error=\"invalid_token\""), "{challenge}");
+            assert_eq!(open.get(path).bearer_auth("reader").send().await.unwrap().status(), 200, "{path}");
+        }
+    }
+    assert_eq!(open.get("/healthz").bearer_auth("worn-out").send().await.unwrap().status(), 200);
+    let all = world.serve_with(world.open_settings()).await;
+    let proxys = all.get("/api/v1/clusters").bearer_auth("a proxy's own").send().await.unwrap();
+    assert_eq!(proxys.status(), 200, "where no token is configured none is looked at");
+}
+
+#[tokio::test]
+async fn figures_do_not_tell_of_private_entries() {
+    let world = World::new().await;
+    let local = world.serve().await;
+    local.json("/api/v1/clusters/tools").await;
+    let open = world.serve_with(world.open_settings()).await;
+    open.json("/api/v1/clusters/tools").await;
+    let figures = async || {
+        let stats = open.json("/api/v1/stats").await;
+        let metrics = text(&open, "/metrics").await;
+        let is_of_cache =
+            |line: &&str| line.starts_with("larder_entries") || line.starts_with("larder_memory");
+        let gauges = metrics.lines().filter(is_of_cache);
+        (stats["entries"].clone(), stats["memory"].clone(), gauges.collect::<Vec<_>>().join("\n"))
+    };
+    let before = figures().await;
+    problem(open.get("/api/v1/clusters/bunker").send().await.unwrap(), 404, "unknown_key").await;
+    assert_eq!(figures().await, before);
 }
 
 #[tokio::test]

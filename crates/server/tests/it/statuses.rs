@@ -169,7 +169,7 @@ async fn tokens_open_what_they_are_for_and_nothing_else() {
         request.header("content-type", "application/json").body(all.to_string())
     };
     problem(post("reading-is-allowed").send().await.unwrap(), 403, "admin_only").await;
-    problem(post("all-is-allowed-not").send().await.unwrap(), 401, "credential").await;
+    problem(post("all-is-allowed-not").send().await.unwrap(), 401, "unknown_token").await;
     assert_eq!(post("all-is-allowed").send().await.unwrap().status(), 200);
 
     let private = served.get("/api/v1/clusters/bunker");
