@@ -104,9 +104,10 @@ fn decide_missing(entry: &Entry, definition: &Definition, request: &Request, now
         let longest = definition.policy.negative_ttl.saturating_add(CLOCK_SLACK);
         now < *until && until.since(now) <= longest && !entry.is_edited(definition)
     });
-    let invalidated = entry.is_invalidated();
+    // A hand that wanted to know better and failed is tried again by itself.
+    let is_retried = entry.attempts > 0 && request.mode == Mode::Normal && entry.is_due(definition, now);
     match absent_until {
-        Some(until) if !invalidated => Decision::Refuse(Refusal::Absent { until }),
+        Some(until) if !entry.is_invalidated() && !is_retried => Decision::Refuse(Refusal::Absent { until }),
         _ if request.mode == Mode::Offline => Decision::Refuse(Refusal::NotCached),
         _ if entry.is_due(definition, now) => Decision::Fetch { fallback: false },
         _ => refuse_in_backoff(entry),

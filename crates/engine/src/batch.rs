@@ -39,6 +39,9 @@ impl Open {
 /// Leases are not renewed more often than that.
 const RENEWAL_MIN: Duration = Duration::from_millis(10);
 
+/// A renewal that failed is tried again after this part of the usual wait.
+const RENEWAL_AGAIN: u32 = 4;
+
 /// Entries that are fetched together, and what is still open of them.
 struct Batch<'a> {
     engine: &'a Arc<Inner>,
@@ -110,7 +113,9 @@ impl<'a> Batch<'a> {
         let mut listening = true;
         let mut settling = FuturesUnordered::new();
         let end = self.engine.end_of(source);
-        let mut renewal = self.engine.clock.sleep(self.renew_in);
+        let mut alarm = self.engine.clock.sleep(self.renew_in);
+        // Beside all else: a renewal may wait for a commit of this very batch.
+        let mut renewal: Option<BoxFuture<'a, bool>> = None;
         while work.is_some() || listening || !settling.is_empty() {
             tokio::select! {
                 biased;
@@ -137,10 +142,19 @@ impl<'a> Batch<'a> {
                     }
                     settling.extend(late.into_iter().map(|(leased, answer)| self.engine.settle(leased, answer, self.started)));
                 }
-                () = &mut renewal, if work.is_some() => {
+                is_renewed = maybe(&mut renewal), if renewal.is_some() => {
+                    renewal = None;
+                    if !is_renewed {
+                        // While there is time left.
+                        alarm = self.engine.clock.sleep((self.renew_every / RENEWAL_AGAIN).max(RENEWAL_MIN));
+                    }
+                }
+                () = &mut alarm, if work.is_some() => {
                     self.renew_in = self.renew_every;
-                    renewal = self.engine.clock.sleep(self.renew_in);
-                    self.renew().await;
+                    alarm = self.engine.clock.sleep(self.renew_in);
+                    if renewal.is_none() {
+                        renewal = Some(self.renewal());
+                    }
                 }
             }
         }
@@ -194,14 +208,16 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Shows that the refresh is alive. A lease that is lost shows itself at the commit.
-    async fn renew(&mut self) {
+    /// Shows that the refresh is alive; says whether that was heard. A lease that is lost shows itself at the
+    /// commit.
+    fn renewal(&self) -> BoxFuture<'a, bool> {
+        let (engine, span) = (self.engine, self.renew_every);
         let leases: Vec<Lease> = self.open.values().map(|open| open.leased.lease.clone()).collect();
-        let renewed = self.engine.store.renew(&leases, self.engine.clock.now());
-        // Answers are not heard meanwhile: a store that hangs must not keep them waiting.
-        if let Err(error) = self.engine.within(self.renew_every, "renew leases", renewed).await {
-            tracing::warn!(%error, "leases could not be renewed");
-        }
+        Box::pin(async move {
+            let renewed = engine.store.renew(&leases, engine.clock.now());
+            let renewed = engine.within(span, "renew leases", renewed).await;
+            renewed.inspect_err(|error| tracing::warn!(%error, "leases could not be renewed")).is_ok()
+        })
     }
 
     /// Settles what no answer came for.
@@ -235,7 +251,7 @@ impl<'a> Batch<'a> {
 }
 
 /// What is still under way; nothing comes of what is not.
-async fn maybe(work: &mut Option<impl Future<Output = ()> + Unpin>) {
+async fn maybe<T>(work: &mut Option<impl Future<Output = T> + Unpin>) -> T {
     match work {
         Some(work) => work.await,
         None => std::future::pending().await,

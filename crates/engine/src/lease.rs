@@ -14,6 +14,7 @@ use larder_core::{
 
 use crate::RefreshError;
 use crate::engine::Inner;
+use crate::reach::PATIENCE;
 use crate::refresh::{Flown, Want};
 
 /// How often waiters ask after a row that another process refreshes.
@@ -195,7 +196,11 @@ impl Inner {
             let patience = followed.iter().map(|one| one.flown.want.definition.policy.lease).max();
             let patience = patience.unwrap_or_default();
             // A row comes with all its members: it is looked at where that may tell anything new.
-            let pulse = self.within(POLL, "follow a refresh", self.store.pulse()).await.ok();
+            let pulse = tokio::select! {
+                biased;
+                () = self.stopping.cancelled() => return,
+                pulse = self.within(PATIENCE / 2, "follow a refresh", self.store.pulse()) => pulse.ok(),
+            };
             let is_quiet = pulse.is_some() && pulse == seen;
             seen = pulse;
             let now = self.clock.now();

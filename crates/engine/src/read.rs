@@ -68,7 +68,7 @@ impl Engine {
         glanced.into_iter().zip(keys).map(fill).collect()
     }
 
-    /// Reads many by way of the store.
+    /// Reads many by way of the store. Of those that cannot be read the others do not suffer.
     async fn ask(&self, keys: &[Key], options: &ReadOptions) -> Vec<Result<Reading, ReadError>> {
         let now = self.inner.clock.now();
         if let Some(out) = self.inner.reach.out_lately(now).filter(|_| self.inner.tier().is_some()) {
@@ -76,6 +76,12 @@ impl Engine {
         }
         let held = match self.inner.look_up(keys).await {
             Ok(held) => held,
+            Err(error) if matches!(*error, StoreError::BadRow { .. }) && keys.len() > 1 => {
+                let (some, others) = keys.split_at(keys.len() / 2);
+                let mut asked = Box::pin(self.ask(some, options)).await;
+                asked.extend(Box::pin(self.ask(others, options)).await);
+                return asked;
+            }
             Err(error) => return self.cannot_look_up(keys, options, &error),
         };
         let now = self.inner.clock.now();

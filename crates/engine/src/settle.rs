@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use larder_core::{
-    Attempt, Commit, Committed, Extent, FetchError, Fetched, ItemCounts, Key, Lease, LogLine, Outcome, Spent,
-    StoreError, Stored, Time, Token, absorb,
+    Attempt, Commit, Committed, Extent, Failure, FetchError, Fetched, ItemCounts, Key, Lease, LogLine,
+    Outcome, Spent, StoreError, Stored, Time, Token, absorb,
 };
 
 use crate::RefreshError;
@@ -20,32 +20,25 @@ pub(crate) struct Answered {
     pub(crate) subset: bool,
 }
 
+/// An answer as it was committed.
+struct Kept {
+    committed: Result<Committed, StoreError>,
+    outcome: Outcome,
+    /// What the source failed with, or what stands for what the store did.
+    error: Option<FetchError>,
+    failure: Option<Failure>,
+    /// Why it was not kept, though the source answered.
+    unkept: Option<Arc<StoreError>>,
+}
+
 impl Inner {
     /// Absorbs an answer, commits it, announces it, lands the flight.
     pub(crate) async fn settle(self: &Arc<Self>, leased: Leased, answer: Answered, started: Time) {
         let (leased, unread) = self.with_members(leased, &answer).await;
         let Leased { flown, lease, before, .. } = leased;
-        let Answered { mut result, spent, subset } = answer;
-        if let Some(unread) = &unread {
-            // An attempt that failed: without a wait after it, it would be made again at once, for ever.
-            result = Err(FetchError::Local(format!("what is held of it could not be read: {unread}")));
-        }
-        let now = self.clock.now();
-        let definition = &flown.want.definition;
-        let error = result.as_ref().err().cloned();
-        let mut write =
-            absorb(Attempt { before: &before, definition, subset, result, now, chance: self.chance() });
-        if let (Some(unread), Some(failure)) = (&unread, &mut write.last_error) {
-            failure.hint = unread.hints().into_iter().next();
-        }
-        let outcome = write.outcome;
-        let failure = write.last_error.clone();
-        let log = LogLine {
-            error: failure.as_ref().map(|failure| failure.message.clone()),
-            ..log_line(&flown.want, outcome.word(), started, now, spent)
-        };
         let token = lease.token;
-        let committed = self.commit(Commit { lease, write: Some(write), log, now }).await;
+        let kept = self.keep(&flown.want, lease, &before, answer, started, unread).await;
+        let Kept { committed, outcome, error, failure, unkept } = kept;
         if committed.is_ok() {
             self.forget_copy(&flown.want.key);
             self.committed.notify_one();
@@ -67,7 +60,7 @@ impl Inner {
                 self.announcer.announce(&flown.want.key, outcome, version);
                 match (outcome, error, failure) {
                     (Outcome::Failed, Some(error), _) => {
-                        Err(unread.map_or(RefreshError::Fetch(error), RefreshError::Store))
+                        Err(unkept.map_or(RefreshError::Fetch(error), RefreshError::Store))
                     }
                     (Outcome::Failed, None, Some(failure)) => Err(RefreshError::Held(Box::new(failure))),
                     _ => Ok(outcome),
@@ -88,6 +81,66 @@ impl Inner {
             }
         };
         flown.land(result, stored);
+    }
+
+    /// Absorbs an answer and commits it; where it cannot be read beside what is held (`unread` says why), or the
+    /// store does not take it, as an attempt that failed. Without a wait after that it would be made again at
+    /// once, or as soon as the lease has ended, for ever.
+    async fn keep(
+        &self,
+        want: &Want,
+        lease: Lease,
+        before: &Stored,
+        answer: Answered,
+        started: Time,
+        unread: Option<Arc<StoreError>>,
+    ) -> Kept {
+        let Answered { result, spent, subset } = answer;
+        let failed = |what: &str, why: &StoreError| Answered {
+            result: Err(FetchError::Local(format!("{what}: {why}"))),
+            spent,
+            subset,
+        };
+        if let Some(why) = unread {
+            let answer = failed("what is held of it could not be read", &why);
+            return self.keep_once(want, lease, before, answer, started, Some(why)).await;
+        }
+        let answer = Answered { result, spent, subset };
+        let kept = self.keep_once(want, lease.clone(), before, answer, started, None).await;
+        let Err(why) = &kept.committed else { return kept };
+        if !may_take_less(why) {
+            return kept;
+        }
+        tracing::warn!(key = %want.key, error = %why, "a result could not be stored");
+        let (answer, why) = (failed("what was fetched could not be stored", why), Arc::new(why.clone()));
+        let less = self.keep_once(want, lease, before, answer, started, Some(why)).await;
+        if less.committed.is_ok() { less } else { kept }
+    }
+
+    async fn keep_once(
+        &self,
+        want: &Want,
+        lease: Lease,
+        before: &Stored,
+        answer: Answered,
+        started: Time,
+        unkept: Option<Arc<StoreError>>,
+    ) -> Kept {
+        let Answered { result, spent, subset } = answer;
+        let now = self.clock.now();
+        let error = result.as_ref().err().cloned();
+        let (definition, chance) = (&want.definition, self.chance());
+        let mut write = absorb(Attempt { before, definition, subset, result, now, chance });
+        if let (Some(unkept), Some(failure)) = (&unkept, &mut write.last_error) {
+            failure.hint = unkept.hints().into_iter().next();
+        }
+        let (outcome, failure) = (write.outcome, write.last_error.clone());
+        let log = LogLine {
+            error: failure.as_ref().map(|failure| failure.message.clone()),
+            ..log_line(want, outcome.word(), started, now, spent)
+        };
+        let committed = self.commit(Commit { lease, write: Some(write), log, now }).await;
+        Kept { committed, outcome, error, failure, unkept }
     }
 
     /// Sees to it that the members are at hand where the answer may make a difference to them: that all is
@@ -141,6 +194,17 @@ impl Inner {
             tier.drop_copy(key);
         }
     }
+}
+
+/// Whether a store that did not take an answer has written nothing of it, and may take that it failed.
+fn may_take_less(error: &StoreError) -> bool {
+    matches!(
+        error,
+        StoreError::Busy { .. }
+            | StoreError::Crowded { .. }
+            | StoreError::Full { .. }
+            | StoreError::Failed { .. }
+    )
 }
 
 /// The lease of whoever refreshes the entry now, where their result is not in yet.

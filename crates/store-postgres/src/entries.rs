@@ -164,17 +164,20 @@ pub(crate) async fn met(tx: &Tx, target: &Target) -> Result<Vec<Met>, Fault> {
 /// How many entries are removed in one transaction: others write in between.
 pub(crate) const BATCH: i64 = 500;
 
-/// Locks the first [`BATCH`] of the rows that a target means, behind the key `after`.
-pub(crate) async fn met_behind(tx: &Tx, target: &Target, after: &str) -> Result<Vec<Met>, Fault> {
+/// Locks the first [`BATCH`] of the rows that a target means, behind the key `after`. Answers them, and the key
+/// to go on behind, by what was meant: others may have removed some of that by the time it is locked.
+pub(crate) async fn met_behind(
+    tx: &Tx,
+    target: &Target,
+    after: &str,
+) -> Result<(Vec<Met>, Option<String>), Fault> {
     let select = |clause: &str| {
         format!(
-            "SELECT e.nr, e.key, e.version FROM larder.entries e WHERE e.nr IN (SELECT b.nr \
-             FROM larder.entries b WHERE {clause} AND b.key > $2 ORDER BY b.key LIMIT {BATCH}) \
-             ORDER BY e.nr FOR UPDATE OF e"
+            "SELECT b.nr, b.key FROM larder.entries b WHERE {clause} AND b.key > $2 ORDER BY b.key LIMIT {BATCH}"
         )
     };
     let after = (&after as _, Type::TEXT);
-    let rows = match target {
+    let meant = match target {
         Target::Keys(keys) => {
             tx.query(&select("b.key = ANY($1)"), &[(&texts(keys), Type::TEXT_ARRAY), after]).await?
         }
@@ -187,7 +190,18 @@ pub(crate) async fn met_behind(tx: &Tx, target: &Target, after: &str) -> Result<
         }
         Target::All => tx.query(&select("$1 = ''"), &[(&"", Type::TEXT), after]).await?,
     };
-    rows.iter().map(Met::read).collect()
+    let last = meant.last().filter(|_| meant.len() as i64 == BATCH);
+    let last = last.map(|row| row.try_get(1)).transpose()?;
+    let numbers: Vec<i64> = meant.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+    let rows = tx
+        .query(
+            "SELECT e.nr, e.key, e.version FROM larder.entries e WHERE e.nr = ANY($1) ORDER BY e.nr \
+             FOR UPDATE OF e",
+            &[(&numbers, Type::INT8_ARRAY)],
+        )
+        .await?;
+    let met = rows.iter().map(Met::read).collect::<Result<_, _>>()?;
+    Ok((met, last))
 }
 
 /// Removes entries, locked before, with all that is theirs, and the items that no entry holds any

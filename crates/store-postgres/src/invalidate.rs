@@ -90,8 +90,7 @@ pub(crate) async fn evict(
     after: &str,
     now: Time,
 ) -> Result<(u64, Option<String>), Fault> {
-    let met = entries::met_behind(tx, target, after).await?;
+    let (met, last) = entries::met_behind(tx, target, after).await?;
     entries::remove(tx, &met, now).await?;
-    let last = met.iter().map(|met| &met.key).max().filter(|_| met.len() as i64 == entries::BATCH).cloned();
     Ok((met.len() as u64, last))
 }

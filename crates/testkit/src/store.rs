@@ -1,15 +1,15 @@
 //! A decorator for stores: fails, hangs, delays and loses word as a test says, and keeps virtual time
 //! still while a real database works.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use larder_core::{
     Acquired, Changes, Clock, Commit, Committed, Configured, Exported, Key, Lease, LeaseAsk, ListQuery,
-    Listed, LogFilter, LogLine, Met, Problem, Reconciled, Retention, Row, Store, StoreError, StoreInfo,
-    Stored, Swept, Target, Time, Trigger,
+    Listed, LogFilter, LogLine, Met, Outcome, Problem, Reconciled, Retention, Row, Store, StoreError,
+    StoreInfo, Stored, Swept, Target, Time, Trigger,
 };
 use tokio::sync::{Notify, watch};
 
@@ -73,6 +73,7 @@ pub struct FaultyStore {
     bell: Notify,
     is_deaf: Mutex<bool>,
     refused: Mutex<Option<Key>>,
+    is_tight: AtomicBool,
     lookups: AtomicUsize,
     stretches: AtomicUsize,
 }
@@ -87,6 +88,7 @@ impl FaultyStore {
             bell: Notify::new(),
             is_deaf: Mutex::new(false),
             refused: Mutex::new(None),
+            is_tight: AtomicBool::new(false),
             lookups: AtomicUsize::new(0),
             stretches: AtomicUsize::new(0),
         }
@@ -125,6 +127,11 @@ impl FaultyStore {
     /// Takes no import of this entry from now on, or of all again.
     pub fn refuse(&self, key: Option<Key>) {
         *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = key;
+    }
+
+    /// Has no room for what is fetched from now on, but for a word that it could not be; or has room again.
+    pub fn refuse_answers(&self, is_tight: bool) {
+        self.is_tight.store(is_tight, Ordering::Relaxed);
     }
 
     /// How many lookups there were.
@@ -201,6 +208,11 @@ impl Store for FaultyStore {
     }
 
     async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
+        let is_answer = commit.write.as_ref().is_some_and(|write| write.outcome != Outcome::Failed);
+        if is_answer && self.is_tight.load(Ordering::Relaxed) {
+            let place = "the test's store".to_owned();
+            return Err(StoreError::Full { place, attempted: "commit a refresh" });
+        }
         self.at(Step::Commit, || self.inner.commit(commit)).await
     }
 

@@ -176,6 +176,46 @@ async fn a_hand_that_failed_on_a_fresh_entry_is_tried_again_by_itself_and_then_r
 }
 
 #[tokio::test]
+async fn a_hand_that_failed_on_what_was_absent_is_tried_again_by_itself_and_then_rests() {
+    let world = World::new();
+    let key = world.source.entry("tools", &["a"]);
+    world.source.no_such_entry(&key);
+    world.read(&key).await.unwrap_err();
+    world.source.down(Some(network()));
+    world.refresh(&key).await.result.unwrap_err();
+    let before = world.log().await.len();
+    let mut asked = 0;
+    for _ in 0..60 {
+        world.pass(SECOND).await;
+        asked += world.run(world.engine.refresh_due(10, |_| {})).await.unwrap().len();
+    }
+    let lines = world.log().await.len() - before;
+    assert!(lines < 12 && asked < 12, "{lines} lines, {asked} turns in a minute");
+}
+
+#[tokio::test]
+async fn what_the_store_does_not_take_is_not_fetched_again_and_again() {
+    let world = World::new();
+    let key = world.source.entry("tools", &["a"]);
+    world.store.refuse_answers(true);
+    let error = world.read(&key).await.unwrap_err();
+    assert!(matches!(error, larder_engine::ReadError::Failed { .. }), "{error:?}");
+    let row = world.row(&key).await.unwrap();
+    let told = row.last_error.as_ref().unwrap();
+    assert!(told.message.contains("could not be stored"), "{told:?}");
+    assert!(row.attempts == 1 && row.lease.is_none());
+    for _ in 0..360 {
+        world.pass(10 * SECOND).await;
+        world.run(world.engine.refresh_due(10, |_| {})).await.unwrap();
+    }
+    assert!(world.source.call_count() < 20, "{} calls in an hour", world.source.call_count());
+    world.store.refuse_answers(false);
+    world.pass(HOUR).await;
+    world.run(world.engine.refresh_due(10, |_| {})).await.unwrap();
+    assert_eq!(shown(&world.peek(&key).await.unwrap())[0].1, 1, "by itself");
+}
+
+#[tokio::test]
 async fn failed_entries_that_no_source_knows_any_more_do_not_keep_the_others_from_their_turn() {
     let world = World::new();
     world.source.down(Some(network()));

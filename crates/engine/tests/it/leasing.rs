@@ -1,6 +1,7 @@
 //! One flight per entry: across readers, processes, deaths and delays.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use larder_core::{
@@ -85,6 +86,43 @@ async fn who_waits_for_another_reads_what_is_held_when_something_happened_and_no
     assert_eq!((shown(&waiting), world.source.call_count()), (shown(&held), 1));
     let lookups = store.lookups();
     assert!(lookups < 20, "in 28 s: {lookups}");
+}
+
+#[tokio::test]
+async fn who_waits_behind_a_slow_line_asks_the_store_no_more_than_another() {
+    let mut world = World::new();
+    let key = world.source.entry("tools", &["a"]);
+    world.source.latency(28 * SECOND);
+    let (other, store) = world.another_process();
+    store.inflict(Fault::Slow(SECOND / 10), &[Step::Pulse]);
+    let options = ReadOptions::default();
+    let holding = tokio::spawn({
+        let (engine, key) = (world.engine.clone(), key.clone());
+        async move { engine.read(&key, &options).await }
+    });
+    until_called(&world, 1).await;
+    let waiting = world.run(other.read(&key, &options)).await.unwrap();
+    let held = world.run(holding).await.unwrap().unwrap();
+    assert_eq!((shown(&waiting), world.source.call_count()), (shown(&held), 1));
+    let lookups = store.lookups();
+    assert!(lookups < 20, "in 28 s: {lookups}");
+}
+
+#[tokio::test]
+async fn a_renewal_that_hung_once_does_not_cost_the_lease() {
+    let world = World::new();
+    let key = world.source.entry("tools", &["a"]);
+    world.source.latency(20 * SECOND);
+    let reading = tokio::spawn({
+        let (engine, key) = (world.engine.clone(), key.clone());
+        async move { engine.read(&key, &ReadOptions::default()).await }
+    });
+    until_called(&world, 1).await;
+    world.store.inflict(Fault::Hang, &[Step::Renew]);
+    world.pass(Duration::from_millis(10_100)).await;
+    world.store.mend();
+    let reading = world.run(reading).await.unwrap().unwrap();
+    assert_eq!((shown(&reading)[0].1, world.source.call_count()), (1, 1));
 }
 
 #[tokio::test]

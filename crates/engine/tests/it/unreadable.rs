@@ -1,7 +1,7 @@
 //! A row that cannot be read is the concern of its own entry, and of no other.
 
 use larder_core::{Key, Store, Trigger};
-use larder_engine::RefreshError;
+use larder_engine::{ReadError, ReadOptions, RefreshError};
 
 use crate::world::{HOUR, World};
 
@@ -22,4 +22,18 @@ async fn an_entry_whose_row_cannot_be_read_keeps_no_other_from_its_refresh() {
     assert!(matches!(error, RefreshError::Store(_)), "{error:?}");
     assert!(error.hints()[0].contains("larder cache clear"), "{:?}", error.hints());
     assert_eq!(world.store.due(world.now(), 100).await.unwrap(), [keys[4].clone()]);
+}
+
+#[tokio::test]
+async fn nor_from_its_readers() {
+    let world = World::new();
+    let keys: Vec<Key> = (0..9).map(|n| world.source.entry(&format!("c{n}"), &["a"])).collect();
+    for key in &keys {
+        world.read(key).await.unwrap();
+    }
+    world.spoil("UPDATE entries SET warnings = 'oops' WHERE key = 'fake/c4'");
+    let readings = world.run(world.engine.load_many(&keys, &ReadOptions::default())).await;
+    let failed: Vec<_> = keys.iter().zip(&readings).filter(|(_, reading)| reading.is_err()).collect();
+    assert_eq!(failed.iter().map(|(key, _)| *key).collect::<Vec<_>>(), [&keys[4]]);
+    assert!(matches!(failed[0].1, Err(ReadError::Store(_))), "{:?}", failed[0].1);
 }

@@ -7,7 +7,7 @@ use larder_core::{Acquired, Committed, Key, MemberState, Retention, Store, Targe
 use larder_store_postgres::{Listen, OpenOptions, PostgresStore};
 use larder_testkit::Proxy;
 use larder_testkit::contract::build::{
-    acquire, at, book, commit_of, done, fetched, ids, key, lease, member, refresh, row, words, write,
+    acquire, ask, at, book, commit_of, done, fetched, ids, key, lease, member, refresh, row, words, write,
 };
 
 use crate::place::{Database, block_on, block_on_threads, options};
@@ -383,5 +383,32 @@ fn an_invalidation_at_the_moment_of_a_commit_is_never_lost() {
         assert!(!words(&store, &cinder).await.is_empty());
         write(&store, &cinder, fetched(vec![], at(10_000)), at(10_000)).await;
         assert!(!row(&store, &cinder).await.entry.is_invalidated());
+    });
+}
+
+/// What is cleared in pieces is cleared to its end, though others remove some of a piece meanwhile.
+#[test]
+fn a_clear_that_meets_what_another_removes_goes_on_behind_it() {
+    let database = Database::fresh();
+    block_on(async {
+        let store = PostgresStore::open(database.options()).await.unwrap();
+        let mut client = database.client().await;
+        let asks: Vec<_> = (0..600).map(|n| ask(&key(&format!("shelf/e{n:04}")), "a")).collect();
+        store.acquire(&asks, at(0)).await.unwrap();
+        let other = client.transaction().await.unwrap();
+        other.execute("DELETE FROM larder.entries WHERE key = 'shelf/e0007'", &[]).await.unwrap();
+        let clear = tokio::spawn({
+            let store = store.clone();
+            async move { store.evict(&Target::All, at(1)).await }
+        });
+        let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+            AND wait_event_type = 'Lock'";
+        let watcher = database.client().await;
+        while watcher.query_one(waits, &[]).await.unwrap().get::<_, i64>(0) < 1 {
+            tokio::task::yield_now().await;
+        }
+        other.commit().await.unwrap();
+        assert_eq!(clear.await.unwrap().unwrap(), 599);
+        assert_eq!(store.info().await.unwrap().entries, 0);
     });
 }
