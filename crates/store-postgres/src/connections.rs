@@ -4,8 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolConfig, QueueMode, Runtime, Timeouts};
+use deadpool_postgres::{
+    Manager, ManagerConfig, Object, Pool, PoolConfig, PoolError, QueueMode, Runtime, Timeouts,
+};
 use larder_core::{StoreError, ViewSpec};
+use tokio_postgres::error::SqlState;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::address::Address;
@@ -21,10 +24,14 @@ const TRIES_MAX: u32 = 8;
 /// How often one is tried whose connection broke before anything could be committed.
 const CONNECTIONS_MAX: u32 = 3;
 
+/// How soon one that the server did not let in looks whether another has come back.
+const LOOKS_AGAIN: Duration = Duration::from_millis(20);
+
 /// The pool, and what every transaction on it has in common.
 pub(crate) struct Connections {
     pool: Pool,
     kept: usize,
+    pool_timeout: Duration,
     statement_timeout: Duration,
     statements: Statements,
     direct: Arc<Direct>,
@@ -88,6 +95,7 @@ impl Connections {
         Ok(Connections {
             pool,
             kept: options.pool_size.max(1),
+            pool_timeout: options.pool_timeout,
             statement_timeout: options.statement_timeout,
             statements: options.statements,
             direct: Arc::new(direct),
@@ -187,7 +195,7 @@ impl Connections {
     }
 
     async fn begin(&self, mode: Mode, nth: u32) -> Result<Tx, Fault> {
-        let conn = self.pool.get().await?;
+        let conn = self.connection().await?;
         self.was_let_in.store(true, Ordering::Relaxed);
         let timeout = if mode == Mode::Long { LONG } else { self.statement_timeout };
         let isolation = match mode {
@@ -213,6 +221,26 @@ impl Connections {
         let (statements, direct) = (self.statements, self.direct.clone());
         let (times, specs) = (self.times.clone(), self.specs.clone());
         Ok(Tx::on(conn, Terms { begin, nth, timeout, statements, direct, times, specs }))
+    }
+
+    /// One of the pool's. Where the server takes no more of them than there are, which may be fewer than the
+    /// pool may have, one of those is waited for as when the pool is full.
+    #[expect(clippy::disallowed_methods, reason = "waits for a database, whose time no test moves")]
+    async fn connection(&self) -> Result<Object, Fault> {
+        let mut waited = Duration::ZERO;
+        loop {
+            match self.pool.get().await {
+                Err(PoolError::Backend(error))
+                    if error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS)
+                        && self.pool.status().size > 0
+                        && waited < self.pool_timeout =>
+                {
+                    tokio::time::sleep(LOOKS_AGAIN).await;
+                    waited += LOOKS_AGAIN;
+                }
+                found => return Ok(found?),
+            }
+        }
     }
 
     /// Connections beyond those that are kept are closed when nobody waits for one.

@@ -255,6 +255,49 @@ fn whoever_waits_in_vain_for_a_connection_is_told_so() {
     });
 }
 
+/// As where another application took what the server has.
+#[test]
+fn who_finds_the_server_full_waits_for_a_connection_of_its_own() {
+    let database = Database::fresh();
+    block_on(async {
+        let mut client = database.client().await;
+        let role = format!("few_{}", database.name());
+        let make = format!(
+            "CREATE ROLE {role} LOGIN PASSWORD 'few' CONNECTION LIMIT 2; \
+             GRANT CREATE ON DATABASE {} TO {role}",
+            database.name()
+        );
+        client.batch_execute(&make).await.unwrap();
+        let url = format!("postgres://{role}:few@{}/{}", host_of(&database.url()), database.name());
+        let store = PostgresStore::open(options(&url)).await.unwrap();
+        let cinder = key("shelf/cinder");
+        refresh(&store, &cinder, vec![], at(0)).await;
+        let tx = client.transaction().await.unwrap();
+        tx.batch_execute("SELECT 1 FROM larder.entries FOR UPDATE").await.unwrap();
+        let invalidate = || {
+            let (store, cinder) = (store.clone(), cinder.clone());
+            tokio::spawn(async move { store.invalidate(&Target::Keys(vec![cinder]), at(1)).await })
+        };
+        let blocked = [invalidate(), invalidate()];
+        let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+            AND wait_event_type = 'Lock'";
+        let watcher = database.client().await;
+        while watcher.query_one(waits, &[]).await.unwrap().get::<_, i64>(0) < 2 {
+            tokio::task::yield_now().await;
+        }
+        let mut third = invalidate();
+        let early = tokio::time::timeout(Duration::from_millis(200), &mut third).await;
+        assert!(early.is_err(), "{early:?}");
+        tx.rollback().await.unwrap();
+        for waited in blocked.into_iter().chain([third]) {
+            waited.await.unwrap().unwrap();
+        }
+        drop(store);
+        let drop = format!("DROP OWNED BY {role} CASCADE; DROP ROLE {role}");
+        client.batch_execute(&drop).await.unwrap();
+    });
+}
+
 #[test]
 fn prepared_statements_tell_the_same_story() {
     let database = Database::fresh();

@@ -24,6 +24,10 @@ impl Database {
         Database { name }
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Its address in the cluster itself.
     pub(crate) fn url(&self) -> String {
         named(&server("LARDER_TEST_POSTGRES"), &self.name)
