@@ -41,6 +41,11 @@ impl<'c> Alarm<'c> {
         now < self.set_at || now.plus(NEAR) >= self.set_at.plus(self.span)
     }
 
+    /// For how long nothing was heard.
+    pub(crate) fn quiet_for(&self) -> Duration {
+        self.clock.now().since(self.heard_at.unwrap_or(self.set_at))
+    }
+
     /// Completes when nothing was heard for the span.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.sleep.as_mut().poll(cx).is_ready() {

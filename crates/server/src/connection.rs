@@ -7,12 +7,14 @@ use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use axum::Router;
 use bytes::{Buf as _, Bytes};
 use larder_core::Time;
 use tokio::io::AsyncWrite as _;
 use tokio::net::TcpStream;
+use tokio::sync::futures::Notified;
 
 use crate::alarm::Alarm;
 use crate::app::App;
@@ -76,10 +78,12 @@ impl Connection {
             habit: Habit::default(),
             now: self.app.now(),
         };
+        let crowded = pin!(self.stop.crowded.notified());
         let mut ends = Ends {
             stop: &self.stop,
             closing: pin!(self.stop.closing.cancelled()),
             cutting: pin!(self.stop.cutting.cancelled()),
+            crowded,
             alarm: Alarm::new(&*self.app.clock, self.app.settings.head_timeout),
             are_awaited: false,
         };
@@ -101,7 +105,7 @@ impl Connection {
         &self,
         stream: &mut TcpStream,
         desk: &mut Desk,
-        ends: &mut Ends<'_>,
+        ends: &mut Ends<'_, '_>,
         cx: &mut Context<'_>,
     ) -> Poll<Turn> {
         let mut came = Came::Nothing;
@@ -123,7 +127,7 @@ impl Connection {
         &self,
         stream: &mut TcpStream,
         desk: &mut Desk,
-        ends: &mut Ends<'_>,
+        ends: &mut Ends<'_, '_>,
         warm: &mut Warm,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Turn>> {
@@ -239,11 +243,17 @@ impl Desk {
     }
 }
 
+/// Who said nothing for so long makes room for others: a client that comes back connects anew.
+const IDLE: Duration = Duration::from_secs(1);
+/// The same of one that began to say something.
+const HALF_A_HEAD: Duration = Duration::from_secs(3);
+
 /// What ends a connection, whatever it does.
-struct Ends<'a> {
-    stop: &'a Stop,
+struct Ends<'a, 's> {
+    stop: &'s Stop,
     closing: Pin<&'a mut (dyn Future<Output = ()> + Send)>,
     cutting: Pin<&'a mut (dyn Future<Output = ()> + Send)>,
+    crowded: Pin<&'a mut Notified<'s>>,
     alarm: Alarm<'a>,
     /// Whether they wake this connection.
     are_awaited: bool,
@@ -256,7 +266,7 @@ enum Came {
     Nothing,
 }
 
-impl Ends<'_> {
+impl Ends<'_, '_> {
     /// Waits for more; completes when it is over.
     fn poll_quiet(&mut self, desk: &Desk, came: Came, cx: &mut Context<'_>) -> Poll<()> {
         // Who has begun a request is let finish it. A stop that takes too long cuts all off.
@@ -271,7 +281,18 @@ impl Ends<'_> {
         }
         self.are_awaited = true;
         let is_closing = self.closing.as_mut().poll(cx).is_ready() && desk.inbox.is_empty();
-        if is_closing { Poll::Ready(()) } else { self.poll_cut(cx) }
+        if is_closing || self.makes_room(desk, cx) { Poll::Ready(()) } else { self.poll_cut(cx) }
+    }
+
+    /// Whether others wait for a place while nothing happens here.
+    fn makes_room(&mut self, desk: &Desk, cx: &mut Context<'_>) -> bool {
+        let mut is_asked = false;
+        while self.crowded.as_mut().poll(cx).is_ready() {
+            is_asked = true;
+            self.crowded.set(self.stop.crowded.notified());
+        }
+        let longest = if desk.inbox.is_empty() { IDLE } else { HALF_A_HEAD };
+        is_asked && self.alarm.quiet_for() >= longest
     }
 
     fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<()> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use larder_core::StoreError;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
@@ -183,16 +183,13 @@ struct Door {
 /// How long to wait when the system has no more to give, such as file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// How often those on which nothing happens are asked to make room.
+const CROWDED_PAUSE: Duration = Duration::from_millis(250);
+
 impl Door {
     async fn accept(self, listener: TcpListener) {
         let seats = Arc::new(Semaphore::new(self.app.settings.connections_max));
         loop {
-            let taken = tokio::select! {
-                biased;
-                () = self.stop.closing.cancelled() => return,
-                taken = seats.clone().acquire_owned() => taken,
-            };
-            let Ok(seat) = taken else { return };
             let accepted = tokio::select! {
                 biased;
                 () = self.stop.closing.cancelled() => return,
@@ -200,6 +197,12 @@ impl Door {
             };
             match accepted {
                 Ok((stream, peer)) => {
+                    let taken = tokio::select! {
+                        biased;
+                        () = self.stop.closing.cancelled() => return,
+                        taken = self.seat(&seats) => taken,
+                    };
+                    let Ok(seat) = taken else { return };
                     let connection = self.connection(stream, peer);
                     self.connections.spawn(async move {
                         connection.await;
@@ -210,6 +213,23 @@ impl Door {
                     tracing::warn!(%error, "a connection could not be accepted");
                     self.app.clock.sleep(ACCEPT_PAUSE).await;
                 }
+            }
+        }
+    }
+
+    /// A place for a connection. Where there is none, those on which nothing happens make room: a thousand that
+    /// say nothing would keep out whoever looks after the server's health.
+    async fn seat(&self, seats: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, AcquireError> {
+        if let Ok(seat) = seats.clone().try_acquire_owned() {
+            return Ok(seat);
+        }
+        let mut freed = std::pin::pin!(seats.clone().acquire_owned());
+        loop {
+            self.stop.crowded.notify_waiters();
+            tokio::select! {
+                biased;
+                seat = &mut freed => return seat,
+                () = self.app.clock.sleep(CROWDED_PAUSE) => {}
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// How far a stop is, for all that has to end by it.
@@ -11,8 +12,10 @@ pub(crate) struct Stop {
     pub(crate) closing: CancellationToken,
     /// Ends connections at once.
     pub(crate) cutting: CancellationToken,
-    /// The same to be looked at before each request: tokens would be waited for.
+    /// How far it is, to be looked at before each request: tokens would be waited for.
     stage: AtomicU8,
+    /// Asks connections to make room on which nothing happens, since others wait for a place.
+    pub(crate) crowded: Notify,
 }
 
 const CLOSING: u8 = 1;

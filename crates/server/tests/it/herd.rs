@@ -1,8 +1,13 @@
 //! Many readers at once.
 
+use std::time::Duration;
+
 use larder_github_sim::Switches;
 
+use crate::raw::Raw;
 use crate::world::{World, header};
+
+const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_readers_of_a_cold_key_are_one_call_upstream() {
@@ -38,4 +43,43 @@ async fn two_servers_on_one_store_share_a_flight() {
     let answers = futures::future::join_all(readers).await;
     assert!(answers.iter().all(|answer| *answer == answers[0]));
     assert_eq!(world.calls(), 1);
+}
+
+#[tokio::test]
+async fn who_keeps_all_places_and_says_nothing_makes_room_and_who_is_served_does_not() {
+    let mut world = World::new().await;
+    world.clock.wait_by_hand(SECOND);
+    let mut settings = world.settings();
+    settings.connections_max = 4;
+    let served = world.serve_with(settings).await;
+    let mut events = served.events().await;
+    let mut silent = Vec::new();
+    for began in ["", "", "GET /healthz HTT"] {
+        let mut one = Raw::connect(served.running.address()).await;
+        one.write(began.as_bytes()).await;
+        silent.push(one);
+    }
+    let mut next = Raw::connect(served.running.address()).await;
+    next.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
+    let next = tokio::spawn(async move { next.answer(false).await });
+    for _ in 0..400 {
+        assert!(!next.is_finished(), "nobody has been silent for long");
+        tokio::task::yield_now().await;
+    }
+    let mut passed = 0;
+    while !next.is_finished() {
+        assert!(passed < 5, "they keep their places");
+        world.clock.advance(SECOND);
+        passed += 1;
+        tokio::time::timeout(SECOND, async {
+            while !next.is_finished() {
+                tokio::task::yield_now().await
+            }
+        })
+        .await
+        .ok();
+    }
+    assert_eq!(next.await.unwrap().unwrap().status(), "200");
+    served.post("/api/v1/entries/cluster/tools/refresh?wait=1").send().await.unwrap();
+    assert_eq!(events.next().await.data["key"], "cluster/tools");
 }
