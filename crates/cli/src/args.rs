@@ -44,6 +44,11 @@ impl Cli {
         Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
     }
 
+    /// Whether it matters where the process stands.
+    pub fn needs_a_place(&self) -> bool {
+        !matches!(self.command, Command::Completions(_) | Command::GithubSim(_) | Command::Demo(_))
+    }
+
     /// As whom this process logs.
     pub fn who(&self) -> Who {
         match &self.command {

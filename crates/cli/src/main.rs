@@ -18,17 +18,24 @@ mod wiring;
 
 use std::process::ExitCode;
 
-use crate::config::Environment;
+use crate::config::{Environment, EnvironmentError};
 use crate::report::{Complaint, Exit};
 use crate::ui::{ColorChoice, Screen};
 
 fn main() -> ExitCode {
     let cli = args::Cli::of_this_process();
-    let env = match Environment::of_this_process() {
+    let env = match Environment::of_this_process(cli.needs_a_place()) {
         Ok(env) => env,
         Err(error) => {
             let screen = Screen::of_this_process(ColorChoice::Auto, false, &Environment::default());
-            screen.complain(&Complaint::failed("the environment could not be read").because(error));
+            screen.complain(&match error {
+                EnvironmentError::Gone => {
+                    Complaint::failed(error.to_string()).hint("go to one that is there: `cd ~`")
+                }
+                EnvironmentError::Other(error) => {
+                    Complaint::failed("the environment could not be read").because(format!("{error:#}"))
+                }
+            });
             return Exit::Failed.into();
         }
     };

@@ -120,10 +120,35 @@ pub(crate) fn connect_ours(path: &Path, place: &str) -> Result<Option<Connection
     match look(path, place)? {
         Found::Foreign(found) => Err(StoreError::Foreign { place: place.to_owned(), found }),
         Found::Nothing => Ok(None),
-        Found::Ours => readers::connect(path, Duration::from_secs(5), Sight::Shared)
-            .map(Some)
-            .map_err(|error| sql_error(&error, place, "open it")),
+        Found::Ours => {
+            let failed = |error: &rusqlite::Error| sql_error(error, place, "open it");
+            let error = match look_inside(path, LOOK_TIMEOUT, Sight::Shared) {
+                Ok((conn, _)) => return Ok(Some(conn)),
+                Err(error) => failed(&error),
+            };
+            if !may_lie_alone(&error, path) {
+                return Err(error);
+            }
+            let (conn, _) =
+                look_inside(path, LOOK_TIMEOUT, Sight::Immutable).map_err(|error| failed(&error))?;
+            Ok(Some(conn))
+        }
     }
+}
+
+/// How long one who only looks waits for others.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Opens a connection that reads, and what it sees.
+fn look_inside(path: &Path, busy_timeout: Duration, sight: Sight) -> rusqlite::Result<(Connection, Seen)> {
+    let conn = readers::connect(path, busy_timeout, sight)?;
+    inspect(&conn).map(|seen| (conn, seen))
+}
+
+/// Whether a file that cannot be looked at beside a writer may be looked at alone: a directory that lets nobody
+/// write lets nobody make the side files of a reader.
+fn may_lie_alone(error: &StoreError, path: &Path) -> bool {
+    matches!(error, StoreError::Failed { .. } | StoreError::ReadOnly { .. }) && readers::is_alone(path)
 }
 
 /// Moves a damaged database aside and opens a new one in its place, if nobody else uses it. All of
@@ -264,10 +289,7 @@ struct Standing {
 
 fn check(options: &OpenOptions, place: &str) -> Result<Standing, StoreError> {
     let failed = |error: &rusqlite::Error| sql_error(error, place, "open it");
-    let look = |sight| {
-        let conn = readers::connect(&options.path, options.busy_timeout, sight)?;
-        inspect(&conn).map(|seen| (conn, seen))
-    };
+    let look = |sight| look_inside(&options.path, options.busy_timeout, sight);
     let error = match look(Sight::Shared) {
         Ok((conn, seen)) => return seen.standing(conn, Sight::Shared, place),
         Err(error) => failed(&error),
@@ -281,8 +303,7 @@ fn check(options: &OpenOptions, place: &str) -> Result<Standing, StoreError> {
     if rolled_back && let Ok((conn, seen)) = look(Sight::Shared) {
         return seen.standing(conn, Sight::Shared, place);
     }
-    // A directory that lets nobody write lets nobody make the side files of a reader.
-    if readers::is_alone(&options.path) {
+    if may_lie_alone(&error, &options.path) {
         let (conn, seen) = look(Sight::Immutable).map_err(|error| failed(&error))?;
         return seen.standing(conn, Sight::Immutable, place);
     }

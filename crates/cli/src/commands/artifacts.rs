@@ -184,7 +184,7 @@ pub fn marks(artifact: &Artifact) -> String {
 /// Artifacts in lines.
 pub fn table(artifacts: &[Artifact], screen: &Screen, now: Time) -> String {
     let mut table = Table::new(vec![
-        Column::new("NAME"),
+        Column::new("NAME").squeezed(8),
         Column::new("TYPE"),
         Column::cut("PROJECT", 10),
         Column::new("STATE"),

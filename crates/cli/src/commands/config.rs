@@ -1,11 +1,11 @@
 //! `larder config`: what is in effect and from where; trusting a project's file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
 use super::{Context, Ended};
-use crate::config::{Config, How, Shown, Trust};
+use crate::config::{Config, How, PMU_FILE, Shown, Trust, check_pmu};
 use crate::report::{Complaint, Exit};
 use crate::ui::{Cell, Column, Table, Tone, harmless};
 
@@ -15,15 +15,18 @@ pub enum Command {
     /// Print every setting in effect, and where it came from
     #[command(after_help = "Example:\n  larder config show --json | jq -r '.file.path'")]
     Show,
-    /// Let the larder.toml of this directory set hosts, tokens and the store
+    /// Let the larder.toml of this directory say where data and tokens go, and more
     #[command(after_help = "A larder.toml that lies in or above the working directory came with whatever \
-                      repository that is. Until it is trusted, it sets neither `[github] api_url` nor \
-                      `[github] token` nor `[store] url`. Trust holds for its present content.\n\n\
+                      repository that is. Until it is trusted, all that it sets of `[store]` and `[server]` \
+                      is ignored, and so are `[github] api_url` and `token`, `[projects] allow_links`, \
+                      `collections` and `roots` outside of its folder, `[[marketplace]] url` and files outside of \
+                      it, and `[trackers] auto_pull`; every command names what it ignores. Trust holds for its \
+                      present content.\n\n\
                       Example:\n  larder config trust")]
     Trust(TrustArgs),
 }
 
-/// Let the larder.toml of this directory set hosts, tokens and the store.
+/// Let the larder.toml of this directory say where data and tokens go, and more.
 #[derive(Debug, clap::Args)]
 pub struct TrustArgs {
     /// The file; the one that applies here if not said
@@ -57,7 +60,7 @@ fn show(context: &Context) -> Ended {
             .collect();
         context.screen.json(&json!({
             "file": file,
-            "settings": config.settings(),
+            "settings": config.shown(),
             "clusters": config.listed.clusters.len(),
             "notes": notes,
         }))?;
@@ -78,14 +81,20 @@ fn show(context: &Context) -> Ended {
     for note in &config.quiet_notes {
         context.screen.note(note);
     }
-    context.screen.answer(&settings_table(&config).render(&context.screen))?;
+    context.screen.answer(&settings_table(&config, context.screen.width).render(&context.screen))?;
     Ok(Exit::Answered)
 }
 
-fn settings_table(config: &Config) -> Table<'static> {
-    let mut table =
-        Table::new(vec![Column::new("SETTING"), Column::cut("VALUE", 24), Column::cut("FROM", 8)]);
-    for Shown { key, value, origin, secret } in config.settings() {
+/// Where there is room for a name and a value alone, and not for all of each.
+const NARROW: usize = 42;
+
+fn settings_table(config: &Config, width: usize) -> Table<'static> {
+    // Columns are cut from the last to the first, and what is cut to its least goes: so a name is cut before its
+    // value goes.
+    let (setting, value) = if width < NARROW { (8, 10) } else { (16, 24) };
+    let columns = vec![Column::cut("SETTING", setting), Column::cut("VALUE", value), Column::cut("FROM", 8)];
+    let mut table = Table::new(columns);
+    for Shown { key, value, origin, secret } in config.shown() {
         let value = if secret {
             Cell::new(format!("(hidden, from {})", origin.trim_start_matches("env ")))
         } else {
@@ -95,9 +104,22 @@ fn settings_table(config: &Config) -> Table<'static> {
             }
         };
         let tone = if origin == "default" { Tone::Quiet } else { Tone::Plain };
-        table.row(vec![Cell::new(key), value, Cell::new(origin).tone(tone)]);
+        table.row(vec![Cell::new(&*key), value, Cell::new(origin).tone(tone)]);
     }
     table
+}
+
+/// Whether a file is a configuration at all: what cannot be used is not trusted.
+fn check(path: &Path, text: &str, context: &Context) -> Result<(), Vec<Complaint>> {
+    let wrong = if path.file_name().is_some_and(|name| name == PMU_FILE) {
+        check_pmu(text).err().map(|why| vec![Complaint::usage(why)])
+    } else {
+        Config::as_if(path, text, &context.flags(), &context.env).err().map(Vec::from)
+    };
+    let Some(wrong) = wrong else { return Ok(()) };
+    let place = harmless(&path.display().to_string()).into_owned();
+    let first = Complaint::usage(format!("{place} was not trusted, since it cannot be used"));
+    Err(std::iter::once(first).chain(wrong).collect())
 }
 
 fn trust(args: &TrustArgs, context: &Context) -> Ended {
@@ -123,7 +145,17 @@ fn trust(args: &TrustArgs, context: &Context) -> Ended {
             let hint = "`larder config show` says which files it reads from here".to_owned();
             failed("read", error).hints(is_missing.then_some(hint))
         })?;
-        trust.add(&path, &text).map_err(|error| failed("noted as trusted", error))?;
+        check(&path, &text, context)?;
+        let list = trust.path().to_owned();
+        trust.add(&path, &text).map_err(|error| {
+            let why = format!("{} could not be written: {error}", list.display());
+            Complaint::failed(format!(
+                "{} could not be noted as trusted",
+                harmless(&path.display().to_string())
+            ))
+            .because(why)
+            .hint("make its folder writable, or set the variable XDG_STATE_HOME to one that is")
+        })?;
         "is trusted, until its content changes"
     };
     if context.json() {

@@ -46,6 +46,7 @@ pub struct Args {
 
 /// Serves until it is interrupted.
 pub fn run(args: &Args, context: &Context) -> Ended {
+    context.takes_no_settings("larder demo")?;
     let scene = match &args.data {
         None => Scene::own()?,
         Some(path) => Scene::of_ranking(path)?,

@@ -99,14 +99,29 @@ async fn to_file(rooms: &Rooms<'_>, path: &Path, context: &Context) -> Result<To
     }
     let failed = |error: io::Error| Complaint::failed(format!("{shown} could not be written")).because(error);
     let dir = path.parent().unwrap_or(Path::new("."));
-    // Such files are their user's alone.
-    let beside = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;
+    check_folder(dir, &shown)?;
+    // Such files are their user's alone. Of a file that is not there yet nobody knows the name.
+    let unmade = |error: io::Error| failed(error.kind().into());
+    let beside = tempfile::NamedTempFile::new_in(dir).map_err(unmade)?;
     let told = write(rooms, BufWriter::new(&beside), &shown, context).await?;
     beside.as_file().sync_all().map_err(failed)?;
     match beside.persist_noclobber(path) {
         Ok(_) => Ok(told),
         Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Err(taken()),
         Err(error) => Err(failed(error.error)),
+    }
+}
+
+/// Whether there is a folder to write the file into.
+fn check_folder(dir: &Path, shown: &str) -> Result<(), Complaint> {
+    let missing = |why| Err(Complaint::failed(format!("{shown} could not be written")).because(why));
+    match std::fs::metadata(dir) {
+        Ok(about) if !about.is_dir() => missing(format!("{} is no folder", dir.display())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            missing(format!("there is no folder {}", dir.display()))
+        }
+        // Whatever else is wrong with it shows when the file is made.
+        _ => Ok(()),
     }
 }
 

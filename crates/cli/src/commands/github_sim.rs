@@ -35,6 +35,7 @@ pub struct Args {
 
 /// Serves until it is interrupted.
 pub fn run(args: &Args, context: &Context) -> Ended {
+    context.takes_no_settings("larder github-sim")?;
     let world = world(args)?;
     crate::wiring::block_on(serve(world, args, context))?
 }
@@ -63,7 +64,7 @@ async fn serve(world: World, args: &Args, context: &Context) -> Ended {
     let url = simulator.url();
     let stop = crate::wiring::asked_to_stop();
     if let Some(file) = &args.write_config {
-        write_new(&context.env.cwd.join(file), &config_of_demo(url), "--write-config FILE", context)?;
+        write_new(file, &config_of_demo(url), "--write-config FILE", context)?;
     }
     if context.json() {
         let file = args.write_config.as_ref().map(|file| context.env.cwd.join(file));

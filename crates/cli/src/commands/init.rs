@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::{Context, Ended, manifest};
-use crate::config::{FILE_NAME, Trust, owner_of_origin, read_owner};
+use super::manifest::Workflow;
+use super::{Context, Ended};
+use crate::config::{Config, FILE_NAME, Flags, Trust, owner_of_origin, read_owner};
 use crate::report::{Complaint, Exit};
 
 /// Write a commented larder.toml to start from.
@@ -32,47 +33,75 @@ pub fn run(args: &Args, context: &Context) -> Ended {
     }
     let of_origin = if args.owner.is_none() { owner_of_origin(&context.env.cwd) } else { None };
     let owner = args.owner.as_ref().or(of_origin.as_ref());
-    let path = args.path.as_deref().or(context.global.config.as_deref());
-    let path = context.env.cwd.join(path.unwrap_or(FILE_NAME.as_ref()));
-    write_new(&path, &template(owner.map(String::as_str)), "larder init FILE", context)?;
-    if args.workflow {
-        let config = context.config()?;
-        let types = &config.trackers.types;
-        manifest::write_workflow(
-            &manifest::workflow_path(&config)?,
-            &manifest::workflow_text(types),
-            false,
-            context,
-        )?;
+    let named = args.path.as_deref().or(context.global.config.as_deref());
+    let named = named.unwrap_or(FILE_NAME.as_ref());
+    let path = context.env.cwd.join(named);
+    let text = template(owner.map(String::as_str));
+    let workflow = if args.workflow { Some(workflow(&path, &text, context)?) } else { None };
+    write_new(named, &text, "larder init FILE", context)?;
+    if let Some(workflow) = &workflow {
+        workflow.write()?;
     }
     if context.json() {
-        context.screen.json(&json!({"path": path, "owner": owner}))?;
+        let workflow =
+            workflow.as_ref().map(|workflow| json!({"path": workflow.path, "outcome": workflow.outcome()}));
+        context.screen.json(&json!({"path": path, "owner": owner, "workflow": workflow}))?;
         return Ok(Exit::Answered);
     }
     let mut said = format!("wrote {}\n", path.display());
+    if let Some(workflow) = &workflow {
+        said += &workflow.sentence(context);
+    }
     if let Some(owner) = &of_origin {
         let from = "whose repository this is a clone of (.git/config)";
         said = format!("{said}its owner is {owner}, {from}\n");
     }
-    said += &owner.map_or_else(
-        || "set `owner` in it, or list repositories in a `[[cluster]]`; then run `larder repos`\n".to_owned(),
-        |owner| {
-            format!(
-                "`larder repos` works right away and lists all of {owner}'s; group them by `[[cluster]]`\n"
-            )
-        },
-    );
+    said += &next_steps(named, &path, owner.map(String::as_str), context);
+    context.screen.answer(&said)?;
+    Ok(Exit::Answered)
+}
+
+/// The workflow of the configuration that applies once the file is written.
+fn workflow(path: &Path, text: &str, context: &Context) -> Result<Workflow, Vec<Complaint>> {
+    // A file that is named applies and no other; else one of this name that lies here does.
+    let is_named = context.global.config.is_some() || context.env.get("LARDER_CONFIG").is_some();
+    let applies = Config::applying_file(&context.flags(), &context.env).is_some_and(|file| file == path);
+    let will_apply = applies || !is_named && path == context.env.cwd.join(FILE_NAME);
+    let config = if will_apply {
+        Config::as_if(path, text, &context.flags(), &context.env)?
+    } else {
+        context.config()?
+    };
+    Ok(Workflow::plan(&config, false, "run it in one, or leave `--workflow` out", context)?)
+}
+
+/// What to do with the file, in commands that find it.
+fn next_steps(named: &Path, path: &Path, owner: Option<&str>, context: &Context) -> String {
+    let is_found = Config::applying_file(&Flags::default(), &context.env).is_some_and(|found| found == path);
+    let larder = if is_found { "larder".to_owned() } else { format!("larder --config {}", named.display()) };
+    let mut said = match owner {
+        Some(owner) => format!(
+            "`{larder} repos` works right away and lists all of {owner}'s; group them by `[[cluster]]`\n"
+        ),
+        None => {
+            format!("set `owner` in it, or list repositories in a `[[cluster]]`; then run `{larder} repos`\n")
+        }
+    };
     if path == context.env.cwd.join(FILE_NAME) {
         said += "it is trusted as it stands; when you have edited it, run `larder config trust`\n";
     }
-    context.screen.answer(&said)?;
-    Ok(Exit::Answered)
+    said
 }
 
 /// Writes a configuration where there is none, for the user's eyes alone: it may hold a token. Who
 /// writes it with Larder's own command knows what is in it, so it is trusted. `elsewhere` says how to
 /// name another place.
-pub fn write_new(path: &Path, text: &str, elsewhere: &str, context: &Context) -> Result<(), Complaint> {
+pub fn write_new(named: &Path, text: &str, elsewhere: &str, context: &Context) -> Result<(), Complaint> {
+    if named == Path::new("-") {
+        return Err(Complaint::usage("`-` is no file, and a configuration is not printed")
+            .hint(format!("name one: `{elsewhere}`")));
+    }
+    let path = &context.env.cwd.join(named);
     let failed = |error: std::io::Error| {
         let complaint = Complaint::failed(format!("{} could not be written", path.display()));
         if error.kind() == std::io::ErrorKind::AlreadyExists {
@@ -107,7 +136,7 @@ fn template(owner: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, Environment, Flags};
+    use crate::config::Environment;
 
     /// Somebody with a home folder, and nothing set.
     fn at_home() -> Environment {

@@ -16,6 +16,9 @@ use crate::config::Config;
 use crate::report::{Complaint, Exit};
 use crate::ui::{ago, harmless};
 
+/// What is named in a file's place by whoever wants it printed.
+const PRINTED: &str = "-";
+
 /// The workflow's place in a repository.
 const WORKFLOW: &str = ".github/workflows/larder-manifest.yml";
 
@@ -39,7 +42,7 @@ pub struct GenerateArgs {
     /// Of this repository; if not said, that of the clone one stands in
     #[arg(long, value_name = "OWNER/NAME")]
     repo: Option<String>,
-    /// Write there; if not said, to .github/pmu-cache.json of the clone
+    /// Write there, `-` = print it; if not said, to .github/pmu-cache.json of the clone
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -78,11 +81,12 @@ pub fn run(command: &Command, context: &Context) -> Ended {
 
 async fn generated(args: &GenerateArgs, context: &Context, config: &Config) -> Ended {
     let repo = the_repo(args.repo.as_deref(), config)?;
+    let is_printed = args.output.as_deref() == Some(Path::new(PRINTED));
     let path = match &args.output {
         Some(path) => context.env.cwd.join(path),
-        None => root(config)?.join(MANIFEST),
+        None => root(config, "run it in one, or name the file: `--output FILE`")?.join(MANIFEST),
     };
-    let old = read(&path)?;
+    let old = if is_printed { None } else { read(&path)? };
     let types: Vec<&TrackerType> = config.trackers.types.iter().collect();
     let keys = keys(std::slice::from_ref(&repo), &types)?;
     let rooms = context.rooms(config).await?;
@@ -117,6 +121,10 @@ async fn generated(args: &GenerateArgs, context: &Context, config: &Config) -> E
     let as_of = as_of.unwrap_or_else(|| rooms.now());
     let said = match generate(old.as_deref(), &name, &config.trackers.types, &trackers, as_of) {
         Generated::Unchanged => "unchanged",
+        Generated::Changed(text) if is_printed => {
+            context.screen.answer(&text)?;
+            return Ok(Exit::Answered);
+        }
         Generated::Changed(text) => {
             write(&path, &text)?;
             "written"
@@ -136,7 +144,7 @@ fn check(args: &CheckArgs, context: &Context, config: &Config) -> Ended {
     let repo = the_repo(args.repo.as_deref(), config)?;
     let path = match &args.file {
         Some(path) => context.env.cwd.join(path),
-        None => root(config)?.join(MANIFEST),
+        None => root(config, "run it in one, or name the file")?.join(MANIFEST),
     };
     let place = shown(&path, context);
     let Some(bytes) = read(&path)? else {
@@ -173,40 +181,67 @@ fn check(args: &CheckArgs, context: &Context, config: &Config) -> Ended {
 }
 
 fn workflow(args: &WorkflowArgs, context: &Context, config: &Config) -> Ended {
-    let text = workflow_text(&config.trackers.types);
     if args.print {
-        context.screen.answer(&text)?;
+        context.screen.answer(&workflow_text(&config.trackers.types))?;
         return Ok(Exit::Answered);
     }
-    let path = root(config)?.join(WORKFLOW);
-    write_workflow(&path, &text, args.force, context)?;
+    let workflow = Workflow::plan(config, args.force, "run it in one, or print it: `--print`", context)?;
+    workflow.write()?;
+    if context.json() {
+        context.screen.json(&json!({"path": workflow.path, "workflow": workflow.outcome()}))?;
+    } else {
+        context.screen.answer(&workflow.sentence(context))?;
+    }
     Ok(Exit::Answered)
 }
 
-/// Writes the workflow into the clone one stands in.
-pub fn write_workflow(path: &Path, text: &str, over: bool, context: &Context) -> Result<(), Complaint> {
-    let place = shown(path, context);
-    let said = match read(path)? {
-        Some(old) if old == text.as_bytes() => "is up to date",
-        Some(_) if !over => {
+/// The workflow as it is to be in the clone one stands in. Whether it can be is known before anything is written.
+pub struct Workflow {
+    /// Where it goes.
+    pub path: PathBuf,
+    text: String,
+    is_there: bool,
+}
+
+impl Workflow {
+    /// Finds its place. Without `over`, one that says something else is left alone. `no_clone` is what to do
+    /// where there is no clone.
+    pub fn plan(config: &Config, over: bool, no_clone: &str, context: &Context) -> Result<Self, Complaint> {
+        let path = root(config, no_clone)?.join(WORKFLOW);
+        let text = workflow_text(&config.trackers.types);
+        let old = read(&path)?;
+        let is_there = old.as_deref() == Some(text.as_bytes());
+        if old.is_some() && !is_there && !over {
+            let place = shown(&path, context);
             return Err(Complaint::failed(format!("{place} is there already, and says something else"))
-                .hint("compare it with `larder manifest workflow --print`, or write over it: `--force`"));
+                .hint(
+                    "compare it with `larder manifest workflow --print`, \
+                 or write over it: `larder manifest workflow --force`",
+                ));
         }
-        _ => {
-            write(path, text)?;
-            "written: commit it to have the manifest generated"
-        }
-    };
-    if context.json() {
-        context.screen.json(&json!({"path": path, "workflow": said}))?;
-    } else {
-        context.screen.answer(&format!("{place} {said}\n"))?;
+        Ok(Workflow { path, text, is_there })
     }
-    Ok(())
+
+    /// Writes it, unless it is there as it is to be.
+    pub fn write(&self) -> Result<(), Complaint> {
+        if self.is_there { Ok(()) } else { write(&self.path, &self.text) }
+    }
+
+    /// What becomes of it, in a word for programs.
+    pub fn outcome(&self) -> &'static str {
+        if self.is_there { "unchanged" } else { "written" }
+    }
+
+    /// The same for people, in a line.
+    pub fn sentence(&self, context: &Context) -> String {
+        let said =
+            if self.is_there { "is up to date" } else { "written: commit it to have the manifest generated" };
+        format!("{} {said}\n", shown(&self.path, context))
+    }
 }
 
 /// The workflow for these types: each label wakes it.
-pub fn workflow_text(types: &[TrackerType]) -> String {
+fn workflow_text(types: &[TrackerType]) -> String {
     let mut labels: Vec<&str> = types.iter().flat_map(|of| &of.labels).map(String::as_str).collect();
     labels.sort_unstable();
     labels.dedup();
@@ -221,11 +256,6 @@ pub fn workflow_text(types: &[TrackerType]) -> String {
     include_str!("manifest.workflow.yml").replace("LABELS", &wakes.join("\n      || "))
 }
 
-/// Where the workflow goes in the clone one stands in.
-pub fn workflow_path(config: &Config) -> Result<PathBuf, Complaint> {
-    Ok(root(config)?.join(WORKFLOW))
-}
-
 fn the_repo(named: Option<&str>, config: &Config) -> Result<RepoName, Complaint> {
     if let (None, Some((repo, _))) = (named, &config.trackers.clone) {
         return Ok(repo.clone());
@@ -237,11 +267,12 @@ fn the_repo(named: Option<&str>, config: &Config) -> Result<RepoName, Complaint>
     }
 }
 
-fn root(config: &Config) -> Result<&Path, Complaint> {
+/// The root of the clone one stands in; `no_clone` is what to do where there is none.
+fn root<'c>(config: &'c Config, no_clone: &str) -> Result<&'c Path, Complaint> {
     let clone = config.trackers.clone.as_ref().map(|(_, root)| root.as_path());
     clone.ok_or_else(|| {
         Complaint::usage(format!("this is not a clone of a repository on {}", config.github.clone_host()))
-            .hint("run it in one, or name the file: `--output FILE`")
+            .hint(no_clone)
     })
 }
 
@@ -275,7 +306,9 @@ fn write(path: &Path, text: &str) -> Result<(), Complaint> {
     };
     let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(failed)?;
-    let mut beside = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    // Of a file that is not there yet nobody knows the name.
+    let unmade = |error: std::io::Error| failed(error.kind().into());
+    let mut beside = tempfile::NamedTempFile::new_in(folder).map_err(unmade)?;
     std::io::Write::write_all(&mut beside, text.as_bytes()).map_err(failed)?;
     #[cfg(unix)]
     {

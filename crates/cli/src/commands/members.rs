@@ -46,7 +46,7 @@ fn time(at: Option<Time>, now: Time) -> Cell<'static> {
 
 fn repositories(members: &[&Member], now: Time) -> Table<'static> {
     let mut table = Table::new(vec![
-        Column::new("NAME"),
+        Column::new("NAME").squeezed(8),
         Column::number("STARS"),
         Column::cut("LANGUAGE", 8),
         Column::new("UPDATED"),
@@ -69,7 +69,7 @@ fn repositories(members: &[&Member], now: Time) -> Table<'static> {
 
 fn trackers(members: &[&Member], now: Time) -> Table<'static> {
     let mut table = Table::new(vec![
-        Column::new("NAME"),
+        Column::new("NAME").squeezed(8),
         Column::new("TRACKER"),
         Column::new("STATE"),
         Column::new("OPENED"),
@@ -95,7 +95,7 @@ fn trackers(members: &[&Member], now: Time) -> Table<'static> {
 
 fn projects(members: &[&Member]) -> Table<'static> {
     let mut table = Table::new(vec![
-        Column::new("PROJECT"),
+        Column::new("PROJECT").squeezed(8),
         Column::number("ARTIFACTS"),
         Column::number("OUTDATED"),
         Column::number("MODIFIED"),
@@ -115,7 +115,7 @@ fn projects(members: &[&Member]) -> Table<'static> {
 
 fn artifacts(members: &[&Member]) -> Table<'static> {
     let mut table = Table::new(vec![
-        Column::new("NAME"),
+        Column::new("NAME").squeezed(8),
         Column::new("TYPE"),
         Column::new("STATE"),
         Column::new("VERSION"),
@@ -136,7 +136,8 @@ fn artifacts(members: &[&Member]) -> Table<'static> {
 
 /// What this program has no columns for: who it is, and how old.
 fn others(members: &[&Member], now: Time) -> Table<'static> {
-    let mut table = Table::new(vec![Column::new("KIND"), Column::new("ID"), Column::new("FETCHED")]);
+    let mut table =
+        Table::new(vec![Column::new("KIND"), Column::new("ID").squeezed(8), Column::new("FETCHED")]);
     for member in members {
         let of = &member.item.of;
         table.row(vec![

@@ -90,6 +90,15 @@ impl Context {
         Flags { config: self.global.config.clone(), store: self.global.store.clone() }
     }
 
+    /// Refuses what would be ignored by a command that has a store and a configuration of its own.
+    pub fn takes_no_settings(&self, command: &str) -> Result<(), Complaint> {
+        let given = [("--store", self.global.store.is_some()), ("--config", self.global.config.is_some())];
+        let Some((option, _)) = given.into_iter().find(|(_, is_given)| *is_given) else { return Ok(()) };
+        let error =
+            format!("`{command}` takes no `{option}`: nothing that you have is read or changed by it");
+        Err(Complaint::usage(error).hint("`larder serve` serves what you have"))
+    }
+
     /// Whether programs read the answer.
     pub fn json(&self) -> bool {
         self.global.json

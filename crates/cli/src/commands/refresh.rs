@@ -1,6 +1,7 @@
 //! `larder refresh`: fetch entries anew, and wait for it. Hidden behind it: the turn that a
 //! detached child takes after a reader was served a stale copy.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use larder_core::{Key, Outcome, Retention, Target, Trigger};
@@ -11,7 +12,7 @@ use serde::Serialize;
 use super::entry::EntryView;
 use super::repos::check_configured;
 use super::serve::{not_brought, place};
-use super::target::{TargetArgs, is_met, kind_of};
+use super::target::{TargetArgs, check_source, is_met, kind_of};
 use super::trackers;
 use super::warnings::{self, Detail};
 use super::{Context, Ended};
@@ -89,6 +90,9 @@ async fn refresh(args: &Args, context: &Context, config: &Config) -> Ended {
         .as_deref()
         .map_or(!args.target.repo.is_empty(), |source| source == TrackersSource::NAME);
     let is_of_clone = of_trackers && rooms.reader().keys_of(TrackersSource::NAME).is_empty();
+    if let Some(source) = &args.target.source {
+        check_source(source, &known)?;
+    }
     if known.is_empty() && !is_of_clone {
         check_configured(config)?;
     }
@@ -106,11 +110,16 @@ async fn refresh(args: &Args, context: &Context, config: &Config) -> Ended {
             .hint("`larder init` writes a larder.toml that says what may stand in it")
             .into());
     }
-    let mut refreshed = together(&rooms, &indexes, context).await?;
+    let unwritten = OnceLock::new();
+    let mut refreshed = together(&rooms, &indexes, context, &unwritten).await?;
     // Which others there are may be another question now.
     let others = if indexes.is_empty() { others } else { aimed(&rooms, &target).1 };
-    refreshed.extend(together(&rooms, &others, context).await?);
-    report(&refreshed, tells_lines(context), &rooms, context, config)
+    refreshed.extend(together(&rooms, &others, context, &unwritten).await?);
+    let ended = report(&refreshed, tells_lines(context), &rooms, context, config)?;
+    match unwritten.into_inner() {
+        Some(complaint) => Err(complaint.into()),
+        None => Ok(ended),
+    }
 }
 
 /// The entries that are meant: those that say which others there are, and the others.
@@ -128,7 +137,13 @@ fn tells_lines(context: &Context) -> bool {
     !context.json() && !context.screen.shows_progress
 }
 
-async fn together(rooms: &Rooms<'_>, keys: &[Key], context: &Context) -> Result<Vec<Refreshed>, Complaint> {
+/// Refreshes these. The first line that could not be written does not stop it, and is left in `unwritten`.
+async fn together(
+    rooms: &Rooms<'_>,
+    keys: &[Key],
+    context: &Context,
+    unwritten: &OnceLock<Complaint>,
+) -> Result<Vec<Refreshed>, Complaint> {
     if keys.is_empty() {
         return Ok(Vec::new());
     }
@@ -138,9 +153,9 @@ async fn together(rooms: &Rooms<'_>, keys: &[Key], context: &Context) -> Result<
     let longest = keys.iter().map(|key| key.as_str().len()).max().unwrap_or_default();
     let work = engine.refresh(keys, Trigger::Manual, |one| {
         progress.step();
-        if lines {
-            // A reader that has gone away does not stop the refresh.
-            let _ = context.screen.answer(&line(one, longest, &context.screen));
+        if lines && unwritten.get().is_none() {
+            let told = context.screen.answer(&line(one, longest, &context.screen));
+            told.unwrap_or_else(|complaint| drop(unwritten.set(complaint)));
         }
     });
     let refreshed = until_interrupted(engine, &context.screen, work).await;

@@ -247,7 +247,7 @@ fn view(row: &Row) -> RepositoryView<'_> {
 
 fn table(rows: &[Row], screen: &Screen, now: Time) -> String {
     let mut table = Table::new(vec![
-        Column::new("NAME"),
+        Column::new("NAME").squeezed(8),
         Column::number("STARS"),
         Column::cut("LANGUAGE", 8),
         Column::new("UPDATED"),

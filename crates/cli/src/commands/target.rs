@@ -41,8 +41,14 @@ impl TargetArgs {
         if self.keys.is_empty() {
             return Ok(None);
         }
-        let keys: Result<Vec<Key>, Complaint> = self.keys.iter().map(|text| find_key(text, known)).collect();
-        Ok(Some(Target::Keys(keys?)))
+        let mut keys: Vec<Key> = Vec::with_capacity(self.keys.len());
+        for text in &self.keys {
+            let key = find_key(text, known)?;
+            if !keys.contains(&key) {
+                keys.push(key);
+            }
+        }
+        Ok(Some(Target::Keys(keys)))
     }
 
     /// The known entries of the named repositories' trackers.
@@ -142,7 +148,8 @@ pub fn find_key(text: &str, known: &[Key]) -> Result<Key, Complaint> {
     })
 }
 
-fn check_source(source: &str, known: &[Key]) -> Result<(), Complaint> {
+/// Whether there is such a source.
+pub fn check_source(source: &str, known: &[Key]) -> Result<(), Complaint> {
     let sources: std::collections::BTreeSet<&str> =
         known.iter().map(Key::source).chain(["cluster", "marketplace", "projects", "trackers"]).collect();
     if sources.contains(source) {

@@ -81,8 +81,11 @@ async fn watch(args: &Args, context: &Context, config: &Config) -> Ended {
     if is_nothing_there && !config.projects.usual.is_empty() {
         context.screen.note(WAITING);
     } else {
-        // Roots that nobody has looked at yet are the first thing that the watch asks for.
         Local::serve(&rooms, &wanted, context, config).await?;
+        // What lay there before anybody looked is no change.
+        let (engine, source) = (rooms.reader(), ProjectsSource::NAME);
+        local::find(&rooms, &engine.indexes_of(source), false, context).await?;
+        local::find(&rooms, &engine.keys_of(source), false, context).await?;
     }
     let only = if args.project.is_empty() {
         Vec::new()

@@ -86,6 +86,8 @@ pub fn read_clusters(layers: &mut Layers<'_>, owner: Option<&str>) -> Vec<Cluste
             continue;
         }
         first_lines.insert(cluster.id.clone(), layers.line(id_place.start));
+        let repos = crate::ui::counted(cluster.repos.len(), "repository", "repositories");
+        layers.list(format!("cluster.{}", cluster.id), repos, &id_place);
         clusters.push(cluster);
     }
     clusters

@@ -28,19 +28,37 @@ pub struct Dirs {
     pub state: PathBuf,
 }
 
+/// Why the environment cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum EnvironmentError {
+    /// The folder that the process stands in was removed.
+    #[error("the working directory is gone")]
+    Gone,
+    /// Something else is wrong with it, or with the user's home.
+    #[error(transparent)]
+    Other(#[from] anyhow::Error),
+}
+
 impl Environment {
-    /// Reads the process's environment.
-    pub fn of_this_process() -> anyhow::Result<Self> {
+    /// Reads the process's environment. Without a `place`, paths that are not absolute count from wherever the
+    /// process stands, be that gone.
+    pub fn of_this_process(place: bool) -> Result<Self, EnvironmentError> {
         let vars = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
-        let base = etcetera::choose_base_strategy()?;
+        let base = etcetera::choose_base_strategy().map_err(anyhow::Error::from)?;
+        let cwd = match std::env::current_dir() {
+            Ok(cwd) => cwd,
+            Err(_) if !place => PathBuf::new(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(EnvironmentError::Gone),
+            Err(error) => return Err(anyhow::Error::from(error).context("the working directory").into()),
+        };
         let dirs = Dirs {
             config: base.config_dir().join("larder"),
             data: base.data_dir().join("larder"),
             state: base.state_dir().unwrap_or_else(|| base.data_dir()).join("larder"),
         };
-        Ok(Environment { vars, dirs, cwd: std::env::current_dir()? })
+        Ok(Environment { vars, dirs, cwd })
     }
 
     /// A variable that is set and not empty: an empty one means "as if it were not there".

@@ -12,6 +12,7 @@ use toml::de::{DeTable, DeValue};
 use super::env::Environment;
 use super::problem::{Places, Problem, nearest};
 use super::setting::Origin;
+use super::shown::Shown;
 use super::vars::{Stray, stray};
 
 pub use section::{Key, Raw, Section};
@@ -45,7 +46,12 @@ pub struct Layers<'a> {
     pub quiet_notes: Vec<String>,
     /// What an untrusted file tried to set, as `[section] key`.
     pub ignored: Vec<String>,
+    /// The tables of lists, each in a line with its place, for whoever asks how it is configured.
+    pub listed: Vec<Shown>,
 }
+
+/// The lists of tables that a file may have: people write them in the plural too.
+const LISTS: [&str; 4] = ["cluster", "marketplace", "repo", "tracker"];
 
 impl<'a> Layers<'a> {
     /// Of a file, if there is one, and the environment.
@@ -61,6 +67,7 @@ impl<'a> Layers<'a> {
             strays: Vec::new(),
             quiet_notes: Vec::new(),
             ignored: Vec::new(),
+            listed: Vec::new(),
         }
     }
 
@@ -74,7 +81,16 @@ impl<'a> Layers<'a> {
         let value = self.value(name);
         let table = value.and_then(|value| value.get_ref().as_table());
         if let (Some(value), None) = (value, table) {
-            self.problem_at(&value.span(), format!("`{name}` must be a table: `[{name}]`"), None);
+            let list = name.strip_suffix('s').filter(|one| LISTS.contains(one));
+            match list.filter(|_| value.get_ref().is_array()) {
+                Some(one) => {
+                    let hint = Some(format!("did you mean `[[{one}]]`?"));
+                    self.problem_at(&value.span(), format!("there is no list `[[{name}]]`"), hint);
+                }
+                None => {
+                    self.problem_at(&value.span(), format!("`{name}` must be a table: `[{name}]`"), None);
+                }
+            }
         }
         Section::of(self, name, table)
     }
@@ -111,6 +127,12 @@ impl<'a> Layers<'a> {
         self.problems.push(Problem { place: origin.to_string(), message, hint, order });
     }
 
+    /// Notes one table of a list, for whoever asks how it is configured.
+    pub fn list(&mut self, key: String, value: String, place: &Range<usize>) {
+        let origin = Origin::File { file: self.file_name(), line: self.line(place.start) }.to_string();
+        self.listed.push(Shown { key: key.into(), value: Some(value), origin, secret: false });
+    }
+
     /// The line of a place in the file.
     pub fn line(&self, at: usize) -> usize {
         self.file.as_ref().map_or(0, |file| file.places.line(at))
@@ -133,7 +155,10 @@ impl<'a> Layers<'a> {
         for (key, _) in root.into_iter().flatten() {
             let name = key.get_ref().as_ref();
             if !known.contains(&name) {
-                let hint = unknown_hint(name, &known, "sections");
+                let hint = match nearest(name, known.iter().copied()).filter(|near| LISTS.contains(near)) {
+                    Some(list) => format!("did you mean `[[{list}]]`?"),
+                    None => unknown_hint(name, &known, "sections"),
+                };
                 self.problem_at(&key.span(), format!("unknown section `{name}`"), Some(hint));
             }
         }

@@ -32,10 +32,11 @@ use toml::de::DeTable;
 
 pub use clusters::ClustersSection;
 pub use engine::EngineConfig;
-pub use env::{Dirs, Environment};
+pub use env::{Dirs, Environment, EnvironmentError};
 pub use find::{FILE_NAME, How};
 pub use github::{GithubConfig, read_owner};
 pub use origin::owner_of_origin;
+pub use pmu::{PMU_FILE, check as check_pmu};
 pub use problem::{Problem, Problems, nearest};
 pub use projects::{ProjectsSection, Watching};
 pub use registry::RegistryConfig;
@@ -75,6 +76,8 @@ pub struct Config {
     pub listed: ClustersConfig,
     /// The user's directories.
     pub dirs: Dirs,
+    /// Each cluster, tracker and marketplace in a line, for whoever asks how it is configured.
+    tables: Vec<Shown>,
     /// What a person should know before anything else.
     pub notes: Vec<String>,
     /// What looks like a slip of the pen, and may be none.
@@ -149,9 +152,25 @@ impl Config {
             }
             How::Flag | How::Env | How::User => (true, false),
         };
+        Config::of_text(found, &text, (trusted, changed), flags, env)
+    }
+
+    /// The configuration that a file would be with this text, if it applied and were trusted.
+    pub fn as_if(path: &Path, text: &str, flags: &Flags, env: &Environment) -> Result<Self, ConfigError> {
+        let found = find::Found { path: path.to_owned(), how: How::Flag };
+        Config::of_text(found, text, (true, false), flags, env)
+    }
+
+    fn of_text(
+        found: find::Found,
+        text: &str,
+        (trusted, changed): (bool, bool),
+        flags: &Flags,
+        env: &Environment,
+    ) -> Result<Self, ConfigError> {
         let shown = find::shown(&found.path, env);
-        let places = problem::Places::new(&shown, &text);
-        let (root, errors) = DeTable::parse_recoverable(&text);
+        let places = problem::Places::new(&shown, text);
+        let (root, errors) = DeTable::parse_recoverable(text);
         if !errors.is_empty() {
             return Err(ConfigError::Wrong(syntax_errors(&places, &errors)));
         }
@@ -237,6 +256,7 @@ fn build(
     let dirs = env.dirs.clone();
     let quiet_notes = layers.quiet_notes;
     let warnings = layers.strays;
+    let tables = layers.listed;
     Ok(Config {
         file,
         store,
@@ -250,6 +270,7 @@ fn build(
         trackers,
         listed,
         dirs,
+        tables,
         notes,
         warnings,
         untrusted,

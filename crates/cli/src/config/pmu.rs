@@ -56,6 +56,22 @@ pub struct Cache {
     pub auto_pull_interval: Option<u64>,
 }
 
+fn read(text: &str) -> Result<Said, String> {
+    if text.trim().is_empty() {
+        return Ok(Said::default());
+    }
+    serde_saphyr::from_str(text).map_err(|error| {
+        let why = error.to_string();
+        let why = why.lines().next().unwrap_or_default();
+        why.strip_prefix("error: ").unwrap_or(why).to_owned()
+    })
+}
+
+/// Whether a text can be read as such a file; the error says why not.
+pub fn check(text: &str) -> Result<(), String> {
+    read(text).map(drop)
+}
+
 impl Pmu {
     /// Finds and reads the file; `None` = there is none. The error says what is wrong with it.
     pub fn find(env: &Environment) -> Result<Option<Pmu>, String> {
@@ -69,12 +85,7 @@ impl Pmu {
             return Err(failed(&format!("it has {bytes} bytes")));
         }
         let text = std::fs::read_to_string(&path).map_err(|error| failed(&error))?;
-        let said = if text.trim().is_empty() {
-            Said::default()
-        } else {
-            serde_saphyr::from_str(&text)
-                .map_err(|error| failed(&error.to_string().lines().next().unwrap_or_default()))?
-        };
+        let said = read(&text).map_err(|why| failed(&why))?;
         let trusted = Trust::load(env).holds(&path, &text);
         let folder = path.parent().unwrap_or(&env.cwd).to_owned();
         Ok(Some(Pmu { shown, trusted, folder, text, said }))

@@ -1,6 +1,7 @@
 //! The effective settings as `larder config show` lists them: name, value, where from. Secrets
 //! are named, never shown.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,11 +10,11 @@ use serde::Serialize;
 
 use super::{Config, Origin, Setting, show_span};
 
-/// One setting.
+/// One setting, or one table of a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Shown {
-    /// `section.key`.
-    pub key: &'static str,
+    /// `section.key`, or for a table of a list `cluster.ID`.
+    pub key: Cow<'static, str>,
     /// The value as it is written; `None` = not set.
     pub value: Option<String>,
     /// Where it came from.
@@ -22,21 +23,30 @@ pub struct Shown {
     pub secret: bool,
 }
 
+impl Shown {
+    /// What holds unless somebody says otherwise.
+    pub fn usual(key: String, value: String) -> Self {
+        let origin = Origin::Default.to_string();
+        Shown { key: key.into(), value: Some(value), origin, secret: false }
+    }
+}
+
 fn plain<T>(key: &'static str, setting: &Setting<T>, show: impl Fn(&T) -> String) -> Shown {
+    let key = key.into();
     Shown { key, value: Some(show(&setting.value)), origin: setting.origin.to_string(), secret: false }
 }
 
 fn optional<T>(key: &'static str, setting: Option<&Setting<T>>, show: impl Fn(&T) -> String) -> Shown {
     match setting {
         Some(setting) => plain(key, setting, show),
-        None => Shown { key, value: None, origin: Origin::Default.to_string(), secret: false },
+        None => Shown { key: key.into(), value: None, origin: Origin::Default.to_string(), secret: false },
     }
 }
 
 fn list<T: ToString>(key: &'static str, setting: &Setting<Vec<T>>) -> Shown {
     let texts: Vec<String> = setting.value.iter().map(ToString::to_string).collect();
     let value = (!texts.is_empty()).then(|| texts.join(", "));
-    Shown { key, value, origin: setting.origin.to_string(), secret: false }
+    Shown { key: key.into(), value, origin: setting.origin.to_string(), secret: false }
 }
 
 fn paths(key: &'static str, setting: &Setting<Vec<PathBuf>>) -> Shown {
@@ -45,7 +55,7 @@ fn paths(key: &'static str, setting: &Setting<Vec<PathBuf>>) -> Shown {
 
 fn secret<T>(key: &'static str, setting: Option<&Setting<T>>) -> Shown {
     let origin = setting.map_or(Origin::Default, |setting| setting.origin.clone()).to_string();
-    Shown { key, value: None, origin, secret: setting.is_some() }
+    Shown { key: key.into(), value: None, origin, secret: setting.is_some() }
 }
 
 fn window(key: &'static str, setting: &Setting<Option<Duration>>) -> Shown {
@@ -53,6 +63,14 @@ fn window(key: &'static str, setting: &Setting<Option<Duration>>) -> Shown {
 }
 
 impl Config {
+    /// All settings with their origins, and behind them the tables of lists: clusters, trackers, marketplaces.
+    pub fn shown(&self) -> Vec<Shown> {
+        let of =
+            |list: &'static str| self.tables.iter().filter(move |one| one.key.starts_with(list)).cloned();
+        let lists = ["cluster.", "tracker.", "marketplace."].into_iter().flat_map(of);
+        self.settings().into_iter().chain(lists).collect()
+    }
+
     /// All settings with their origins, in the order that a file would have them.
     pub fn settings(&self) -> Vec<Shown> {
         let span = |span: &Duration| show_span(*span);

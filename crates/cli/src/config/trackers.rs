@@ -1,6 +1,8 @@
 //! `[trackers]` and `[[tracker]]`: whose trackers, of which types, and how their manifest is used.
 //! What they leave open, `.gh-pmu.yml` says; what that leaves open too, the clone one stands in.
 
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,6 +14,7 @@ use super::layers::{Key, Layers, Raw};
 use super::origin::repo_of_origin;
 use super::pmu::Pmu;
 use super::setting::{Origin, Setting};
+use super::shown::Shown;
 
 /// Whose trackers, of which types, and how their manifest is used.
 #[derive(Debug, Clone)]
@@ -142,6 +145,7 @@ fn read_pull(raw: Raw<'_>) -> Result<Option<PullHow>, String> {
 /// The two types that everybody knows, and those of one's own; one of a known name takes its place.
 fn read_types(layers: &mut Layers<'_>) -> Vec<TrackerType> {
     let mut types = vec![TrackerType::release(), TrackerType::microsprint()];
+    let mut places: BTreeMap<String, Range<usize>> = BTreeMap::new();
     for (table, span) in layers.tables("tracker") {
         let mut section = layers.table("tracker", table);
         let name = section.text("type").map(|name| name.value);
@@ -154,6 +158,7 @@ fn read_types(layers: &mut Layers<'_>) -> Vec<TrackerType> {
             "name" => Ok(Reads::Name),
             other => Err(format!("`{other}` is neither `version` nor `name`")),
         });
+        let type_place = section.span_of("type");
         section.finish();
         let is_word = |name: &String| {
             !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
@@ -171,9 +176,17 @@ fn read_types(layers: &mut Layers<'_>) -> Vec<TrackerType> {
             reads: reads.map_or(Reads::Name, |reads| reads.value),
             name,
         };
+        places.insert(own.name.clone(), type_place.unwrap_or(span));
         match types.iter_mut().find(|known| known.name == own.name) {
             Some(known) => *known = own,
             None => types.push(own),
+        }
+    }
+    for of in &types {
+        let (key, value) = (format!("tracker.{}", of.name), format!("labels {}", of.labels.join(", ")));
+        match places.get(&of.name) {
+            Some(place) => layers.list(key, value, place),
+            None => layers.listed.push(Shown::usual(key, value)),
         }
     }
     types

@@ -33,6 +33,11 @@ impl Trust {
         Trust { path, files }
     }
 
+    /// The file that the list is kept in.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Whether this very content of this file is trusted.
     pub fn holds(&self, file: &Path, content: &str) -> bool {
         name(file).and_then(|name| self.files.get(&name)).is_some_and(|known| *known == digest(content))

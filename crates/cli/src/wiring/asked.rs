@@ -72,7 +72,7 @@ pub async fn unless_asked_again(screen: &Screen, work: impl Future<Output = ()>)
     }
 }
 
-/// Listens for Ctrl-C and for the system's wish to end from now on; what is answered waits for either.
+/// Listens for Ctrl-C, for the system's wish to end, and for a terminal that is closed, from now on; what is answered waits for either.
 /// Whoever tells that it is there calls this first: before, and when what is answered was dropped, such a wish
 /// ends the process on the spot.
 pub fn asked_to_stop() -> impl Future<Output = ()> {
@@ -85,7 +85,7 @@ mod system {
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-    use signal_hook::consts::{SIGINT, SIGTERM};
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     use signal_hook::flag;
     use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -95,6 +95,8 @@ mod system {
         nobody: Arc<AtomicBool>,
         asked: Arc<AtomicBool>,
         listeners: Mutex<usize>,
+        /// Whether a terminal that is closed is such a wish: not to a process that was started to outlive it.
+        hears_hang_ups: bool,
     }
 
     static HANDLERS: OnceLock<Option<Handlers>> = OnceLock::new();
@@ -103,11 +105,13 @@ mod system {
         fn install() -> io::Result<Handlers> {
             let nobody = Arc::new(AtomicBool::new(true));
             let asked = Arc::new(AtomicBool::new(false));
-            for kind in [SIGINT, SIGTERM] {
+            let hears_hang_ups = !ignores_hang_ups();
+            let kinds = [SIGINT, SIGTERM].into_iter().chain(hears_hang_ups.then_some(SIGHUP));
+            for kind in kinds {
                 flag::register(kind, asked.clone())?;
                 flag::register_conditional_default(kind, nobody.clone())?;
             }
-            Ok(Handlers { nobody, asked, listeners: Mutex::new(0) })
+            Ok(Handlers { nobody, asked, listeners: Mutex::new(0), hears_hang_ups })
         }
 
         fn of_process() -> Option<&'static Handlers> {
@@ -126,10 +130,20 @@ mod system {
         }
     }
 
+    /// Whether the process was started to ignore that its terminal is closed, as by `nohup`. Only Linux tells
+    /// without further ado (proc(5)); where nobody does, that signal is left as it is.
+    fn ignores_hang_ups() -> bool {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+        let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        ignored.is_none_or(|mask| mask & (1 << (SIGHUP - 1)) != 0)
+    }
+
     struct Listener {
         handlers: &'static Handlers,
         interrupted: Signal,
         ended: Signal,
+        hung_up: Option<Signal>,
     }
 
     impl Listener {
@@ -138,8 +152,9 @@ mod system {
             // They listen before anybody is told that they do: what comes between is heard or ends the process.
             let interrupted = signal(SignalKind::interrupt()).ok()?;
             let ended = signal(SignalKind::terminate()).ok()?;
+            let hung_up = handlers.hears_hang_ups.then(|| signal(SignalKind::hangup()).ok()).flatten();
             handlers.count(|listeners| listeners + 1);
-            Some(Listener { handlers, interrupted, ended })
+            Some(Listener { handlers, interrupted, ended, hung_up })
         }
     }
 
@@ -154,10 +169,17 @@ mod system {
         async move {
             // Without a handler the process ends all the same.
             let Some(mut listener) = listener else { return std::future::pending().await };
-            let Listener { interrupted, ended, .. } = &mut listener;
+            let Listener { interrupted, ended, hung_up, .. } = &mut listener;
+            let hung_up = async {
+                match hung_up {
+                    Some(hung_up) => hung_up.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 _ = interrupted.recv() => {}
                 _ = ended.recv() => {}
+                _ = hung_up => {}
             }
         }
     }

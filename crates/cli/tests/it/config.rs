@@ -134,6 +134,10 @@ fn show_tells_where_each_value_came_from_and_hides_the_token() {
     trackers.auto_sync	true	default
     trackers.auto_pull	false	default
     trackers.auto_pull_interval	5m	default
+    cluster.cinder	3 repositories	larder.toml:6
+    cluster.kiln	3 repositories	larder.toml:12
+    tracker.release	labels release	default
+    tracker.microsprint	labels microsprint	default
     --- err
     note: /root/project/larder.toml, not trusted: `larder config trust`
     ");
@@ -201,4 +205,114 @@ fn where_a_strangers_roots_are_ignored_the_usual_ones_are_searched() {
     assert_eq!(roots(&user), ["/root/project/code", "larder.toml:2"]);
     user.write("larder.toml", "[projects]\nroots = []\n");
     assert_eq!(roots(&user), ["-", "larder.toml:2"]);
+}
+
+#[test]
+fn show_lists_every_cluster_tracker_and_marketplace_with_its_place() {
+    let user = User::new();
+    let text = "[[cluster]]\nid = \"tools\"\nrepos = [\"octo-org/cinder\"]\n\n[[tracker]]\ntype = \"epic\"\n\
+                labels = [\"epic\", \"big\"]\n\n[[marketplace]]\nname = \"team\"\ngithub = \"octo-org/skills\"\n\n\
+                [[tracker]]\ntype = \"release\"\n";
+    user.write("larder.toml", text);
+    let shown = user.ok(&["config", "show"]).out;
+    let listed = |line: &&str| ["cluster.", "tracker.", "marketplace."].iter().any(|of| line.starts_with(of));
+    let lines: Vec<&str> = shown.lines().filter(listed).collect();
+    assert_eq!(
+        lines,
+        [
+            "cluster.tools\t1 repository\tlarder.toml:2",
+            "tracker.release\tlabels release\tlarder.toml:14",
+            "tracker.microsprint\tlabels microsprint\tdefault",
+            "tracker.epic\tlabels epic, big\tlarder.toml:6",
+            "marketplace.team\tgithub octo-org/skills\tlarder.toml:10",
+        ]
+    );
+    let shown = user.json(&["config", "show"]);
+    let settings = shown["settings"].as_array().unwrap();
+    let team = settings.iter().find(|one| one["key"] == "marketplace.team").unwrap();
+    assert_eq!(
+        (&team["value"], &team["origin"]),
+        (&"github octo-org/skills".into(), &"larder.toml:10".into())
+    );
+}
+
+#[test]
+fn a_list_in_the_plural_is_told_its_name() {
+    let user = User::new();
+    for (wrong, right) in [
+        ("clusters", "cluster"),
+        ("trackers", "tracker"),
+        ("marketplaces", "marketplace"),
+        ("repos", "repo"),
+        ("marketplce", "marketplace"),
+    ] {
+        user.write("larder.toml", &format!("[[{wrong}]]\nid = \"tools\"\n"));
+        let ran = user.run(&["config", "show"]);
+        assert_eq!(ran.code, 2);
+        assert!(ran.err.contains(&format!("hint: did you mean `[[{right}]]`?\n")), "{}", ran.err);
+        assert_eq!(ran.err.lines().count(), 2, "{}", ran.err);
+    }
+    // A table stays one.
+    user.write("larder.toml", "[server]\n[[github]]\n");
+    assert!(user.run(&["config", "show"]).err.contains("`github` must be a table: `[github]`"));
+}
+
+#[test]
+fn what_is_no_configuration_is_not_trusted() {
+    let user = User::new();
+    user.write("hostname", "larder\n");
+    user.write("other.toml", "[githb]\n");
+    for file in ["hostname", "other.toml"] {
+        let ran = user.run(&["config", "trust", file]);
+        assert_eq!(ran.code, 2, "{}", ran.all());
+        let named = format!("/root/project/{file} was not trusted, since it cannot be used");
+        assert!(ran.err.starts_with(&format!("error: {named}\nerror: {file}:1:")), "{}", ran.err);
+    }
+    let list = user.home().join(".local/state/larder/trusted.json");
+    assert!(!list.exists());
+    user.write("other.toml", "[github]\ntoken = \"x\"\n");
+    user.ok(&["config", "trust", "other.toml"]);
+    // That of the other program is another language.
+    user.write(".gh-pmu.yml", "repositories: [octo-org/cinder]\n");
+    user.ok(&["config", "trust", ".gh-pmu.yml"]);
+    user.write(".gh-pmu.yml", "repositories: {\n");
+    let ran = user.run(&["config", "trust", ".gh-pmu.yml"]);
+    assert_eq!(ran.code, 2, "{}", ran.all());
+    assert_eq!(ran.err.matches("error: ").count(), 2, "{}", ran.err);
+}
+
+#[test]
+fn trust_that_cannot_be_noted_names_the_file_that_it_is_noted_in() {
+    let user = User::new();
+    user.write("larder.toml", "[github]\ntoken = \"x\"\n");
+    std::fs::write(user.home().join("state"), "a file").unwrap();
+    let state = user.home().join("state");
+    let user = user.var("XDG_STATE_HOME", state.to_str().unwrap());
+    let ran = user.run(&["config", "trust"]);
+    assert_eq!(ran.code, 1, "{}", ran.all());
+    assert!(ran.err.contains("/root/home/state/larder/trusted.json could not be written: "), "{}", ran.err);
+    assert!(ran.err.contains("hint: ") && ran.err.contains("XDG_STATE_HOME"), "{}", ran.err);
+    let checks = user.run(&["doctor", "--offline", "--json"]).json()["checks"].clone();
+    let checks = checks.as_array().unwrap();
+    let state = checks.iter().find(|check| check["on"] == "state").unwrap();
+    assert!(state["hint"].as_str().unwrap().contains("XDG_STATE_HOME"), "{state}");
+}
+
+#[test]
+fn what_an_untrusted_file_may_not_set_is_told_in_full() {
+    let user = User::new();
+    let text = "[server]\nlisten = \"127.0.0.1:1\"\n[projects]\ncollections = [\"/opt\"]\n\
+                [trackers]\nauto_pull = true\n[github]\ntoken = \"x\"\n";
+    user.write("larder.toml", text);
+    let help = user.ok(&["config", "trust", "--help"]).out.split_whitespace().collect::<Vec<_>>().join(" ");
+    for held_back in [
+        "`[store]`",
+        "`[server]`",
+        "`[github] api_url` and `token`",
+        "`[projects] allow_links`, `collections` and `roots` outside of its folder",
+        "`[[marketplace]] url`",
+        "`[trackers] auto_pull`",
+    ] {
+        assert!(help.contains(held_back), "{held_back}: {help}");
+    }
 }

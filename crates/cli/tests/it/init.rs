@@ -48,3 +48,89 @@ fn a_file_that_is_there_already_and_an_owner_that_cannot_be_are_said_in_plain_wo
     assert_eq!(owner.code, 2);
     assert!(owner.err.starts_with("error: `a b` cannot be an owner"), "{}", owner.err);
 }
+
+/// A user who stands in a clone of a repository on GitHub.
+fn in_a_clone() -> User {
+    let user = User::new();
+    user.write(".git/config", "[remote \"origin\"]\n\turl = git@github.com:octo-org/cinder.git\n");
+    user
+}
+
+/// What lies in the project, by name.
+fn files(user: &User) -> Vec<String> {
+    let files = std::fs::read_dir(user.project()).unwrap();
+    let mut names: Vec<String> =
+        files.map(|file| file.unwrap().file_name().to_str().unwrap().to_owned()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_workflow_that_has_no_place_is_told_before_anything_is_written() {
+    let user = User::new();
+    let ran = user.run(&["init", "--workflow", "mine.toml"]);
+    insta::assert_snapshot!(ran.all(), @r"
+    exit 2
+    --- out
+    --- err
+    error: this is not a clone of a repository on github.com
+    hint: run it in one, or leave `--workflow` out
+    ");
+    assert_eq!(files(&user), Vec::<String>::new());
+    let user = in_a_clone();
+    user.write(".github/workflows/larder-manifest.yml", "# mine\n");
+    let ran = user.run(&["init", "--workflow"]);
+    assert_eq!(ran.code, 1, "{}", ran.all());
+    assert!(ran.err.contains("or write over it: `larder manifest workflow --force`"), "{}", ran.err);
+    assert_eq!(files(&user), [".git", ".github"]);
+    // The same of one that is there already.
+    user.write("larder.toml", "# mine\n");
+    std::fs::remove_dir_all(user.project().join(".github")).unwrap();
+    assert_eq!(user.run(&["init", "--workflow"]).code, 1);
+    assert_eq!(files(&user), [".git", "larder.toml"]);
+}
+
+#[test]
+fn programs_are_told_of_both_files_in_one_answer() {
+    let user = in_a_clone();
+    let told = user.json(&["init", "--workflow"]);
+    assert_eq!(told["owner"], "octo-org");
+    assert!(told["path"].as_str().unwrap().ends_with("larder.toml"), "{told}");
+    let workflow = ".github/workflows/larder-manifest.yml";
+    assert_eq!(told["workflow"]["outcome"], "written");
+    assert!(told["workflow"]["path"].as_str().unwrap().ends_with(workflow), "{told}");
+    let told = user.json(&["init", "--workflow", "mine.toml"]);
+    assert_eq!(told["workflow"]["outcome"], "unchanged");
+    assert!(user.json(&["init", "other.toml"])["workflow"].is_null());
+    assert_eq!(user.json(&["manifest", "workflow"])["workflow"], "unchanged");
+    let said = user.ok(&["init", "--workflow", "third.toml"]).out;
+    assert!(
+        said.contains("/third.toml\n") && said.contains(&format!("{workflow} is up to date\n")),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_file_of_another_name_is_named_in_what_there_is_to_do() {
+    let user = User::new();
+    let ran = user.ok(&["init", "--owner", "octo-org", "mine.toml"]);
+    assert!(ran.out.contains("`larder --config mine.toml repos` works right away"), "{}", ran.out);
+    let ran = user.ok(&["init", "--config", "ours.toml"]);
+    assert!(ran.out.contains("then run `larder --config ours.toml repos`"), "{}", ran.out);
+    // One that applies wherever one stands needs no name.
+    let user = user.var("LARDER_CONFIG", "theirs.toml");
+    let ran = user.ok(&["init", "--owner", "octo-org", "theirs.toml"]);
+    assert!(ran.out.contains("`larder repos` works right away"), "{}", ran.out);
+}
+
+#[test]
+fn a_dash_is_no_file() {
+    let user = User::new();
+    for args in [&["init", "-"][..], &["init", "--config", "-"], &["github-sim", "--write-config", "-"]] {
+        let ran = user.run(args);
+        assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{}", ran.all());
+        assert!(ran.err.starts_with("error: `-` is no file"), "{}", ran.err);
+        assert!(ran.err.contains("hint: "), "{}", ran.err);
+    }
+    assert_eq!(files(&user), Vec::<String>::new());
+}

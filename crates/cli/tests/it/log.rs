@@ -60,11 +60,18 @@ fn a_server_is_as_talkative_as_it_is_asked_to_be() {
         assert!(serving.stop().success());
         assert_eq!(log().contains("could not be refreshed"), talks, "{args:?} {level}: {}", log());
     }
-    // A level that cannot be understood is no reason to be silent.
-    let user = impatient(&github).var("LARDER_LOG", "larder=loud");
-    let (serving, log) = serving(&user, &[]);
-    serving.get("/api/v1/clusters/cinder");
-    assert!(serving.stop().success());
-    assert!(log().contains("warning: LARDER_LOG is not understood"), "{}", log());
-    assert!(log().contains("could not be refreshed"), "{}", log());
+    // A level that cannot be understood is no reason to be silent, nor is a word that would name a target.
+    for level in ["larder=loud", "warning", "info,infoo"] {
+        let user = impatient(&github).var("LARDER_LOG", level);
+        let (serving, log) = serving(&user, &[]);
+        serving.get("/api/v1/clusters/cinder");
+        assert!(serving.stop().success());
+        assert!(log().contains("warning: LARDER_LOG is not understood"), "{level}: {}", log());
+        assert!(log().contains("could not be refreshed"), "{level}: {}", log());
+    }
+    for level in ["WARN", "larder", "larder_engine", "off,larder_sources=debug", "2", "info,"] {
+        let user = User::new().var("LARDER_LOG", level);
+        let said = user.ok(&["completions", "bash"]).err;
+        assert!(!said.contains("not understood"), "{level}: {said}");
+    }
 }

@@ -240,8 +240,7 @@ github = "skills"
 tll = "1h"
 "#,
     );
-    user.ok(&["config", "trust"]);
-    let ran = user.run(&["artifacts", "--available"]);
+    let ran = user.run(&["artifacts", "--available", "--config", "larder.toml"]);
     assert!(!ran.err.contains("hunter2"), "{}", ran.err);
     insta::assert_snapshot!(ran.all(), @r#"
     exit 2

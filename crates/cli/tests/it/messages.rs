@@ -205,3 +205,79 @@ fn a_refused_token_is_said_once() {
     assert!(ran.err.to_lowercase().matches("bad credentials").count() == 1, "{}", ran.err);
     assert!(ran.err.contains("hint: check the token and its rights"), "{}", ran.err);
 }
+
+#[test]
+fn a_working_directory_that_is_gone_is_said_to_be_and_who_needs_none_goes_on() {
+    let user = User::new();
+    let gone = |command: &str| {
+        let script = format!("mkdir gone; cd gone; rmdir ../gone; exec larder {command}");
+        crate::world::Ran::of(&user.bash(&script).output().unwrap(), &user)
+    };
+    insta::assert_snapshot!(gone("repos").all(), @r"
+    exit 1
+    --- out
+    --- err
+    error: the working directory is gone
+    hint: go to one that is there: `cd ~`
+    ");
+    for command in ["completions bash", "repos --help", "--version", "github-sim --data nowhere.csv"] {
+        let ran = gone(command);
+        assert!(!ran.err.contains("working directory"), "{command}: {}", ran.all());
+    }
+    assert_eq!(gone("completions bash").code, 0);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_refresh_whose_answer_could_not_be_written_says_so_when_it_is_done() {
+    let github = GitHub::demo();
+    let user = User::of(&github, FOUR);
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    for args in [&["refresh", "a", "b"][..], &["refresh", "a", "b", "--json"]] {
+        let ran = crate::world::Ran::of(&user.command(args).stdout(full()).output().unwrap(), &user);
+        assert_eq!(ran.code, 1, "{}", ran.all());
+        assert!(ran.err.contains("error: the answer could not be written"), "{}", ran.err);
+        assert_eq!(ran.err.matches("error: ").count(), 1, "{}", ran.err);
+    }
+    assert_eq!(user.status("cluster/b")["status"], "fresh");
+    let script = "larder refresh a b 2>err | true; echo ${PIPESTATUS[0]}; cat err";
+    assert_eq!(String::from_utf8(user.bash(script).output().unwrap().stdout).unwrap(), "0\n");
+}
+
+#[test]
+fn who_is_named_twice_is_refreshed_once() {
+    let github = GitHub::demo();
+    let user = User::of(&github, FOUR);
+    let all = user.json(&["refresh", "b", "a", "cluster/b", "B"])["refreshed"].clone();
+    let keys: Vec<&str> = all.as_array().unwrap().iter().map(|one| one["key"].as_str().unwrap()).collect();
+    assert_eq!(keys, ["cluster/b", "cluster/a"]);
+    assert_eq!(user.ok(&["cache", "clear", "a", "a", "--yes"]).out, "1 entry removed\n");
+}
+
+#[test]
+fn an_export_to_a_folder_that_is_not_there_names_the_folder() {
+    let user = User::new();
+    let ran = user.run(&["export", "/nope/x"]);
+    insta::assert_snapshot!(ran.all(), @r"
+    exit 1
+    --- out
+    --- err
+    error: /nope/x could not be written
+    cause: there is no folder /nope
+    ");
+    user.write("file", "");
+    let ran = user.run(&["export", "file/x"]);
+    assert!(ran.err.contains("cause: /root/project/file is no folder\n"), "{}", ran.err);
+}
+
+#[test]
+fn a_mistyped_source_is_told_where_nothing_is_configured() {
+    let ran = User::new().run(&["refresh", "--source", "project"]);
+    insta::assert_snapshot!(ran.all(), @r"
+    exit 2
+    --- out
+    --- err
+    error: there is no source `project`
+    hint: did you mean `projects`?
+    ");
+}

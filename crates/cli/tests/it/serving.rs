@@ -314,8 +314,7 @@ fn what_cannot_be_listened_at_or_named_is_refused_with_an_example() {
         "larder.toml",
         "[server]\nlisten = \"larder.example\"\nallowed_hosts = [\"http://larder.example/\"]\n",
     );
-    user.ok(&["config", "trust"]);
-    let ran = user.run(&["config", "show"]);
+    let ran = user.run(&["config", "show", "--config", "larder.toml"]);
     insta::assert_snapshot!(ran.all(), @r"
     exit 2
     --- out

@@ -86,3 +86,52 @@ fn an_entry_is_shown_in_the_columns_of_what_it_holds() {
     assert!(shown.contains("v1.30.0\t#398\tclosed\t"), "{shown}");
     assert!(user.ok(&["show", "quill"]).out.contains("octo-org/quill-lsp\t390\tRust"));
 }
+
+#[test]
+fn what_has_a_store_and_a_configuration_of_its_own_takes_no_others() {
+    let user = User::new();
+    for command in ["demo", "github-sim"] {
+        for option in ["--store", "--config"] {
+            let ran = user.run(&[command, option, "mine", "--data", "nowhere.csv"]);
+            assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{}", ran.all());
+            let said = format!("error: `larder {command}` takes no `{option}`");
+            assert!(ran.err.starts_with(&said), "{}", ran.err);
+        }
+    }
+}
+
+/// Asks a process for its end as a terminal does that is closed.
+#[cfg(target_os = "linux")]
+fn hang_up(id: u32) {
+    let asked = std::process::Command::new("sh").args(["-c", &format!("kill -HUP {id}")]).status();
+    assert!(asked.unwrap().success());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_demo_whose_terminal_is_closed_leaves_nothing_behind() {
+    let user = User::new();
+    let dir = user.home().join("tmp");
+    std::fs::create_dir(&dir).unwrap();
+    let user = user.var("TMPDIR", dir.to_str().unwrap());
+    let (mut running, _) = start(&user, &["demo", "--listen", "127.0.0.1:0", "--json"], "{");
+    assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 1);
+    hang_up(running.0.id());
+    assert_eq!(running.0.wait().unwrap().code(), Some(0));
+    assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 0);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn who_was_started_to_outlive_the_terminal_does() {
+    let github = crate::world::GitHub::demo();
+    let user = User::of(&github, crate::world::CLUSTERS);
+    let user = user.started_by(&["/bin/sh", "-c", "trap '' HUP; exec \"$@\"", "sh"]);
+    let serving = crate::serving::Serving::start(&user, &["serve"]);
+    hang_up(serving.pid());
+    let status = std::fs::read_to_string(format!("/proc/{}/status", serving.pid())).unwrap();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap().trim().to_owned();
+    assert_eq!(u64::from_str_radix(&ignored, 16).unwrap() & 1, 1, "it is ignored as before");
+    assert!(serving.get("/api/v1/clusters/cinder").0.starts_with("HTTP/1.1 200 "));
+    assert!(serving.stop().success());
+}

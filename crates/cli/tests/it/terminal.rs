@@ -132,3 +132,46 @@ fn a_narrow_terminal_gets_lines_that_fit_and_loses_what_says_nothing_first() {
     assert!(shown.contains("/root/project/code/a-site\n"), "{shown}");
     assert!(!shown.contains("MISSING"), "{shown}");
 }
+
+#[cfg(unix)]
+#[test]
+fn a_very_long_name_is_cut_and_no_line_is_longer_than_the_terminal() {
+    use unicode_width::UnicodeWidthStr as _;
+    let github = GitHub::demo();
+    let user = User::of(&github, CLUSTERS).var("LARDER_GITHUB__TOKEN", "t");
+    let long = "n".repeat(240);
+    user.write(&format!("code/site/.claude/commands/{long}.md"), "# Long\n");
+    github.world(|world| {
+        world.add(larder_github_sim::Repository::new(&format!("octo-org/{}", &long[..90])));
+    });
+    let clusters = CLUSTERS.replace("\"cinder-sv\"", &format!("\"{}\"", &long[..90]));
+    user.write("larder.toml", &format!("{clusters}\n[projects]\nroots = [\"code\"]\n"));
+    user.ok(&["config", "trust"]);
+    user.ok(&["refresh", "--all"]);
+    let site = user.json(&["cache", "status", "--source", "projects"])["entries"].clone();
+    let mut keys = site.as_array().unwrap().iter().map(|entry| entry["key"].as_str().unwrap().to_owned());
+    let site = keys.find(|key| !key.contains("roots/")).unwrap();
+    for command in
+        [&["artifacts"][..], &["projects", "show", "site"], &["show", &site], &["repos"], &["show", "cinder"]]
+    {
+        let shown = user.on_terminal(80, &[command, &["--quiet"]].concat());
+        let table = shown.lines().skip_while(|line| !line.starts_with("NAME"));
+        let lines: Vec<&str> = table.take_while(|line| !line.is_empty()).collect();
+        assert!(lines.iter().any(|line| line.contains("nnn…")), "{command:?}\n{shown}");
+        assert!(lines.iter().all(|line| line.width() <= 80), "{command:?}\n{shown}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_setting_never_loses_its_value_to_a_long_name() {
+    use unicode_width::UnicodeWidthStr as _;
+    let user = User::new();
+    for columns in [20, 30, 50, 80] {
+        let shown = user.on_terminal(columns, &["config", "show", "--quiet"]);
+        let lines: Vec<&str> = shown.lines().collect();
+        assert!(lines[0].starts_with("SETTING") && lines[0].contains("VALUE"), "{columns}\n{shown}");
+        assert!(lines.iter().any(|line| line.contains(" for ever")), "{columns}\n{shown}");
+        assert!(lines.iter().all(|line| line.width() <= usize::from(columns)), "{columns}\n{shown}");
+    }
+}

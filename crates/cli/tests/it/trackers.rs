@@ -186,6 +186,25 @@ fn what_one_developer_closes_the_other_sees_by_pulling() {
     assert_eq!(github.requests().len(), 1);
 }
 
+#[test]
+fn a_manifest_for_a_pipe_is_printed_and_written_nowhere() {
+    let github = usual();
+    let user = developer(&github);
+    let printed = user.ok(&["manifest", "generate", "--output", "-"]);
+    let one: Value = printed.json();
+    assert!(one["releases"].is_array(), "{one}");
+    assert!(!user.project().join("-").exists());
+    assert!(!user.project().join(".github").exists());
+    user.ok(&["manifest", "generate"]);
+    let written = std::fs::read(user.project().join(".github/pmu-cache.json")).unwrap();
+    let written: Value = serde_json::from_slice(&written).unwrap();
+    let again = user.json(&["manifest", "generate", "-o", "-"]);
+    assert_eq!(
+        (&again["releases"], &again["microsprints"]),
+        (&written["releases"], &written["microsprints"])
+    );
+}
+
 /// A clone may bring a link to whatever never ends.
 #[cfg(unix)]
 #[test]

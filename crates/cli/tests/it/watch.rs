@@ -169,3 +169,25 @@ fn a_usual_root_that_comes_later_is_watched_wherever_one_stands() {
         assert_eq!(watch.next(), "edited deploy of site");
     }
 }
+
+#[test]
+fn what_had_lain_there_when_a_watch_looked_for_the_first_time_is_no_change() {
+    for half_known in [false, true] {
+        let user = stranger();
+        skill(&user, "borealis", "lights", "Looks");
+        if half_known {
+            // The root is known, and of its projects nothing.
+            let known = user.json(&["projects"])["projects"].clone();
+            for project in known.as_array().unwrap() {
+                let key = format!("projects/{}", project["id"].as_str().unwrap());
+                user.ok(&["cache", "clear", &key, "--yes"]);
+            }
+        }
+        let mut watch = Watching::start(&user, &[]);
+        skill(&user, "atlas", "mapping", "Draws better maps");
+        assert_eq!(watch.next(), "edited mapping of atlas");
+        skill(&user, "cosmos", "stars", "Counts stars");
+        assert_eq!(watch.next(), "added stars of cosmos");
+        assert_eq!(watch.stop(), Vec::<String>::new());
+    }
+}

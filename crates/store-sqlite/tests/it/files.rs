@@ -200,6 +200,8 @@ fn what_a_reader_of_a_read_only_directory_meets() {
 }
 
 fn meets_a_read_only_directory(path: &std::path::Path) {
+    let steps = larder_store_sqlite::migrations(path).unwrap();
+    assert!(steps.iter().all(|step| step.applied_at.is_some()), "{steps:?}");
     let options =
         OpenOptions { views: vec![larder_testkit::contract::build::VIEW], ..OpenOptions::new(path, NOW) };
     let store = SqliteStore::open(options).unwrap();

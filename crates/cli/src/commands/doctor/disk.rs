@@ -11,11 +11,16 @@ const ROOM_WARN_MIB: u64 = 200;
 /// With less than this, it fails.
 const ROOM_FAIL_MIB: u64 = 10;
 
+/// What to do where the database cannot be.
+const DATA_HINT: &str = "make it writable, or set `[store] url` to a place that is";
+/// The same of what the user trusts, and of the logs, which go where the system says.
+const STATE_HINT: &str = "make it writable, or set the variable XDG_STATE_HOME to a folder that is";
+
 /// Looks at where the database, if it is a file, and the state live.
 pub fn check(database: Option<&Path>, dirs: &Dirs) -> Vec<Check> {
-    let Some(database) = database else { return vec![writable("state", &dirs.state)] };
+    let Some(database) = database else { return vec![writable("state", &dirs.state, STATE_HINT)] };
     let data = database.parent().unwrap_or(&dirs.data);
-    let mut checks = vec![writable("data", data), writable("state", &dirs.state)];
+    let mut checks = vec![writable("data", data, DATA_HINT), writable("state", &dirs.state, STATE_HINT)];
     checks.extend(room(data));
     checks.extend(network(data));
     checks.extend(private(database));
@@ -23,18 +28,16 @@ pub fn check(database: Option<&Path>, dirs: &Dirs) -> Vec<Check> {
 }
 
 /// Writes a file there and takes it away again: permissions alone do not tell.
-fn writable(on: &'static str, dir: &Path) -> Check {
+fn writable(on: &'static str, dir: &Path, hint: &str) -> Check {
     let probe = dir.join(format!(".larder-doctor-{}", std::process::id()));
     let tried = make_private_dir(dir)
         .and_then(|()| std::fs::write(&probe, b"x"))
         .and_then(|()| std::fs::remove_file(&probe));
     match tried {
         Ok(()) => Check::ok(on, format!("{} can be written", dir.display())),
-        Err(error) => Check::fail(
-            on,
-            format!("{} cannot be written: {error}", dir.display()),
-            Some("make it writable, or set `[store] url` to a place that is".to_owned()),
-        ),
+        Err(error) => {
+            Check::fail(on, format!("{} cannot be written: {error}", dir.display()), Some(hint.to_owned()))
+        }
     }
 }
 
