@@ -154,6 +154,10 @@ impl GitHub {
         for _ in 0..PAGES_MAX {
             let page = match self.get_whole(at.clone(), errand).await? {
                 Ok(page) => page,
+                // The list was there a moment ago. If it really went, its first page says so the next time.
+                Err(Nothing::NotThere | Nothing::Gone) if !turned.is_empty() => {
+                    return Err(self.unusable(format!("{path}: a page further on is not there")));
+                }
                 // It has no issues at all: they were switched off. GraphQL has an empty list then.
                 Err(Nothing::Gone) => {
                     let none = LabelledIssues { issues: Vec::new(), total: Some(0), ..found };

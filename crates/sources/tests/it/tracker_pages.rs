@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
+use axum::http::StatusCode;
 use axum::http::header::LINK;
+use axum::routing::get;
 use larder_core::{FetchError, Fetched, Others, Source, Trigger};
 use larder_github_sim::{Switches, When};
 use larder_sources::{GitHub, GitHubConfig, TrackersSource};
@@ -82,11 +84,13 @@ fn issues() -> Value {
     (1..=100).map(issue).collect()
 }
 
-/// A server that answers everything with a hundred issues and this `Link`; its address, and how often it was asked.
+/// A server that answers everything but `/lost` with a hundred issues and this `Link`; its address, and how often
+/// it was asked.
 async fn server(link: &'static [u8]) -> (String, Arc<AtomicUsize>) {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = asked.clone();
-    let app = Router::new().fallback(move || {
+    let lost = || async { StatusCode::NOT_FOUND };
+    let app = Router::new().route("/lost", get(lost)).fallback(move || {
         count.fetch_add(1, Ordering::SeqCst);
         let link = axum::http::HeaderValue::from_bytes(link).unwrap();
         async move { ([(LINK, link)], issues().to_string()) }
@@ -108,13 +112,14 @@ async fn a_list_that_goes_on_where_nobody_can_follow_is_no_whole_list() {
     let mut held = Held::nothing("release");
     held.refresh(&scene, &source(&scene, None), Trigger::Read).await;
     scene.clock.advance(25 * HOUR);
-    let links: [&[u8]; 6] = [
+    let links: [&[u8]; 7] = [
         b"<http://[half/issues?after=x>; rel=\"next\"",
         b"https://api.github.com/issues?after=x; rel=\"next\"",
         b"</\xff>; rel=\"next\"",
         b"<https://elsewhere.example/repos/octo-org/kiln/issues?page=2>; rel=\"next\"",
         b"<ftp://127.0.0.1/issues?page=2>; rel=\"next\"",
         b"<>; rel=\"next\"",
+        b"</lost>; rel=\"next\"",
     ];
     for link in links {
         let (url, asked) = server(link).await;
