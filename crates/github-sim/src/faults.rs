@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use crate::answer::{self, Answer};
 use crate::log::RequestKind;
+use crate::rest::blocked;
 use crate::switches::{Face, Outage, Switches, When};
+use crate::world::Block;
 
 /// What befalls a request instead of an answer.
 pub(crate) enum Strike {
@@ -33,6 +35,7 @@ struct Seen {
     secondary_limit: u32,
     graphql_rate_limited_200: u32,
     broken_json: u32,
+    taken_down: u32,
 }
 
 impl Faults {
@@ -78,6 +81,9 @@ impl Faults {
         }
         if self.switches.bad_gateway.strikes(&mut self.seen.bad_gateway) {
             return Some(Strike::Answer(answer::bad_gateway()));
+        }
+        if kind == RequestKind::Rest && self.switches.taken_down.strikes(&mut self.seen.taken_down) {
+            return Some(Strike::Answer(blocked(Block::Dmca)));
         }
         if let Some(strike) = flaky(self.switches.flaky, number, seed) {
             return Some(strike);

@@ -155,7 +155,9 @@ impl Turn<'_> {
         };
         let world = Arc::clone(&self.shared.state().world);
         let base = format!("{}{}", self.origin(), self.arrival.prefix);
-        let answer = View { world, token: caller.token.clone(), base }.answer(self.arrival);
+        let is_enterprise = !self.arrival.prefix.is_empty();
+        let view = View { world, token: caller.token.clone(), base, is_enterprise };
+        let answer = view.answer(self.arrival);
         let free = answer.status == 304 && caller.token.is_some();
         let mut state = self.shared.state();
         if free {

@@ -44,14 +44,17 @@
 //!   nullability, arguments and errors. [`graphql_sdl`] gives the schema, a subset of the public one.
 //! - **REST** at `/` (and `/api/v3`): `repos/{o}/{r}` with `languages`, `topics`, `issues`, `releases/latest`,
 //!   `git/trees/{of}` and `git/blobs/{sha}` of what was [pushed](World::push),
-//!   `repositories/{id}`, `users|orgs/{o}` and their `repos` in pages with `Link`, `user`, `rate_limit`. Weak
-//!   `ETag`s, 304, 301 for renamed repositories, 451 and 403 for blocked ones, 403 without a `User-Agent`.
+//!   `repositories/{id}`, `users|orgs/{o}` and their `repos` in pages with `Link`, `user`, `rate_limit`. Pages of
+//!   issues are turned by cursor, with no word of the last one, and behind the tenth by nothing else (422); below
+//!   `/api/v3` they have numbers, as an Enterprise Server's. Weak `ETag`s, 304,
+//!   301 for renamed repositories, 451 and 403 for blocked ones, 410 for issues that are switched off, 403 without a
+//!   `User-Agent`.
 //! - **Permissions** of fine-grained tokens ([`Token::lacking`]): GraphQL answers the field with null and a
 //!   `FORBIDDEN`, and the whole repository where the field cannot be null; REST answers 403.
 //! - **Limits**, on by default ([`Limits`]): the hourly budgets with their headers, points a minute, requests at
 //!   once. A 304 is free with a token and costs one without. An exhausted GraphQL budget is told with HTTP 200.
 //! - **Faults** ([`Switches`]): outage, 502, silence, queries that take too long, latency, flakiness from a seed,
-//!   forced limits, partial answers, broken bodies, bad credentials.
+//!   forced limits, partial answers, broken bodies, repositories taken down, bad credentials.
 //!
 //! # Time
 //!

@@ -40,6 +40,8 @@ pub struct Switches {
     pub graphql_rate_limited_200: RateLimited200,
     /// GraphQL answers some repositories with null and an error.
     pub partial: Partial,
+    /// REST answers 451, as if the repository had been taken down a moment ago.
+    pub taken_down: When,
     /// The body ends in the middle.
     pub broken_json: When,
     /// Every token is answered by 401.

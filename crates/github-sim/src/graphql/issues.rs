@@ -132,8 +132,8 @@ impl Asked {
     /// carries no label.
     pub(crate) fn of(self, repository: &world::Repository, ctx: &Context<'_>) -> Result<IssueConnection> {
         let world = &Sight::of(ctx)?.world;
-        let Some(held) = world.issues(repository) else {
-            let total_count = if self.wants_any_open() { int(repository.open_issues) } else { 0 };
+        let Some(held) = world.issues(repository).filter(|_| repository.has_issues) else {
+            let total_count = if self.wants_any_open() { int(world.open_issues(repository)) } else { 0 };
             return Ok(IssueConnection {
                 edges: Some(Vec::new()),
                 nodes: Some(Vec::new()),

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::cursors::cut;
 use super::list::{Page, value};
 use super::{Found, View};
 use crate::answer::{Answer, github_time, refusal};
@@ -15,6 +16,9 @@ impl View {
         repository: &Repository,
         query: &[(String, String)],
     ) -> Result<Found, Answer> {
+        if !repository.has_issues {
+            return Err(refusal(410, "Issues has been disabled in this repository."));
+        }
         let since = match value(query, "since") {
             None => None,
             Some(text) => Some(text.parse::<Timestamp>().map_err(|_| refusal(422, "Validation Failed"))?),
@@ -34,20 +38,25 @@ impl View {
         };
         let mut found: Vec<&Issue> =
             self.world.issues(repository).into_iter().flat_map(|held| held.values()).filter(wanted).collect();
-        match value(query, "sort") {
-            Some("updated") => found.sort_by_key(|issue| (issue.updated_at, issue.number)),
-            _ => found.sort_by_key(|issue| (issue.created_at, issue.number)),
-        }
+        let by_change = value(query, "sort") == Some("updated");
+        let order = |issue: &Issue| {
+            let at = if by_change { issue.updated_at } else { issue.created_at };
+            (at.as_nanosecond(), issue.number)
+        };
+        found.sort_by_key(|issue| order(issue));
         if value(query, "direction") != Some("asc") {
             found.reverse();
         }
-        let page = Page::of(query, found.len());
-        let shown = page.shown(&found).map(|issue| self.issue(repository, issue)).collect();
-        Ok(Found {
-            body: Value::Array(shown),
-            modified: None,
-            link: page.link(&format!("{}/repositories/{}/issues", self.base, repository.id), query),
-        })
+        let url = format!("{}/repositories/{}/issues", self.base, repository.id);
+        let (shown, link) = if self.is_enterprise {
+            let page = Page::of(query, found.len());
+            (page.shown(&found).copied().collect(), page.link(&url, query))
+        } else {
+            let cut = cut(&found, order, &url, query)?;
+            (cut.shown.to_vec(), cut.link)
+        };
+        let shown = shown.into_iter().map(|issue| self.issue(repository, issue)).collect();
+        Ok(Found { body: Value::Array(shown), modified: None, link })
     }
 
     fn issue(&self, repository: &Repository, issue: &Issue) -> Value {

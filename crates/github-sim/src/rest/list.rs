@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::fmt::Write as _;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use super::{Found, View, shapes};
@@ -11,6 +12,9 @@ use crate::world::{Owner, OwnerKind, Repository};
 
 const PER_PAGE_DEFAULT: usize = 30;
 const PER_PAGE_MAX: usize = 100;
+
+/// What a value may not hold in an address.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 type Query = [(String, String)];
 
@@ -82,8 +86,8 @@ fn sort(found: &mut [&Repository], query: &Query, default: &str) {
 
 /// One page of a list, numbered from 1.
 pub(super) struct Page {
-    number: usize,
-    size: usize,
+    pub(super) number: usize,
+    pub(super) size: usize,
     last: usize,
 }
 
@@ -115,15 +119,24 @@ impl Page {
             related.push((1, "first"));
         }
         let parts = related.into_iter().map(|(page, relation)| {
-            let mut address = format!("{url}?");
-            for (name, value) in query.iter().filter(|(name, _)| name != "page") {
-                let _ = write!(address, "{name}={value}&");
-            }
-            format!("<{address}page={page}>; rel=\"{relation}\"")
+            let address = address(url, query, &["page"], &[("page", page.to_string())]);
+            format!("<{address}>; rel=\"{relation}\"")
         });
         let parts: Vec<String> = parts.collect();
         (!parts.is_empty()).then(|| parts.join(", "))
     }
+}
+
+/// An address with a query's pairs, but for some of them, and with others.
+pub(super) fn address(url: &str, query: &Query, without: &[&str], with: &[(&str, String)]) -> String {
+    let kept = query.iter().filter(|(name, _)| !without.contains(&name.as_str()));
+    let pairs = kept.map(|(name, value)| (name.as_str(), value)).chain(with.iter().map(|(n, v)| (*n, v)));
+    let mut address = format!("{url}?");
+    for (place, (name, value)) in pairs.enumerate() {
+        let and = if place == 0 { "" } else { "&" };
+        let _ = write!(address, "{and}{name}={}", utf8_percent_encode(value, ENCODED));
+    }
+    address
 }
 
 pub(super) fn value<'a>(query: &'a Query, name: &str) -> Option<&'a str> {

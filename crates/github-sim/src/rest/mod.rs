@@ -1,5 +1,6 @@
 //! REST: the addresses Larder asks, with GitHub's redirects, refusals, pages and validators.
 
+mod cursors;
 mod git;
 mod issues;
 mod list;
@@ -21,6 +22,8 @@ pub(crate) struct View {
     pub(crate) token: Option<Token>,
     /// The simulator's own address with the layout's prefix.
     pub(crate) base: String,
+    /// Whether it is asked as an Enterprise Server.
+    pub(crate) is_enterprise: bool,
 }
 
 impl View {
@@ -179,7 +182,8 @@ fn parse_http_date(text: &str) -> Option<Timestamp> {
     at.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|at| at.timestamp())
 }
 
-fn blocked(block: Block) -> Answer {
+/// What a repository that was taken down is answered with.
+pub(crate) fn blocked(block: Block) -> Answer {
     let (status, reason, url) = match block {
         Block::Dmca => {
             (451, "dmca", "https://github.com/github/dmca/blob/master/2026/01/2026-01-01-example.md")

@@ -34,7 +34,7 @@ pub(super) fn repository_in_list(world: &World, one: &Repository, base: &str, au
         "homepage": one.homepage,
         "size": one.languages.iter().map(|language| language.size).sum::<u64>() / 1_024,
         "stargazers_count": one.stars, "watchers_count": one.stars, "language": one.language,
-        "has_issues": true, "forks_count": one.forks, "mirror_url": null,
+        "has_issues": one.has_issues, "forks_count": one.forks, "mirror_url": null,
         "archived": one.is_archived, "disabled": one.is_disabled,
         "open_issues_count": issues,
         "license": one.license.as_ref().map(|license| json!({"key": license.key, "name": license.name,

@@ -42,6 +42,7 @@ impl World {
     /// Open issues, pull requests not counted.
     pub(crate) fn open_issues(&self, repository: &Repository) -> u64 {
         match self.issues(repository) {
+            _ if !repository.has_issues => 0,
             Some(issues) => {
                 issues.values().filter(|one| one.is_open() && !one.is_pull_request).count() as u64
             }

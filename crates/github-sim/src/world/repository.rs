@@ -49,6 +49,8 @@ pub struct Repository {
     pub is_fork: bool,
     /// Read-only.
     pub is_archived: bool,
+    /// Whether it has issues at all. Where they are switched off REST answers 410, and GraphQL has none.
+    pub has_issues: bool,
     /// Seen by chosen tokens alone.
     pub is_private: bool,
     /// Switched off by GitHub (the `disabled` flag), still readable.
@@ -137,6 +139,7 @@ impl Repository {
             license: None,
             is_fork: false,
             is_archived: false,
+            has_issues: true,
             is_private: false,
             is_disabled: false,
             blocked: None,

@@ -32,6 +32,18 @@ async fn an_outage_answers_503_or_not_at_all_and_then_ends() {
 }
 
 #[tokio::test]
+async fn a_repository_is_taken_down_while_rest_reads_it() {
+    let github = GitHub::start().await;
+    github.switch(Switches { taken_down: When::Every(2), ..Switches::default() });
+    let mut statuses = Vec::new();
+    for _ in 0..4 {
+        statuses.push(github.get_as_octocat(KILN).await.status);
+        assert_eq!(github.graphql(TWO).await.status, 200);
+    }
+    assert_eq!(statuses, [200, 451, 200, 451]);
+}
+
+#[tokio::test]
 async fn a_bad_gateway_strikes_the_next_few_or_every_so_manieth() {
     let github = GitHub::start().await;
     let statuses = async || {

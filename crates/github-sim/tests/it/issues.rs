@@ -74,6 +74,73 @@ async fn rest_lists_pull_requests_among_them() {
     assert_eq!(github.get("/repos/octo-org/cinder/issues?state=closed").await.json()[0]["number"], 7);
 }
 
+/// Where a `Link` leads, without the simulator's own address.
+fn linked(github: &GitHub, link: Option<&str>, relation: &str) -> Option<String> {
+    let relation = format!("rel=\"{relation}\"");
+    let link = link?.split(", ").find(|link| link.ends_with(&relation))?;
+    Some(link.trim_start_matches('<').split('>').next()?.replace(github.sim.url(), ""))
+}
+
+#[tokio::test]
+async fn rest_turns_pages_by_cursors_and_takes_no_number_behind_the_tenth() {
+    let github = GitHub::with(with_issues(), Limits::default()).await;
+    for direction in ["asc", "desc"] {
+        let first = format!(
+            "/repos/octo-org/cinder/issues?labels=release&state=all&per_page=10&direction={direction}"
+        );
+        let (mut at, mut numbers, mut pages) = (Some(first.clone()), Vec::new(), 0);
+        while let Some(path) = at {
+            let page = github.get(&path).await;
+            let link = page.header("link");
+            assert!(
+                link.is_some_and(|link| !link.contains("rel=\"last\"") && !link.contains("rel=\"first\""))
+            );
+            at = linked(&github, link, "next");
+            assert_eq!(linked(&github, link, "prev").is_some(), pages > 0);
+            numbers.extend(page.json().as_array().unwrap().iter().map(|one| one["number"].as_u64().unwrap()));
+            pages += 1;
+            // What goes from a page that was read moves nothing of the next one.
+            github.sim.world(|world| world.remove_issue("octo-org/cinder", numbers[numbers.len() - 1]));
+        }
+        numbers.sort_unstable();
+        let all: Vec<u64> = (1..=121).filter(|number| numbers.contains(number)).collect();
+        assert_eq!(numbers, all, "each once");
+        assert_eq!((numbers.len(), pages), if direction == "asc" { (121, 13) } else { (108, 11) });
+
+        let tenth = github.get(&format!("{first}&page=10")).await;
+        assert_eq!(tenth.status, 200);
+        let eleventh = github.get(&format!("{first}&page=11")).await;
+        assert_eq!(eleventh.status, 422);
+        assert!(eleventh.json()["message"].as_str().unwrap().contains("use cursor based pagination"));
+    }
+    let second = github.get("/repos/octo-org/cinder/issues?state=all&per_page=2&page=2").await;
+    let back = github.get(&linked(&github, second.header("link"), "prev").unwrap()).await.json();
+    let first = github.get("/repos/octo-org/cinder/issues?state=all&per_page=2").await.json();
+    assert_eq!(back, first);
+    assert_eq!(github.get("/repos/octo-org/cinder/issues?after=yesterday").await.status, 422);
+}
+
+#[tokio::test]
+async fn an_enterprise_server_numbers_the_pages_of_issues() {
+    let github = GitHub::with(with_issues(), Limits::default()).await;
+    let page = github.get("/api/v3/repos/octo-org/cinder/issues?state=all&per_page=5&page=20").await;
+    assert_eq!(page.json().as_array().unwrap().len(), 5);
+    assert!(page.header("link").unwrap().contains("page=25>; rel=\"last\""));
+}
+
+#[tokio::test]
+async fn issues_that_are_switched_off_are_gone_by_rest_and_none_by_graphql() {
+    let github = GitHub::with(with_issues(), Limits::default()).await;
+    github.sim.world(|world| world.edit("octo-org/cinder", |cinder| cinder.has_issues = false));
+    let off = github.get("/repos/octo-org/cinder/issues").await;
+    assert_eq!(
+        (off.status, &off.json()["message"]),
+        (410, &json!("Issues has been disabled in this repository."))
+    );
+    assert_eq!(github.get("/repos/octo-org/cinder").await.json()["has_issues"], false);
+    assert_eq!(asked(&github, json!({})).await["totalCount"], 0);
+}
+
 #[tokio::test]
 async fn an_issue_can_be_changed_and_deleted_from_outside() {
     let github = GitHub::with(with_issues(), Limits::default()).await;

@@ -62,6 +62,12 @@ impl Address {
         Url::parse(&text).map_err(|error| GitHubError::ApiUrl { url: text, cause: error.to_string() })
     }
 
+    /// Whether an address is one of the API, of which an Enterprise Server's origin has but a part.
+    pub(super) fn has(&self, url: &Url) -> bool {
+        let below = url.as_str().strip_prefix(&self.api);
+        self.owns(url) && below.is_some_and(|rest| rest.starts_with('/'))
+    }
+
     /// Whether an address that GitHub sent us to is GitHub's own, so that the token may go there.
     pub(super) fn owns(&self, url: &Url) -> bool {
         url.origin() == self.origin
@@ -112,6 +118,24 @@ mod tests {
         }
         let said = Address::of("https://me:hunter2@ghe.example", false).unwrap_err().to_string();
         assert!(!said.contains("hunter2"), "{said}");
+    }
+
+    #[test]
+    fn the_api_of_an_enterprise_server_is_a_part_of_it() {
+        let has = |api_url, text| Address::of(api_url, true).unwrap().has(&Url::parse(text).unwrap());
+        assert!(has("https://api.github.com", "https://api.github.com/repositories/1/issues?after=x"));
+        assert!(!has("https://api.github.com", "https://github.com/repositories/1/issues"));
+        let server = "https://ghe.example/api/v3/";
+        assert!(has(server, "https://ghe.example/api/v3/repositories/1/issues?page=2"));
+        for other in [
+            "https://ghe.example/repositories/1/issues",
+            "https://ghe.example/api/v3/../../o/r",
+            "https://ghe.example/api/v33/repositories/1",
+            "http://ghe.example/api/v3/repositories/1",
+            "https://me@ghe.example/api/v3/repositories/1",
+        ] {
+            assert!(!has(server, other), "{other}");
+        }
     }
 
     #[test]

@@ -1,18 +1,19 @@
 //! The issues of a label: all of them, or those that changed since, in as many pages as there are.
-//! With a token by GraphQL, without one by REST, which counts pull requests among them.
+//! With a token by GraphQL, without one by REST, which lists pull requests among them. REST's pages are turned by
+//! the links that they name: behind the tenth GitHub takes no number of a page any more, and it names no last one,
+//! so that how many there are is known of what was listed to its end alone.
 
 use std::collections::HashSet;
 
 use larder_core::{Absence, FetchError, Time};
 use larder_domain::RepoName;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::header::LINK;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::answer::{Envelope, Nodes, forbidden, not_found};
+use super::answer::{Envelope, Nodes, not_found};
 use super::call::Errand;
-use super::rest::{last_page, next_page};
+use super::rest::Nothing;
 use super::sizing::Pages;
 use super::{GitHub, query, rights};
 
@@ -52,8 +53,8 @@ pub struct LabelledIssues {
     pub is_private: bool,
     /// Those that were asked for, each once. Of several labels they carry the first at least.
     pub issues: Vec<Issue>,
-    /// How many carry the first label in all, counted as `issues` are.
-    pub total: u64,
+    /// How many carry the first label in all, counted as `issues` are; `None` = it is not told.
+    pub total: Option<u64>,
 }
 
 /// An issue, as far as a list says.
@@ -134,49 +135,55 @@ impl GitHub {
             repo: field.name_with_owner,
             is_private: field.is_private,
             issues: nodes.into_iter().map(Node::keep).collect(),
-            total: field.all.total_count,
+            total: Some(field.all.total_count),
         };
         Ok(Some((page, next)))
     }
 
+    /// Whether all of so many issues cost no more than what changed of them: a call. With a token the changes come
+    /// with the total, and are worth more.
+    pub fn is_whole_as_cheap(&self, count: usize) -> bool {
+        !self.has_token() && count < PAGE_SIZE
+    }
+
     async fn issues_by_rest(&self, asked: LabelAsked<'_>, errand: &Errand) -> Result<Labelled, FetchError> {
         let mut found = LabelledIssues { repo: asked.repo.to_string(), ..LabelledIssues::default() };
-        for number in 1..=PAGES_MAX {
-            let path = rest_path(asked, PAGE_SIZE, number);
-            let reply = self.get(&path, None, errand).await?;
-            match reply.status {
-                404 => return Ok(Labelled::Absent(not_found(asked.repo))),
-                // It has no issues at all: they were switched off. GraphQL has an empty list then.
-                410 => return Ok(Labelled::Here(Box::new(found))),
-                403 | 451 => {
-                    return Ok(Labelled::Absent(forbidden(asked.repo, "Repository access blocked")));
+        let path = rest_path(asked);
+        let mut at = self.rest_url(&path)?;
+        let mut turned = HashSet::new();
+        for _ in 0..PAGES_MAX {
+            let page = match self.get_whole(at.clone(), errand).await? {
+                Ok(page) => page,
+                // The list was there a moment ago. If it really went, its first page says so the next time.
+                Err(Nothing::NotThere | Nothing::Gone) if !turned.is_empty() => {
+                    return Err(self.unusable(format!("{path}: a page further on is not there")));
                 }
-                _ => {}
-            }
-            let nodes: Vec<RestNode> = self.read(&reply.body, &path)?;
+                // It has no issues at all: they were switched off. GraphQL has an empty list then.
+                Err(Nothing::Gone) => {
+                    let none = LabelledIssues { issues: Vec::new(), total: Some(0), ..found };
+                    return Ok(Labelled::Here(Box::new(none)));
+                }
+                Err(Nothing::Empty) => return Err(self.refused(&path, Nothing::Empty)),
+                Err(nothing) => return Ok(Labelled::Absent(nothing.absence(asked.repo))),
+            };
+            let nodes: Vec<RestNode> = self.read(&page.body, &path)?;
             if let Some(repo) = nodes.first().and_then(RestNode::repo) {
                 found.repo = repo;
             }
             found.issues.extend(nodes.into_iter().map(RestNode::keep));
-            let links = reply.headers.get(LINK).and_then(|value| value.to_str().ok()).unwrap_or_default();
-            if next_page(links).is_none() {
-                found.total = match asked.since {
-                    None => found.issues.len() as u64,
-                    Some(_) => self.count_by_rest(asked, errand).await?,
-                };
-                return self.whole(asked, found);
+            turned.insert(at);
+            match self.next_of(&page)? {
+                None => {
+                    found.total = asked.since.is_none().then_some(found.issues.len() as u64);
+                    return self.whole(asked, found);
+                }
+                Some(next) if turned.contains(&next) => {
+                    return Err(self.unusable(format!("{path}: pages that lead back to one another")));
+                }
+                Some(next) => at = next,
             }
         }
         Err(self.too_many(asked))
-    }
-
-    /// How many there are: as many as pages of one.
-    async fn count_by_rest(&self, asked: LabelAsked<'_>, errand: &Errand) -> Result<u64, FetchError> {
-        let path = rest_path(LabelAsked { since: None, ..asked }, 1, 1);
-        let reply = self.get(&path, None, errand).await?;
-        let nodes: Vec<Value> = self.read(&reply.body, &path)?;
-        let links = reply.headers.get(LINK).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        Ok(if nodes.is_empty() { 0 } else { u64::from(last_page(links, 1)) })
     }
 
     /// Each issue once; a whole list has as many as were counted, unless it changed while its pages
@@ -185,7 +192,7 @@ impl GitHub {
         let mut seen = HashSet::new();
         let LabelledIssues { issues, total, .. } = found;
         let issues: Vec<Issue> = issues.into_iter().filter(|issue| seen.insert(issue.number)).collect();
-        if asked.since.is_none() && (issues.len() as u64) < total {
+        if let Some(total) = total.filter(|total| asked.since.is_none() && (issues.len() as u64) < *total) {
             let detail = format!("{} of {total} issues of `{}`", issues.len(), asked.repo);
             return Err(FetchError::Partial { host: self.host().to_owned(), detail });
         }
@@ -197,13 +204,14 @@ impl GitHub {
     }
 }
 
-fn rest_path(asked: LabelAsked<'_>, size: usize, number: u32) -> String {
+/// Where the list begins.
+fn rest_path(asked: LabelAsked<'_>) -> String {
     let LabelAsked { repo, labels, since } = asked;
     let labels: Vec<String> =
         labels.iter().take(1).map(|label| utf8_percent_encode(label, NON_ALPHANUMERIC).to_string()).collect();
     let since = since.map(|since| format!("&since={since}")).unwrap_or_default();
     format!(
-        "/repos/{}/{}/issues?state=all&labels={}&per_page={size}&page={number}&sort=created&direction=asc{since}",
+        "/repos/{}/{}/issues?state=all&labels={}&per_page={PAGE_SIZE}&sort=created&direction=asc{since}",
         repo.owner(),
         repo.name(),
         labels.join(",")

@@ -10,6 +10,7 @@ mod call;
 mod check;
 mod issues;
 mod limits;
+mod links;
 mod listing;
 mod owned;
 mod query;
@@ -43,7 +44,7 @@ pub use owned::{Owned, Shortfall};
 pub use rest::{OwnerPath, Page, PageOrder, Single};
 pub use rights::Withheld;
 use state::State;
-pub use tree::{Tree, TreeFile};
+pub use tree::{Blob, Tree, TreeFile};
 
 /// How to reach a GitHub.
 #[derive(Debug, Clone)]

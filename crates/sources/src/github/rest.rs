@@ -4,11 +4,11 @@
 use larder_core::{Absence, FetchError};
 use larder_domain::{RepoName, Repository};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::header::{ETAG, HeaderMap, LINK, LOCATION};
+use reqwest::header::{ETAG, HeaderMap, LOCATION};
 use url::Url;
 
 use super::GitHub;
-use super::answer::forbidden;
+use super::answer::{forbidden, not_found};
 use super::call::{Errand, Judged, Reply, Request, Verdict};
 use super::limits::RateHeaders;
 use super::repository::RestNode;
@@ -66,6 +66,41 @@ pub enum OwnerPath {
     Orgs,
 }
 
+/// What GitHub says of what it was asked for: it, or why there is nothing.
+pub(super) type Said = Result<Good, Nothing>;
+
+/// An answer with a body that is what was asked for.
+#[derive(Debug)]
+pub(super) struct Good {
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+    /// Where it came from in the end.
+    pub(super) url: Url,
+}
+
+/// Why there is nothing. None of these bodies is what was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Nothing {
+    /// It is not there, or not for everybody: 404.
+    NotThere,
+    /// It was there, or it was switched off: 410.
+    Gone,
+    /// Nobody pushed to the repository yet: 409.
+    Empty,
+    /// GitHub blocked the repository, by its terms (403) or by law (451).
+    Blocked,
+}
+
+impl Nothing {
+    /// What that means for a repository that was asked for, or for a part of it.
+    pub(super) fn absence(self, name: &RepoName) -> Absence {
+        match self {
+            Nothing::Blocked => forbidden(name, "Repository access blocked"),
+            Nothing::NotThere | Nothing::Gone | Nothing::Empty => not_found(name),
+        }
+    }
+}
+
 impl GitHub {
     /// One repository by one call, or two if it was renamed.
     pub async fn repository(
@@ -75,19 +110,19 @@ impl GitHub {
         errand: &Errand,
     ) -> Result<Single, FetchError> {
         let path = format!("/repos/{}/{}", name.owner(), name.name());
-        let reply = self.get(&path, etag, errand).await?;
-        match reply.status {
-            304 => Ok(Single::NotModified),
-            404 | 410 => {
+        match self.get(&path, etag, errand).await? {
+            None => Ok(Single::NotModified),
+            Some(Ok(good)) => {
+                let node: RestNode = self.read(&good.body, &path)?;
+                Ok(Single::Here(Box::new(node.keep(self.host())), etag_of(&good.headers)))
+            }
+            Some(Err(Nothing::NotThere | Nothing::Gone)) => {
                 let hint = if self.has_token() { "" } else { ", which needs a token" };
                 let message = format!("`{name}` was not found: deleted, or private{hint}");
                 Ok(Single::Absent(Absence::new("not_found", message)))
             }
-            403 | 451 => Ok(Single::Absent(forbidden(name, "Repository access blocked"))),
-            _ => {
-                let node: RestNode = self.read(&reply.body, &path)?;
-                Ok(Single::Here(Box::new(node.keep(self.host())), etag_of(&reply.headers)))
-            }
+            Some(Err(Nothing::Blocked)) => Ok(Single::Absent(Nothing::Blocked.absence(name))),
+            Some(Err(Nothing::Empty)) => Err(self.refused(&path, Nothing::Empty)),
         }
     }
 
@@ -110,31 +145,59 @@ impl GitHub {
         };
         let owner = utf8_percent_encode(owner, ENCODED);
         let path = format!("/{kind}/{owner}/repos?per_page=100&page={number}&{sort}");
-        let reply = self.get(&path, etag, errand).await?;
-        match reply.status {
-            304 => Ok(Page::NotModified),
-            404 | 410 => Ok(Page::NoSuchOwner),
-            403 | 451 => Err(FetchError::Refused { host: self.host().to_owned(), detail: path }),
-            _ => {
-                let nodes: Vec<RestNode> = self.read(&reply.body, &path)?;
-                let links = reply.headers.get(LINK).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        match self.get(&path, etag, errand).await? {
+            None => Ok(Page::NotModified),
+            Some(Ok(good)) => {
+                let nodes: Vec<RestNode> = self.read(&good.body, &path)?;
                 Ok(Page::Here {
                     repositories: nodes.into_iter().map(|node| node.keep(self.host())).collect(),
-                    last: last_page(links, number),
-                    etag: etag_of(&reply.headers),
+                    last: self.last_page_of(&good, number)?,
+                    etag: etag_of(&good.headers),
                 })
             }
+            Some(Err(Nothing::NotThere | Nothing::Gone)) => Ok(Page::NoSuchOwner),
+            Some(Err(nothing)) => Err(self.refused(&path, nothing)),
         }
     }
 
-    /// GETs a path, following redirects within the host.
+    /// Why there is nothing where it does not mean that something is absent.
+    pub(super) fn refused(&self, path: &str, nothing: Nothing) -> FetchError {
+        let why = match nothing {
+            Nothing::NotThere => "not found",
+            Nothing::Gone => "gone",
+            Nothing::Empty => "nothing in it yet",
+            Nothing::Blocked => "access blocked",
+        };
+        FetchError::Refused { host: self.host().to_owned(), detail: format!("{path}: {why}") }
+    }
+
+    /// GETs a path, following redirects within the host; `None` = it is as it was, by the entity tag.
     pub(super) async fn get(
         &self,
         path: &str,
         etag: Option<&str>,
         errand: &Errand,
-    ) -> Result<Reply, FetchError> {
-        let mut url = self.address.rest(path).map_err(|error| FetchError::Local(error.to_string()))?;
+    ) -> Result<Option<Said>, FetchError> {
+        self.visit(self.rest_url(path)?, etag, errand).await
+    }
+
+    /// GETs an address of its API, whatever is held.
+    pub(super) async fn get_whole(&self, url: Url, errand: &Errand) -> Result<Said, FetchError> {
+        let unasked = || self.unusable("`not modified`, though nothing was said of what is held".to_owned());
+        self.visit(url, None, errand).await?.ok_or_else(unasked)
+    }
+
+    pub(super) fn rest_url(&self, path: &str) -> Result<Url, FetchError> {
+        self.address.rest(path).map_err(|error| FetchError::Local(error.to_string()))
+    }
+
+    async fn visit(
+        &self,
+        from: Url,
+        etag: Option<&str>,
+        errand: &Errand,
+    ) -> Result<Option<Said>, FetchError> {
+        let mut url = from.clone();
         for _ in 0..REDIRECTS_MAX {
             let request = Request {
                 resource: "core",
@@ -145,11 +208,11 @@ impl GitHub {
             };
             let reply = self.call(errand, request, |reply, rate, _| self.judge_rest(reply, rate)).await?;
             if !matches!(reply.status, 301 | 302 | 307 | 308) {
-                return Ok(reply);
+                return Ok(said(reply, url));
             }
             url = self.redirected(&url, &reply.headers)?;
         }
-        Err(self.unusable(format!("more than {REDIRECTS_MAX} redirects from {path}")))
+        Err(self.unusable(format!("more than {REDIRECTS_MAX} redirects from {}", from.path())))
     }
 
     /// Where an answer sends us; [`call`](GitHub::call) refuses an address of another host.
@@ -182,6 +245,19 @@ impl GitHub {
     }
 }
 
+/// What an answer says that is neither a refusal nor a redirect; `None` = nothing new.
+fn said(reply: Reply, url: Url) -> Option<Said> {
+    let nothing = match reply.status {
+        304 => return None,
+        404 => Nothing::NotThere,
+        409 => Nothing::Empty,
+        410 => Nothing::Gone,
+        403 | 451 => Nothing::Blocked,
+        _ => return Some(Ok(Good { headers: reply.headers, body: reply.body, url })),
+    };
+    Some(Err(nothing))
+}
+
 /// GitHub says with a 403 that it blocked a repository, which is no refusal of ours.
 fn is_blocked(reply: &Reply) -> bool {
     reply.status == 403 && String::from_utf8_lossy(&reply.body).contains("access blocked")
@@ -189,40 +265,4 @@ fn is_blocked(reply: &Reply) -> bool {
 
 pub(super) fn etag_of(headers: &HeaderMap) -> Option<String> {
     headers.get(ETAG).and_then(|value| value.to_str().ok()).map(str::to_owned)
-}
-
-/// The number of the last page by RFC 8288's `Link`: GitHub names it on all pages but the last.
-pub(super) fn last_page(links: &str, here: u32) -> u32 {
-    linked_page(links, "last").or_else(|| next_page(links)).unwrap_or(here).max(here)
-}
-
-/// The number of the next page, if there is one.
-pub(super) fn next_page(links: &str) -> Option<u32> {
-    linked_page(links, "next")
-}
-
-fn linked_page(links: &str, relation: &str) -> Option<u32> {
-    let link = links.split(',').find(|link| link.contains(&format!("rel=\"{relation}\"")))?;
-    let target = link.split_once('<')?.1.split_once('>')?.0;
-    let target = Url::parse(target).ok()?;
-    let (_, page) = target.query_pairs().find(|(name, _)| name == "page")?;
-    page.parse::<u32>().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_last_page_is_read_from_the_links() {
-        let first = "<https://api.github.com/user/1/repos?per_page=100&page=2>; rel=\"next\", \
-                     <https://api.github.com/user/1/repos?per_page=100&page=7>; rel=\"last\"";
-        let last = "<https://api.github.com/user/1/repos?page=6>; rel=\"prev\", \
-                    <https://api.github.com/user/1/repos?page=1>; rel=\"first\"";
-        assert_eq!(last_page(first, 1), 7);
-        assert_eq!(last_page(last, 7), 7);
-        assert_eq!(last_page("<https://h/?page=3>; rel=\"next\"", 2), 3, "there is at least one more");
-        assert_eq!(last_page("", 1), 1);
-        assert_eq!(last_page("<not an address>; rel=\"last\"", 4), 4);
-    }
 }

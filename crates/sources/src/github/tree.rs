@@ -10,9 +10,9 @@ use larder_domain::RepoName;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::answer::{Envelope, forbidden, not_found};
+use super::answer::Envelope;
 use super::call::Errand;
-use super::rest::etag_of;
+use super::rest::{Nothing, etag_of};
 use super::{GitHub, query, rights};
 
 /// Contents in one query. Each is of 256 KiB at the most, so that an answer stays within its limit.
@@ -49,6 +49,17 @@ pub enum Tree {
     Absent(Absence),
 }
 
+/// The answer about one file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Blob {
+    /// What stands in it.
+    Here(Vec<u8>),
+    /// It is not there any more.
+    Gone,
+    /// The whole repository is not there any more, or not for us.
+    Absent(Absence),
+}
+
 #[derive(Deserialize)]
 struct TreeNode {
     tree: Vec<EntryNode>,
@@ -81,15 +92,13 @@ impl GitHub {
         errand: &Errand,
     ) -> Result<Tree, FetchError> {
         let path = format!("/repos/{}/{}/git/trees/HEAD?recursive=1", repo.owner(), repo.name());
-        let reply = self.get(&path, etag, errand).await?;
-        match reply.status {
-            304 => Ok(Tree::NotModified),
-            404 | 410 => Ok(Tree::Absent(not_found(repo))),
-            403 | 451 => Ok(Tree::Absent(forbidden(repo, "Repository access blocked"))),
+        match self.get(&path, etag, errand).await? {
+            None => Ok(Tree::NotModified),
             // It says so of one that nobody pushed to yet.
-            409 => Ok(Tree::Here { files: Vec::new(), is_cut: false, etag: None }),
-            _ => {
-                let node: TreeNode = self.read(&reply.body, &path)?;
+            Some(Err(Nothing::Empty)) => Ok(Tree::Here { files: Vec::new(), is_cut: false, etag: None }),
+            Some(Err(nothing)) => Ok(Tree::Absent(nothing.absence(repo))),
+            Some(Ok(good)) => {
+                let node: TreeNode = self.read(&good.body, &path)?;
                 let is_file = |entry: &EntryNode| entry.kind == "blob" && entry.mode.starts_with("100");
                 let files = node.tree.into_iter().filter(is_file).map(|entry| TreeFile {
                     path: entry.path,
@@ -99,7 +108,7 @@ impl GitHub {
                 Ok(Tree::Here {
                     files: files.collect(),
                     is_cut: node.truncated,
-                    etag: etag_of(&reply.headers),
+                    etag: etag_of(&good.headers),
                 })
             }
         }
@@ -153,28 +162,24 @@ impl GitHub {
         Ok((0..oids.len()).filter_map(&mut text).collect())
     }
 
-    /// What stands in one file, by the name of its content; `None` = it is not there any more.
-    pub async fn blob(
-        &self,
-        repo: &RepoName,
-        oid: &str,
-        errand: &Errand,
-    ) -> Result<Option<Vec<u8>>, FetchError> {
+    /// What stands in one file, by the name of its content.
+    pub async fn blob(&self, repo: &RepoName, oid: &str, errand: &Errand) -> Result<Blob, FetchError> {
         if !is_oid(oid) {
-            return Ok(None);
+            return Ok(Blob::Gone);
         }
         let path = format!("/repos/{}/{}/git/blobs/{oid}", repo.owner(), repo.name());
-        let reply = self.get(&path, None, errand).await?;
-        if matches!(reply.status, 404 | 409 | 410) {
-            return Ok(None);
-        }
-        let node: BlobNode = self.read(&reply.body, &path)?;
+        let good = match self.get_whole(self.rest_url(&path)?, errand).await? {
+            Ok(good) => good,
+            Err(Nothing::Blocked) => return Ok(Blob::Absent(Nothing::Blocked.absence(repo))),
+            Err(Nothing::NotThere | Nothing::Gone | Nothing::Empty) => return Ok(Blob::Gone),
+        };
+        let node: BlobNode = self.read(&good.body, &path)?;
         if node.encoding != "base64" {
             return Err(self.unusable(format!("{path}: a content in `{}`", node.encoding)));
         }
         let plain: String = node.content.split_ascii_whitespace().collect();
         let content = STANDARD.decode(plain).map_err(|error| self.unusable(format!("{path}: {error}")))?;
-        Ok(Some(content))
+        Ok(Blob::Here(content))
     }
 }
 

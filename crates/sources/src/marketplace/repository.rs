@@ -4,12 +4,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use larder_core::{Ask, Delta, FetchError, Fetched, Others, Scope, Warning};
+use larder_core::{Absence, Ask, Delta, FetchError, Fetched, Others, Scope, Warning};
 use larder_domain::{Artifact, ArtifactType, FrontMatter, MarketIndex, Offer, RepoName, Repository};
 
 use super::memory::{Harvest, Memory, held, id_by_name, id_by_path, path_encoded, scoped, warning};
 use super::plan::{Candidate, INDEX, OFFERED_MAX, plan};
-use crate::github::{Errand, GitHub, Single, Tree, TreeFile};
+use crate::github::{Blob, Errand, GitHub, Single, Tree, TreeFile};
 
 /// Without a token each content is a call of its own, of sixty an hour: so many a fetch.
 const READ_ANONYMOUSLY_MAX: usize = 20;
@@ -51,7 +51,11 @@ pub(super) async fn fetch(
         Tree::NotModified => same_files(ask, memory, etag, &scope, repository.is_private),
         Tree::Here { files, is_cut, etag: tree_etag } => {
             let visit = Visit { github, market, name, repository: &repository, ask, errand, before: memory };
-            let found = visit.read(files, is_cut).await?;
+            let found = match visit.read(files, is_cut).await {
+                Ok(found) => found,
+                Err(Halt::Absent(absence)) => return Ok(Fetched::Absent(absence)),
+                Err(Halt::Failed(error)) => return Err(error),
+            };
             let (etag, tree_etag) = if found.is_read { (etag, tree_etag) } else { (None, None) };
             let memory = Memory {
                 etag,
@@ -119,8 +123,21 @@ struct Found {
     is_read: bool,
 }
 
+/// What ends a visit before its time.
+enum Halt {
+    /// The repository went meanwhile.
+    Absent(Absence),
+    Failed(FetchError),
+}
+
+impl From<FetchError> for Halt {
+    fn from(error: FetchError) -> Self {
+        Halt::Failed(error)
+    }
+}
+
 impl Visit<'_> {
-    async fn read(&self, files: Vec<TreeFile>, is_cut: bool) -> Result<Found, FetchError> {
+    async fn read(&self, files: Vec<TreeFile>, is_cut: bool) -> Result<Found, Halt> {
         let mut found = Found::default();
         let about = self.ask.key.as_str();
         if is_cut {
@@ -212,12 +229,15 @@ impl Visit<'_> {
     }
 
     /// The repository's index; the inner error is a sentence about it.
-    async fn index(&self, file: &TreeFile) -> Result<Result<MarketIndex, String>, FetchError> {
+    async fn index(&self, file: &TreeFile) -> Result<Result<MarketIndex, String>, Halt> {
         if file.bytes > INDEX_BYTES_MAX {
             return Ok(Err(format!("it has {} bytes", file.bytes)));
         }
-        let content = self.github.blob(&self.name, &file.sha, self.errand).await?;
-        Ok(MarketIndex::read(&content.unwrap_or_default()))
+        match self.github.blob(&self.name, &file.sha, self.errand).await? {
+            Blob::Here(content) => Ok(MarketIndex::read(&content)),
+            Blob::Gone => Ok(MarketIndex::read(&[])),
+            Blob::Absent(absence) => Err(Halt::Absent(absence)),
+        }
     }
 
     /// Whether the content of a file was read before.
@@ -226,7 +246,7 @@ impl Visit<'_> {
     }
 
     /// What stands in the files that are wanted. Without a token, in some of them.
-    async fn contents(&self, drafts: &[Draft]) -> Result<Contents, FetchError> {
+    async fn contents(&self, drafts: &[Draft]) -> Result<Contents, Halt> {
         let small = drafts
             .iter()
             .filter_map(|draft| draft.wants.as_ref())
@@ -245,10 +265,12 @@ impl Visit<'_> {
         let mut contents = Contents::new();
         for sha in wanted.into_iter().take(READ_ANONYMOUSLY_MAX) {
             match self.github.blob(&self.name, &sha, self.errand).await {
-                Ok(content) => drop(contents.insert(sha, content)),
+                Ok(Blob::Here(content)) => drop(contents.insert(sha, Some(content))),
+                Ok(Blob::Gone) => drop(contents.insert(sha, None)),
+                Ok(Blob::Absent(absence)) => return Err(Halt::Absent(absence)),
                 // What was read is worth having; the others wait.
                 Err(_) if !contents.is_empty() => break,
-                Err(error) => return Err(error),
+                Err(error) => return Err(Halt::Failed(error)),
             }
         }
         Ok(contents)

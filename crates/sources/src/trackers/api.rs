@@ -13,7 +13,8 @@ use super::memory::{Cursor, Memory, Way, WayIn};
 use crate::github::{Errand, GitHub, Issue, LabelAsked, Labelled, LabelledIssues};
 
 /// `since` cannot see what was deleted, relabelled or transferred, so everything is listed anew
-/// this often, and whenever the label's total says that something went.
+/// this often, and whenever the label's total says that something went. REST tells no total, so without a
+/// token this often alone, or each time where all of them are on one page.
 const FULL_EVERY: Duration = Duration::from_hours(24);
 
 /// So much is asked for once more: GitHub's lists may lag behind its clock.
@@ -33,7 +34,8 @@ pub(super) async fn fetch(
     let frame = Frame { of, github, started, noted };
     let recent = memory.cursor.as_ref().filter(|cursor| {
         // A cursor from the future comes from a clock that was ahead.
-        started.since(cursor.full_at) < FULL_EVERY && cursor.full_at <= started
+        let is_recent = started.since(cursor.full_at) < FULL_EVERY && cursor.full_at <= started;
+        is_recent && !github.is_whole_as_cheap(memory.held.len() + cursor.others.len())
     });
     if let Some(cursor) = recent.filter(|_| ask.subset.is_none()) {
         match github.issues(LabelAsked { since: Some(cursor.since), ..asked }, errand).await? {
@@ -91,7 +93,7 @@ impl Frame<'_> {
             }
         }
         let stayed = upserts.len() as u64 - came + held.len() as u64;
-        if stayed + came + others.len() as u64 != total {
+        if total.is_some_and(|total| stayed + came + others.len() as u64 != total) {
             return None;
         }
         let cursor = Cursor { full_at: cursor.full_at, since: self.next_since(), others };

@@ -12,6 +12,7 @@ mod projects;
 mod renamed;
 mod scene;
 mod secrets;
+mod tracker_pages;
 mod trackers;
 mod unclustered;
 mod waits;

@@ -14,7 +14,7 @@ use larder_core::{
     Time, Trigger, Validators,
 };
 use larder_domain::{Artifact, ArtifactType, RepoName};
-use larder_github_sim::{Limits, Outage, Repository as SimRepository, Switches};
+use larder_github_sim::{Limits, Outage, Repository as SimRepository, Switches, When};
 use larder_sources::{MarketplaceConfig, MarketplaceFrom, MarketplaceSource};
 
 use crate::scene::{SEEING, Scene, TOKEN};
@@ -453,6 +453,16 @@ async fn what_is_no_index_takes_nothing_away_and_says_why() {
         ["skill new", "skill pdf"],
         "what was known of one that cannot be understood stays"
     );
+}
+
+#[tokio::test]
+async fn a_repository_that_is_taken_down_while_it_is_read_is_blocked_and_no_riddle() {
+    let scene = scene(3).await;
+    // The repository, its files, the first of their contents.
+    scene.sim.switch(Switches { taken_down: When::Every(3), ..Switches::default() });
+    let answer = Held::nothing().fetch(&scene, &source(&scene, repository(), None)).await;
+    assert!(matches!(&answer, Ok(Fetched::Absent(absence)) if absence.code == "blocked"), "{answer:?}");
+    assert!(scene.sim.requests()[2].path.contains("/git/blobs/"));
 }
 
 #[tokio::test]
