@@ -71,13 +71,12 @@ async fn who_keeps_all_places_and_says_nothing_makes_room_and_who_is_served_does
         assert!(passed < 5, "they keep their places");
         world.clock.advance(SECOND);
         passed += 1;
-        tokio::time::timeout(SECOND, async {
-            while !next.is_finished() {
-                tokio::task::yield_now().await
+        for _ in 0..20_000 {
+            if next.is_finished() {
+                break;
             }
-        })
-        .await
-        .ok();
+            tokio::task::yield_now().await;
+        }
     }
     assert_eq!(next.await.unwrap().unwrap().status(), "200");
     served.post("/api/v1/entries/cluster/tools/refresh?wait=1").send().await.unwrap();
