@@ -72,9 +72,9 @@ pub async fn unless_asked_again(screen: &Screen, work: impl Future<Output = ()>)
     }
 }
 
-/// Listens for Ctrl-C, for the system's wish to end, and for a terminal that is closed, from now on; what is answered waits for either.
-/// Whoever tells that it is there calls this first: before, and when what is answered was dropped, such a wish
-/// ends the process on the spot.
+/// Listens for Ctrl-C, for the system's wish to end, and for a terminal that is closed, from now on; what is
+/// answered waits for any of them. Whoever tells that it is there calls this first: before, and when what is
+/// answered was dropped, such a wish ends the process on the spot.
 pub fn asked_to_stop() -> impl Future<Output = ()> {
     system::asked()
 }
