@@ -69,12 +69,15 @@ async fn a_lease_that_was_granted_late_is_renewed_before_it_ends() {
     assert_eq!(world.status(&key).await, Status::Fresh);
 }
 
-#[tokio::test]
-async fn who_waits_for_another_reads_what_is_held_when_something_happened_and_not_all_the_time() {
+/// How often who waits 28 s for another process looks up what is held, with this wrong with its store.
+async fn lookups_of_who_waits(fault: Option<(Fault, Step)>) -> usize {
     let mut world = World::new();
     let key = world.source.entry("tools", &["a"]);
     world.source.latency(28 * SECOND);
     let (other, store) = world.another_process();
+    if let Some((fault, step)) = fault {
+        store.inflict(fault, &[step]);
+    }
     let options = ReadOptions::default();
     let holding = tokio::spawn({
         let (engine, key) = (world.engine.clone(), key.clone());
@@ -84,27 +87,18 @@ async fn who_waits_for_another_reads_what_is_held_when_something_happened_and_no
     let waiting = world.run(other.read(&key, &options)).await.unwrap();
     let held = world.run(holding).await.unwrap().unwrap();
     assert_eq!((shown(&waiting), world.source.call_count()), (shown(&held), 1));
-    let lookups = store.lookups();
+    store.lookups()
+}
+
+#[tokio::test]
+async fn who_waits_for_another_reads_what_is_held_when_something_happened_and_not_all_the_time() {
+    let lookups = lookups_of_who_waits(None).await;
     assert!(lookups < 20, "in 28 s: {lookups}");
 }
 
 #[tokio::test]
 async fn who_waits_behind_a_slow_line_asks_the_store_no_more_than_another() {
-    let mut world = World::new();
-    let key = world.source.entry("tools", &["a"]);
-    world.source.latency(28 * SECOND);
-    let (other, store) = world.another_process();
-    store.inflict(Fault::Slow(SECOND / 10), &[Step::Pulse]);
-    let options = ReadOptions::default();
-    let holding = tokio::spawn({
-        let (engine, key) = (world.engine.clone(), key.clone());
-        async move { engine.read(&key, &options).await }
-    });
-    until_called(&world, 1).await;
-    let waiting = world.run(other.read(&key, &options)).await.unwrap();
-    let held = world.run(holding).await.unwrap().unwrap();
-    assert_eq!((shown(&waiting), world.source.call_count()), (shown(&held), 1));
-    let lookups = store.lookups();
+    let lookups = lookups_of_who_waits(Some((Fault::Slow(SECOND / 10), Step::Pulse))).await;
     assert!(lookups < 20, "in 28 s: {lookups}");
 }
 
