@@ -50,12 +50,7 @@ pub fn read_marketplaces(
             continue;
         }
         first_lines.insert(one.name.clone(), layers.line(name_place.start));
-        let place = match &one.from {
-            MarketplaceFrom::Url { url, .. } => format!("url {url}"),
-            MarketplaceFrom::File(path) => format!("file {}", path.display()),
-            MarketplaceFrom::Repository(repo) => format!("github {repo}"),
-        };
-        layers.list(format!("marketplace.{}", one.name), place, &name_place);
+        layers.list(format!("marketplace.{}", one.name), one.from.to_string(), &name_place);
         all.push(one);
     }
     all

@@ -208,6 +208,17 @@ fn where_a_strangers_roots_are_ignored_the_usual_ones_are_searched() {
 }
 
 #[test]
+fn show_keeps_to_itself_what_may_be_secret_in_an_address() {
+    let user = User::new();
+    let file = "[[marketplace]]\nname = \"team\"\nurl = \"https://h.example/i.json?token=s3cr3t\"\n";
+    user.write("own.toml", file);
+    for json in [&[][..], &["--json"]] {
+        let shown = user.ok(&[&["--config", "own.toml", "config", "show"], json].concat()).out;
+        assert!(shown.contains("url https://h.example/i.json") && !shown.contains("s3cr3t"), "{shown}");
+    }
+}
+
+#[test]
 fn show_lists_every_cluster_tracker_and_marketplace_with_its_place() {
     let user = User::new();
     let text = "[[cluster]]\nid = \"tools\"\nrepos = [\"octo-org/cinder\"]\n\n[[tracker]]\ntype = \"epic\"\n\

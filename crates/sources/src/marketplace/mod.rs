@@ -14,6 +14,7 @@ mod repository;
 mod watch;
 mod web;
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,6 +59,17 @@ pub enum MarketplaceFrom {
     File(PathBuf),
     /// A repository on GitHub.
     Repository(RepoName),
+}
+
+/// As its setting says it, without what may be secret in an address.
+impl fmt::Display for MarketplaceFrom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            MarketplaceFrom::Url { url, .. } => write!(f, "url {}", web::shown(url)),
+            MarketplaceFrom::File(path) => write!(f, "file {}", path.display()),
+            MarketplaceFrom::Repository(repo) => write!(f, "github {repo}"),
+        }
+    }
 }
 
 impl MarketplaceFrom {

@@ -272,7 +272,7 @@ pub(super) fn host(url: &Url) -> String {
 }
 
 /// An address without what may be secret in it.
-fn shown(url: &Url) -> String {
+pub(super) fn shown(url: &Url) -> String {
     format!("{}://{}{}", url.scheme(), host(url), url.path())
 }
 
