@@ -5,13 +5,15 @@
 //! pulse, and if that moved, at the feed behind the last place and at the refresh log (which also has
 //! what changed nothing visible). Only when all of that is in memory's hands does the look count: its
 //! beginning is the instant up to which memory is believed. What was in memory and changed is looked
-//! up again at once, so that readers go on hitting, and an outage finds memory warm.
+//! up again at once beside it, so that readers go on hitting, and an outage finds memory warm.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use larder_core::{Change, Changes, Key, LogFilter, LogLine, StoreError, Subject};
 use tokio::sync::broadcast;
+use tokio::task::JoinHandle;
 
 use crate::engine::Inner;
 use crate::reach::PATIENCE;
@@ -75,6 +77,8 @@ struct Seen {
     is_reset: bool,
     is_failing: bool,
     is_lost: bool,
+    /// What was in memory and changed.
+    gone: Vec<Key>,
 }
 
 impl Engine {
@@ -94,9 +98,11 @@ impl Engine {
             tier.clear();
         }
         let mut seen = Seen { place: from, ..Seen::default() };
+        let mut refilling = None;
         while !inner.stopping.is_cancelled() {
             let changed = inner.turn(&mut seen).await;
             self.take_note(&changed, std::mem::take(&mut seen.is_reset)).await;
+            inner.refill(&mut seen.gone, &mut refilling);
             let pause = if seen.is_failing || seen.is_lost { OUT_EVERY } else { every };
             tokio::select! {
                 biased;
@@ -194,18 +200,36 @@ impl Inner {
             return Ok(());
         }
         let mut gone = Vec::new();
-        self.look_at_feed(seen, changed, &mut gone).await?;
-        self.look_at_log(seen, changed, &mut gone).await?;
+        let looked = async {
+            self.look_at_feed(seen, changed, &mut gone).await?;
+            self.look_at_log(seen, changed, &mut gone).await
+        };
+        let looked = looked.await;
+        seen.gone.extend(gone);
+        looked?;
         seen.pulse = Some(pulse);
+        Ok(())
+    }
+
+    /// Looks up again what had changed, beside the following: what is large takes its time.
+    fn refill(self: &Arc<Self>, gone: &mut Vec<Key>, refilling: &mut Option<JoinHandle<()>>) {
+        if gone.is_empty() || refilling.as_ref().is_some_and(|task| !task.is_finished()) {
+            return;
+        }
         gone.sort();
         gone.dedup();
         gone.truncate(REFILLED_MAX);
-        if !gone.is_empty()
-            && let Err(error) = self.look_up(&gone).await
-        {
-            tracing::debug!(%error, "what had changed could not be looked up again");
-        }
-        Ok(())
+        let (inner, gone) = (self.clone(), std::mem::take(gone));
+        *refilling = Some(self.tasks.spawn(async move {
+            let looked = tokio::select! {
+                biased;
+                () = inner.closing.cancelled() => return,
+                looked = inner.look_up(&gone) => looked,
+            };
+            if let Err(error) = looked {
+                tracing::debug!(%error, "what had changed could not be looked up again");
+            }
+        }));
     }
 
     /// Reads the feed to its end: `changed` gets the entries that it was about, `gone` those of them

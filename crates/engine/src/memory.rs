@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use larder_core::{
-    Decision, Definition, Failure, Key, Mode, Request, StaleReason, Status, StoreError, Stored, Time, decide,
-    may_serve_on_error,
+    Decision, Definition, Failure, Key, Mode, Request, StaleReason, Status, Store, StoreError, Stored, Time,
+    decide, may_serve_on_error,
 };
 
 use crate::engine::Inner;
-use crate::reach::PATIENCE;
 use crate::read::reading;
 use crate::tier::{Stamp, Tier, shown};
 use crate::watched::{PLACE, within};
@@ -112,22 +111,18 @@ impl Engine {
 }
 
 impl Inner {
-    /// Looks entries up; where there is memory to fall back on, not for longer than a reader's
-    /// patience. What came is kept under the stamps that were taken before.
+    /// Looks entries up; where there is memory to fall back on, only while the store answers anybody at all: an
+    /// entry that is large may take long, a store that is silent may not. What came is kept under the stamps
+    /// that were taken before.
     pub(crate) async fn look_up(&self, keys: &[Key]) -> Result<Vec<Option<Arc<Stored>>>, Arc<StoreError>> {
         let Some(tier) = self.tier() else {
             let rows = self.store.lookup(keys).await.map_err(Arc::new)?;
             return Ok(rows.into_iter().map(|row| row.map(|stored| Arc::new(shown(stored)))).collect());
         };
         let stamps: Vec<Stamp> = keys.iter().map(|key| tier.stamp(key)).collect();
-        let patience = PATIENCE + Duration::from_millis(keys.len() as u64 - keys.len().min(1) as u64);
-        match self.within(patience, "look entries up", self.store.lookup(keys)).await {
-            Ok(rows) => {
-                self.note_answer();
-                Ok(rows.into_iter().zip(stamps).map(|(row, stamp)| Some(keep(tier, row?, stamp))).collect())
-            }
-            Err(error) => Err(self.note_failure(error)),
-        }
+        let rows = self.watched.bounded().lookup(keys).await?;
+        self.note_answer();
+        Ok(rows.into_iter().zip(stamps).map(|(row, stamp)| Some(keep(tier, row?, stamp))).collect())
     }
 
     /// Does `work` of the store's, and takes it for out of reach if it does not come to its end.
@@ -143,13 +138,6 @@ impl Inner {
     /// The store answered.
     pub(crate) fn note_answer(&self) {
         self.reach.note_answer();
-    }
-
-    /// The store failed.
-    pub(crate) fn note_failure(&self, error: StoreError) -> Arc<StoreError> {
-        let error = Arc::new(error);
-        self.reach.note_failure(&error, self.clock.now());
-        error
     }
 
     fn why_out(&self) -> Arc<StoreError> {

@@ -195,13 +195,17 @@ impl Reach {
 
     /// Whether, and since when, it is out of reach.
     pub(crate) fn out(&self, now: Time) -> Option<OutOfReach> {
-        let since = self.out.since()?;
+        self.out.since().map(|since| self.out_since(since, now))
+    }
+
+    /// What is to be said where something cannot be had from it since then.
+    pub(crate) fn out_since(&self, since: Time, now: Time) -> OutOfReach {
         let looked_at = self.looked_at.load(Ordering::SeqCst);
-        Some(OutOfReach {
+        OutOfReach {
             since,
             looked_at: (looked_at != NEVER).then(|| Time::from_ms(looked_at)),
             is_proven: is_recent(looked_at, now, PROVEN_FOR),
-        })
+        }
     }
 
     /// As [`out`](Reach::out), where that was found out so lately that there is no use in asking.

@@ -11,6 +11,7 @@ use larder_core::{
 
 use crate::flights::{Landing, landed};
 use crate::memory::visible;
+use crate::reach::loses_reach;
 use crate::refresh::{Tell, Want};
 use crate::{Engine, Hit, OutOfReach, ReadError, Reading, RefreshError};
 
@@ -144,7 +145,10 @@ impl Engine {
         error: &Arc<StoreError>,
     ) -> Vec<Result<Reading, ReadError>> {
         let now = self.inner.clock.now();
-        if let Some(out) = self.inner.reach.out(now).filter(|_| self.inner.tier().is_some()) {
+        let reach = &self.inner.reach;
+        // It may answer others: what cannot be looked up is out of reach all the same.
+        let out = reach.out(now).or_else(|| loses_reach(error).then(|| reach.out_since(now, now)));
+        if let Some(out) = out.filter(|_| self.inner.tier().is_some()) {
             return self.stand_in_for_all(keys, options, &out, now);
         }
         let each = |key: &Key| match self.define(key) {

@@ -36,6 +36,11 @@ impl Watched {
         Watched { store, clock, reach, is_bounded: false }
     }
 
+    /// The same for whoever would rather be told that the store is silent than wait for it.
+    pub(crate) fn bounded(&self) -> Self {
+        Watched { is_bounded: true, ..self.clone() }
+    }
+
     /// Whether the store answers a reader, who waits so long.
     pub(crate) async fn probe(&self, patience: Duration) -> bool {
         let Ok(nobody) = Key::new("larder", &["nobody"]) else { return false };
@@ -165,7 +170,7 @@ impl Engine {
     /// it is known to be out of reach, and else as soon as a reader's patience with a silent store
     /// ends.
     pub fn within_reach(&self) -> Arc<dyn Store> {
-        Arc::new(Watched { is_bounded: true, ..self.inner.watched.clone() })
+        Arc::new(self.inner.watched.bounded())
     }
 
     /// The same of anything else that is asked of where the store is.
@@ -174,7 +179,7 @@ impl Engine {
         attempted: &'static str,
         work: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        Watched { is_bounded: true, ..self.inner.watched.clone() }.read(attempted, work).await
+        self.inner.watched.bounded().read(attempted, work).await
     }
 }
 

@@ -73,6 +73,7 @@ pub struct FaultyStore {
     bell: Notify,
     is_deaf: Mutex<bool>,
     refused: Mutex<Option<Key>>,
+    ailing: Mutex<Option<(Key, Fault)>>,
     is_tight: AtomicBool,
     lookups: AtomicUsize,
     stretches: AtomicUsize,
@@ -88,6 +89,7 @@ impl FaultyStore {
             bell: Notify::new(),
             is_deaf: Mutex::new(false),
             refused: Mutex::new(None),
+            ailing: Mutex::new(None),
             is_tight: AtomicBool::new(false),
             lookups: AtomicUsize::new(0),
             stretches: AtomicUsize::new(0),
@@ -129,6 +131,11 @@ impl FaultyStore {
         *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = key;
     }
 
+    /// Goes wrong from now on where this entry is looked up.
+    pub fn inflict_on(&self, key: Key, fault: Fault) {
+        *self.ailing.lock().unwrap_or_else(PoisonError::into_inner) = Some((key, fault));
+    }
+
     /// Has no room for what is fetched from now on, but for a word that it could not be; or has room again.
     pub fn refuse_answers(&self, is_tight: bool) {
         self.is_tight.store(is_tight, Ordering::Relaxed);
@@ -155,21 +162,8 @@ impl FaultyStore {
         F: Future<Output = Result<T, StoreError>>,
     {
         let place = || "the test's store".to_owned();
-        match self.fault(step) {
-            Some(Fault::Full) => {
-                return Err(StoreError::Full { place: place(), attempted: "do as it was told" });
-            }
-            Some(Fault::Unreachable) => {
-                let cause = "the test cut it".to_owned();
-                return Err(StoreError::Unreachable {
-                    place: place(),
-                    attempted: "do as it was told",
-                    cause,
-                });
-            }
-            Some(Fault::Hang) => self.taken_away(step, Fault::Hang).await,
-            Some(Fault::Slow(span)) => self.clock.sleep(span).await,
-            Some(Fault::Late) | None => {}
+        if let Some(fault) = self.fault(step) {
+            self.befall(step, fault).await?;
         }
         let done = {
             let _still = self.clock.hold_still();
@@ -179,6 +173,22 @@ impl FaultyStore {
             self.taken_away(step, Fault::Late).await;
         }
         done
+    }
+
+    /// What a fault does before anything is done.
+    async fn befall(&self, step: Step, fault: Fault) -> Result<(), StoreError> {
+        let (place, attempted) = ("the test's store".to_owned(), "do as it was told");
+        match fault {
+            Fault::Full => return Err(StoreError::Full { place, attempted }),
+            Fault::Unreachable => {
+                let cause = "the test cut it".to_owned();
+                return Err(StoreError::Unreachable { place, attempted, cause });
+            }
+            Fault::Hang => self.taken_away(step, Fault::Hang).await,
+            Fault::Slow(span) => self.clock.sleep(span).await,
+            Fault::Late => {}
+        }
+        Ok(())
     }
 
     fn fault(&self, step: Step) -> Option<Fault> {
@@ -196,6 +206,10 @@ impl FaultyStore {
 impl Store for FaultyStore {
     async fn lookup(&self, keys: &[Key]) -> Result<Vec<Option<Stored>>, StoreError> {
         self.lookups.fetch_add(1, Ordering::Relaxed);
+        let ailing = self.ailing.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((_, fault)) = ailing.filter(|(key, _)| keys.contains(key)) {
+            self.befall(Step::Lookup, fault).await?;
+        }
         self.at(Step::Lookup, || self.inner.lookup(keys)).await
     }
 

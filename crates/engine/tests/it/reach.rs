@@ -257,6 +257,34 @@ async fn a_list_that_is_slow_or_fails_by_itself_is_no_outage() {
 }
 
 #[tokio::test]
+async fn an_entry_so_large_that_it_takes_long_is_read_and_no_outage() {
+    let (mut world, keys) = warm().await;
+    let (other, _) = world.another_process();
+    let mut news = world.engine.news();
+    world.store.inflict_on(keys[0].clone(), Fault::Slow(5 * SECOND));
+    world.source.present("a", 2);
+    world.run(other.refresh(&keys[..1], Trigger::Manual, |_| {})).await;
+    world.pass(100 * FOLLOW_EVERY).await;
+    // What else there is, is answered from memory meanwhile.
+    let began = world.now();
+    assert_eq!(world.read(&keys[2]).await.unwrap().hit, Hit::Hit);
+    assert_eq!(world.now(), began);
+    let reading = world.read(&keys[0]).await.unwrap();
+    assert_eq!((reading.hit, reading.out_of_reach, shown(&reading)[0].1), (Hit::Hit, None, 2));
+    let heard: Vec<News> = std::iter::from_fn(|| news.try_recv().ok()).collect();
+    assert!(!heard.iter().any(|news| matches!(news, News::Lost(_))), "{heard:?}");
+}
+
+#[tokio::test]
+async fn what_alone_cannot_be_looked_up_is_served_from_memory_as_stale() {
+    let (world, keys) = warm().await;
+    world.store.inflict_on(keys[0].clone(), Fault::Unreachable);
+    let reading = world.run(world.engine.read(&keys[0], &with_mode(Mode::Forced))).await.unwrap();
+    assert_eq!((reading.status, reading.out_of_reach.is_some()), (Status::Stale, true));
+    assert_eq!(world.engine.out_of_reach(), None);
+}
+
+#[tokio::test]
 async fn that_it_cannot_be_written_is_known_until_it_can_and_readers_are_served() {
     let (world, keys) = warm().await;
     assert_eq!(world.engine.unwritable_since(), None);
