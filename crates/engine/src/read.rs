@@ -235,14 +235,46 @@ impl Engine {
             // Late for the reader: it is kept when it comes.
             return serve(key, held, definition, now);
         };
-        match (&refreshed.result, &refreshed.stored) {
-            (Ok(_), Some(stored)) => served_after(key, stored.clone(), definition, now),
+        let stored = match (&refreshed.result, &refreshed.stored) {
+            (Ok(_), Some(stored)) => stored.clone(),
             (Ok(_), None) => match self.look_again(key).await {
-                Ok(stored) => served_after(key, stored, definition, now),
-                Err(error) => fall_back(key, held, definition, &error, now),
+                Ok(stored) => stored,
+                Err(error) => return fall_back(key, held, definition, &error, now),
             },
-            (Err(error), _) => fall_back(key, held, definition, error, now),
+            (Err(error), _) => return fall_back(key, held, definition, error, now),
+        };
+        match self.fly_once_more(key, &stored, &definition, &options.request, now) {
+            Some(landing) => match &landed(landing).await.stored {
+                Some(later) => served_after(key, later.clone(), definition, clock.now()),
+                None => served_after(key, stored, definition, clock.now()),
+            },
+            None => served_after(key, stored, definition, now),
         }
+    }
+
+    /// What came was invalidated while it was on its way, and this reader takes nothing like it: one more flight,
+    /// which begins behind that.
+    fn fly_once_more(
+        &self,
+        key: &Key,
+        stored: &Stored,
+        definition: &Arc<Definition>,
+        request: &Request,
+        now: Time,
+    ) -> Option<Landing> {
+        let is_refused = request.mode == Mode::Normal
+            && stored.entry.is_invalidated()
+            && matches!(decide(Some(&stored.entry), definition, request, now), Decision::Fetch { .. });
+        let want = || Want {
+            key: key.clone(),
+            definition: definition.clone(),
+            request: *request,
+            trigger: Trigger::Read,
+            priority: Priority::Waiting,
+            began_seen: Some(stored.entry.began),
+            tell: Tell::Row,
+        };
+        is_refused.then(|| self.fly(vec![want()]).pop()).flatten()
     }
 
     /// The row after a flight that could not say what it brought.

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use larder_core::{
-    Acquired, Ask, Definition, Extent, FetchError, Fetched, Key, LeaseAsk, Mode, Source, Status, Store,
-    Target, Trigger,
+    Acquired, Ask, Definition, Extent, FetchError, Fetched, Key, LeaseAsk, Mode, Request, Source, Status,
+    Store, Target, Trigger,
 };
-use larder_engine::{ReadOptions, RefreshError};
+use larder_engine::{Hit, ReadOptions, RefreshError};
 use larder_testkit::{FakeSource, Fault, Step};
 
 use crate::world::{HOUR, MINUTE, SECOND, World, shown, with_mode};
@@ -279,6 +279,31 @@ async fn an_invalidation_that_lands_during_a_fetch_wins() {
         assert_eq!(world.status(&key).await, Status::Fresh);
         assert_eq!(shown(&world.peek(&key).await.unwrap())[0].1, 2);
     }
+}
+
+#[tokio::test]
+async fn who_takes_nothing_stale_gets_nothing_that_was_invalidated_on_its_way() {
+    let world = World::new();
+    let key = world.source.entry("tools", &["a"]);
+    world.read(&key).await.unwrap();
+    world.source.close_gate();
+    world.engine.invalidate(&Target::All).await.unwrap();
+    let request = Request { max_stale: Some(Duration::ZERO), ..Request::default() };
+    let reader = |engine: larder_engine::Engine| {
+        let (options, key) = (ReadOptions { request, ..ReadOptions::default() }, key.clone());
+        tokio::spawn(async move { engine.read(&key, &options).await })
+    };
+    let early = reader(world.engine.clone());
+    until_called(&world, 2).await;
+    world.engine.invalidate(&Target::All).await.unwrap();
+    // It meets the flight that began before.
+    let late = reader(world.engine.clone());
+    world.source.open_gate();
+    for reading in [early, late] {
+        let reading = world.run(reading).await.unwrap().unwrap();
+        assert_eq!((reading.hit, reading.status), (Hit::Miss, Status::Fresh));
+    }
+    assert_eq!(world.source.call_count(), 3);
 }
 
 #[tokio::test]
