@@ -27,6 +27,10 @@ const CONNECTIONS_MAX: u32 = 3;
 /// How soon one that the server did not let in looks whether another has come back.
 const LOOKS_AGAIN: Duration = Duration::from_millis(20);
 
+/// A reader who goes away, and a process that is killed, leave statements behind, which would go on to their end or
+/// time-out: the database looks each second whether anybody still waits.
+const LOOKS_FOR_ASKER: &str = "; SET LOCAL client_connection_check_interval = 1000";
+
 /// The pool, and what every transaction on it has in common.
 pub(crate) struct Connections {
     pool: Pool,
@@ -40,6 +44,8 @@ pub(crate) struct Connections {
     place: String,
     /// Whether the database let us in at any time.
     was_let_in: AtomicBool,
+    /// Whether it can look, amid a statement, whether who asked for it is still there.
+    looks_for_asker: AtomicBool,
 }
 
 /// What a transaction is for.
@@ -103,6 +109,7 @@ impl Connections {
             specs: options.views.clone().into(),
             place: address.place.clone(),
             was_let_in: AtomicBool::new(false),
+            looks_for_asker: AtomicBool::new(false),
         })
     }
 
@@ -136,6 +143,11 @@ impl Connections {
                 _ => return Err(fault),
             }
         }
+    }
+
+    /// What the database was found to be able to.
+    pub(crate) fn set_looks_for_asker(&self, does: bool) {
+        self.looks_for_asker.store(does, Ordering::Relaxed);
     }
 
     /// Whether nobody stands between.
@@ -214,9 +226,10 @@ impl Connections {
         let begin = format!(
             "BEGIN {isolation}; SET LOCAL statement_timeout = {}; \
              SET LOCAL idle_in_transaction_session_timeout = {}; SET LOCAL jit = off; \
-             SET LOCAL search_path = pg_catalog",
+             SET LOCAL search_path = pg_catalog{}",
             timeout.as_millis(),
-            idle.as_millis()
+            idle.as_millis(),
+            if self.looks_for_asker.load(Ordering::Relaxed) { LOOKS_FOR_ASKER } else { "" }
         );
         let (statements, direct) = (self.statements, self.direct.clone());
         let (times, specs) = (self.times.clone(), self.specs.clone());

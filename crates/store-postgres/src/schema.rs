@@ -21,6 +21,11 @@ pub const SCHEMA: u32 = STEPS.len() as u32;
 /// The oldest server that has all that is used here, as `server_version_num` says it.
 const SERVER_MIN: i32 = 130_000;
 
+/// Whether a server can look, amid a statement, whether who asked for it is still there: from PostgreSQL 14 on,
+/// where the system tells it, which all Linux does.
+const LOOKS_FOR_ASKER: &str =
+    "current_setting('server_version_num')::integer >= 140000 AND version() LIKE '%linux%'";
+
 /// What the first look at a database is called.
 const OPENING: &str = "open it";
 
@@ -82,6 +87,8 @@ pub(crate) struct Standing {
     foreign: Option<String>,
     /// In a sentence, if this server cannot hold us.
     unfit: Option<String>,
+    /// Whether this server can look, amid a statement, whether who asked for it is still there.
+    looks_for_asker: bool,
 }
 
 impl Standing {
@@ -215,10 +222,12 @@ pub(crate) async fn inspect(connections: &Connections) -> Result<Standing, Store
             other => other.map(Some),
         }
     });
-    match usual.await? {
-        Some(standing) => Ok(standing),
-        None => connections.run(Mode::Read, OPENING, |tx| async move { look(&tx).await }).await,
-    }
+    let standing = match usual.await? {
+        Some(standing) => standing,
+        None => connections.run(Mode::Read, OPENING, |tx| async move { look(&tx).await }).await?,
+    };
+    connections.set_looks_for_asker(standing.looks_for_asker);
+    Ok(standing)
 }
 
 /// Brings the schema to where it must be; also from nothing.
@@ -281,13 +290,17 @@ async fn apply_from(tx: &Tx, found: u32, now: Time) -> Result<(), Fault> {
 
 /// In one statement; a missing table is an error that the caller looks into.
 async fn look_at_ours(tx: &Tx) -> Result<Standing, Fault> {
-    let sql = "SELECT mark.magic, meta.views, applied.version, applied.name, applied.checksum, applied.applied_at \
+    let sql = format!(
+        "SELECT mark.magic, meta.views, applied.version, applied.name, applied.checksum, applied.applied_at, \
+                 {LOOKS_FOR_ASKER} \
                FROM larder.mark AS mark CROSS JOIN larder.meta AS meta \
-               LEFT JOIN larder.migrations AS applied ON true ORDER BY applied.version";
+               LEFT JOIN larder.migrations AS applied ON true ORDER BY applied.version"
+    );
     let mut standing = Standing { is_marked: true, ..Standing::default() };
-    for row in tx.query(sql, &[]).await? {
+    for row in tx.query(&sql, &[]).await? {
         standing.foreign = not_ours(row.try_get(0)?);
         standing.views = Some(row.try_get(1)?);
+        standing.looks_for_asker = row.try_get(6)?;
         if let Some(version) = row.try_get::<_, Option<i64>>(2)? {
             let At(at) = row.try_get(5)?;
             let version = u32::try_from(version).unwrap_or(u32::MAX);
@@ -303,11 +316,14 @@ fn not_ours(magic: &str) -> Option<String> {
 
 /// Step by step, where there may be nothing, or somebody else's.
 async fn look(tx: &Tx) -> Result<Standing, Fault> {
-    let sql = "SELECT current_setting('server_version_num')::integer, current_setting('server_encoding'), \
+    let sql = format!(
+        "SELECT current_setting('server_version_num')::integer, current_setting('server_encoding'), \
                to_regclass('larder.mark') IS NOT NULL, to_regclass('larder.meta') IS NOT NULL, \
                (SELECT count(*) FROM pg_catalog.pg_class WHERE relnamespace = to_regnamespace('larder')) \
-               + (SELECT count(*) FROM pg_catalog.pg_proc WHERE pronamespace = to_regnamespace('larder'))";
-    let row = tx.query_one(sql, &[]).await?;
+               + (SELECT count(*) FROM pg_catalog.pg_proc WHERE pronamespace = to_regnamespace('larder')), \
+               {LOOKS_FOR_ASKER}"
+    );
+    let row = tx.query_one(&sql, &[]).await?;
     let (server, encoding): (i32, &str) = (row.try_get(0)?, row.try_get(1)?);
     let (has_mark, has_meta): (bool, bool) = (row.try_get(2)?, row.try_get(3)?);
     let things: i64 = row.try_get(4)?;
@@ -323,8 +339,9 @@ async fn look(tx: &Tx) -> Result<Standing, Fault> {
         let found = "its schema `larder` is somebody else's: it is not empty, and has no mark of ours";
         return Ok(Standing { foreign: Some(found.to_owned()), ..Standing::default() });
     }
+    let looks_for_asker = row.try_get(5)?;
     if !has_mark {
-        return Ok(Standing::default());
+        return Ok(Standing { looks_for_asker, ..Standing::default() });
     }
     if has_meta {
         return match look_at_ours(tx).await {
@@ -339,5 +356,5 @@ async fn look(tx: &Tx) -> Result<Standing, Fault> {
     }
     let row = tx.query_one("SELECT magic FROM larder.mark", &[]).await?;
     let foreign = not_ours(row.try_get(0)?);
-    Ok(Standing { foreign, is_marked: true, ..Standing::default() })
+    Ok(Standing { foreign, is_marked: true, looks_for_asker, ..Standing::default() })
 }

@@ -58,3 +58,27 @@ async fn freeze(database: &Database, way: &str, now: u64) {
     let own: String = client.query_one(own, &[]).await.unwrap().get(0);
     assert_eq!(own, "0", "it is set for each transaction alone");
 }
+
+/// The database notices within a second or two; the statement's own time would be half a minute.
+#[test]
+fn what_nobody_waits_for_any_more_ends_in_the_database_too() {
+    let database = Database::fresh();
+    for url in [database.url(), database.pooled_url()] {
+        block_on(async {
+            let store = PostgresStore::open(options(&url)).await.unwrap();
+            let (mut client, watcher) = (database.client().await, database.client().await);
+            let held = client.transaction().await.unwrap();
+            held.batch_execute("LOCK TABLE larder.entries").await.unwrap();
+            let asking = tokio::spawn(async move { store.lookup(&[key("shelf/cinder")]).await });
+            somebody_waits(&watcher).await;
+            asking.abort();
+            asking.await.unwrap_err();
+            let waits = "SELECT extract(epoch FROM clock_timestamp() - query_start)::float8 \
+                FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+            while let Some(row) = watcher.query_opt(waits, &[]).await.unwrap() {
+                let seconds: f64 = row.get(0);
+                assert!(seconds < 20.0, "it goes on for {seconds} s");
+            }
+        });
+    }
+}
