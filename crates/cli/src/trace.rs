@@ -8,7 +8,7 @@ use tracing_subscriber::filter::LevelFilter;
 const DETACHED: &str = "warn,larder=info";
 /// What a server does: what goes wrong, and that it is over. The pool tells of each connection what the engine
 /// tells of the store.
-const SERVER: &str = "warn,larder::troubles=info,larder_engine::memory=info,deadpool=error";
+const SERVER: &str = "warn,larder::troubles=info,larder_engine::reach=info,deadpool=error";
 /// The same of one that is to be quiet.
 const QUIET_SERVER: &str = "error";
 

@@ -39,3 +39,4 @@ pub use memory::MemorySize;
 pub use outcome::{Hit, ReadError, Reading, RefreshError, Refreshed};
 pub use reach::OutOfReach;
 pub use read::{Behind, ReadOptions};
+pub use tier::bounded;

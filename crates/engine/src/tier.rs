@@ -14,20 +14,47 @@
 //! - What else is made of a copy (a server's serialised bodies) is tied to the very `Arc`: one drop
 //!   drops both, since nobody is given that `Arc` any more.
 
-use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
+use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher, Hash};
 use std::mem::size_of;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use larder_core::{Item, Key, Member, MemberState, Stored};
-use quick_cache::Weighter;
-use quick_cache::sync::Cache;
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
 /// Keys share this many counters of drops.
 const SHARDS: usize = 256;
 
-/// An entry is taken to weigh about this much when the tables are laid out.
+/// What is kept is taken to weigh about this much when the tables are laid out.
 const USUAL_BYTES: u64 = 16 * 1024;
+
+/// A part of the tables is no smaller, as long as there is so much: nothing is kept that weighs more than one, so
+/// that the room of a list of 10,000 items must not hang on how many processors there are.
+const PART_BYTES_MIN: u64 = 16 << 20;
+
+/// A table that holds no more than so many bytes, and anything that weighs up to 15 MiB, or 15/16 of what it may hold
+/// if that is less.
+pub fn bounded<K: Eq + Hash, V: Clone, W: Weighter<K, V> + Clone>(
+    bytes_max: u64,
+    weighter: W,
+) -> Cache<K, V, W> {
+    let entries = usize::try_from(bytes_max / USUAL_BYTES).unwrap_or(usize::MAX).clamp(64, 1 << 20);
+    let parts = (bytes_max / PART_BYTES_MIN).clamp(1, 64);
+    let options = OptionsBuilder::new()
+        // Half of a power of two that is not reached would be doubled again.
+        .shards(1 << parts.ilog2())
+        .estimated_items_capacity(entries)
+        .weight_capacity(bytes_max)
+        .build();
+    match options {
+        Ok(options) => {
+            Cache::with_options(options, weighter, DefaultHashBuilder::default(), DefaultLifecycle::default())
+        }
+        // Only a capacity that is not said is no option.
+        Err(_) => Cache::with_weighter(entries, bytes_max, weighter),
+    }
+}
 
 /// The copies.
 pub(crate) struct Tier {
@@ -71,9 +98,8 @@ impl Weighter<Key, Arc<Kept>> for Heavy {
 impl Tier {
     /// A tier of at most so many bytes.
     pub(crate) fn new(bytes_max: u64) -> Self {
-        let entries = usize::try_from(bytes_max / USUAL_BYTES).unwrap_or(usize::MAX).clamp(64, 1 << 20);
         Tier {
-            copies: Cache::with_weighter(entries, bytes_max, Heavy),
+            copies: bounded(bytes_max, Heavy),
             drops: [const { AtomicU64::new(0) }; SHARDS],
             doubts: AtomicU64::new(0),
             clears: AtomicU64::new(0),
@@ -271,6 +297,19 @@ mod tests {
         assert!(tier.get(&key).is_some_and(|kept| Arc::ptr_eq(&kept, &held)));
         let other = tier.put(copy("tools", 2), tier.stamp(&key));
         assert!(!Arc::ptr_eq(&other, &held));
+    }
+
+    #[test]
+    fn a_large_copy_is_held_however_many_processors_there_are() {
+        for (bytes_max, held) in [(1 << 20, 15 << 16), (16 << 20, 15 << 20), (64 << 20, 15 << 20)] {
+            let tier = Tier::new(bytes_max);
+            let mut large = (*copy("large", 1)).clone();
+            large.entry.body = Some(Json::from(serde_json::Value::from("x".repeat(held - 8_192))));
+            let large = Arc::new(large);
+            let stamp = tier.stamp(&large.entry.key);
+            tier.put(large.clone(), stamp);
+            assert!(tier.get(&large.entry.key).is_some(), "{bytes_max}");
+        }
     }
 
     #[test]

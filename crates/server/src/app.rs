@@ -94,7 +94,7 @@ impl Settings {
             body_bytes_max: 64 * 1024,
             request_timeout: Duration::from_mins(1),
             head_timeout: Duration::from_secs(30),
-            memory_bytes_max: 16 * 1024 * 1024,
+            memory_bytes_max: 64 << 20,
             watch_every: Duration::from_millis(50),
             store_wait: Duration::from_secs(30),
             due_every: Duration::from_secs(1),

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
 use larder_core::{Entry, Key, Stored, Time};
-use larder_engine::{OutOfReach, Reading};
+use larder_engine::{OutOfReach, Reading, bounded};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
@@ -125,10 +125,7 @@ impl Tier {
     /// A tier of at most so many bytes: three quarters for entries, the rest for lists.
     pub(crate) fn new(bytes_max: u64) -> Self {
         let lists = bytes_max / 4;
-        Tier {
-            entries: Cache::with_weighter(1024, bytes_max - lists, Heavy),
-            lists: Cache::with_weighter(256, lists, Heavy),
-        }
+        Tier { entries: bounded(bytes_max - lists, Heavy), lists: bounded(lists, Heavy) }
     }
 
     /// The document that was made of this very reading's copy.

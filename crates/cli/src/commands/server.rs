@@ -97,6 +97,7 @@ fn settings(config: &Config, args: &Args) -> Settings {
         admin_token: server.admin_token.as_ref().map(|token| token.value.clone()),
         allowed_hosts: server.allowed_hosts.value.clone(),
         trusted_proxies: server.trusted_proxies.value.clone(),
+        memory_bytes_max: (server.memory_mib.value << 20) / 2,
         ..Settings::new(args.listen.unwrap_or(server.listen.value))
     }
 }

@@ -21,10 +21,17 @@ pub struct ServerConfig {
     pub allowed_hosts: Setting<Vec<String>>,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Setting<Vec<IpAddr>>,
+    /// How much memory copies may take, in MiB: half of it entries, half of it serialised answers.
+    pub memory_mib: Setting<u64>,
 }
 
 /// Where `larder serve` listens if nothing else is said.
 pub const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7070);
+
+/// What copies may take in memory if nothing else is said: a list of 10,000 repositories has room, and little of
+/// it is used where there is little.
+const MEMORY_MIB: u64 = 128;
+const MEMORY_MIB_MAX: u64 = 1 << 20;
 
 /// A token that can be guessed is none.
 const TOKEN_CHARS_MIN: usize = 16;
@@ -47,6 +54,9 @@ impl ServerConfig {
             trusted_proxies: section
                 .read(Key::guarded("trusted_proxies"), |raw| many(raw, read_proxy))
                 .unwrap_or(Setting::default(Vec::new())),
+            memory_mib: section
+                .count(Key::guarded("memory_mib"), 1, MEMORY_MIB_MAX)
+                .unwrap_or(Setting::default(MEMORY_MIB)),
         };
         section.finish();
         config

@@ -118,6 +118,7 @@ impl Config {
             secret("server.admin_token", self.server.admin_token.as_ref()),
             list("server.allowed_hosts", &self.server.allowed_hosts),
             list("server.trusted_proxies", &self.server.trusted_proxies),
+            plain("server.memory_mib", &self.server.memory_mib, ToString::to_string),
             list("trackers.repos", &self.trackers.repos),
             plain("trackers.ttl", &self.trackers.ttl, span),
             plain("trackers.enabled", &self.trackers.enabled, ToString::to_string),

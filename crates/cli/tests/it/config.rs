@@ -128,6 +128,7 @@ fn show_tells_where_each_value_came_from_and_hides_the_token() {
     server.admin_token	-	default
     server.allowed_hosts	-	default
     server.trusted_proxies	-	default
+    server.memory_mib	128	default
     trackers.repos	-	default
     trackers.ttl	1h	default
     trackers.enabled	true	default

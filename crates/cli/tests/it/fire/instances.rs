@@ -1,5 +1,7 @@
 //! Three instances of the server on one PostgreSQL.
 
+use std::fs::File;
+use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -263,7 +265,9 @@ fn while_the_database_cannot_be_reached_copies_are_served_and_all_recovers_by_it
     let user = world.user().var("LARDER_STORE__URL", &network.url(&database));
     // Before they start, so that what they hold is not about to be looked up again.
     user.ok(&["refresh", "--all"]);
-    let instances = start(&user);
+    let log = user.home().join("server.log");
+    let written = Stdio::from(File::create(&log).unwrap());
+    let instances = [Serving::start_to(&user, &["serve"], written), Serving::start(&user, &["serve"])];
     for instance in &instances {
         assert_eq!(number(&instance.address, 0), Some(1));
     }
@@ -290,6 +294,10 @@ fn while_the_database_cannot_be_reached_copies_are_served_and_all_recovers_by_it
     network.proxy.accept();
     for instance in &instances {
         until("it is ready again", || (ready(instance).1 == "ready\n").then_some(()));
+    }
+    let log = std::fs::read_to_string(log).unwrap();
+    for once in ["the store is out of reach", "the store can be reached again"] {
+        assert_eq!(log.matches(once).count(), 1, "{log}");
     }
     assert!(refresh(&instances[0].address, 0));
     for instance in &instances {
