@@ -4,6 +4,7 @@
 //! (an indexed read takes microseconds, a thread hop more); searches and checks of the whole file go
 //! to the runtime's blocking threads; writes queue for one writer, which commits them in groups.
 
+mod astray;
 mod budgets;
 mod commit;
 mod due;
@@ -33,11 +34,13 @@ mod words;
 mod writer;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use larder_core::{Budgets, ListQuery, Migration, Store, StoreError};
 use rusqlite::{Connection, TransactionBehavior};
 
+use crate::astray::FileId;
 use crate::errors::{Fault, sql_error};
 use crate::open::Opened;
 use crate::readers::Sight;
@@ -58,6 +61,10 @@ struct Shared {
     place: String,
     state: RwLock<State>,
     recovered: Mutex<Option<PathBuf>>,
+    /// How often the file that is open was looked for in vain.
+    missed: AtomicU32,
+    /// Which file its journal was when that was looked at last.
+    journal: Mutex<Option<FileId>>,
 }
 
 struct State {
@@ -78,7 +85,16 @@ impl SqliteStore {
         let opened = open::open(&options, &place)?;
         let recovered = Mutex::new(opened.recovered.clone());
         let state = RwLock::new(State { life: 0, opened: Some(opened), writer: Mutex::new(None) });
-        Ok(SqliteStore { shared: Arc::new(Shared { options, place, state, recovered }) })
+        Ok(SqliteStore {
+            shared: Arc::new(Shared {
+                options,
+                place,
+                state,
+                recovered,
+                missed: AtomicU32::new(0),
+                journal: Mutex::default(),
+            }),
+        })
     }
 
     /// Where a damaged database was moved to, if this handle met one; the store then began anew.
@@ -179,6 +195,11 @@ pub fn migrate_down(path: &Path, to: u32) -> Result<(), StoreError> {
 
 impl Shared {
     fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T, Fault>) -> (u64, Result<T, Fault>) {
+        if self.is_astray()
+            && let Err(error) = self.look_after("read")
+        {
+            return (0, Err(Fault::Store(error)));
+        }
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         let done = match &state.opened {
             Some(opened) => opened.readers.with(work),
@@ -195,6 +216,7 @@ impl Shared {
                 cause: "it is opened for reading alone".to_owned(),
             });
         }
+        self.look_after(attempted)?;
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         let mut writer = lock(&state.writer);
         if let Some(writer) = writer.as_ref() {
@@ -257,9 +279,9 @@ impl Shared {
         // A connection that closes later would take the new database's side files for its own.
         drop(lock(&state.writer).take());
         opened.readers.close();
-        let Opened { readers, lock: held, recovered } = opened;
+        let Opened { readers, lock: held, recovered, file } = opened;
         let Some(held) = held else {
-            state.opened = Some(Opened { readers, lock: None, recovered });
+            state.opened = Some(Opened { readers, lock: None, recovered, file });
             return StoreError::Corrupt { place, cause, moved_to: None };
         };
         match open::replace_damaged(&self.options, held, &place) {
@@ -271,7 +293,7 @@ impl Shared {
             }
             Err((held, error)) => {
                 tracing::warn!(place, %error, "a damaged database could not be replaced");
-                state.opened = Some(Opened { readers, lock: Some(held), recovered });
+                state.opened = Some(Opened { readers, lock: Some(held), recovered, file });
                 StoreError::Corrupt { place, cause, moved_to: None }
             }
         }

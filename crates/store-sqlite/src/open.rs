@@ -8,6 +8,7 @@ use std::time::Duration;
 use larder_core::{StoreError, Time, ViewSpec};
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
+use crate::astray::FileId;
 use crate::errors::{Fault, io_error, sql_error};
 use crate::files::{make_file, move_aside, with_suffix};
 use crate::lock::{Lock, pause};
@@ -62,6 +63,21 @@ pub(crate) struct Opened {
     pub(crate) lock: Option<Lock>,
     /// Where a damaged file was moved on the way.
     pub(crate) recovered: Option<PathBuf>,
+    /// Which file it is; `None` = not known.
+    pub(crate) file: Option<FileId>,
+}
+
+impl Opened {
+    fn new(
+        options: &OpenOptions,
+        sight: Sight,
+        first: Connection,
+        lock: Option<Lock>,
+        recovered: Option<PathBuf>,
+    ) -> Opened {
+        let readers = Readers::new(&options.path, options.busy_timeout, sight, first);
+        Opened { readers, lock, recovered, file: FileId::of(&options.path).ok().flatten() }
+    }
 }
 
 /// What lies at the path.
@@ -175,8 +191,7 @@ pub(crate) fn replace_damaged(
         Some(Ok(aside)) => match readers::connect(&options.path, options.busy_timeout, Sight::Shared) {
             Err(error) => Err((lock, sql_error(&error, place, "open it anew"))),
             Ok(conn) => {
-                let readers = Readers::new(&options.path, options.busy_timeout, Sight::Shared, conn);
-                Ok((Opened { readers, lock: Some(lock), recovered: Some(aside.clone()) }, aside))
+                Ok((Opened::new(options, Sight::Shared, conn, Some(lock), Some(aside.clone())), aside))
             }
         },
     }
@@ -375,8 +390,7 @@ fn settle(
     let up_to_date = schema == SCHEMA && held.as_deref() == Some(views.fingerprint());
     let may_write = options.access == Access::ReadWrite && sight == Sight::Shared;
     if up_to_date || (!may_write && schema == SCHEMA) {
-        let readers = Readers::new(&options.path, options.busy_timeout, sight, conn);
-        return Ok(Opened { readers, lock, recovered: None });
+        return Ok(Opened::new(options, sight, conn, lock, None));
     }
     drop(conn);
     match make(options, views, place) {
@@ -395,8 +409,7 @@ fn finish(
 ) -> Result<Opened, StoreError> {
     let conn = readers::connect(&options.path, options.busy_timeout, Sight::Shared)
         .map_err(|error| sql_error(&error, place, "open it"))?;
-    let readers = Readers::new(&options.path, options.busy_timeout, Sight::Shared, conn);
-    Ok(Opened { readers, lock, recovered })
+    Ok(Opened::new(options, Sight::Shared, conn, lock, recovered))
 }
 
 /// Brings schema and views to where they must be; also from nothing.
@@ -422,6 +435,19 @@ fn begin_elsewhere(options: &OpenOptions, place: &str) -> Result<(), StoreError>
             )
         })
         .map_err(|error| sql_error(&error, place, "make the database"))
+}
+
+/// The same of a file that was put in the place of another: its numbers go on, a good way further, and what its
+/// feed said is nothing that anybody has heard so far.
+pub(crate) fn go_on_elsewhere(options: &OpenOptions, place: &str) -> Result<(), StoreError> {
+    connect_writer(options)
+        .and_then(|conn| {
+            conn.execute_batch(
+                "BEGIN IMMEDIATE; UPDATE meta SET seq = seq + 1 + (random() & 1099511627775); \
+                 UPDATE meta SET feed_swept = seq; COMMIT",
+            )
+        })
+        .map_err(|error| sql_error(&error, place, "go on with it"))
 }
 
 /// The change of journal needs the file for itself, and SQLite does not wait for that.

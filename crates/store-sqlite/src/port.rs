@@ -151,6 +151,7 @@ impl Store for SqliteStore {
     }
 
     async fn pulse(&self) -> Result<u64, StoreError> {
+        self.shared.look_after("take the pulse")?;
         self.read("take the pulse", feed::pulse)
     }
 }

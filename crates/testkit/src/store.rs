@@ -161,7 +161,6 @@ impl FaultyStore {
     where
         F: Future<Output = Result<T, StoreError>>,
     {
-        let place = || "the test's store".to_owned();
         if let Some(fault) = self.fault(step) {
             self.befall(step, fault).await?;
         }

@@ -6,11 +6,11 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::Duration;
 
-use larder_core::{Acquired, Json, Store, StoreError, Write};
+use larder_core::{Acquired, Committed, Json, Store, StoreError, Write};
 use larder_store_sqlite::{Access, OpenOptions, SqliteStore};
 use larder_testkit::contract::Place;
 use larder_testkit::contract::build::{
-    NOW, acquire, at, book, commit_of, fetched, ids, key, lease, refresh, row, write,
+    NOW, acquire, ask, at, book, commit_of, fetched, ids, key, lease, refresh, row, write,
 };
 use rusqlite::Connection;
 
@@ -280,5 +280,87 @@ fn a_large_entry_that_is_as_before_is_not_written_again() {
         // Nothing but numbers, a lease that came and went, and a line of the log.
         assert!(written <= 15, "{written} pages were written for what was there");
         assert_eq!(row(&store, &key).await.entry.fetched_at, Some(at(3)));
+    });
+}
+
+/// A store as a copy of it is put back under whoever has it open.
+fn swap(place: &TempPlace, other: &TempPlace) {
+    fs::rename(other.path(), place.path()).unwrap();
+}
+
+async fn is_held(store: &SqliteStore, name: &str) -> bool {
+    store.lookup(&[key(name)]).await.unwrap()[0].is_some()
+}
+
+#[test]
+fn what_takes_the_files_place_under_a_store_is_what_it_goes_on_with() {
+    block_on(async {
+        let (place, copy) = (TempPlace::fresh(), TempPlace::fresh());
+        let store = place.open().await;
+        for n in 0..50 {
+            refresh(&store, &key(&format!("shelf/old{n}")), vec![book("a", n)], at(0)).await;
+        }
+        let heard = store.changes(0, 1_000).await.unwrap().last;
+        let restored = copy.open().await;
+        for n in 0..200 {
+            refresh(&restored, &key(&format!("shelf/new{n}")), vec![book("a", n)], at(0)).await;
+        }
+        drop(restored);
+        let (late, _) = lease(&store, &key("shelf/old1"), at(1)).await;
+        swap(&place, &copy);
+        store.pulse().await.unwrap();
+        assert!(!is_held(&store, "shelf/old1").await);
+        assert!(is_held(&store, "shelf/new1").await);
+        assert!(
+            store.changes(heard, 10).await.unwrap().reset,
+            "nothing that was heard says what is there now"
+        );
+        let commit = commit_of(&late, fetched(vec![book("a", 9)], at(2)), at(2));
+        assert!(
+            !matches!(store.commit(commit).await, Ok(Committed::Done { .. })),
+            "its lease was of another file"
+        );
+        refresh(&store, &key("shelf/later"), vec![book("b", 1)], at(2)).await;
+        drop(store);
+        let again = place.open().await;
+        assert!(is_held(&again, "shelf/later").await);
+        assert!(is_held(&again, "shelf/new199").await);
+        assert!(again.verify().await.unwrap().is_empty());
+    });
+}
+
+#[test]
+fn a_file_that_is_removed_under_a_store_is_out_of_reach_until_somebody_makes_it_or_nobody_does() {
+    block_on(async {
+        let place = TempPlace::fresh();
+        let store = place.open().await;
+        refresh(&store, &key("shelf/old"), vec![book("a", 1)], at(0)).await;
+        let remove =
+            || place.files().iter().for_each(|file| fs::remove_file(place.dir().join(file)).unwrap());
+        remove();
+        let gone = store.pulse().await.unwrap_err();
+        assert!(
+            matches!(&gone, StoreError::Unreachable { cause, .. } if cause.contains("was removed")),
+            "{gone}"
+        );
+        assert!(store.lookup(&[key("shelf/old")]).await.is_err(), "and nobody reads what only we see");
+        assert!(matches!(
+            store.acquire(&[ask(&key("shelf/old"), "me")], at(1)).await,
+            Err(StoreError::Unreachable { .. })
+        ));
+        let another = place.open().await;
+        refresh(&another, &key("shelf/new"), vec![book("a", 1)], at(0)).await;
+        store.pulse().await.unwrap();
+        assert!(is_held(&store, "shelf/new").await);
+        drop(another);
+        remove();
+        let mut looks = 0;
+        while store.pulse().await.is_err() {
+            looks += 1;
+            assert!(looks < 100, "it is made anew some time");
+        }
+        assert!(looks > 5, "{looks}");
+        refresh(&store, &key("shelf/newest"), vec![book("a", 1)], at(0)).await;
+        assert!(is_held(&place.open().await, "shelf/newest").await);
     });
 }

@@ -18,6 +18,10 @@ impl TempPlace {
         OpenOptions { views: vec![VIEW, NOISE], ..OpenOptions::new(self.path(), NOW) }
     }
 
+    pub(crate) fn dir(&self) -> &std::path::Path {
+        self.0.path()
+    }
+
     /// The names of the files there, sorted.
     pub(crate) fn files(&self) -> Vec<String> {
         let files = std::fs::read_dir(self.0.path()).unwrap();
