@@ -1,11 +1,19 @@
 //! The file of a database: making it for the user alone, and moving a damaged one aside.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use larder_core::{StoreError, Time};
 
 use crate::errors::io_error;
+
+/// The file that a symbolic link names, where the path is one: what lies beside it, and what is moved aside, is
+/// that file's, by whichever name somebody comes.
+pub(crate) fn followed(path: PathBuf) -> PathBuf {
+    let is_link = fs::symlink_metadata(&path).is_ok_and(|file| file.is_symlink());
+    if is_link { fs::canonicalize(&path).unwrap_or(path) } else { path }
+}
 
 /// Makes an empty file where there is none, and the directories above it, for the user alone.
 pub(crate) fn make_file(path: &Path) -> Result<(), StoreError> {
@@ -55,4 +63,30 @@ pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
+}
+
+/// Which file of which disk it is, whatever it is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    /// Of the file at a path; `None` = there is none, or the system does not tell.
+    #[cfg(unix)]
+    pub(crate) fn of(path: &Path) -> io::Result<Option<FileId>> {
+        use std::os::unix::fs::MetadataExt;
+        match fs::metadata(path) {
+            Ok(file) => Ok(Some(FileId { device: file.dev(), inode: file.ino() })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Elsewhere nobody can remove what is open.
+    #[cfg(not(unix))]
+    pub(crate) fn of(_: &Path) -> io::Result<Option<FileId>> {
+        Ok(None)
+    }
 }

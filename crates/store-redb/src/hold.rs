@@ -3,7 +3,7 @@
 //! Within a handle nobody waits for that lock: a slot holds the database while it is open to write,
 //! readers look through it, and where it is empty each opens the file for one look of its own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use redb::{Database, ReadableDatabase};
 use tokio::sync::{Notify, OwnedRwLockReadGuard, RwLock};
 
 use crate::errors::{Fault, guarded};
+use crate::files::FileId;
 use crate::lock::{Lock, PAUSE, pause};
 use crate::open::{self, Access, Alone, Hold, OpenOptions, Opened};
 use crate::tables::Snapshot;
@@ -32,6 +33,21 @@ pub(crate) struct Slot {
     /// Counts the files that this handle has had: a damaged one is replaced once.
     life: u64,
     database: Option<Database>,
+    /// Which file that is, whatever it is called; `None` = not known.
+    file: Option<FileId>,
+}
+
+impl Slot {
+    fn fill(&mut self, database: Option<Database>, path: &Path) {
+        self.file = database.as_ref().and_then(|_| FileId::of(path).ok().flatten());
+        self.database = database;
+    }
+
+    /// Whether the file was removed or replaced since it was opened.
+    fn is_astray(&self, path: &Path) -> bool {
+        self.database.is_some()
+            && self.file.is_some_and(|own| FileId::of(path).is_ok_and(|found| found != Some(own)))
+    }
 }
 
 /// The file, open to be read.
@@ -64,10 +80,12 @@ impl Reading {
 impl Holder {
     pub(crate) fn new(options: OpenOptions, place: String, opened: Opened) -> Self {
         let Opened { database, lock, recovered } = opened;
+        let mut slot = Slot { life: 0, database: None, file: None };
+        slot.fill(database, &options.path);
         Holder {
             options,
             place,
-            slot: Arc::new(RwLock::new(Slot { life: 0, database })),
+            slot: Arc::new(RwLock::new(slot)),
             lock: Mutex::new(lock),
             recovered: Mutex::new(recovered),
             committed: Notify::new(),
@@ -84,6 +102,11 @@ impl Holder {
         let mut waited = Duration::ZERO;
         loop {
             let slot = self.slot.clone().read_owned().await;
+            if slot.is_astray(&self.options.path) {
+                drop(slot);
+                self.follow(&mut *self.slot.write().await)?;
+                continue;
+            }
             let alone = match &slot.database {
                 Some(_) => Ok(None),
                 None => open::for_reading(&self.options, &self.place).map(Some),
@@ -116,13 +139,18 @@ impl Holder {
         let mut waited = Duration::ZERO;
         loop {
             let slot = self.slot.blocking_read();
+            if slot.is_astray(&self.options.path) {
+                drop(slot);
+                self.follow(&mut self.slot.blocking_write())?;
+                continue;
+            }
             if let Some(database) = &slot.database {
                 return work(database);
             }
             drop(slot);
             let mut slot = self.slot.blocking_write();
             match open::for_writing(&self.options, &self.place) {
-                Ok(database) => slot.database = Some(database),
+                Ok(database) => slot.fill(Some(database), &self.options.path),
                 Err(Fault::Held) if waited < self.options.busy_timeout => {
                     drop(slot);
                     waited += pause();
@@ -143,6 +171,24 @@ impl Holder {
             Some(database) => guarded(|| work(database)),
             None => Err(Fault::Wrong("it is not open".to_owned())),
         }
+    }
+
+    /// Goes on with the file that took the place of the one that is open, as a restore from a copy does it; what
+    /// is open nobody else sees any more, and its lock keeps nobody out. One that was removed is made anew.
+    fn follow(&self, slot: &mut Slot) -> Result<(), Fault> {
+        if !slot.is_astray(&self.options.path) {
+            return Ok(());
+        }
+        self.close(slot);
+        slot.life += 1;
+        let database = open::in_place_of_another(&self.options, &self.place)?;
+        slot.fill(Some(database), &self.options.path);
+        let place = self.place.as_str();
+        tracing::warn!(
+            place,
+            "the database's file was removed or replaced: the one that is there now is used"
+        );
+        Ok(())
     }
 
     /// Closes the file. For the writer's thread.
@@ -183,7 +229,7 @@ impl Holder {
         self.close(&mut slot);
         match self.repair(is_damage) {
             Ok(database) => {
-                slot.database = Some(database).filter(|_| !self.takes_turns());
+                slot.fill(Some(database).filter(|_| !self.takes_turns()), &self.options.path);
                 if is_damage { sound(error) } else { error }
             }
             Err(fault) if fault.is_damage() => self.replace(&mut slot, error),
@@ -213,7 +259,7 @@ impl Holder {
         let Some(lock) = lock.as_ref() else { return error };
         match open::replace_damaged(&self.options, lock, &self.place) {
             Ok((database, aside)) => {
-                slot.database = Some(database).filter(|_| !self.takes_turns());
+                slot.fill(Some(database).filter(|_| !self.takes_turns()), &self.options.path);
                 slot.life += 1;
                 *guard(&self.recovered) = Some(aside.clone());
                 self.aside(error, Some(aside))

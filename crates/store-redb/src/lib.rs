@@ -71,6 +71,7 @@ impl RedbStore {
     /// [`StoreError::Corrupt`] says that it is damaged and in use elsewhere.
     pub fn open(options: OpenOptions) -> Result<RedbStore, StoreError> {
         let place = options.path.display().to_string();
+        let options = OpenOptions { path: files::followed(options.path), ..options };
         let opened = open::open(&options, &place)?;
         let holder = Arc::new(Holder::new(options, place, opened));
         Ok(RedbStore { shared: Arc::new(Shared { writer: Mutex::new(None), holder }) })

@@ -16,8 +16,8 @@ use crate::errors::{Fault, guarded, io_error};
 use crate::files::{make_file, move_aside};
 use crate::lock::{Lock, pause};
 use crate::overlay::Overlay;
-use crate::sequence::Meta;
-use crate::tables::{self, Look, MAGIC, MAGIC_ROW, SCHEMA, SCHEMA_ROW, Snapshot, Table};
+use crate::sequence::{Meta, epoch};
+use crate::tables::{self, Look, MAGIC, MAGIC_ROW, SCHEMA, SCHEMA_ROW, Snapshot, Table, Tx};
 
 /// How to open a store.
 #[derive(Clone)]
@@ -278,6 +278,24 @@ pub(crate) fn for_reading(options: &OpenOptions, place: &str) -> Result<Alone, F
 /// Opens the database to write, and makes it where there is none.
 pub(crate) fn for_writing(options: &OpenOptions, place: &str) -> Result<Database, Fault> {
     for_writing_as(options, place, Meta::fresh)
+}
+
+/// The same of a file that was put in the place of one that was open, or made there: its numbers go on, a good way
+/// further, and what its feed said is nothing that anybody has heard so far.
+pub(crate) fn in_place_of_another(options: &OpenOptions, place: &str) -> Result<Database, Fault> {
+    let database = for_writing_as(options, place, Meta::after_another)?;
+    let stride = epoch().map_err(|error| Fault::Wrong(error.to_string()))? as u64 >> 13;
+    guarded(|| {
+        let transaction = database.begin_write()?;
+        let tx = Tx::new(&transaction)?;
+        tx.change_meta(|meta| {
+            meta.seq += 1 + stride;
+            meta.feed_swept = meta.seq;
+        });
+        tx.finish()?;
+        Ok(transaction.commit()?)
+    })?;
+    Ok(database)
 }
 
 fn for_writing_as(

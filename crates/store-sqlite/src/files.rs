@@ -13,6 +13,13 @@ pub(crate) fn files(path: &Path) -> [PathBuf; 3] {
     [with_suffix(path, "-wal"), with_suffix(path, "-shm"), path.to_owned()]
 }
 
+/// The file that a symbolic link names, where the path is one: what lies beside it, and what is moved aside, is
+/// that file's, by whichever name somebody comes.
+pub(crate) fn followed(path: PathBuf) -> PathBuf {
+    let is_link = fs::symlink_metadata(&path).is_ok_and(|file| file.is_symlink());
+    if is_link { fs::canonicalize(&path).unwrap_or(path) } else { path }
+}
+
 /// Makes an empty file where there is none, and the directories above it, for the user alone.
 pub(crate) fn make_file(path: &Path) -> Result<(), StoreError> {
     let attempted = "make the database";

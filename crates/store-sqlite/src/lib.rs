@@ -42,6 +42,7 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use crate::astray::FileId;
 use crate::errors::{Fault, sql_error};
+use crate::lock::Lock;
 use crate::open::Opened;
 use crate::readers::Sight;
 use crate::writer::{Queue, Writer};
@@ -82,6 +83,7 @@ impl SqliteStore {
     /// [`StoreError::Corrupt`] says that it is damaged and in use elsewhere.
     pub fn open(options: OpenOptions) -> Result<SqliteStore, StoreError> {
         let place = options.path.display().to_string();
+        let options = OpenOptions { path: files::followed(options.path), ..options };
         let opened = open::open(&options, &place)?;
         let recovered = Mutex::new(opened.recovered.clone());
         let state = RwLock::new(State { life: 0, opened: Some(opened), writer: Mutex::new(None) });
@@ -181,16 +183,20 @@ pub fn migrations(path: &Path) -> Result<Vec<Migration>, StoreError> {
 }
 
 /// Takes a database's migrations back until schema `to` (0 = no tables): what they held is gone.
-/// Nobody else may use the file meanwhile.
+/// [`StoreError::Busy`] while anybody else uses the file.
 pub fn migrate_down(path: &Path, to: u32) -> Result<(), StoreError> {
-    let place = path.display().to_string();
-    let options = OpenOptions::new(path, larder_core::Time::default());
-    if open::connect_ours(path, &place)?.is_none() {
+    let (place, attempted) = (path.display().to_string(), "take the schema back");
+    let options = OpenOptions::new(files::followed(path.to_owned()), larder_core::Time::default());
+    if open::connect_ours(&options.path, &place)?.is_none() {
         return Ok(());
     }
-    let mut conn =
-        open::connect_writer(&options).map_err(|error| sql_error(&error, &place, "take the schema back"))?;
-    schema::migrate_down(&mut conn, &place, to)
+    let held = Lock::take(&options.path, options.access, options.busy_timeout)?;
+    let done = held.alone(|| {
+        let mut conn =
+            open::connect_writer(&options).map_err(|error| sql_error(&error, &place, attempted))?;
+        schema::migrate_down(&mut conn, &place, to)
+    });
+    done.unwrap_or(Err(StoreError::Busy { place, attempted }))
 }
 
 impl Shared {

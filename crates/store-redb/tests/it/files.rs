@@ -284,3 +284,48 @@ fn what_a_reader_of_a_read_only_directory_meets() {
     let error = elsewhere.map(|_| ()).unwrap_err();
     assert!(matches!(error, StoreError::ReadOnly { .. }), "{error:?}");
 }
+
+#[test]
+fn what_takes_the_files_place_under_a_server_is_what_it_goes_on_with() {
+    block_on(async {
+        let (place, copy) = (TempPlace::fresh(), TempPlace::fresh());
+        let held = OpenOptions { hold: Hold::Throughout, ..place.options() };
+        let store = RedbStore::open(held).unwrap();
+        for n in 0..5 {
+            refresh(&store, &key(&format!("shelf/old{n}")), vec![book("a", n)], at(0)).await;
+        }
+        let heard = store.changes(0, 1_000).await.unwrap().last;
+        let restored = copy.open().await;
+        for n in 0..20 {
+            refresh(&restored, &key(&format!("shelf/new{n}")), vec![book("a", n)], at(0)).await;
+        }
+        drop(restored);
+        fs::rename(copy.path(), place.path()).unwrap();
+        store.pulse().await.unwrap();
+        assert!(!is_held(&store, "shelf/old1").await && is_held(&store, "shelf/new1").await);
+        assert!(
+            store.changes(heard, 10).await.unwrap().reset,
+            "nothing that was heard says what is there now"
+        );
+        refresh(&store, &key("shelf/later"), vec![book("b", 1)], at(2)).await;
+        fs::remove_file(place.path()).unwrap();
+        refresh(&store, &key("shelf/last"), vec![book("b", 1)], at(2)).await;
+        drop(store);
+        let again = place.open().await;
+        assert!(is_held(&again, "shelf/last").await && !is_held(&again, "shelf/later").await);
+        assert!(again.verify().await.unwrap().is_empty());
+    });
+}
+
+async fn is_held(store: &RedbStore, name: &str) -> bool {
+    store.lookup(&[key(name)]).await.unwrap()[0].is_some()
+}
+
+#[test]
+fn by_a_link_or_by_its_name_it_is_one_file_with_one_lock() {
+    let (place, elsewhere) = (TempPlace::fresh(), TempPlace::fresh());
+    drop(RedbStore::open(place.options()).unwrap());
+    std::os::unix::fs::symlink(place.path(), elsewhere.path()).unwrap();
+    drop(RedbStore::open(elsewhere.options()).unwrap());
+    assert_eq!(elsewhere.files(), ["larder.redb"]);
+}

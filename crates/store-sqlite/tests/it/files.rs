@@ -364,3 +364,28 @@ fn a_file_that_is_removed_under_a_store_is_out_of_reach_until_somebody_makes_it_
         assert!(is_held(&place.open().await, "shelf/newest").await);
     });
 }
+
+#[test]
+fn by_a_link_or_by_its_name_it_is_one_file_with_one_lock() {
+    let (place, elsewhere) = (TempPlace::fresh(), TempPlace::fresh());
+    let store = SqliteStore::open(place.options()).unwrap();
+    std::os::unix::fs::symlink(place.path(), elsewhere.path()).unwrap();
+    drop(SqliteStore::open(elsewhere.options()).unwrap());
+    assert_eq!(elsewhere.files(), ["larder.db"]);
+    drop(store);
+    fs::write(place.path(), vec![0x5a; 20_000]).unwrap();
+    drop(SqliteStore::open(elsewhere.options()).unwrap());
+    assert_eq!(elsewhere.files(), ["larder.db"], "what is damaged is moved aside where it lies");
+    assert!(place.files().iter().any(|name| name.contains("corrupt")), "{:?}", place.files());
+    assert!(fs::symlink_metadata(place.path()).unwrap().is_file());
+}
+
+#[test]
+fn a_schema_that_somebody_uses_is_not_taken_back() {
+    let place = TempPlace::fresh();
+    let store = SqliteStore::open(place.options()).unwrap();
+    let error = larder_store_sqlite::migrate_down(&place.path(), 0).unwrap_err();
+    assert!(matches!(error, StoreError::Busy { .. }), "{error}");
+    drop(store);
+    larder_store_sqlite::migrate_down(&place.path(), 0).unwrap();
+}
