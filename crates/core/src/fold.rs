@@ -6,11 +6,14 @@
 //! is a word as well. Most databases take it for a mark, which no index of words keeps; so it is folded to a
 //! character that all take for a letter: an ideograph that next to nobody writes.
 
+use std::borrow::Cow;
+
+use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::decompose_canonical;
 
 /// Which folding this is: to be raised when a letter is folded otherwise, so that stores write anew what they
 /// keep of it. 0 = none of Larder's own.
-pub const FOLDING: u32 = 2;
+pub const FOLDING: u32 = 3;
 
 /// A text as its letters are [folded](fold_char), the rest as it stands.
 pub fn fold(text: &str) -> String {
@@ -18,8 +21,15 @@ pub fn fold(text: &str) -> String {
         return text.to_ascii_lowercase();
     }
     let mut folded = String::with_capacity(text.len());
-    text.chars().for_each(|c| fold_char(c, &mut folded));
+    composed(text).chars().for_each(|c| fold_char(c, &mut folded));
     folded
+}
+
+/// A text whose Korean syllables are one character each: some systems (macOS, in the names of files) write each as
+/// its two or three parts, which by themselves are letters that nobody types.
+pub fn composed(text: &str) -> Cow<'_, str> {
+    let is_part = |c: char| ('\u{1100}'..='\u{11ff}').contains(&c);
+    if text.contains(is_part) { text.nfc().collect() } else { Cow::Borrowed(text) }
 }
 
 /// Adds a letter without case and accents; an accent by itself adds nothing. What is a word by itself has a blank
@@ -95,6 +105,8 @@ fn usual(c: char, folded: &mut String) {
     match c {
         'ς' => folded.push('σ'),
         'ſ' => folded.push('s'),
+        // The sign of a millionth is the letter that it is written as.
+        'µ' => folded.push('μ'),
         'ß' => folded.push_str("ss"),
         c => folded.push(c),
     }
@@ -113,6 +125,7 @@ mod tests {
             ("Σίσυφος ΣΙΣΥΦΟΣ", "σισυφοσ σισυφοσ"),
             ("ſtraſſe İ", "strasse i"),
             ("Straße GROẞ", "strasse gross"),
+            ("5 µs", "5 μs"),
             ("שָׁלוֹם", "שלום"),
             ("مُحَمَّد", "محمد"),
             ("हिन्दी", "हिन्दी"),
@@ -129,6 +142,7 @@ mod tests {
             ("東京都v2", &["東", "京", "都", "v2"][..]),
             ("プロジェクト", &["フ", "ロ", "シ", "ェ", "ク", "ト"]),
             ("한국어 가", &["한", "국", "어", "가"]),
+            ("\u{1112}\u{1161}\u{11ab}\u{1100}\u{116e}\u{11a8}", &["한", "국"]),
         ] {
             assert_eq!(words(text), cut);
             assert_eq!(words(&fold(text)), cut, "once is enough");

@@ -137,7 +137,8 @@ pub const REPOSITORIES: ViewSpec = ViewSpec {
         column("latest_release", ColumnType::Json),
     ],
     title: "name",
-    words: &["owner", "description", "topics", "language"],
+    // The owner is in the full name, as which people type a repository.
+    words: &["full_name", "description", "topics", "language"],
 };
 
 impl Repository {
@@ -200,7 +201,10 @@ mod tests {
         assert_eq!(public.scope(), Scope::Public);
         let doc = serde_json::to_string(&public).unwrap();
         let found_by = REPOSITORIES.found_by(&doc);
-        assert_eq!((&*found_by.title, &*found_by.words), ("Cinder", "Octo-Org Parses things parser Rust"));
+        assert_eq!(
+            (&*found_by.title, &*found_by.words),
+            ("Cinder", "Octo-Org/Cinder Parses things parser Rust")
+        );
         let private = Repository { is_private: true, ..cinder() };
         assert_eq!(private.scope().to_string(), "repo:github.com/octo-org/cinder");
     }

@@ -38,7 +38,7 @@ const VIEW: ViewSpec = ViewSpec {
         Column { name: "language", holds: ColumnType::Text, indexed: true },
     ],
     title: "name",
-    words: &["owner", "description", "topics", "language"],
+    words: &["full_name", "description", "topics", "language"],
 };
 
 fn doc(n: usize, rev: usize) -> String {
@@ -56,7 +56,9 @@ fn title(n: usize) -> String {
     format!("o/r{n}")
 }
 
-const SEARCH: &str = "a repository with a description of a usual length cache github sqlite Rust";
+fn search(n: usize) -> String {
+    format!("o/r{n} a repository with a description of a usual length cache github sqlite Rust")
+}
 
 fn listing(rev: usize) -> Fetched {
     let answer = |n: usize| {
@@ -169,10 +171,11 @@ fn rows<const WIDTH: usize>(row: impl Fn(usize) -> [Value; WIDTH]) -> Bytes {
 
 impl ByHand {
     async fn prepare(client: &Client) -> ByHand {
-        let sql =
-            "SELECT tsvectorsend(to_tsvector('simple', title || ' ' || $2)) FROM unnest($1::text[]) AS title";
+        let sql = "SELECT tsvectorsend(to_tsvector('simple', title || ' ' || search)) \
+                   FROM unnest($1::text[], $2::text[]) AS all_of_them(title, search)";
         let titles: Vec<String> = (0..ITEMS).map(title).collect();
-        let vectors = client.query(sql, &[&titles, &SEARCH]).await.unwrap();
+        let searches: Vec<String> = (0..ITEMS).map(search).collect();
+        let vectors = client.query(sql, &[&titles, &searches]).await.unwrap();
         let (kind, id) = (|| Value::text("repository"), |n| Value::text(format!("github.com/o/r{n}")));
         let copies = vec![
             (
@@ -184,7 +187,7 @@ impl ByHand {
                 "words (nr, kind, title, search, words)",
                 rows(|n| {
                     let words = Value(vectors[n].get(0));
-                    [Value::int(n), kind(), Value::text(title(n)), Value::text(SEARCH), words]
+                    [Value::int(n), kind(), Value::text(title(n)), Value::text(search(n)), words]
                 }),
             ),
             (

@@ -2,7 +2,7 @@
 //! whatever the case and the accents. It means what SQLite's full-text index means (words quoted and with
 //! a star), for lists short enough to be looked at.
 
-use larder_core::fold_char;
+use larder_core::{composed, fold_char};
 
 /// The most words of a search that count.
 const WORDS_MAX: usize = 32;
@@ -97,7 +97,7 @@ pub(crate) fn ranks(all: &[Found], looked_at: usize) -> Vec<(usize, f64)> {
 fn fold(text: &str, folded: &mut String) {
     folded.clear();
     let (mut in_word, mut letter) = (false, String::new());
-    for c in text.chars() {
+    for c in composed(text).chars() {
         if c.is_ascii() {
             if c.is_ascii_alphanumeric() {
                 begin(folded, &mut in_word);

@@ -34,7 +34,7 @@ const VIEW: ViewSpec = ViewSpec {
         Column { name: "language", holds: ColumnType::Text, indexed: true },
     ],
     title: "name",
-    words: &["owner", "description", "topics", "language"],
+    words: &["full_name", "description", "topics", "language"],
 };
 
 fn doc(n: usize, rev: usize) -> String {

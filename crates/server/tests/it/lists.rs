@@ -21,6 +21,9 @@ async fn repositories_are_searched_filtered_sorted_and_paged() {
         ("language=rust", "octo-org/cinder"),
         ("topic=Vaulting", "octo-org/vault"),
         ("search=ember", "octo-org/ember"),
+        // As a repository is written everywhere.
+        ("search=octo-org/cinder", "octo-org/cinder"),
+        ("search=Octo-Org/Emb", "octo-org/ember"),
     ] {
         let list = served.json(&format!("/api/v1/repos?{query}")).await;
         assert_eq!(names(&list["repositories"]), [found], "{query}");

@@ -260,6 +260,8 @@ pub async fn letters_are_folded_alike_in_every_script<P: Place>() {
         ("f", "Straße"),
         ("g", "東京都の天気 v2"),
         ("h", "🚀 Launch ⭐\u{fe0f}👍\u{1f3fd}"),
+        // As macOS writes the names of files.
+        ("i", "\u{1112}\u{1161}\u{11ab}\u{1100}\u{1173}\u{11af} 5\u{b5}s"),
     ];
     let books = titles.map(|(id, title)| titled(id, title, "")).to_vec();
     refresh(&store, &shelf[0], books, at(0)).await;
@@ -275,6 +277,9 @@ pub async fn letters_are_folded_alike_in_every_script<P: Place>() {
         ("שלום", "d"),
         ("שָׁלוֹם", "d"),
         ("한국", "e"),
+        ("\u{1112}\u{1161}\u{11ab}\u{1100}\u{116e}\u{11a8}", "e"),
+        ("한글", "i"),
+        ("5\u{3bc}s", "i"),
         ("하", ""),
         ("국어", "e"),
         ("strasse", "f"),
