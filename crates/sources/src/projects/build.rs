@@ -225,7 +225,7 @@ impl Build<'_> {
         stamp: Option<Stamp>,
         own: Option<&Artifact>,
     ) -> Option<OnDisk> {
-        let read = content.read(&spotted.path, &mut self.buffer);
+        let read = content.read(&spotted.path, &mut self.buffer, self.scan.frame.stop);
         for warning in read.warnings {
             self.tell(&spotted.path, warning);
         }

@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 use std::fs::{self, DirEntry, File, Metadata};
 use std::io::{self, Read};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -64,8 +65,8 @@ struct Entry {
 }
 
 impl Entry {
-    /// Reads the file, a piece at a time.
-    fn read(&self, buffer: &mut [u8], mut take: impl FnMut(&[u8])) -> io::Result<()> {
+    /// Reads the file, a piece at a time, as long as anybody wants more of it.
+    fn read(&self, buffer: &mut [u8], mut take: impl FnMut(&[u8]) -> ControlFlow<()>) -> io::Result<()> {
         let mut file = File::open(&self.real)?;
         let mut is_known = false;
         loop {
@@ -74,7 +75,9 @@ impl Entry {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             };
-            take(&buffer[..read]);
+            if take(&buffer[..read]).is_break() {
+                return Ok(());
+            }
             // A file that is as long as it was is at its end, and need not be asked whether it is.
             let is_all = !is_known && read as u64 == self.bytes && read < buffer.len();
             if read == 0 || is_all {
@@ -169,9 +172,10 @@ impl Content {
         within.map(|(name, about)| (place.join(name), about)).chain([(place.to_owned(), self.about)])
     }
 
-    /// Reads it by way of `buffer`: its hash, and what the file that describes it says. A file that cannot be
-    /// read takes the hash, and hides nothing else.
-    pub(super) fn read(&self, about: &str, buffer: &mut [u8]) -> Read1 {
+    /// Reads it by way of `buffer`, until it is to `stop`: its hash, and what the file that describes it says. A file
+    /// that cannot be read takes the hash, and hides nothing else. Where there is no hash to be had, no file is read
+    /// further than what it says of itself.
+    pub(super) fn read(&self, about: &str, buffer: &mut [u8], stop: &AtomicBool) -> Read1 {
         let mut hasher = digest::Context::new(&digest::SHA256);
         let describing = self.describing();
         let mut head = Vec::new();
@@ -196,15 +200,23 @@ impl Content {
                     let room = HEAD_BYTES - head.len();
                     head.extend_from_slice(&bytes[..bytes.len().min(room)]);
                 }
+                let is_enough = self.partly && head.len() >= HEAD_BYTES;
+                if is_enough || stop.load(Ordering::Relaxed) {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
             });
             if let Err(error) = read {
                 is_described &= !wanted;
                 unreadable.push(cannot_read(about, &entry.name, &error));
             }
         }
-        let partly = !unreadable.is_empty();
+        // Nobody waits any more for what was read of a part.
+        let is_stopped = stop.load(Ordering::Relaxed);
+        let partly = !unreadable.is_empty() || is_stopped;
         let mut warnings = unreadable;
-        if !is_described {
+        if !is_described || is_stopped {
             return Read1 { disk: None, warnings, partly };
         }
         let (front, problem) = FrontMatter::read(&head);

@@ -1,6 +1,7 @@
 //! The artifacts of a project that are there, by where they lie: nothing is read but folders.
 
 use std::collections::{BTreeSet, HashSet};
+use std::ffi::OsString;
 use std::fs::{self, FileType};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -321,9 +322,13 @@ impl Look<'_> {
     }
 }
 
+/// However it is written: most systems' people do not mind, and the file that describes it is read by any case.
 fn has_skill_file(folder: &Path) -> bool {
-    let is_there = |name: &str| fs::symlink_metadata(folder.join(name)).is_ok();
-    is_there("SKILL.md") || is_there("skill.md")
+    let is_skill = |name: OsString| name.to_str().is_some_and(|name| name.eq_ignore_ascii_case("SKILL.md"));
+    fs::symlink_metadata(folder.join("SKILL.md")).is_ok()
+        || fs::read_dir(folder).is_ok_and(|mut entries| {
+            entries.any(|entry| entry.is_ok_and(|entry| is_skill(entry.file_name())))
+        })
 }
 
 fn is_nothing(error: &io::Error) -> bool {

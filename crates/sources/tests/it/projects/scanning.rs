@@ -441,3 +441,34 @@ async fn what_may_not_be_looked_into_keeps_what_was_known() {
     folder.refresh().await;
     assert!(folder.warnings("kiln").is_empty());
 }
+
+#[tokio::test]
+async fn a_file_that_is_too_large_is_read_no_further_than_what_it_says_of_itself() {
+    let mut folder = Folder::new();
+    let big = "dev/kiln/.claude/agents/big.md";
+    folder.write(big, "---\ndescription: is huge\n---\n");
+    folder.write("dev/kiln/.claude/agents/small.md", "---\ndescription: is small\n---\n");
+    // All of it would take hours.
+    fs::File::options().write(true).open(folder.path(big)).unwrap().set_len(1 << 42).unwrap();
+    folder.refresh().await;
+    assert_eq!(codes(&folder.warnings("kiln")), ["too_large"]);
+    for (name, hashed) in [("big", false), ("small", true)] {
+        let found = folder.artifact("kiln", name);
+        assert_eq!(
+            (found.description, found.content_hash.is_some()),
+            (Some(format!("is {}", if hashed { "small" } else { "huge" })), hashed)
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_skill_is_one_however_its_file_is_written() {
+    let mut folder = Folder::new();
+    for (name, file) in [("one", "SKILL.md"), ("two", "skill.md"), ("three", "Skill.MD")] {
+        folder.write(&format!("dev/kiln/.claude/skills/{name}/{file}"), "---\ndescription: does\n---\n");
+    }
+    folder.refresh().await;
+    for name in ["one", "two", "three"] {
+        assert_eq!(folder.artifact("kiln", name).description.as_deref(), Some("does"), "{name}");
+    }
+}
