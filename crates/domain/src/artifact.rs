@@ -52,6 +52,9 @@ pub struct Artifact {
     /// Other names that it goes by.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Vec::is_empty")]
     pub aliases: Vec<String>,
+    /// Which of these its collection says, since it does not itself.
+    #[serde(deserialize_with = "lenient", skip_serializing_if = "Vec::is_empty")]
+    pub by_collection: Vec<String>,
     /// Where its collection has it from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
@@ -172,7 +175,7 @@ impl Artifact {
         let mut aliases = front.aliases;
         aliases.extend(front.name.filter(|name| *name != placed.name));
         aliases.dedup();
-        Artifact {
+        let mut artifact = Artifact {
             deployed_version: deployed.map(|deployed| shown_version(deployed, upstream)),
             upstream_version: upstream.and_then(Upstream::shown),
             source: upstream.and_then(|upstream| upstream.source.clone()),
@@ -188,6 +191,7 @@ impl Artifact {
             tags: front.tags,
             license: front.license,
             aliases,
+            by_collection: Vec::new(),
             outdated,
             modified,
             missing,
@@ -196,23 +200,16 @@ impl Artifact {
             marketplace: None,
             plugin: None,
             url: None,
+        };
+        if let Some(upstream) = upstream {
+            artifact.fill(&upstream.said);
         }
+        artifact
     }
 
     /// What was on disk when this was written down, as [`Artifact::of`] takes it.
     pub fn on_disk(&self) -> OnDisk {
-        OnDisk {
-            content_hash: self.content_hash.clone(),
-            updated_at: self.updated_at,
-            front: FrontMatter {
-                name: None,
-                description: self.description.clone(),
-                version: self.version.clone(),
-                tags: self.tags.clone(),
-                license: self.license.clone(),
-                aliases: self.aliases.clone(),
-            },
-        }
+        OnDisk { content_hash: self.content_hash.clone(), updated_at: self.updated_at, front: self.said() }
     }
 
     /// Takes over what was known of its deployment, where that cannot be read now.
@@ -230,6 +227,7 @@ impl Artifact {
         self.upstream_version.clone_from(&held.upstream_version);
         self.source.clone_from(&held.source);
         self.outdated = held.outdated;
+        self.fill(&held.told());
     }
 
     /// Takes over what it said of itself, where it is not there any more.
@@ -239,6 +237,7 @@ impl Artifact {
         self.tags.clone_from(&held.tags);
         self.license.clone_from(&held.license);
         self.aliases.clone_from(&held.aliases);
+        self.by_collection.clone_from(&held.by_collection);
     }
 
     /// The artifact as a fetch brings it. Fails only if it cannot be written as JSON.

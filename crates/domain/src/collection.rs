@@ -7,6 +7,8 @@ use serde::Deserialize;
 use crate::artifact_type::ArtifactType;
 use crate::content_hash::{is_sha256, short};
 use crate::deployed::{bare_name, one_line, plain_hash};
+use crate::front_matter::FrontMatter;
+use crate::told;
 
 /// What a collection has of one artifact.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -19,6 +21,8 @@ pub struct Upstream {
     pub resolved_version: Option<String>,
     /// Where it is from.
     pub source: Option<String>,
+    /// What the collection says of it; its title as its name.
+    pub said: FrontMatter,
 }
 
 impl Upstream {
@@ -57,6 +61,8 @@ struct ManifestArtifact {
     upstream: Option<String>,
     resolved_sha: Option<String>,
     resolved_version: Option<String>,
+    tags: Option<toml::Value>,
+    metadata: Option<toml::Value>,
 }
 
 #[derive(Deserialize)]
@@ -85,6 +91,7 @@ impl Collection {
                 resolved_sha: filled(one.resolved_sha),
                 resolved_version: filled(one.resolved_version),
                 source: filled(one.upstream).or_else(|| filled(one.origin)),
+                said: told::read(one.metadata.as_ref(), one.tags.as_ref()),
             };
             artifacts.insert((bare_name(&one.name).to_owned(), kind), upstream);
         }

@@ -20,14 +20,14 @@ pub struct FrontMatter {
 }
 
 /// A longer description is cut: it is shown in lists and searched, not read.
-const DESCRIPTION_CHARS_MAX: usize = 4_000;
+pub(crate) const DESCRIPTION_CHARS_MAX: usize = 4_000;
 /// No front matter is longer.
 const YAML_BYTES_MAX: usize = 64 * 1024;
 /// Only the first line of `---` stands above it.
 const LINES_ABOVE: usize = 1;
 /// A list of tags or aliases ends here, and so does each of its words.
-const LIST_MAX: usize = 100;
-const WORD_CHARS_MAX: usize = 200;
+pub(crate) const LIST_MAX: usize = 100;
+pub(crate) const WORD_CHARS_MAX: usize = 200;
 
 impl FrontMatter {
     /// Reads the front matter of a file, as far as it can be understood, and says what is wrong

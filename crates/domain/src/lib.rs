@@ -12,6 +12,7 @@ mod marketplace;
 mod project;
 mod registry;
 mod repository;
+mod told;
 mod tracker;
 mod yaml;
 

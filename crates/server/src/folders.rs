@@ -2,7 +2,7 @@
 //! their root, and no whole path. Design, section 8.
 
 use larder_core::{Entry, Failure, Json, Key, Stored, Warning};
-use larder_domain::{LocalProject, PROJECT};
+use larder_domain::{ARTIFACT, Artifact, LocalProject, PROJECT};
 
 /// The source whose entries are folders on this machine.
 pub(crate) const PROJECTS_SOURCE: &str = "projects";
@@ -19,15 +19,25 @@ pub(crate) fn is_local(key: &Key) -> bool {
 pub(crate) fn keep_relative(stored: &mut Stored) {
     row(&mut stored.entry);
     for member in &mut stored.members {
-        if &*member.item.of.kind == PROJECT {
-            let project = member.item.doc.decode::<LocalProject>().ok();
-            let told = project.and_then(|project| {
+        let told = match &*member.item.of.kind {
+            PROJECT => member.item.doc.decode::<LocalProject>().ok().and_then(|project| {
                 let path = project.relative_path.clone();
                 Json::encode(&LocalProject { path, ..project }).ok()
-            });
-            member.item.doc = told.unwrap_or_else(|| Json::from(serde_json::Value::Null));
-        }
+            }),
+            ARTIFACT => member.item.doc.decode::<Artifact>().ok().and_then(|artifact| {
+                let source = artifact.source.filter(|source| !is_here(source));
+                Json::encode(&Artifact { source, ..artifact }).ok()
+            }),
+            _ => continue,
+        };
+        member.item.doc = told.unwrap_or_else(|| Json::from(serde_json::Value::Null));
     }
+}
+
+/// Whether what an artifact was deployed from is a place on this machine: a whole path or a `file:` address.
+pub(crate) fn is_here(source: &str) -> bool {
+    let is_file = source.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("file:"));
+    is_file || source.starts_with(['/', '~', '\\']) || source.contains(":\\")
 }
 
 /// Takes whole paths out of an entry's row. What it holds itself is where its root and the projects
@@ -95,6 +105,20 @@ mod tests {
         }
         for relative in ["`.claude/skills/pdf` cannot be read", "one or/and another", "no path"] {
             assert!(!names_a_place(relative), "{relative}");
+        }
+    }
+
+    #[test]
+    fn what_is_from_this_machine_is_told_from_what_is_from_elsewhere() {
+        for here in
+            ["/home/ann/c/skills/one", "~/c", "file:///home/ann", "File:/x", "C:\\c\\one", "\\\\nas\\c"]
+        {
+            assert!(is_here(here), "{here}");
+        }
+        for elsewhere in
+            ["local", "octo-org/skills/one@v2", "https://github.com/o/r", "git@github.com:o/r", "./one", ""]
+        {
+            assert!(!is_here(elsewhere), "{elsewhere}");
         }
     }
 

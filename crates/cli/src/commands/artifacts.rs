@@ -110,7 +110,7 @@ async fn list(args: &Args, context: &Context, config: &Config) -> Ended {
     let listed = rooms.reader().store().list(&query).await.map_err(Complaint::from)?;
     let artifacts: Vec<Artifact> = super::local::readable(&listed, &context.screen);
     if context.json() {
-        let artifacts = artifacts.iter().map(ArtifactView::new).collect();
+        let artifacts = artifacts.iter().map(ArtifactView::whole).collect();
         context.screen.json(&Answer { artifacts, cache: &local.entries })?;
     } else if local.has_data() {
         context.screen.answer(&table(&artifacts, &context.screen, rooms.now()))?;

@@ -196,7 +196,7 @@ async fn show(args: &ShowArgs, context: &Context, config: &Config) -> Ended {
     let found: Vec<Artifact> = local::readable(&listed, &context.screen);
     if let Some(project) = &project {
         if context.json() {
-            let artifacts = found.iter().map(ArtifactView::new).collect();
+            let artifacts = found.iter().map(ArtifactView::whole).collect();
             let project = LocalProjectView::whole(project);
             context.screen.json(&Shown { project, artifacts, cache: &local.entries })?;
         } else {

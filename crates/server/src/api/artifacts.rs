@@ -103,7 +103,7 @@ pub(crate) async fn list(
         keys.dedup();
         let rows = told(rows, &keys, reader.sight());
         let body = ArtifactsBody {
-            artifacts: artifacts.iter().map(ArtifactView::new).collect(),
+            artifacts: artifacts.iter().map(|one| ArtifactView::new(one, reader.sight())).collect(),
             cache: rows.iter().map(CacheView::new).collect(),
             next,
         };

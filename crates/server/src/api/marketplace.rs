@@ -103,7 +103,7 @@ pub(crate) async fn list(
         let Stretch { listed, next } = app.stretch(&asked, &place, limit, &question, reader.sight()).await?;
         let artifacts: Vec<Artifact> = decoded(&listed);
         let body = MarketplaceBody {
-            artifacts: artifacts.iter().map(ArtifactView::new).collect(),
+            artifacts: artifacts.iter().map(|one| ArtifactView::new(one, reader.sight())).collect(),
             cache: seen.iter().map(CacheView::new).collect(),
             next,
         };

@@ -6,6 +6,7 @@ use larder_domain::{Artifact, ArtifactType, LocalProject};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::folders::is_here;
 use crate::sight::Sight;
 
 /// A local project, and how many of its artifacts want a look.
@@ -134,8 +135,15 @@ pub struct ArtifactView<'a> {
 }
 
 impl<'a> ArtifactView<'a> {
-    /// Of an artifact.
-    pub fn new(artifact: &'a Artifact) -> Self {
+    /// Of an artifact, as a viewer of that sight is told.
+    pub(crate) fn new(artifact: &'a Artifact, sight: Sight) -> Self {
+        let whole = ArtifactView::whole(artifact);
+        let source = whole.source.filter(|source| sight == Sight::Local || !is_here(source));
+        ArtifactView { source, ..whole }
+    }
+
+    /// Of an artifact, as the local user is told: with the folder that it is from.
+    pub fn whole(artifact: &'a Artifact) -> Self {
         let said = |text: &'a str| Some(text).filter(|text| !text.is_empty());
         ArtifactView {
             name: &artifact.name,

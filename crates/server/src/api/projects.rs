@@ -227,7 +227,7 @@ pub(super) fn document(reading: &Reading, sight: Sight) -> Option<Document> {
     let (project, artifacts) = parts(reading)?;
     let body = LocalProjectBody {
         project: LocalProjectView::new(&project, sight),
-        artifacts: artifacts.iter().map(ArtifactView::new).collect(),
+        artifacts: artifacts.iter().map(|one| ArtifactView::new(one, sight)).collect(),
         cache: vec![CacheView::new(&reading.stored.entry)],
     };
     let etag = etag(&reading.stored.entry, &said(reading).collect::<Vec<_>>(), "p");
