@@ -62,24 +62,36 @@ impl Engine {
     /// of theirs.
     pub async fn reconcile_of(&self, sources: &[&str]) -> Result<Reconciled, StoreError> {
         let mut total = Reconciled::default();
+        let mut failed = Ok(());
         for name in sources {
             let Some(source) = self.inner.sources.get(*name) else { continue };
-            self.learn_of(&**source).await?;
-            for _ in 0..COMPARED_MAX {
-                let Some(configured) = self.differing(name, &**source).await? else { break };
-                let now = self.inner.clock.now();
-                let done = self.inner.store.reconcile(name, &configured, now).await?;
-                self.inner.drop_target(&Target::All);
-                total.edited += done.edited;
-                total.unconfigured += done.unconfigured;
-                total.returned += done.returned;
-                // A row that came after the look passes for one that nobody knows, until the next look.
-                if done.unconfigured == 0 {
-                    break;
-                }
+            // One that cannot be compared keeps no other from it.
+            failed = failed.and(self.compare(name, &**source, &mut total).await);
+        }
+        failed.map(|()| total)
+    }
+
+    async fn compare(
+        &self,
+        name: &str,
+        source: &dyn Source,
+        total: &mut Reconciled,
+    ) -> Result<(), StoreError> {
+        self.learn_of(source).await?;
+        for _ in 0..COMPARED_MAX {
+            let Some(configured) = self.differing(name, source).await? else { break };
+            let now = self.inner.clock.now();
+            let done = self.inner.store.reconcile(name, &configured, now).await?;
+            self.inner.drop_target(&Target::All);
+            total.edited += done.edited;
+            total.unconfigured += done.unconfigured;
+            total.returned += done.returned;
+            // A row that came after the look passes for one that nobody knows, until the next look.
+            if done.unconfigured == 0 {
+                break;
             }
         }
-        Ok(total)
+        Ok(())
     }
 
     fn configured(&self, key: Key) -> Option<Configured> {

@@ -103,7 +103,7 @@ async fn to_file(rooms: &Rooms<'_>, path: &Path, context: &Context) -> Result<To
     // Such files are their user's alone. Of a file that is not there yet nobody knows the name.
     let unmade = |error: io::Error| failed(error.kind().into());
     let beside = tempfile::NamedTempFile::new_in(dir).map_err(unmade)?;
-    let told = write(rooms, BufWriter::new(&beside), &shown, context).await?;
+    let told = write(rooms, BufWriter::new(beside.as_file()), &shown, context).await?;
     beside.as_file().sync_all().map_err(failed)?;
     match beside.persist_noclobber(path) {
         Ok(_) => Ok(told),

@@ -1,7 +1,11 @@
 //! A row that cannot be read is the concern of its own entry, and of no other.
 
-use larder_core::{Key, Store, Trigger};
-use larder_engine::{ReadError, ReadOptions, RefreshError};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use larder_core::{Ask, Definition, FetchError, Fetched, Key, Source, Store, Trigger};
+use larder_engine::{Engine, ReadError, ReadOptions, RefreshError};
+use larder_testkit::FakeSource;
 
 use crate::world::{HOUR, World};
 
@@ -36,4 +40,43 @@ async fn nor_from_its_readers() {
     let failed: Vec<_> = keys.iter().zip(&readings).filter(|(_, reading)| reading.is_err()).collect();
     assert_eq!(failed.iter().map(|(key, _)| *key).collect::<Vec<_>>(), [&keys[4]]);
     assert!(matches!(failed[0].1, Err(ReadError::Store(_))), "{:?}", failed[0].1);
+}
+
+/// The same upstream under a name of its own.
+struct Later(FakeSource);
+
+#[async_trait]
+impl Source for Later {
+    fn name(&self) -> &str {
+        "later"
+    }
+
+    fn define(&self, key: &Key) -> Option<Arc<Definition>> {
+        self.0.define(&Key::new("fake", &["told"]).ok()?).filter(|_| key.as_str() == "later/told")
+    }
+
+    async fn fetch(&self, ask: &Ask) -> Result<Fetched, FetchError> {
+        let key = "fake/told".parse().unwrap();
+        self.0.fetch(&Ask { key, ..ask.clone() }).await
+    }
+}
+
+#[tokio::test]
+async fn nor_other_sources_from_being_compared_with_what_is_configured() {
+    let world = World::new();
+    let broken = world.source.entry("broken", &["a"]);
+    world.source.entry("told", &["a"]);
+    let engine = Engine::builder(world.store.clone(), Arc::new(world.clock.clone()))
+        .source(Arc::new(world.source.clone()))
+        .source(Arc::new(Later(world.source.clone())))
+        .build();
+    let later: Key = "later/told".parse().unwrap();
+    for key in [&broken, &later] {
+        world.run(engine.read(key, &ReadOptions::default())).await.unwrap();
+    }
+    world.spoil("UPDATE entries SET warnings = 'oops' WHERE key = 'fake/broken'");
+    world.source.entry("told", &["a", "b"]);
+    let due = world.row(&later).await.unwrap().due_at;
+    world.run(engine.reconcile()).await.unwrap_err();
+    assert!(world.row(&later).await.unwrap().due_at < due, "it is looked for what was added");
 }
