@@ -80,6 +80,11 @@ impl RateHeaders {
         is_limit.then(|| self.verdict(says_primary && !says_secondary))
     }
 
+    /// The limit that headers alone tell of, whatever the status: one that asks to be left alone for a while.
+    pub(super) fn limit_said(&self) -> Option<Limit> {
+        self.retry_at.map(|_| self.verdict(self.remaining == Some(0)))
+    }
+
     /// The limit behind a GraphQL error of type `RATE_LIMITED` or `RATE_LIMIT`.
     pub(super) fn limit_of_graphql(&self, message: &str) -> Limit {
         let points_left = self.remaining.is_some_and(|left| left > 0);
