@@ -38,7 +38,7 @@ pub use call::Errand;
 pub(crate) use call::innermost;
 pub use check::{Checked, RateLimit};
 pub use issues::{Issue, LabelAsked, Labelled, LabelledIssues};
-pub(crate) use limits::RateHeaders;
+pub(crate) use limits::{RateHeaders, bounded};
 pub use listing::{Found, is_about_all};
 pub use owned::{Owned, Shortfall};
 pub use rest::{OwnerPath, Page, PageOrder, Single};
