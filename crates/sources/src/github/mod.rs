@@ -41,7 +41,7 @@ pub use issues::{Issue, LabelAsked, Labelled, LabelledIssues};
 pub(crate) use limits::{RateHeaders, bounded};
 pub use listing::{Found, is_about_all};
 pub use owned::{Owned, Shortfall};
-pub use rest::{OwnerPath, Page, PageOrder, Single};
+pub use rest::{OwnerPath, PAGE_SIZE, Page, PageOrder, Single};
 pub use rights::Withheld;
 use state::State;
 pub use tree::{Blob, Tree, TreeFile};

@@ -48,6 +48,9 @@ pub enum Page {
     NoSuchOwner,
 }
 
+/// Repositories on a page that is full.
+pub const PAGE_SIZE: usize = 100;
+
 /// How an owner's repositories are ordered on its pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PageOrder {
@@ -144,7 +147,7 @@ impl GitHub {
             PageOrder::Pushed => "sort=pushed&direction=desc",
         };
         let owner = utf8_percent_encode(owner, ENCODED);
-        let path = format!("/{kind}/{owner}/repos?per_page=100&page={number}&{sort}");
+        let path = format!("/{kind}/{owner}/repos?per_page={PAGE_SIZE}&page={number}&{sort}");
         match self.get(&path, etag, errand).await? {
             None => Ok(Page::NotModified),
             Some(Ok(good)) => {
