@@ -13,6 +13,7 @@ mod limits;
 mod links;
 mod listing;
 mod owned;
+mod problem;
 mod query;
 mod refusal;
 mod repository;
