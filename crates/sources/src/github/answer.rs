@@ -268,13 +268,20 @@ pub(super) fn not_found(name: &RepoName) -> Absence {
 /// An absence that GitHub explains: blocked for all, or not for this token.
 pub(super) fn forbidden(name: &RepoName, said: &str) -> Absence {
     let said: String = said.chars().take(300).collect();
-    let lower = said.to_ascii_lowercase();
-    let is_blocked = lower.contains("block") || lower.contains("dmca") || lower.contains("legal");
-    if is_blocked {
+    if says_blocked(&said) {
         Absence::new("blocked", format!("`{name}` is blocked by GitHub: {said}"))
     } else {
         Absence::new("private", format!("`{name}` is not for this token: {said}"))
     }
+}
+
+/// Whether GitHub says that it blocked a repository. Whole phrases, since refusals name organisations, which
+/// may be called anything that is one word.
+pub(super) fn says_blocked(said: &str) -> bool {
+    let said = said.to_ascii_lowercase();
+    ["access blocked", "due to dmca", "for legal reasons", "disabled by github staff"]
+        .iter()
+        .any(|phrase| said.contains(phrase))
 }
 
 fn is_html(body: &[u8]) -> bool {

@@ -8,7 +8,7 @@ use reqwest::header::{ETAG, HeaderMap, LOCATION};
 use url::Url;
 
 use super::GitHub;
-use super::answer::{forbidden, not_found};
+use super::answer::{forbidden, not_found, says_blocked};
 use super::call::{Errand, Judged, Reply, Request, Verdict};
 use super::limits::RateHeaders;
 use super::repository::RestNode;
@@ -263,7 +263,7 @@ fn said(reply: Reply, url: Url) -> Option<Said> {
 
 /// GitHub says with a 403 that it blocked a repository, which is no refusal of ours.
 fn is_blocked(reply: &Reply) -> bool {
-    reply.status == 403 && String::from_utf8_lossy(&reply.body).contains("access blocked")
+    reply.status == 403 && says_blocked(&String::from_utf8_lossy(&reply.body))
 }
 
 pub(super) fn etag_of(headers: &HeaderMap) -> Option<String> {

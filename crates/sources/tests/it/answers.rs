@@ -154,6 +154,22 @@ async fn an_odd_field_of_an_error_takes_nothing_from_what_stands_beside_it() {
 }
 
 #[tokio::test]
+async fn what_an_organisation_is_called_blocks_nothing() {
+    let said = [
+        ("`blockstream` has an IP allow list enabled, and your address is not permitted", "private"),
+        ("Resource protected by organization SAML enforcement. `legal-ops` must grant access", "private"),
+        ("`dmca` does not let this token in", "private"),
+        ("Repository Access Blocked", "blocked"),
+        ("Repository unavailable due to DMCA takedown.", "blocked"),
+    ];
+    for (message, code) in said {
+        let errors = json!([{"type": "FORBIDDEN", "path": ["r0"], "message": message}]);
+        let listing = listing(&["a"], move |_| json!({"data": {"r0": null}, "errors": errors})).await;
+        assert_eq!(absence(&listing, "octo-org/a"), Some(code), "{message}");
+    }
+}
+
+#[tokio::test]
 async fn an_answer_without_data_is_an_error_by_its_reason() {
     let cases = [
         (json!({"errors": [{"message": "Parse error on \"x\""}]}), "bad_request"),
