@@ -188,14 +188,33 @@ fn behind<'t>(title: &'t str, prefix: &str) -> Option<&'t str> {
     start.eq_ignore_ascii_case(prefix).then(|| title[prefix.len()..].trim())
 }
 
-/// Cuts a bracketed end off.
+/// Cuts a bracketed end off, with the brackets in it.
 fn cut(text: &str, opens: char, closes: char) -> (&str, Option<&str>) {
-    let inner = text.strip_suffix(closes).and_then(|text| text.rsplit_once(opens));
+    let inner = text.strip_suffix(closes).and_then(|open| {
+        let place = opening(open, opens, closes)?;
+        Some((&open[..place], &open[place + opens.len_utf8()..]))
+    });
     match inner {
         Some((rest, inner)) if !inner.trim().is_empty() => (rest.trim_end(), Some(inner.trim())),
         Some((rest, _)) => (rest.trim_end(), None),
         None => (text, None),
     }
+}
+
+/// The place of the bracket that one behind the text would close, or of the first if more are closed than opened.
+fn opening(text: &str, opens: char, closes: char) -> Option<usize> {
+    let (mut first, mut depth) = (None, 1_u32);
+    for (place, c) in text.char_indices().rev() {
+        if c == closes {
+            depth += 1;
+        } else if c == opens {
+            (first, depth) = (Some(place), depth - 1);
+            if depth == 0 {
+                break;
+            }
+        }
+    }
+    first
 }
 
 impl Tracker {
@@ -244,6 +263,11 @@ mod tests {
         assert_eq!(read("Release: patch/v0.9.3"), plain("patch/v0.9.3"));
         assert_eq!(read("release:v1 ()"), plain("v1"));
         assert_eq!(read("Release: v1 (a) (B c)"), Some(("v1 (a)".into(), Some("B c".into()))));
+        let nested = Some(("v9.9.8".into(), Some("a (b)".into())));
+        assert_eq!(read("Release: v9.9.8 (a (b))"), nested);
+        assert_eq!(read("Release: v9 (x) ((a) (b))"), Some(("v9 (x)".into(), Some("(a) (b)".into()))));
+        assert_eq!(read("Release: v9 (Smile :))"), Some(("v9".into(), Some("Smile :)".into()))));
+        assert_eq!(read("Release: v9 a)"), plain("v9 a)"));
         for other in
             ["Release v1", "Plan the Release: v1", "Release:", "Release: (Phoenix)", "", "Rel\u{e9}ase: v1"]
         {
@@ -255,6 +279,7 @@ mod tests {
             name("Microsprint: 2025-12-20-a-name [release/v2.0.0]").as_deref(),
             Some("2025-12-20-a-name")
         );
+        assert_eq!(name("Microsprint: a-name [of [b]]").as_deref(), Some("a-name"));
         assert_eq!(name("Microsprint: tidy (again)").as_deref(), Some("tidy (again)"));
     }
 

@@ -1,8 +1,11 @@
 //! Answers as GitHub words them: JSON bodies, error bodies, and the headers that go with every one.
 
-use axum::body::Body;
+use std::io;
+
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
+use futures::stream::{self, StreamExt};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -54,10 +57,28 @@ impl Answer {
     }
 
     pub(crate) fn into_response(self) -> Response {
-        let mut response = Response::new(Body::from(self.body));
-        *response.status_mut() =
-            StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        for (name, value) in self.headers {
+        let body = Body::from(self.body);
+        Self::response(self.status, self.headers, body)
+    }
+
+    /// The same with a body that is as long as its headers say, of which half comes before the connection ends.
+    pub(crate) fn into_cut_response(self) -> Response {
+        let length = self.body.len().to_string();
+        let answer = self.with("content-length", length);
+        let half = Bytes::copy_from_slice(&answer.body[..answer.body.len() / 2]);
+        let end = async {
+            // What is written already goes out while nothing more is there to write.
+            tokio::task::yield_now().await;
+            Err(io::Error::from(io::ErrorKind::ConnectionAborted))
+        };
+        let pieces = stream::iter([Ok(half)]).chain(stream::once(end));
+        Self::response(answer.status, answer.headers, Body::from_stream(pieces))
+    }
+
+    fn response(status: u16, headers: Vec<(&'static str, String)>, body: Body) -> Response {
+        let mut response = Response::new(body);
+        *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        for (name, value) in headers {
             if let Ok(value) = HeaderValue::from_str(&value) {
                 response.headers_mut().insert(HeaderName::from_static(name), value);
             }

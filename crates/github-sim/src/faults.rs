@@ -35,6 +35,7 @@ struct Seen {
     secondary_limit: u32,
     graphql_rate_limited_200: u32,
     broken_json: u32,
+    cut_body: u32,
     taken_down: u32,
 }
 
@@ -107,6 +108,11 @@ impl Faults {
     /// Whether this answer's body breaks off.
     pub(crate) fn broken(&mut self, kind: RequestKind) -> bool {
         self.reach(kind) && self.switches.broken_json.strikes(&mut self.seen.broken_json)
+    }
+
+    /// Whether the connection is cut in the middle of this answer's body.
+    pub(crate) fn cut(&mut self, kind: RequestKind) -> bool {
+        self.reach(kind) && self.switches.cut_body.strikes(&mut self.seen.cut_body)
     }
 
     /// What the primary limit is forced to.

@@ -37,8 +37,10 @@ pub(crate) async fn handle(
         outcome = turn.outcome(&connection) => outcome,
     };
     if let Some(answer) = outcome {
-        shared.state().log.amend(number, |logged| logged.status = Some(answer.status));
-        answer.into_response()
+        let mut state = shared.state();
+        state.log.amend(number, |logged| logged.status = Some(answer.status));
+        let is_cut = !answer.body.is_empty() && state.faults.cut(arrival.kind);
+        if is_cut { answer.into_cut_response() } else { answer.into_response() }
     } else {
         connection.cut();
         Response::new(Body::empty())

@@ -54,7 +54,7 @@
 //! - **Limits**, on by default ([`Limits`]): the hourly budgets with their headers, points a minute, requests at
 //!   once. A 304 is free with a token and costs one without. An exhausted GraphQL budget is told with HTTP 200.
 //! - **Faults** ([`Switches`]): outage, 502, silence, queries that take too long, latency, flakiness from a seed,
-//!   forced limits, partial answers, broken bodies, repositories taken down, bad credentials.
+//!   forced limits, partial answers, broken bodies, connections cut amid one, repositories taken down, bad credentials.
 //!
 //! # Time
 //!

@@ -44,6 +44,8 @@ pub struct Switches {
     pub taken_down: When,
     /// The body ends in the middle.
     pub broken_json: When,
+    /// The connection is cut in the middle of the body, whatever status and headers came before it.
+    pub cut_body: When,
     /// Every token is answered by 401.
     pub bad_credentials: bool,
 }

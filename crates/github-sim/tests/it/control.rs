@@ -24,7 +24,7 @@ async fn switches_are_read_replaced_and_merged() {
             "secondary_limit": {"when": "never", "status": 403, "retry_after_s": 60},
             "graphql_rate_limited_200": {"when": "never", "type": "RATE_LIMIT"},
             "partial": {"names": [], "every": null, "error": "resource_limits"},
-            "taken_down": "never", "broken_json": "never", "bad_credentials": false,
+            "taken_down": "never", "broken_json": "never", "cut_body": "never", "bad_credentials": false,
         })
     );
     let put =

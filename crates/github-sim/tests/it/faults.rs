@@ -229,6 +229,27 @@ async fn a_body_can_break_off_in_the_middle() {
 }
 
 #[tokio::test]
+async fn a_connection_can_be_cut_amid_a_body_of_any_status() {
+    let github = GitHub::start().await;
+    let limit = SecondaryLimit { when: When::Always, status: 429, retry_after_s: Some(17) };
+    let down = Switches { outage: Outage::Unavailable, outage_retry_after_s: Some(9), ..Switches::default() };
+    let cases = [
+        (Switches::default(), 200, None),
+        (Switches { secondary_limit: limit, ..Switches::default() }, 429, Some("17")),
+        (down, 503, Some("9")),
+    ];
+    for (switches, status, retry_after) in cases {
+        github.switch(Switches { cut_body: When::Next(1), ..switches });
+        let cut = github.request(KILN).send().await.unwrap();
+        let header = |name: &str| cut.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+        assert_eq!((cut.status().as_u16(), header("retry-after").as_deref()), (status, retry_after));
+        let length: usize = header("content-length").unwrap().parse().unwrap();
+        assert!(length > 0 && cut.bytes().await.is_err(), "{status}");
+        assert_eq!(github.get(KILN).await.text.len(), length, "{status}: the next one comes whole");
+    }
+}
+
+#[tokio::test]
 async fn credentials_can_go_bad_and_tokens_be_taken_back() {
     let github = GitHub::start().await;
     github.switch(Switches { bad_credentials: true, ..Switches::default() });

@@ -10,7 +10,7 @@ use larder_domain::{RepoName, Repository};
 use super::rest::OwnersList;
 use super::tally::{Tally, needs_token};
 use super::{ClustersSource, Unclustered, validators_of};
-use crate::github::{Errand, Found, OwnerPath, Page, PageOrder, Shortfall, Single, is_about_all};
+use crate::github::{Errand, Found, OwnerPath, PAGE_SIZE, Page, PageOrder, Shortfall, Single, is_about_all};
 
 /// Calls under way at once.
 const AT_ONCE_MAX: usize = 3;
@@ -124,9 +124,11 @@ impl ClustersSource {
                 Page::NoSuchOwner => return Ok(Whole::Otherwise(Self::no_such_owner(owner))),
                 Page::Here { repositories, last, etag } => {
                     put_wanted(tally, &repositories);
+                    // The tag is of what stands on the page, and a full one may be followed by another.
+                    let is_all = number == 1 && repositories.len() < PAGE_SIZE;
                     all.extend(repositories);
                     if number >= last {
-                        let validators = validators_of(etag.filter(|_| number == 1));
+                        let validators = validators_of(etag.filter(|_| is_all));
                         return Ok(Whole::Here(
                             OwnersList::new(self, owner, all, Shortfall::default()),
                             validators,

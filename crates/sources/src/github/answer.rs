@@ -1,4 +1,4 @@
-//! Reads GraphQL answers: what each alias says, and which of GitHub's errors is about what. An
+//! Reads GraphQL answers: what each alias says, and what is to be had of it beside errors. An
 //! answer that is there only in part never passes for a whole one.
 
 use larder_core::{Absence, FetchError, Time};
@@ -10,6 +10,7 @@ use super::GitHub;
 use super::call::{Judged, Reply, Verdict};
 use super::limits::RateHeaders;
 use super::listing::Found;
+use super::problem::{Problem, problems};
 use super::query::Breadth;
 use super::repository::Node;
 use super::rights::Withheld;
@@ -22,25 +23,8 @@ const COST_MAX: u32 = 5_000;
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Envelope {
     pub(super) data: Option<Map<String, Value>>,
-    #[serde(default)]
-    pub(super) errors: Option<Vec<Problem>>,
-}
-
-/// One of GitHub's errors.
-#[derive(Debug, Deserialize)]
-pub(super) struct Problem {
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    #[serde(default)]
-    message: String,
-    path: Option<Vec<Value>>,
-    extensions: Option<Extensions>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Extensions {
-    #[serde(alias = "code", rename = "type")]
-    kind: Option<String>,
+    #[serde(default, deserialize_with = "problems")]
+    errors: Vec<Problem>,
 }
 
 /// What an answer says under one alias.
@@ -62,67 +46,9 @@ struct RateLimitField {
     reset_at: Option<Time>,
 }
 
-impl Problem {
-    /// GitHub's word for it, or nothing.
-    pub(super) fn kind(&self) -> &str {
-        let inner = self.extensions.as_ref().and_then(|extensions| extensions.kind.as_deref());
-        self.kind.as_deref().or(inner).unwrap_or_default()
-    }
-
-    fn is_rate_limit(&self) -> bool {
-        matches!(self.kind(), "RATE_LIMITED" | "RATE_LIMIT")
-    }
-
-    fn is_resource_limit(&self) -> bool {
-        let kind = self.kind();
-        kind.starts_with("RESOURCE_LIMIT") || kind.starts_with("MAX_NODE_LIMIT")
-    }
-
-    /// Whether the token may not read what it is about.
-    fn is_refusal(&self) -> bool {
-        matches!(self.kind(), "FORBIDDEN" | "INSUFFICIENT_SCOPES")
-    }
-
-    /// The field that is refused of what stands `depth` steps down, unless that is refused itself.
-    pub(super) fn withheld(&self, depth: usize) -> Option<Withheld> {
-        let field = self.path.as_ref().filter(|_| self.is_refusal())?.get(depth)?;
-        field.as_str().map(Withheld::new)
-    }
-
-    /// The place in a list of what is refused, `[…, "nodes", 3]`, and the field if it is not all of it.
-    pub(super) fn refused_node(&self) -> Option<(usize, Option<Withheld>)> {
-        let path = self.path.as_deref().filter(|_| self.is_refusal())?;
-        let at = path.iter().position(|step| step == "nodes")?;
-        let place = usize::try_from(path.get(at + 1)?.as_u64()?).ok()?;
-        Some((place, self.withheld(at + 2)))
-    }
-
-    /// Whether it is about something within one alias or field, not about all of it.
-    fn is_within_something(&self) -> bool {
-        self.path.as_ref().is_some_and(|path| path.len() > 1)
-    }
-
-    fn is_within(&self, field: &str) -> bool {
-        matches!(self.path.as_deref(), Some([Value::String(name), ..]) if name == field)
-    }
-
-    /// Whether it names no part of the answer, so that any part may be wrong.
-    fn is_about_everything(&self) -> bool {
-        self.path.as_ref().is_none_or(Vec::is_empty)
-    }
-
-    fn detail(&self) -> String {
-        let message: String = self.message.chars().take(300).collect();
-        match self.kind() {
-            "" => message,
-            kind => format!("{message} ({kind})"),
-        }
-    }
-}
-
 impl Envelope {
     pub(super) fn problems(&self) -> &[Problem] {
-        self.errors.as_deref().unwrap_or_default()
+        &self.errors
     }
 
     /// Whom the token belongs to, if that was asked.
@@ -175,7 +101,7 @@ impl GitHub {
         let login = envelope.login().map(str::to_owned);
         let verdict =
             if let Some(problem) = envelope.problems().iter().find(|problem| problem.is_rate_limit()) {
-                Verdict::Limited(rate.limit_of_graphql(&problem.message))
+                Verdict::Limited(rate.limit_of_graphql(problem.message()))
             } else if envelope.data.is_some() {
                 Verdict::Good(envelope)
             } else {
@@ -191,7 +117,7 @@ impl GitHub {
         };
         let host = self.host().to_owned();
         let detail = problem.detail();
-        let said = problem.message.to_ascii_lowercase();
+        let said = problem.message().to_ascii_lowercase();
         match problem.kind() {
             _ if problem.is_resource_limit() => FetchError::Partial { host, detail },
             "INSUFFICIENT_SCOPES" | "FORBIDDEN" => FetchError::Refused { host, detail },
@@ -258,7 +184,7 @@ impl GitHub {
         match problem.kind() {
             _ if problem.is_within_something() => Found::Unknown(self.left_out(problem)),
             "NOT_FOUND" => Found::Absent(not_found(name)),
-            "FORBIDDEN" => Found::Absent(forbidden(name, &problem.message)),
+            "FORBIDDEN" => Found::Absent(forbidden(name, problem.message())),
             _ => Found::Unknown(self.left_out(problem)),
         }
     }
@@ -342,13 +268,20 @@ pub(super) fn not_found(name: &RepoName) -> Absence {
 /// An absence that GitHub explains: blocked for all, or not for this token.
 pub(super) fn forbidden(name: &RepoName, said: &str) -> Absence {
     let said: String = said.chars().take(300).collect();
-    let lower = said.to_ascii_lowercase();
-    let is_blocked = lower.contains("block") || lower.contains("dmca") || lower.contains("legal");
-    if is_blocked {
+    if says_blocked(&said) {
         Absence::new("blocked", format!("`{name}` is blocked by GitHub: {said}"))
     } else {
         Absence::new("private", format!("`{name}` is not for this token: {said}"))
     }
+}
+
+/// Whether GitHub says that it blocked a repository. Whole phrases, since refusals name organisations, which
+/// may be called anything that is one word.
+pub(super) fn says_blocked(said: &str) -> bool {
+    let said = said.to_ascii_lowercase();
+    ["access blocked", "due to dmca", "for legal reasons", "disabled by github staff"]
+        .iter()
+        .any(|phrase| said.contains(phrase))
 }
 
 fn is_html(body: &[u8]) -> bool {

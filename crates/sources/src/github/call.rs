@@ -105,7 +105,22 @@ pub(super) struct Request {
 pub(super) struct Reply {
     pub(super) status: u16,
     pub(super) headers: HeaderMap,
+    /// Empty if it did not come to its end.
     pub(super) body: Vec<u8>,
+    /// Why the body did not come to its end.
+    pub(super) broken: Option<FetchError>,
+}
+
+impl Reply {
+    /// Whether status and headers say what is meant, whatever the body. A success is its body, and of a 403
+    /// it is the body that tells a refusal from a limit, unless the headers do.
+    fn needs_no_body(&self, rate: RateHeaders) -> bool {
+        match self.status {
+            ..300 => false,
+            403 => rate.limit_of_status(403, "").is_some(),
+            _ => true,
+        }
+    }
 }
 
 /// What is made of an answer.
@@ -150,12 +165,18 @@ impl GitHub {
     ) -> Result<T, FetchError> {
         let now = self.clock.now();
         let judged = match answered {
-            Ok(reply) => {
+            Ok(mut reply) => {
                 let rate = RateHeaders::read(&reply.headers, now);
                 if let Some(date) = rate.date {
                     self.state().ahead_ms = date.ms().saturating_sub(now.ms());
                 }
-                judge(reply, rate, now)
+                match reply.broken.take() {
+                    Some(error) if !reply.needs_no_body(rate) => {
+                        let verdict = rate.limit_said().map_or(Verdict::Failed(error), Verdict::Limited);
+                        Judged { verdict, spent: ticket.request.points, rate, login: None }
+                    }
+                    _ => judge(reply, rate, now),
+                }
             }
             Err(error) => {
                 // Without a connection nothing was spent; of a call without an answer, all may be.
@@ -168,20 +189,24 @@ impl GitHub {
         self.conclude(ticket, judged, now).await
     }
 
-    /// Sends, and reads the answer to its end, within `limit`.
+    /// Sends, and reads the answer to its end, within `limit`. What status and headers said stands even if
+    /// the body does not come.
     async fn send(&self, request: Request, limit: Duration) -> Result<Reply, FetchError> {
-        let exchange = async {
-            let network = |error: reqwest::Error| self.network(&error);
-            let response = self.prepare(request)?.send().await.map_err(network)?;
-            let status = response.status().as_u16();
-            let headers = response.headers().clone();
-            Ok(Reply { status, headers, body: self.body(response).await? })
-        };
-        tokio::select! {
+        let mut over = std::pin::pin!(self.clock.sleep(limit));
+        let response = tokio::select! {
             biased;
-            reply = exchange => reply,
-            () = self.clock.sleep(limit) => Err(FetchError::TimedOut { after: limit }),
-        }
+            response = self.prepare(request)?.send() => response.map_err(|error| self.network(&error))?,
+            () = &mut over => return Err(FetchError::TimedOut { after: limit }),
+        };
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        let body = tokio::select! {
+            biased;
+            body = self.body(response) => body,
+            () = &mut over => Err(FetchError::TimedOut { after: limit }),
+        };
+        let (body, broken) = body.map_or_else(|error| (Vec::new(), Some(error)), |body| (body, None));
+        Ok(Reply { status, headers, body, broken })
     }
 
     fn prepare(&self, request: Request) -> Result<reqwest::RequestBuilder, FetchError> {

@@ -140,10 +140,11 @@ impl GitHub {
         Ok(Some((page, next)))
     }
 
-    /// Whether all of so many issues cost no more than what changed of them: a call. With a token the changes come
-    /// with the total, and are worth more.
-    pub fn is_whole_as_cheap(&self, count: usize) -> bool {
-        !self.has_token() && count < PAGE_SIZE
+    /// How many calls all of so many issues take, of which what changed takes one; `None` = it is told with what
+    /// changed how many there are, so that all of them are wanted only where that differs.
+    pub fn calls_for_all(&self, count: usize) -> Option<u32> {
+        let pages = u32::try_from(count / PAGE_SIZE + 1).unwrap_or(u32::MAX);
+        (!self.has_token()).then_some(pages)
     }
 
     async fn issues_by_rest(&self, asked: LabelAsked<'_>, errand: &Errand) -> Result<Labelled, FetchError> {

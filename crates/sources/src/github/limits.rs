@@ -3,13 +3,15 @@
 
 use std::time::Duration;
 
-use larder_core::{LimitKind, Time};
+use larder_core::{Budget, LimitKind, Time};
 use reqwest::header::HeaderMap;
 
 /// The shortest wait after a limit that named no time.
 const WAIT_MIN: Duration = Duration::from_mins(1);
 /// The longest such wait.
 const WAIT_MAX: Duration = Duration::from_mins(32);
+/// A limit that ends in the past or at once is still one.
+const LEAST: Duration = Duration::from_secs(1);
 /// Clocks that differ by less than this may be equal, and the answer have been under way as long.
 const SKEW_SLACK: Duration = Duration::from_secs(5);
 
@@ -80,20 +82,39 @@ impl RateHeaders {
         is_limit.then(|| self.verdict(says_primary && !says_secondary))
     }
 
+    /// The limit that headers alone tell of, whatever the status: one that asks to be left alone for a while.
+    pub(super) fn limit_said(&self) -> Option<Limit> {
+        self.retry_at.map(|_| self.verdict(self.remaining == Some(0)))
+    }
+
     /// The limit behind a GraphQL error of type `RATE_LIMITED` or `RATE_LIMIT`.
     pub(super) fn limit_of_graphql(&self, message: &str) -> Limit {
         let points_left = self.remaining.is_some_and(|left| left > 0);
         self.verdict(!says_secondary(message) && !points_left)
     }
 
-    /// Retry-After first, then the window's end if the window is used up, else nothing. An end that was
-    /// past before the answer set out is no word on when to come back.
+    /// Until when nothing may be sent, by Retry-After.
+    pub(crate) fn retry_to_come(&self) -> Option<Time> {
+        self.retry_at.filter(|end| self.is_to_come(*end))
+    }
+
+    /// Whether an end is a word on when to come back: not if it was past before the answer set out.
+    fn is_to_come(&self, end: Time) -> bool {
+        self.read_at.since(end) <= SKEW_SLACK
+    }
+
+    /// Retry-After first, then the window's end if the window is used up, else nothing.
     fn verdict(&self, is_primary: bool) -> Limit {
         let kind = if is_primary { LimitKind::Primary } else { LimitKind::Secondary };
         let reset = self.reset_at.filter(|_| is_primary && self.remaining == Some(0));
-        let is_to_come = |end: &Time| self.read_at.since(*end) <= SKEW_SLACK;
-        Limit { kind, until: self.retry_at.filter(is_to_come).or(reset.filter(is_to_come)) }
+        let until = self.retry_to_come().or(reset.filter(|end| self.is_to_come(*end)));
+        Limit { kind, until }
     }
+}
+
+/// Until when a limit keeps calls back that is said to end then: a second at the least, and a day at the most.
+pub(crate) fn bounded(said: Time, now: Time) -> Time {
+    said.clamp(now.plus(LEAST), now.plus(Budget::WAIT_MAX))
 }
 
 /// How long to wait after the `streak`th limit in a row that named no time: a minute, doubled each

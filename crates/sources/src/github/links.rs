@@ -47,19 +47,38 @@ impl Links {
 }
 
 impl GitHub {
-    /// Where a list goes on after this page; `None` = it was the last. The address is that of its API, or it
-    /// is an error.
+    /// Where a list goes on after this page; `None` = it was the last. The address is one of its API, as which we
+    /// know it, or it is an error.
     pub(super) fn next_of(&self, page: &Good) -> Result<Option<Url>, FetchError> {
         let links = self.links_of(page)?;
         let Some(target) = links.to("next") else { return Ok(None) };
         match page.url.join(target) {
             Ok(next) if self.address.has(&next) => Ok(Some(next)),
-            Ok(next) => {
+            Ok(next) => self.at_home(&page.url, &next).map(Some).ok_or_else(|| {
                 let origin = next.origin().ascii_serialization();
-                Err(self.unusable(format!("a list that goes on at {origin}, outside of its API")))
-            }
+                self.unusable(format!("a list that goes on at {origin}, outside of its API"))
+            }),
             Err(error) => Err(self.unusable(format!("a list that goes on at no address: {error}"))),
         }
+    }
+
+    /// The same page by the address that we know the API by: a proxy before GitHub hands its links on as they
+    /// came. Elsewhere nothing is sent, and only what says that it is of the same list is asked for at all.
+    fn at_home(&self, page: &Url, next: &Url) -> Option<Url> {
+        let own = self.address.rest("/").ok()?;
+        let own = own.path().trim_end_matches('/');
+        let here = page.path().strip_prefix(own)?;
+        let turns = |name: &str| matches!(name, "page" | "after" | "before");
+        let keeps_all = (page.query_pairs().filter(|(name, _)| !turns(name)))
+            .all(|pair| next.query_pairs().any(|kept| kept == pair));
+        if !matches!(next.scheme(), "http" | "https") || !keeps_all {
+            return None;
+        }
+        let paths = [own, "/api/v3", ""].into_iter().filter_map(|base| next.path().strip_prefix(base));
+        let path = paths.into_iter().find(|path| is_same_list(here, path))?;
+        let mut found = self.address.rest(path).ok()?;
+        found.set_query(next.query());
+        Some(found)
     }
 
     /// The number of the last page of a list whose pages have numbers, of which this is `here`.
@@ -71,6 +90,14 @@ impl GitHub {
     fn links_of(&self, page: &Good) -> Result<Links, FetchError> {
         Links::of(&page.headers).ok_or_else(|| self.unusable("a `Link` that cannot be read".to_owned()))
     }
+}
+
+/// Whether two paths are of one list: GitHub's links name a repository by its number.
+fn is_same_list(here: &str, there: &str) -> bool {
+    let list = here.strip_prefix("/repos/").and_then(|here| here.splitn(3, '/').nth(2));
+    let numbered = there.strip_prefix("/repositories/").and_then(|there| there.split_once('/'));
+    let is_numbered = |(number, of): (&str, &str)| number.parse::<u64>().is_ok() && list == Some(of);
+    here == there || numbered.is_some_and(is_numbered)
 }
 
 /// Relations and targets of a header: `<target>; rel="relation"; …, <target>; …`.

@@ -8,7 +8,7 @@ use reqwest::header::{ETAG, HeaderMap, LOCATION};
 use url::Url;
 
 use super::GitHub;
-use super::answer::{forbidden, not_found};
+use super::answer::{forbidden, not_found, says_blocked};
 use super::call::{Errand, Judged, Reply, Request, Verdict};
 use super::limits::RateHeaders;
 use super::repository::RestNode;
@@ -47,6 +47,9 @@ pub enum Page {
     /// There is no such owner.
     NoSuchOwner,
 }
+
+/// Repositories on a page that is full.
+pub const PAGE_SIZE: usize = 100;
 
 /// How an owner's repositories are ordered on its pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,7 +147,7 @@ impl GitHub {
             PageOrder::Pushed => "sort=pushed&direction=desc",
         };
         let owner = utf8_percent_encode(owner, ENCODED);
-        let path = format!("/{kind}/{owner}/repos?per_page=100&page={number}&{sort}");
+        let path = format!("/{kind}/{owner}/repos?per_page={PAGE_SIZE}&page={number}&{sort}");
         match self.get(&path, etag, errand).await? {
             None => Ok(Page::NotModified),
             Some(Ok(good)) => {
@@ -260,7 +263,7 @@ fn said(reply: Reply, url: Url) -> Option<Said> {
 
 /// GitHub says with a 403 that it blocked a repository, which is no refusal of ours.
 fn is_blocked(reply: &Reply) -> bool {
-    reply.status == 403 && String::from_utf8_lossy(&reply.body).contains("access blocked")
+    reply.status == 403 && says_blocked(&String::from_utf8_lossy(&reply.body))
 }
 
 pub(super) fn etag_of(headers: &HeaderMap) -> Option<String> {

@@ -61,7 +61,7 @@ impl State {
     /// Notes a limit and answers until when it keeps calls back.
     pub(super) fn block(&mut self, resource: &'static str, met: limits::Limit, now: Time) -> Time {
         let said = met.until.unwrap_or_else(|| self.unsaid_until(resource, now));
-        let until = said.clamp(now.plus(LEAST), now.plus(Budget::WAIT_MAX));
+        let until = limits::bounded(said, now);
         self.blocks.push(Block { resource, kind: met.kind, until });
         until
     }
@@ -82,9 +82,6 @@ impl State {
         self.unsaid = 0;
     }
 }
-
-/// A limit that ends in the past or at once is still one.
-const LEAST: std::time::Duration = std::time::Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

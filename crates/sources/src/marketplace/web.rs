@@ -16,7 +16,7 @@ use reqwest::header::{
 use url::{Host, Url};
 
 use super::address::is_public;
-use crate::github::{RateHeaders, innermost};
+use crate::github::{RateHeaders, bounded, innermost};
 use crate::waits::Waits;
 
 /// A document of more bytes is not read to its end.
@@ -69,12 +69,15 @@ struct Reply {
 impl Reply {
     /// Until when the host wants to be left alone, by our clock.
     fn wait(&self, now: Time) -> Option<Time> {
-        let said = || RateHeaders::read(&self.headers, now).retry_at;
-        match self.status {
-            429 => Some(said().unwrap_or(now.plus(LIMIT_WAIT))),
-            500..=599 => said(),
-            _ => None,
-        }
+        let rate = RateHeaders::read(&self.headers, now);
+        let is_limit = match self.status {
+            429 => true,
+            403 => rate.retry_at.is_some(),
+            500..=599 => false,
+            _ => return None,
+        };
+        let unsaid = is_limit.then(|| now.plus(LIMIT_WAIT));
+        rate.retry_to_come().or(unsaid).map(|until| bounded(until, now))
     }
 }
 
@@ -145,6 +148,10 @@ impl Web {
         let host = host(url);
         let now = self.clock.now();
         let wait = reply.wait(now);
+        if let (403 | 429, Some(until)) = (reply.status, wait) {
+            let message = format!("{host}'s rate limit");
+            return Err(FetchError::Limited { kind: LimitKind::Primary, until, message });
+        }
         match reply.status {
             200 => Ok(Got::Here {
                 etag: text(&reply.headers, &ETAG),
@@ -156,11 +163,6 @@ impl Web {
                 let message = format!("{host} has nothing there (HTTP {status})");
                 Ok(Got::Absent(Absence::new("not_found", message)))
             }
-            429 => Err(FetchError::Limited {
-                kind: LimitKind::Primary,
-                until: wait.unwrap_or(now),
-                message: format!("{host}'s rate limit"),
-            }),
             status @ 500..=599 => Err(FetchError::Upstream { host, status, detail: None, retry_at: wait }),
             status @ (401 | 403 | 407 | 451) => {
                 Err(FetchError::Refused { host, detail: format!("HTTP {status}") })

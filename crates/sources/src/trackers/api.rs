@@ -13,9 +13,11 @@ use super::memory::{Cursor, Memory, Way, WayIn};
 use crate::github::{Errand, GitHub, Issue, LabelAsked, Labelled, LabelledIssues};
 
 /// `since` cannot see what was deleted, relabelled or transferred, so everything is listed anew
-/// this often, and whenever the label's total says that something went. REST tells no total, so without a
-/// token this often alone, or each time where all of them are on one page.
+/// this often, and whenever the label's total says that something went. REST tells no total: see [`full_every`].
 const FULL_EVERY: Duration = Duration::from_hours(24);
+
+/// Without a token sixty calls an hour are all there is: by this, whole lists take half a call each.
+const FULL_EVERY_BY_PAGE: Duration = Duration::from_hours(2);
 
 /// So much is asked for once more: GitHub's lists may lag behind its clock.
 const OVERLAP: Duration = Duration::from_mins(5);
@@ -34,8 +36,8 @@ pub(super) async fn fetch(
     let frame = Frame { of, github, started, noted };
     let recent = memory.cursor.as_ref().filter(|cursor| {
         // A cursor from the future comes from a clock that was ahead.
-        let is_recent = started.since(cursor.full_at) < FULL_EVERY && cursor.full_at <= started;
-        is_recent && !github.is_whole_as_cheap(memory.held.len() + cursor.others.len())
+        let every = full_every(github.calls_for_all(memory.held.len() + cursor.others.len()));
+        started.since(cursor.full_at) < every && cursor.full_at <= started
     });
     if let Some(cursor) = recent.filter(|_| ask.subset.is_none()) {
         match github.issues(LabelAsked { since: Some(cursor.since), ..asked }, errand).await? {
@@ -50,6 +52,16 @@ pub(super) async fn fetch(
     match github.issues(asked, errand).await? {
         Labelled::Absent(absence) => Ok(Fetched::Absent(absence)),
         Labelled::Here(found) => Ok(Fetched::Delta(frame.everything(*found))),
+    }
+}
+
+/// How often everything is listed that takes so many calls without a token: each time where it is one, which what
+/// changed takes as well, and the seldomer the more there are.
+fn full_every(calls: Option<u32>) -> Duration {
+    match calls {
+        None => FULL_EVERY,
+        Some(..=1) => Duration::ZERO,
+        Some(calls) => FULL_EVERY_BY_PAGE.saturating_mul(calls).min(FULL_EVERY),
     }
 }
 
@@ -167,5 +179,17 @@ impl Frame<'_> {
             url: issue.url,
         };
         Some(tracker.into_item(self.github.host(), scope.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_longer_list_is_read_whole_less_often_and_once_a_day_at_the_least() {
+        let hours = |calls| full_every(calls).as_secs() / 3600;
+        assert_eq!([1, 2, 3, 11, 12, 13, 200].map(|calls| hours(Some(calls))), [0, 4, 6, 22, 24, 24, 24]);
+        assert_eq!(hours(None), 24);
     }
 }

@@ -135,6 +135,41 @@ async fn each_of_githubs_reasons_has_its_meaning() {
 }
 
 #[tokio::test]
+async fn an_odd_field_of_an_error_takes_nothing_from_what_stands_beside_it() {
+    let odd = [
+        json!({"extensions": {"code": "undefinedField", "type": "NOT_FOUND"}}),
+        json!({"type": "NOT_FOUND", "extensions": {"code": 17}}),
+        json!({"type": "NOT_FOUND", "extensions": "none", "message": null}),
+        json!({"type": "NOT_FOUND", "code": ["x"], "message": {"text": "x"}}),
+    ];
+    for mut error in odd {
+        error["path"] = json!(["r1"]);
+        let errors = json!([error]);
+        let listing =
+            listing(&["a", "b"], move |_| json!({"data": {"r0": node("a"), "r1": null}, "errors": errors}))
+                .await;
+        assert_eq!(present(&listing).len(), 1, "{error}");
+        assert_eq!(absence(&listing, "octo-org/b"), Some("not_found"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn what_an_organisation_is_called_blocks_nothing() {
+    let said = [
+        ("`blockstream` has an IP allow list enabled, and your address is not permitted", "private"),
+        ("Resource protected by organization SAML enforcement. `legal-ops` must grant access", "private"),
+        ("`dmca` does not let this token in", "private"),
+        ("Repository Access Blocked", "blocked"),
+        ("Repository unavailable due to DMCA takedown.", "blocked"),
+    ];
+    for (message, code) in said {
+        let errors = json!([{"type": "FORBIDDEN", "path": ["r0"], "message": message}]);
+        let listing = listing(&["a"], move |_| json!({"data": {"r0": null}, "errors": errors})).await;
+        assert_eq!(absence(&listing, "octo-org/a"), Some(code), "{message}");
+    }
+}
+
+#[tokio::test]
 async fn an_answer_without_data_is_an_error_by_its_reason() {
     let cases = [
         (json!({"errors": [{"message": "Parse error on \"x\""}]}), "bad_request"),
@@ -149,6 +184,17 @@ async fn an_answer_without_data_is_an_error_by_its_reason() {
             json!({"errors": [{"extensions": {"code": "RATE_LIMIT"}, "message": "secondary rate limit"}]}),
             "secondary_limit",
         ),
+        (
+            json!({"errors": [{"code": "graphql_rate_limit", "message": "API rate limit already exceeded"}]}),
+            "primary_limit",
+        ),
+        (
+            json!({"errors": [{"type": "RATE_LIMIT", "extensions": {"code": 429, "type": "x"}, "message": null}]}),
+            "primary_limit",
+        ),
+        (json!({"errors": {"type": "FORBIDDEN", "message": 7}}), "refused"),
+        (json!({"errors": ["Something went wrong"]}), "upstream"),
+        (json!({"errors": [null]}), "bad_request"),
         (json!({}), "unusable"),
         (json!([1, 2]), "unusable"),
     ];

@@ -84,6 +84,60 @@ async fn a_retry_after_met_by_one_process_holds_for_the_other() {
 }
 
 #[tokio::test]
+async fn what_status_and_headers_said_stands_though_the_body_breaks_off() {
+    let limit = |status| SecondaryLimit { when: When::Always, status, retry_after_s: Some(600) };
+    let down =
+        Switches { outage: Outage::Unavailable, outage_retry_after_s: Some(600), ..Switches::default() };
+    let cases = [
+        Switches { secondary_limit: limit(429), ..Switches::default() },
+        Switches { secondary_limit: limit(403), ..Switches::default() },
+        down,
+    ];
+    for switches in cases {
+        for token in [Some(TOKEN), None] {
+            let scene = Scene::with(many("octo-org", 3)).await;
+            let source = scene.source(&tools_of(3), token);
+            scene.sim.switch(Switches { cut_body: When::Always, ..switches.clone() });
+            for _ in 0..3 {
+                scene.fetch(&source, "tools").await.unwrap_err();
+                scene.clock.advance(Duration::from_secs(190));
+            }
+            assert_eq!(scene.requests(), 1, "nothing is sent inside a Retry-After: {switches:?}");
+            scene.sim.switch(Switches::default());
+            scene.clock.advance(Duration::from_secs(30));
+            assert_eq!(present(&scene.listing(&source, "tools").await).len(), 3);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_broke_off_was_charged_all_the_same() {
+    let scene = Scene::with(many("octo-org", 3)).await;
+    let source = scene.source(&tools_of(3), Some(TOKEN));
+    scene.listing(&source, "tools").await;
+    let left = || scene.budgets.row("octocat", "graphql").unwrap().remaining.unwrap();
+    let before = left();
+    scene.requests();
+    scene.sim.switch(Switches { cut_body: When::Always, ..Switches::default() });
+    let (answer, spent) = scene.fetch_many(&source, &["tools"]).await.remove("tools").unwrap();
+    assert!(matches!(answer, Err(FetchError::Network { .. })), "{answer:?}");
+    let charged: u64 = scene.sim.take_requests().iter().map(|request| request.cost).sum();
+    assert!(charged > 0);
+    assert_eq!(u64::from(before - left()), charged, "as GitHub's headers told");
+    assert!(u64::from(spent.cost) >= charged, "{spent:?}");
+}
+
+#[tokio::test]
+async fn a_403_whose_body_broke_off_is_no_refusal() {
+    let scene = Scene::with(many("octo-org", 3)).await;
+    let source = scene.source(&tools_of(3), Some(TOKEN));
+    let secondary_limit = SecondaryLimit { when: When::Always, status: 403, retry_after_s: None };
+    scene.sim.switch(Switches { secondary_limit, cut_body: When::Always, ..Switches::default() });
+    let error = scene.fetch(&source, "tools").await.unwrap_err();
+    assert!(matches!(error, FetchError::Network { .. }) && !error.counts(), "{error}");
+}
+
+#[tokio::test]
 async fn a_503_that_says_for_how_long_holds_for_everybody_who_asks_that_host() {
     let scene = Scene::with(many("octo-org", 3)).await;
     let met = scene.source(&tools_of(3), Some(TOKEN));

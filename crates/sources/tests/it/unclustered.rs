@@ -65,6 +65,23 @@ async fn a_page_that_fails_fails_the_list_and_never_shortens_it() {
 }
 
 #[tokio::test]
+async fn what_joins_a_list_of_one_full_page_is_found_without_a_token() {
+    for (count, calls) in [(99, 1), (100, 2), (101, 2)] {
+        let scene = Scene::with(many("octo-org", count)).await;
+        let source = scene.source(&rest_of("octo-org"), None);
+        let mut ask = scene.ask(&source, "unclustered");
+        ask.validators = items(source.fetch(&ask).await).validators;
+        scene.sim.world(|world| {
+            world.add(SimRepository::new("octo-org/zz-new"));
+        });
+        scene.requests();
+        let found = present(&items(source.fetch(&ask).await));
+        assert!(found.contains_key("octo-org/zz-new"), "beside {count}");
+        assert_eq!(scene.requests(), calls, "beside {count}");
+    }
+}
+
+#[tokio::test]
 async fn a_page_that_is_too_much_is_asked_for_in_smaller_ones() {
     let scene = Scene::with(many("octo-org", 60)).await;
     scene.sim.switch(Switches { bad_gateway: When::Next(2), ..Switches::default() });

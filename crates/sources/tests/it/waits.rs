@@ -85,7 +85,19 @@ async fn fetch(scene: &Scene, source: &MarketplaceSource, name: &str) -> Result<
 
 #[tokio::test]
 async fn a_host_that_asks_to_be_left_alone_is_called_by_no_entry_and_no_process() {
-    let cases = [(503, Some("120"), 120), (429, Some("90"), 90), (429, None, 60), (502, Some("30"), 30)];
+    let long_past = Some("Thu, 01 Jan 1970 00:00:01 GMT");
+    let cases = [
+        (503, Some("120"), 120),
+        (429, Some("90"), 90),
+        (429, None, 60),
+        (502, Some("30"), 30),
+        (403, Some("600"), 600),
+        (429, long_past, 60),
+        (403, long_past, 60),
+        (429, Some("0"), 1),
+        (503, Some("0"), 1),
+        (429, Some("200000"), 86_400),
+    ];
     for (status, retry_after, seconds) in cases {
         let (scene, (host, base)) = (Scene::with(Vec::new()).await, Host::start().await);
         let (met, other) = (process(&scene, &base, 1), process(&scene, &base, 2));

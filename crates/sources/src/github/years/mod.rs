@@ -73,8 +73,16 @@ struct Years {
 impl Years {
     async fn new(seed: u64) -> Self {
         let clock = VirtualClock::new();
-        let mood =
-            Mood { deadly: false, outage: 0, secondary: 0, failing: 0, silent: 0, others: false, skew_ms: 0 };
+        let mood = Mood {
+            breaking: false,
+            deadly: false,
+            outage: 0,
+            secondary: 0,
+            failing: 0,
+            silent: 0,
+            others: false,
+            skew_ms: 0,
+        };
         let mut years = Years {
             seed,
             mood_ends: clock.now(),
@@ -145,8 +153,9 @@ impl Years {
         let (failing, silent) = (some(25, 300), some(25, 200));
         let skews = [0, 0, 700, -1_900, 4_800, -4_800, 6_500, -60_000, 600_000, -3_600_000];
         let skew_ms = skews[self.chance.usize(..skews.len())];
-        let deadly = self.happens(40);
-        self.mood = Mood { deadly, outage, secondary, failing, silent, others: self.happens(30), skew_ms };
+        let (deadly, breaking) = (self.happens(40), self.happens(20));
+        self.mood =
+            Mood { breaking, deadly, outage, secondary, failing, silent, others: self.happens(30), skew_ms };
         self.note(&format!("{:?}", self.mood));
     }
 
@@ -241,8 +250,9 @@ impl Years {
         }
         self.counts.sent += 1;
         let of = (actor, draw.resource);
-        let Sent { reply, told, is_over, cost } =
-            self.upstream.receive(of, draw.points, &self.mood, now, &mut self.chance);
+        let sent = self.upstream.receive(of, draw.points, &self.mood, now, &mut self.chance);
+        let is_broken = self.mood.breaking && self.happens(20);
+        let Sent { reply, told, is_over, cost } = if is_broken { sent.broken() } else { sent };
         self.note(&format!("process {process} sends {draw:?}, which costs {cost}"));
         if is_over {
             self.broken(&format!("process {process} drew {draw:?}, and there was less"));

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use larder_core::Time;
+use larder_core::{FetchError, Time};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::super::call::Reply;
@@ -16,6 +16,8 @@ pub(super) struct Mood {
     pub(super) secondary: u32,
     pub(super) failing: u32,
     pub(super) silent: u32,
+    /// Whether connections are cut amid answers.
+    pub(super) breaking: bool,
     /// Whether processes are killed.
     pub(super) deadly: bool,
     /// Whether others spend from the same allowance.
@@ -72,6 +74,25 @@ struct Account {
     ends: Time,
     /// What was drawn of it by those of whom we cannot know.
     unseen: u32,
+}
+
+impl Sent {
+    /// Its body breaks off: what that alone told is told to nobody.
+    pub(super) fn broken(mut self) -> Self {
+        if let Some(reply) = &mut self.reply {
+            let says = |name: &str, value: Option<&str>| {
+                let said = reply.headers.get(name).map(|said| said.to_str().unwrap());
+                said.is_some() && value.is_none_or(|value| said == Some(value))
+            };
+            let is_heard =
+                reply.status == 429 || says("retry-after", None) || says("x-ratelimit-remaining", Some("0"));
+            self.told = self.told.filter(|_| is_heard);
+            reply.body.clear();
+            let error = FetchError::Network { host: "github.com".to_owned(), cause: "broken off".to_owned() };
+            reply.broken = Some(error);
+        }
+        self
+    }
 }
 
 impl Account {
@@ -150,20 +171,19 @@ impl Upstream {
         let left = limit - account.used;
         let headers = Said::at(now, mood).rate(limit, left, ends);
         if falls(mood.failing) {
-            let reply = Some(Reply { status: 502, headers: Said::at(now, mood).headers, body: Vec::new() });
+            let reply = Some(whole(502, Said::at(now, mood).headers, Vec::new()));
             return Sent { reply, told: None, is_over, cost };
         }
         if falls(mood.silent) {
             return Sent { reply: None, told: None, is_over, cost };
         }
         let told = (left == 0).then_some(Told { until: ends, whom: Whom::Resource(actor, resource) });
-        Sent {
-            reply: Some(Reply { status: 200, headers: headers.headers, body: Vec::new() }),
-            told,
-            is_over,
-            cost,
-        }
+        Sent { reply: Some(whole(200, headers.headers, Vec::new())), told, is_over, cost }
     }
+}
+
+fn whole(status: u16, headers: HeaderMap, body: Vec<u8>) -> Reply {
+    Reply { status, headers, body, broken: None }
 }
 
 /// Out of service, and it says for how long.
@@ -171,7 +191,7 @@ fn outage(mood: &Mood, now: Time, chance: &mut fastrand::Rng) -> Sent {
     let (said, until) = retry_after(Said::at(now, mood), mood, now, chance);
     let status = [503, 503, 500, 502, 504][chance.usize(..5)];
     let told = Some(Told { until, whom: Whom::Everybody });
-    let reply = Some(Reply { status, headers: said.headers, body: b"<html>".to_vec() });
+    let reply = Some(whole(status, said.headers, b"<html>".to_vec()));
     Sent { reply, told, is_over: false, cost: 0 }
 }
 
@@ -190,7 +210,7 @@ fn primary(
     let status = statuses[chance.usize(..statuses.len())];
     let body = serde_json::json!({ "message": message }).to_string().into_bytes();
     let told = Some(Told { until: ends, whom: Whom::Resource(actor, resource) });
-    Sent { reply: Some(Reply { status, headers, body }), told, is_over: false, cost: 0 }
+    Sent { reply: Some(whole(status, headers, body)), told, is_over: false, cost: 0 }
 }
 
 /// Too much at once: with a Retry-After, or with no word on how long.
@@ -214,7 +234,7 @@ fn secondary(
     let statuses: &[u16] = if resource == "graphql" { &[200, 403, 429] } else { &[403, 429] };
     let status = statuses[chance.usize(..statuses.len())];
     let told = Some(Told { until, whom: Whom::Actor(actor) });
-    Sent { reply: Some(Reply { status, headers: said.headers, body }), told, is_over: false, cost: 0 }
+    Sent { reply: Some(whole(status, said.headers, body)), told, is_over: false, cost: 0 }
 }
 
 /// Says when to come back, in seconds or as a date.
