@@ -37,7 +37,7 @@ pub(crate) async fn reconcile(
     );
     locked?;
     let mut reconciled = Reconciled::default();
-    let (mut gone, mut returned, mut lines) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut gone, mut returned, mut edited) = (Vec::new(), Vec::new(), Vec::new());
     for row in rows? {
         match (known.get(row.entry.key.as_str()), row.unconfigured_since) {
             (None, None) => gone.push(row.nr),
@@ -47,12 +47,16 @@ pub(crate) async fn reconcile(
                 // A row that nothing was tried for yet has no definition to be edited.
                 let never_tried = row.entry.tried.as_str().is_empty();
                 if !never_tried && !wanted.definition.answers_to(&row.entry.tried) {
-                    reconciled.edited += 1;
-                    lines.extend(edit(tx, row.nr, &row.entry, wanted, now).await?);
+                    edited.push(Edited { nr: row.nr, entry: row.entry, wanted });
                 }
             }
         }
     }
+    let mut lines = Vec::new();
+    for some in edited.chunks(EDITED_AT_ONCE) {
+        lines.extend(edit(tx, some, now).await?);
+    }
+    reconciled.edited = edited.len() as u64;
     reconciled.unconfigured = gone.len() as u64;
     reconciled.returned = returned.len() as u64;
     tx.conclude(async {
@@ -75,65 +79,110 @@ pub(crate) async fn reconcile(
     Ok(reconciled)
 }
 
-/// Makes an edited entry due, and takes from it what is asked for no longer.
-async fn edit(
-    tx: &Tx,
+/// So many edited entries are seen to by one statement of each sort: all of the source is locked meanwhile.
+const EDITED_AT_ONCE: usize = 1_000;
+
+/// An entry that is configured otherwise than it was.
+struct Edited<'a> {
     nr: i64,
-    entry: &Entry,
-    wanted: &Configured,
-    now: Time,
-) -> Result<Option<Line>, Fault> {
-    let names = wanted.definition.names.as_ref();
-    let names: Option<HashSet<&str>> = names.map(|names| names.iter().map(|name| &**name).collect());
-    let except = &wanted.definition.except;
-    let is_named =
-        |name: &str| names.as_ref().is_none_or(|names| names.contains(name)) && !except.contains(name);
+    entry: Entry,
+    wanted: &'a Configured,
+}
+
+/// Makes edited entries due, and takes from them what is asked for no longer.
+async fn edit(tx: &Tx, edited: &[Edited<'_>], now: Time) -> Result<Vec<Line>, Fault> {
+    let numbers: Vec<i64> = edited.iter().map(|one| one.nr).collect();
     let (due, held) = together!(
         tx.execute(
-            "UPDATE larder.entries SET due_at = least(due_at, $2) WHERE nr = $1",
-            &[(&nr, Type::INT8), (&At(now), Type::TIMESTAMPTZ)]
+            "UPDATE larder.entries SET due_at = least(due_at, $2) WHERE nr = ANY($1)",
+            &[(&numbers, Type::INT8_ARRAY), (&At(now), Type::TIMESTAMPTZ)]
         ),
-        tx.query("SELECT position, asked FROM larder.members WHERE entry = $1", &[(&nr, Type::INT8)])
+        tx.query(
+            "SELECT entry, position, asked FROM larder.members WHERE entry = ANY($1)",
+            &[(&numbers, Type::INT8_ARRAY)]
+        )
     );
     due?;
-    let (mut positions, mut gone): (Vec<i64>, HashSet<String>) = (Vec::new(), HashSet::new());
+    let mut members: HashMap<i64, Vec<(i64, String)>> = HashMap::new();
     for row in &held? {
-        let asked: String = row.try_get(1)?;
-        if !is_named(&asked) {
-            positions.push(row.try_get(0)?);
+        members.entry(row.try_get(0)?).or_default().push((row.try_get(1)?, row.try_get(2)?));
+    }
+    let mut cut = Cut::default();
+    for one in edited {
+        cut.add(one, members.remove(&one.nr).unwrap_or_default(), now)?;
+    }
+    cut.write(tx).await?;
+    Ok(cut.lines)
+}
+
+/// What goes from edited entries, and how they are without it.
+#[derive(Default)]
+struct Cut {
+    /// Members, by entry and place.
+    entries: Vec<i64>,
+    positions: Vec<i64>,
+    /// Rows.
+    numbers: Vec<i64>,
+    pending: Vec<JsonText<'static>>,
+    warnings: Vec<JsonText<'static>>,
+    versions: Vec<i64>,
+    lines: Vec<Line>,
+}
+
+impl Cut {
+    fn add(&mut self, one: &Edited<'_>, members: Vec<(i64, String)>, now: Time) -> Result<(), Fault> {
+        let Edited { nr, entry, wanted } = one;
+        let names = wanted.definition.names.as_ref();
+        let names: Option<HashSet<&str>> = names.map(|names| names.iter().map(|name| &**name).collect());
+        let except = &wanted.definition.except;
+        let is_named =
+            |name: &str| names.as_ref().is_none_or(|names| names.contains(name)) && !except.contains(name);
+        let mut gone: HashSet<String> = HashSet::new();
+        for (position, asked) in members.into_iter().filter(|(_, asked)| !is_named(asked)) {
+            self.entries.push(*nr);
+            self.positions.push(position);
             gone.insert(asked);
         }
-    }
-    gone.extend(entry.pending.iter().filter(|name| !is_named(name)).map(ToString::to_string));
-    if gone.is_empty() {
-        return Ok(None);
-    }
-    let pending: Vec<&str> =
-        entry.pending.iter().map(|name| &**name).filter(|name| !gone.contains(*name)).collect();
-    let warnings: Vec<&Warning> =
-        entry.warnings.iter().filter(|warning| !gone.contains(&warning.about)).collect();
-    let version = int(entry.version + 1);
-    let (removed, written) = together!(
-        tx.execute(
-            "DELETE FROM larder.members WHERE entry = $1 AND position = ANY($2)",
-            &[(&nr, Type::INT8), (&positions, Type::INT8_ARRAY)]
-        ),
-        async {
-            let (pending, warnings) = (JsonText::encode(&pending)?, JsonText::encode(&warnings)?);
-            tx.execute(
-                "UPDATE larder.entries SET definition = '', pending = $2, warnings = $3, version = $4, \
-                 members_digest = NULL WHERE nr = $1",
-                &[
-                    (&nr, Type::INT8),
-                    (&pending, Type::JSONB),
-                    (&warnings, Type::JSONB),
-                    (&version, Type::INT8),
-                ],
-            )
-            .await
+        gone.extend(entry.pending.iter().filter(|name| !is_named(name)).map(ToString::to_string));
+        if gone.is_empty() {
+            return Ok(());
         }
-    );
-    removed?;
-    written?;
-    Ok(Some(Line::entry(entry.key.as_str(), "updated", version, now)))
+        let pending: Vec<&str> =
+            entry.pending.iter().map(|name| &**name).filter(|name| !gone.contains(*name)).collect();
+        let warnings: Vec<&Warning> =
+            entry.warnings.iter().filter(|warning| !gone.contains(&warning.about)).collect();
+        let version = int(entry.version + 1);
+        self.numbers.push(*nr);
+        self.pending.push(JsonText::encode(&pending)?);
+        self.warnings.push(JsonText::encode(&warnings)?);
+        self.versions.push(version);
+        self.lines.push(Line::entry(entry.key.as_str(), "updated", version, now));
+        Ok(())
+    }
+
+    async fn write(&self, tx: &Tx) -> Result<(), Fault> {
+        if self.numbers.is_empty() {
+            return Ok(());
+        }
+        let (removed, written) = together!(
+            tx.execute(
+                "DELETE FROM larder.members m USING unnest($1, $2) AS a(entry, position) \
+                 WHERE m.entry = a.entry AND m.position = a.position",
+                &[(&self.entries, Type::INT8_ARRAY), (&self.positions, Type::INT8_ARRAY)]
+            ),
+            tx.execute(
+                "UPDATE larder.entries e SET definition = '', pending = a.pending, warnings = a.warnings, \
+                 version = a.version, members_digest = NULL \
+                 FROM unnest($1, $2, $3, $4) AS a(nr, pending, warnings, version) WHERE e.nr = a.nr",
+                &[
+                    (&self.numbers, Type::INT8_ARRAY),
+                    (&self.pending, Type::JSONB_ARRAY),
+                    (&self.warnings, Type::JSONB_ARRAY),
+                    (&self.versions, Type::INT8_ARRAY),
+                ]
+            )
+        );
+        removed?;
+        written.map(drop)
+    }
 }
