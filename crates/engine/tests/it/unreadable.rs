@@ -47,7 +47,7 @@ struct Later(FakeSource);
 
 #[async_trait]
 impl Source for Later {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "later"
     }
 
