@@ -79,9 +79,11 @@ impl Events {
         }
     }
 
-    /// Takes a seat; `None` = all are taken.
-    pub(crate) fn sit(&self) -> Option<Seat> {
-        let take = |open: usize| (open < self.streams_max).then_some(open + 1);
+    /// Takes a seat; `None` = all are taken, or, for those whom nobody knows, all but the quarter that is kept for
+    /// the others.
+    pub(crate) fn sit(&self, is_known: bool) -> Option<Seat> {
+        let kept = if is_known { 0 } else { self.streams_max / 4 };
+        let take = |open: usize| (open < self.streams_max - kept).then_some(open + 1);
         let taken = self.open.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take);
         taken.ok().map(|_| Seat(self.open.clone()))
     }

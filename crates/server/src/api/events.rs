@@ -63,7 +63,7 @@ pub(crate) async fn stream(
     Asked(query): Asked<EventsQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let Some(seat) = app.events.sit() else {
+    let Some(seat) = app.events.sit(viewer.may_read_private) else {
         let problem =
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "streams", "too many event streams are open");
         return Err(Problem { retry_after: Some(5), ..problem });

@@ -27,6 +27,22 @@ async fn streams_have_a_limit_and_give_their_seats_back() {
 }
 
 #[tokio::test]
+async fn those_whom_nobody_knows_leave_streams_to_those_who_signed_in() {
+    let world = World::new().await;
+    let mut settings = world.open_settings();
+    (settings.streams_max, settings.read_token) = (4, Some("reader".into()));
+    let served = world.serve_with(settings).await;
+    let mut open = Vec::new();
+    while open.len() < 3 {
+        open.push(served.events().await);
+    }
+    problem(served.get("/api/v1/events").send().await.unwrap(), 503, "streams").await;
+    let known = || served.get("/api/v1/events").bearer_auth("reader").send();
+    assert_eq!(known().await.unwrap().status(), 200);
+    drop(open);
+}
+
+#[tokio::test]
 async fn an_answer_that_takes_too_long_says_so() {
     let world = World::new().await;
     let mut settings = world.settings();
