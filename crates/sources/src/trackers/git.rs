@@ -81,6 +81,9 @@ const SETTINGS: [&str; 10] = [
     "credential.helper=",
 ];
 
+/// How ssh is run where its owner configured nothing.
+const SSH: &str = "ssh -o BatchMode=yes -o ConnectTimeout=10";
+
 /// The ways to a remote that run no program which a repository names: `ext::` is one, and `core.gitProxy` is
 /// asked for `git://` alone.
 const PROTOCOLS: &str = "https:http:ssh:file";
@@ -131,9 +134,12 @@ impl Git<'_> {
         // Nor may its configuration say that its working tree is elsewhere.
         command.arg("-C").arg(self.root).arg("--work-tree=.");
         // What is configured is told without these, which would pass for the owner's.
-        let settings: &[&str] = if what == "config" { &[] } else { &SETTINGS };
-        for setting in settings.iter().copied().chain(own.helpers()) {
-            command.args(["-c", setting]);
+        if what != "config" {
+            for setting in SETTINGS.into_iter().chain(own.helpers()) {
+                command.args(["-c", setting]);
+            }
+            // What the owner's environment says comes before it.
+            command.arg("-c").arg(format!("core.sshCommand={}", own.ssh().unwrap_or(SSH)));
         }
         command
             .arg(what)
@@ -142,8 +148,9 @@ impl Git<'_> {
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("GIT_OPTIONAL_LOCKS", "0")
             .env("GIT_ASKPASS", "")
+            // Whatever ssh is told by its owner: it asks this, which is nobody, and not the terminal.
             .env("SSH_ASKPASS", "")
-            .env("GIT_SSH_COMMAND", "ssh -o BatchMode=yes -o ConnectTimeout=10")
+            .env("SSH_ASKPASS_REQUIRE", "force")
             .env("LC_ALL", "C")
             .stdin(Stdio::null())
             .kill_on_drop(true);

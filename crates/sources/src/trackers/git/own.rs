@@ -11,6 +11,8 @@ use super::harm::Harm;
 pub(super) struct Own {
     /// The owner's helpers that know passwords, each as `key=value`, in the order in which they are asked.
     helpers: Vec<String>,
+    /// How the owner has ssh run, as with a key of this machine.
+    ssh: Option<String>,
     /// The clone's own settings that do harm, in lower case where git does not care.
     harmful: Vec<(String, Harm)>,
 }
@@ -38,6 +40,8 @@ impl Own {
                 // A key with `=` in it cannot be said by `-c`.
                 if is_helper(key) && !key.contains('=') {
                     own.helpers.push(format!("{key}={value}"));
+                } else if *key == "core.sshcommand" {
+                    own.ssh = Some((*value).to_owned()).filter(|value| !value.is_empty());
                 }
             } else if let Some(harm) = Harm::of(key, value)
                 // What the owner has as well is no stranger's.
@@ -52,6 +56,11 @@ impl Own {
     /// The owner's helpers that know passwords.
     pub(super) fn helpers(&self) -> impl Iterator<Item = &str> {
         self.helpers.iter().map(String::as_str)
+    }
+
+    /// How the owner has ssh run, if otherwise than everybody.
+    pub(super) fn ssh(&self) -> Option<&str> {
+        self.ssh.as_deref()
     }
 
     /// Whether asking the remote does no harm of the clone's.
@@ -107,6 +116,15 @@ mod tests {
             ]
         );
         assert_eq!(own.allows_checking_out(), Ok(()), "these are set otherwise");
+    }
+
+    #[test]
+    fn ssh_is_run_as_the_owner_has_it_and_not_as_the_clone_does() {
+        let clone = ("local", "core.sshcommand", "steal");
+        assert_eq!(own(&[clone]).ssh(), None);
+        let system = ("system", "core.sshcommand", "ssh -4");
+        let global = ("global", "core.sshcommand", "ssh -i work");
+        assert_eq!(own(&[system, global, clone]).ssh(), Some("ssh -i work"));
     }
 
     #[test]
