@@ -326,7 +326,7 @@ fn trackers(
 fn desk(config: &Config, clock: &Arc<SystemClock>) -> Option<Desk> {
     let trackers = &config.trackers;
     let (repo, root) = trackers.clone.clone()?;
-    let desk = Desk::new(repo, &config.github.web_host(), root, clock.clone());
+    let desk = Desk::new(repo, &config.github.page_host(), root, clock.clone());
     let desk = if trackers.auto_sync.value { desk } else { desk.only_when_told() };
     Some(match trackers.auto_pull.value {
         Some(how) => desk.pulling(Pull { every: trackers.auto_pull_interval.value, how }),

@@ -62,6 +62,15 @@ impl GithubConfig {
         web_host(&self.api_url.value)
     }
 
+    /// Where its pages are: with the port, if that is unusual.
+    pub fn page_host(&self) -> String {
+        let port = Url::parse(&self.api_url.value).ok().and_then(|url| url.port());
+        match port.filter(|_| !self.is_loopback()) {
+            Some(port) => format!("{}:{port}", self.clone_host()),
+            None => self.clone_host(),
+        }
+    }
+
     /// Where the clones come from whose repositories it knows. One on this machine stands in for GitHub's own.
     pub fn clone_host(&self) -> String {
         if self.is_loopback() { GITHUB.to_owned() } else { self.web_host() }

@@ -348,7 +348,9 @@ fn a_token_of_githubs_own_is_sent_to_no_enterprise_server_but_by_a_job_of_its_ow
     const HERE: &str = "https://ghe.example/api/v3";
     let all = ["GITHUB_TOKEN", "GH_TOKEN", "GITHUB_ENTERPRISE_TOKEN", "GH_ENTERPRISE_TOKEN"];
     let from = |url: &str, vars: &[&str], runs_at: &str| {
-        let world = World::new().with_user_file("[github]\ntoken = \"of-the-file\"\n").var("LARDER_GITHUB__API_URL", url);
+        let world = World::new()
+            .with_user_file("[github]\ntoken = \"of-the-file\"\n")
+            .var("LARDER_GITHUB__API_URL", url);
         let world = vars.iter().fold(world, |world, name| world.var(name, name));
         origin_of(&world.var("GITHUB_API_URL", runs_at).load().unwrap(), "github.token")
     };
@@ -367,6 +369,19 @@ fn a_token_of_githubs_own_is_sent_to_no_enterprise_server_but_by_a_job_of_its_ow
     let world = World::new().var("LARDER_GITHUB__API_URL", HERE).var("GITHUB_TOKEN", "x");
     let notes = world.load().unwrap().quiet_notes;
     assert!(notes[0].contains("not sent to ghe.example: GH_ENTERPRISE_TOKEN"), "{notes:?}");
+}
+
+#[test]
+fn a_host_with_a_port_has_its_pages_there() {
+    for (url, pages) in [
+        (API_URL, "github.com"),
+        ("https://ghe.example:8443/api/v3", "ghe.example:8443"),
+        ("https://ghe.example:443/api/v3", "ghe.example"),
+        ("http://127.0.0.1:4010", "github.com"),
+    ] {
+        let config = World::new().var("LARDER_GITHUB__API_URL", url).load().unwrap();
+        assert_eq!(config.github.page_host(), pages, "{url}");
+    }
 }
 
 #[test]
