@@ -20,7 +20,7 @@ use larder_sources::{
 
 use crate::config::Config;
 use crate::report::Complaint;
-use crate::token;
+use crate::token::{self, NoToken};
 
 pub use asked::{Ending, LEFT_BEHIND, asked_to_stop, unless_asked_again, until_interrupted};
 pub use store::{AnyStore, Stay};
@@ -216,12 +216,35 @@ impl<'c> Rooms<'c> {
         Ok(self.fetcher.get_or_init(|| made))
     }
 
+    /// Goes on asking `gh` for a token while one is wanted; `None` = it is no business of `gh`'s.
+    pub fn keep_token(&self) -> Option<impl Future<Output = ()> + Send + 'static> {
+        let asks_gh = self.config.github.token.is_none() && !self.config.github.is_loopback();
+        let (_, github) = self.fetcher.get().filter(|_| asks_gh)?;
+        let host = self.config.github.web_host();
+        Some(token::keep(github.clone(), self.clock.clone(), move || token::from_gh(&host)))
+    }
+
+    fn tell_of_no_token(&self, host: &str, why: NoToken) {
+        // Who asks once sees what is missing in the answer.
+        if self.stay == Stay::Long {
+            let (var, again) = (self.config.github.token_var(), token::AGAIN.as_secs() / 60);
+            tracing::warn!(
+                "there is no token for {host}: {why}, and is asked again every {again} min; until then public \
+                 repositories alone are refreshed, by 60 calls an hour: set {var}, or run `gh auth login`"
+            );
+        }
+    }
+
     fn with_gh(&self) -> Result<(Engine, Arc<GitHub>), Complaint> {
         let host = self.config.github.web_host();
-        let found = if self.config.github.is_loopback() { None } else { token::from_gh(&host) };
         let options = GitHubConfig::new(&self.config.github.api_url.value);
+        let found = if self.config.github.is_loopback() { None } else { Some(token::from_gh(&host)) };
         let options = match found {
-            Some(token) => options.with_token(token),
+            Some(Ok(token)) => options.with_token(token),
+            Some(Err(why)) => {
+                self.tell_of_no_token(&host, why);
+                options
+            }
             None => options,
         };
         let github = github(options, &self.store, &self.clock, self.seed)?;
@@ -303,7 +326,7 @@ fn trackers(
 fn desk(config: &Config, clock: &Arc<SystemClock>) -> Option<Desk> {
     let trackers = &config.trackers;
     let (repo, root) = trackers.clone.clone()?;
-    let desk = Desk::new(repo, &config.github.web_host(), root, clock.clone());
+    let desk = Desk::new(repo, &config.github.page_host(), root, clock.clone());
     let desk = if trackers.auto_sync.value { desk } else { desk.only_when_told() };
     Some(match trackers.auto_pull.value {
         Some(how) => desk.pulling(Pull { every: trackers.auto_pull_interval.value, how }),

@@ -186,7 +186,7 @@ impl FetchError {
                 format!("retry after {}; see `larder doctor`", until.whole_second())
             }
             FetchError::Refused { .. } => "check the token and its rights: `larder doctor` names both".into(),
-            FetchError::NoCredential => "set GITHUB_TOKEN, or `gh auth login`".into(),
+            FetchError::NoCredential => "set GITHUB_TOKEN (GH_ENTERPRISE_TOKEN for a server of your own), or `gh auth login`".into(),
             FetchError::AccessLost { .. } => {
                 "the copy is kept; check the token's rights, or `larder cache clear KEY` if they are really gone".into()
             }

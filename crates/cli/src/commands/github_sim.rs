@@ -93,7 +93,7 @@ fn how_to(args: &Args, url: &str) -> String {
             World::demo_clusters().len(),
         );
     }
-    let env = format!("export LARDER_GITHUB__API_URL={url} GITHUB_TOKEN=any");
+    let env = format!("export LARDER_GITHUB__API_URL={url} GH_TOKEN=any");
     if args.data.is_some() {
         return format!(
             "Now, in another terminal, where a larder.toml names some of them:\n\n    {env}\n    larder repos\n"

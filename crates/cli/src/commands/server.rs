@@ -130,6 +130,7 @@ async fn serve(config: &Config, settings: Settings, context: &Context) -> Ended 
     let mut keep = std::pin::pin!(keep);
     let mut watching = watching(config, &rooms);
     watching.push(tokio::spawn(troubles));
+    watching.extend(rooms.keep_token().map(tokio::spawn));
     if is_open && is_tokenless {
         context
             .screen

@@ -3,6 +3,7 @@
 use secrecy::SecretString;
 use url::{Host, Url};
 
+use super::env::Environment;
 use super::layers::{Key, Layers, Raw};
 use super::origin::GITHUB;
 use super::setting::Setting;
@@ -21,22 +22,53 @@ pub struct GithubConfig {
 /// GitHub's public API.
 pub const API_URL: &str = "https://api.github.com";
 
+/// The variables with a token of GitHub's own hosts, in the order of `gh`.
+const OF_GITHUB: [&str; 2] = ["GH_TOKEN", "GITHUB_TOKEN"];
+/// Those of a server of somebody's own: it must not get the others.
+const OF_ENTERPRISE: [&str; 2] = ["GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN"];
+/// The same in a job that runs at that very server, which says so.
+const OF_ENTERPRISE_JOB: [&str; 3] = [OF_ENTERPRISE[0], OF_ENTERPRISE[1], OF_GITHUB[1]];
+
 impl GithubConfig {
     /// Reads the section.
     pub fn read(layers: &mut Layers<'_>) -> Self {
+        let env = layers.env();
         let mut section = layers.section("github");
         let api_url = section.read(Key::guarded("api_url"), |raw| read_url(raw.text("an address")?));
         let owner = section.read(Key::open("owner"), |raw| read_owner(raw.text("a login")?));
-        let token = section.read(Key::guarded("token").or_vars(&["GITHUB_TOKEN", "GH_TOKEN"]), read_token);
+        let api_url = api_url.unwrap_or(Setting::default(API_URL.to_owned()));
+        let vars = token_vars(&api_url.value, env);
+        let token = section.read(Key::guarded("token").or_vars(vars), read_token);
         section.finish();
-        GithubConfig { api_url: api_url.unwrap_or(Setting::default(API_URL.to_owned())), owner, token }
+        let github = GithubConfig { api_url, owner, token };
+        if let Some(passed_over) =
+            OF_GITHUB.iter().find(|name| !vars.contains(name) && env.get(name).is_some())
+        {
+            let (host, var) = (github.web_host(), github.token_var());
+            layers
+                .quiet_notes
+                .push(format!("{passed_over} is github.com's, and not sent to {host}: {var} is its own"));
+        }
+        github
+    }
+
+    /// The variable to name to who has no token.
+    pub fn token_var(&self) -> &'static str {
+        if is_githubs(&self.api_url.value) { OF_GITHUB[1] } else { OF_ENTERPRISE[0] }
     }
 
     /// The host that `gh auth token --hostname` knows it by.
     pub fn web_host(&self) -> String {
-        let url = Url::parse(&self.api_url.value).ok();
-        let host = url.as_ref().and_then(Url::host_str).unwrap_or_default();
-        host.strip_prefix("api.").unwrap_or(host).to_owned()
+        web_host(&self.api_url.value)
+    }
+
+    /// Where its pages are: with the port, if that is unusual.
+    pub fn page_host(&self) -> String {
+        let port = Url::parse(&self.api_url.value).ok().and_then(|url| url.port());
+        match port.filter(|_| !self.is_loopback()) {
+            Some(port) => format!("{}:{port}", self.clone_host()),
+            None => self.clone_host(),
+        }
     }
 
     /// Where the clones come from whose repositories it knows. One on this machine stands in for GitHub's own.
@@ -47,6 +79,35 @@ impl GithubConfig {
     /// Whether it is this machine, as a simulator is.
     pub fn is_loopback(&self) -> bool {
         Url::parse(&self.api_url.value).is_ok_and(|url| is_loopback(&url))
+    }
+}
+
+fn web_host(api_url: &str) -> String {
+    let url = Url::parse(api_url).ok();
+    let host = url.as_ref().and_then(Url::host_str).unwrap_or_default();
+    host.strip_prefix("api.").unwrap_or(host).to_owned()
+}
+
+/// Whether a token of GitHub's own hosts is for it: a simulator on this machine stands in for them.
+fn is_githubs(api_url: &str) -> bool {
+    let host = web_host(api_url);
+    let is_here = || Url::parse(api_url).is_ok_and(|url| is_loopback(&url));
+    host == GITHUB || host.ends_with(".ghe.com") || is_here()
+}
+
+/// The variables that may hold a token for it.
+fn token_vars(api_url: &str, env: &Environment) -> &'static [&'static str] {
+    let place = |url: &str| {
+        let url = Url::parse(url).ok()?;
+        Some((url.host_str()?.to_owned(), url.port_or_known_default()))
+    };
+    let job_runs_at = || env.get("GITHUB_API_URL").and_then(place);
+    if is_githubs(api_url) {
+        &OF_GITHUB
+    } else if job_runs_at().is_some_and(|there| place(api_url) == Some(there)) {
+        &OF_ENTERPRISE_JOB
+    } else {
+        &OF_ENTERPRISE
     }
 }
 

@@ -224,6 +224,7 @@ fn build(
         layers.notes.push(wrong);
         None
     });
+    layers.notes.extend(pmu.iter().flat_map(Pmu::notes));
     let store = StoreConfig::read(&mut layers, flags.store.as_deref(), base, default_database, pmu.as_ref());
     let github = GithubConfig::read(&mut layers);
     let engine = EngineConfig::read(&mut layers);

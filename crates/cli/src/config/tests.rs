@@ -344,6 +344,47 @@ fn the_lifetimes_of_the_seed_are_hours() {
 }
 
 #[test]
+fn a_token_of_githubs_own_is_sent_to_no_enterprise_server_but_by_a_job_of_its_own() {
+    const HERE: &str = "https://ghe.example/api/v3";
+    let all = ["GITHUB_TOKEN", "GH_TOKEN", "GITHUB_ENTERPRISE_TOKEN", "GH_ENTERPRISE_TOKEN"];
+    let from = |url: &str, vars: &[&str], runs_at: &str| {
+        let world = World::new()
+            .with_user_file("[github]\ntoken = \"of-the-file\"\n")
+            .var("LARDER_GITHUB__API_URL", url);
+        let world = vars.iter().fold(world, |world, name| world.var(name, name));
+        origin_of(&world.var("GITHUB_API_URL", runs_at).load().unwrap(), "github.token")
+    };
+    for url in [API_URL, "https://api.octo.ghe.com", "http://127.0.0.1:4010"] {
+        assert_eq!(from(url, &all, ""), "env GH_TOKEN", "{url}");
+        assert_eq!(from(url, &["GITHUB_TOKEN", "GH_ENTERPRISE_TOKEN"], HERE), "env GITHUB_TOKEN", "{url}");
+        assert!(from(url, &all[2..], "").ends_with("larder.toml:2"), "{url}");
+    }
+    for url in [HERE, "https://api.github.com.evil.example", "https://ghe.com", "https://xghe.com"] {
+        assert_eq!(from(url, &all, ""), "env GH_ENTERPRISE_TOKEN", "{url}");
+        assert_eq!(from(url, &all[..3], ""), "env GITHUB_ENTERPRISE_TOKEN", "{url}");
+        assert!(from(url, &all[..2], API_URL).ends_with("larder.toml:2"), "{url}");
+    }
+    assert_eq!(from(HERE, &all[..2], HERE), "env GITHUB_TOKEN");
+    assert!(from(HERE, &all[..2], "https://ghe.example:8443/api/v3").ends_with("larder.toml:2"));
+    let world = World::new().var("LARDER_GITHUB__API_URL", HERE).var("GITHUB_TOKEN", "x");
+    let notes = world.load().unwrap().quiet_notes;
+    assert!(notes[0].contains("not sent to ghe.example: GH_ENTERPRISE_TOKEN"), "{notes:?}");
+}
+
+#[test]
+fn a_host_with_a_port_has_its_pages_there() {
+    for (url, pages) in [
+        (API_URL, "github.com"),
+        ("https://ghe.example:8443/api/v3", "ghe.example:8443"),
+        ("https://ghe.example:443/api/v3", "ghe.example"),
+        ("http://127.0.0.1:4010", "github.com"),
+    ] {
+        let config = World::new().var("LARDER_GITHUB__API_URL", url).load().unwrap();
+        assert_eq!(config.github.page_host(), pages, "{url}");
+    }
+}
+
+#[test]
 fn a_token_is_never_shown_even_when_it_is_wrong() {
     let world = World::new().var("GITHUB_TOKEN", "secret one");
     let mistakes = world.mistakes();

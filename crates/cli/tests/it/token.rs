@@ -1,5 +1,6 @@
 //! Tokens go where the user means them to go, and nowhere else.
 
+use crate::serving::Serving;
 use crate::world::{CLUSTERS, GitHub, User, is_anywhere};
 
 #[test]
@@ -61,6 +62,22 @@ fn without_a_token_of_its_own_larder_asks_gh_for_the_host_and_only_when_it_fetch
     assert_eq!(user.run(&["repos"]).code, 1);
     assert_eq!(asked(), "auth token --hostname github.example.invalid\n");
     assert!(!is_anywhere(&user.home(), "gh-t0ken"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_server_to_which_gh_gives_no_token_says_so_and_that_it_asks_again() {
+    let github = GitHub::demo();
+    let user = User::of(&github, CLUSTERS).without("GITHUB_TOKEN");
+    let user = user.var("LARDER_GITHUB__API_URL", "https://github.example.invalid/api/v3");
+    user.program("gh", "#!/bin/sh\nexit 1\n");
+    let path = user.home().join("server.log");
+    let log = std::fs::File::create(&path).unwrap();
+    let serving = Serving::start_to(&user, &["serve"], log.into());
+    let said = std::fs::read_to_string(&path).unwrap();
+    assert!(said.contains("there is no token for github.example.invalid: `gh` has none"), "{said}");
+    assert!(said.contains("asked again every 2 min") && said.contains("GH_ENTERPRISE_TOKEN"), "{said}");
+    drop(serving);
 }
 
 #[test]

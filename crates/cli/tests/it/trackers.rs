@@ -186,6 +186,42 @@ fn what_one_developer_closes_the_other_sees_by_pulling() {
     assert_eq!(github.requests().len(), 1);
 }
 
+/// Keys of one's own, jump hosts and agents are told to git, and to nobody else.
+#[cfg(unix)]
+#[test]
+fn the_upstream_is_asked_by_the_ssh_that_its_owner_has_git_run() {
+    let github = usual();
+    let asked = |global: Option<&str>, of_environment: Option<&str>| {
+        let user = developer(&github).var("LARDER_TRACKERS__AUTO_PULL", "fetch");
+        for name in ["ssh", "ssh-of-work", "ssh-of-today", "ssh-of-a-stranger"] {
+            user.program(name, "#!/bin/sh\necho \"${0##*/} $*\" >> \"$HOME/ssh.log\"\nexit 1\n");
+        }
+        let bin = user.home().with_file_name("bin");
+        let user = user.var("PATH", &format!("{}:/usr/local/bin:/usr/bin:/bin", bin.display()));
+        git(&user.project(), &["config", "core.sshCommand", "ssh-of-a-stranger"]);
+        if let Some(global) = global {
+            std::fs::write(user.home().join(".gitconfig"), format!("[core]\nsshCommand = {global}\n"))
+                .unwrap();
+        }
+        let user = match of_environment {
+            Some(command) => user.var("GIT_SSH_COMMAND", command),
+            None => user,
+        };
+        let ran = user.ok(&["release", "list"]);
+        assert!(ran.err.contains("`git fetch` failed"), "{}", ran.err);
+        std::fs::read_to_string(user.home().join("ssh.log")).unwrap()
+    };
+    let usual = asked(None, None);
+    assert!(usual.starts_with("ssh -o BatchMode=yes"), "{usual}");
+    let works = asked(Some("ssh-of-work -i key"), None);
+    assert!(works.starts_with("ssh-of-work -i key"), "{works}");
+    let todays = asked(Some("ssh-of-work -i key"), Some("ssh-of-today -4"));
+    assert!(todays.starts_with("ssh-of-today -4"), "{todays}");
+    for log in [usual, works, todays] {
+        assert!(!log.contains("stranger"), "{log}");
+    }
+}
+
 #[test]
 fn a_manifest_for_a_pipe_is_printed_and_written_nowhere() {
     let github = usual();

@@ -168,7 +168,8 @@ impl Manifest {
                 codename: titled.codename,
                 state: found.state,
                 created_at: found.created_at,
-                closed_at: found.closed_at,
+                // Some writers have a time for "never".
+                closed_at: found.closed_at.filter(|_| found.state == TrackerState::Closed),
                 url: page(found.number),
             })
         };
@@ -317,6 +318,16 @@ mod tests {
         assert_eq!(sprints[0].closed_at, Some(time("2024-12-24T15:00:00Z")));
         let bare = Manifest::read(manifest(r#""releases": []"#).as_bytes(), REPO).unwrap();
         assert!(bare.lists(&TrackerType::release()) && !bare.lists(&TrackerType::microsprint()));
+    }
+
+    #[test]
+    fn what_is_open_was_closed_at_no_time() {
+        let text = manifest(
+            r#""releases": [{"number": 1, "title": "Release: v1", "state": "OPEN",
+                             "closedAt": "0001-01-01T00:00:00Z"}]"#,
+        );
+        let read = Manifest::read(text.as_bytes(), REPO).unwrap();
+        assert_eq!(read.trackers(&TrackerType::release(), page)[0].closed_at, None);
     }
 
     #[test]

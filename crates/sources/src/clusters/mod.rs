@@ -230,7 +230,7 @@ impl Source for ClustersSource {
     }
 
     fn define(&self, key: &Key) -> Option<Arc<Definition>> {
-        self.definitions.get(key).cloned()
+        self.definitions.get(key).map(|then| self.github.defined(then))
     }
 
     fn keys(&self) -> Vec<Key> {

@@ -206,7 +206,8 @@ pub(super) fn needs_token(about: &str) -> Warning {
         about: about.to_owned(),
         code: "needs_token".to_owned(),
         message: "without a token GitHub tells no language shares, releases or open issues, hides private \
-                  repositories and answers 60 calls an hour; GITHUB_TOKEN brings all of that and 5,000"
+                  repositories and answers 60 calls an hour; GITHUB_TOKEN (for a \
+                  server of your own GH_ENTERPRISE_TOKEN) brings all of that and 5,000"
             .to_owned(),
     }
 }

@@ -56,6 +56,11 @@ impl Address {
         Ok(Address { api, graphql, host, is_loopback, origin: url.origin() })
     }
 
+    /// Whether a token may be sent there.
+    pub(super) fn takes_tokens(&self) -> Result<(), GitHubError> {
+        Address::of(&self.api, true).map(drop)
+    }
+
     /// The REST address of a path that begins with `/`.
     pub(super) fn rest(&self, path: &str) -> Result<Url, GitHubError> {
         let text = format!("{}{path}", self.api);

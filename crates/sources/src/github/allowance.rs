@@ -40,25 +40,26 @@ pub(super) struct Actor {
 impl GitHub {
     /// Whose allowance it is. What the store cannot say now, it may the next time.
     pub(super) async fn actor(&self) -> Result<Actor, FetchError> {
-        if self.token.is_none() {
+        if !self.has_token() {
             return Ok(Actor { name: "anonymous".into(), is_known: true });
         }
         if let Some(name) = self.state().actor.clone() {
             return Ok(Actor { name, is_known: true });
         }
-        let found = self.budgets.actor(self.host(), &self.credential).await.map_err(|error| local(&error))?;
+        let credential = self.credential();
+        let found = self.budgets.actor(self.host(), &credential).await.map_err(|error| local(&error))?;
         if let Some(name) = found {
             self.state().actor = Some(name.clone());
             return Ok(Actor { name, is_known: true });
         }
-        let stand_in = format!("token:{}", &self.credential.as_str()[..8]);
+        let stand_in = format!("token:{}", &credential.as_str()[..8]);
         Ok(Actor { name: stand_in.into(), is_known: false })
     }
 
     /// Remembers whom the token belongs to.
     async fn learn_actor(&self, login: &str) {
         self.state().actor = Some(login.into());
-        if let Err(error) = self.budgets.set_actor(self.host(), &self.credential, login).await {
+        if let Err(error) = self.budgets.set_actor(self.host(), &self.credential(), login).await {
             tracing::warn!(%error, "the owner of the token could not be noted; it is asked for again");
         }
     }

@@ -167,6 +167,8 @@ impl GitHub {
         let judged = match answered {
             Ok(mut reply) => {
                 let rate = RateHeaders::read(&reply.headers, now);
+                // Of a 403 and the like the token is none the worse.
+                self.state().is_refused = reply.status == 401;
                 if let Some(date) = rate.date {
                     self.state().ahead_ms = date.ms().saturating_sub(now.ms());
                 }
@@ -223,8 +225,8 @@ impl GitHub {
         let mut builder = builder
             .header(ACCEPT, "application/vnd.github+json")
             .header("x-github-api-version", "2022-11-28");
-        if let Some(token) = &self.token {
-            let value = authorization(token).map_err(|error| FetchError::Local(error.to_string()))?;
+        if let Some(token) = self.identity().token {
+            let value = authorization(&token).map_err(|error| FetchError::Local(error.to_string()))?;
             builder = builder.header(AUTHORIZATION, value);
         }
         Ok(match request.etag {

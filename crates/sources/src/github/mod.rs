@@ -26,10 +26,10 @@ mod tree;
 mod years;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
-use larder_core::{Budgets, Clock, Fingerprint, Time};
+use larder_core::{Budgets, Clock, Definition, Fingerprint, Time};
 use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -103,21 +103,38 @@ pub enum GitHubError {
     Client(String),
 }
 
-/// A client of one GitHub, for one credential. Cheap to share: put it in an [`Arc`].
+/// A client of one GitHub, for one credential at a time. Cheap to share: put it in an [`Arc`].
 pub struct GitHub {
     /// Made for the first call: reading the machine's root certificates costs more than a whole
     /// run that sends nothing.
     http: OnceLock<reqwest::Client>,
     connect_timeout: Duration,
     address: Address,
-    token: Option<SecretString>,
-    credential: Fingerprint,
+    identity: RwLock<Identity>,
     call_timeout: Duration,
     budgets: Arc<dyn Budgets>,
     clock: Arc<dyn Clock>,
     /// Under whose name budget is reserved.
     reserver: Arc<str>,
     state: Mutex<State>,
+}
+
+/// Who asks.
+#[derive(Clone)]
+struct Identity {
+    token: Option<SecretString>,
+    credential: Fingerprint,
+}
+
+impl Identity {
+    /// Of a token, if a header can carry it.
+    fn of(host: &str, token: Option<SecretString>) -> Result<Self, GitHubError> {
+        let token = token.filter(|token| !token.expose_secret().is_empty());
+        if let Some(token) = &token {
+            authorization(token)?;
+        }
+        Ok(Identity { credential: credential(host, token.as_ref()), token })
+    }
 }
 
 impl GitHub {
@@ -130,17 +147,13 @@ impl GitHub {
         seed: u64,
     ) -> Result<Self, GitHubError> {
         let GitHubConfig { api_url, token, connect_timeout, call_timeout } = config;
-        let token = token.filter(|token| !token.expose_secret().is_empty());
-        let address = Address::of(&api_url, token.is_some())?;
-        if let Some(token) = &token {
-            authorization(token)?;
-        }
+        let is_token = |token: &SecretString| !token.expose_secret().is_empty();
+        let address = Address::of(&api_url, token.as_ref().is_some_and(is_token))?;
         Ok(GitHub {
             http: OnceLock::new(),
             connect_timeout,
-            credential: credential(&address.host, token.as_ref()),
+            identity: RwLock::new(Identity::of(&address.host, token)?),
             address,
-            token,
             call_timeout,
             budgets,
             clock,
@@ -173,13 +186,46 @@ impl GitHub {
 
     /// Whether it has a token.
     pub fn has_token(&self) -> bool {
-        self.token.is_some()
+        self.identity.read().unwrap_or_else(PoisonError::into_inner).token.is_some()
+    }
+
+    /// Whether another token would help: there is none, or the last answer was that it is none any more.
+    pub fn wants_token(&self) -> bool {
+        !self.has_token() || self.state().is_refused
+    }
+
+    /// Asks with this token from now on. Answers whether it is another than before.
+    pub fn renew_token(&self, token: SecretString) -> Result<bool, GitHubError> {
+        self.address.takes_tokens()?;
+        let identity = Identity::of(self.host(), Some(token))?;
+        let is_other = identity.credential != self.credential();
+        *self.identity.write().unwrap_or_else(PoisonError::into_inner) = identity;
+        if is_other {
+            let mut state = self.state();
+            state.is_refused = false;
+            state.actor = None;
+        }
+        Ok(is_other)
     }
 
     /// Tells one credential from another without giving it away: a digest of host and token, or
     /// the word `anonymous`.
-    pub fn credential(&self) -> &Fingerprint {
-        &self.credential
+    pub fn credential(&self) -> Fingerprint {
+        self.identity().credential
+    }
+
+    /// What was defined when there was no token, by which of the two it is now: a token may have come since.
+    pub(crate) fn defined(&self, then: &Arc<Definition>) -> Arc<Definition> {
+        match then.also.first().filter(|_| self.has_token()) {
+            Some(token) => {
+                Arc::new(Definition { fingerprint: token.clone(), also: Vec::new(), ..(**then).clone() })
+            }
+            None => then.clone(),
+        }
+    }
+
+    fn identity(&self) -> Identity {
+        self.identity.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The time, by the clock that it was given.
@@ -205,7 +251,7 @@ impl GitHub {
 
 impl fmt::Debug for GitHub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let token = self.token.as_ref().map(|_| "hidden");
+        let token = self.has_token().then_some("hidden");
         f.debug_struct("GitHub")
             .field("host", &self.address.host)
             .field("token", &token)

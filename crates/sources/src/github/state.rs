@@ -17,6 +17,8 @@ pub(super) struct State {
     pub(super) ahead_ms: i64,
     /// The login behind the token, once it is known.
     pub(super) actor: Option<Arc<str>>,
+    /// Whether the last answer was that the token is none.
+    pub(super) is_refused: bool,
     rng: fastrand::Rng,
     blocks: Vec<Block>,
     /// Limits in a row that named no time.
@@ -38,6 +40,7 @@ impl State {
             sizing: Sizing::default(),
             ahead_ms: 0,
             actor: None,
+            is_refused: false,
             rng: fastrand::Rng::with_seed(seed),
             blocks: Vec::new(),
             unsaid: 0,

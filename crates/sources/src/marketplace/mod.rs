@@ -189,7 +189,7 @@ impl Source for MarketplaceSource {
     }
 
     fn define(&self, key: &Key) -> Option<Arc<Definition>> {
-        self.market(key).map(|market| market.definition.clone())
+        self.market(key).map(|market| self.github.defined(&market.definition))
     }
 
     fn keys(&self) -> Vec<Key> {

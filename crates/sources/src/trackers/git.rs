@@ -1,10 +1,12 @@
-//! The `git` program, run so that it asks nobody, runs nothing of the repository's, and ends.
+//! The `git` program, run so that it asks nobody, runs nothing of the repository's, sends its owner's
+//! passwords nowhere else, and ends.
 //!
-//! What a clone's own configuration could have git run is set otherwise where the last word counts
+//! What a clone's own configuration could have git do is set otherwise where the last word counts
 //! (hooks, the file system's monitor, helpers that know passwords). Where git takes the first word, or
 //! nothing stands for "none", the clone is left alone, which is told ([`Own`]). What its owner configured
 //! for all clones goes on working.
 
+mod harm;
 mod own;
 
 use std::path::{Path, PathBuf};
@@ -15,6 +17,7 @@ use std::time::Duration;
 use larder_core::Clock;
 use tokio::process::Command;
 
+use harm::Harm;
 use own::Own;
 
 /// A remote that does not answer for so long is left alone.
@@ -39,11 +42,13 @@ pub(super) enum GitError {
         /// The last line of what it said.
         said: String,
     },
-    /// The clone's own configuration would have had it run something.
-    #[error("the clone's own configuration has `{key}`, by which git would run a program")]
-    OwnProgram {
+    /// The clone's own configuration would have had it do harm.
+    #[error("the clone's own configuration has `{}`, by which git would {harm}", without_credentials(key))]
+    OwnSetting {
         /// The first such setting.
         key: String,
+        /// What it would do.
+        harm: Harm,
     },
     /// It did not end in time.
     #[error("`git {what}` did not end within {} s", PATIENCE.as_secs())]
@@ -60,7 +65,7 @@ pub(super) struct Git<'a> {
 }
 
 /// Whatever a repository's own configuration says, of what has one value.
-const SETTINGS: [&str; 8] = [
+const SETTINGS: [&str; 10] = [
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
     "core.askPass=",
@@ -69,9 +74,15 @@ const SETTINGS: [&str; 8] = [
     "protocol.ext.allow=never",
     "submodule.recurse=false",
     "fetch.recurseSubmodules=false",
+    // A merge would clean up, with a hook that says what is recent, and packs that go elsewhere.
+    "maintenance.auto=false",
+    "gc.auto=0",
     // Those of the owner follow behind.
     "credential.helper=",
 ];
+
+/// How ssh is run where its owner configured nothing.
+const SSH: &str = "ssh -o BatchMode=yes -o ConnectTimeout=10";
 
 /// The ways to a remote that run no program which a repository names: `ext::` is one, and `core.gitProxy` is
 /// asked for `git://` alone.
@@ -123,9 +134,12 @@ impl Git<'_> {
         // Nor may its configuration say that its working tree is elsewhere.
         command.arg("-C").arg(self.root).arg("--work-tree=.");
         // What is configured is told without these, which would pass for the owner's.
-        let settings: &[&str] = if what == "config" { &[] } else { &SETTINGS };
-        for setting in settings.iter().copied().chain(own.helpers()) {
-            command.args(["-c", setting]);
+        if what != "config" {
+            for setting in SETTINGS.into_iter().chain(own.helpers()) {
+                command.args(["-c", setting]);
+            }
+            // What the owner's environment says comes before it.
+            command.arg("-c").arg(format!("core.sshCommand={}", own.ssh().unwrap_or(SSH)));
         }
         command
             .arg(what)
@@ -134,8 +148,9 @@ impl Git<'_> {
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("GIT_OPTIONAL_LOCKS", "0")
             .env("GIT_ASKPASS", "")
+            // Whatever ssh is told by its owner: it asks this, which is nobody, and not the terminal.
             .env("SSH_ASKPASS", "")
-            .env("GIT_SSH_COMMAND", "ssh -o BatchMode=yes -o ConnectTimeout=10")
+            .env("SSH_ASKPASS_REQUIRE", "force")
             .env("LC_ALL", "C")
             .stdin(Stdio::null())
             .kill_on_drop(true);

@@ -13,6 +13,7 @@ mod renamed;
 mod scene;
 mod secrets;
 mod tracker_pages;
+mod tracker_pulls;
 mod trackers;
 mod unclustered;
 mod waits;

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode, header};
-use larder_core::{FetchError, Priority, Source};
+use larder_core::{FetchError, Policy, Priority, Source};
 use larder_domain::RepoName;
 use larder_sources::github::Errand;
-use larder_sources::{GitHub, GitHubConfig, GitHubError};
+use larder_sources::{ClustersSource, GitHub, GitHubConfig, GitHubError};
 use larder_testkit::VirtualClock;
 
 use crate::budgets::MemoryBudgets;
-use crate::scene::{Scene, TOKEN, many, tools_of};
+use crate::scene::{SEEING, Scene, TOKEN, many, tools_of};
 
 /// Serves `app` on a free port and answers its address.
 async fn serve(app: Router) -> String {
@@ -125,6 +125,32 @@ async fn what_was_fetched_with_any_token_serves_without_one_and_not_the_other_wa
     assert_eq!(with.fingerprint, other.fingerprint, "tokens are renewed all the time");
     assert!(without.answers_to(&with.fingerprint));
     assert!(!with.answers_to(&without.fingerprint));
+}
+
+#[tokio::test]
+async fn a_token_that_ended_or_came_late_is_replaced_while_everything_goes_on() {
+    let scene = Scene::with(many("octo-org", 3)).await;
+    for first in [Some(TOKEN), None] {
+        let github = scene.github(first, 1);
+        let source = ClustersSource::new(&tools_of(3), github.clone(), &Policy::default()).unwrap();
+        scene.listing(&source, "tools").await;
+        assert_eq!(github.wants_token(), first.is_none());
+        let before = scene.ask(&source, "tools").definition.fingerprint.clone();
+        if let Some(first) = first {
+            scene.sim.world(|world| world.revoke_token(first));
+            assert!(matches!(scene.fetch(&source, "tools").await, Err(FetchError::Refused { .. })));
+            assert!(github.wants_token());
+            assert!(!github.renew_token(first.into()).unwrap(), "it is the same");
+            assert!(github.wants_token());
+        }
+        assert!(github.renew_token(SEEING.into()).unwrap());
+        assert!(!github.wants_token());
+        scene.listing(&source, "tools").await;
+        assert!(!github.wants_token());
+        let after = scene.ask(&source, "tools").definition.fingerprint.clone();
+        assert_eq!(after == before, first.is_some(), "what came without a token is due");
+        assert!(github.renew_token("two\nlines".into()).is_err());
+    }
 }
 
 #[tokio::test]

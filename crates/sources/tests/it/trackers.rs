@@ -1,18 +1,17 @@
-//! Trackers: all pages, what changed since, the manifest that spares the call, and git that brings it.
+//! Trackers: all pages, what changed since, and the manifest that spares the call.
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
 use larder_core::{
-    Ask, Delta, FetchError, Fetched, Item, Json, Key, Member, MemberState, Others, Policy, Priority, Scope,
-    Source, Time, Trigger, Validators,
+    Ask, Delta, Fetched, Item, Json, Key, Member, MemberState, Others, Policy, Priority, Scope, Source, Time,
+    Trigger, Validators,
 };
 use larder_domain::{Generated, RepoName, Tracker, TrackerState, TrackerType, generate};
 use larder_github_sim::{Issue, Repository as SimRepository, Switches, When};
-use larder_sources::{Desk, GitHub, MANIFEST, News, Pull, PullHow, TrackersSource, Way, WayIn};
+use larder_sources::{Desk, GitHub, MANIFEST, News, Pull, TrackersSource, Way, WayIn};
 use larder_testkit::VirtualClock;
 
 use crate::scene::{SEEING, Scene, TOKEN};
@@ -86,7 +85,7 @@ impl Held {
         each.map(|tracker| (tracker.number, tracker)).collect()
     }
 
-    fn way(&self) -> Way {
+    pub(crate) fn way(&self) -> Way {
         self.body.as_ref().unwrap().decode().unwrap()
     }
 }
@@ -120,7 +119,7 @@ pub(crate) fn release(number: u64, title: &str) -> Issue {
     }
 }
 
-fn now(scene: &Scene) -> Time {
+pub(crate) fn now(scene: &Scene) -> Time {
     larder_core::Clock::now(&scene.clock)
 }
 
@@ -297,23 +296,23 @@ async fn trackers_of_a_private_repository_are_for_its_readers() {
 }
 
 /// A manifest's text, with these releases.
-fn manifest(releases: &[Tracker], updated_at: Time) -> String {
+pub(crate) fn manifest(releases: &[Tracker], updated_at: Time) -> String {
     match generate(None, REPO, &[TrackerType::release()], releases, updated_at) {
         Generated::Changed(text) => text,
         Generated::Unchanged => unreachable!("there was none"),
     }
 }
 
-fn tracker(number: u64, title: &str) -> Tracker {
+pub(crate) fn tracker(number: u64, title: &str) -> Tracker {
     Tracker { number, kind: "release".to_owned(), title: title.to_owned(), ..Tracker::default() }
 }
 
-fn write_manifest(root: &Path, text: &str) {
+pub(crate) fn write_manifest(root: &Path, text: &str) {
     std::fs::create_dir_all(root.join(".github")).unwrap();
     std::fs::write(root.join(MANIFEST), text).unwrap();
 }
 
-fn with_desk(scene: &Scene, root: &Path, pull: Option<Pull>) -> TrackersSource {
+pub(crate) fn with_desk(scene: &Scene, root: &Path, pull: Option<Pull>) -> TrackersSource {
     let desk = Desk::new(repo(), "github.com", root, Arc::new(scene.clock.clone()));
     let desk = match pull {
         Some(pull) => desk.pulling(pull),
@@ -427,150 +426,4 @@ async fn a_manifest_that_is_a_link_to_what_never_ends_is_a_warning_and_the_next_
         assert_eq!((held.trackers().len(), held.way().way), (1, WayIn::Api));
         std::fs::remove_file(&file).unwrap();
     }
-}
-
-fn git(root: &Path, args: &[&str]) {
-    let output = Command::new("git")
-        .arg("-C")
-        .arg(root)
-        .args(["-c", "user.name=A", "-c", "user.email=a@example.com", "-c", "init.defaultBranch=main"])
-        .args(args)
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .env("GIT_CONFIG_SYSTEM", "/dev/null")
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
-#[tokio::test]
-async fn what_a_colleague_pushed_comes_by_git_and_leaves_the_working_tree_alone() {
-    let scene = scene([]).await;
-    let home = tempfile::tempdir().unwrap();
-    let (bare, theirs, ours) = (home.path().join("bare"), home.path().join("a"), home.path().join("b"));
-    git(home.path(), &["init", "-q", "--bare", "bare"]);
-    git(home.path(), &["clone", "-q", bare.to_str().unwrap(), "a"]);
-    write_manifest(&theirs, &manifest(&[tracker(1, "Release: v1")], now(&scene)));
-    git(&theirs, &["add", "."]);
-    git(&theirs, &["commit", "-q", "-m", "one"]);
-    git(&theirs, &["push", "-q", "origin", "HEAD:main"]);
-    git(&bare, &["symbolic-ref", "HEAD", "refs/heads/main"]);
-    git(home.path(), &["clone", "-q", bare.to_str().unwrap(), "b"]);
-    // What a repository could have run at a fetch is not run.
-    let hook = ours.join(".git/hooks/reference-transaction");
-    std::fs::write(&hook, "#!/bin/sh\ntouch \"$(git rev-parse --show-toplevel)/hooked\"\n").unwrap();
-    #[cfg(unix)]
-    std::fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-
-    let pull = |how| Some(Pull { every: 5 * Duration::from_mins(1), how });
-    let source = with_desk(&scene, &ours, pull(PullHow::Fetch));
-    let mut held = Held::nothing("release");
-    held.refresh(&scene, &source, Trigger::Read).await;
-    assert_eq!(held.trackers().len(), 1);
-
-    scene.clock.advance(HOUR);
-    write_manifest(&theirs, &manifest(&[tracker(1, "Release: v1"), tracker(2, "Release: v2")], now(&scene)));
-    git(&theirs, &["commit", "-q", "-am", "two"]);
-    git(&theirs, &["push", "-q", "origin", "HEAD:main"]);
-    let before = std::fs::read_to_string(ours.join(MANIFEST)).unwrap();
-    held.refresh(&scene, &source, Trigger::Read).await;
-    assert_eq!((held.trackers().len(), held.way().way), (2, WayIn::Manifest));
-    assert_eq!(std::fs::read_to_string(ours.join(MANIFEST)).unwrap(), before);
-    assert!(!ours.join("hooked").exists());
-    assert_eq!(scene.requests(), 0, "GitHub was not asked");
-
-    // The remote is not asked again before its time: the next way is GitHub.
-    scene.clock.advance(Duration::from_mins(1));
-    held.refresh(&scene, &source, Trigger::Read).await;
-    assert_eq!((held.way().way, scene.requests()), (WayIn::Api, 1));
-
-    // Merging moves a clean tree on.
-    scene.clock.advance(HOUR);
-    write_manifest(&theirs, &manifest(&[tracker(3, "Release: v3")], now(&scene)));
-    git(&theirs, &["commit", "-q", "-am", "three"]);
-    git(&theirs, &["push", "-q", "origin", "HEAD:main"]);
-    held.refresh(&scene, &with_desk(&scene, &ours, pull(PullHow::Merge)), Trigger::Read).await;
-    assert_eq!(held.trackers().into_keys().collect::<Vec<_>>(), [3]);
-    assert!(std::fs::read_to_string(ours.join(MANIFEST)).unwrap().contains("v3"));
-}
-
-/// A clone of a repository with a manifest, and what is committed to it next by `push`.
-fn cloned(home: &Path, at: Time) -> (std::path::PathBuf, impl Fn(Time)) {
-    let theirs = home.join("theirs");
-    git(home, &["init", "-q", "theirs"]);
-    let commit = move |at: Time| {
-        write_manifest(&theirs, &manifest(&[tracker(1, "Release: v1")], at));
-        git(&theirs, &["add", "."]);
-        git(&theirs, &["commit", "-q", "-m", "one"]);
-    };
-    commit(at);
-    git(home, &["clone", "-q", "theirs", "ours"]);
-    (home.join("ours"), commit)
-}
-
-#[cfg(unix)]
-#[tokio::test]
-async fn nothing_that_a_clone_s_own_configuration_names_is_run() {
-    let scene = scene([]).await;
-    // It asks for a password.
-    let refuse = || async { (axum::http::StatusCode::UNAUTHORIZED, [("www-authenticate", "Basic")], "") };
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let locked = format!("http://{}/x", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(refuse)).await });
-    for (name, settings) in [
-        ("helper", vec![("remote.origin.url", &*locked), ("credential.helper", "!touch $RAN; false")]),
-        (
-            "helper of an address",
-            vec![
-                ("remote.origin.url", &*locked),
-                ("credential.http://127.0.0.1.helper", "!touch $RAN; false"),
-            ],
-        ),
-        ("upload pack", vec![("remote.origin.uploadpack", "touch $RAN; git-upload-pack")]),
-        ("proxy", vec![("remote.origin.url", "git://127.0.0.1/x"), ("core.gitProxy", "$RAN.sh")]),
-        ("ext", vec![("remote.origin.url", "ext::touch $RAN"), ("protocol.ext.allow", "always")]),
-        ("other program", vec![("remote.origin.vcs", "ext"), ("protocol.ext.allow", "always")]),
-        ("alternates", vec![("core.alternateRefsCommand", "touch $RAN; true")]),
-        ("ssh", vec![("remote.origin.url", "ssh://127.0.0.1:1/x"), ("core.sshCommand", "touch $RAN; false")]),
-        ("monitor", vec![("core.fsmonitor", "touch $RAN; true")]),
-        ("filter", vec![("filter.x.smudge", "touch $RAN; cat"), ("filter.x.clean", "touch $RAN; cat")]),
-        ("working tree", vec![("core.worktree", "$RAN.d")]),
-    ] {
-        let home = tempfile::tempdir().unwrap();
-        let ran = home.path().join("ran");
-        let (ours, commit) = cloned(home.path(), now(&scene));
-        let (script, tree) = (ran.with_extension("sh"), ran.with_extension("d"));
-        std::fs::create_dir(&tree).unwrap();
-        std::fs::write(&script, format!("#!/bin/sh\ntouch {}\n", ran.display())).unwrap();
-        std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-        std::fs::write(ours.join(".git/info/attributes"), "* filter=x\n").unwrap();
-        let alternate = format!("{}\n", home.path().join("theirs/.git/objects").display());
-        std::fs::write(ours.join(".git/objects/info/alternates"), alternate).unwrap();
-        for (key, value) in settings {
-            git(&ours, &["config", key, &value.replace("$RAN", ran.to_str().unwrap())]);
-        }
-        scene.clock.advance(HOUR);
-        commit(now(&scene));
-        for how in [PullHow::Fetch, PullHow::Merge] {
-            let source = with_desk(&scene, &ours, Some(Pull { every: HOUR, how }));
-            Held::nothing("release").refresh(&scene, &source, Trigger::Read).await;
-        }
-        assert!(!ran.exists(), "{name}");
-        assert_eq!(std::fs::read_dir(tree).unwrap().count(), 0, "{name}");
-    }
-}
-
-#[tokio::test]
-async fn a_remote_that_is_gone_is_a_warning() {
-    let scene = scene([release(1, "Release: v1")]).await;
-    let home = tempfile::tempdir().unwrap();
-    git(home.path(), &["init", "-q", "lone"]);
-    git(&home.path().join("lone"), &["remote", "add", "origin", "/nowhere/at/all"]);
-    let pull = Pull { every: HOUR, how: PullHow::Fetch };
-    let source = with_desk(&scene, &home.path().join("lone"), Some(pull));
-    let mut held = Held::nothing("release");
-    let delta = held.refresh(&scene, &source, Trigger::Read).await;
-    assert!(delta.warnings[0].message.contains("`git fetch` failed"), "{:?}", delta.warnings);
-    assert_eq!(held.trackers().len(), 1, "by the next way");
-    let answer: Result<Fetched, FetchError> = source.fetch(&held.ask(&scene, &source, Trigger::Watch)).await;
-    assert!(answer.is_ok());
 }

@@ -60,7 +60,10 @@ fn token(config: &Config, checked: &Checked) -> Check {
         (None, _) => Check::warn(
             "token",
             "none: public repositories alone, 60 calls an hour",
-            "set GITHUB_TOKEN, or run `gh auth login`: 5,000 calls an hour, and private repositories",
+            format!(
+                "set {}, or run `gh auth login`: 5,000 calls an hour, and private repositories",
+                config.github.token_var()
+            ),
         ),
         (Some(login), None) => Check::ok("token", format!("of {login}, {from}, fine-grained or of an app")),
         (Some(login), Some(scopes)) => {
@@ -125,7 +128,7 @@ fn readable_token(config: &Config) -> Option<Check> {
         Check::warn(
             "token",
             format!("others on this machine may read the token in {}", file.path.display()),
-            format!("chmod 600 {}, or use GITHUB_TOKEN", file.path.display()),
+            format!("chmod 600 {}, or use {}", file.path.display(), config.github.token_var()),
         )
     })
 }

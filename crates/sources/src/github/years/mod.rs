@@ -116,7 +116,7 @@ impl Years {
         let github = GitHub::new(config, self.store.clone(), clock, self.chance.u64(..)).unwrap();
         if github.has_token() {
             let name = format!("user-{actor}");
-            self.store.set_actor(github.host(), github.credential(), &name).await.unwrap();
+            self.store.set_actor(github.host(), &github.credential(), &name).await.unwrap();
         }
         github
     }

@@ -1,17 +1,20 @@
-//! What git is configured to run, told apart by who configured it: the owner of the machine, whose programs
-//! go on working, or the clone, whose do not. Pure.
+//! What git is configured to do, told apart by who configured it: the owner of the machine, whose settings
+//! go on working, or the clone, whose harmful ones do not. Pure.
 
 use std::collections::HashSet;
 
 use super::GitError;
+use super::harm::Harm;
 
 /// The settings that matter, as `git config --list --show-scope --null` tells them.
 #[derive(Debug, Default)]
 pub(super) struct Own {
     /// The owner's helpers that know passwords, each as `key=value`, in the order in which they are asked.
     helpers: Vec<String>,
-    /// The clone's own settings that have a program run, in lower case where git does not care.
-    programs: Vec<String>,
+    /// How the owner has ssh run, as with a key of this machine.
+    ssh: Option<String>,
+    /// The clone's own settings that do harm, in lower case where git does not care.
+    harmful: Vec<(String, Harm)>,
 }
 
 impl Own {
@@ -37,10 +40,14 @@ impl Own {
                 // A key with `=` in it cannot be said by `-c`.
                 if is_helper(key) && !key.contains('=') {
                     own.helpers.push(format!("{key}={value}"));
+                } else if *key == "core.sshcommand" {
+                    own.ssh = Some((*value).to_owned()).filter(|value| !value.is_empty());
                 }
-            } else if is_program(key) && !value.is_empty() && !owners.contains(&(*key, *value)) {
+            } else if let Some(harm) = Harm::of(key, value)
                 // What the owner has as well is no stranger's.
-                own.programs.push((*key).to_owned());
+                && !owners.contains(&(*key, *value))
+            {
+                own.harmful.push(((*key).to_owned(), harm));
             }
         }
         own
@@ -51,19 +58,24 @@ impl Own {
         self.helpers.iter().map(String::as_str)
     }
 
-    /// Whether asking the remote runs nothing of the clone's.
-    pub(super) fn allows_fetching(&self) -> Result<(), GitError> {
-        self.allows(|key| !key.starts_with("filter."))
+    /// How the owner has ssh run, if otherwise than everybody.
+    pub(super) fn ssh(&self) -> Option<&str> {
+        self.ssh.as_deref()
     }
 
-    /// Whether writing the working tree runs nothing of the clone's.
+    /// Whether asking the remote does no harm of the clone's.
+    pub(super) fn allows_fetching(&self) -> Result<(), GitError> {
+        self.allows(|harm| harm != Harm::ProgramOfFiles)
+    }
+
+    /// Whether writing the working tree does no harm of the clone's: what a partial clone lacks is fetched then.
     pub(super) fn allows_checking_out(&self) -> Result<(), GitError> {
         self.allows(|_| true)
     }
 
-    fn allows(&self, matters: impl Fn(&str) -> bool) -> Result<(), GitError> {
-        match self.programs.iter().find(|key| matters(key)) {
-            Some(key) => Err(GitError::OwnProgram { key: key.clone() }),
+    fn allows(&self, matters: impl Fn(Harm) -> bool) -> Result<(), GitError> {
+        match self.harmful.iter().find(|(_, harm)| matters(*harm)) {
+            Some((key, harm)) => Err(GitError::OwnSetting { key: key.clone(), harm: *harm }),
             None => Ok(()),
         }
     }
@@ -71,19 +83,6 @@ impl Own {
 
 fn is_helper(key: &str) -> bool {
     key.starts_with("credential.") && key.ends_with(".helper") || key == "credential.helper"
-}
-
-/// Whether a setting names a program that no other setting takes back: the first `uploadpack` stands, and a
-/// remote's `vcs`, a filter and a hook have names of their own.
-fn is_program(key: &str) -> bool {
-    let Some((section, rest)) = key.split_once('.') else { return false };
-    let name = rest.rsplit_once('.').map_or("", |(_, name)| name);
-    match section {
-        "remote" => matches!(name, "uploadpack" | "vcs"),
-        "filter" => matches!(name, "clean" | "smudge" | "process"),
-        "hook" => name == "command",
-        _ => false,
-    }
 }
 
 #[cfg(test)]
@@ -120,9 +119,19 @@ mod tests {
     }
 
     #[test]
-    fn a_clone_s_own_programs_are_told_of() {
-        let refused = |key: &str| GitError::OwnProgram { key: key.to_owned() };
-        for key in ["remote.origin.uploadpack", "remote.a.b.vcs", "hook.x.command"] {
+    fn ssh_is_run_as_the_owner_has_it_and_not_as_the_clone_does() {
+        let clone = ("local", "core.sshcommand", "steal");
+        assert_eq!(own(&[clone]).ssh(), None);
+        let system = ("system", "core.sshcommand", "ssh -4");
+        let global = ("global", "core.sshcommand", "ssh -i work");
+        assert_eq!(own(&[system, global, clone]).ssh(), Some("ssh -i work"));
+    }
+
+    #[test]
+    fn a_clone_s_own_harm_is_told_of() {
+        let refused =
+            |key: &str| GitError::OwnSetting { key: key.to_owned(), harm: Harm::of(key, "run").unwrap() };
+        for key in ["remote.origin.uploadpack", "remote.a.b.vcs", "hook.x.command", "http.proxy"] {
             let own = own(&[("local", "core.bare", "false"), ("local", key, "run")]);
             assert_eq!(own.allows_fetching(), Err(refused(key)));
             assert_eq!(own.allows_checking_out(), Err(refused(key)));
@@ -132,5 +141,21 @@ mod tests {
         assert_eq!(own(&[filter]).allows_checking_out(), Err(refused("filter.lfs.smudge")));
         let own = own(&[("global", filter.1, filter.2), filter, ("worktree", "filter.y.clean", "")]);
         assert_eq!(own.allows_checking_out(), Ok(()), "the owner has it for all clones");
+    }
+
+    #[test]
+    fn the_owner_s_ways_to_a_remote_are_gone_and_no_others() {
+        let proxy = |scope| (scope, "http.https://github.com.proxy", "http://proxy.example:3128");
+        assert_eq!(own(&[proxy("global")]).allows_fetching(), Ok(()));
+        assert_eq!(own(&[proxy("system"), proxy("local")]).allows_fetching(), Ok(()));
+        let other = own(&[("global", proxy("").1, "http://other.example"), proxy("worktree")]);
+        assert!(other.allows_fetching().is_err());
+    }
+
+    #[test]
+    fn no_password_in_a_setting_s_name_is_told() {
+        let key = "url.https://me:secret@github.com/.insteadof";
+        let told = own(&[("local", key, "https://github.com/")]).allows_fetching().unwrap_err().to_string();
+        assert!(told.contains("`url.https://github.com/.insteadof`"), "{told}");
     }
 }
