@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use file_id::FileId;
 use larder_core::{StoreError, Time};
 
 use crate::errors::io_error;
@@ -65,28 +66,10 @@ pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Which file of which disk it is, whatever it is called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct FileId {
-    device: u64,
-    inode: u64,
-}
-
-impl FileId {
-    /// Of the file at a path; `None` = there is none, or the system does not tell.
-    #[cfg(unix)]
-    pub(crate) fn of(path: &Path) -> io::Result<Option<FileId>> {
-        use std::os::unix::fs::MetadataExt;
-        match fs::metadata(path) {
-            Ok(file) => Ok(Some(FileId { device: file.dev(), inode: file.ino() })),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Elsewhere nobody can remove what is open.
-    #[cfg(not(unix))]
-    pub(crate) fn of(_: &Path) -> io::Result<Option<FileId>> {
-        Ok(None)
+/// Which file of which disk lies at a path, whatever it is called; `None` = there is none.
+pub(crate) fn which(path: &Path) -> io::Result<Option<FileId>> {
+    match file_id::get_file_id(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        found => found.map(Some),
     }
 }

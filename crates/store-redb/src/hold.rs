@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use file_id::FileId;
 use larder_core::StoreError;
 use redb::{Database, ReadableDatabase};
 use tokio::sync::{Notify, OwnedRwLockReadGuard, RwLock};
 
 use crate::errors::{Fault, guarded};
-use crate::files::FileId;
+use crate::files::which;
 use crate::lock::{Lock, PAUSE, pause};
 use crate::open::{self, Access, Alone, Hold, OpenOptions, Opened};
 use crate::tables::Snapshot;
@@ -39,14 +40,14 @@ pub(crate) struct Slot {
 
 impl Slot {
     fn fill(&mut self, database: Option<Database>, path: &Path) {
-        self.file = database.as_ref().and_then(|_| FileId::of(path).ok().flatten());
+        self.file = database.as_ref().and_then(|_| which(path).ok().flatten());
         self.database = database;
     }
 
     /// Whether the file was removed or replaced since it was opened.
     fn is_astray(&self, path: &Path) -> bool {
         self.database.is_some()
-            && self.file.is_some_and(|own| FileId::of(path).is_ok_and(|found| found != Some(own)))
+            && self.file.is_some_and(|own| which(path).is_ok_and(|found| found != Some(own)))
     }
 }
 

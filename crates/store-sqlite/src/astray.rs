@@ -2,41 +2,15 @@
 //! would read and write what nobody else sees any more. So whoever writes, or looks for what is new, looks first
 //! whether the file at the path is still the one that is open, and goes on with the one that is there.
 
-use std::io;
 use std::path::Path;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
+use file_id::FileId;
 use larder_core::StoreError;
 
-use crate::files::with_suffix;
+use crate::files::{which, with_suffix};
 use crate::{Shared, lock, open};
-
-/// Which file of which disk it is, whatever it is called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct FileId {
-    device: u64,
-    inode: u64,
-}
-
-impl FileId {
-    /// Of the file at a path; `None` = there is none, or the system does not tell.
-    #[cfg(unix)]
-    pub(crate) fn of(path: &Path) -> io::Result<Option<FileId>> {
-        use std::os::unix::fs::MetadataExt;
-        match std::fs::metadata(path) {
-            Ok(file) => Ok(Some(FileId { device: file.dev(), inode: file.ino() })),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Elsewhere nobody can remove what is open.
-    #[cfg(not(unix))]
-    pub(crate) fn of(_: &Path) -> io::Result<Option<FileId>> {
-        Ok(None)
-    }
-}
 
 /// After so many looks in vain one that is gone is made anew: whoever restores it from a copy takes a moment, and
 /// would find ours in his way. A server looks every 250 ms while its store is out of reach.
@@ -55,12 +29,12 @@ impl Shared {
             (state.life, state.opened.as_ref().and_then(|opened| opened.file))
         };
         let Some(own) = own else { return Ok(()) };
-        match FileId::of(&self.options.path) {
+        match which(&self.options.path) {
             // What cannot be looked at says nothing of what it is.
             Err(_) => Ok(()),
             Ok(Some(found)) if found == own => {
                 self.missed.store(0, Ordering::Relaxed);
-                *lock(&self.journal) = FileId::of(&with_suffix(&self.options.path, "-wal")).ok().flatten();
+                *lock(&self.journal) = which(&with_suffix(&self.options.path, "-wal")).ok().flatten();
                 Ok(())
             }
             Ok(None) if self.missed.fetch_add(1, Ordering::Relaxed) < MISSED_MAX => {
@@ -106,7 +80,7 @@ impl Shared {
 /// file's and spoil that.
 fn remove_journal(path: &Path, own: Option<FileId>) {
     let journal = with_suffix(path, "-wal");
-    if own.is_none() || FileId::of(&journal).ok().flatten() != own {
+    if own.is_none() || which(&journal).ok().flatten() != own {
         return;
     }
     for file in [journal, with_suffix(path, "-shm")] {

@@ -1,8 +1,10 @@
 //! The files of a database: making them for the user alone, and moving damaged ones aside.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
+use file_id::FileId;
 use larder_core::{StoreError, Time};
 
 use crate::errors::io_error;
@@ -40,7 +42,7 @@ pub(crate) fn make_file(path: &Path) -> Result<(), StoreError> {
     match options.open(path) {
         Ok(_) => Ok(()),
         // Another process was faster.
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(io_error(&error, path, attempted)),
     }
 }
@@ -56,7 +58,7 @@ pub(crate) fn move_aside(path: &Path, now: Time) -> Result<PathBuf, StoreError> 
         .unwrap_or(first);
     for (file, suffix) in files(path).iter().zip(["-wal", "-shm", ""]) {
         match fs::rename(file, with_suffix(&aside, suffix)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(io_error(&error, file, "move the damaged database aside"));
             }
             _ => {}
@@ -70,4 +72,12 @@ pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
+}
+
+/// Which file of which disk lies at a path, whatever it is called; `None` = there is none.
+pub(crate) fn which(path: &Path) -> io::Result<Option<FileId>> {
+    match file_id::get_file_id(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        found => found.map(Some),
+    }
 }

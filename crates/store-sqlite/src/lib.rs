@@ -37,10 +37,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use file_id::FileId;
 use larder_core::{Budgets, ListQuery, Migration, Store, StoreError};
 use rusqlite::{Connection, TransactionBehavior};
 
-use crate::astray::FileId;
 use crate::errors::{Fault, sql_error};
 use crate::lock::Lock;
 use crate::open::Opened;

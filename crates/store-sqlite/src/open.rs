@@ -5,12 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use file_id::FileId;
 use larder_core::{StoreError, Time, ViewSpec};
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
-use crate::astray::FileId;
 use crate::errors::{Fault, io_error, sql_error};
-use crate::files::{make_file, move_aside, with_suffix};
+use crate::files::{make_file, move_aside, which, with_suffix};
 use crate::lock::{Lock, pause};
 use crate::readers::{self, Readers, Sight};
 use crate::schema::{self, APPLICATION_ID, SCHEMA};
@@ -76,7 +76,7 @@ impl Opened {
         recovered: Option<PathBuf>,
     ) -> Opened {
         let readers = Readers::new(&options.path, options.busy_timeout, sight, first);
-        Opened { readers, lock, recovered, file: FileId::of(&options.path).ok().flatten() }
+        Opened { readers, lock, recovered, file: which(&options.path).ok().flatten() }
     }
 }
 
