@@ -5,12 +5,38 @@
 use std::path::Path;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::time::SystemTime;
 
 use file_id::FileId;
 use larder_core::StoreError;
 
 use crate::files::{which, with_suffix};
 use crate::{Shared, lock, open};
+
+/// How a database lay on disk.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    /// Which file its journal was.
+    journal: Option<FileId>,
+    bytes: u64,
+    modified: Option<SystemTime>,
+}
+
+impl Seen {
+    fn of(path: &Path) -> Seen {
+        let file = std::fs::metadata(path).ok();
+        Seen {
+            journal: which(&with_suffix(path, "-wal")).ok().flatten(),
+            bytes: file.as_ref().map_or(0, std::fs::Metadata::len),
+            modified: file.and_then(|file| file.modified().ok()),
+        }
+    }
+
+    /// Whether the database itself was not written in between.
+    fn lies_as(&self, other: &Seen) -> bool {
+        self.modified.is_some() && (self.bytes, self.modified) == (other.bytes, other.modified)
+    }
+}
 
 /// After so many looks in vain one that is gone is made anew: whoever restores it from a copy takes a moment, and
 /// would find ours in his way. A server looks every 250 ms while its store is out of reach.
@@ -34,7 +60,7 @@ impl Shared {
             Err(_) => Ok(()),
             Ok(Some(found)) if found == own => {
                 self.missed.store(0, Ordering::Relaxed);
-                *lock(&self.journal) = which(&with_suffix(&self.options.path, "-wal")).ok().flatten();
+                *lock(&self.seen) = Seen::of(&self.options.path);
                 Ok(())
             }
             Ok(None) if self.missed.fetch_add(1, Ordering::Relaxed) < MISSED_MAX => {
@@ -50,12 +76,17 @@ impl Shared {
         if state.life != life {
             return Ok(());
         }
-        remove_journal(&self.options.path, lock(&self.journal).take());
+        // Some file systems give a file another number while it stays what it is.
+        let before = std::mem::take(&mut *lock(&self.seen));
+        let is_same = before.lies_as(&Seen::of(&self.options.path));
+        if !is_same {
+            remove_journal(&self.options.path, before.journal);
+        }
         let opened = open::open(&self.options, &self.place).map_err(|error| {
             self.missed.fetch_max(1, Ordering::Relaxed);
             self.gone(attempted, &format!("its file was replaced, and the new one cannot be used: {error}"))
         })?;
-        if let Err(error) = open::go_on_elsewhere(&self.options, &self.place) {
+        if !is_same && let Err(error) = open::go_on_elsewhere(&self.options, &self.place) {
             tracing::debug!(%error, "whoever follows the feed is not told to begin anew");
         }
         // SQLite leaves the side files of a database alone that has moved: they are the new one's by now.
@@ -64,10 +95,12 @@ impl Shared {
         state.life += 1;
         self.missed.store(0, Ordering::Relaxed);
         let place = self.place.as_str();
-        tracing::warn!(
-            place,
-            "the database's file was removed or replaced: the one that is there now is used"
-        );
+        if !is_same {
+            tracing::warn!(
+                place,
+                "the database's file was removed or replaced: the one that is there now is used"
+            );
+        }
         Ok(())
     }
 

@@ -37,10 +37,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use file_id::FileId;
 use larder_core::{Budgets, ListQuery, Migration, Store, StoreError};
 use rusqlite::{Connection, TransactionBehavior};
 
+use crate::astray::Seen;
 use crate::errors::{Fault, sql_error};
 use crate::lock::Lock;
 use crate::open::Opened;
@@ -64,8 +64,8 @@ struct Shared {
     recovered: Mutex<Option<PathBuf>>,
     /// How often the file that is open was looked for in vain.
     missed: AtomicU32,
-    /// Which file its journal was when that was looked at last.
-    journal: Mutex<Option<FileId>>,
+    /// How it lay when it was looked at last.
+    seen: Mutex<Seen>,
 }
 
 struct State {
@@ -94,7 +94,7 @@ impl SqliteStore {
                 state,
                 recovered,
                 missed: AtomicU32::new(0),
-                journal: Mutex::default(),
+                seen: Mutex::default(),
             }),
         })
     }

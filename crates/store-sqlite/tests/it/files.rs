@@ -389,3 +389,24 @@ fn a_schema_that_somebody_uses_is_not_taken_back() {
     drop(store);
     larder_store_sqlite::migrate_down(&place.path(), 0).unwrap();
 }
+
+/// As some file systems do it, when what lies below them is first written.
+#[test]
+fn a_file_that_has_another_number_and_is_what_it_was_loses_nothing_and_tells_nobody_to_begin_anew() {
+    block_on(async {
+        let place = TempPlace::fresh();
+        let store = place.open().await;
+        refresh(&store, &key("shelf/one"), vec![book("a", 1)], at(0)).await;
+        store.pulse().await.unwrap();
+        let heard = store.changes(0, 10).await.unwrap().last;
+        let (copy, was) = (place.dir().join("copy"), fs::metadata(place.path()).unwrap());
+        fs::copy(place.path(), &copy).unwrap();
+        fs::File::options().write(true).open(&copy).unwrap().set_modified(was.modified().unwrap()).unwrap();
+        fs::rename(&copy, place.path()).unwrap();
+        store.pulse().await.unwrap();
+        assert!(is_held(&store, "shelf/one").await, "what the journal has is its own");
+        assert!(!store.changes(heard, 10).await.unwrap().reset);
+        refresh(&store, &key("shelf/two"), vec![book("a", 2)], at(1)).await;
+        assert!(is_held(&place.open().await, "shelf/two").await);
+    });
+}
