@@ -94,6 +94,17 @@ impl Meanings<'_> {
         keys.extend(above.map(|(_, key)| key.clone()));
     }
 
+    /// Adds the roots of the projects that are known and were not met: they may have gone before anybody knew them.
+    pub(super) fn unmet(&self, keys: &mut BTreeSet<Key>) {
+        let catalogue = &self.shared.catalogue;
+        for (_, project) in catalogue.projects() {
+            if !self.places.folders.contains(&project.path) {
+                let own = catalogue.roots().iter().filter(|root| root.path == project.root);
+                keys.extend(own.map(|root| root.key.clone()));
+            }
+        }
+    }
+
     /// Whether other folders may be projects after something at a path outside of all profiles.
     fn changes_projects(&self, path: &Path, is_structural: bool) -> bool {
         let Some(name) = path.file_name() else { return false };

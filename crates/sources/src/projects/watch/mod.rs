@@ -200,13 +200,17 @@ impl Watch {
             // What went is known by the places until now alone.
             self.explain(&batch, &mut keys);
             let is_all = batch.missed || edition != self.edition;
-            let links = self.places.links.clone();
+            let (links, folders) = (self.places.links.clone(), self.places.watched());
             let new = self.resync(&batch, is_all).await;
             let meaning = self.meanings();
-            // When it is heard that a link went meanwhile, nobody knows it any more.
+            // When it is heard that a link or a folder went meanwhile, nobody knows it any more.
             for link in links.difference(&self.places.links) {
                 meaning.roots_of(link, &mut keys);
             }
+            for folder in folders.difference(&self.places.watched()) {
+                meaning.explain(folder, true, &mut keys);
+            }
+            meaning.unmet(&mut keys);
             // What happened in a folder before it was watched, nobody heard.
             for folder in &new {
                 meaning.explain(folder, true, &mut keys);
@@ -356,3 +360,6 @@ fn real(path: &Path) -> PathBuf {
 fn lock(ears: &Mutex<Ears>) -> std::sync::MutexGuard<'_, Ears> {
     ears.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;
