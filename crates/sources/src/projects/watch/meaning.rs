@@ -23,15 +23,22 @@ pub(super) struct Meanings<'a> {
     pub(super) reach: Reach,
 }
 
-/// The folders of profiles among a path and those above it, as far as its root; the innermost first. A root may
-/// itself lie in something that is called like a profile.
-pub(super) fn profiles<'p, 'r>(
-    path: &'p Path,
-    roots: impl Iterator<Item = &'r PathBuf>,
-) -> impl Iterator<Item = &'p Path> {
-    let root = roots.filter(|root| path.starts_with(root)).max_by_key(|root| root.as_os_str().len()).cloned();
-    let below = path.ancestors().take_while(move |part| root.as_ref().is_none_or(|root| *part != root));
-    below.filter(|part| part.file_name().is_some_and(is_profile))
+/// The folders of profiles among a path and those above it, as far as a root that it lies below, the innermost first;
+/// for each such root, since one may lie in something that is called like a profile, or be one to which a link in
+/// another leads.
+pub(super) fn profiles<'p>(path: &'p Path, roots: impl Iterator<Item = &'p PathBuf>) -> Vec<Vec<&'p Path>> {
+    let below = |root: Option<&PathBuf>| -> Vec<&'p Path> {
+        let way = path.ancestors().take_while(|part| root.is_none_or(|root| *part != root));
+        way.filter(|part| part.file_name().is_some_and(is_profile)).collect()
+    };
+    let mut ways: Vec<Vec<&Path>> =
+        roots.filter(|root| path.starts_with(root)).map(|root| below(Some(root))).collect();
+    if ways.is_empty() {
+        ways.push(below(None));
+    }
+    ways.sort();
+    ways.dedup();
+    ways
 }
 
 impl Meanings<'_> {
@@ -50,36 +57,43 @@ impl Meanings<'_> {
         }) {
             keys.extend(self.projects.values().cloned());
         }
-        let folders = self.with_profiles(path);
-        match folders.iter().rev().find_map(|folder| Some((folder, self.projects.get(*folder)?))) {
-            Some((folder, key)) => {
-                keys.insert(key.clone());
+        let mut is_for_roots = false;
+        for folders in self.with_profiles(path) {
+            let known: Vec<_> =
+                folders.iter().filter_map(|at| Some((*at, self.projects.get(*at)?))).collect();
+            for (folder, key) in &known {
+                keys.insert((*key).clone());
                 // Its last artifact may have gone with it.
-                if is_structural && !is_project(folder, &self.reach).unwrap_or(true) {
-                    self.roots_of(path, keys);
-                }
+                is_for_roots |= is_structural && !is_project(folder, &self.reach).unwrap_or(true);
             }
             // What was no project may be one now.
-            None if !folders.is_empty() || self.changes_projects(path, is_structural) => {
-                self.roots_of(path, keys);
-            }
-            None => {}
+            let is_other = || !folders.is_empty() || self.changes_projects(path, is_structural);
+            is_for_roots |= known.is_empty() && is_other();
+        }
+        if is_for_roots {
+            self.roots_of(path, keys);
         }
     }
 
-    /// The known project in whose profile the path lies.
+    /// The known project in whose profile the path lies, as the nearest root tells.
     pub(super) fn project_of(&self, path: &Path) -> Option<&Key> {
-        self.with_profiles(path).iter().rev().find_map(|folder| self.projects.get(*folder))
+        self.nearest(path).iter().rev().find_map(|folder| self.projects.get(*folder))
     }
 
     /// Whether a project of which nothing is known may be at the path.
     pub(super) fn is_unexplained(&self, path: &Path) -> bool {
-        !self.with_profiles(path).is_empty() && self.project_of(path).is_none()
+        !self.nearest(path).is_empty() && self.project_of(path).is_none()
     }
 
-    /// The folders whose profile the path lies in, the innermost first.
-    fn with_profiles<'p>(&self, path: &'p Path) -> Vec<&'p Path> {
-        profiles(path, self.roots.iter().map(|(root, _)| root)).filter_map(Path::parent).collect()
+    fn nearest<'p>(&'p self, path: &'p Path) -> Vec<&'p Path> {
+        let ways = self.with_profiles(path).into_iter().filter(|way| !way.is_empty());
+        ways.min_by_key(Vec::len).unwrap_or_default()
+    }
+
+    /// The folders whose profile the path lies in, the innermost first, as far as each root above it.
+    fn with_profiles<'p>(&'p self, path: &'p Path) -> Vec<Vec<&'p Path>> {
+        let ways = profiles(path, self.roots.iter().map(|(root, _)| root));
+        ways.into_iter().map(|way| way.into_iter().filter_map(Path::parent).collect()).collect()
     }
 
     /// Adds the projects at and below a path: the way to them is another.

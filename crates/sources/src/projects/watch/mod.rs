@@ -281,9 +281,11 @@ impl Watch {
         let renamed = batch.structural().filter(|(_, change)| *change == Change::Name);
         let renamed: Vec<PathBuf> = renamed.map(|(path, _)| path.clone()).collect();
         let other: Vec<PathBuf> = batch.structural().map(|(path, _)| path.clone()).collect();
-        let roots: Vec<PathBuf> = shared.catalogue.roots().iter().map(|root| real(&root.path)).collect();
+        let mut roots: Vec<PathBuf> = shared.catalogue.roots().iter().map(|root| real(&root.path)).collect();
+        roots.extend(self.places.beyond.iter().map(|(target, _)| target.clone()));
         let in_profile = |path: &PathBuf| {
-            path.parent().is_some_and(|above| profiles(above, roots.iter()).next().is_some())
+            let is_in = |above| profiles(above, roots.iter()).iter().all(|way| !way.is_empty());
+            path.parent().is_some_and(is_in)
         };
         let is_missed = batch.missed;
         let is_local = !is_all && other.iter().all(|path| in_profile(path) && !path.is_symlink());

@@ -1,0 +1,61 @@
+//! What is heard of the ways to what is watched: a root behind a link that is pointed elsewhere, a folder above
+//! one, links that lead to profiles, and ignore files.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use larder_sources::WatchOptions;
+
+use crate::projects::folder::Folder;
+use crate::projects::watching::{QUICK, Watched};
+
+async fn watched(mut folder: Folder) -> Watched {
+    folder.refresh().await;
+    Watched::over(folder, WatchOptions { debounce: QUICK, ..WatchOptions::default() }).await
+}
+
+/// Has a link lead elsewhere, as `ln -sfn` does it.
+fn point(link: &Path, target: &str) {
+    let beside = link.with_extension("new");
+    symlink(target, &beside).unwrap();
+    fs::rename(beside, link).unwrap();
+}
+
+fn described(watched: &Watched, path: &str, text: &str) {
+    fs::write(watched.folder.path(path), format!("---\ndescription: {text}\n---\n")).unwrap();
+}
+
+#[tokio::test]
+async fn a_link_to_a_project_s_own_profile_keeps_no_change_of_it_unheard() {
+    let folder = Folder::new();
+    folder.project("kiln");
+    symlink(".claude", folder.path("dev/kiln/claude")).unwrap();
+    let mut watched = watched(folder).await;
+    let kiln = watched.folder.key("kiln");
+    described(&watched, "dev/kiln/.claude/skills/pdf/SKILL.md", "Changed");
+    watched.until(&kiln).await;
+    watched.folder.skill("kiln", "docs", "New");
+    watched.follow_until(|folder| folder.artifacts("kiln").len() == 2).await;
+    described(&watched, "dev/kiln/.claude/skills/docs/SKILL.md", "Changed");
+    watched
+        .follow_until(|folder| folder.artifact("kiln", "docs").description.as_deref() == Some("Changed"))
+        .await;
+}
+
+#[tokio::test]
+async fn a_link_to_projects_in_a_project_s_profile_hides_neither_from_the_other() {
+    let folder = Folder::new();
+    folder.project("kiln");
+    folder.project("kiln/.claude/worktrees/oven");
+    symlink("kiln/.claude/worktrees", folder.path("dev/wt")).unwrap();
+    let mut watched = watched(folder).await;
+    assert_eq!(watched.folder.names(), ["kiln", "wt/oven"]);
+    let (kiln, oven) = (watched.folder.key("kiln"), watched.folder.key("oven"));
+    described(&watched, "dev/kiln/.claude/skills/pdf/SKILL.md", "Changed");
+    watched.until(&kiln).await;
+    described(&watched, "dev/kiln/.claude/worktrees/oven/.claude/skills/pdf/SKILL.md", "Changed");
+    watched.until(&oven).await;
+    watched.folder.project("kiln/.claude/worktrees/forge");
+    watched.follow_until(|folder| folder.names() == ["kiln", "wt/forge", "wt/oven"]).await;
+}
