@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use larder_core::Key;
 
 use super::super::Shared;
+use super::super::ignored::is_ignore_file;
 use super::super::reach::Reach;
 use super::super::upstreams::is_collection_file;
 use super::super::walk::{is_profile, is_project};
@@ -122,7 +123,7 @@ impl Meanings<'_> {
     /// Whether other folders may be projects after something at a path outside of all profiles.
     fn changes_projects(&self, path: &Path, is_structural: bool) -> bool {
         let Some(name) = path.file_name() else { return false };
-        if name == ".gitignore" || name == ".ignore" {
+        if is_ignore_file(name) {
             return true;
         }
         if !is_structural || self.shared.rules.prunes(name) {

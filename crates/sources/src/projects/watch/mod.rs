@@ -262,6 +262,9 @@ impl Watch {
 
     /// Whether other folders are to be watched after this.
     fn changes_places(&self, batch: &Batch) -> bool {
+        if batch.leaves_out() {
+            return true;
+        }
         let ears = lock(&self.ears);
         batch.structural().any(|(path, _)| {
             let is_pruned = path.file_name().is_some_and(|name| self.shared.rules.prunes(name));
@@ -288,7 +291,8 @@ impl Watch {
             path.parent().is_some_and(is_in)
         };
         let is_missed = batch.missed;
-        let is_local = !is_all && other.iter().all(|path| in_profile(path) && !path.is_symlink());
+        let is_local =
+            !is_all && !batch.leaves_out() && other.iter().all(|path| in_profile(path) && !path.is_symlink());
         let worked_out = tokio::task::spawn_blocking(move || {
             let mut ears = lock(&ears);
             for path in &renamed {

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use larder_core::Key;
 use larder_domain::PROFILES;
 
+use super::super::ignored::is_ignore_file;
 use super::super::reach::{Led, Reach, is_nothing, would_be};
 use super::super::upstreams::is_collection_file;
 use super::super::walk::is_profile;
@@ -115,10 +116,8 @@ impl Places {
             return self.awaited.iter().any(|awaited| awaited.path.starts_with(path));
         }
         let is_in_profile = || path.ancestors().any(|part| part.file_name().is_some_and(is_profile));
-        let is_read = || {
-            path.file_name()
-                .is_some_and(|name| name == ".gitignore" || name == ".ignore" || is_collection_file(name))
-        };
+        let is_read =
+            || path.file_name().is_some_and(|name| is_ignore_file(name) || is_collection_file(name));
         let is_linked = || self.is_linked(path) || self.collections.iter().any(|place| place == path);
         // A folder, or a link, that came, and one that went.
         let is_other = || match fs::symlink_metadata(path) {

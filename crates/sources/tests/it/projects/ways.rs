@@ -59,3 +59,19 @@ async fn a_link_to_projects_in_a_project_s_profile_hides_neither_from_the_other(
     watched.folder.project("kiln/.claude/worktrees/forge");
     watched.follow_until(|folder| folder.names() == ["kiln", "wt/forge", "wt/oven"]).await;
 }
+
+#[tokio::test]
+async fn what_comes_into_a_folder_that_an_ignore_file_left_out_before_is_seen() {
+    for name in [".gitignore", ".ignore"] {
+        let folder = Folder::new();
+        folder.project("kiln");
+        folder.write(&format!("dev/{name}"), "/work\n");
+        fs::create_dir(folder.path("dev/work")).unwrap();
+        let mut watched = watched(folder).await;
+        let root = watched.root();
+        fs::write(watched.folder.path("dev").join(name), "").unwrap();
+        watched.until(&root).await;
+        watched.folder.project("work/oven");
+        watched.follow_until(|folder| folder.names() == ["kiln", "work/oven"]).await;
+    }
+}
