@@ -11,6 +11,7 @@ use super::super::reach::Reach;
 use super::super::upstreams::is_collection_file;
 use super::super::walk::{is_profile, is_project};
 use super::places::Places;
+use super::ways::Whose;
 
 /// What paths mean now.
 pub(super) struct Meanings<'a> {
@@ -49,6 +50,14 @@ impl Meanings<'_> {
         for (target, key) in &self.places.linked {
             if path.starts_with(target) || (is_structural && target.starts_with(path)) {
                 keys.insert(key.clone());
+            }
+        }
+        for way in
+            self.places.ways.iter().filter(|way| is_structural && way.names.iter().any(|name| name == path))
+        {
+            match &way.whose {
+                Whose::Root(key) => drop(keys.insert(key.clone())),
+                Whose::Collections => keys.extend(self.projects.values().cloned()),
             }
         }
         let is_file = || path.file_name().is_some_and(is_collection_file);

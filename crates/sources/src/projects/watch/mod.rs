@@ -9,6 +9,7 @@ mod batch;
 mod meaning;
 mod places;
 mod settle;
+mod ways;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -273,6 +274,7 @@ impl Watch {
             ears.watches(path)
                 || self.places.links.contains(path)
                 || self.places.is_linked(path)
+                || self.places.is_on_way(path)
                 || (!is_pruned && is_folder())
         })
     }

@@ -15,6 +15,7 @@ use super::super::reach::{Led, Reach, is_nothing, would_be};
 use super::super::upstreams::is_collection_file;
 use super::super::walk::is_profile;
 use super::super::{Shared, walk};
+use super::ways::{Way, Whose};
 
 /// No more folders are watched: a system that could would still suffer.
 pub(super) const FOLDERS_MAX: usize = 200_000;
@@ -29,6 +30,8 @@ pub(super) struct Places {
     lookouts: BTreeSet<PathBuf>,
     /// What may come, or go with a folder above it.
     awaited: Vec<Awaited>,
+    /// The ways to the roots and the collections.
+    pub(super) ways: Vec<Way>,
     /// What links lead to, or would if there were something, with the entry that wants a look then: that of the
     /// project that has the link; a root's, where its projects would be.
     pub(super) linked: Vec<(PathBuf, Key)>,
@@ -54,6 +57,7 @@ pub(super) fn places(shared: &Shared, stop: &AtomicBool) -> Places {
     let reach = Reach::of(shared.allowed.iter().map(PathBuf::as_path));
     let mut places = Places::default();
     for root in shared.catalogue.roots() {
+        places.follow(Way::to(&root.path, Whose::Root(root.key.clone())));
         let real = root.path.canonicalize().unwrap_or_else(|_| root.path.clone());
         // A root that is only half there is watched as far as it goes.
         let own = reach.and(&real);
@@ -89,6 +93,7 @@ pub(super) fn places(shared: &Shared, stop: &AtomicBool) -> Places {
         }
     }
     for place in &shared.collections {
+        places.follow(Way::to(place, Whose::Collections));
         // One named through a link is watched where it really is.
         let real = would_be(place).unwrap_or_else(|| place.clone());
         places.below(&real, DEPTH_MAX - 2, stop);
@@ -111,6 +116,9 @@ impl Places {
     /// Whether something that happened at a path may concern anybody. Files outside of all profiles do not,
     /// but for those that are read by name.
     pub(super) fn may_matter(&self, path: &Path, is_structural: bool) -> bool {
+        if is_structural && self.is_on_way(path) {
+            return true;
+        }
         let is_known = || self.folders.contains(path) || self.lookouts.contains(path);
         if path.parent().is_some_and(|above| self.lookouts.contains(above)) && !is_known() {
             return self.awaited.iter().any(|awaited| awaited.path.starts_with(path));
@@ -132,6 +140,11 @@ impl Places {
         self.linked.iter().any(|(target, _)| path.starts_with(target))
     }
 
+    /// Whether a way goes through a path.
+    pub(super) fn is_on_way(&self, path: &Path) -> bool {
+        self.ways.iter().any(|way| way.names.iter().any(|name| name == path))
+    }
+
     /// All that is to be watched.
     pub(super) fn watched(&self) -> BTreeSet<PathBuf> {
         self.folders.union(&self.lookouts).cloned().collect()
@@ -142,10 +155,18 @@ impl Places {
         self.lookouts.contains(folder)
     }
 
-    /// What was awaited and came before anybody listened.
+    /// What was awaited and came before anybody listened, and the ways that became others.
     pub(super) fn outrun(&self) -> Vec<PathBuf> {
         let next = self.awaited.iter().filter_map(|awaited| awaited.next.as_ref());
-        next.filter(|next| !is_nothing(next)).cloned().collect()
+        let came = next.filter(|next| !is_nothing(next));
+        let ways = self.ways.iter().filter(|way| way.is_outrun());
+        came.chain(ways.flat_map(|way| &way.names)).cloned().collect()
+    }
+
+    /// Listens for what a way goes through becoming another.
+    fn follow(&mut self, way: Way) {
+        self.lookouts.extend(way.lookouts().map(Path::to_owned));
+        self.ways.push(way);
     }
 
     /// Listens for what comes at a path, and for the folder above it going.

@@ -61,6 +61,62 @@ async fn a_link_to_projects_in_a_project_s_profile_hides_neither_from_the_other(
 }
 
 #[tokio::test]
+async fn a_root_behind_a_link_is_followed_when_the_link_is_pointed_elsewhere() {
+    for by_events in [true, false] {
+        let mut folder = Folder::new();
+        folder.configure(|config, home| config.roots = vec![home.join("cur")]);
+        folder.project("../v1/kiln");
+        folder.project("../v2/oven");
+        symlink("v1", folder.path("cur")).unwrap();
+        folder.refresh().await;
+        let options = WatchOptions { debounce: QUICK, poll: QUICK, by_events, ..WatchOptions::default() };
+        let mut watched = Watched::over(folder, options).await;
+        point(&watched.folder.path("cur"), "v2");
+        watched.follow_until(|folder| folder.names() == ["oven"]).await;
+        watched.folder.project("../v2/forge");
+        watched.follow_until(|folder| folder.names() == ["forge", "oven"]).await;
+        fs::remove_file(watched.folder.path("cur")).unwrap();
+        let root = watched.root();
+        watched.until(&root).await;
+        symlink(watched.folder.path("v1"), watched.folder.path("cur")).unwrap();
+        watched.follow_until(|folder| folder.names() == ["kiln"]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_root_goes_and_comes_with_a_folder_above_it() {
+    let mut folder = Folder::new();
+    folder.configure(|config, home| config.roots = vec![home.join("real/mid/dev")]);
+    folder.project("../real/mid/dev/kiln");
+    let mut watched = watched(folder).await;
+    let (root, kiln) = (watched.root(), watched.folder.key("kiln"));
+    let (here, away) = (watched.folder.path("real/mid"), watched.folder.path("real/mid2"));
+    fs::rename(&here, &away).unwrap();
+    watched.until(&root).await;
+    fs::rename(&away, &here).unwrap();
+    watched.until(&kiln).await;
+    described(&watched, "real/mid/dev/kiln/.claude/skills/pdf/SKILL.md", "Changed");
+    watched.until(&kiln).await;
+}
+
+#[tokio::test]
+async fn a_collection_behind_a_link_is_followed_when_the_link_is_pointed_elsewhere() {
+    let mut folder = Folder::new();
+    folder.project("kiln");
+    for version in ["v1", "v2"] {
+        folder.write(&format!("{version}/collection.toml"), "[collection]\nname = \"default\"\n");
+    }
+    symlink("v1", folder.path("cur")).unwrap();
+    folder.configure(|config, home| config.collections = vec![home.join("cur")]);
+    let mut watched = watched(folder).await;
+    let kiln = watched.folder.key("kiln");
+    point(&watched.folder.path("cur"), "v2");
+    watched.until(&kiln).await;
+    watched.folder.write("v2/collection.lock", "[lock.entries]\n");
+    watched.until(&kiln).await;
+}
+
+#[tokio::test]
 async fn what_comes_into_a_folder_that_an_ignore_file_left_out_before_is_seen() {
     for name in [".gitignore", ".ignore"] {
         let folder = Folder::new();
