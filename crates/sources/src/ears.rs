@@ -1,6 +1,8 @@
 //! What hears of changes: the system's own events, and for folders that it has no watch left for,
 //! a look every so often.
 
+mod looks;
+
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,8 +10,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use notify::event::{AccessKind, AccessMode, EventKind, Flag};
-use notify::{Config, ErrorKind, Event, PollWatcher, RecommendedWatcher, RecursiveMode, Watcher};
+use notify::{Config, ErrorKind, Event, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc::Sender;
+
+use looks::Looks;
 
 /// What was heard.
 #[derive(Debug)]
@@ -29,7 +33,7 @@ enum By {
 /// Both ways of hearing.
 pub(crate) struct Ears {
     events: Option<RecommendedWatcher>,
-    looks: Option<PollWatcher>,
+    looks: Option<Looks>,
     watched: HashMap<PathBuf, By>,
     mouth: Mouth,
     poll: Duration,
@@ -176,8 +180,7 @@ impl Ears {
                 },
             }
         }
-        let is_heard =
-            self.looks().is_some_and(|looks| looks.watch(folder, RecursiveMode::NonRecursive).is_ok());
+        let is_heard = self.looks().is_some_and(|looks| looks.watch(folder));
         if is_heard {
             self.watched.insert(folder.to_owned(), By::Looks);
         }
@@ -186,20 +189,18 @@ impl Ears {
 
     fn forget(&mut self, folder: &Path) {
         // One that is gone has no watch any more, which is what is wanted.
-        let _ = match self.watched.remove(folder) {
-            Some(By::Events) => self.events.as_mut().map(|events| events.unwatch(folder)),
-            Some(By::Looks) => self.looks.as_mut().map(|looks| looks.unwatch(folder)),
-            None => None,
-        };
+        match self.watched.remove(folder) {
+            Some(By::Events) => drop(self.events.as_mut().map(|events| events.unwatch(folder))),
+            Some(By::Looks) => drop(self.looks.as_ref().map(|looks| looks.unwatch(folder))),
+            None => {}
+        }
     }
 
-    fn looks(&mut self) -> Option<&mut PollWatcher> {
+    fn looks(&mut self) -> Option<&Looks> {
         if self.looks.is_none() {
-            let mouth = self.mouth.clone();
-            let config = Config::default().with_poll_interval(self.poll).with_follow_symlinks(false);
-            self.looks = PollWatcher::new(move |event| mouth.tell(event), config).ok();
+            self.looks = Looks::every(self.poll, self.mouth.clone());
         }
-        self.looks.as_mut()
+        self.looks.as_ref()
     }
 }
 

@@ -38,6 +38,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use catalogue::{Catalogue, Index, Listed, Project, Root};
 use reach::Reach;
 use scan::Frame;
+pub(crate) use stamp::{machine_time, tick};
 use upstreams::Shelf;
 use walk::Rules;
 pub use watch::{Watch, WatchOptions};

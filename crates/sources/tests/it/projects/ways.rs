@@ -131,3 +131,25 @@ async fn what_comes_into_a_folder_that_an_ignore_file_left_out_before_is_seen() 
         watched.follow_until(|folder| folder.names() == ["kiln", "work/oven"]).await;
     }
 }
+
+#[tokio::test]
+async fn where_it_is_looked_every_so_often_no_write_is_taken_for_the_one_before() {
+    let mut folder = Folder::new();
+    folder.project("kiln");
+    folder.refresh().await;
+    let options = WatchOptions { debounce: QUICK, poll: QUICK, by_events: false, ..WatchOptions::default() };
+    let mut watched = Watched::over(folder, options).await;
+    let file = "dev/kiln/.claude/skills/pdf/SKILL.md";
+    for round in 0..10 {
+        let text = round.to_string();
+        described(&watched, file, &text);
+        watched
+            .follow_until(|folder| folder.artifact("kiln", "pdf").description.as_deref() == Some(&*text))
+            .await;
+    }
+    // Whatever time it carries.
+    watched.folder.write(file, "---\ndescription: from long ago\n---\n");
+    watched
+        .follow_until(|folder| folder.artifact("kiln", "pdf").description.as_deref() == Some("from long ago"))
+        .await;
+}
