@@ -3,7 +3,7 @@
 
 mod looks;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,7 +34,7 @@ enum By {
 pub(crate) struct Ears {
     events: Option<RecommendedWatcher>,
     looks: Option<Looks>,
-    watched: HashMap<PathBuf, By>,
+    watched: BTreeMap<PathBuf, By>,
     mouth: Mouth,
     poll: Duration,
     /// Why folders are looked at that should be heard of.
@@ -77,7 +77,7 @@ impl Ears {
         let mut ears = Ears {
             events: None,
             looks: None,
-            watched: HashMap::new(),
+            watched: BTreeMap::new(),
             mouth,
             poll,
             trouble: None,
@@ -142,8 +142,8 @@ impl Ears {
 
     /// Forgets a folder and all below it: they are gone, or called otherwise now.
     pub(crate) fn forget_below(&mut self, folder: &Path) {
-        let below: Vec<PathBuf> =
-            self.watched.keys().filter(|watched| watched.starts_with(folder)).cloned().collect();
+        let below = self.watched.range(folder.to_owned()..).map(|(watched, _)| watched);
+        let below: Vec<PathBuf> = below.take_while(|watched| watched.starts_with(folder)).cloned().collect();
         for folder in below {
             self.forget(&folder);
         }
@@ -272,5 +272,22 @@ mod tests {
         assert!(of(io(24)).contains("max_user_instances"), "no file handle");
         let other = of(io(5));
         assert!(!other.contains("max_user") && other.contains("os error 5"), "{other}");
+    }
+
+    #[test]
+    fn what_is_below_a_folder_is_forgotten_with_it_and_what_is_called_alike_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let mouth = Mouth { sender: tokio::sync::mpsc::channel(8).0, missed: Arc::default() };
+        let mut ears = Ears::new(mouth, Duration::from_mins(1), false);
+        let folders = ["a", "a/b", "a/b/c/d", "a/b/c", "a/b-c", "a/b.d", "a/ba"];
+        let all: BTreeSet<PathBuf> = folders.iter().map(|name| dir.path().join(name)).collect();
+        for folder in &all {
+            std::fs::create_dir_all(folder).unwrap();
+        }
+        assert_eq!(ears.watch(&all, &AtomicBool::new(false)).len(), folders.len());
+        ears.forget_below(&dir.path().join("a/b"));
+        let left: Vec<&str> =
+            folders.into_iter().filter(|name| ears.watches(&dir.path().join(name))).collect();
+        assert_eq!(left, ["a", "a/b-c", "a/b.d", "a/ba"]);
     }
 }
