@@ -122,7 +122,17 @@ impl Watch {
 
     /// Why some folders are only looked at every so often, and what to do about it.
     pub fn trouble(&self) -> Option<String> {
-        lock(&self.ears).trouble()
+        let cut = || {
+            self.places.is_cut.then(|| {
+                format!(
+                    "there are more than {FOLDERS_MAX} folders to watch; what changes in the others is seen when all \
+                     is looked at, after `[projects] ttl` ({} s). Have `roots` name fewer, or `prune` leave out what \
+                     holds no projects",
+                    self.options.sweep.as_secs()
+                )
+            })
+        };
+        lock(&self.ears).trouble().or_else(cut)
     }
 
     /// How many folders are watched.
@@ -304,17 +314,18 @@ impl Watch {
                 }
             }
             if is_local {
-                let mut new = Vec::new();
+                let (mut new, mut is_cut) = (Vec::new(), false);
                 for path in &other {
                     below(path, 0, &stop, &mut |folder| {
                         let has_room = ears.count() < FOLDERS_MAX;
+                        is_cut |= !has_room;
                         if has_room && !ears.watches(folder) && ears.add(folder) {
                             new.push(folder.to_owned());
                         }
                         has_room
                     });
                 }
-                return (None, new);
+                return (None, new, is_cut);
             }
             if is_missed {
                 ears.doubt();
@@ -322,12 +333,14 @@ impl Watch {
             let (found, mut new) = settle(&mut ears, &shared.rules, &stop, || places(&shared, &stop));
             // Of what happens beside the way to what is awaited nobody wants to know.
             new.retain(|path| !found.is_lookout(path));
-            (Some(found), new)
+            (Some(found), new, false)
         });
-        let Ok((found, new)) = worked_out.await else { return Vec::new() };
-        match found {
-            Some(found) => self.places = found,
-            None => self.places.folders.extend(new.iter().cloned()),
+        let Ok((found, new, is_cut)) = worked_out.await else { return Vec::new() };
+        if let Some(found) = found {
+            self.places = found;
+        } else {
+            self.places.folders.extend(new.iter().cloned());
+            self.places.is_cut |= is_cut;
         }
         new
     }

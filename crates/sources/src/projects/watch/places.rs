@@ -43,6 +43,8 @@ pub(super) struct Places {
     pub(super) collections: Vec<PathBuf>,
     /// Roots that cannot be looked at now.
     pub(super) away: Vec<PathBuf>,
+    /// Whether there are more folders than are watched.
+    pub(super) is_cut: bool,
 }
 
 #[derive(Debug)]
@@ -106,9 +108,7 @@ pub(super) fn places(shared: &Shared, stop: &AtomicBool) -> Places {
         places.collections.push(target);
     }
     places.lookouts.retain(|folder| !places.folders.contains(folder));
-    while places.folders.len() > FOLDERS_MAX {
-        places.folders.pop_last();
-    }
+    places.cut(FOLDERS_MAX);
     places
 }
 
@@ -153,6 +153,14 @@ impl Places {
     /// Whether a folder is watched for what is awaited alone.
     pub(super) fn is_lookout(&self, folder: &Path) -> bool {
         self.lookouts.contains(folder)
+    }
+
+    /// Leaves out the last folders, where there are more than that.
+    fn cut(&mut self, most: usize) {
+        self.is_cut = self.folders.len() > most;
+        while self.folders.len() > most {
+            self.folders.pop_last();
+        }
     }
 
     /// What was awaited and came before anybody listened, and the ways that became others.
@@ -274,6 +282,16 @@ mod tests {
         assert!(all.folders.iter().any(|folder| folder.ends_with("site/.claude/skills/pdf")));
         let stopped = places(&source.shared, &AtomicBool::new(true));
         assert_eq!(stopped.folders, BTreeSet::new());
+    }
+
+    #[test]
+    fn it_is_known_when_there_are_more_folders_than_are_watched() {
+        let mut places =
+            Places { folders: ["/a", "/a/b", "/c"].map(PathBuf::from).into(), ..Places::default() };
+        places.cut(3);
+        assert!(!places.is_cut);
+        places.cut(2);
+        assert!(places.is_cut && !places.folders.contains(Path::new("/c")), "{:?}", places.folders);
     }
 
     #[test]
