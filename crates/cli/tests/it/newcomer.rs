@@ -54,6 +54,23 @@ fn a_server_finds_what_comes_below_a_usual_root_that_was_not_there() {
     assert!(serving.stop().success());
 }
 
+#[test]
+fn a_usual_root_that_leads_to_the_home_folder_or_above_is_not_searched() {
+    use std::os::unix::fs::symlink;
+    let user = User::new().var("LARDER_PROJECTS__DEBOUNCE", "10ms");
+    skill(&user.home().join("private/diary"), "write");
+    symlink(".", user.home().join("dev")).unwrap();
+    assert!(!user.ok(&["projects"]).out.contains("diary"));
+    let serving = Serving::start(&user, &["serve"]);
+    symlink("..", user.home().join("src")).unwrap();
+    skill(&user.home().join("workspace/site"), "deploy");
+    crate::fire::until("the project is listed", || (!listed(&serving).is_empty()).then_some(()));
+    assert_eq!(listed(&serving), ["site"]);
+    std::fs::remove_file(user.home().join("dev")).unwrap();
+    skill(&user.home().join("dev/app"), "build");
+    crate::fire::until("a folder is in its place", || (listed(&serving) == ["app", "site"]).then_some(()));
+}
+
 /// By what larder is started so that the system has few watches for it, where that can be had.
 #[cfg(target_os = "linux")]
 const FEW_WATCHES: [&str; 5] = [

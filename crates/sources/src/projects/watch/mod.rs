@@ -20,7 +20,6 @@ use std::time::Duration;
 use larder_core::{Clock, Key, Time};
 use tokio::sync::mpsc::{Receiver, channel};
 
-use super::reach::Reach;
 use super::{ProjectsSource, Shared, Stop};
 use crate::ears::{Ears, Heard, Mouth};
 use batch::{Batch, Change};
@@ -251,18 +250,19 @@ impl Watch {
 
     fn meanings(&self) -> Meanings<'_> {
         let catalogue = &self.shared.catalogue;
-        let roots = catalogue.roots().iter().map(|root| (real(&root.path), root.key.clone()));
-        let allowed = self.shared.allowed.iter().map(PathBuf::as_path);
+        let searched = catalogue.roots().iter().filter(|root| !self.shared.is_too_much(&root.path));
+        let roots: Vec<(PathBuf, Key)> = searched.map(|root| (real(&root.path), root.key.clone())).collect();
+        let reach = roots.iter().fold(self.shared.reach(), |reach, (root, _)| reach.and(root));
         Meanings {
             shared: &self.shared,
             places: &self.places,
-            roots: roots.chain(self.places.beyond.iter().cloned()).collect(),
+            roots: roots.into_iter().chain(self.places.beyond.iter().cloned()).collect(),
             projects: catalogue
                 .projects()
                 .into_iter()
                 .map(|(key, project)| (project.path.clone(), key))
                 .collect(),
-            reach: Reach::of(allowed.chain(catalogue.roots().iter().map(|root| root.path.as_path()))),
+            reach,
         }
     }
 

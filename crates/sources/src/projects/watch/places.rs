@@ -56,10 +56,13 @@ struct Awaited {
 
 /// Works out what is to be watched now. Nobody waits for what comes of it once it is stopped.
 pub(super) fn places(shared: &Shared, stop: &AtomicBool) -> Places {
-    let reach = Reach::of(shared.allowed.iter().map(PathBuf::as_path));
+    let reach = shared.reach();
     let mut places = Places::default();
     for root in shared.catalogue.roots() {
         places.follow(Way::to(&root.path, Whose::Root(root.key.clone())));
+        if shared.is_too_much(&root.path) {
+            continue;
+        }
         let real = root.path.canonicalize().unwrap_or_else(|_| root.path.clone());
         // A root that is only half there is watched as far as it goes.
         let own = reach.and(&real);
