@@ -57,6 +57,8 @@ struct Awaited {
 /// Works out what is to be watched now. Nobody waits for what comes of it once it is stopped.
 pub(super) fn places(shared: &Shared, stop: &AtomicBool) -> Places {
     let reach = shared.reach();
+    let known: BTreeSet<PathBuf> =
+        shared.catalogue.projects().iter().map(|(_, project)| project.path.clone()).collect();
     let mut places = Places::default();
     for root in shared.catalogue.roots() {
         places.follow(Way::to(&root.path, Whose::Root(root.key.clone())));
@@ -86,7 +88,15 @@ pub(super) fn places(shared: &Shared, stop: &AtomicBool) -> Places {
         }
         for folder in &walked.folders {
             for (profile, _) in PROFILES {
-                places.below(&folder.join(profile), 0, stop);
+                let profile = folder.join(profile);
+                if is_nothing(&profile) {
+                    continue;
+                }
+                places.below(&profile, 0, stop);
+                // It becomes a project when there is something where its links lead.
+                if !known.contains(folder) {
+                    places.links(&profile, &root.key, &own, 0, stop);
+                }
             }
         }
         places.folders.extend(walked.folders);

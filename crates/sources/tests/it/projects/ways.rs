@@ -153,3 +153,20 @@ async fn where_it_is_looked_every_so_often_no_write_is_taken_for_the_one_before(
         .follow_until(|folder| folder.artifact("kiln", "pdf").description.as_deref() == Some("from long ago"))
         .await;
 }
+
+#[tokio::test]
+async fn a_folder_becomes_a_project_by_what_a_link_in_its_place_of_a_profile_leads_to() {
+    for link in [".claude", ".claude/agents"] {
+        let folder = Folder::new();
+        folder.project("kiln");
+        fs::create_dir_all(folder.path("dev/lib/agents")).unwrap();
+        let (from, to) =
+            (folder.path("dev/site").join(link), if link == ".claude" { "lib" } else { "lib/agents" });
+        fs::create_dir_all(from.parent().unwrap()).unwrap();
+        symlink(folder.path("dev").join(to), &from).unwrap();
+        let mut watched = watched(folder).await;
+        assert_eq!(watched.folder.names(), ["kiln"]);
+        fs::write(watched.folder.path("dev/lib/agents/a.md"), "# a\n").unwrap();
+        watched.follow_until(|folder| folder.names() == ["kiln", "site"]).await;
+    }
+}
