@@ -36,20 +36,16 @@ pub async fn watch_once_asked(engine: Engine, source: Arc<ProjectsSource>, optio
     while has_roots(&engine) && !is_asked_for(&engine).await {
         wait_for_news(&engine).await;
     }
-    watch(engine, source, options, |watch| {
-        if let Some(trouble) = watch.trouble() {
-            tracing::warn!("{trouble}");
-        }
-    })
-    .await;
+    watch(engine, source, options, |_| {}, |trouble| tracing::warn!("{trouble}")).await;
 }
 
-/// Watches until it is dropped. `begun` is told once that it is watching.
+/// Watches until it is dropped. `begun` is told once that it is watching, `warn` of each trouble with that.
 pub async fn watch(
     engine: Engine,
     source: Arc<ProjectsSource>,
     options: WatchOptions,
     begun: impl FnOnce(&Watch),
+    warn: impl Fn(&str),
 ) {
     // The first look is at all that is known: what changed while nobody watched must not be missed because
     // the projects are learned a moment later.
@@ -58,6 +54,7 @@ pub async fn watch(
     }
     let mut watch = source.watch(options, Arc::new(SystemClock));
     let mut begun = Some(begun);
+    let mut told = None;
     let mut roots = engine.indexes_of(ProjectsSource::NAME);
     loop {
         let keys = watch.next().await;
@@ -76,6 +73,11 @@ pub async fn watch(
         if let Some(begun) = begun.take() {
             begun(&watch);
         }
+        let trouble = watch.trouble();
+        if let Some(trouble) = trouble.as_deref().filter(|_| trouble != told) {
+            warn(trouble);
+        }
+        told = trouble;
         tracing::debug!(entries = keys.len(), folders = watch.folders(), "folders changed");
         mark(&engine, &keys).await;
     }
@@ -83,13 +85,14 @@ pub async fn watch(
 
 /// Watches the files of marketplaces until it is dropped. One that nobody has asked for is left alone.
 pub async fn watch_files(engine: Engine, mut watch: FilesWatch) {
-    let mut is_told = false;
+    let mut told = None;
     loop {
         let keys = watch.next().await;
-        if let Some(trouble) = watch.trouble().filter(|_| !is_told) {
+        let trouble = watch.trouble();
+        if let Some(trouble) = trouble.as_deref().filter(|_| trouble != told) {
             tracing::warn!("{trouble}");
-            is_told = true;
         }
+        told = trouble;
         let held = engine.store().lookup(&keys).await;
         // Of what cannot be asked, doubt means that it was.
         let is_unknown = |place: usize| held.as_ref().is_ok_and(|held| held[place].is_none());

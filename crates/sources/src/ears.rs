@@ -1,15 +1,19 @@
 //! What hears of changes: the system's own events, and for folders that it has no watch left for,
 //! a look every so often.
 
-use std::collections::{BTreeSet, HashMap};
+mod looks;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use notify::event::{AccessKind, AccessMode, EventKind, Flag};
-use notify::{Config, ErrorKind, Event, PollWatcher, RecommendedWatcher, RecursiveMode, Watcher};
+use notify::{Config, ErrorKind, Event, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc::Sender;
+
+use looks::Looks;
 
 /// What was heard.
 #[derive(Debug)]
@@ -29,8 +33,8 @@ enum By {
 /// Both ways of hearing.
 pub(crate) struct Ears {
     events: Option<RecommendedWatcher>,
-    looks: Option<PollWatcher>,
-    watched: HashMap<PathBuf, By>,
+    looks: Option<Looks>,
+    watched: BTreeMap<PathBuf, By>,
     mouth: Mouth,
     poll: Duration,
     /// Why folders are looked at that should be heard of.
@@ -73,7 +77,7 @@ impl Ears {
         let mut ears = Ears {
             events: None,
             looks: None,
-            watched: HashMap::new(),
+            watched: BTreeMap::new(),
             mouth,
             poll,
             trouble: None,
@@ -138,8 +142,8 @@ impl Ears {
 
     /// Forgets a folder and all below it: they are gone, or called otherwise now.
     pub(crate) fn forget_below(&mut self, folder: &Path) {
-        let below: Vec<PathBuf> =
-            self.watched.keys().filter(|watched| watched.starts_with(folder)).cloned().collect();
+        let below = self.watched.range(folder.to_owned()..).map(|(watched, _)| watched);
+        let below: Vec<PathBuf> = below.take_while(|watched| watched.starts_with(folder)).cloned().collect();
         for folder in below {
             self.forget(&folder);
         }
@@ -176,8 +180,7 @@ impl Ears {
                 },
             }
         }
-        let is_heard =
-            self.looks().is_some_and(|looks| looks.watch(folder, RecursiveMode::NonRecursive).is_ok());
+        let is_heard = self.looks().is_some_and(|looks| looks.watch(folder));
         if is_heard {
             self.watched.insert(folder.to_owned(), By::Looks);
         }
@@ -186,20 +189,18 @@ impl Ears {
 
     fn forget(&mut self, folder: &Path) {
         // One that is gone has no watch any more, which is what is wanted.
-        let _ = match self.watched.remove(folder) {
-            Some(By::Events) => self.events.as_mut().map(|events| events.unwatch(folder)),
-            Some(By::Looks) => self.looks.as_mut().map(|looks| looks.unwatch(folder)),
-            None => None,
-        };
+        match self.watched.remove(folder) {
+            Some(By::Events) => drop(self.events.as_mut().map(|events| events.unwatch(folder))),
+            Some(By::Looks) => drop(self.looks.as_ref().map(|looks| looks.unwatch(folder))),
+            None => {}
+        }
     }
 
-    fn looks(&mut self) -> Option<&mut PollWatcher> {
+    fn looks(&mut self) -> Option<&Looks> {
         if self.looks.is_none() {
-            let mouth = self.mouth.clone();
-            let config = Config::default().with_poll_interval(self.poll).with_follow_symlinks(false);
-            self.looks = PollWatcher::new(move |event| mouth.tell(event), config).ok();
+            self.looks = Looks::every(self.poll, self.mouth.clone());
         }
-        self.looks.as_mut()
+        self.looks.as_ref()
     }
 }
 
@@ -271,5 +272,22 @@ mod tests {
         assert!(of(io(24)).contains("max_user_instances"), "no file handle");
         let other = of(io(5));
         assert!(!other.contains("max_user") && other.contains("os error 5"), "{other}");
+    }
+
+    #[test]
+    fn what_is_below_a_folder_is_forgotten_with_it_and_what_is_called_alike_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let mouth = Mouth { sender: tokio::sync::mpsc::channel(8).0, missed: Arc::default() };
+        let mut ears = Ears::new(mouth, Duration::from_mins(1), false);
+        let folders = ["a", "a/b", "a/b/c/d", "a/b/c", "a/b-c", "a/b.d", "a/ba"];
+        let all: BTreeSet<PathBuf> = folders.iter().map(|name| dir.path().join(name)).collect();
+        for folder in &all {
+            std::fs::create_dir_all(folder).unwrap();
+        }
+        assert_eq!(ears.watch(&all, &AtomicBool::new(false)).len(), folders.len());
+        ears.forget_below(&dir.path().join("a/b"));
+        let left: Vec<&str> =
+            folders.into_iter().filter(|name| ears.watches(&dir.path().join(name))).collect();
+        assert_eq!(left, ["a", "a/b-c", "a/b.d", "a/ba"]);
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use larder_core::{Clock as _, Key, Subject, Time};
 use larder_domain::{ARTIFACT, Artifact};
 use larder_engine::{Engine, News, SystemClock};
-use larder_sources::ProjectsSource;
+use larder_sources::{ProjectsSource, Watch};
 use serde::Serialize;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
@@ -123,14 +123,13 @@ async fn watch(args: &Args, context: &Context, config: &Config) -> Ended {
 fn begin(rooms: &Rooms<'_>, config: &Config, place: u64, screen: &Screen) -> [JoinHandle<()>; 3] {
     let (engine, projects) = (rooms.reader().clone(), rooms.projects().clone());
     let options = crate::watching::options(&config.projects).unwrap_or_default();
-    let screen = screen.clone();
-    let watching = crate::watching::watch(engine.clone(), projects, options, move |watch| {
+    let (screen, warned) = (screen.clone(), screen.clone());
+    let begun = move |watch: &Watch| {
         let count = counted(watch.folders(), "folder", "folders");
         screen.note(&format!("watching {count}; Ctrl-C ends it"));
-        if let Some(trouble) = watch.trouble() {
-            screen.warn(&trouble);
-        }
-    });
+    };
+    let warn = move |trouble: &str| warned.warn(trouble);
+    let watching = crate::watching::watch(engine.clone(), projects, options, begun, warn);
     let (runs, follows) = (engine.clone(), engine);
     [
         tokio::spawn(watching),

@@ -34,6 +34,8 @@ pub struct ProjectsSection {
     pub ttl: Setting<Duration>,
     /// The working directory, where it is a root.
     pub cwd: Option<PathBuf>,
+    /// The user's home, which is not searched.
+    pub home: Option<PathBuf>,
 }
 
 /// How changes are noticed.
@@ -91,7 +93,9 @@ impl ProjectsSection {
         };
         let roots = roots.and_then(|roots| checked(layers, roots, base, trusted, home.as_deref()));
         let usual_roots = if roots.is_none() { usual_paths(&USUAL_ROOTS) } else { Vec::new() };
-        let there = || usual_roots.iter().filter(|path| path.is_dir()).cloned().collect();
+        // One that leads to too much is as good as not there.
+        let is_there = |path: &&PathBuf| path.is_dir() && !is_too_much(path, home.as_deref());
+        let there = || usual_roots.iter().filter(is_there).cloned().collect();
         ProjectsSection {
             roots: roots.unwrap_or_else(|| Setting::default(there())),
             usual: usual_roots,
@@ -104,6 +108,7 @@ impl ProjectsSection {
             collections: collections.unwrap_or_else(|| Setting::default(usual_paths(&USUAL_COLLECTIONS))),
             ttl: ttl.unwrap_or(Setting::default(usual.ttl)),
             cwd: None,
+            home,
         }
     }
 
@@ -120,6 +125,7 @@ impl ProjectsSection {
             roots: all.clone(),
             awaited: all.iter().filter(|root| !self.roots.value.contains(root)).cloned().collect(),
             cwd: self.cwd.clone(),
+            home: self.home.clone(),
             depth: self.depth.value as usize,
             prune: self.prune.value.clone(),
             allow_links: self.allow_links.value.clone(),

@@ -53,3 +53,55 @@ fn a_server_finds_what_comes_below_a_usual_root_that_was_not_there() {
     until(&["site", "tool"]);
     assert!(serving.stop().success());
 }
+
+#[test]
+fn a_usual_root_that_leads_to_the_home_folder_or_above_is_not_searched() {
+    use std::os::unix::fs::symlink;
+    let user = User::new().var("LARDER_PROJECTS__DEBOUNCE", "10ms");
+    skill(&user.home().join("private/diary"), "write");
+    symlink(".", user.home().join("dev")).unwrap();
+    assert!(!user.ok(&["projects"]).out.contains("diary"));
+    let serving = Serving::start(&user, &["serve"]);
+    symlink("..", user.home().join("src")).unwrap();
+    skill(&user.home().join("workspace/site"), "deploy");
+    crate::fire::until("the project is listed", || (!listed(&serving).is_empty()).then_some(()));
+    assert_eq!(listed(&serving), ["site"]);
+    std::fs::remove_file(user.home().join("dev")).unwrap();
+    skill(&user.home().join("dev/app"), "build");
+    crate::fire::until("a folder is in its place", || (listed(&serving) == ["app", "site"]).then_some(()));
+}
+
+/// By what larder is started so that the system has few watches for it, where that can be had.
+#[cfg(target_os = "linux")]
+const FEW_WATCHES: [&str; 5] = [
+    "/usr/bin/unshare",
+    "-Ur",
+    "/bin/sh",
+    "-c",
+    "echo 40 > /proc/sys/user/max_inotify_watches && exec \"$0\" \"$@\"",
+];
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_server_says_when_the_system_has_no_watches_left_also_when_that_comes_later() {
+    let can = std::process::Command::new(FEW_WATCHES[0]).args(&FEW_WATCHES[1..]).arg("/bin/true").status();
+    if !can.is_ok_and(|status| status.success()) {
+        return;
+    }
+    let user = User::new().started_by(&FEW_WATCHES);
+    user.write("larder.toml", "[projects]\nroots = [\"code\"]\ndebounce = \"10ms\"\npoll = \"100ms\"\n");
+    skill(&user.project().join("code/site"), "deploy");
+    let log = user.home().join("log");
+    let serving = Serving::start_to(&user, &["serve"], std::fs::File::create(&log).unwrap().into());
+    let is_told = || std::fs::read_to_string(&log).unwrap().contains("no watches left");
+    crate::fire::until("it is listed", || (listed(&serving) == ["site"]).then_some(()));
+    skill(&user.project().join("code/app"), "build");
+    crate::fire::until("it is watched", || (listed(&serving) == ["app", "site"]).then_some(()));
+    assert!(!is_told(), "there are some left");
+    for number in 0..50 {
+        std::fs::create_dir_all(user.project().join(format!("code/more/{number:02}"))).unwrap();
+    }
+    crate::fire::until("it is told", || is_told().then_some(()));
+    skill(&user.project().join("code/more/49"), "polled");
+    crate::fire::until("it is found", || listed(&serving).contains(&"49".to_owned()).then_some(()));
+}

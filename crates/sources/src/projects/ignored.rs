@@ -3,6 +3,7 @@
 //! hide anything.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -20,6 +21,11 @@ use crate::files::read_plain;
 const NAMES: [&str; 2] = [".gitignore", ".ignore"];
 /// No ignore file is longer.
 const BYTES_MAX: u64 = 1 << 20;
+
+/// Whether a name is that of a file that leaves folders out.
+pub(super) fn is_ignore_file(name: &OsStr) -> bool {
+    NAMES.iter().any(|own| name == *own)
+}
 
 /// The ignore files below one start, read when something in their folder is asked about.
 pub(super) struct Ignored {

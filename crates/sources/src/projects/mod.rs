@@ -38,6 +38,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use catalogue::{Catalogue, Index, Listed, Project, Root};
 use reach::Reach;
 use scan::Frame;
+pub(crate) use stamp::{machine_time, tick};
 use upstreams::Shelf;
 use walk::Rules;
 pub use watch::{Watch, WatchOptions};
@@ -62,6 +63,8 @@ pub struct ProjectsConfig {
     /// And below the folder that the process was started in, where that is wanted. What is found
     /// there is known to this process alone.
     pub cwd: Option<PathBuf>,
+    /// The user's home: a root that leads to it, or to a folder that holds it, is not searched.
+    pub home: Option<PathBuf>,
     /// So many folders deep.
     pub depth: usize,
     /// Not in folders of these names.
@@ -80,6 +83,7 @@ impl Default for ProjectsConfig {
             roots: Vec::new(),
             awaited: Vec::new(),
             cwd: None,
+            home: None,
             depth: 3,
             prune: PRUNED.map(str::to_owned).to_vec(),
             allow_links: Vec::new(),
@@ -99,7 +103,11 @@ struct Shared {
     catalogue: Catalogue,
     shelf: Shelf,
     rules: Rules,
+    /// The roots that were named, …
+    roots: Vec<PathBuf>,
+    /// … and what may be read besides.
     allowed: Vec<PathBuf>,
+    home: Option<PathBuf>,
     collections: Vec<PathBuf>,
     /// Which it is takes longer to find out than most commands take, and few need it.
     zone: LazyLock<TimeZone>,
@@ -138,7 +146,7 @@ impl ProjectsSource {
         zone: fn() -> TimeZone,
         time: Box<dyn Fn() -> SystemTime + Send + Sync>,
     ) -> Result<Self, KeyError> {
-        let allowed = config.roots.iter().chain(&config.allow_links).chain(&config.collections);
+        let allowed = config.allow_links.iter().chain(&config.collections);
         Ok(ProjectsSource {
             shared: Arc::new(Shared {
                 catalogue: Catalogue::new(config, base)?,
@@ -147,7 +155,9 @@ impl ProjectsSource {
                     depth: config.depth,
                     prune: Arc::new(config.prune.iter().cloned().collect::<BTreeSet<String>>()),
                 },
+                roots: config.roots.clone(),
                 allowed: allowed.cloned().collect(),
+                home: config.home.clone(),
                 collections: config.collections.clone(),
                 zone: LazyLock::new(zone),
                 time,
@@ -241,9 +251,22 @@ impl ProjectsSource {
 const THREADS_MAX: usize = 8;
 
 impl Shared {
+    /// What may be read, whatever root is looked at.
+    fn reach(&self) -> Reach {
+        let roots = self.roots.iter().filter(|root| !self.is_too_much(root));
+        Reach::of(roots.chain(&self.allowed).map(PathBuf::as_path))
+    }
+
+    /// Whether a root leads to everything, or to the home folder, or one that holds it. What is found out before
+    /// may be otherwise by now: links are pointed elsewhere.
+    fn is_too_much(&self, root: &Path) -> bool {
+        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let root = real(root);
+        self.home.as_ref().is_some_and(|home| root.parent().is_none() || real(home).starts_with(&root))
+    }
+
     fn answer(&self, asks: &[Ask], sender: &UnboundedSender<Answered>, stop: &AtomicBool, runtime: &Handle) {
-        let allowed: Vec<&Path> = self.allowed.iter().map(PathBuf::as_path).collect();
-        let reach = Reach::of(allowed);
+        let reach = self.reach();
         let frame = Frame {
             reach: &reach,
             upstreams: self.shelf.upstreams(&reach),
@@ -301,6 +324,12 @@ impl Shared {
         frame: &Frame<'_>,
         stop: &AtomicBool,
     ) -> Result<Fetched, FetchError> {
+        if self.is_too_much(&root.path) {
+            let path = root.path.display();
+            let about =
+                format!("the root {path} leads to what holds the home folder, which is never searched");
+            return Err(FetchError::Local(about));
+        }
         let real = root.path.canonicalize().unwrap_or_else(|_| root.path.clone());
         let reach = frame.reach.and(&real);
         // People are told of collections here. While their files are those that nothing was wrong with,

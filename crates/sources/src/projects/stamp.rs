@@ -97,7 +97,7 @@ const FINE_TICK: Duration = Duration::from_millis(40);
 const COARSE_TICK: Duration = Duration::from_secs(3);
 
 /// How old a time of a file's must be, so that another change would show another time.
-pub(super) fn tick(time: SystemTime) -> Duration {
+pub(crate) fn tick(time: SystemTime) -> Duration {
     let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     if since_epoch.subsec_nanos() == 0 { COARSE_TICK } else { FINE_TICK }
 }
@@ -107,7 +107,7 @@ pub(super) fn tick(time: SystemTime) -> Duration {
     clippy::disallowed_methods,
     reason = "files carry the machine's own time, which is compared with nothing else"
 )]
-pub(super) fn machine_time() -> SystemTime {
+pub(crate) fn machine_time() -> SystemTime {
     SystemTime::now()
 }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use notify::Event;
 use notify::event::{EventKind, MetadataKind, ModifyKind};
 
+use super::super::ignored::is_ignore_file;
 use super::places::Places;
 use crate::ears::Heard;
 
@@ -63,6 +64,11 @@ impl Batch {
             let known = self.paths.entry(path).or_insert(change);
             *known = change.max(*known);
         }
+    }
+
+    /// Whether other folders may be left out now.
+    pub(super) fn leaves_out(&self) -> bool {
+        self.paths.keys().any(|path| path.file_name().is_some_and(is_ignore_file))
     }
 
     /// Where there may be other folders now.

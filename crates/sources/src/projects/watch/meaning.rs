@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use larder_core::Key;
 
 use super::super::Shared;
+use super::super::ignored::is_ignore_file;
 use super::super::reach::Reach;
 use super::super::upstreams::is_collection_file;
 use super::super::walk::{is_profile, is_project};
 use super::places::Places;
+use super::ways::Whose;
 
 /// What paths mean now.
 pub(super) struct Meanings<'a> {
@@ -23,15 +25,22 @@ pub(super) struct Meanings<'a> {
     pub(super) reach: Reach,
 }
 
-/// The folders of profiles among a path and those above it, as far as its root; the innermost first. A root may
-/// itself lie in something that is called like a profile.
-pub(super) fn profiles<'p, 'r>(
-    path: &'p Path,
-    roots: impl Iterator<Item = &'r PathBuf>,
-) -> impl Iterator<Item = &'p Path> {
-    let root = roots.filter(|root| path.starts_with(root)).max_by_key(|root| root.as_os_str().len()).cloned();
-    let below = path.ancestors().take_while(move |part| root.as_ref().is_none_or(|root| *part != root));
-    below.filter(|part| part.file_name().is_some_and(is_profile))
+/// The folders of profiles among a path and those above it, as far as a root that it lies below, the innermost first;
+/// for each such root, since one may lie in something that is called like a profile, or be one to which a link in
+/// another leads.
+pub(super) fn profiles<'p>(path: &'p Path, roots: impl Iterator<Item = &'p PathBuf>) -> Vec<Vec<&'p Path>> {
+    let below = |root: Option<&PathBuf>| -> Vec<&'p Path> {
+        let way = path.ancestors().take_while(|part| root.is_none_or(|root| *part != root));
+        way.filter(|part| part.file_name().is_some_and(is_profile)).collect()
+    };
+    let mut ways: Vec<Vec<&Path>> =
+        roots.filter(|root| path.starts_with(root)).map(|root| below(Some(root))).collect();
+    if ways.is_empty() {
+        ways.push(below(None));
+    }
+    ways.sort();
+    ways.dedup();
+    ways
 }
 
 impl Meanings<'_> {
@@ -43,6 +52,14 @@ impl Meanings<'_> {
                 keys.insert(key.clone());
             }
         }
+        for way in
+            self.places.ways.iter().filter(|way| is_structural && way.names.iter().any(|name| name == path))
+        {
+            match &way.whose {
+                Whose::Root(key) => drop(keys.insert(key.clone())),
+                Whose::Collections => keys.extend(self.projects.values().cloned()),
+            }
+        }
         let is_file = || path.file_name().is_some_and(is_collection_file);
         if self.places.collections.iter().any(|place| {
             (path.starts_with(place) && (is_structural || path == place || is_file()))
@@ -50,36 +67,43 @@ impl Meanings<'_> {
         }) {
             keys.extend(self.projects.values().cloned());
         }
-        let folders = self.with_profiles(path);
-        match folders.iter().rev().find_map(|folder| Some((folder, self.projects.get(*folder)?))) {
-            Some((folder, key)) => {
-                keys.insert(key.clone());
+        let mut is_for_roots = false;
+        for folders in self.with_profiles(path) {
+            let known: Vec<_> =
+                folders.iter().filter_map(|at| Some((*at, self.projects.get(*at)?))).collect();
+            for (folder, key) in &known {
+                keys.insert((*key).clone());
                 // Its last artifact may have gone with it.
-                if is_structural && !is_project(folder, &self.reach).unwrap_or(true) {
-                    self.roots_of(path, keys);
-                }
+                is_for_roots |= is_structural && !is_project(folder, &self.reach).unwrap_or(true);
             }
             // What was no project may be one now.
-            None if !folders.is_empty() || self.changes_projects(path, is_structural) => {
-                self.roots_of(path, keys);
-            }
-            None => {}
+            let is_other = || !folders.is_empty() || self.changes_projects(path, is_structural);
+            is_for_roots |= known.is_empty() && is_other();
+        }
+        if is_for_roots {
+            self.roots_of(path, keys);
         }
     }
 
-    /// The known project in whose profile the path lies.
+    /// The known project in whose profile the path lies, as the nearest root tells.
     pub(super) fn project_of(&self, path: &Path) -> Option<&Key> {
-        self.with_profiles(path).iter().rev().find_map(|folder| self.projects.get(*folder))
+        self.nearest(path).iter().rev().find_map(|folder| self.projects.get(*folder))
     }
 
     /// Whether a project of which nothing is known may be at the path.
     pub(super) fn is_unexplained(&self, path: &Path) -> bool {
-        !self.with_profiles(path).is_empty() && self.project_of(path).is_none()
+        !self.nearest(path).is_empty() && self.project_of(path).is_none()
     }
 
-    /// The folders whose profile the path lies in, the innermost first.
-    fn with_profiles<'p>(&self, path: &'p Path) -> Vec<&'p Path> {
-        profiles(path, self.roots.iter().map(|(root, _)| root)).filter_map(Path::parent).collect()
+    fn nearest<'p>(&'p self, path: &'p Path) -> Vec<&'p Path> {
+        let ways = self.with_profiles(path).into_iter().filter(|way| !way.is_empty());
+        ways.min_by_key(Vec::len).unwrap_or_default()
+    }
+
+    /// The folders whose profile the path lies in, the innermost first, as far as each root above it.
+    fn with_profiles<'p>(&'p self, path: &'p Path) -> Vec<Vec<&'p Path>> {
+        let ways = profiles(path, self.roots.iter().map(|(root, _)| root));
+        ways.into_iter().map(|way| way.into_iter().filter_map(Path::parent).collect()).collect()
     }
 
     /// Adds the projects at and below a path: the way to them is another.
@@ -94,10 +118,21 @@ impl Meanings<'_> {
         keys.extend(above.map(|(_, key)| key.clone()));
     }
 
+    /// Adds the roots of the projects that are known and were not met: they may have gone before anybody knew them.
+    pub(super) fn unmet(&self, keys: &mut BTreeSet<Key>) {
+        let catalogue = &self.shared.catalogue;
+        for (_, project) in catalogue.projects() {
+            if !self.places.folders.contains(&project.path) {
+                let own = catalogue.roots().iter().filter(|root| root.path == project.root);
+                keys.extend(own.map(|root| root.key.clone()));
+            }
+        }
+    }
+
     /// Whether other folders may be projects after something at a path outside of all profiles.
     fn changes_projects(&self, path: &Path, is_structural: bool) -> bool {
         let Some(name) = path.file_name() else { return false };
-        if name == ".gitignore" || name == ".ignore" {
+        if is_ignore_file(name) {
             return true;
         }
         if !is_structural || self.shared.rules.prunes(name) {

@@ -9,6 +9,7 @@ mod batch;
 mod meaning;
 mod places;
 mod settle;
+mod ways;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -19,7 +20,6 @@ use std::time::Duration;
 use larder_core::{Clock, Key, Time};
 use tokio::sync::mpsc::{Receiver, channel};
 
-use super::reach::Reach;
 use super::{ProjectsSource, Shared, Stop};
 use crate::ears::{Ears, Heard, Mouth};
 use batch::{Batch, Change};
@@ -121,7 +121,17 @@ impl Watch {
 
     /// Why some folders are only looked at every so often, and what to do about it.
     pub fn trouble(&self) -> Option<String> {
-        lock(&self.ears).trouble()
+        let cut = || {
+            self.places.is_cut.then(|| {
+                format!(
+                    "there are more than {FOLDERS_MAX} folders to watch; what changes in the others is seen when all \
+                     is looked at, after `[projects] ttl` ({} s). Have `roots` name fewer, or `prune` leave out what \
+                     holds no projects",
+                    self.options.sweep.as_secs()
+                )
+            })
+        };
+        lock(&self.ears).trouble().or_else(cut)
     }
 
     /// How many folders are watched.
@@ -200,13 +210,17 @@ impl Watch {
             // What went is known by the places until now alone.
             self.explain(&batch, &mut keys);
             let is_all = batch.missed || edition != self.edition;
-            let links = self.places.links.clone();
+            let (links, folders) = (self.places.links.clone(), self.places.watched());
             let new = self.resync(&batch, is_all).await;
             let meaning = self.meanings();
-            // When it is heard that a link went meanwhile, nobody knows it any more.
+            // When it is heard that a link or a folder went meanwhile, nobody knows it any more.
             for link in links.difference(&self.places.links) {
                 meaning.roots_of(link, &mut keys);
             }
+            for folder in folders.difference(&self.places.watched()) {
+                meaning.explain(folder, true, &mut keys);
+            }
+            meaning.unmet(&mut keys);
             // What happened in a folder before it was watched, nobody heard.
             for folder in &new {
                 meaning.explain(folder, true, &mut keys);
@@ -236,18 +250,19 @@ impl Watch {
 
     fn meanings(&self) -> Meanings<'_> {
         let catalogue = &self.shared.catalogue;
-        let roots = catalogue.roots().iter().map(|root| (real(&root.path), root.key.clone()));
-        let allowed = self.shared.allowed.iter().map(PathBuf::as_path);
+        let searched = catalogue.roots().iter().filter(|root| !self.shared.is_too_much(&root.path));
+        let roots: Vec<(PathBuf, Key)> = searched.map(|root| (real(&root.path), root.key.clone())).collect();
+        let reach = roots.iter().fold(self.shared.reach(), |reach, (root, _)| reach.and(root));
         Meanings {
             shared: &self.shared,
             places: &self.places,
-            roots: roots.chain(self.places.beyond.iter().cloned()).collect(),
+            roots: roots.into_iter().chain(self.places.beyond.iter().cloned()).collect(),
             projects: catalogue
                 .projects()
                 .into_iter()
                 .map(|(key, project)| (project.path.clone(), key))
                 .collect(),
-            reach: Reach::of(allowed.chain(catalogue.roots().iter().map(|root| root.path.as_path()))),
+            reach,
         }
     }
 
@@ -258,6 +273,9 @@ impl Watch {
 
     /// Whether other folders are to be watched after this.
     fn changes_places(&self, batch: &Batch) -> bool {
+        if batch.leaves_out() {
+            return true;
+        }
         let ears = lock(&self.ears);
         batch.structural().any(|(path, _)| {
             let is_pruned = path.file_name().is_some_and(|name| self.shared.rules.prunes(name));
@@ -266,6 +284,7 @@ impl Watch {
             ears.watches(path)
                 || self.places.links.contains(path)
                 || self.places.is_linked(path)
+                || self.places.is_on_way(path)
                 || (!is_pruned && is_folder())
         })
     }
@@ -277,12 +296,15 @@ impl Watch {
         let renamed = batch.structural().filter(|(_, change)| *change == Change::Name);
         let renamed: Vec<PathBuf> = renamed.map(|(path, _)| path.clone()).collect();
         let other: Vec<PathBuf> = batch.structural().map(|(path, _)| path.clone()).collect();
-        let roots: Vec<PathBuf> = shared.catalogue.roots().iter().map(|root| real(&root.path)).collect();
+        let mut roots: Vec<PathBuf> = shared.catalogue.roots().iter().map(|root| real(&root.path)).collect();
+        roots.extend(self.places.beyond.iter().map(|(target, _)| target.clone()));
         let in_profile = |path: &PathBuf| {
-            path.parent().is_some_and(|above| profiles(above, roots.iter()).next().is_some())
+            let is_in = |above| profiles(above, roots.iter()).iter().all(|way| !way.is_empty());
+            path.parent().is_some_and(is_in)
         };
         let is_missed = batch.missed;
-        let is_local = !is_all && other.iter().all(|path| in_profile(path) && !path.is_symlink());
+        let is_local =
+            !is_all && !batch.leaves_out() && other.iter().all(|path| in_profile(path) && !path.is_symlink());
         let worked_out = tokio::task::spawn_blocking(move || {
             let mut ears = lock(&ears);
             for path in &renamed {
@@ -292,17 +314,18 @@ impl Watch {
                 }
             }
             if is_local {
-                let mut new = Vec::new();
+                let (mut new, mut is_cut) = (Vec::new(), false);
                 for path in &other {
                     below(path, 0, &stop, &mut |folder| {
                         let has_room = ears.count() < FOLDERS_MAX;
+                        is_cut |= !has_room;
                         if has_room && !ears.watches(folder) && ears.add(folder) {
                             new.push(folder.to_owned());
                         }
                         has_room
                     });
                 }
-                return (None, new);
+                return (None, new, is_cut);
             }
             if is_missed {
                 ears.doubt();
@@ -310,12 +333,14 @@ impl Watch {
             let (found, mut new) = settle(&mut ears, &shared.rules, &stop, || places(&shared, &stop));
             // Of what happens beside the way to what is awaited nobody wants to know.
             new.retain(|path| !found.is_lookout(path));
-            (Some(found), new)
+            (Some(found), new, false)
         });
-        let Ok((found, new)) = worked_out.await else { return Vec::new() };
-        match found {
-            Some(found) => self.places = found,
-            None => self.places.folders.extend(new.iter().cloned()),
+        let Ok((found, new, is_cut)) = worked_out.await else { return Vec::new() };
+        if let Some(found) = found {
+            self.places = found;
+        } else {
+            self.places.folders.extend(new.iter().cloned());
+            self.places.is_cut |= is_cut;
         }
         new
     }
@@ -356,3 +381,6 @@ fn real(path: &Path) -> PathBuf {
 fn lock(ears: &Mutex<Ears>) -> std::sync::MutexGuard<'_, Ears> {
     ears.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

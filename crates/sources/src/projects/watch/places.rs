@@ -10,10 +10,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use larder_core::Key;
 use larder_domain::PROFILES;
 
+use super::super::ignored::is_ignore_file;
 use super::super::reach::{Led, Reach, is_nothing, would_be};
 use super::super::upstreams::is_collection_file;
 use super::super::walk::is_profile;
 use super::super::{Shared, walk};
+use super::ways::{Way, Whose};
 
 /// No more folders are watched: a system that could would still suffer.
 pub(super) const FOLDERS_MAX: usize = 200_000;
@@ -28,6 +30,8 @@ pub(super) struct Places {
     lookouts: BTreeSet<PathBuf>,
     /// What may come, or go with a folder above it.
     awaited: Vec<Awaited>,
+    /// The ways to the roots and the collections.
+    pub(super) ways: Vec<Way>,
     /// What links lead to, or would if there were something, with the entry that wants a look then: that of the
     /// project that has the link; a root's, where its projects would be.
     pub(super) linked: Vec<(PathBuf, Key)>,
@@ -39,6 +43,8 @@ pub(super) struct Places {
     pub(super) collections: Vec<PathBuf>,
     /// Roots that cannot be looked at now.
     pub(super) away: Vec<PathBuf>,
+    /// Whether there are more folders than are watched.
+    pub(super) is_cut: bool,
 }
 
 #[derive(Debug)]
@@ -50,9 +56,15 @@ struct Awaited {
 
 /// Works out what is to be watched now. Nobody waits for what comes of it once it is stopped.
 pub(super) fn places(shared: &Shared, stop: &AtomicBool) -> Places {
-    let reach = Reach::of(shared.allowed.iter().map(PathBuf::as_path));
+    let reach = shared.reach();
+    let known: BTreeSet<PathBuf> =
+        shared.catalogue.projects().iter().map(|(_, project)| project.path.clone()).collect();
     let mut places = Places::default();
     for root in shared.catalogue.roots() {
+        places.follow(Way::to(&root.path, Whose::Root(root.key.clone())));
+        if shared.is_too_much(&root.path) {
+            continue;
+        }
         let real = root.path.canonicalize().unwrap_or_else(|_| root.path.clone());
         // A root that is only half there is watched as far as it goes.
         let own = reach.and(&real);
@@ -76,7 +88,15 @@ pub(super) fn places(shared: &Shared, stop: &AtomicBool) -> Places {
         }
         for folder in &walked.folders {
             for (profile, _) in PROFILES {
-                places.below(&folder.join(profile), 0, stop);
+                let profile = folder.join(profile);
+                if is_nothing(&profile) {
+                    continue;
+                }
+                places.below(&profile, 0, stop);
+                // It becomes a project when there is something where its links lead.
+                if !known.contains(folder) {
+                    places.links(&profile, &root.key, &own, 0, stop);
+                }
             }
         }
         places.folders.extend(walked.folders);
@@ -88,6 +108,7 @@ pub(super) fn places(shared: &Shared, stop: &AtomicBool) -> Places {
         }
     }
     for place in &shared.collections {
+        places.follow(Way::to(place, Whose::Collections));
         // One named through a link is watched where it really is.
         let real = would_be(place).unwrap_or_else(|| place.clone());
         places.below(&real, DEPTH_MAX - 2, stop);
@@ -100,9 +121,7 @@ pub(super) fn places(shared: &Shared, stop: &AtomicBool) -> Places {
         places.collections.push(target);
     }
     places.lookouts.retain(|folder| !places.folders.contains(folder));
-    while places.folders.len() > FOLDERS_MAX {
-        places.folders.pop_last();
-    }
+    places.cut(FOLDERS_MAX);
     places
 }
 
@@ -110,15 +129,16 @@ impl Places {
     /// Whether something that happened at a path may concern anybody. Files outside of all profiles do not,
     /// but for those that are read by name.
     pub(super) fn may_matter(&self, path: &Path, is_structural: bool) -> bool {
+        if is_structural && self.is_on_way(path) {
+            return true;
+        }
         let is_known = || self.folders.contains(path) || self.lookouts.contains(path);
         if path.parent().is_some_and(|above| self.lookouts.contains(above)) && !is_known() {
             return self.awaited.iter().any(|awaited| awaited.path.starts_with(path));
         }
         let is_in_profile = || path.ancestors().any(|part| part.file_name().is_some_and(is_profile));
-        let is_read = || {
-            path.file_name()
-                .is_some_and(|name| name == ".gitignore" || name == ".ignore" || is_collection_file(name))
-        };
+        let is_read =
+            || path.file_name().is_some_and(|name| is_ignore_file(name) || is_collection_file(name));
         let is_linked = || self.is_linked(path) || self.collections.iter().any(|place| place == path);
         // A folder, or a link, that came, and one that went.
         let is_other = || match fs::symlink_metadata(path) {
@@ -133,6 +153,11 @@ impl Places {
         self.linked.iter().any(|(target, _)| path.starts_with(target))
     }
 
+    /// Whether a way goes through a path.
+    pub(super) fn is_on_way(&self, path: &Path) -> bool {
+        self.ways.iter().any(|way| way.names.iter().any(|name| name == path))
+    }
+
     /// All that is to be watched.
     pub(super) fn watched(&self) -> BTreeSet<PathBuf> {
         self.folders.union(&self.lookouts).cloned().collect()
@@ -143,10 +168,26 @@ impl Places {
         self.lookouts.contains(folder)
     }
 
-    /// What was awaited and came before anybody listened.
+    /// Leaves out the last folders, where there are more than that.
+    fn cut(&mut self, most: usize) {
+        self.is_cut = self.folders.len() > most;
+        while self.folders.len() > most {
+            self.folders.pop_last();
+        }
+    }
+
+    /// What was awaited and came before anybody listened, and the ways that became others.
     pub(super) fn outrun(&self) -> Vec<PathBuf> {
         let next = self.awaited.iter().filter_map(|awaited| awaited.next.as_ref());
-        next.filter(|next| !is_nothing(next)).cloned().collect()
+        let came = next.filter(|next| !is_nothing(next));
+        let ways = self.ways.iter().filter(|way| way.is_outrun());
+        came.chain(ways.flat_map(|way| &way.names)).cloned().collect()
+    }
+
+    /// Listens for what a way goes through becoming another.
+    fn follow(&mut self, way: Way) {
+        self.lookouts.extend(way.lookouts().map(Path::to_owned));
+        self.ways.push(way);
     }
 
     /// Listens for what comes at a path, and for the folder above it going.
@@ -254,6 +295,16 @@ mod tests {
         assert!(all.folders.iter().any(|folder| folder.ends_with("site/.claude/skills/pdf")));
         let stopped = places(&source.shared, &AtomicBool::new(true));
         assert_eq!(stopped.folders, BTreeSet::new());
+    }
+
+    #[test]
+    fn it_is_known_when_there_are_more_folders_than_are_watched() {
+        let mut places =
+            Places { folders: ["/a", "/a/b", "/c"].map(PathBuf::from).into(), ..Places::default() };
+        places.cut(3);
+        assert!(!places.is_cut);
+        places.cut(2);
+        assert!(places.is_cut && !places.folders.contains(Path::new("/c")), "{:?}", places.folders);
     }
 
     #[test]

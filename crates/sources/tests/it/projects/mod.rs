@@ -15,3 +15,4 @@ mod scanning;
 mod trees;
 mod unreadable;
 mod watching;
+mod ways;
