@@ -68,6 +68,11 @@
     return element.closest("[data-key]")?.dataset.key;
   }
 
+  // The token of the newest part is that of all forms: a part may come of another run of the server's.
+  function renew(csrf) {
+    if (csrf) for (const field of document.querySelectorAll('input[name="csrf"]')) field.value = csrf;
+  }
+
   // The focus and what was unfolded outlive a swap.
   function swap(old, fresh) {
     const active = old.contains(document.activeElement) ? document.activeElement : null;
@@ -79,6 +84,7 @@
     };
     const open = new Set([...old.querySelectorAll("details[open]")].map(nameOf));
     old.replaceWith(fresh);
+    renew(fresh.querySelector('input[name="csrf"]')?.value);
     for (const details of fresh.querySelectorAll("details")) if (open.has(nameOf(details))) details.open = true;
     if (place) restore(fresh, place);
     packAll();
@@ -293,8 +299,24 @@
 
   // ---- forms that do not reload ----
 
+  // A form whose token is no longer this visitor's (the server began anew, the cookie is gone) is sent
+  // once more with the one that the answer tells.
+  async function post(form, submitter, isAgain = false) {
+    const response = await fetch(form.action, {
+      method: "POST",
+      body: new URLSearchParams(new FormData(form, submitter)),
+      headers: { Accept: "application/json" },
+      credentials: "same-origin",
+    });
+    const answer = await response.json();
+    if (response.ok || !answer.csrf || isAgain) return { isWell: response.ok, answer };
+    renew(answer.csrf);
+    // It may have been swapped away meanwhile.
+    form.elements.csrf.value = answer.csrf;
+    return post(form, submitter, true);
+  }
+
   async function send(form, submitter) {
-    const body = new URLSearchParams(new FormData(form, submitter));
     const button = submitter || form.querySelector("button");
     button.setAttribute("aria-busy", "true");
     const holder = form.closest("[data-key]");
@@ -304,14 +326,8 @@
       badge.textContent = "updating…";
     }
     try {
-      const response = await fetch(form.action, {
-        method: "POST",
-        body,
-        headers: { Accept: "application/json" },
-        credentials: "same-origin",
-      });
-      const answer = await response.json();
-      tell(answer.message ?? answer.detail, !response.ok || answer.wrong);
+      const { isWell, answer } = await post(form, submitter);
+      tell(answer.message ?? answer.detail, !isWell || answer.wrong);
     } catch {
       tell("The server could not be reached. What you see is as it was before.", true);
     } finally {
@@ -459,16 +475,9 @@
   // ---- the demo's panel ----
 
   async function turn(form, submitter) {
-    const body = new URLSearchParams(new FormData(form, submitter));
     try {
-      const response = await fetch(form.action, {
-        method: "POST",
-        body,
-        headers: { Accept: "application/json" },
-        credentials: "same-origin",
-      });
-      const answer = await response.json();
-      if (response.ok) showMode(answer);
+      const { isWell, answer } = await post(form, submitter);
+      if (isWell) showMode(answer);
       else tell(answer.message ?? answer.detail, true);
     } catch {
       tell("The server could not be reached.", true);

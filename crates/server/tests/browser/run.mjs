@@ -252,6 +252,21 @@ test("a long cluster is paged and searched without JavaScript", ["long"], async 
   assert.equal(await page.locator(".repo").count(), 1);
 }, { javaScriptEnabled: false });
 
+// ---- pages that stay open ----
+
+test("the forms of an open page go on working when its visit is forgotten", [], async ({ page, site, context }) => {
+  await page.goto(site.url);
+  await settled(page);
+  await mark(page);
+  await context.clearCookies();
+  await page.getByRole("button", { name: "Refresh all" }).click();
+  await told(page).getByText(/^\d+ entries refreshed/).waitFor();
+  await context.clearCookies();
+  await page.getByRole("button", { name: "Off", exact: true }).click();
+  await page.getByText("GitHub is down").waitFor();
+  assert.ok(await isSame(page));
+}, { expected: [/status of 403/] });
+
 // ---- when GitHub fails ----
 
 test("with GitHub switched off the copies are shown, with the reason and the next try", [], async ({ page, site }) => {

@@ -24,5 +24,6 @@ mod statuses;
 mod trackers;
 mod unread;
 mod visitor;
+mod visits;
 mod ways;
 mod world;
