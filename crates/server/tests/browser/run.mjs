@@ -267,6 +267,52 @@ test("the forms of an open page go on working when its visit is forgotten", [], 
   assert.ok(await isSame(page));
 }, { expected: [/status of 403/] });
 
+// ---- widths between a phone and a desk ----
+
+test("no table loses a button or its first column at any width, nor on paper", ["projects"], async ({ page, site }) => {
+  const lost = () =>
+    page.evaluate(() => {
+      const lost = [];
+      for (const sheet of document.querySelectorAll(".sheet")) {
+        const { left, right } = sheet.getBoundingClientRect();
+        for (const one of sheet.querySelectorAll("button, a, td:last-child, th:last-child")) {
+          const box = one.getBoundingClientRect();
+          if (box.width && (box.left < left - 0.5 || box.right > right + 0.5)) lost.push(one.getAttribute("aria-label") ?? one.textContent);
+        }
+        for (const lead of sheet.querySelectorAll("[data-row] td:first-child")) {
+          if (lead.getBoundingClientRect().width < 160) lost.push(`${lead.textContent.trim()} is squeezed`);
+        }
+      }
+      return lost;
+    });
+  await page.goto(site.url);
+  await settled(page);
+  for (const path of ["/cache", "/projects"]) {
+    await page.goto(site.url + path);
+    await page.locator("#list tr[data-row]").first().waitFor();
+    for (const width of [700, 769, 790, 820, 880, 930, 961, 1000, 1100]) {
+      await page.setViewportSize({ width, height: 900 });
+      assert.deepEqual(await lost(), [], `${path} at ${width} px`);
+    }
+    // A4 without its margins.
+    await page.emulateMedia({ media: "print" });
+    await page.setViewportSize({ width: 794, height: 1123 });
+    assert.deepEqual(await lost(), [], `${path} on paper`);
+    await page.emulateMedia({ media: "screen" });
+  }
+});
+
+test("the buttons that lead on stay on a phone's page", ["long"], async ({ page, site }) => {
+  await page.goto(site.url);
+  await settled(page);
+  await page.setViewportSize({ width: 320, height: 640 });
+  // There is more before this place, and behind it.
+  await page.goto(`${site.url}/clusters/modules?after=5`);
+  const boxes = await page.locator(".more .button").evaluateAll((all) => all.map((one) => one.getBoundingClientRect().toJSON()));
+  assert.equal(boxes.length, 2);
+  for (const { left, right } of boxes) assert.ok(left >= 0 && right <= 320, `${left} to ${right}`);
+});
+
 // ---- when GitHub fails ----
 
 test("with GitHub switched off the copies are shown, with the reason and the next try", [], async ({ page, site }) => {
