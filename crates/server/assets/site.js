@@ -151,10 +151,23 @@
     return address;
   }
 
+  // Whether the list was asked for by a search or a filter, whose sender waits for it.
+  let isSought = false;
+
+  function seek() {
+    isSought = true;
+    reloadList();
+  }
+
   const reloadList = oneAtATime(async () => {
-    const { status, text } = await ask(lookAddress("list"));
+    const { status, text } = await ask(lookAddress("list")).catch((gone) => {
+      if (isSought) tell("The server could not be reached. The list is not yet as asked for.", true);
+      throw gone;
+    });
     const fresh = status === 200 && parsed(text).querySelector("#list");
+    if (isSought && !fresh) tell("The server could not answer. The list is not yet as asked for.", true);
     if (!fresh || !list()) return;
+    isSought = false;
     // What is around a list is not there where there is none.
     if (list().matches("[data-nowhere]") && !fresh.matches("[data-nowhere]")) location.reload();
     else swap(list(), fresh);
@@ -165,10 +178,13 @@
     const keys = [...wanted];
     wanted.clear();
     if (!isClusters || keys.length > 8 || keys.some((key) => !card(key))) return reloadList();
+    const { search } = location;
     for (const key of keys) {
       const address = lookAddress("card");
       address.searchParams.set("key", key);
       const { status, text } = await ask(address);
+      // Another search has begun meanwhile: its list brings all.
+      if (location.search !== search) return;
       const fresh = status === 200 && parsed(text).querySelector("article");
       if (fresh && card(key)) swap(card(key), fresh);
       else return reloadList();
@@ -380,7 +396,7 @@
       if (pick.value !== pick.options?.[0].value) address.searchParams.set(pick.name, pick.value);
     }
     if (address.href !== location.href) history.replaceState(null, "", address);
-    reloadList();
+    seek();
   }
 
   let typed;
@@ -411,7 +427,7 @@
     const address = new URL(form.action);
     for (const [name, value] of new FormData(form)) if (value) address.searchParams.set(name, value);
     if (address.href !== location.href) history.replaceState(null, "", address);
-    reloadList();
+    seek();
   }
 
   // ---- keys ----
@@ -426,11 +442,21 @@
     return document.activeElement?.closest("#list .card, #list tr[data-row]");
   }
 
-  // The nearest place in that direction; what lies straight ahead comes before what lies aside.
-  function move([x, y]) {
+  // The first of those that are seen, better one that is seen from its top on.
+  function firstSeen(all) {
+    const edge = Math.max(0, document.querySelector(".top").getBoundingClientRect().bottom);
+    const seen = all.filter((one) => {
+      const { top, bottom } = one.getBoundingClientRect();
+      return bottom > edge && top < innerHeight;
+    });
+    return seen.find((one) => one.getBoundingClientRect().top >= edge) ?? seen[0];
+  }
+
+  // The nearest place in that direction, if there is one; what lies straight ahead comes before what lies aside.
+  function placeAt([x, y]) {
     const all = places();
     const from = selected();
-    if (!from) return all[0]?.focus();
+    if (!from) return firstSeen(all);
     const middle = (box) => [box.left + box.width / 2, box.top];
     const [fx, fy] = middle(from.getBoundingClientRect());
     let best;
@@ -442,7 +468,7 @@
       const cost = ahead + aside * 3;
       if (ahead > 1 && (!best || cost < best.cost)) best = { one, cost };
     }
-    best?.one.focus();
+    return best?.one;
   }
 
   function takesText(element) {
@@ -453,7 +479,10 @@
     if (event.ctrlKey || event.metaKey || event.altKey || $("keys").open) return;
     const target = event.target;
     if (takesText(target)) {
-      if (event.key === "Escape") target.blur();
+      if (event.key !== "Escape") return;
+      // Else the browser empties the box and tells nobody, and the list stays as it was.
+      if (target.type === "search") event.preventDefault();
+      target.blur();
       return;
     }
     if (event.key === "/" && $("search")) {
@@ -466,9 +495,12 @@
     } else if (event.key === "r" && selected()) {
       event.preventDefault();
       selected().querySelector("[data-refresh]")?.click();
-    } else if (ARROWS[event.key] && places().length && !target.closest("#demo")) {
+    } else if (ARROWS[event.key] && !event.shiftKey && !target.closest("#demo")) {
+      // Where there is nothing to go to, the arrow scrolls.
+      const place = placeAt(ARROWS[event.key]);
+      if (!place) return;
       event.preventDefault();
-      move(ARROWS[event.key]);
+      place.focus();
     }
   });
 

@@ -267,6 +267,73 @@ test("the forms of an open page go on working when its visit is forgotten", [], 
   assert.ok(await isSame(page));
 }, { expected: [/status of 403/] });
 
+test("leaving the search with Escape leaves the box and the list as they are", [], async ({ page, site }) => {
+  await page.goto(site.url);
+  await settled(page);
+  await page.keyboard.press("/");
+  await page.keyboard.type("quill");
+  await page.waitForURL(/search=quill/);
+  await page.waitForFunction(() => document.querySelectorAll("#list .card").length < 3);
+  await page.keyboard.press("Escape");
+  assert.notEqual(await page.evaluate(() => document.activeElement.id), "search");
+  assert.equal(await page.locator("#search").inputValue(), "quill");
+  assert.match(page.url(), /search=quill/);
+});
+
+test("arrows begin at what is seen, and scroll where there is nothing to go to", ["long"], async ({ page, site }) => {
+  await page.goto(site.url);
+  await settled(page);
+  await page.evaluate(() => window.scrollTo(0, 900));
+  await page.keyboard.press("ArrowDown");
+  const box = await page.evaluate(() => document.activeElement.getBoundingClientRect().toJSON());
+  assert.ok(box.bottom > 0 && box.top < 900, `${box.top} to ${box.bottom}`);
+  assert.ok((await page.evaluate(() => window.scrollY)) > 600, "what one reads stays in sight");
+  const held = await page.evaluate(() => document.activeElement.dataset.key);
+  await page.keyboard.press("Shift+ArrowDown");
+  assert.equal(await page.evaluate(() => document.activeElement.dataset.key), held);
+  // One card is the whole page: there is nothing to go to.
+  await page.goto(`${site.url}/clusters/modules`);
+  await page.locator(".card").waitFor();
+  for (let times = 0; times < 5; times += 1) await page.keyboard.press("ArrowDown");
+  await page.waitForFunction(() => window.scrollY > 50);
+});
+
+test("what a search shows is what the address says, whatever comes late", [], async ({ page, site }) => {
+  await page.goto(site.url);
+  await settled(page);
+  let release;
+  const held = new Promise((then) => (release = then));
+  let isAsked;
+  const asked = new Promise((then) => (isAsked = then));
+  await page.route(/part=card/, async (route) => {
+    const answer = await route.fetch();
+    isAsked();
+    await held;
+    await route.fulfill({ response: answer });
+  });
+  await page.getByRole("button", { name: "Refresh Harbor" }).click();
+  await asked;
+  await page.getByRole("searchbox").fill("harbor cli");
+  await page.waitForFunction(() => document.querySelectorAll("#list .repo").length === 1);
+  const late = page.waitForResponse(/part=card/);
+  release();
+  await (await late).finished();
+  await page.evaluate(() => new Promise((then) => requestAnimationFrame(() => requestAnimationFrame(then))));
+  assert.equal(await page.locator("#list .repo").count(), 1);
+});
+
+test("a search that the server cannot be asked for says so", [], async ({ page, site }) => {
+  await page.goto(site.url);
+  await settled(page);
+  await page.route(/part=list/, (route) => route.abort());
+  await page.getByRole("searchbox").fill("zzz");
+  await told(page).getByText("could not be reached").waitFor();
+  assert.ok((await page.locator("#list .card").count()) > 3);
+  await page.unroute(/part=list/);
+  await page.getByRole("searchbox").fill("zzzz");
+  await page.getByText("Nothing found").waitFor();
+}, { expected: [/ERR_FAILED/] });
+
 // ---- widths between a phone and a desk ----
 
 test("no table loses a button or its first column at any width, nor on paper", ["projects"], async ({ page, site }) => {
