@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use super::assets::{ASSETS, Assets};
 use super::told::Told;
 use super::words::Stamp;
-use crate::access::{SESSION_COOKIE, Viewer, cookie};
+use crate::access::{Viewer, cookie};
 use crate::answer::{accepts_gzip, gzipped};
 use crate::app::App;
 use crate::csrf::{CSRF_FIELD, Csrf};
@@ -141,9 +141,8 @@ impl FromRequestParts<App> for Visit {
             told: Told::of(parts.uri.query().unwrap_or_default()),
             back: if is_read { back(&parts.uri) } else { came_from.clone() },
             came_from,
-            can_leave: app.has_tokens()
-                && cookie(&parts.headers, SESSION_COOKIE).is_some_and(|value| !value.is_empty()),
-            can_enter: app.has_tokens() && !viewer.may_admin,
+            can_leave: app.has_session(&parts.headers),
+            can_enter: app.may_gain(viewer),
             takes_gzip: accepts_gzip(&parts.headers),
             pages: pages(app),
             out_since: app.engine.out_of_reach().map(|out| Stamp::new(out.since, app.now())),
@@ -198,7 +197,7 @@ impl Visit {
             out_since: self.out_since.clone(),
             pages: self.pages.clone(),
             can_leave: self.can_leave,
-            can_enter: self.can_enter && !self.can_leave,
+            can_enter: self.can_enter,
             version: env!("CARGO_PKG_VERSION"),
             hidden: self.hidden(),
         }

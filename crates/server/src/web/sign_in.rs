@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::actions::{back_to, expired};
 use super::frame::{Frame, Here, Hidden, THEME_COOKIE, Theme, Visit};
 use super::told::{Told, Word};
+use crate::access::SESSION_DAYS;
 use crate::app::App;
 
 #[derive(Template)]
@@ -19,6 +20,8 @@ struct SignIn<'a> {
     title: &'a str,
     why: &'a str,
     takes_tokens: bool,
+    /// So long one stays signed in.
+    days: i64,
     hidden: Hidden,
     wrong: Option<&'a str>,
 }
@@ -112,7 +115,10 @@ fn page(
     wrong: Option<&str>,
 ) -> Response {
     let frame = visit.frame(Here::Elsewhere, title);
-    visit.page(status, &SignIn { frame, title, why, takes_tokens: app.has_tokens(), hidden, wrong })
+    visit.page(
+        status,
+        &SignIn { frame, title, why, takes_tokens: app.has_tokens(), days: SESSION_DAYS, hidden, wrong },
+    )
 }
 
 /// `POST /sign-in`.
