@@ -73,8 +73,10 @@
     if (csrf) for (const field of document.querySelectorAll('input[name="csrf"]')) field.value = csrf;
   }
 
-  // The focus and what was unfolded outlive a swap.
-  function swap(old, fresh) {
+  // The focus, what was unfolded and what one reads outlive a swap: what stands first in sight stays where it is.
+  function swap(old, fresh, isReading = true) {
+    const reading = isReading && scrollY > 0 ? firstSeen(places()) : undefined;
+    const seen = reading && { key: reading.dataset.key, top: reading.getBoundingClientRect().top };
     const active = old.contains(document.activeElement) ? document.activeElement : null;
     const place = active && {
       key: keyOf(active),
@@ -88,6 +90,8 @@
     for (const details of fresh.querySelectorAll("details")) if (open.has(nameOf(details))) details.open = true;
     if (place) restore(fresh, place);
     packAll();
+    const still = seen && places().find((one) => one.dataset.key === seen.key);
+    if (still) scrollBy({ top: still.getBoundingClientRect().top - seen.top, behavior: "instant" });
     count();
     tick();
   }
@@ -167,10 +171,11 @@
     const fresh = status === 200 && parsed(text).querySelector("#list");
     if (isSought && !fresh) tell("The server could not answer. The list is not yet as asked for.", true);
     if (!fresh || !list()) return;
+    const isReading = !isSought;
     isSought = false;
     // What is around a list is not there where there is none.
     if (list().matches("[data-nowhere]") && !fresh.matches("[data-nowhere]")) location.reload();
-    else swap(list(), fresh);
+    else swap(list(), fresh, isReading);
   });
 
   const wanted = new Set();
@@ -223,11 +228,33 @@
 
   const sizes = new ResizeObserver((seen) => {
     for (const { target } of seen) pack(target);
+    keepColumns(list()?.querySelector(".cards.packed"));
   });
 
   function pack(card) {
     const rows = Math.ceil((card.offsetHeight + GAP) / ROW);
     card.style.gridRowEnd = `span ${rows}`;
+  }
+
+  // Each card keeps the column that it came to, until there are other cards, or more or fewer columns: one that
+  // grows must not send the others across the page. What is loaded for the first time is laid out once it is there.
+  let placed = { of: "", columns: [] };
+
+  function keepColumns(cards) {
+    if (!cards) return;
+    const all = [...cards.children];
+    const many = getComputedStyle(cards).gridTemplateColumns.split(" ").length;
+    const isLoading = cards.querySelector(".bones") ? "loading" : "";
+    const of = [many, isLoading, ...all.map((one) => one.dataset.key)].join(" ");
+    if (placed.of !== of) {
+      cards.classList.remove("placed");
+      for (const one of all) one.style.gridColumnStart = "";
+      const lefts = all.map((one) => one.offsetLeft);
+      const columns = [...new Set(lefts)].sort((a, b) => a - b);
+      placed = { of, columns: lefts.map((left) => columns.indexOf(left) + 1) };
+    }
+    all.forEach((one, index) => (one.style.gridColumnStart = placed.columns[index]));
+    cards.classList.add("placed");
   }
 
   function packAll() {
@@ -236,6 +263,7 @@
     if (!cards) return;
     for (const card of cards.children) pack(card);
     cards.classList.add("packed");
+    keepColumns(cards);
     for (const card of cards.children) sizes.observe(card);
   }
 
@@ -562,6 +590,8 @@
   // ---- start ----
 
   if ($("keys-hint")) $("keys-hint").hidden = false;
+  // `swap` keeps what one reads in its place; the browser would do so a second time.
+  root.style.overflowAnchor = "none";
   packAll();
   searchAsTyped();
   filters();
