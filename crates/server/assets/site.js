@@ -46,10 +46,29 @@
     return span(seconds + Math.floor(length / 2));
   }
 
+  // How far the server's clock is ahead of this machine's: ages are told by the server's. A page that is gone
+  // back to is older than it looks; the first answer that follows puts that right.
+  let ahead = (() => {
+    const [seen] = performance.getEntriesByType("navigation");
+    const age = performance.now() - (seen?.responseStart ?? 0);
+    return Number(root.dataset.now) + age - Date.now();
+  })();
+
+  function serverNow() {
+    return Date.now() + ahead;
+  }
+
+  // An answer's date is whole seconds: what is within them is left as it is.
+  function mindClock(date) {
+    const told = Date.parse(date) + 500 - Date.now();
+    if (Math.abs(told - ahead) > 2000) ahead = told;
+  }
+
   function tick() {
-    const now = Date.now();
+    const now = serverNow();
     for (const time of document.querySelectorAll("time[data-way]")) {
-      const seconds = Math.round((now - Date.parse(time.dateTime)) / 1000);
+      const passed = Math.round((now - Date.parse(time.dateTime)) / 1000);
+      const seconds = time.dataset.way === "past" ? Math.max(0, passed) : passed;
       const words = seconds >= 1 ? `${span(seconds)} ago` : seconds <= -1 ? `in ${nearly(-seconds)}` : "just now";
       const gone = time.dataset.way === "due" && seconds >= 0 ? "now" : words;
       if (time.textContent !== gone) time.textContent = gone;
@@ -112,6 +131,7 @@
   async function ask(address) {
     const began = performance.now();
     const response = await fetch(address, { headers: { Accept: "text/html" }, credentials: "same-origin", cache: "no-store" });
+    mindClock(response.headers.get("date"));
     const text = await response.text();
     speed(performance.now() - began);
     return { status: response.status, text };
@@ -280,7 +300,9 @@
     stream = source;
     let wasLost = isAgain;
     // What ended after the page was made and before the stream began is told by nobody.
-    let isUnsettled = !!list().querySelector('[data-state="updating"], [data-state="loading"]');
+    // Nor is what changed since a page was left that is now gone back to.
+    const isOld = performance.getEntriesByType("navigation")[0]?.type === "back_forward";
+    let isUnsettled = isOld || !!list().querySelector('[data-state="updating"], [data-state="loading"]');
     const show = (on) => {
       live.hidden = false;
       live.dataset.live = on ? "on" : "off";
@@ -331,13 +353,16 @@
 
   // What is being refreshed is looked at until it has settled (the feed tells of ends, not of
   // beginnings, nor of answers that changed nothing); what has just expired, once.
+  const askedAgain = new Map();
+
   function watch() {
     if (document.hidden || !list()) return;
-    const now = Date.now();
+    const now = serverNow();
     const busy = [...list().querySelectorAll('[data-state="updating"], [data-state="loading"]')];
     const expired = [...list().querySelectorAll('[data-state="fresh"][data-fresh-until]')].filter(
-      (one) => Date.parse(one.dataset.freshUntil) <= now,
+      (one) => Date.parse(one.dataset.freshUntil) <= now && askedAgain.get(one.dataset.key) !== one.dataset.freshUntil,
     );
+    for (const one of expired) askedAgain.set(one.dataset.key, one.dataset.freshUntil);
     for (const one of [...busy, ...expired]) changed(one.dataset.key);
   }
 

@@ -8,6 +8,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use larder_core::Time;
 
 use super::assets::{ASSETS, Assets};
 use super::told::Told;
@@ -108,6 +109,7 @@ fn pages(app: &App) -> Vec<Page> {
 pub(crate) struct Visit {
     pub(crate) viewer: Viewer,
     pub(crate) csrf: Csrf,
+    now: Time,
     theme: Theme,
     told: Option<Told>,
     /// The address that a form comes back to.
@@ -137,6 +139,7 @@ impl FromRequestParts<App> for Visit {
         Ok(Visit {
             viewer,
             csrf,
+            now: app.now(),
             theme: theme(&parts.headers),
             told: Told::of(parts.uri.query().unwrap_or_default()),
             back: if is_read { back(&parts.uri) } else { came_from.clone() },
@@ -189,6 +192,7 @@ impl Visit {
     pub(crate) fn frame(&self, here: Here, title: &str) -> Frame {
         Frame {
             title: title.to_owned(),
+            now: self.now,
             here,
             theme: self.theme,
             assets: &ASSETS,
@@ -235,6 +239,8 @@ impl Visit {
 /// What the layout shows around a page.
 pub(crate) struct Frame {
     pub(crate) title: String,
+    /// The server's time, by which the script tells ages.
+    pub(crate) now: Time,
     pub(crate) here: Here,
     pub(crate) theme: Theme,
     pub(crate) assets: &'static Assets,

@@ -334,6 +334,89 @@ test("a search that the server cannot be asked for says so", [], async ({ page, 
   await page.getByText("Nothing found").waitFor();
 }, { expected: [/ERR_FAILED/] });
 
+test("a card that grows leaves the others in their columns, and what one reads where it is", [], async ({ page, site }) => {
+  await page.goto(site.url);
+  await settled(page);
+  await page.evaluate(() => window.scrollTo(0, 0));
+  const seen = () => page.locator("#list .card").evaluateAll((all) => all.map((one) => [one.dataset.key, one.offsetLeft]));
+  const before = await seen();
+  assert.equal(new Set(before.map(([, left]) => left)).size, 2, "two columns");
+  const [[first]] = before;
+  await page.route(/part=card/, async (route) => {
+    const answer = await route.fetch();
+    const body = (await answer.text()).replace("</article>", `${"<p>One line more</p>".repeat(25)}</article>`);
+    await route.fulfill({ response: answer, body });
+  });
+  const refresh = page.locator("#list .card").first().getByRole("button", { name: /^Refresh/ });
+  await refresh.click();
+  await page.getByText("One line more").first().waitFor();
+  assert.deepEqual(await seen(), before, "a taller card");
+  const holes = await page.evaluate(() => {
+    const columns = Map.groupBy(document.querySelectorAll("#list .card"), (one) => one.offsetLeft);
+    return [...columns.values()].flatMap((column) =>
+      column.slice(1).map((one, index) => one.getBoundingClientRect().top - column[index].getBoundingClientRect().bottom),
+    );
+  });
+  assert.ok(holes.every((hole) => hole >= 8 && hole <= 32), `${holes}`);
+  // Back to its height while one reads what is below it.
+  await page.unroute(/part=card/);
+  const below = before.find(([key, left]) => key !== first && left === before[0][1])[0];
+  const top = () => page.evaluate((key) => document.querySelector(`[data-key="${key}"]`).getBoundingClientRect().top, below);
+  await page.evaluate((key) => document.querySelector(`[data-key="${key}"]`).scrollIntoView(), below);
+  await page.evaluate(() => window.scrollBy(0, -80));
+  const at = await top();
+  await refresh.evaluate((button) => button.click());
+  await page.waitForFunction(() => !document.body.textContent.includes("One line more"));
+  assert.ok(Math.abs((await top()) - at) < 2, `${await top()} after ${at}`);
+  assert.deepEqual(await seen(), before, "as before");
+});
+
+// Its clock is so many hours ahead of the server's.
+const shiftClock = (page, hours) =>
+  page.addInitScript((ms) => {
+    const now = Date.now.bind(Date);
+    Date.now = () => now() + ms;
+  }, hours * 3600_000);
+// The panel asks each second.
+const seconds = async (page, count) => {
+  for (let times = 0; times < count; times += 1) await page.waitForRequest(/demo\/requests/);
+};
+
+for (const hours of [10, -10]) {
+  test(`ages are the server's where the browser's clock is ${hours} h off, and nothing is asked for that`, [], async ({ page, site }) => {
+    await fetch(`${site.url}/api/v1/clusters`);
+    await shiftClock(page, hours);
+    await page.goto(site.url);
+    await settled(page);
+    let asked = 0;
+    await seconds(page, 1);
+    page.on("request", (request) => (asked += request.url().includes("part=") ? 1 : 0));
+    await seconds(page, 4);
+    assert.equal(asked, 0);
+    const badges = await page.locator("#list .card > header .badge").allTextContents();
+    for (const badge of badges) assert.match(badge, /^updated (just now|\d+ s ago)$/);
+    await page.getByRole("button", { name: "Refresh Cinder" }).click();
+    await told(page).getByText("1 entry refreshed.").waitFor();
+    await page.waitForFunction(() => /just now|\b[0-3] s ago/.test(document.querySelector("#card-cinder > header .badge").textContent));
+  });
+}
+
+test("what has expired is asked for once", [], async ({ page, site }) => {
+  await page.goto(site.url);
+  await settled(page);
+  let asked = 0;
+  await page.route(/part=card/, async (route) => {
+    asked += 1;
+    const answer = await route.fetch();
+    const body = (await answer.text()).replace(/data-fresh-until="[^"]*"/, 'data-fresh-until="2020-01-01T00:00:00Z"');
+    await route.fulfill({ response: answer, body });
+  });
+  await page.evaluate(() => (document.querySelector("#card-cinder").dataset.freshUntil = "2020-01-01T00:00:00Z"));
+  await page.waitForResponse(/part=card/);
+  await seconds(page, 5);
+  assert.equal(asked, 1);
+});
+
 // ---- widths between a phone and a desk ----
 
 test("no table loses a button or its first column at any width, nor on paper", ["projects"], async ({ page, site }) => {
