@@ -51,7 +51,7 @@
   let ahead = (() => {
     const [seen] = performance.getEntriesByType("navigation");
     const age = performance.now() - (seen?.responseStart ?? 0);
-    return Number(root.dataset.now) + age - Date.now();
+    return Number(document.body.dataset.now) + age - Date.now();
   })();
 
   function serverNow() {

@@ -7,6 +7,7 @@ mod document;
 mod events;
 mod failures;
 mod guards;
+mod headlines;
 mod herd;
 mod lent;
 mod lists;
