@@ -103,6 +103,7 @@
       id: active.id,
       href: active.getAttribute("href"),
     };
+    if (place) place.index = alike(holding(old, place.key) ?? old, place).indexOf(active);
     const open = new Set([...old.querySelectorAll("details[open]")].map(nameOf));
     old.replaceWith(fresh);
     renew(fresh.querySelector('input[name="csrf"]')?.value);
@@ -119,13 +120,21 @@
     return `${keyOf(details)} ${details.className}`;
   }
 
-  function restore(fresh, place) {
-    const holder = [fresh, ...fresh.querySelectorAll("[data-key]")].find((one) => one.dataset?.key === place.key);
-    const inside = holder || fresh;
-    const same = [...inside.querySelectorAll("button, a, summary")].find(
-      (one) => (place.label && one.getAttribute("aria-label") === place.label) || (place.href && one.getAttribute("href") === place.href),
+  function holding(part, key) {
+    return [part, ...part.querySelectorAll("[data-key]")].find((one) => one.dataset?.key === key);
+  }
+
+  // Those that are called so, or lead there: there may be several.
+  function alike(inside, { label, href }) {
+    return [...inside.querySelectorAll("button, a, summary")].filter(
+      (one) => (label && one.getAttribute("aria-label") === label) || (href && one.getAttribute("href") === href),
     );
-    (same || holder)?.focus({ preventScroll: true });
+  }
+
+  function restore(fresh, place) {
+    const holder = holding(fresh, place.key);
+    const same = alike(holder ?? fresh, place);
+    (same[place.index] ?? same[0] ?? holder)?.focus({ preventScroll: true });
   }
 
   async function ask(address) {
@@ -184,10 +193,13 @@
   }
 
   const reloadList = oneAtATime(async () => {
+    const { search } = location;
     const { status, text } = await ask(lookAddress("list")).catch((gone) => {
       if (isSought) tell("The server could not be reached. The list is not yet as asked for.", true);
       throw gone;
     });
+    // Another search has begun meanwhile, and is asked for next.
+    if (location.search !== search) return;
     const fresh = status === 200 && parsed(text).querySelector("#list");
     if (isSought && !fresh) tell("The server could not answer. The list is not yet as asked for.", true);
     if (!fresh || !list()) return;
@@ -196,7 +208,14 @@
     // What is around a list is not there where there is none.
     if (list().matches("[data-nowhere]") && !fresh.matches("[data-nowhere]")) location.reload();
     else swap(list(), fresh, isReading);
+    if (!isReading) announce();
   });
+
+  // What a search found is told to those who listen; what changes by itself would only interrupt them.
+  function announce() {
+    const words = $("count") ?? list().querySelector(".card .name");
+    if ($("found") && words) $("found").textContent = words.textContent.trim();
+  }
 
   const wanted = new Set();
   const reloadCards = oneAtATime(async () => {
@@ -256,16 +275,15 @@
     card.style.gridRowEnd = `span ${rows}`;
   }
 
-  // Each card keeps the column that it came to, until there are other cards, or more or fewer columns: one that
+  // Each card keeps the column that it came to, until there are other cards or the page is of another width: one that
   // grows must not send the others across the page. What is loaded for the first time is laid out once it is there.
   let placed = { of: "", columns: [] };
 
   function keepColumns(cards) {
     if (!cards) return;
     const all = [...cards.children];
-    const many = getComputedStyle(cards).gridTemplateColumns.split(" ").length;
     const isLoading = cards.querySelector(".bones") ? "loading" : "";
-    const of = [many, isLoading, ...all.map((one) => one.dataset.key)].join(" ");
+    const of = [cards.clientWidth, isLoading, ...all.map((one) => one.dataset.key)].join(" ");
     if (placed.of !== of) {
       cards.classList.remove("placed");
       for (const one of all) one.style.gridColumnStart = "";

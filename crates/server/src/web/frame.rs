@@ -153,7 +153,8 @@ impl FromRequestParts<App> for Visit {
     }
 }
 
-fn theme(headers: &HeaderMap) -> Theme {
+/// The colours that a visitor wants.
+pub(crate) fn theme(headers: &HeaderMap) -> Theme {
     cookie(headers, THEME_COOKIE).map_or(Theme::Auto, Theme::parse)
 }
 
@@ -245,7 +246,7 @@ pub(crate) struct Frame {
     pub(crate) theme: Theme,
     pub(crate) assets: &'static Assets,
     pub(crate) told: Option<Told>,
-    /// Whether something is under way, so that a page without JavaScript looks again soon.
+    /// Whether something is under way, so that a page without JavaScript offers to look again.
     pub(crate) settling: bool,
     /// Since when the store is out of reach, so that what is shown is what memory holds.
     pub(crate) out_since: Option<Stamp>,
@@ -268,6 +269,13 @@ impl Frame {
 pub(crate) struct Hidden {
     csrf: String,
     back: String,
+}
+
+impl Hidden {
+    /// The address that the form comes back to.
+    pub(crate) fn back(&self) -> &str {
+        &self.back
+    }
 }
 
 impl fmt::Display for Hidden {

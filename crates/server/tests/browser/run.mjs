@@ -417,6 +417,56 @@ test("what has expired is asked for once", [], async ({ page, site }) => {
   assert.equal(asked, 1);
 });
 
+test("the focus comes back to the very link it was on, though another leads to the same place", [], async ({ page, site }) => {
+  await page.goto(site.url);
+  await settled(page);
+  await page.route(/part=card/, async (route) => {
+    const answer = await route.fetch();
+    const body = (await answer.text()).replace("</article>", '<p><a href="/cache">one way</a> <a href="/cache">another way</a></p></article>');
+    await route.fulfill({ response: answer, body });
+  });
+  const refresh = page.getByRole("button", { name: "Refresh Cinder" });
+  await refresh.click();
+  await page.getByText("another way").focus();
+  const isNew = await page.getByText("another way").elementHandle();
+  await refresh.evaluate((button) => button.click());
+  await page.waitForFunction((old) => !old.isConnected, isNew);
+  assert.equal(await page.evaluate(() => document.activeElement.textContent), "another way");
+});
+
+test("what a search found is announced, and what happens by itself is not", [], async ({ page, site }) => {
+  await page.goto(site.url);
+  await settled(page);
+  const found = page.locator("#found[role=status]");
+  assert.equal(await found.textContent(), "");
+  await page.getByRole("button", { name: "Refresh Cinder" }).click();
+  await told(page).getByText("1 entry refreshed.").waitFor();
+  assert.equal(await found.textContent(), "");
+  await page.getByRole("searchbox").fill("harbor cli");
+  await found.getByText(/^1 repository in 1 cluster/).waitFor();
+  await page.getByRole("searchbox").fill("no such thing");
+  await found.getByText(/^0 repositories/).waitFor();
+  await page.goto(`${site.url}/trackers`);
+  await settled(page);
+  await page.getByLabel("State").selectOption("closed");
+  await found.getByText(/^\d+ trackers? in/).waitFor();
+});
+
+test("the API's page looks like the others and leads back to them", [], async ({ page, site }) => {
+  await page.goto(site.url);
+  const accent = () => page.evaluate(() => getComputedStyle(document.documentElement).getPropertyValue("--accent"));
+  await page.getByRole("button", { name: /^Colours/ }).click();
+  await page.getByRole("button", { name: /^Colours/ }).click();
+  const dark = await accent();
+  await page.getByRole("navigation").getByRole("link", { name: "API" }).click();
+  await page.waitForURL(/docs$/);
+  assert.equal(await accent(), dark);
+  assert.equal(await page.locator("html").getAttribute("data-theme"), "dark");
+  await inspect(page, "docs", shots);
+  await page.getByRole("link", { name: "Clusters", exact: true }).click();
+  await settled(page);
+});
+
 // ---- widths between a phone and a desk ----
 
 test("no table loses a button or its first column at any width, nor on paper", ["projects"], async ({ page, site }) => {
