@@ -46,10 +46,29 @@
     return span(seconds + Math.floor(length / 2));
   }
 
+  // How far the server's clock is ahead of this machine's: ages are told by the server's. A page that is gone
+  // back to is older than it looks; the first answer that follows puts that right.
+  let ahead = (() => {
+    const [seen] = performance.getEntriesByType("navigation");
+    const age = performance.now() - (seen?.responseStart ?? 0);
+    return Number(document.body.dataset.now) + age - Date.now();
+  })();
+
+  function serverNow() {
+    return Date.now() + ahead;
+  }
+
+  // An answer's date is whole seconds: what is within them is left as it is.
+  function mindClock(date) {
+    const told = Date.parse(date) + 500 - Date.now();
+    if (Math.abs(told - ahead) > 2000) ahead = told;
+  }
+
   function tick() {
-    const now = Date.now();
+    const now = serverNow();
     for (const time of document.querySelectorAll("time[data-way]")) {
-      const seconds = Math.round((now - Date.parse(time.dateTime)) / 1000);
+      const passed = Math.round((now - Date.parse(time.dateTime)) / 1000);
+      const seconds = time.dataset.way === "past" ? Math.max(0, passed) : passed;
       const words = seconds >= 1 ? `${span(seconds)} ago` : seconds <= -1 ? `in ${nearly(-seconds)}` : "just now";
       const gone = time.dataset.way === "due" && seconds >= 0 ? "now" : words;
       if (time.textContent !== gone) time.textContent = gone;
@@ -68,8 +87,15 @@
     return element.closest("[data-key]")?.dataset.key;
   }
 
-  // The focus and what was unfolded outlive a swap.
-  function swap(old, fresh) {
+  // The token of the newest part is that of all forms: a part may come of another run of the server's.
+  function renew(csrf) {
+    if (csrf) for (const field of document.querySelectorAll('input[name="csrf"]')) field.value = csrf;
+  }
+
+  // The focus, what was unfolded and what one reads outlive a swap: what stands first in sight stays where it is.
+  function swap(old, fresh, isReading = true) {
+    const reading = isReading && scrollY > 0 ? firstSeen(places()) : undefined;
+    const seen = reading && { key: reading.dataset.key, top: reading.getBoundingClientRect().top };
     const active = old.contains(document.activeElement) ? document.activeElement : null;
     const place = active && {
       key: keyOf(active),
@@ -77,11 +103,15 @@
       id: active.id,
       href: active.getAttribute("href"),
     };
+    if (place) place.index = alike(holding(old, place.key) ?? old, place).indexOf(active);
     const open = new Set([...old.querySelectorAll("details[open]")].map(nameOf));
     old.replaceWith(fresh);
+    renew(fresh.querySelector('input[name="csrf"]')?.value);
     for (const details of fresh.querySelectorAll("details")) if (open.has(nameOf(details))) details.open = true;
     if (place) restore(fresh, place);
     packAll();
+    const still = seen && places().find((one) => one.dataset.key === seen.key);
+    if (still) scrollBy({ top: still.getBoundingClientRect().top - seen.top, behavior: "instant" });
     count();
     tick();
   }
@@ -90,18 +120,27 @@
     return `${keyOf(details)} ${details.className}`;
   }
 
-  function restore(fresh, place) {
-    const holder = [fresh, ...fresh.querySelectorAll("[data-key]")].find((one) => one.dataset?.key === place.key);
-    const inside = holder || fresh;
-    const same = [...inside.querySelectorAll("button, a, summary")].find(
-      (one) => (place.label && one.getAttribute("aria-label") === place.label) || (place.href && one.getAttribute("href") === place.href),
+  function holding(part, key) {
+    return [part, ...part.querySelectorAll("[data-key]")].find((one) => one.dataset?.key === key);
+  }
+
+  // Those that are called so, or lead there: there may be several.
+  function alike(inside, { label, href }) {
+    return [...inside.querySelectorAll("button, a, summary")].filter(
+      (one) => (label && one.getAttribute("aria-label") === label) || (href && one.getAttribute("href") === href),
     );
-    (same || holder)?.focus({ preventScroll: true });
+  }
+
+  function restore(fresh, place) {
+    const holder = holding(fresh, place.key);
+    const same = alike(holder ?? fresh, place);
+    (same[place.index] ?? same[0] ?? holder)?.focus({ preventScroll: true });
   }
 
   async function ask(address) {
     const began = performance.now();
     const response = await fetch(address, { headers: { Accept: "text/html" }, credentials: "same-origin", cache: "no-store" });
+    mindClock(response.headers.get("date"));
     const text = await response.text();
     speed(performance.now() - began);
     return { status: response.status, text };
@@ -145,24 +184,51 @@
     return address;
   }
 
+  // Whether the list was asked for by a search or a filter, whose sender waits for it.
+  let isSought = false;
+
+  function seek() {
+    isSought = true;
+    reloadList();
+  }
+
   const reloadList = oneAtATime(async () => {
-    const { status, text } = await ask(lookAddress("list"));
+    const { search } = location;
+    const { status, text } = await ask(lookAddress("list")).catch((gone) => {
+      if (isSought) tell("The server could not be reached. The list is not yet as asked for.", true);
+      throw gone;
+    });
+    // Another search has begun meanwhile, and is asked for next.
+    if (location.search !== search) return;
     const fresh = status === 200 && parsed(text).querySelector("#list");
+    if (isSought && !fresh) tell("The server could not answer. The list is not yet as asked for.", true);
     if (!fresh || !list()) return;
+    const isReading = !isSought;
+    isSought = false;
     // What is around a list is not there where there is none.
     if (list().matches("[data-nowhere]") && !fresh.matches("[data-nowhere]")) location.reload();
-    else swap(list(), fresh);
+    else swap(list(), fresh, isReading);
+    if (!isReading) announce();
   });
+
+  // What a search found is told to those who listen; what changes by itself would only interrupt them.
+  function announce() {
+    const words = $("count") ?? list().querySelector(".card .name");
+    if ($("found") && words) $("found").textContent = words.textContent.trim();
+  }
 
   const wanted = new Set();
   const reloadCards = oneAtATime(async () => {
     const keys = [...wanted];
     wanted.clear();
     if (!isClusters || keys.length > 8 || keys.some((key) => !card(key))) return reloadList();
+    const { search } = location;
     for (const key of keys) {
       const address = lookAddress("card");
       address.searchParams.set("key", key);
       const { status, text } = await ask(address);
+      // Another search has begun meanwhile: its list brings all.
+      if (location.search !== search) return;
       const fresh = status === 200 && parsed(text).querySelector("article");
       if (fresh && card(key)) swap(card(key), fresh);
       else return reloadList();
@@ -201,11 +267,32 @@
 
   const sizes = new ResizeObserver((seen) => {
     for (const { target } of seen) pack(target);
+    keepColumns(list()?.querySelector(".cards.packed"));
   });
 
   function pack(card) {
     const rows = Math.ceil((card.offsetHeight + GAP) / ROW);
     card.style.gridRowEnd = `span ${rows}`;
+  }
+
+  // Each card keeps the column that it came to, until there are other cards or the page is of another width: one that
+  // grows must not send the others across the page. What is loaded for the first time is laid out once it is there.
+  let placed = { of: "", columns: [] };
+
+  function keepColumns(cards) {
+    if (!cards) return;
+    const all = [...cards.children];
+    const isLoading = cards.querySelector(".bones") ? "loading" : "";
+    const of = [cards.clientWidth, isLoading, ...all.map((one) => one.dataset.key)].join(" ");
+    if (placed.of !== of) {
+      cards.classList.remove("placed");
+      for (const one of all) one.style.gridColumnStart = "";
+      const lefts = all.map((one) => one.offsetLeft);
+      const columns = [...new Set(lefts)].sort((a, b) => a - b);
+      placed = { of, columns: lefts.map((left) => columns.indexOf(left) + 1) };
+    }
+    all.forEach((one, index) => (one.style.gridColumnStart = placed.columns[index]));
+    cards.classList.add("placed");
   }
 
   function packAll() {
@@ -214,6 +301,7 @@
     if (!cards) return;
     for (const card of cards.children) pack(card);
     cards.classList.add("packed");
+    keepColumns(cards);
     for (const card of cards.children) sizes.observe(card);
   }
 
@@ -230,7 +318,9 @@
     stream = source;
     let wasLost = isAgain;
     // What ended after the page was made and before the stream began is told by nobody.
-    let isUnsettled = !!list().querySelector('[data-state="updating"], [data-state="loading"]');
+    // Nor is what changed since a page was left that is now gone back to.
+    const isOld = performance.getEntriesByType("navigation")[0]?.type === "back_forward";
+    let isUnsettled = isOld || !!list().querySelector('[data-state="updating"], [data-state="loading"]');
     const show = (on) => {
       live.hidden = false;
       live.dataset.live = on ? "on" : "off";
@@ -281,20 +371,39 @@
 
   // What is being refreshed is looked at until it has settled (the feed tells of ends, not of
   // beginnings, nor of answers that changed nothing); what has just expired, once.
+  const askedAgain = new Map();
+
   function watch() {
     if (document.hidden || !list()) return;
-    const now = Date.now();
+    const now = serverNow();
     const busy = [...list().querySelectorAll('[data-state="updating"], [data-state="loading"]')];
     const expired = [...list().querySelectorAll('[data-state="fresh"][data-fresh-until]')].filter(
-      (one) => Date.parse(one.dataset.freshUntil) <= now,
+      (one) => Date.parse(one.dataset.freshUntil) <= now && askedAgain.get(one.dataset.key) !== one.dataset.freshUntil,
     );
+    for (const one of expired) askedAgain.set(one.dataset.key, one.dataset.freshUntil);
     for (const one of [...busy, ...expired]) changed(one.dataset.key);
   }
 
   // ---- forms that do not reload ----
 
+  // A form whose token is no longer this visitor's (the server began anew, the cookie is gone) is sent
+  // once more with the one that the answer tells.
+  async function post(form, submitter, isAgain = false) {
+    const response = await fetch(form.action, {
+      method: "POST",
+      body: new URLSearchParams(new FormData(form, submitter)),
+      headers: { Accept: "application/json" },
+      credentials: "same-origin",
+    });
+    const answer = await response.json();
+    if (response.ok || !answer.csrf || isAgain) return { isWell: response.ok, answer };
+    renew(answer.csrf);
+    // It may have been swapped away meanwhile.
+    form.elements.csrf.value = answer.csrf;
+    return post(form, submitter, true);
+  }
+
   async function send(form, submitter) {
-    const body = new URLSearchParams(new FormData(form, submitter));
     const button = submitter || form.querySelector("button");
     button.setAttribute("aria-busy", "true");
     const holder = form.closest("[data-key]");
@@ -304,14 +413,8 @@
       badge.textContent = "updating…";
     }
     try {
-      const response = await fetch(form.action, {
-        method: "POST",
-        body,
-        headers: { Accept: "application/json" },
-        credentials: "same-origin",
-      });
-      const answer = await response.json();
-      tell(answer.message ?? answer.detail, !response.ok || answer.wrong);
+      const { isWell, answer } = await post(form, submitter);
+      tell(answer.message ?? answer.detail, !isWell || answer.wrong);
     } catch {
       tell("The server could not be reached. What you see is as it was before.", true);
     } finally {
@@ -364,7 +467,7 @@
       if (pick.value !== pick.options?.[0].value) address.searchParams.set(pick.name, pick.value);
     }
     if (address.href !== location.href) history.replaceState(null, "", address);
-    reloadList();
+    seek();
   }
 
   let typed;
@@ -395,7 +498,7 @@
     const address = new URL(form.action);
     for (const [name, value] of new FormData(form)) if (value) address.searchParams.set(name, value);
     if (address.href !== location.href) history.replaceState(null, "", address);
-    reloadList();
+    seek();
   }
 
   // ---- keys ----
@@ -410,11 +513,21 @@
     return document.activeElement?.closest("#list .card, #list tr[data-row]");
   }
 
-  // The nearest place in that direction; what lies straight ahead comes before what lies aside.
-  function move([x, y]) {
+  // The first of those that are seen, better one that is seen from its top on.
+  function firstSeen(all) {
+    const edge = Math.max(0, document.querySelector(".top").getBoundingClientRect().bottom);
+    const seen = all.filter((one) => {
+      const { top, bottom } = one.getBoundingClientRect();
+      return bottom > edge && top < innerHeight;
+    });
+    return seen.find((one) => one.getBoundingClientRect().top >= edge) ?? seen[0];
+  }
+
+  // The nearest place in that direction, if there is one; what lies straight ahead comes before what lies aside.
+  function placeAt([x, y]) {
     const all = places();
     const from = selected();
-    if (!from) return all[0]?.focus();
+    if (!from) return firstSeen(all);
     const middle = (box) => [box.left + box.width / 2, box.top];
     const [fx, fy] = middle(from.getBoundingClientRect());
     let best;
@@ -426,7 +539,7 @@
       const cost = ahead + aside * 3;
       if (ahead > 1 && (!best || cost < best.cost)) best = { one, cost };
     }
-    best?.one.focus();
+    return best?.one;
   }
 
   function takesText(element) {
@@ -437,7 +550,10 @@
     if (event.ctrlKey || event.metaKey || event.altKey || $("keys").open) return;
     const target = event.target;
     if (takesText(target)) {
-      if (event.key === "Escape") target.blur();
+      if (event.key !== "Escape") return;
+      // Else the browser empties the box and tells nobody, and the list stays as it was.
+      if (target.type === "search") event.preventDefault();
+      target.blur();
       return;
     }
     if (event.key === "/" && $("search")) {
@@ -450,25 +566,21 @@
     } else if (event.key === "r" && selected()) {
       event.preventDefault();
       selected().querySelector("[data-refresh]")?.click();
-    } else if (ARROWS[event.key] && places().length && !target.closest("#demo")) {
+    } else if (ARROWS[event.key] && !event.shiftKey && !target.closest("#demo")) {
+      // Where there is nothing to go to, the arrow scrolls.
+      const place = placeAt(ARROWS[event.key]);
+      if (!place) return;
       event.preventDefault();
-      move(ARROWS[event.key]);
+      place.focus();
     }
   });
 
   // ---- the demo's panel ----
 
   async function turn(form, submitter) {
-    const body = new URLSearchParams(new FormData(form, submitter));
     try {
-      const response = await fetch(form.action, {
-        method: "POST",
-        body,
-        headers: { Accept: "application/json" },
-        credentials: "same-origin",
-      });
-      const answer = await response.json();
-      if (response.ok) showMode(answer);
+      const { isWell, answer } = await post(form, submitter);
+      if (isWell) showMode(answer);
       else tell(answer.message ?? answer.detail, true);
     } catch {
       tell("The server could not be reached.", true);
@@ -521,6 +633,8 @@
   // ---- start ----
 
   if ($("keys-hint")) $("keys-hint").hidden = false;
+  // `swap` keeps what one reads in its place; the browser would do so a second time.
+  root.style.overflowAnchor = "none";
   packAll();
   searchAsTyped();
   filters();

@@ -53,10 +53,11 @@ const FORWARDED: [HeaderName; 4] = [
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// The cookie of one who entered a token on a page.
-pub(crate) const SESSION_COOKIE: &str = "larder_session";
+const SESSION_COOKIE: &str = "larder_session";
 
 /// How long such a cookie lasts.
-const SESSION_SECONDS: i64 = 30 * 24 * 3600;
+pub(crate) const SESSION_DAYS: i64 = 30;
+const SESSION_SECONDS: i64 = SESSION_DAYS * 24 * 3600;
 
 /// What sessions and forms are signed with. Keys are made of the configured tokens, so that all instances
 /// of a service agree and a restart signs nobody out; another token ends what the old one signed.
@@ -151,6 +152,18 @@ impl App {
     /// Whether any credential is configured, so that a person may be asked for one.
     pub(crate) fn has_tokens(&self) -> bool {
         self.settings.read_token.is_some() || self.settings.admin_token.is_some()
+    }
+
+    /// Whether a token could let this viewer do more.
+    pub(crate) fn may_gain(&self, viewer: Viewer) -> bool {
+        let has = |token: &Option<SecretString>| token.is_some();
+        (has(&self.settings.admin_token) && !viewer.may_admin)
+            || (has(&self.settings.read_token) && !viewer.may_read_private)
+    }
+
+    /// Whether one who entered a token asks, and it still holds.
+    pub(crate) fn has_session(&self, headers: &HeaderMap) -> bool {
+        cookie(headers, SESSION_COOKIE).is_some_and(|value| self.viewer_by_session(value).is_some())
     }
 
     /// Whether a bearer token was sent that is none of ours. Where none is configured, none is looked at.

@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use serde_json::Value;
 use utoipa::openapi::schema::{AdditionalProperties, Schema};
@@ -21,6 +22,7 @@ use super::{
     refresh, repos, stats, text, trackers,
 };
 use crate::problem::ProblemView;
+use crate::web::{ASSETS, theme};
 
 /// Why there is no answer (RFC 9457).
 #[derive(ToResponse)]
@@ -123,8 +125,13 @@ pub(crate) async fn document() -> Response {
     get, operation_id = "readDocs", path = "/docs", tag = "service",
     responses((status = 200, description = "A page", body = String, content_type = "text/html"))
 )]
-pub(crate) async fn page() -> Response {
-    text("text/html; charset=utf-8", PAGE.as_str())
+pub(crate) async fn page(headers: HeaderMap) -> Response {
+    let colours =
+        theme(&headers).attribute().map(|word| format!(" data-theme=\"{word}\"")).unwrap_or_default();
+    let mut response =
+        text("text/html; charset=utf-8", format!("<!doctype html><html lang=\"en\"{colours}>{}", *PAGE));
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("Cookie"));
+    response
 }
 
 /// The page's looks.
@@ -167,20 +174,27 @@ const PROBLEMS: &[(&str, &str)] = &[
     ("not_cached", "504: nothing that would do is held, and the request wants no fetch."),
 ];
 
-/// The page from the document.
+/// The page from the document, behind the tag that names its colours.
 fn render(document: &Value) -> String {
     let mut out = String::with_capacity(32 * 1024);
     let word = |value: &Value| escaped(value.as_str().unwrap_or_default());
     let info = &document["info"];
     let _ = write!(
         out,
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
-         content=\"width=device-width, initial-scale=1\"><title>{0} API</title><link rel=\"stylesheet\" \
-         href=\"/docs/style.css\"></head><body><main><h1>{0} API {1}</h1><p>{2}</p><p>The same for programs: \
+        "<head><meta charset=\"utf-8\"><meta name=\"viewport\" \
+         content=\"width=device-width, initial-scale=1\"><title>{0} API</title><link rel=\"icon\" \
+         href=\"{3}\" type=\"image/svg+xml\"><link rel=\"stylesheet\" href=\"{4}\"><link rel=\"stylesheet\" \
+         href=\"/docs/style.css\"></head><body><a class=\"skip\" href=\"#main\">Skip to the content</a><header \
+         class=\"top\"><div class=\"wide\"><a class=\"brand\" href=\"/\">Larder</a><nav aria-label=\"Pages\"><ul>\
+         <li><a href=\"/\">Clusters</a></li><li><a href=\"/cache\">Cache</a></li><li><a href=\"/docs\" \
+         aria-current=\"page\">API</a></li></ul></nav></div></header><main id=\"main\" class=\"wide docs\" \
+         tabindex=\"-1\"><h1>{0} API {1}</h1><p>{2}</p><p>The same for programs: \
          <a href=\"/openapi.json\">/openapi.json</a></p>",
         word(&info["title"]),
         word(&info["version"]),
         prose(info["description"].as_str().unwrap_or_default()),
+        ASSETS.icon,
+        ASSETS.css,
     );
     for (path, methods) in document["paths"].as_object().into_iter().flatten() {
         for (method, operation) in methods.as_object().into_iter().flatten() {

@@ -10,7 +10,7 @@ use larder_core::{Key, Met, Target, Trigger};
 use serde::{Deserialize, Serialize};
 
 use super::frame::Visit;
-use super::message::{message, refusal};
+use super::message::{message_before, refusal};
 use super::sign_in::no_permission;
 use super::told::{Told, Word};
 use crate::app::App;
@@ -40,6 +40,15 @@ pub(crate) struct Act {
 pub(super) struct Said {
     pub(super) message: String,
     pub(super) wrong: bool,
+    /// The token that forms are sent with from now on, where the one that came is no longer this visitor's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    csrf: Option<String>,
+}
+
+impl Said {
+    pub(super) fn new(message: impl Into<String>, wrong: bool) -> Self {
+        Said { message: message.into(), wrong, csrf: None }
+    }
 }
 
 /// `POST /actions/refresh`.
@@ -50,7 +59,7 @@ pub(crate) async fn refresh(
     Form(act): Form<Act>,
 ) -> Response {
     if !visit.csrf.accepts(&act.csrf) {
-        return expired(&visit, &headers);
+        return expired(&visit, &headers, &act.back);
     }
     let keys = match keys_of(&app, &visit, &act).await {
         Ok(keys) => keys,
@@ -101,12 +110,14 @@ pub(crate) async fn replay(
 
 async fn change(app: &App, visit: &Visit, headers: &HeaderMap, act: &Act, word: Word) -> Response {
     if !visit.csrf.accepts(&act.csrf) {
-        return expired(visit, headers);
+        return expired(visit, headers, &act.back);
     }
     if !visit.viewer.may_admin {
         if wants_json(headers) {
-            let said = Said { message: "This takes the admin token: sign in first.".to_owned(), wrong: true };
-            return json(StatusCode::FORBIDDEN, &said);
+            return json(
+                StatusCode::FORBIDDEN,
+                &Said::new("This takes the admin token: sign in first.", true),
+            );
         }
         return no_permission(app, visit);
     }
@@ -176,19 +187,27 @@ fn parsed(key: &str) -> Result<Key, Problem> {
 /// Says it on the page that the form came from, or to the script.
 fn told(told: Told, back: &str, headers: &HeaderMap) -> Response {
     if wants_json(headers) {
-        return json(StatusCode::OK, &Said { message: told.text.to_string(), wrong: told.is_wrong });
+        return json(StatusCode::OK, &Said::new(told.text.to_string(), told.is_wrong));
     }
     Redirect::to(&told.on(&back_to(back))).into_response()
 }
 
-/// A form whose token is not this visitor's: the page is old, or it is not ours.
-pub(crate) fn expired(visit: &Visit, headers: &HeaderMap) -> Response {
-    let says =
-        "The page with this form is too old, or it was not one of ours. Nothing was changed: load it again.";
+/// A form whose token is not this visitor's: the page is old, or it is not ours. Who reads the answer is told
+/// the token that would do, as on any page; the script sends the form again with it, once.
+pub(crate) fn expired(visit: &Visit, headers: &HeaderMap, back: &str) -> Response {
+    let says = "The page with this form is too old, or it was not one of ours. Nothing was changed";
     if wants_json(headers) {
-        return json(StatusCode::FORBIDDEN, &Said { message: says.to_owned(), wrong: true });
+        let csrf = Some(visit.csrf.token().to_owned());
+        let said = Said { csrf, ..Said::new(format!("{says}: try once more."), true) };
+        let mut response = json(StatusCode::FORBIDDEN, &said);
+        visit.csrf.set_cookie().into_iter().for_each(|cookie| {
+            response.headers_mut().append(header::SET_COOKIE, cookie.clone());
+        });
+        return response;
     }
-    message(visit, StatusCode::FORBIDDEN, "This form cannot be used any more", &[says.to_owned()])
+    let title = "This form cannot be used any more";
+    let lines = [format!("{says}: go back, and use the form that is there now.")];
+    message_before(visit, StatusCode::FORBIDDEN, title, &lines, Some(&back_to(back)))
 }
 
 pub(super) fn json(status: StatusCode, said: &Said) -> Response {

@@ -180,7 +180,7 @@ fn tabs(asked: &Asked, counts: &EntryCounts) -> Vec<Tab> {
 
 /// `12 entries · 11 fresh · 1 stale`.
 fn sum(tabs: &[Tab]) -> String {
-    let words = tabs.iter().filter(|tab| tab.count > 0).map(|tab| match tab.label {
+    let words = tabs.iter().filter(|tab| tab.count > 0 || tab.label == "All").map(|tab| match tab.label {
         "All" => counted(tab.count, "entry", "entries"),
         label => format!("{} {}", exact(tab.count), label.to_lowercase()),
     });

@@ -85,10 +85,12 @@ async fn ordered(
     let mut counts = EntryCounts::default();
     let mut all = Entries::behind(app, viewer, None, None);
     let mut batch = Vec::new();
+    // Most keys are lower-cased, and nobody remembers which are not.
+    let find = asked.find().to_lowercase();
     loop {
         let view = all.next().await?;
         let is_end = view.is_none();
-        if let Some(view) = view.filter(|view| view.key.as_str().contains(asked.find())) {
+        if let Some(view) = view.filter(|view| view.key.as_str().to_lowercase().contains(&find)) {
             counts.add(&view);
             if is_shown(&view, &asked.show) {
                 batch.push(view);

@@ -230,18 +230,20 @@ pub(crate) async fn change(
         return nothing_here(&visit);
     };
     if !visit.csrf.accepts(&form.csrf) {
-        return expired(&visit, &headers);
+        return expired(&visit, &headers, &form.back);
     }
     let changed = tokio::task::spawn_blocking(move || control.change_file()).await;
     if !wants_json(&headers) {
         return Redirect::to(&back_to(&form.back)).into_response();
     }
     match changed.map_err(std::io::Error::other).flatten() {
-        Ok(message) => json(StatusCode::OK, &Said { message, wrong: false }),
+        Ok(message) => json(StatusCode::OK, &Said::new(message, false)),
         Err(error) => {
             tracing::warn!(%error, "the demo's projects could not be changed");
-            let message = "The file could not be changed: is the folder still there?".to_owned();
-            json(StatusCode::OK, &Said { message, wrong: true })
+            json(
+                StatusCode::OK,
+                &Said::new("The file could not be changed: is the folder still there?", true),
+            )
         }
     }
 }
@@ -267,7 +269,7 @@ pub(crate) async fn switch(
         return nothing_here(&visit);
     };
     if !visit.csrf.accepts(&form.csrf) {
-        return expired(&visit, &headers);
+        return expired(&visit, &headers, &form.back);
     }
     let Some((mode, ..)) = MODES.iter().find(|(_, word, _)| *word == form.mode) else {
         return Problem::bad(format!("`{}` is no switch of the demo", form.mode)).into_response();

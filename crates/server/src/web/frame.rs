@@ -8,11 +8,12 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use larder_core::Time;
 
 use super::assets::{ASSETS, Assets};
 use super::told::Told;
 use super::words::Stamp;
-use crate::access::{SESSION_COOKIE, Viewer, cookie};
+use crate::access::{Viewer, cookie};
 use crate::answer::{accepts_gzip, gzipped};
 use crate::app::App;
 use crate::csrf::{CSRF_FIELD, Csrf};
@@ -108,6 +109,7 @@ fn pages(app: &App) -> Vec<Page> {
 pub(crate) struct Visit {
     pub(crate) viewer: Viewer,
     pub(crate) csrf: Csrf,
+    now: Time,
     theme: Theme,
     told: Option<Told>,
     /// The address that a form comes back to.
@@ -137,13 +139,13 @@ impl FromRequestParts<App> for Visit {
         Ok(Visit {
             viewer,
             csrf,
+            now: app.now(),
             theme: theme(&parts.headers),
             told: Told::of(parts.uri.query().unwrap_or_default()),
             back: if is_read { back(&parts.uri) } else { came_from.clone() },
             came_from,
-            can_leave: app.has_tokens()
-                && cookie(&parts.headers, SESSION_COOKIE).is_some_and(|value| !value.is_empty()),
-            can_enter: app.has_tokens() && !viewer.may_admin,
+            can_leave: app.has_session(&parts.headers),
+            can_enter: app.may_gain(viewer),
             takes_gzip: accepts_gzip(&parts.headers),
             pages: pages(app),
             out_since: app.engine.out_of_reach().map(|out| Stamp::new(out.since, app.now())),
@@ -151,7 +153,8 @@ impl FromRequestParts<App> for Visit {
     }
 }
 
-fn theme(headers: &HeaderMap) -> Theme {
+/// The colours that a visitor wants.
+pub(crate) fn theme(headers: &HeaderMap) -> Theme {
     cookie(headers, THEME_COOKIE).map_or(Theme::Auto, Theme::parse)
 }
 
@@ -190,6 +193,7 @@ impl Visit {
     pub(crate) fn frame(&self, here: Here, title: &str) -> Frame {
         Frame {
             title: title.to_owned(),
+            now: self.now,
             here,
             theme: self.theme,
             assets: &ASSETS,
@@ -198,7 +202,7 @@ impl Visit {
             out_since: self.out_since.clone(),
             pages: self.pages.clone(),
             can_leave: self.can_leave,
-            can_enter: self.can_enter && !self.can_leave,
+            can_enter: self.can_enter,
             version: env!("CARGO_PKG_VERSION"),
             hidden: self.hidden(),
         }
@@ -236,11 +240,13 @@ impl Visit {
 /// What the layout shows around a page.
 pub(crate) struct Frame {
     pub(crate) title: String,
+    /// The server's time, by which the script tells ages.
+    pub(crate) now: Time,
     pub(crate) here: Here,
     pub(crate) theme: Theme,
     pub(crate) assets: &'static Assets,
     pub(crate) told: Option<Told>,
-    /// Whether something is under way, so that a page without JavaScript looks again soon.
+    /// Whether something is under way, so that a page without JavaScript offers to look again.
     pub(crate) settling: bool,
     /// Since when the store is out of reach, so that what is shown is what memory holds.
     pub(crate) out_since: Option<Stamp>,
@@ -263,6 +269,13 @@ impl Frame {
 pub(crate) struct Hidden {
     csrf: String,
     back: String,
+}
+
+impl Hidden {
+    /// The address that the form comes back to.
+    pub(crate) fn back(&self) -> &str {
+        &self.back
+    }
 }
 
 impl fmt::Display for Hidden {

@@ -14,11 +14,25 @@ struct Message<'a> {
     frame: Frame,
     title: &'a str,
     lines: &'a [String],
+    /// The page to go back to.
+    back: Option<&'a str>,
 }
 
 /// A page with a title and a few sentences. One that cannot be shown now says when to come again.
 pub(crate) fn message(visit: &Visit, status: StatusCode, title: &str, lines: &[String]) -> Response {
-    let mut page = visit.page(status, &Message { frame: visit.frame(Here::Elsewhere, title), title, lines });
+    message_before(visit, status, title, lines, None)
+}
+
+/// The same, with a way back to the page that one came from.
+pub(super) fn message_before(
+    visit: &Visit,
+    status: StatusCode,
+    title: &str,
+    lines: &[String],
+    back: Option<&str>,
+) -> Response {
+    let frame = visit.frame(Here::Elsewhere, title);
+    let mut page = visit.page(status, &Message { frame, title, lines, back });
     if status == StatusCode::SERVICE_UNAVAILABLE {
         page.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(OUT_OF_REACH_SECONDS));
     }

@@ -32,7 +32,9 @@ use axum::routing::{get, post};
 
 use crate::app::App;
 
+pub(crate) use assets::ASSETS;
 pub use demo::{Demo, DemoControl, DemoMode, DemoRequest};
+pub(crate) use frame::theme;
 pub(crate) use message::{not_allowed, not_found};
 
 /// The routes of all pages and of what they load.

@@ -38,6 +38,7 @@ struct ProjectsPage {
     demo: Option<FilesPanel>,
     list: List,
     search: String,
+    sort: String,
     shows: Vec<Choice>,
     statuses: Vec<Choice>,
     /// None where there is no marketplace.
@@ -64,6 +65,8 @@ struct List {
     hidden: Hidden,
     /// The key of a root that nobody has looked below yet.
     is_looking: Option<Key>,
+    /// Whether less is asked for than a search alone asks for.
+    is_narrowed: bool,
     is_filtered: bool,
     has_markets: bool,
     search: Option<String>,
@@ -139,6 +142,7 @@ pub(crate) async fn show(State(app): State<App>, visit: Visit, Wished(asked): Wi
         statuses: statuses(&asked.status),
         froms: if has_markets { froms(&asked.from) } else { Vec::new() },
         search: asked.search,
+        sort: asked.sort,
     };
     visit.page(StatusCode::OK, &page)
 }
@@ -238,7 +242,11 @@ async fn gather(app: &App, visit: &Visit, asked: &Asked) -> Result<List, Problem
         None => Vec::new(),
     };
     let mut words = match &found {
-        Some(found) => vec![artifacts_in_words(found.many)],
+        Some(found) => {
+            let many = projects.len() as u64;
+            let projects = (many > 0).then(|| counted(many, "project", "projects"));
+            projects.into_iter().chain([artifacts_in_words(found.many)]).collect()
+        }
         None => sum(&projects),
     };
     words.extend(held.being_looked_at());
@@ -262,6 +270,7 @@ async fn gather(app: &App, visit: &Visit, asked: &Asked) -> Result<List, Problem
         sum: words.join(" · "),
         hidden: visit.hidden(),
         is_looking: held.is_looking(),
+        is_narrowed: [&asked.status, &asked.show, &asked.from].iter().any(|filter| !filter.is_empty()),
         is_filtered: search.is_some() || !asked.status.is_empty() || found.is_some(),
         search,
         columns: columns(asked),

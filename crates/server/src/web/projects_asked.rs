@@ -26,7 +26,7 @@ pub(crate) struct Asked {
     pub(super) status: String,
     /// `installed` or `available`; else both, as far as what else is asked for lets them.
     pub(super) from: String,
-    sort: String,
+    pub(super) sort: String,
     /// How many rows to leave out.
     after: String,
     pub(super) part: String,

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::actions::{back_to, expired};
 use super::frame::{Frame, Here, Hidden, THEME_COOKIE, Theme, Visit};
 use super::told::{Told, Word};
+use crate::access::SESSION_DAYS;
 use crate::app::App;
 
 #[derive(Template)]
@@ -19,6 +20,8 @@ struct SignIn<'a> {
     title: &'a str,
     why: &'a str,
     takes_tokens: bool,
+    /// So long one stays signed in.
+    days: i64,
     hidden: Hidden,
     wrong: Option<&'a str>,
 }
@@ -112,7 +115,10 @@ fn page(
     wrong: Option<&str>,
 ) -> Response {
     let frame = visit.frame(Here::Elsewhere, title);
-    visit.page(status, &SignIn { frame, title, why, takes_tokens: app.has_tokens(), hidden, wrong })
+    visit.page(
+        status,
+        &SignIn { frame, title, why, takes_tokens: app.has_tokens(), days: SESSION_DAYS, hidden, wrong },
+    )
 }
 
 /// `POST /sign-in`.
@@ -123,7 +129,14 @@ pub(crate) async fn enter(
     Form(form): Form<Entered>,
 ) -> Response {
     if !visit.csrf.accepts(&form.csrf) {
-        return expired(&visit, &headers);
+        if !app.has_tokens() {
+            return expired(&visit, &headers, &form.back);
+        }
+        // The form stands here once more, so that nobody has to find the way back to it.
+        let wrong = "The page with this form was too old, or it was not one of ours. Nothing was changed: enter the token once more.";
+        let why = "Enter the read token or the admin token.";
+        let hidden = visit.hidden_for(&back_to(&form.back));
+        return page(&app, &visit, StatusCode::FORBIDDEN, ("Sign in", why), hidden, Some(wrong));
     }
     let Some(session) = app.session_cookie(form.token.trim(), &headers) else {
         let wrong = "That is not a token of this Larder's. Nothing was changed.";
@@ -143,7 +156,7 @@ pub(crate) async fn enter(
 /// `POST /sign-out`.
 pub(crate) async fn leave(visit: Visit, headers: HeaderMap, Form(form): Form<Plain>) -> Response {
     if !visit.csrf.accepts(&form.csrf) {
-        return expired(&visit, &headers);
+        return expired(&visit, &headers, &form.back);
     }
     let mut response = Redirect::to(&Told::new(Word::Left, 0).on("/")).into_response();
     if let Some(cookie) = App::no_session_cookie(&headers) {
@@ -155,7 +168,7 @@ pub(crate) async fn leave(visit: Visit, headers: HeaderMap, Form(form): Form<Pla
 /// `POST /theme`: the colours, for browsers without JavaScript.
 pub(crate) async fn colours(visit: Visit, headers: HeaderMap, Form(form): Form<Plain>) -> Response {
     if !visit.csrf.accepts(&form.csrf) {
-        return expired(&visit, &headers);
+        return expired(&visit, &headers, &form.back);
     }
     let theme = Theme::parse(&form.theme).word();
     let cookie = format!("{THEME_COOKIE}={theme}; Path=/; Max-Age=31536000; SameSite=Strict");

@@ -106,9 +106,9 @@ impl Block {
         Block { key, of, trackers, state, note, warnings, fresh_until, now }
     }
 
-    /// How many trackers it holds.
-    pub(crate) fn count(&self) -> u64 {
-        self.trackers.len() as u64
+    /// How many of its trackers are as asked.
+    pub(crate) fn count(&self, filter: &Filter) -> u64 {
+        self.trackers.iter().filter(|tracker| filter.takes(tracker)).count() as u64
     }
 
     /// Lays it out from a line on; says whether lines follow.
@@ -171,6 +171,11 @@ impl Block {
 }
 
 impl Filter {
+    /// Whether it leaves anything out.
+    pub(crate) fn is_any(&self) -> bool {
+        self.is_open.is_some() || self.since.is_some()
+    }
+
     fn takes(&self, tracker: &Tracker) -> bool {
         let is_open = tracker.state == TrackerState::Open;
         self.is_open.is_none_or(|wanted| wanted == is_open)

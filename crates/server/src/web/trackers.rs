@@ -156,7 +156,7 @@ impl Asked {
         let offset = Place::of(Some(&*self.cursor).filter(|cursor| !cursor.is_empty()), &self.question())
             .map_err(|problem| super::words::sentence(&problem.detail))?
             .offset();
-        let total: u64 = blocks.iter().map(Block::count).sum();
+        let total: u64 = blocks.iter().map(|block| block.count(filter)).sum();
         let mut repos: Vec<(RepoName, Vec<Block>)> = Vec::new();
         for block in blocks {
             let Some(repo) = repo_of(&block.key) else { continue };
@@ -165,10 +165,16 @@ impl Asked {
                 None => repos.push((repo, vec![block])),
             }
         }
+        // With a filter, the repositories that have what it lets through; else all that are kept.
+        let has_any = |blocks: &[Block]| !filter.is_any() || blocks.iter().any(|one| one.count(filter) > 0);
         let count_words = format!(
             "{} in {}",
             counted(total, "tracker", "trackers"),
-            counted(repos.len() as u64, "repository", "repositories")
+            counted(
+                repos.iter().filter(|(_, blocks)| has_any(blocks)).count() as u64,
+                "repository",
+                "repositories"
+            )
         );
         let is_one = self.is_one();
         let all = repos.len();

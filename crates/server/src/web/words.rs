@@ -62,7 +62,7 @@ pub(crate) fn counted(number: u64, one: &str, many: &str) -> String {
 #[template(path = "time.html")]
 pub(crate) struct Stamp {
     iso: String,
-    /// `due`: once it is past, it is `now`.
+    /// `due`: once it is past, it is `now`. `past`: it is never ahead, whatever a clock says.
     way: &'static str,
     words: String,
 }
@@ -72,6 +72,7 @@ impl Stamp {
     pub(crate) fn new(at: Time, now: Time) -> Self {
         let (past, future) = (now.since(at), at.since(now));
         let second = Duration::from_secs(1);
+        let way = if at <= now { "past" } else { "age" };
         let words = if past >= second {
             format!("{} ago", span(past))
         } else if future >= second {
@@ -79,7 +80,7 @@ impl Stamp {
         } else {
             "just now".to_owned()
         };
-        Stamp { iso: whole(at), way: "age", words }
+        Stamp { iso: whole(at), way, words }
     }
 
     /// Of something that waits for its time.
@@ -284,7 +285,7 @@ mod tests {
         let stamp = Stamp::new(NOW.minus(Duration::from_mins(125)), NOW).render().unwrap();
         assert_eq!(
             stamp,
-            r#"<time datetime="2027-01-15T05:55:00Z" title="2027-01-15T05:55:00Z" data-way="age">2 h ago</time>"#
+            r#"<time datetime="2027-01-15T05:55:00Z" title="2027-01-15T05:55:00Z" data-way="past">2 h ago</time>"#
         );
         assert!(
             Stamp::due(NOW.plus(Duration::from_secs(6 * 3600 - 9)), NOW)

@@ -252,6 +252,267 @@ test("a long cluster is paged and searched without JavaScript", ["long"], async 
   assert.equal(await page.locator(".repo").count(), 1);
 }, { javaScriptEnabled: false });
 
+// ---- pages that stay open ----
+
+test("the forms of an open page go on working when its visit is forgotten", [], async ({ page, site, context }) => {
+  await page.goto(site.url);
+  await settled(page);
+  await mark(page);
+  await context.clearCookies();
+  await page.getByRole("button", { name: "Refresh all" }).click();
+  await told(page).getByText(/^\d+ entries refreshed/).waitFor();
+  await context.clearCookies();
+  await page.getByRole("button", { name: "Off", exact: true }).click();
+  await page.getByText("GitHub is down").waitFor();
+  assert.ok(await isSame(page));
+}, { expected: [/status of 403/] });
+
+test("leaving the search with Escape leaves the box and the list as they are", [], async ({ page, site }) => {
+  await page.goto(site.url);
+  await settled(page);
+  await page.keyboard.press("/");
+  await page.keyboard.type("quill");
+  await page.waitForURL(/search=quill/);
+  await page.waitForFunction(() => document.querySelectorAll("#list .card").length < 3);
+  await page.keyboard.press("Escape");
+  assert.notEqual(await page.evaluate(() => document.activeElement.id), "search");
+  assert.equal(await page.locator("#search").inputValue(), "quill");
+  assert.match(page.url(), /search=quill/);
+});
+
+test("arrows begin at what is seen, and scroll where there is nothing to go to", ["long"], async ({ page, site }) => {
+  await page.goto(site.url);
+  await settled(page);
+  await page.evaluate(() => window.scrollTo(0, 900));
+  await page.keyboard.press("ArrowDown");
+  const box = await page.evaluate(() => document.activeElement.getBoundingClientRect().toJSON());
+  assert.ok(box.bottom > 0 && box.top < 900, `${box.top} to ${box.bottom}`);
+  assert.ok((await page.evaluate(() => window.scrollY)) > 600, "what one reads stays in sight");
+  const held = await page.evaluate(() => document.activeElement.dataset.key);
+  await page.keyboard.press("Shift+ArrowDown");
+  assert.equal(await page.evaluate(() => document.activeElement.dataset.key), held);
+  // One card is the whole page: there is nothing to go to.
+  await page.goto(`${site.url}/clusters/modules`);
+  await page.locator(".card").waitFor();
+  for (let times = 0; times < 5; times += 1) await page.keyboard.press("ArrowDown");
+  await page.waitForFunction(() => window.scrollY > 50);
+});
+
+test("what a search shows is what the address says, whatever comes late", [], async ({ page, site }) => {
+  await page.goto(site.url);
+  await settled(page);
+  let release;
+  const held = new Promise((then) => (release = then));
+  let isAsked;
+  const asked = new Promise((then) => (isAsked = then));
+  await page.route(/part=card/, async (route) => {
+    const answer = await route.fetch();
+    isAsked();
+    await held;
+    await route.fulfill({ response: answer });
+  });
+  await page.getByRole("button", { name: "Refresh Harbor" }).click();
+  await asked;
+  await page.getByRole("searchbox").fill("harbor cli");
+  await page.waitForFunction(() => document.querySelectorAll("#list .repo").length === 1);
+  const late = page.waitForResponse(/part=card/);
+  release();
+  await (await late).finished();
+  await page.evaluate(() => new Promise((then) => requestAnimationFrame(() => requestAnimationFrame(then))));
+  assert.equal(await page.locator("#list .repo").count(), 1);
+});
+
+test("a search that the server cannot be asked for says so", [], async ({ page, site }) => {
+  await page.goto(site.url);
+  await settled(page);
+  await page.route(/part=list/, (route) => route.abort());
+  await page.getByRole("searchbox").fill("zzz");
+  await told(page).getByText("could not be reached").waitFor();
+  assert.ok((await page.locator("#list .card").count()) > 3);
+  await page.unroute(/part=list/);
+  await page.getByRole("searchbox").fill("zzzz");
+  await page.getByText("Nothing found").waitFor();
+}, { expected: [/ERR_FAILED/] });
+
+test("a card that grows leaves the others in their columns, and what one reads where it is", [], async ({ page, site }) => {
+  await page.goto(site.url);
+  await settled(page);
+  await page.evaluate(() => window.scrollTo(0, 0));
+  const seen = () => page.locator("#list .card").evaluateAll((all) => all.map((one) => [one.dataset.key, one.offsetLeft]));
+  const before = await seen();
+  assert.equal(new Set(before.map(([, left]) => left)).size, 2, "two columns");
+  const [[first]] = before;
+  await page.route(/part=card/, async (route) => {
+    const answer = await route.fetch();
+    const body = (await answer.text()).replace("</article>", `${"<p>One line more</p>".repeat(25)}</article>`);
+    await route.fulfill({ response: answer, body });
+  });
+  const refresh = page.locator("#list .card").first().getByRole("button", { name: /^Refresh/ });
+  await refresh.click();
+  await page.getByText("One line more").first().waitFor();
+  assert.deepEqual(await seen(), before, "a taller card");
+  const holes = await page.evaluate(() => {
+    const columns = Map.groupBy(document.querySelectorAll("#list .card"), (one) => one.offsetLeft);
+    return [...columns.values()].flatMap((column) =>
+      column.slice(1).map((one, index) => one.getBoundingClientRect().top - column[index].getBoundingClientRect().bottom),
+    );
+  });
+  assert.ok(holes.every((hole) => hole >= 8 && hole <= 32), `${holes}`);
+  // Back to its height while one reads what is below it.
+  await page.unroute(/part=card/);
+  const below = before.find(([key, left]) => key !== first && left === before[0][1])[0];
+  const top = () => page.evaluate((key) => document.querySelector(`[data-key="${key}"]`).getBoundingClientRect().top, below);
+  await page.evaluate((key) => document.querySelector(`[data-key="${key}"]`).scrollIntoView(), below);
+  await page.evaluate(() => window.scrollBy(0, -80));
+  const at = await top();
+  await refresh.evaluate((button) => button.click());
+  await page.waitForFunction(() => !document.body.textContent.includes("One line more"));
+  assert.ok(Math.abs((await top()) - at) < 2, `${await top()} after ${at}`);
+  assert.deepEqual(await seen(), before, "as before");
+});
+
+// Its clock is so many hours ahead of the server's.
+const shiftClock = (page, hours) =>
+  page.addInitScript((ms) => {
+    const now = Date.now.bind(Date);
+    Date.now = () => now() + ms;
+  }, hours * 3600_000);
+// The panel asks each second.
+const seconds = async (page, count) => {
+  for (let times = 0; times < count; times += 1) await page.waitForRequest(/demo\/requests/);
+};
+
+for (const hours of [10, -10]) {
+  test(`ages are the server's where the browser's clock is ${hours} h off, and nothing is asked for that`, [], async ({ page, site }) => {
+    await fetch(`${site.url}/api/v1/clusters`);
+    await shiftClock(page, hours);
+    await page.goto(site.url);
+    await settled(page);
+    let asked = 0;
+    await seconds(page, 1);
+    page.on("request", (request) => (asked += request.url().includes("part=") ? 1 : 0));
+    await seconds(page, 4);
+    assert.equal(asked, 0);
+    const badges = await page.locator("#list .card > header .badge").allTextContents();
+    for (const badge of badges) assert.match(badge, /^updated (just now|\d+ s ago)$/);
+    await page.getByRole("button", { name: "Refresh Cinder" }).click();
+    await told(page).getByText("1 entry refreshed.").waitFor();
+    await page.waitForFunction(() => /just now|\b[0-3] s ago/.test(document.querySelector("#card-cinder > header .badge").textContent));
+  });
+}
+
+test("what has expired is asked for once", [], async ({ page, site }) => {
+  await page.goto(site.url);
+  await settled(page);
+  let asked = 0;
+  await page.route(/part=card/, async (route) => {
+    asked += 1;
+    const answer = await route.fetch();
+    const body = (await answer.text()).replace(/data-fresh-until="[^"]*"/, 'data-fresh-until="2020-01-01T00:00:00Z"');
+    await route.fulfill({ response: answer, body });
+  });
+  await page.evaluate(() => (document.querySelector("#card-cinder").dataset.freshUntil = "2020-01-01T00:00:00Z"));
+  await page.waitForResponse(/part=card/);
+  await seconds(page, 5);
+  assert.equal(asked, 1);
+});
+
+test("the focus comes back to the very link it was on, though another leads to the same place", [], async ({ page, site }) => {
+  await page.goto(site.url);
+  await settled(page);
+  await page.route(/part=card/, async (route) => {
+    const answer = await route.fetch();
+    const body = (await answer.text()).replace("</article>", '<p><a href="/cache">one way</a> <a href="/cache">another way</a></p></article>');
+    await route.fulfill({ response: answer, body });
+  });
+  const refresh = page.getByRole("button", { name: "Refresh Cinder" });
+  await refresh.click();
+  await page.getByText("another way").focus();
+  const isNew = await page.getByText("another way").elementHandle();
+  await refresh.evaluate((button) => button.click());
+  await page.waitForFunction((old) => !old.isConnected, isNew);
+  assert.equal(await page.evaluate(() => document.activeElement.textContent), "another way");
+});
+
+test("what a search found is announced, and what happens by itself is not", [], async ({ page, site }) => {
+  await page.goto(site.url);
+  await settled(page);
+  const found = page.locator("#found[role=status]");
+  assert.equal(await found.textContent(), "");
+  await page.getByRole("button", { name: "Refresh Cinder" }).click();
+  await told(page).getByText("1 entry refreshed.").waitFor();
+  assert.equal(await found.textContent(), "");
+  await page.getByRole("searchbox").fill("harbor cli");
+  await found.getByText(/^1 repository in 1 cluster/).waitFor();
+  await page.getByRole("searchbox").fill("no such thing");
+  await found.getByText(/^0 repositories/).waitFor();
+  await page.goto(`${site.url}/trackers`);
+  await settled(page);
+  await page.getByLabel("State").selectOption("closed");
+  await found.getByText(/^\d+ trackers? in/).waitFor();
+});
+
+test("the API's page looks like the others and leads back to them", [], async ({ page, site }) => {
+  await page.goto(site.url);
+  const accent = () => page.evaluate(() => getComputedStyle(document.documentElement).getPropertyValue("--accent"));
+  await page.getByRole("button", { name: /^Colours/ }).click();
+  await page.getByRole("button", { name: /^Colours/ }).click();
+  const dark = await accent();
+  await page.getByRole("navigation").getByRole("link", { name: "API" }).click();
+  await page.waitForURL(/docs$/);
+  assert.equal(await accent(), dark);
+  assert.equal(await page.locator("html").getAttribute("data-theme"), "dark");
+  await inspect(page, "docs", shots);
+  await page.getByRole("link", { name: "Clusters", exact: true }).click();
+  await settled(page);
+});
+
+// ---- widths between a phone and a desk ----
+
+test("no table loses a button or its first column at any width, nor on paper", ["projects"], async ({ page, site }) => {
+  const lost = () =>
+    page.evaluate(() => {
+      const lost = [];
+      for (const sheet of document.querySelectorAll(".sheet")) {
+        const { left, right } = sheet.getBoundingClientRect();
+        for (const one of sheet.querySelectorAll("button, a, td:last-child, th:last-child")) {
+          const box = one.getBoundingClientRect();
+          if (box.width && (box.left < left - 0.5 || box.right > right + 0.5)) lost.push(one.getAttribute("aria-label") ?? one.textContent);
+        }
+        for (const lead of sheet.querySelectorAll("[data-row] td:first-child")) {
+          if (lead.getBoundingClientRect().width < 160) lost.push(`${lead.textContent.trim()} is squeezed`);
+        }
+      }
+      return lost;
+    });
+  await page.goto(site.url);
+  await settled(page);
+  for (const path of ["/cache", "/projects"]) {
+    await page.goto(site.url + path);
+    await page.locator("#list tr[data-row]").first().waitFor();
+    for (const width of [700, 769, 790, 820, 880, 930, 961, 1000, 1100]) {
+      await page.setViewportSize({ width, height: 900 });
+      assert.deepEqual(await lost(), [], `${path} at ${width} px`);
+    }
+    // A4 without its margins.
+    await page.emulateMedia({ media: "print" });
+    await page.setViewportSize({ width: 794, height: 1123 });
+    assert.deepEqual(await lost(), [], `${path} on paper`);
+    await page.emulateMedia({ media: "screen" });
+  }
+});
+
+test("the buttons that lead on stay on a phone's page", ["long"], async ({ page, site }) => {
+  await page.goto(site.url);
+  await settled(page);
+  await page.setViewportSize({ width: 320, height: 640 });
+  // There is more before this place, and behind it.
+  await page.goto(`${site.url}/clusters/modules?after=5`);
+  const boxes = await page.locator(".more .button").evaluateAll((all) => all.map((one) => one.getBoundingClientRect().toJSON()));
+  assert.equal(boxes.length, 2);
+  for (const { left, right } of boxes) assert.ok(left >= 0 && right <= 320, `${left} to ${right}`);
+});
+
 // ---- when GitHub fails ----
 
 test("with GitHub switched off the copies are shown, with the reason and the next try", [], async ({ page, site }) => {

@@ -90,3 +90,28 @@ async fn a_session_begun_over_tls_stays_there() {
         assert_eq!(header(&entered, "set-cookie").contains("; Secure"), secure, "{name}: {value}");
     }
 }
+
+#[tokio::test]
+async fn the_page_offers_to_sign_out_only_who_is_in_and_to_sign_in_whom_it_would_gain_more() {
+    let world = World::new().await;
+    let served = world.serve_with(settings(&world, "reader", Some("admin"))).await;
+    let mut visitor = Visitor::new(&served);
+    let offers = async |visitor: &mut Visitor<'_>| {
+        let page = visitor.page("/").await;
+        (page.contains(r#"action="/sign-out""#), page.contains(r#"href="/sign-in""#))
+    };
+    assert_eq!(offers(&mut visitor).await, (false, true), "nobody");
+    assert!(visitor.page("/sign-in").await.contains("for 30 days"));
+    visitor.post("/sign-in", &[("token", "reader")]).await;
+    assert_eq!(offers(&mut visitor).await, (true, true), "a reader");
+    let renewed = world.serve_with(settings(&world, "another", Some("admin"))).await;
+    assert_eq!(offers(&mut visitor.at(&renewed)).await, (false, true), "whose token was replaced");
+    let for_reading = world.serve_with(settings(&world, "reader", None)).await;
+    assert_eq!(
+        offers(&mut visitor.at(&for_reading)).await,
+        (true, false),
+        "a reader where there is no admin"
+    );
+    visitor.post("/sign-in", &[("token", "admin")]).await;
+    assert_eq!(offers(&mut visitor).await, (true, false), "an admin");
+}
