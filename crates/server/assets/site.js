@@ -286,12 +286,12 @@
     const of = [cards.clientWidth, isLoading, ...all.map((one) => one.dataset.key)].join(" ");
     if (placed.of !== of) {
       cards.classList.remove("placed");
-      for (const one of all) one.style.gridColumnStart = "";
+      for (const one of all) one.style.removeProperty("--column");
       const lefts = all.map((one) => one.offsetLeft);
       const columns = [...new Set(lefts)].sort((a, b) => a - b);
       placed = { of, columns: lefts.map((left) => columns.indexOf(left) + 1) };
     }
-    all.forEach((one, index) => (one.style.gridColumnStart = placed.columns[index]));
+    all.forEach((one, index) => one.style.setProperty("--column", placed.columns[index]));
     cards.classList.add("placed");
   }
 
