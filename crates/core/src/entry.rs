@@ -300,6 +300,15 @@ impl Entry {
         now >= self.due_at || (noted_ahead && self.due_at.since(now) > Entry::WAIT_MAX)
     }
 
+    /// Whether nobody wanted it for so long: what merely expired is refreshed for readers alone, so that the
+    /// end of its freshness tells when one last came. What is marked, fails or is being refreshed is not meant.
+    pub fn is_unread_for(&self, length: Duration, now: Time) -> bool {
+        let Some(fetched_at) = self.fetched_at else { return false };
+        let last = self.fresh_until.map_or(fetched_at, |until| until.max(fetched_at));
+        let is_at_rest = !self.marked && self.attempts == 0 && self.pending.is_empty();
+        is_at_rest && now.since(last) > length && !self.lease.as_ref().is_some_and(|lease| lease.is_live(now))
+    }
+
     /// A shorter wait ends soon enough, whichever clock set it.
     pub const WAIT_MAX: Duration = Duration::from_hours(24);
 }

@@ -320,6 +320,9 @@ pub struct Retention {
     pub log_lines_max: u64,
     /// Entries that are no longer configured.
     pub unconfigured: Duration,
+    /// Entries that their source knows and does not list, since they were last wanted (the engine sees to it:
+    /// a store knows of no lists).
+    pub unread: Duration,
     /// The feed, by age …
     pub feed: Duration,
     /// … and by lines.
@@ -334,6 +337,7 @@ impl Default for Retention {
             log: days(30),
             log_lines_max: 500_000,
             unconfigured: days(30),
+            unread: days(90),
             feed: days(7),
             feed_lines_max: 100_000,
         }

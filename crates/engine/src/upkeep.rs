@@ -1,6 +1,6 @@
 //! Marking, removing and cleaning: everything that changes entries without fetching them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use larder_core::{
     Configured, Key, Met, Reconciled, Retention, Row, Rows, Source, StoreError, Swept, Target, Trigger,
@@ -11,6 +11,9 @@ use crate::engine::Inner;
 
 /// How often a source's rows are compared at the most: other processes may have another configuration.
 const COMPARED_MAX: usize = 3;
+
+/// How many entries that nobody reads go at once.
+const EVICTED_AT_ONCE: usize = 500;
 
 impl Engine {
     /// Notes that a refresh is wanted; whoever looks for due entries next does it. Answers how
@@ -46,9 +49,40 @@ impl Engine {
         Ok(met)
     }
 
-    /// Removes what is past its retention.
+    /// Removes what is past its retention. Where any name goes, as it does with repositories, whatever was
+    /// once asked for would be kept for ever otherwise.
     pub async fn sweep(&self, retention: &Retention) -> Result<Swept, StoreError> {
-        self.inner.store.sweep(retention, self.inner.clock.now()).await
+        let mut unread = 0;
+        for (name, source) in &self.inner.sources {
+            unread += self.sweep_unread(name, &**source, retention).await?;
+        }
+        let mut swept = self.inner.store.sweep(retention, self.inner.clock.now()).await?;
+        swept.entries += unread;
+        Ok(swept)
+    }
+
+    async fn sweep_unread(
+        &self,
+        name: &str,
+        source: &dyn Source,
+        retention: &Retention,
+    ) -> Result<u64, StoreError> {
+        self.learn_of(source).await?;
+        let listed: HashSet<Key> = source.indexes().into_iter().chain(source.keys()).collect();
+        let now = self.inner.clock.now();
+        let mut unread = Vec::new();
+        let mut rows = Rows::of(&*self.inner.store, Some(name));
+        while let Some(Row { entry, unconfigured_since }) = rows.next().await? {
+            let is_kept = unconfigured_since.is_some() || listed.contains(&entry.key);
+            if !is_kept && entry.is_unread_for(retention.unread, now) && self.define(&entry.key).is_some() {
+                unread.push(entry.key);
+            }
+        }
+        let mut met = 0;
+        for keys in unread.chunks(EVICTED_AT_ONCE) {
+            met += self.evict(&Target::Keys(keys.to_vec())).await?;
+        }
+        Ok(met)
     }
 
     /// Tells the store what is configured now. Writes only if something differs, so that it can

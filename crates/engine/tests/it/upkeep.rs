@@ -89,6 +89,34 @@ async fn what_a_source_knows_and_does_not_list_is_refreshed_behind_its_reader_an
 }
 
 #[tokio::test]
+async fn what_nobody_lists_and_nobody_reads_goes_in_the_end() {
+    let world = World::new();
+    let listed = world.source.entry("listed", &["a"]);
+    let read = world.source.entry("read", &["b"]);
+    let unread = world.source.entry("unread", &["c"]);
+    let failing = world.source.entry("failing", &["d"]);
+    for key in [&listed, &read, &unread, &failing] {
+        world.read(key).await.unwrap();
+    }
+    for key in [&read, &unread, &failing] {
+        world.source.unlist(key);
+    }
+    world.pass(60 * DAY).await;
+    world.read(&read).await.unwrap();
+    world.source.down(Some(network()));
+    world.read(&failing).await.unwrap();
+    world.settle().await;
+    world.pass(31 * DAY).await;
+    assert_eq!(world.engine.sweep(&Retention::default()).await.unwrap().entries, 1);
+    let rows = world.store.rows(Some("fake"), None, 10).await.unwrap();
+    let left: Vec<_> = rows.into_iter().map(|row| row.entry.key).collect();
+    assert_eq!(left, [failing, listed, read]);
+    world.source.down(None);
+    world.read(&unread).await.unwrap();
+    assert_eq!(world.status(&unread).await, Status::Fresh, "whoever wants it again gets it again");
+}
+
+#[tokio::test]
 async fn what_comes_while_the_configuration_is_compared_is_not_taken_for_what_went() {
     let world = World::new();
     let goes = world.source.entry("goes", &["a"]);

@@ -109,6 +109,7 @@ impl Driver<'_> {
                 failed: brief,
                 log: brief,
                 unconfigured: brief,
+                unread: brief,
                 feed: brief,
                 feed_lines_max: 5 + self.sim.pick(50),
                 log_lines_max: Retention::default().log_lines_max,

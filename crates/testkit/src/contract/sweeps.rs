@@ -25,6 +25,7 @@ pub fn lasting() -> Retention {
         log: ever,
         log_lines_max: u64::MAX,
         unconfigured: ever,
+        unread: ever,
         feed: ever,
         feed_lines_max: u64::MAX,
     }
