@@ -43,7 +43,10 @@ impl Address {
             _ => return Err(wrong("it must begin with https://")),
         }
         let host = match (named.to_string().as_str(), url.port()) {
-            ("api.github.com", None) => "github.com".to_owned(),
+            // A company's own part of GitHub is laid out like the whole.
+            (name, None) if name == "api.github.com" || name.ends_with(".ghe.com") => {
+                name.strip_prefix("api.").unwrap_or(name).to_owned()
+            }
             (name, None) => name.to_owned(),
             (name, Some(port)) => format!("{name}:{port}"),
         };
@@ -97,6 +100,7 @@ mod tests {
         let cases = [
             ("https://api.github.com", "https://api.github.com/graphql", "github.com"),
             ("https://api.github.com/", "https://api.github.com/graphql", "github.com"),
+            ("https://api.octo.ghe.com", "https://api.octo.ghe.com/graphql", "octo.ghe.com"),
             ("https://ghe.example/api/v3", "https://ghe.example/api/graphql", "ghe.example"),
             ("https://ghe.example:8443/api/v3/", "https://ghe.example:8443/api/graphql", "ghe.example:8443"),
             ("http://127.0.0.1:4000", "http://127.0.0.1:4000/graphql", "127.0.0.1:4000"),
