@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 
 use crate::engine::Inner;
 use crate::reach::PATIENCE;
+use crate::tier::Tier;
 use crate::{Engine, OutOfReach};
 
 /// What the follower saw.
@@ -211,8 +212,9 @@ impl Inner {
         Ok(())
     }
 
-    /// Looks up again what had changed, beside the following: what is large takes its time.
+    /// Looks up again what had changed, also what a reader looked up as it did, beside the following: what is large takes its time.
     fn refill(self: &Arc<Self>, gone: &mut Vec<Key>, refilling: &mut Option<JoinHandle<()>>) {
+        gone.extend(self.tier().map(Tier::take_late).unwrap_or_default());
         if gone.is_empty() || refilling.as_ref().is_some_and(|task| !task.is_finished()) {
             return;
         }

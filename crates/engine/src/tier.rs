@@ -14,10 +14,11 @@
 //! - What else is made of a copy (a server's serialised bodies) is tied to the very `Arc`: one drop
 //!   drops both, since nobody is given that `Arc` any more.
 
+use std::collections::BTreeSet;
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher, Hash};
 use std::mem::size_of;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use larder_core::{Item, Key, Member, MemberState, Stored};
 use quick_cache::sync::{Cache, DefaultLifecycle};
@@ -25,6 +26,9 @@ use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
 /// Keys share this many counters of drops.
 const SHARDS: usize = 256;
+
+/// More that came too late are left to their readers.
+const LATE_MAX: usize = 64;
 
 /// What is kept is taken to weigh about this much when the tables are laid out.
 const USUAL_BYTES: u64 = 16 * 1024;
@@ -67,6 +71,8 @@ pub(crate) struct Tier {
     clears: AtomicU64,
     /// How often anything was dropped or doubted, in memory or not.
     edition: AtomicU64,
+    /// What came too late to be kept, and so is in nobody's hands: whoever follows the store looks it up again.
+    late: Mutex<BTreeSet<Key>>,
 }
 
 /// A copy.
@@ -104,6 +110,7 @@ impl Tier {
             doubts: AtomicU64::new(0),
             clears: AtomicU64::new(0),
             edition: AtomicU64::new(0),
+            late: Mutex::default(),
         }
     }
 
@@ -148,9 +155,25 @@ impl Tier {
             // A drop between the look and the insert came too early for it.
             if self.stamp(&key) != stamp {
                 self.copies.remove(&key);
+                self.is_late(key);
             }
+        } else {
+            self.is_late(key);
         }
         stored
+    }
+
+    fn is_late(&self, key: Key) {
+        let mut late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
+        if late.len() < LATE_MAX {
+            late.insert(key);
+        }
+    }
+
+    /// What came too late to be kept since this was last asked, as far as it is not held after all.
+    pub(crate) fn take_late(&self) -> Vec<Key> {
+        let late = std::mem::take(&mut *self.late.lock().unwrap_or_else(PoisonError::into_inner));
+        late.into_iter().filter(|key| self.copies.peek(key).is_none()).collect()
     }
 
     /// Forgets a copy. Answers whether there was one.

@@ -75,6 +75,30 @@ async fn what_another_process_replaced_is_served_within_a_turn() {
 }
 
 #[tokio::test]
+async fn what_changed_while_it_was_looked_up_is_in_memory_soon() {
+    let (mut world, _) = warm().await;
+    let (other, _) = world.another_process();
+    let key = world.source.entry("more", &["b"]);
+    world.run(other.refresh(std::slice::from_ref(&key), Trigger::Manual, |_| {})).await;
+    world.pass(AT_ONCE).await;
+    world.store.inflict(Fault::Hang, &[Step::Lookup]);
+    let (ours, our_key) = (world.engine.clone(), key.clone());
+    let reading = tokio::spawn(async move { ours.read(&our_key, &ReadOptions::default()).await });
+    while world.store.waiting() == 0 {
+        world.settle().await;
+    }
+    world.source.present("b", 2);
+    world.run(other.refresh(std::slice::from_ref(&key), Trigger::Manual, |_| {})).await;
+    world.pass(AT_ONCE).await;
+    world.store.mend();
+    assert_eq!(shown(&world.run(reading).await.unwrap().unwrap())[0].1, 2);
+    world.pass(FOLLOW_EVERY).await;
+    let lookups = world.store.lookups();
+    assert_eq!(shown(&world.read(&key).await.unwrap())[0].1, 2);
+    assert_eq!(world.store.lookups(), lookups, "an outage that begins now finds it in memory");
+}
+
+#[tokio::test]
 async fn what_was_made_before_another_s_refresh_was_waited_for_is_not_served_after_it() {
     let (mut world, _) = warm().await;
     let (other, _) = world.another_process();
