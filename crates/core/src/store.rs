@@ -21,6 +21,8 @@ pub trait Store: Send + Sync {
 
     /// Takes the leases that are free, in the order asked, creating rows where there are none. What was
     /// [`TOUCHED`](crate::TOUCHED) until then is from now on [`TOUCHED_BEFORE`](crate::TOUCHED_BEFORE).
+    /// Who takes a lease has the entry in its configuration, whatever another process with another one noted
+    /// (see [`reconcile`](Store::reconcile)): it counts as configured again.
     async fn acquire(&self, asks: &[LeaseAsk], now: Time) -> Result<Vec<Acquired>, StoreError>;
 
     /// Moves the ends of leases on to `now` + their length. `false` = lost: taken over, released,
@@ -32,8 +34,8 @@ pub trait Store: Send + Sync {
     async fn commit(&self, commit: Commit) -> Result<Committed, StoreError>;
 
     /// Notes that a refresh is wanted: due now, and found by [`due`](Store::due). Creates rows
-    /// where there are none. A reader's wish ends no backoff: what failed keeps its time. Answers how many
-    /// were marked.
+    /// where there are none. A reader's wish ends no backoff: what failed keeps its time. What is marked
+    /// counts as configured again, as under a lease. Answers how many were marked.
     async fn mark_due(&self, keys: &[Key], trigger: Trigger, now: Time) -> Result<u64, StoreError>;
 
     /// Marks stale and keeps; ends any backoff. An invalidation that lands during a fetch wins.
@@ -68,6 +70,10 @@ pub trait Store: Send + Sync {
         configured: &[Configured],
         now: Time,
     ) -> Result<Reconciled, StoreError>;
+
+    /// Notes that a sweep begins, unless one began within `every`, whoever's it was: `false` = one did. One
+    /// that began in the future was noted by a clock that was ahead, and does not count.
+    async fn begin_sweep(&self, every: Duration, now: Time) -> Result<bool, StoreError>;
 
     /// Removes what is past its retention, and writes invalidations by markers through to the rows, in
     /// transactions of a bounded size.
@@ -327,6 +333,11 @@ pub struct Retention {
     pub feed: Duration,
     /// … and by lines.
     pub feed_lines_max: u64,
+}
+
+impl Retention {
+    /// How often it is seen to.
+    pub const EVERY: Duration = Duration::from_hours(24);
 }
 
 impl Default for Retention {

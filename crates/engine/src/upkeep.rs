@@ -1,9 +1,10 @@
 //! Marking, removing and cleaning: everything that changes entries without fetching them.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use larder_core::{
-    Configured, Key, Met, Reconciled, Retention, Row, Rows, Source, StoreError, Swept, Target, Trigger,
+    Configured, Entry, Key, Met, Reconciled, Retention, Row, Rows, Source, StoreError, Swept, Target, Trigger,
 };
 
 use crate::Engine;
@@ -49,16 +50,31 @@ impl Engine {
         Ok(met)
     }
 
+    /// [`sweep`](Engine::sweep), unless any process on this store began one within `every`.
+    pub async fn sweep_in_turn(
+        &self,
+        retention: &Retention,
+        every: Duration,
+    ) -> Result<Option<Swept>, StoreError> {
+        if !self.inner.store.begin_sweep(every, self.inner.clock.now()).await? {
+            return Ok(None);
+        }
+        self.sweep(retention).await.map(Some)
+    }
+
     /// Removes what is past its retention. Where any name goes, as it does with repositories, whatever was
     /// once asked for would be kept for ever otherwise.
     pub async fn sweep(&self, retention: &Retention) -> Result<Swept, StoreError> {
-        let mut unread = 0;
-        for (name, source) in &self.inner.sources {
-            unread += self.sweep_unread(name, &**source, retention).await?;
-        }
         let mut swept = self.inner.store.sweep(retention, self.inner.clock.now()).await?;
-        swept.entries += unread;
-        Ok(swept)
+        let mut failed = Ok(());
+        for (name, source) in &self.inner.sources {
+            // One that cannot be looked through keeps no other from it.
+            match self.sweep_unread(name, &**source, retention).await {
+                Ok(unread) => swept.entries += unread,
+                Err(error) => failed = failed.and(Err(error)),
+            }
+        }
+        failed.map(|()| swept)
     }
 
     async fn sweep_unread(
@@ -69,18 +85,21 @@ impl Engine {
     ) -> Result<u64, StoreError> {
         self.learn_of(source).await?;
         let listed: HashSet<Key> = source.indexes().into_iter().chain(source.keys()).collect();
-        let now = self.inner.clock.now();
+        let is_unread = |entry: &Entry| entry.is_unread_for(retention.unread, self.inner.clock.now());
         let mut unread = Vec::new();
         let mut rows = Rows::of(&*self.inner.store, Some(name));
         while let Some(Row { entry, unconfigured_since }) = rows.next().await? {
             let is_kept = unconfigured_since.is_some() || listed.contains(&entry.key);
-            if !is_kept && entry.is_unread_for(retention.unread, now) && self.define(&entry.key).is_some() {
+            if !is_kept && is_unread(&entry) && self.define(&entry.key).is_some() {
                 unread.push(entry.key);
             }
         }
         let mut met = 0;
         for keys in unread.chunks(EVICTED_AT_ONCE) {
-            met += self.evict(&Target::Keys(keys.to_vec())).await?;
+            // Somebody may have come since: all the others were looked through meanwhile.
+            let rows = self.inner.store.lookup(keys).await?;
+            let still = rows.into_iter().flatten().filter(|row| is_unread(&row.entry));
+            met += self.evict(&Target::Keys(still.map(|row| row.entry.key).collect())).await?;
         }
         Ok(met)
     }

@@ -227,6 +227,10 @@ impl Store for Watched {
         self.write("reconcile", Writing::Little, self.store.reconcile(source, configured, now)).await
     }
 
+    async fn begin_sweep(&self, every: Duration, now: Time) -> Result<bool, StoreError> {
+        self.write("note a sweep", Writing::Little, self.store.begin_sweep(every, now)).await
+    }
+
     async fn sweep(&self, retention: &Retention, now: Time) -> Result<Swept, StoreError> {
         self.write("sweep", Writing::Little, self.store.sweep(retention, now)).await
     }

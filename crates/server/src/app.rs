@@ -70,7 +70,7 @@ pub struct Settings {
     pub store_wait: Duration,
     /// How often what is due is looked for.
     pub due_every: Duration,
-    /// How often what is past its retention is swept.
+    /// How often what is past its retention is swept, by whichever process on the store.
     pub sweep_every: Duration,
     /// How long things are kept.
     pub retention: Retention,
@@ -98,7 +98,7 @@ impl Settings {
             watch_every: Duration::from_millis(50),
             store_wait: Duration::from_secs(30),
             due_every: Duration::from_secs(1),
-            sweep_every: Duration::from_hours(24),
+            sweep_every: Retention::EVERY,
             retention: Retention::default(),
             drain: Duration::from_secs(10),
             demo: None,

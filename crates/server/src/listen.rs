@@ -157,16 +157,21 @@ async fn keep_due(app: App) {
     }
 }
 
-/// Sweeps once a day.
+/// How often it is looked whether a sweep is due, and how soon after the start: where a server is started
+/// anew every night, the store's own note says when one last was.
+const SWEEP_LOOK: Duration = Duration::from_mins(10);
+
+/// Sweeps once a day, whichever process it is that does.
 async fn sweep(app: App) {
     loop {
         tokio::select! {
             biased;
             () = app.stopping.cancelled() => return,
-            () = app.clock.sleep(app.settings.sweep_every) => {}
+            () = app.clock.sleep(SWEEP_LOOK) => {}
         }
-        match app.engine.sweep(&app.settings.retention).await {
-            Ok(swept) => tracing::info!(?swept, "swept"),
+        match app.engine.sweep_in_turn(&app.settings.retention, app.settings.sweep_every).await {
+            Ok(Some(swept)) => tracing::info!(?swept, "swept"),
+            Ok(None) => {}
             Err(error) => tracing::warn!(%error, "what is past its retention could not be swept"),
         }
     }

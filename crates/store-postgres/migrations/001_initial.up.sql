@@ -9,7 +9,9 @@ CREATE TABLE larder.meta (
   feed_swept    bigint NOT NULL,
   version_floor bigint NOT NULL,
   views         text NOT NULL,
-  view_names    jsonb NOT NULL
+  view_names    jsonb NOT NULL,
+  -- When a sweep last began: many processes may think of one.
+  swept_at      timestamptz
 );
 
 -- 53 bits, so that the number survives a JSON reader that knows doubles alone.

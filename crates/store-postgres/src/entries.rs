@@ -320,7 +320,7 @@ pub(crate) async fn mark_due(tx: &Tx, keys: &[Key], trigger: Trigger, now: Time)
            WHEN $3 AND {LIVE} THEN greatest(e.marked, 1) ELSE nextval('larder.sequence') END, \
          marked_by = CASE WHEN $3 AND e.marked > 0 THEN e.marked_by ELSE $4 END, \
          due_at = CASE WHEN $3 AND e.attempts > 0 THEN e.due_at ELSE least(e.due_at, $2) END, \
-         touched_at = $2 WHERE e.nr = ANY($5)"
+         touched_at = $2, unconfigured_since = NULL WHERE e.nr = ANY($5)"
     );
     let params = [
         (&tx.lease_clock(now) as _, Type::TIMESTAMPTZ),

@@ -124,7 +124,7 @@ async fn take(tx: &Tx, wanted: &[(i64, &LeaseAsk)], now: Time) -> Result<HashMap
             "UPDATE larder.entries e SET lease_owner = a.owner, \
              lease_until = coalesce($1, clock_timestamp()) + a.length * interval '1 millisecond', \
              lease_length = a.length, lease_epoch = m.epoch, lease_seq = nextval('larder.sequence'), \
-             definition = CASE WHEN e.fetched_at IS NOT NULL AND e.definition = $5 THEN $6 ELSE e.definition END \
+             unconfigured_since = NULL, definition = CASE WHEN e.fetched_at IS NOT NULL AND e.definition = $5 THEN $6 ELSE e.definition END \
              FROM unnest($2, $3, $4) AS a(nr, owner, length) CROSS JOIN larder.meta m WHERE e.nr = a.nr \
              RETURNING e.nr, e.lease_epoch, e.lease_seq",
             &[

@@ -1,6 +1,7 @@
 //! The two ports, each method a transaction of the modules beside this one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use larder_core::{
@@ -78,6 +79,11 @@ impl Store for PostgresStore {
     ) -> Result<Reconciled, StoreError> {
         let work = |tx: Arc<Tx>| async move { reconcile::reconcile(&tx, source, configured, now).await };
         self.run(Mode::Write, "compare with the configuration", work).await
+    }
+
+    async fn begin_sweep(&self, every: Duration, now: Time) -> Result<bool, StoreError> {
+        let work = |tx: Arc<Tx>| async move { sweep::begin(&tx, every, now).await };
+        self.run(Mode::Write, "note a sweep", work).await
     }
 
     async fn sweep(&self, retention: &Retention, now: Time) -> Result<Swept, StoreError> {

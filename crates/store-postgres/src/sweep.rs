@@ -1,5 +1,7 @@
 //! Removing what is past its retention, in transactions of a bounded size.
 
+use std::time::Duration;
+
 use larder_core::{Retention, StoreError, Swept, Time};
 use tokio_postgres::types::Type;
 
@@ -16,6 +18,14 @@ use crate::transaction::Tx;
 const ENTRIES: i64 = entries::BATCH;
 const ITEMS: i64 = 5_000;
 const LINES: i64 = 20_000;
+
+/// Notes that a sweep begins, unless one began within `every`.
+pub(crate) async fn begin(tx: &Tx, every: Duration, now: Time) -> Result<bool, Fault> {
+    let sql =
+        "UPDATE larder.meta SET swept_at = $1 WHERE swept_at IS NULL OR swept_at <= $2 OR swept_at > $1";
+    let params = [(&At(now) as _, Type::TIMESTAMPTZ), (&At(now.minus(every)) as _, Type::TIMESTAMPTZ)];
+    Ok(tx.conclude(tx.execute(sql, &params)).await? > 0)
+}
 
 /// Removes what is past its retention, and items that nothing holds.
 pub(crate) async fn sweep(

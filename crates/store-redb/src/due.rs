@@ -1,7 +1,8 @@
 //! What is due: entries that want a refresh now without a reader.
 
 use std::collections::BTreeSet;
-use std::ops::Bound;
+use std::ops::{Bound, RangeInclusive};
+use std::time::Duration;
 
 use larder_core::{Entry, Key, Target, Time};
 
@@ -21,12 +22,16 @@ pub(crate) fn due(look: &impl Look, now: Time, limit: usize) -> Result<Vec<Key>,
     let most = if markers.is_empty() { limit } else { usize::MAX };
     let mut found = Found { now, due: BTreeSet::new() };
     // Every source's rows are among those that wait; those of a tag, which may be few, are not looked for
-    // among a hundred thousand: this is asked every second.
+    // among a hundred thousand: this is asked every second. Nor is any row read that no marker means.
     let is_wide = |target: &Target| !matches!(target, Target::Tag(_));
-    let waiting_until = if markers.iter().any(is_wide) { Time::from_ms(i64::MAX) } else { now };
-    found.walk(look, true, Time::from_ms(i64::MIN), Time::from_ms(i64::MAX), most)?;
-    found.walk(look, false, Time::from_ms(i64::MIN), waiting_until, most)?;
-    found.walk(look, false, now.plus(Entry::WAIT_MAX), Time::from_ms(i64::MAX), most)?;
+    let (whence, ever) = (Time::from_ms(i64::MIN), Time::from_ms(i64::MAX));
+    found.walk(look, true, whence..=ever, most, |_| true)?;
+    found.walk(look, false, whence..=now, most, |_| true)?;
+    if markers.iter().any(is_wide) {
+        let is_met = |key: &Key| markers.iter().any(|marker| means(marker, key));
+        found.walk(look, false, now.plus(Duration::from_millis(1))..=ever, most, is_met)?;
+    }
+    found.walk(look, false, now.plus(Entry::WAIT_MAX)..=ever, most, |_| true)?;
     for tag in markers.iter().filter(|target| !is_wide(target)) {
         let prefix = target_prefix(tag);
         look.walk(Table::Tags, prefix.stretch(), |row, _| {
@@ -37,23 +42,33 @@ pub(crate) fn due(look: &impl Look, now: Time, limit: usize) -> Result<Vec<Key>,
     Ok(found.due.into_iter().take(limit).map(|(_, key)| key).collect())
 }
 
+/// Whether a marker of a source, or of everything, is about an entry.
+fn means(marker: &Target, key: &Key) -> bool {
+    match marker {
+        Target::All => true,
+        Target::Source(source) => key.source() == source,
+        Target::Tag(_) | Target::Keys(_) => false,
+    }
+}
+
 struct Found {
     now: Time,
     due: BTreeSet<(Time, Key)>,
 }
 
 impl Found {
-    /// Looks at the rows whose places in the table are from `first` to `last`, until `most` more are due.
+    /// Looks at the rows that are `met` among those whose places in the table are within `times`, until `most`
+    /// more are due.
     fn walk(
         &mut self,
         look: &impl Look,
         is_marked: bool,
-        first: Time,
-        last: Time,
+        times: RangeInclusive<Time>,
         most: usize,
+        met: impl Fn(&Key) -> bool,
     ) -> Result<(), Fault> {
         let class = Bytes::default().number(u64::from(is_marked));
-        let first = Bytes::default().number(u64::from(is_marked)).signed(first.ms()).done();
+        let first = Bytes::default().number(u64::from(is_marked)).signed(times.start().ms()).done();
         let class = Prefix::new(class.done());
         let (_, end) = class.stretch();
         let mut taken = 0;
@@ -63,11 +78,11 @@ impl Found {
         look.walk(Table::Wanted, (Bound::Included(&first), end), |name, _| {
             let mut place = Parts(class.behind(name));
             let due_at = place.number().ok_or_else(|| bad_row(Table::Wanted, name, "no place"))?;
-            if Time::from_ms((due_at ^ (1 << 63)) as i64) > last {
+            if Time::from_ms((due_at ^ (1 << 63)) as i64) > *times.end() {
                 return STOP;
             }
             let key = key_of(Table::Wanted, place.rest().unwrap_or_default().as_bytes())?;
-            taken += usize::from(self.consider(look, key)?);
+            taken += usize::from(met(&key) && self.consider(look, key)?);
             if taken < most { ON } else { STOP }
         })
     }

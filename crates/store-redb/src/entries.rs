@@ -268,6 +268,7 @@ pub(crate) fn mark_due(tx: &Tx<'_>, keys: &[Key], trigger: Trigger, now: Time) -
             entry.due_at = entry.due_at.min(now);
         }
         row.touched_at = now;
+        row.unconfigured_since = None;
         save(tx, &row)?;
     }
     Ok(seen.len() as u64)

@@ -43,6 +43,7 @@ fn acquire_one(tx: &Tx<'_>, ask: &LeaseAsk, now: Time) -> Result<Acquired, Fault
     };
     row.entry.lease = Some(lease.clone());
     row.entry.definition = row.entry.definition_under_lease();
+    row.unconfigured_since = None;
     entries::save(tx, &row)?;
     let members = match ask.extent {
         Extent::Whole => entries::members(tx, &ask.key)?,

@@ -1,6 +1,7 @@
 //! The two ports, each method a read or a write of the modules beside this one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use larder_core::{
@@ -64,6 +65,10 @@ impl Store for RedbStore {
             entries::reconcile(tx, &source, &configured, now)
         })
         .await
+    }
+
+    async fn begin_sweep(&self, every: Duration, now: Time) -> Result<bool, StoreError> {
+        self.write("note a sweep", move |tx| sweep::begin(tx, every, now)).await
     }
 
     async fn sweep(&self, retention: &Retention, now: Time) -> Result<Swept, StoreError> {

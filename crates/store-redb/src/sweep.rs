@@ -2,6 +2,7 @@
 //! want to be renewed in between.
 
 use std::ops::Bound;
+use std::time::Duration;
 
 use larder_core::{Retention, StoreError, Swept, Time};
 
@@ -13,8 +14,8 @@ use crate::keys::{EVERYTHING, Stretch};
 use crate::leases::holds;
 use crate::lines::{change_at, log_start};
 use crate::markers::{self, Progress};
-use crate::rows::{EntryRow, key_of, number_of};
-use crate::tables::{Look, ON, STOP, Table, Tx};
+use crate::rows::{EntryRow, decode, encode, key_of, number_of};
+use crate::tables::{Look, ON, STOP, SWEPT_ROW, Table, Tx};
 use crate::{RedbStore, sheets};
 
 /// How many rows are looked at, or lines removed, in one transaction.
@@ -29,6 +30,16 @@ struct Step {
     entries: u64,
     rows: u64,
     next: Option<Vec<u8>>,
+}
+
+/// Notes that a sweep begins, unless one began within `every`.
+pub(crate) fn begin(tx: &Tx<'_>, every: Duration, now: Time) -> Result<bool, Fault> {
+    let last = tx.get(Table::Meta, SWEPT_ROW, |bytes| decode::<i64>(Table::Meta, SWEPT_ROW, bytes))?;
+    let is_due = last.map(Time::from_ms).is_none_or(|last| last <= now.minus(every) || last > now);
+    if is_due {
+        tx.put(Table::Meta, SWEPT_ROW, &encode(&now.ms())?)?;
+    }
+    Ok(is_due)
 }
 
 /// Removes what is past its retention, and items that nothing holds; writes markers through.

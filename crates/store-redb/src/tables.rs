@@ -23,6 +23,8 @@ pub(crate) const MAGIC: &[u8] = b"larder";
 pub(crate) const MAGIC_ROW: &[u8] = b"magic";
 pub(crate) const SCHEMA_ROW: &[u8] = b"schema";
 const STORE_ROW: &[u8] = b"store";
+/// When a sweep last began, in milliseconds.
+pub(crate) const SWEPT_ROW: &[u8] = b"swept";
 
 type Raw = &'static [u8];
 

@@ -236,7 +236,7 @@ pub(crate) fn mark_due(conn: &Connection, keys: &[Key], trigger: Trigger, now: T
              WHEN ?3 AND {LIVE} THEN max(marked, 1) ELSE ?4 END, \
              marked_by = CASE WHEN ?3 AND marked > 0 THEN marked_by ELSE ?5 END, \
              due_at = CASE WHEN ?3 AND attempts > 0 THEN due_at ELSE min(due_at, ?1) END, \
-             touched_at = ?1 WHERE key = ?2"
+             touched_at = ?1, unconfigured_since = NULL WHERE key = ?2"
         ))?
         .execute(params![now.ms(), key.as_str(), satisfied_by_flight, seq, trigger.to_string()])?;
     }

@@ -62,6 +62,10 @@ fn acquire_one(conn: &Connection, ask: &LeaseAsk, now: Time) -> Result<Acquired,
         lease.token.epoch,
         int(lease.token.seq)
     ])?;
+    conn.prepare_cached(
+        "UPDATE entries SET unconfigured_since = NULL WHERE nr = ?1 AND unconfigured_since NOT NULL",
+    )?
+    .execute([nr])?;
     let definition = entry.definition_under_lease();
     if definition != entry.definition {
         conn.prepare_cached("UPDATE entries SET definition = ?2 WHERE nr = ?1")?

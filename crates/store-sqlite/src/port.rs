@@ -1,6 +1,7 @@
 //! The two ports, each method a read or a write of the modules beside this one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use larder_core::{
@@ -65,6 +66,10 @@ impl Store for SqliteStore {
             entries::reconcile(conn, &source, &configured, now)
         })
         .await
+    }
+
+    async fn begin_sweep(&self, every: Duration, now: Time) -> Result<bool, StoreError> {
+        self.write("note a sweep", move |conn| sweep::begin(conn, every, now)).await
     }
 
     async fn sweep(&self, retention: &Retention, now: Time) -> Result<Swept, StoreError> {

@@ -60,6 +60,11 @@ const MIGRATIONS: &[Migration] = &[
         up: include_str!("../migrations/008_leases.up.sql"),
         down: include_str!("../migrations/008_leases.down.sql"),
     },
+    Migration {
+        name: "swept",
+        up: include_str!("../migrations/009_swept.up.sql"),
+        down: include_str!("../migrations/009_swept.down.sql"),
+    },
 ];
 
 /// The runner's own table, which stays when all migrations are taken back.

@@ -1,6 +1,8 @@
 //! Removing what is past its retention, in transactions of a bounded size: there is one writer, and leases
 //! want to be renewed in between.
 
+use std::time::Duration;
+
 use larder_core::{Retention, StoreError, Swept, Time};
 use rusqlite::{Connection, Row, params};
 
@@ -14,6 +16,14 @@ use crate::{SqliteStore, markers, sheets};
 const ENTRIES: u64 = 500;
 const ITEMS: u64 = 5_000;
 const LINES: u64 = 20_000;
+
+/// Notes that a sweep begins, unless one began within `every`.
+pub(crate) fn begin(conn: &Connection, every: Duration, now: Time) -> Result<bool, Fault> {
+    let noted = conn
+        .prepare_cached("UPDATE meta SET swept_at = ?1 WHERE swept_at <= ?2 OR swept_at > ?1")?
+        .execute(params![now.ms(), now.minus(every).ms()])?;
+    Ok(noted > 0)
+}
 
 /// Removes what is past its retention, and items that nothing holds; writes markers through.
 pub(crate) async fn sweep(

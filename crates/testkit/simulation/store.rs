@@ -369,6 +369,13 @@ impl Store for SimStore {
         Ok(reconciled)
     }
 
+    async fn begin_sweep(&self, every: Duration, at: Time) -> Result<bool, StoreError> {
+        self.before("note a sweep").await?;
+        let begins = now(self.inner.begin_sweep(every, at))?;
+        self.after("note a sweep").await?;
+        Ok(begins)
+    }
+
     async fn sweep(&self, retention: &Retention, at: Time) -> Result<Swept, StoreError> {
         self.before("sweep").await?;
         let swept = now(self.inner.sweep(retention, at))?;

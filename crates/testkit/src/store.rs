@@ -254,6 +254,10 @@ impl Store for FaultyStore {
         self.at(Step::Mark, || self.inner.reconcile(source, configured, now)).await
     }
 
+    async fn begin_sweep(&self, every: Duration, now: Time) -> Result<bool, StoreError> {
+        self.at(Step::Mark, || self.inner.begin_sweep(every, now)).await
+    }
+
     async fn sweep(&self, retention: &Retention, now: Time) -> Result<Swept, StoreError> {
         self.at(Step::Mark, || self.inner.sweep(retention, now)).await
     }

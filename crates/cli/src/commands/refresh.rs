@@ -234,7 +234,10 @@ fn line(one: &Refreshed, longest: usize, screen: &Screen) -> String {
 /// stays due.
 async fn due(config: &Config, limit: Option<Duration>) -> Ended {
     let rooms = Rooms::open(config, Stay::Short).await?;
-    rooms.reader().reconcile().await.map_err(Complaint::from)?;
+    // What cannot be compared keeps nothing from its refresh.
+    if let Err(error) = rooms.reader().reconcile().await {
+        tracing::warn!(%error, "what is configured could not be noted");
+    }
     let engine = rooms.fetcher()?;
     let turn = async {
         let refreshed = engine.refresh_due(TURN_MAX, |one| match &one.result {
@@ -242,7 +245,7 @@ async fn due(config: &Config, limit: Option<Duration>) -> Ended {
             Err(error) => tracing::warn!(key = %one.key, %error, "could not be refreshed"),
         });
         let refreshed = refreshed.await?;
-        engine.sweep(&Retention::default()).await.map(|_| refreshed)
+        engine.sweep_in_turn(&Retention::default(), Retention::EVERY).await.map(|_| refreshed)
     };
     let done = match limit {
         None => Some(turn.await),

@@ -61,6 +61,25 @@ fn readers_of_a_stale_copy_start_one_child_and_wait_for_nobody() {
 }
 
 #[test]
+fn an_entry_that_cannot_be_read_keeps_a_child_from_no_other() {
+    let github = GitHub::demo();
+    let user = User::of(&github, CLUSTERS);
+    let store = user.project().join("shelf.db");
+    let at = ["--store", "sqlite:shelf.db"];
+    let run = |args: &[&str]| user.ok(&[args, &at].concat());
+    run(&["repos"]);
+    run(&["cache", "invalidate", "cinder"]);
+    let damaged = "CREATE TEMP TABLE damaged AS SELECT * FROM entries WHERE key = 'cluster/kiln'; \
+         UPDATE damaged SET nr = 9999, key = 'trackers/o/r/release', source = 'trackers', warnings = 'no JSON'; \
+         INSERT INTO entries SELECT * FROM damaged;";
+    rusqlite::Connection::open(&store).unwrap().execute_batch(damaged).unwrap();
+    run(&["repos", "--cluster", "cinder"]);
+    user.wait_for_child();
+    let fresh = run(&["repos", "--cluster", "cinder", "--json"]).json();
+    assert_eq!(fresh["cache"][0]["status"], "fresh");
+}
+
+#[test]
 fn a_child_that_fails_leaves_a_copy_that_says_why_and_is_tried_again() {
     let github = GitHub::demo();
     let user = User::of(&github, CLUSTERS);

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use larder_core::{Ask, Definition, FetchError, Fetched, Key, Source, Store, Trigger};
+use larder_core::{Ask, Definition, FetchError, Fetched, Key, Retention, Source, Store, Trigger};
 use larder_engine::{Engine, ReadError, ReadOptions, RefreshError};
 use larder_testkit::FakeSource;
 
-use crate::world::{HOUR, World};
+use crate::world::{HOUR, World, network};
 
 #[tokio::test]
 async fn an_entry_whose_row_cannot_be_read_keeps_no_other_from_its_refresh() {
@@ -40,6 +40,22 @@ async fn nor_from_its_readers() {
     let failed: Vec<_> = keys.iter().zip(&readings).filter(|(_, reading)| reading.is_err()).collect();
     assert_eq!(failed.iter().map(|(key, _)| *key).collect::<Vec<_>>(), [&keys[4]]);
     assert!(matches!(failed[0].1, Err(ReadError::Store(_))), "{:?}", failed[0].1);
+}
+
+#[tokio::test]
+async fn nor_the_store_from_its_sweep() {
+    let world = World::new();
+    world.source.down(Some(network()));
+    let failed = world.source.entry("failed", &["a"]);
+    world.read(&failed).await.unwrap_err();
+    world.source.down(None);
+    let spoilt = world.source.entry("spoilt", &["a"]);
+    world.read(&spoilt).await.unwrap();
+    world.spoil("UPDATE entries SET warnings = 'oops' WHERE key = 'fake/spoilt'");
+    world.pass(8 * 24 * HOUR).await;
+    let swept = world.engine.sweep(&Retention::default()).await;
+    assert!(swept.unwrap_err().to_string().contains("fake/spoilt"));
+    assert!(world.row(&failed).await.is_none());
 }
 
 /// The same upstream under a name of its own.

@@ -89,6 +89,29 @@ async fn what_a_source_knows_and_does_not_list_is_refreshed_behind_its_reader_an
 }
 
 #[tokio::test]
+async fn a_process_with_another_configuration_makes_this_one_deaf_to_nothing() {
+    let world = World::new();
+    let key = world.source.entry("here", &["a"]);
+    world.read(&key).await.unwrap();
+    for trigger in [Trigger::Watch, Trigger::Webhook] {
+        world.store.reconcile("fake", &[], world.now()).await.unwrap();
+        world.engine.mark_due(std::slice::from_ref(&key), trigger).await.unwrap();
+        assert_eq!(world.run(world.engine.refresh_due(10, |_| {})).await.unwrap().len(), 1);
+    }
+    world.pass(31 * DAY).await;
+    assert_eq!(world.engine.sweep(&Retention::default()).await.unwrap().entries, 0);
+}
+
+#[tokio::test]
+async fn many_processes_sweep_once_a_day() {
+    let world = World::new();
+    let sweep = async || world.engine.sweep_in_turn(&Retention::default(), DAY).await.unwrap().is_some();
+    assert!(sweep().await && !sweep().await);
+    world.pass(DAY).await;
+    assert!(sweep().await && !sweep().await);
+}
+
+#[tokio::test]
 async fn what_nobody_lists_and_nobody_reads_goes_in_the_end() {
     let world = World::new();
     let listed = world.source.entry("listed", &["a"]);

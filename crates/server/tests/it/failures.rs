@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use larder_core::{Ask, Definition, FetchError, Fetched, Fingerprint, Key, Policy, Source, Trigger};
-use larder_github_sim::Switches;
+use larder_core::{
+    Ask, Clock, Definition, FetchError, Fetched, Fingerprint, Key, Policy, Retention, Source, Store, Trigger,
+};
+use larder_github_sim::{Outage, Switches};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 
-use crate::world::{World, problem};
+use crate::world::{HOUR, MINUTE, World, problem};
 
 #[tokio::test]
 async fn streams_have_a_limit_and_give_their_seats_back() {
@@ -136,4 +138,31 @@ async fn what_a_command_line_marked_due_is_refreshed_by_the_server() {
     other.mark_due(&[key], Trigger::Manual).await.unwrap();
     assert_eq!(events.about("cluster/tools").await.data["what"], "updated");
     assert_eq!(world.calls(), 1);
+}
+
+#[tokio::test]
+async fn a_server_that_is_started_anew_every_night_sweeps_all_the_same() {
+    let mut world = World::new().await;
+    world.clock.wait_by_hand(5 * MINUTE);
+    world.switch(Switches { outage: Outage::Unavailable, ..Switches::default() });
+    let served = world.serve().await;
+    problem(served.get("/api/v1/clusters/tools").send().await.unwrap(), 502, "upstream_failed").await;
+    served.running.stop().await;
+    let (store, _) = world.process();
+    assert!(store.begin_sweep(Retention::EVERY, world.clock.now()).await.unwrap());
+    for night in 0..7 {
+        world.clock.advance(24 * HOUR);
+        let served = world.serve().await;
+        let mut events = served.events().await;
+        let soon = world.clock.until_next().await;
+        assert!(soon <= HOUR);
+        world.clock.advance(soon);
+        if night < 6 {
+            served.running.stop().await;
+            continue;
+        }
+        while events.about("cluster/tools").await.data["what"] != "evicted" {}
+        return;
+    }
+    unreachable!("it went with the seventh night");
 }

@@ -64,6 +64,16 @@ impl TestClock {
         self.time.advance(span);
     }
 
+    /// Until the next of those waits is over, once there is one.
+    pub(crate) async fn until_next(&self) -> Duration {
+        loop {
+            if let Some(wake) = self.time.next_wake() {
+                return wake.since(self.time.now());
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
     pub(crate) fn set(&self, now: Time) {
         self.time.set(now);
     }

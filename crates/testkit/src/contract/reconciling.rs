@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use larder_core::{
-    Configured, Definition, Fingerprint, Outcome, Policy, Reconciled, Status, Store, Warning, Write,
+    Configured, Definition, Fingerprint, Outcome, Policy, Reconciled, Status, Store, Trigger, Warning, Write,
 };
 
 use super::Place;
@@ -80,6 +80,26 @@ pub async fn unconfigured_entries_are_remembered_and_forgiven<P: Place>() {
     let back = Reconciled { edited: 0, unconfigured: 0, returned: 1 };
     assert_eq!(store.reconcile("shelf", &both, at(3)).await.unwrap(), back);
     assert_eq!(since().await, expected(None));
+}
+
+/// Two processes may have two configurations: what one of them does not know, the other goes on with.
+pub async fn who_works_on_an_entry_has_it_configured<P: Place>() {
+    let place = P::fresh();
+    let store = place.open().await;
+    let a = key("shelf/a");
+    let is_left = async || heads(&store, None).await.remove(0).unconfigured_since.is_some();
+    refresh(&store, &a, vec![], at(0)).await;
+    for trigger in [Trigger::Watch, Trigger::Read] {
+        assert_eq!(store.reconcile("shelf", &[], at(1)).await.unwrap().unconfigured, 1);
+        assert!(is_left().await);
+        store.mark_due(std::slice::from_ref(&a), trigger, at(2)).await.unwrap();
+        assert!(!is_left().await);
+        assert_eq!(store.due(at(3), 10).await.unwrap(), std::slice::from_ref(&a), "{trigger}");
+        refresh(&store, &a, vec![], at(3)).await;
+    }
+    store.reconcile("shelf", &[], at(4)).await.unwrap();
+    refresh(&store, &a, vec![], at(5)).await;
+    assert!(!is_left().await, "whoever refreshes it wants it");
 }
 
 /// Two processes may have two configurations: what the new one takes away, the old one must not pass

@@ -180,3 +180,14 @@ pub async fn a_live_lease_is_never_swept<P: Place>() {
     assert_eq!(store.sweep(&retention, at(14)).await.unwrap().entries, 0);
     assert_eq!(store.sweep(&retention, at(15)).await.unwrap().entries, 1);
 }
+
+/// Of many processes that think of it, one sweeps. A note from the future keeps nobody from it.
+pub async fn a_sweep_begins_once_in_its_time<P: Place>() {
+    let place = P::fresh();
+    let store = place.open().await;
+    assert!(store.begin_sweep(DAY, day(1)).await.unwrap(), "nobody ever did");
+    assert!(!store.begin_sweep(DAY, day(1)).await.unwrap());
+    assert!(!store.begin_sweep(DAY * 2, day(2)).await.unwrap());
+    assert!(place.open().await.begin_sweep(DAY, day(2)).await.unwrap());
+    assert!(store.begin_sweep(DAY, day(1)).await.unwrap(), "the clock was set back");
+}

@@ -28,6 +28,7 @@ impl State {
         let row = self.row_or_new(&ask.key, now);
         row.entry.lease = Some(lease.clone());
         row.entry.definition = row.entry.definition_under_lease();
+        row.unconfigured_since = None;
         let row = row.clone();
         let stored = match ask.extent {
             Extent::Whole => self.stored(&row),
@@ -69,6 +70,7 @@ impl State {
                 row.entry.due_at = row.entry.due_at.min(now);
             }
             row.touched_at = now;
+            row.unconfigured_since = None;
         }
         keys.len() as u64
     }

@@ -1,6 +1,7 @@
 //! The two ports, each method a look at the state or one step of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use larder_core::{
@@ -60,6 +61,10 @@ impl Store for MemoryStore {
         now: Time,
     ) -> Result<Reconciled, StoreError> {
         self.write(|state| Ok(state.reconcile(source, configured, now)))
+    }
+
+    async fn begin_sweep(&self, every: Duration, now: Time) -> Result<bool, StoreError> {
+        self.write(|state| Ok(state.begin_sweep(every, now)))
     }
 
     async fn sweep(&self, retention: &Retention, now: Time) -> Result<Swept, StoreError> {

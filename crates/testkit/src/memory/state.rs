@@ -25,6 +25,8 @@ pub(super) struct State {
     /// The highest version among removed entries: a new row goes on from there.
     pub(super) version_floor: u64,
     pub(super) feed_swept: u64,
+    /// When a sweep last began.
+    pub(super) swept_at: Option<Time>,
     pub(super) entries: BTreeMap<Key, EntryRow>,
     pub(super) items: BTreeMap<ItemRef, ItemRow>,
     pub(super) markers: Vec<Marker>,

@@ -1,10 +1,20 @@
 //! Removing what is past its retention, and writing markers through to the rows.
 
+use std::time::Duration;
+
 use larder_core::{Key, Retention, Swept, Time};
 
 use super::state::{EntryRow, State};
 
 impl State {
+    pub(super) fn begin_sweep(&mut self, every: Duration, now: Time) -> bool {
+        let is_due = self.swept_at.is_none_or(|last| last <= now.minus(every) || last > now);
+        if is_due {
+            self.swept_at = Some(now);
+        }
+        is_due
+    }
+
     pub(super) fn sweep(&mut self, retention: &Retention, now: Time) -> Swept {
         let (failed, unconfigured) = (now.minus(retention.failed), now.minus(retention.unconfigured));
         let is_past = |row: &&EntryRow| {
