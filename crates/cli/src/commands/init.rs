@@ -64,7 +64,7 @@ pub fn run(args: &Args, context: &Context) -> Ended {
 /// The workflow of the configuration that applies once the file is written.
 fn workflow(path: &Path, text: &str, context: &Context) -> Result<Workflow, Vec<Complaint>> {
     // A file that is named applies and no other; else one of this name that lies here does.
-    let is_named = context.global.config.is_some() || context.env.get("LARDER_CONFIG").is_some();
+    let is_named = context.global.config.is_some() || context.env.path("LARDER_CONFIG").is_some();
     let applies = Config::applying_file(&context.flags(), &context.env).is_some_and(|file| file == path);
     let will_apply = applies || !is_named && path == context.env.cwd.join(FILE_NAME);
     let config = if will_apply {

@@ -35,7 +35,7 @@ pub fn find(flag: Option<&Path>, env: &Environment) -> Option<Found> {
     if let Some(path) = flag {
         return Some(Found { path: env.cwd.join(path), how: How::Flag });
     }
-    if let Some(path) = env.get("LARDER_CONFIG") {
+    if let Some(path) = env.path("LARDER_CONFIG") {
         return Some(Found { path: env.cwd.join(path), how: How::Env });
     }
     let user = env.dirs.config.join(FILE_NAME);

@@ -133,15 +133,25 @@ impl PostgresUrl {
 
     /// The same, with the password of `PGPASSWORD` where none stands in it.
     pub fn of(text: &str, env: &Environment) -> Result<Self, String> {
-        let url = PostgresUrl::parse(text)?;
-        let Some(password) = env.get("PGPASSWORD").filter(|_| !url.has_password()) else { return Ok(url) };
-        let address = url.address.expose_secret();
+        PostgresUrl::parse(text)?.with_password(env)
+    }
+
+    /// With the password of `PGPASSWORD`, where none stands in it.
+    pub fn with_password(self, env: &Environment) -> Result<Self, String> {
+        if self.has_password() {
+            return Ok(self);
+        }
+        if env.is_odd("PGPASSWORD") {
+            return Err("the variable PGPASSWORD is not UTF-8: set it anew, or unset it".to_owned());
+        }
+        let Some(password) = env.get("PGPASSWORD") else { return Ok(self) };
+        let address = self.address.expose_secret();
         let mark = if address.contains('?') { '&' } else { '?' };
         let address = SecretString::from(format!(
             "{address}{mark}password={}",
             utf8_percent_encode(password, NON_ALPHANUMERIC)
         ));
-        Ok(PostgresUrl { address, is_password_apart: true, ..url })
+        Ok(PostgresUrl { address, is_password_apart: true, ..self })
     }
 
     /// The parameter that one behind the `?` was meant to be, if it is nearly one.

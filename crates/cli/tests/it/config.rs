@@ -1,6 +1,6 @@
 //! Configuration as people meet it.
 
-use crate::world::{CLUSTERS, GitHub, User};
+use crate::world::{CLUSTERS, GitHub, Ran, User};
 
 #[test]
 fn a_stranger_is_led_from_nothing_to_a_list() {
@@ -58,6 +58,30 @@ fn a_variable_that_was_meant_for_a_setting_stops_a_server_and_a_strange_one_is_t
     let told = "warning: the variable LARDER_ADMIN_TOKEN names no setting; did you mean `LARDER_SERVER__ADMIN_TOKEN`?\n";
     assert!(ran.err.starts_with(told) && !ran.err.contains("LARDER_TEST"), "{}", ran.err);
     assert_eq!(user.ok(&["cache", "status", "--quiet"]).err, "");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_variable_that_is_not_utf8_is_a_mistake_and_not_passed_over() {
+    let user = User::new();
+    let with = |name: &str, value: &[u8], args: &[&str]| {
+        let value: std::ffi::OsString = std::os::unix::ffi::OsStringExt::from_vec(value.to_vec());
+        Ran::of(&user.command(args).env(name, value).output().unwrap(), &user)
+    };
+    let ran = with("LARDER_SERVER__READ_TOKEN", b"geheim-schl\xfcssel-1234", &["config", "show"]);
+    insta::assert_snapshot!(ran.all(), @r"
+    exit 2
+    --- out
+    --- err
+    error: env LARDER_SERVER__READ_TOKEN: its value is not UTF-8
+    hint: set it anew in UTF-8, or leave it out: `unset LARDER_SERVER__READ_TOKEN`
+    ");
+    let ran = with("LARDER_STORE__URL", b"b\xfccher.db", &["cache", "clear", "--all", "--yes"]);
+    assert!(ran.code == 2 && ran.err.starts_with("error: env LARDER_STORE__URL: "), "{}", ran.all());
+    let ran = with("LARDER_CONFIG", b"\xfc.toml", &["config", "trust"]);
+    assert!(ran.code == 1 && ran.err.contains("\u{fffd}.toml could not be read"), "{}", ran.all());
+    let ran = with("LARDER_LOG", b"\xfc", &["cache", "status"]);
+    assert!(ran.code == 0 && ran.err.starts_with("warning: LARDER_LOG is not understood (it is not UTF-8)"));
 }
 
 #[test]
