@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::manifest::Workflow;
 use super::{Context, Ended};
-use crate::config::{Config, FILE_NAME, Flags, Trust, owner_of_origin, read_owner};
+use crate::config::{Config, FILE_NAME, Flags, Trust, is_same, owner_of_origin, read_owner};
 use crate::report::{Complaint, Exit};
 
 /// Write a commented larder.toml to start from.
@@ -77,7 +77,8 @@ fn workflow(path: &Path, text: &str, context: &Context) -> Result<Workflow, Vec<
 
 /// What to do with the file, in commands that find it.
 fn next_steps(named: &Path, path: &Path, owner: Option<&str>, context: &Context) -> String {
-    let is_found = Config::applying_file(&Flags::default(), &context.env).is_some_and(|found| found == path);
+    let applies = Config::applying_file(&Flags::default(), &context.env);
+    let is_found = applies.is_some_and(|found| is_same(&found, path));
     let larder = if is_found { "larder".to_owned() } else { format!("larder --config {}", named.display()) };
     let mut said = match owner {
         Some(owner) => format!(

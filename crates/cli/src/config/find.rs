@@ -41,9 +41,15 @@ pub fn find(flag: Option<&Path>, env: &Environment) -> Option<Found> {
     let user = env.dirs.config.join(FILE_NAME);
     let up = env.cwd.ancestors().map(|dir| dir.join(FILE_NAME)).find(|path| path.is_file());
     match up {
-        Some(path) if path != user => Some(Found { path, how: How::Project }),
+        Some(path) if !is_same(&path, &user) => Some(Found { path, how: How::Project }),
         _ => user.is_file().then_some(Found { path: user, how: How::User }),
     }
+}
+
+/// Whether two paths are one file's, through whatever links they lead: where one stands is known without links,
+/// and the user's directory as `HOME` says.
+pub fn is_same(one: &Path, other: &Path) -> bool {
+    one == other || matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
 }
 
 /// The path as a person would write it from where they stand.

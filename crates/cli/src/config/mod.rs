@@ -33,7 +33,7 @@ use toml::de::DeTable;
 pub use clusters::ClustersSection;
 pub use engine::EngineConfig;
 pub use env::{Dirs, Environment, EnvironmentError};
-pub use find::{FILE_NAME, How};
+pub use find::{FILE_NAME, How, is_same};
 pub use github::{GithubConfig, read_owner};
 pub use origin::owner_of_origin;
 pub use pmu::{PMU_FILE, check as check_pmu};

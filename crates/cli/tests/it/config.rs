@@ -199,6 +199,35 @@ fn trust_can_be_given_for_a_file_and_taken_back() {
 }
 
 #[test]
+#[cfg(unix)]
+fn a_users_own_file_is_trusted_whatever_links_lead_to_it() {
+    let user = User::new();
+    let (home, linked) = (user.home(), user.home().with_file_name("linked"));
+    let (own, dot) = (home.join(".config/larder"), home.join("dot/larder"));
+    for folder in [&own, &dot] {
+        std::fs::create_dir_all(folder).unwrap();
+    }
+    std::os::unix::fs::symlink(&home, &linked).unwrap();
+    let user = user.var("HOME", linked.to_str().unwrap());
+    let shown = |from: &std::path::Path| {
+        let mut command = user.command(&["config", "show", "--json"]);
+        let shown = Ran::of(&command.current_dir(from).output().unwrap(), &user).json();
+        let store = &shown["settings"].as_array().unwrap()[0];
+        assert_eq!(store["value"], "sqlite:/root/linked/.local/share/larder/larder.db");
+        shown["file"].clone()
+    };
+    std::fs::write(own.join("larder.toml"), "[github]\ntoken = \"x\"\n").unwrap();
+    assert_eq!((&shown(&own)["trusted"], &shown(&own)["ignored"]), (&true.into(), &serde_json::json!([])));
+    // As it is where the user's files are kept in one folder, and linked to from their places.
+    std::fs::rename(own.join("larder.toml"), dot.join("larder.toml")).unwrap();
+    std::os::unix::fs::symlink(dot.join("larder.toml"), own.join("larder.toml")).unwrap();
+    assert_eq!((&shown(&dot)["trusted"], &shown(&dot)["ignored"]), (&true.into(), &serde_json::json!([])));
+    // Another file is a stranger still.
+    std::fs::write(user.project().join("larder.toml"), "[github]\ntoken = \"x\"\n").unwrap();
+    assert_eq!(user.json(&["config", "show"])["file"]["trusted"], false);
+}
+
+#[test]
 fn a_file_that_was_edited_after_it_was_trusted_is_told_from_a_strangers() {
     let user = User::new();
     user.write("larder.toml", "[github]\ntoken = \"x\"\n");
