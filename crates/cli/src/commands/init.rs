@@ -1,10 +1,11 @@
 //! `larder init`: a commented larder.toml to start from.
 
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use super::export::check_folder;
 use super::manifest::Workflow;
 use super::{Context, Ended};
 use crate::config::{Config, FILE_NAME, Flags, Trust, is_same, owner_of_origin, read_owner};
@@ -105,18 +106,24 @@ pub fn write_new(named: &Path, text: &str, elsewhere: &str, context: &Context) -
     let path = &context.env.cwd.join(named);
     let failed = |error: std::io::Error| {
         let complaint = Complaint::failed(format!("{} could not be written", path.display()));
-        if error.kind() == std::io::ErrorKind::AlreadyExists {
+        if error.kind() == ErrorKind::AlreadyExists {
             return complaint
                 .because("it is there already")
                 .hint(format!("edit it, or name another file: `{elsewhere}`"));
         }
         complaint.because(error)
     };
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).and_then(|mut file| file.write_all(text.as_bytes())).map_err(failed)?;
+    if path.exists() {
+        return Err(failed(ErrorKind::AlreadyExists.into()));
+    }
+    let dir = path.parent().unwrap_or(Path::new("."));
+    check_folder(dir, &path.display().to_string())?;
+    // Written beside and then given its name: half of one would apply as well. Such files are their user's alone.
+    // Of a file that is not there yet nobody knows the name.
+    let unmade = |error: std::io::Error| failed(error.kind().into());
+    let mut beside = tempfile::NamedTempFile::new_in(dir).map_err(unmade)?;
+    beside.write_all(text.as_bytes()).and_then(|()| beside.as_file().sync_all()).map_err(failed)?;
+    beside.persist_noclobber(path).map_err(|error| failed(error.error))?;
     if let Err(error) = Trust::load(&context.env).add(path, text) {
         context.screen.note(&format!("it could not be noted as trusted: {error}"));
     }

@@ -1,6 +1,6 @@
 //! A file to start from.
 
-use crate::world::User;
+use crate::world::{Ran, User};
 
 #[test]
 fn with_an_owner_there_is_nothing_left_to_do_and_init_says_so() {
@@ -121,6 +121,26 @@ fn a_file_of_another_name_is_named_in_what_there_is_to_do() {
     let user = user.var("LARDER_CONFIG", "theirs.toml");
     let ran = user.ok(&["init", "--owner", "octo-org", "theirs.toml"]);
     assert!(ran.out.contains("`larder repos` works right away"), "{}", ran.out);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_file_that_there_is_no_room_for_is_not_there_in_part() {
+    let user = User::new();
+    for command in ["init", "github-sim --write-config larder.toml"] {
+        // A disk that is full, as far as this process can tell.
+        let script = format!("trap '' XFSZ; ulimit -f 0; exec larder {command}");
+        let ran = Ran::of(&user.bash(&script).output().unwrap(), &user);
+        assert_eq!(ran.code, 1, "{}", ran.all());
+        assert!(
+            ran.err.starts_with("error: /root/project/larder.toml could not be written\ncause: "),
+            "{}",
+            ran.err
+        );
+        assert_eq!(files(&user), Vec::<String>::new());
+    }
+    let ran = user.run(&["init", "gone/larder.toml"]);
+    assert!(ran.err.contains("cause: there is no folder /root/project/gone\n"), "{}", ran.err);
 }
 
 #[test]
