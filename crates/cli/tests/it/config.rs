@@ -364,6 +364,30 @@ fn trust_that_cannot_be_noted_names_the_file_that_it_is_noted_in() {
 }
 
 #[test]
+fn a_list_of_trust_that_is_damaged_is_told_with_the_way_out() {
+    let user = User::new();
+    user.write("larder.toml", "[github]\ntoken = \"x\"\n");
+    user.ok(&["config", "trust"]);
+    let list = user.home().join(".local/state/larder/trusted.json");
+    std::fs::write(&list, "{").unwrap();
+    let wrong = "trusted.json could not be read: it cannot be understood: ";
+    let out = "remove it or restore it, then trust your files again\n";
+    let ran = user.ok(&["cache", "status", "--quiet"]);
+    let told = |told: &str| told.contains(wrong) && told.ends_with(out);
+    assert!(told(&ran.err), "{}", ran.err);
+    for args in [&["config", "trust"][..], &["config", "trust", "--revoke"]] {
+        let ran = user.run(args);
+        assert!(ran.code == 1 && told(&ran.err), "{}", ran.all());
+    }
+    let checks = user.run(&["doctor", "--offline", "--json"]).json()["checks"].clone();
+    let trust = checks.as_array().unwrap().iter().find(|check| check["on"] == "trust").unwrap();
+    assert!(trust["verdict"] == "fail" && trust["found"].as_str().unwrap().contains(wrong), "{trust}");
+    std::fs::remove_file(&list).unwrap();
+    user.ok(&["config", "trust"]);
+    assert!(!user.ok(&["cache", "status"]).err.contains("trust"));
+}
+
+#[test]
 fn what_an_untrusted_file_may_not_set_is_told_in_full() {
     let user = User::new();
     let text = "[server]\nlisten = \"127.0.0.1:1\"\n[projects]\ncollections = [\"/opt\"]\n\
