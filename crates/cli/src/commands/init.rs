@@ -39,7 +39,7 @@ pub fn run(args: &Args, context: &Context) -> Ended {
     let path = context.env.cwd.join(named);
     let text = template(owner.map(String::as_str));
     let workflow = if args.workflow { Some(workflow(&path, &text, context)?) } else { None };
-    write_new(named, &text, "larder init FILE", context)?;
+    let is_trusted = write_new(named, &text, "larder init FILE", context)?;
     if let Some(workflow) = &workflow {
         workflow.write()?;
     }
@@ -57,7 +57,7 @@ pub fn run(args: &Args, context: &Context) -> Ended {
         let from = "whose repository this is a clone of (.git/config)";
         said = format!("{said}its owner is {owner}, {from}\n");
     }
-    said += &next_steps(named, &path, owner.map(String::as_str), context);
+    said += &next_steps(named, &path, owner.map(String::as_str), is_trusted, context);
     context.screen.answer(&said)?;
     Ok(Exit::Answered)
 }
@@ -77,10 +77,18 @@ fn workflow(path: &Path, text: &str, context: &Context) -> Result<Workflow, Vec<
 }
 
 /// What to do with the file, in commands that find it.
-fn next_steps(named: &Path, path: &Path, owner: Option<&str>, context: &Context) -> String {
+fn next_steps(named: &Path, path: &Path, owner: Option<&str>, is_trusted: bool, context: &Context) -> String {
     let applies = Config::applying_file(&Flags::default(), &context.env);
     let is_found = applies.is_some_and(|found| is_same(&found, path));
-    let larder = if is_found { "larder".to_owned() } else { format!("larder --config {}", named.display()) };
+    // What is the user's own needs no trust.
+    let is_users = is_same(path, &context.env.dirs.config.join(FILE_NAME));
+    let is_projects = path == context.env.cwd.join(FILE_NAME) && !is_users;
+    let is_strange = is_projects && !is_trusted;
+    let larder = if is_found && !is_strange {
+        "larder".to_owned()
+    } else {
+        format!("larder --config {}", named.display())
+    };
     let mut said = match owner {
         Some(owner) => format!(
             "`{larder} repos` works right away and lists all of {owner}'s; group them by `[[cluster]]`\n"
@@ -89,16 +97,18 @@ fn next_steps(named: &Path, path: &Path, owner: Option<&str>, context: &Context)
             format!("set `owner` in it, or list repositories in a `[[cluster]]`; then run `{larder} repos`\n")
         }
     };
-    if path == context.env.cwd.join(FILE_NAME) {
+    if is_strange {
+        said += "it is not trusted: what it says of hosts, tokens and places counts only where it is named like that\n";
+    } else if is_projects {
         said += "it is trusted as it stands; when you have edited it, run `larder config trust`\n";
     }
     said
 }
 
 /// Writes a configuration where there is none, for the user's eyes alone: it may hold a token. Who
-/// writes it with Larder's own command knows what is in it, so it is trusted. `elsewhere` says how to
-/// name another place.
-pub fn write_new(named: &Path, text: &str, elsewhere: &str, context: &Context) -> Result<(), Complaint> {
+/// writes it with Larder's own command knows what is in it, so it is trusted; answers whether that could be
+/// noted. `elsewhere` says how to name another place.
+pub fn write_new(named: &Path, text: &str, elsewhere: &str, context: &Context) -> Result<bool, Complaint> {
     if named == Path::new("-") {
         return Err(Complaint::usage("`-` is no file, and a configuration is not printed")
             .hint(format!("name one: `{elsewhere}`")));
@@ -124,10 +134,11 @@ pub fn write_new(named: &Path, text: &str, elsewhere: &str, context: &Context) -
     let mut beside = tempfile::NamedTempFile::new_in(dir).map_err(unmade)?;
     beside.write_all(text.as_bytes()).and_then(|()| beside.as_file().sync_all()).map_err(failed)?;
     beside.persist_noclobber(path).map_err(|error| failed(error.error))?;
-    if let Err(error) = Trust::load(&context.env).add(path, text) {
+    let noted = Trust::load(&context.env).add(path, text);
+    if let Err(error) = &noted {
         context.screen.note(&format!("it could not be noted as trusted: {error}"));
     }
-    Ok(())
+    Ok(noted.is_ok())
 }
 
 /// The file: everything that can be said, the defaults commented out.

@@ -144,6 +144,32 @@ fn a_file_that_there_is_no_room_for_is_not_there_in_part() {
 }
 
 #[test]
+#[cfg(unix)]
+fn a_file_that_could_not_be_trusted_is_not_said_to_be() {
+    let user = User::new();
+    let name: std::ffi::OsString = std::os::unix::ffi::OsStringExt::from_vec(b"d\xff".to_vec());
+    let odd = user.project().join(name);
+    std::fs::create_dir_all(&odd).unwrap();
+    let ran = Ran::of(&user.command(&["init"]).current_dir(&odd).output().unwrap(), &user);
+    insta::assert_snapshot!(ran.all(), @r"
+    exit 0
+    --- out
+    wrote /root/project/d�/larder.toml
+    set `owner` in it, or list repositories in a `[[cluster]]`; then run `larder --config larder.toml repos`
+    it is not trusted: what it says of hosts, tokens and places counts only where it is named like that
+    --- err
+    note: it could not be noted as trusted: its path is not UTF-8
+    ");
+    let trust = Ran::of(&user.command(&["config", "trust"]).current_dir(&odd).output().unwrap(), &user);
+    assert!(trust.err.ends_with("hint: name it each time: `larder --config FILE`\n"), "{}", trust.err);
+    // What is the user's own needs no trust.
+    let own = user.home().join(".config/larder");
+    std::fs::create_dir_all(&own).unwrap();
+    let ran = Ran::of(&user.command(&["init"]).current_dir(&own).output().unwrap(), &user);
+    assert!(ran.code == 0 && !ran.all().contains("trust"), "{}", ran.all());
+}
+
+#[test]
 fn a_dash_is_no_file() {
     let user = User::new();
     for args in [&["init", "-"][..], &["init", "--config", "-"], &["github-sim", "--write-config", "-"]] {
