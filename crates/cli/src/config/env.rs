@@ -81,6 +81,23 @@ impl Environment {
         self.get(name).map(Path::new).or_else(|| self.odd.get(name).map(Path::new))
     }
 
+    /// The user's home folder.
+    pub fn home(&self) -> Option<PathBuf> {
+        self.path("HOME").filter(|home| home.is_absolute()).map(Path::to_owned)
+    }
+
+    /// A path as a person writes it, where `~` is the home folder. What a shell alone could tell is refused:
+    /// nobody wants a folder of that name.
+    pub fn at_home(&self, text: &str) -> Result<PathBuf, String> {
+        let Some(rest) = text.strip_prefix('~') else { return Ok(PathBuf::from(text)) };
+        if !rest.is_empty() && !rest.starts_with('/') {
+            return Err(format!("`{text}`: write the folder in full, or `./{text}` if it is called that"));
+        }
+        let home = self.home().ok_or_else(|| format!("`{text}`: there is no home folder"))?;
+        let rest = rest.trim_start_matches('/');
+        Ok(if rest.is_empty() { home } else { home.join(rest) })
+    }
+
     /// Whether a variable is set to what no setting may be.
     pub fn is_odd(&self, name: &str) -> bool {
         self.odd.contains_key(name)

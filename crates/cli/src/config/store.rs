@@ -206,10 +206,13 @@ fn pmu_store(pmu: &Pmu, default: &Path, layers: &mut Layers<'_>) -> Option<Setti
         layers.pmu_ignored.push("`cache: path`");
         return is_bolt.then(|| pmu.setting("backend", kind(here)));
     }
-    let env = layers.env();
-    let in_home = path.strip_prefix("~/").zip(env.get("HOME"));
-    let path = in_home.map_or_else(|| PathBuf::from(path), |(rest, home)| Path::new(home).join(rest));
-    let path = pmu.folder().join(path);
+    let path = match layers.env().at_home(path) {
+        Ok(path) => pmu.folder().join(path),
+        Err(message) => {
+            layers.problem_of(&pmu.setting("path", ()).origin, format!("`cache: path`: {message}"), None);
+            return None;
+        }
+    };
     // A path that names no file of theirs is a directory already.
     let dir = if path.extension().is_some() { path.parent().unwrap_or(&path) } else { &path };
     Some(pmu.setting("path", kind(dir.join(format!("larder.{ending}")))))

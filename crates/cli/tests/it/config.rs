@@ -101,6 +101,42 @@ fn a_store_that_was_meant_to_be_a_server_makes_no_file() {
 }
 
 #[test]
+fn no_folder_is_made_that_is_called_as_the_home_folder_is_written() {
+    let user = User::new();
+    let run = |args: &[&str], home: bool| {
+        let mut command = user.command(args);
+        if !home {
+            command.env_remove("HOME").env("XDG_DATA_HOME", user.home()).env("XDG_CONFIG_HOME", user.home());
+        }
+        Ran::of(&command.output().unwrap(), &user)
+    };
+    for (store, home, says) in [
+        ("~/x.db", false, "error: flag --store: `~/x.db`: there is no home folder\n"),
+        ("~", true, "error: flag --store: `~` is the home folder: write `~/NAME` for a file in it\n"),
+        (
+            "~root/x.db",
+            true,
+            "error: flag --store: `~root/x.db`: write the folder in full, or `./~root/x.db`",
+        ),
+    ] {
+        let ran = run(&["cache", "status", "--store", store], home);
+        assert!(ran.code == 2 && ran.err.starts_with(says), "{}", ran.all());
+    }
+    assert_eq!(std::fs::read_dir(user.project()).unwrap().count(), 0);
+    let pmu = |path: &str| {
+        user.write(".gh-pmu.yml", &format!("cache: {{path: \"{path}\"}}\n"));
+        user.ok(&["config", "trust", ".gh-pmu.yml"]);
+        user.run(&["config", "show"])
+    };
+    assert!(pmu("~").out.contains("store.url\tsqlite:/root/home/larder.db\t.gh-pmu.yml:1\n"));
+    let other = pmu("~root/x.db").err;
+    assert!(
+        other.starts_with("error: .gh-pmu.yml:1: `cache: path`: `~root/x.db`: write the folder"),
+        "{other}"
+    );
+}
+
+#[test]
 fn show_tells_where_each_value_came_from_and_hides_the_token() {
     let github = GitHub::demo();
     let user =
