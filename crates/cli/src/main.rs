@@ -7,6 +7,7 @@ mod args;
 mod commands;
 mod config;
 mod detach;
+mod kinds;
 mod memo;
 mod report;
 mod token;
