@@ -6,6 +6,8 @@ use std::io::{self, BufRead, Read as _, Write};
 use larder_core::{Entry, Exported, ExportedMember, Json, Time, Unfit, Warning};
 use serde::{Deserialize, Serialize};
 
+use crate::kinds::{self, said};
+
 /// What the first line says the file is.
 const NAME: &str = "larder-export";
 /// The version of the file's form. A newer one is refused, an older one is to be read for ever.
@@ -163,7 +165,7 @@ struct Asked {
 }
 
 fn read_entry(text: &[u8]) -> Result<Whole, String> {
-    let (entry, unread) = match serde_json::from_slice::<Exported>(text) {
+    let (entry, mut unread) = match serde_json::from_slice::<Exported>(text) {
         Ok(entry) => (entry, Vec::new()),
         Err(error) => read_loose(text).ok_or_else(|| format!("this is no entry: {}", said(&error)))?,
     };
@@ -172,6 +174,11 @@ fn read_entry(text: &[u8]) -> Result<Whole, String> {
         return Err(format!("the numbers of `{key}` cannot be: it is damaged"));
     }
     let (mut entry, mut left_out) = entry.admit().map_err(|unfit| format!("it cannot be kept: {unfit}"))?;
+    entry.members.retain(|member| {
+        let read = kinds::check(&member.item.of, &member.item.doc);
+        unread.extend(read.as_ref().err().map(|why| Unfit::Unread(why.clone()).warning(&member.asked)));
+        read.is_ok()
+    });
     if !unread.is_empty() {
         entry.entry.lack();
     }
@@ -203,12 +210,6 @@ fn read_loose(text: &[u8]) -> Option<(Exported, Vec<Warning>)> {
 fn name_of(text: &[u8]) -> Option<String> {
     let Named { entry: Keyed { key } } = serde_json::from_slice(text).ok()?;
     Some(key.chars().take(NAME_SHOWN_MAX).collect())
-}
-
-/// What is wrong, without a place in the line: that line is one of many.
-fn said(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    text.split_once(" at line ").map_or(text.clone(), |(what, _)| what.to_owned())
 }
 
 /// Reads an export, entry by entry.

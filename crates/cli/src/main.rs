@@ -7,6 +7,7 @@ mod args;
 mod commands;
 mod config;
 mod detach;
+mod kinds;
 mod memo;
 mod report;
 mod token;
@@ -39,7 +40,8 @@ fn main() -> ExitCode {
             return Exit::Failed.into();
         }
     };
-    let misread = trace::start(env.get("LARDER_LOG"), cli.who());
+    let misread = trace::start(env.get("LARDER_LOG"), cli.who())
+        .or_else(|| env.is_odd("LARDER_LOG").then(|| "it is not UTF-8".to_owned()));
     let (screen, ended) = commands::run(cli, env, misread);
     match ended {
         Ok(exit) => exit.into(),

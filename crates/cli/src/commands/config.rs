@@ -130,32 +130,24 @@ fn trust(args: &TrustArgs, context: &Context) -> Ended {
                 .hint("`larder init` writes one")
         })?,
     };
-    let failed = |what: &str, error: std::io::Error| {
+    let failed = |what: &str| {
         Complaint::failed(format!("{} could not be {what}", harmless(&path.display().to_string())))
-            .because(error)
     };
     let mut trust = Trust::load(&context.env);
     let trusted = !args.revoke;
     let said = if args.revoke {
-        let was = trust.remove(&path).map_err(|error| failed("forgotten", error))?;
+        let forgotten = trust.remove(&path);
+        let was = forgotten.map_err(|error| failed("forgotten").because(&error).hint(error.hint()))?;
         if was { "is trusted no more" } else { "was not trusted" }
     } else {
         let text = std::fs::read_to_string(&path).map_err(|error| {
             let is_missing = error.kind() == std::io::ErrorKind::NotFound;
             let hint = "`larder config show` says which files it reads from here".to_owned();
-            failed("read", error).hints(is_missing.then_some(hint))
+            failed("read").because(error).hints(is_missing.then_some(hint))
         })?;
         check(&path, &text, context)?;
-        let list = trust.path().to_owned();
-        trust.add(&path, &text).map_err(|error| {
-            let why = format!("{} could not be written: {error}", list.display());
-            Complaint::failed(format!(
-                "{} could not be noted as trusted",
-                harmless(&path.display().to_string())
-            ))
-            .because(why)
-            .hint("make its folder writable, or set the variable XDG_STATE_HOME to one that is")
-        })?;
+        let noted = trust.add(&path, &text);
+        noted.map_err(|error| failed("noted as trusted").because(&error).hint(error.hint()))?;
         "is trusted, until its content changes"
     };
     if context.json() {

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::cache::amount;
 use super::entry::EntryView;
 use super::{Context, Ended};
-use crate::config::{Config, How};
+use crate::config::{Config, How, Trust};
 use crate::report::{Complaint, Exit};
 use crate::ui::{Tone, counted, harmless, wrapped};
 use crate::wiring::{Rooms, Stay};
@@ -76,6 +76,9 @@ impl Check {
 /// Looks at everything, and goes on where something is broken.
 pub fn run(args: &Args, context: &Context) -> Ended {
     let mut checks = Vec::new();
+    if let Err(error) = Trust::check(&context.env) {
+        checks.push(Check::fail("trust", error.to_string(), Some(error.hint().to_owned())));
+    }
     match Config::load(&context.flags(), &context.env) {
         Err(error) => {
             let complaints = Vec::<Complaint>::from(error);

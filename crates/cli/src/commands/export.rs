@@ -113,7 +113,7 @@ async fn to_file(rooms: &Rooms<'_>, path: &Path, context: &Context) -> Result<To
 }
 
 /// Whether there is a folder to write the file into.
-fn check_folder(dir: &Path, shown: &str) -> Result<(), Complaint> {
+pub fn check_folder(dir: &Path, shown: &str) -> Result<(), Complaint> {
     let missing = |why| Err(Complaint::failed(format!("{shown} could not be written")).because(why));
     match std::fs::metadata(dir) {
         Ok(about) if !about.is_dir() => missing(format!("{} is no folder", dir.display())),

@@ -63,14 +63,15 @@ async fn serve(world: World, args: &Args, context: &Context) -> Ended {
     })?;
     let url = simulator.url();
     let stop = crate::wiring::asked_to_stop();
-    if let Some(file) = &args.write_config {
-        write_new(file, &config_of_demo(url), "--write-config FILE", context)?;
-    }
+    let is_trusted = match &args.write_config {
+        Some(file) => write_new(file, &config_of_demo(url), "--write-config FILE", context)?,
+        None => false,
+    };
     if context.json() {
         let file = args.write_config.as_ref().map(|file| context.env.cwd.join(file));
         context.screen.json(&json!({"api_url": url, "repositories": repositories, "config": file}))?;
     } else {
-        let how_to = how_to(args, url);
+        let how_to = how_to(args, url, is_trusted);
         context.screen.answer(&format!(
             "GitHub is simulated at {url} with {repositories} repositories; Ctrl-C ends it.\n{how_to}"
         ))?;
@@ -81,9 +82,10 @@ async fn serve(world: World, args: &Args, context: &Context) -> Ended {
 }
 
 /// What to do in another terminal.
-fn how_to(args: &Args, url: &str) -> String {
+fn how_to(args: &Args, url: &str, is_trusted: bool) -> String {
     if let Some(file) = &args.write_config {
-        let is_found = file.as_os_str() == FILE_NAME;
+        // One that nobody trusts says nothing of whom to ask, unless it is named.
+        let is_found = file.as_os_str() == FILE_NAME && is_trusted;
         let config = if is_found { String::new() } else { format!(" --config {}", file.display()) };
         return format!(
             "wrote {} with {} clusters. Now, in another terminal, in this directory:\n\n    \

@@ -1,13 +1,14 @@
 //! `larder init`: a commented larder.toml to start from.
 
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use super::export::check_folder;
 use super::manifest::Workflow;
 use super::{Context, Ended};
-use crate::config::{Config, FILE_NAME, Flags, Trust, owner_of_origin, read_owner};
+use crate::config::{Config, FILE_NAME, Flags, Trust, is_same, owner_of_origin, read_owner};
 use crate::report::{Complaint, Exit};
 
 /// Write a commented larder.toml to start from.
@@ -38,7 +39,7 @@ pub fn run(args: &Args, context: &Context) -> Ended {
     let path = context.env.cwd.join(named);
     let text = template(owner.map(String::as_str));
     let workflow = if args.workflow { Some(workflow(&path, &text, context)?) } else { None };
-    write_new(named, &text, "larder init FILE", context)?;
+    let is_trusted = write_new(named, &text, "larder init FILE", context)?;
     if let Some(workflow) = &workflow {
         workflow.write()?;
     }
@@ -56,7 +57,7 @@ pub fn run(args: &Args, context: &Context) -> Ended {
         let from = "whose repository this is a clone of (.git/config)";
         said = format!("{said}its owner is {owner}, {from}\n");
     }
-    said += &next_steps(named, &path, owner.map(String::as_str), context);
+    said += &next_steps(named, &path, owner.map(String::as_str), is_trusted, context);
     context.screen.answer(&said)?;
     Ok(Exit::Answered)
 }
@@ -64,7 +65,7 @@ pub fn run(args: &Args, context: &Context) -> Ended {
 /// The workflow of the configuration that applies once the file is written.
 fn workflow(path: &Path, text: &str, context: &Context) -> Result<Workflow, Vec<Complaint>> {
     // A file that is named applies and no other; else one of this name that lies here does.
-    let is_named = context.global.config.is_some() || context.env.get("LARDER_CONFIG").is_some();
+    let is_named = context.global.config.is_some() || context.env.path("LARDER_CONFIG").is_some();
     let applies = Config::applying_file(&context.flags(), &context.env).is_some_and(|file| file == path);
     let will_apply = applies || !is_named && path == context.env.cwd.join(FILE_NAME);
     let config = if will_apply {
@@ -76,9 +77,18 @@ fn workflow(path: &Path, text: &str, context: &Context) -> Result<Workflow, Vec<
 }
 
 /// What to do with the file, in commands that find it.
-fn next_steps(named: &Path, path: &Path, owner: Option<&str>, context: &Context) -> String {
-    let is_found = Config::applying_file(&Flags::default(), &context.env).is_some_and(|found| found == path);
-    let larder = if is_found { "larder".to_owned() } else { format!("larder --config {}", named.display()) };
+fn next_steps(named: &Path, path: &Path, owner: Option<&str>, is_trusted: bool, context: &Context) -> String {
+    let applies = Config::applying_file(&Flags::default(), &context.env);
+    let is_found = applies.is_some_and(|found| is_same(&found, path));
+    // What is the user's own needs no trust.
+    let is_users = is_same(path, &context.env.dirs.config.join(FILE_NAME));
+    let is_projects = path == context.env.cwd.join(FILE_NAME) && !is_users;
+    let is_strange = is_projects && !is_trusted;
+    let larder = if is_found && !is_strange {
+        "larder".to_owned()
+    } else {
+        format!("larder --config {}", named.display())
+    };
     let mut said = match owner {
         Some(owner) => format!(
             "`{larder} repos` works right away and lists all of {owner}'s; group them by `[[cluster]]`\n"
@@ -87,16 +97,18 @@ fn next_steps(named: &Path, path: &Path, owner: Option<&str>, context: &Context)
             format!("set `owner` in it, or list repositories in a `[[cluster]]`; then run `{larder} repos`\n")
         }
     };
-    if path == context.env.cwd.join(FILE_NAME) {
+    if is_strange {
+        said += "it is not trusted: what it says of hosts, tokens and places counts only where it is named like that\n";
+    } else if is_projects {
         said += "it is trusted as it stands; when you have edited it, run `larder config trust`\n";
     }
     said
 }
 
 /// Writes a configuration where there is none, for the user's eyes alone: it may hold a token. Who
-/// writes it with Larder's own command knows what is in it, so it is trusted. `elsewhere` says how to
-/// name another place.
-pub fn write_new(named: &Path, text: &str, elsewhere: &str, context: &Context) -> Result<(), Complaint> {
+/// writes it with Larder's own command knows what is in it, so it is trusted; answers whether that could be
+/// noted. `elsewhere` says how to name another place.
+pub fn write_new(named: &Path, text: &str, elsewhere: &str, context: &Context) -> Result<bool, Complaint> {
     if named == Path::new("-") {
         return Err(Complaint::usage("`-` is no file, and a configuration is not printed")
             .hint(format!("name one: `{elsewhere}`")));
@@ -104,22 +116,29 @@ pub fn write_new(named: &Path, text: &str, elsewhere: &str, context: &Context) -
     let path = &context.env.cwd.join(named);
     let failed = |error: std::io::Error| {
         let complaint = Complaint::failed(format!("{} could not be written", path.display()));
-        if error.kind() == std::io::ErrorKind::AlreadyExists {
+        if error.kind() == ErrorKind::AlreadyExists {
             return complaint
                 .because("it is there already")
                 .hint(format!("edit it, or name another file: `{elsewhere}`"));
         }
         complaint.because(error)
     };
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).and_then(|mut file| file.write_all(text.as_bytes())).map_err(failed)?;
-    if let Err(error) = Trust::load(&context.env).add(path, text) {
+    if path.exists() {
+        return Err(failed(ErrorKind::AlreadyExists.into()));
+    }
+    let dir = path.parent().unwrap_or(Path::new("."));
+    check_folder(dir, &path.display().to_string())?;
+    // Written beside and then given its name: half of one would apply as well. Such files are their user's alone.
+    // Of a file that is not there yet nobody knows the name.
+    let unmade = |error: std::io::Error| failed(error.kind().into());
+    let mut beside = tempfile::NamedTempFile::new_in(dir).map_err(unmade)?;
+    beside.write_all(text.as_bytes()).and_then(|()| beside.as_file().sync_all()).map_err(failed)?;
+    beside.persist_noclobber(path).map_err(|error| failed(error.error))?;
+    let noted = Trust::load(&context.env).add(path, text);
+    if let Err(error) = &noted {
         context.screen.note(&format!("it could not be noted as trusted: {error}"));
     }
-    Ok(())
+    Ok(noted.is_ok())
 }
 
 /// The file: everything that can be said, the defaults commented out.

@@ -1,13 +1,12 @@
 //! `larder cache verify`: damage that the store finds, and copies that this larder cannot read as what they are.
-//! A store does not know what a repository or a tracker is, so that half of it is done here.
 
 use std::collections::HashSet;
 
 use larder_core::{Exported, ItemRef, Json, Problem, Store, StoreError, Target};
-use larder_domain::{ARTIFACT, Artifact, LocalProject, PROJECT, REPOSITORY, Repository, TRACKER, Tracker};
 use serde_json::json;
 
 use super::{Context, Ended};
+use crate::kinds;
 use crate::report::{Complaint, Exit};
 use crate::ui::{counted, harmless};
 use crate::wiring::Rooms;
@@ -92,7 +91,7 @@ fn is_meant(entry: &Exported, target: Option<&Target>) -> bool {
 fn unread_of(entry: &Exported, named: &mut HashSet<ItemRef>) -> Vec<Problem> {
     let mut problems = Vec::new();
     for item in entry.members.iter().map(|member| &member.item) {
-        let Err(error) = read(&item.of.kind, &item.doc) else { continue };
+        let Err(error) = kinds::check(&item.of, &item.doc) else { continue };
         // What is no JSON at all is damage that the store has found.
         if Json::parse(item.doc.as_str()).is_ok() && named.insert(item.of.clone()) {
             let ItemRef { kind, id } = &item.of;
@@ -101,35 +100,4 @@ fn unread_of(entry: &Exported, named: &mut HashSet<ItemRef>) -> Vec<Problem> {
         }
     }
     problems
-}
-
-/// Reads a document as one of its kind. Of kinds that other programs' sources have nothing is known.
-fn read(kind: &str, doc: &Json) -> Result<(), serde_json::Error> {
-    match kind {
-        REPOSITORY => doc.decode::<Repository>().map(drop),
-        TRACKER => doc.decode::<Tracker>().map(drop),
-        PROJECT => doc.decode::<LocalProject>().map(drop),
-        ARTIFACT => doc.decode::<Artifact>().map(drop),
-        _ => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn documents_are_read_as_what_they_are() {
-        let wrong = [
-            (REPOSITORY, r#"{"stars":"many"}"#),
-            (TRACKER, r#"{"number":"one"}"#),
-            (PROJECT, r#"{"created_at":7}"#),
-            (ARTIFACT, r#"{"type":"spell"}"#),
-        ];
-        for (kind, doc) in wrong {
-            let doc = Json::parse(doc).unwrap();
-            assert!(read(kind, &doc).is_err(), "{kind}");
-            assert!(read("book", &doc).is_ok());
-        }
-    }
 }

@@ -35,15 +35,21 @@ pub fn find(flag: Option<&Path>, env: &Environment) -> Option<Found> {
     if let Some(path) = flag {
         return Some(Found { path: env.cwd.join(path), how: How::Flag });
     }
-    if let Some(path) = env.get("LARDER_CONFIG") {
+    if let Some(path) = env.path("LARDER_CONFIG") {
         return Some(Found { path: env.cwd.join(path), how: How::Env });
     }
     let user = env.dirs.config.join(FILE_NAME);
     let up = env.cwd.ancestors().map(|dir| dir.join(FILE_NAME)).find(|path| path.is_file());
     match up {
-        Some(path) if path != user => Some(Found { path, how: How::Project }),
+        Some(path) if !is_same(&path, &user) => Some(Found { path, how: How::Project }),
         _ => user.is_file().then_some(Found { path: user, how: How::User }),
     }
+}
+
+/// Whether two paths are one file's, through whatever links they lead: where one stands is known without links,
+/// and the user's directory as `HOME` says.
+pub fn is_same(one: &Path, other: &Path) -> bool {
+    one == other || matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
 }
 
 /// The path as a person would write it from where they stand.

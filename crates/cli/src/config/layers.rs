@@ -127,6 +127,15 @@ impl<'a> Layers<'a> {
         self.problems.push(Problem { place: origin.to_string(), message, hint, order });
     }
 
+    /// Reports a variable whose value is not UTF-8, and never the value.
+    pub fn odd_var(&mut self, name: &str) {
+        let origin = Origin::Env(name.to_owned());
+        if self.problems.iter().all(|problem| problem.place != origin.to_string()) {
+            let hint = format!("set it anew in UTF-8, or leave it out: `unset {name}`");
+            self.problem_of(&origin, "its value is not UTF-8".to_owned(), Some(hint));
+        }
+    }
+
     /// Notes one table of a list, for whoever asks how it is configured.
     pub fn list(&mut self, key: String, value: String, place: &Range<usize>) {
         let origin = Origin::File { file: self.file_name(), line: self.line(place.start) }.to_string();
@@ -169,7 +178,8 @@ impl<'a> Layers<'a> {
     fn finish_vars(&mut self) {
         let env = self.env;
         let is_set = |(_, value): &(&String, &String)| !value.is_empty();
-        for (name, _) in env.vars.iter().filter(is_set) {
+        let set = env.vars.iter().filter(is_set).map(|(name, _)| name);
+        for name in set.chain(env.odd.keys()) {
             match stray(name, &self.asked_vars) {
                 None => {}
                 Some(Stray::Mistyped(hint)) => {

@@ -33,7 +33,7 @@ use toml::de::DeTable;
 pub use clusters::ClustersSection;
 pub use engine::EngineConfig;
 pub use env::{Dirs, Environment, EnvironmentError};
-pub use find::{FILE_NAME, How};
+pub use find::{FILE_NAME, How, is_same};
 pub use github::{GithubConfig, read_owner};
 pub use origin::owner_of_origin;
 pub use pmu::{PMU_FILE, check as check_pmu};
@@ -253,7 +253,12 @@ fn build(
     let of_pmu = pmu.as_ref().and_then(|pmu| {
         ignored_note(&pmu.shown, STRANGE, &layers.pmu_ignored, &format!("larder config trust {}", pmu.shown))
     });
-    let untrusted = of_pmu.into_iter().chain(file.as_ref().and_then(untrusted_note)).collect();
+    let mut untrusted: Vec<String> =
+        of_pmu.into_iter().chain(file.as_ref().and_then(untrusted_note)).collect();
+    // What was trusted may be among it.
+    if let Some(Err(error)) = (!untrusted.is_empty()).then(|| Trust::check(env)) {
+        untrusted.push(format!("{error}: until it can, no file is trusted; {}", error.hint()));
+    }
     let dirs = env.dirs.clone();
     let quiet_notes = layers.quiet_notes;
     let warnings = layers.strays;

@@ -71,7 +71,7 @@ impl ProjectsSection {
     /// Reads the section. `base` is the configuration file's folder, where there is a file.
     pub fn read(layers: &mut Layers<'_>, base: &Path) -> Self {
         let env = layers.env();
-        let home = home(env);
+        let home = env.home();
         let usual = ProjectsConfig::default();
         let mut section = layers.section("projects");
         let paths =
@@ -114,7 +114,7 @@ impl ProjectsSection {
 
     /// Makes the working directory a root of this run, unless it is too much to search.
     pub fn stand_in(&mut self, env: &Environment) {
-        self.cwd = Some(env.cwd.clone()).filter(|cwd| !is_too_much(cwd, home(env).as_deref()));
+        self.cwd = Some(env.cwd.clone()).filter(|cwd| !is_too_much(cwd, env.home().as_deref()));
     }
 
     /// As the source takes it.
@@ -133,10 +133,6 @@ impl ProjectsSection {
             ttl: self.ttl.value,
         }
     }
-}
-
-fn home(env: &Environment) -> Option<PathBuf> {
-    env.get("HOME").map(PathBuf::from).filter(|home| home.is_absolute())
 }
 
 /// Roots that may be: neither everything nor the home folder, and, for a file that nobody trusts,
@@ -221,12 +217,7 @@ pub fn read_path(text: &str, base: &Path, env: &Environment) -> Result<PathBuf, 
     if text.trim().is_empty() || text.contains('\0') {
         return Err("a path must not be empty".to_owned());
     }
-    let in_home = text.strip_prefix('~').filter(|rest| rest.is_empty() || rest.starts_with('/'));
-    match (in_home, home(env)) {
-        (Some(rest), Some(home)) => Ok(plain(&home.join(rest.trim_start_matches('/')))),
-        (Some(_), None) => Err(format!("`{text}`: there is no home folder")),
-        (None, _) => Ok(plain(&base.join(text))),
-    }
+    Ok(plain(&base.join(env.at_home(text)?)))
 }
 
 fn read_names(raw: Raw<'_>) -> Result<Vec<String>, String> {

@@ -152,12 +152,21 @@ fn warn_of_password(layers: &mut Layers<'_>, flag: Option<&Setting<StoreUrl>>) {
 /// one that names another kind of database belongs to somebody else and is left alone. In a PostgreSQL
 /// database Larder has a schema of its own, beside whatever else is there.
 fn database_url(layers: &mut Layers<'_>) -> Option<Setting<StoreUrl>> {
-    let text = layers.env().get("DATABASE_URL")?;
-    if let Ok(url) = PostgresUrl::of(text, layers.env()) {
-        return Some(Setting {
-            value: StoreUrl::Postgres(url),
-            origin: Origin::Env("DATABASE_URL".to_owned()),
-        });
+    const NAME: &str = "DATABASE_URL";
+    let env = layers.env();
+    if env.is_odd(NAME) {
+        layers.odd_var(NAME);
+    }
+    let text = env.get(NAME)?;
+    if let Ok(url) = PostgresUrl::parse(text) {
+        let origin = Origin::Env(NAME.to_owned());
+        return match url.with_password(env) {
+            Ok(url) => Some(Setting { value: StoreUrl::Postgres(url), origin }),
+            Err(message) => {
+                layers.problem_of(&origin, message, None);
+                None
+            }
+        };
     }
     let said = "DATABASE_URL is left alone: it names no PostgreSQL database";
     let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme);
@@ -197,10 +206,13 @@ fn pmu_store(pmu: &Pmu, default: &Path, layers: &mut Layers<'_>) -> Option<Setti
         layers.pmu_ignored.push("`cache: path`");
         return is_bolt.then(|| pmu.setting("backend", kind(here)));
     }
-    let env = layers.env();
-    let in_home = path.strip_prefix("~/").zip(env.get("HOME"));
-    let path = in_home.map_or_else(|| PathBuf::from(path), |(rest, home)| Path::new(home).join(rest));
-    let path = pmu.folder().join(path);
+    let path = match layers.env().at_home(path) {
+        Ok(path) => pmu.folder().join(path),
+        Err(message) => {
+            layers.problem_of(&pmu.setting("path", ()).origin, format!("`cache: path`: {message}"), None);
+            return None;
+        }
+    };
     // A path that names no file of theirs is a directory already.
     let dir = if path.extension().is_some() { path.parent().unwrap_or(&path) } else { &path };
     Some(pmu.setting("path", kind(dir.join(format!("larder.{ending}")))))

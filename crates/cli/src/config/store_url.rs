@@ -67,9 +67,10 @@ impl StoreUrl {
             if path.is_empty() || path.starts_with(':') {
                 return Err(format!("`{text}` names no file: write `{kind}PATH`"));
             }
-            let in_home = path.strip_prefix("~/").zip(env.get("HOME"));
-            let path = in_home.map_or_else(|| path.into(), |(rest, home)| Path::new(home).join(rest));
-            Ok(base.join(path))
+            if path.trim_end_matches('/') == "~" {
+                return Err(format!("`{text}` is the home folder: write `{kind}~/NAME` for a file in it"));
+            }
+            env.at_home(path).map(|path| base.join(path))
         };
         match scheme(text) {
             None if has_keywords(text) => Err(format!("this looks like PostgreSQL's keywords: {MEANT}")),
@@ -133,15 +134,25 @@ impl PostgresUrl {
 
     /// The same, with the password of `PGPASSWORD` where none stands in it.
     pub fn of(text: &str, env: &Environment) -> Result<Self, String> {
-        let url = PostgresUrl::parse(text)?;
-        let Some(password) = env.get("PGPASSWORD").filter(|_| !url.has_password()) else { return Ok(url) };
-        let address = url.address.expose_secret();
+        PostgresUrl::parse(text)?.with_password(env)
+    }
+
+    /// With the password of `PGPASSWORD`, where none stands in it.
+    pub fn with_password(self, env: &Environment) -> Result<Self, String> {
+        if self.has_password() {
+            return Ok(self);
+        }
+        if env.is_odd("PGPASSWORD") {
+            return Err("the variable PGPASSWORD is not UTF-8: set it anew, or unset it".to_owned());
+        }
+        let Some(password) = env.get("PGPASSWORD") else { return Ok(self) };
+        let address = self.address.expose_secret();
         let mark = if address.contains('?') { '&' } else { '?' };
         let address = SecretString::from(format!(
             "{address}{mark}password={}",
             utf8_percent_encode(password, NON_ALPHANUMERIC)
         ));
-        Ok(PostgresUrl { address, is_password_apart: true, ..url })
+        Ok(PostgresUrl { address, is_password_apart: true, ..self })
     }
 
     /// The parameter that one behind the `?` was meant to be, if it is nearly one.
@@ -219,6 +230,8 @@ mod tests {
             ("cache.db", "sqlite:/base/cache.db"),
             ("/var/lib/larder.db", "sqlite:/var/lib/larder.db"),
             ("~/larder.db", "sqlite:/home/me/larder.db"),
+            ("sqlite:./~root", "sqlite:/base/./~root"),
+            ("backup~", "sqlite:/base/backup~"),
             ("sqlite:cache.db", "sqlite:/base/cache.db"),
             ("sqlite:///srv/larder.db?mode=rwc", "sqlite:/srv/larder.db"),
             ("redb:cache.redb", "redb:/base/cache.redb"),
@@ -237,6 +250,10 @@ mod tests {
             ("mysql://root:s3cret@db/x", "`mysql:` is not a store: write `sqlite:PATH`, `redb:PATH`"),
             ("sqlite::memory:", "names no file"),
             ("", "names no file"),
+            ("~", "`~` is the home folder: write `~/NAME`"),
+            ("redb:~/", "`redb:~/` is the home folder: write `redb:~/NAME`"),
+            ("~root/x.db", "`~root/x.db`: write the folder in full, or `./~root/x.db`"),
+            ("sqlite:~root", "`~root`: write the folder in full, or `./~root`"),
             ("postgres:larder", "this is no PostgreSQL address"),
             ("postgres://me:s3cret with blanks@db/x", "this is no PostgreSQL address"),
         ] {

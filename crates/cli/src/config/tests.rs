@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 use super::github::API_URL;
 use super::*;
 
+#[cfg(unix)]
+mod odd_vars;
+
 /// A user with a home, and a project to stand in.
 struct World {
     _dir: tempfile::TempDir,
@@ -19,7 +22,7 @@ impl World {
         let cwd = root.join("project/deep");
         std::fs::create_dir_all(&cwd).unwrap();
         std::fs::create_dir_all(&dirs.config).unwrap();
-        World { _dir: dir, env: Environment { vars: std::collections::BTreeMap::new(), dirs, cwd } }
+        World { _dir: dir, env: Environment { dirs, cwd, ..Environment::default() } }
     }
 
     fn var(mut self, name: &str, value: &str) -> Self {

@@ -1,7 +1,7 @@
 //! Which projects' files the user trusts: path and content, since a pull may change the content.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write as _};
+use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::env::Environment;
@@ -13,29 +13,73 @@ pub struct Trust {
     files: BTreeMap<String, String>,
 }
 
+/// Why the list of trusted files cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustError {
+    /// There is one, and nobody can read it.
+    #[error("{} could not be read: {cause}", list.display())]
+    Unread {
+        /// The list.
+        list: PathBuf,
+        /// In the system's words.
+        cause: io::Error,
+    },
+    /// It is not to be changed.
+    #[error("{} could not be written: {cause}", list.display())]
+    Unwritten {
+        /// The list.
+        list: PathBuf,
+        /// In the system's words.
+        cause: io::Error,
+    },
+    /// The file has a path that the list has no room for.
+    #[error("its path is not UTF-8")]
+    Nameless,
+}
+
+impl TrustError {
+    /// What to do about it.
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            TrustError::Unread { .. } => "remove it or restore it, then trust your files again",
+            TrustError::Unwritten { .. } => {
+                "make its folder writable, or set the variable XDG_STATE_HOME to one that is"
+            }
+            TrustError::Nameless => "name it each time: `larder --config FILE`",
+        }
+    }
+}
+
 /// What is trusted, by path; an error where there is a list and nobody can read it.
-fn listed(path: &Path) -> io::Result<BTreeMap<String, String>> {
-    let text = match std::fs::read(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
-        read => read?,
+fn listed(list: &Path) -> Result<BTreeMap<String, String>, TrustError> {
+    let unread = |cause| TrustError::Unread { list: list.to_owned(), cause };
+    let text = match std::fs::read(list) {
+        // A file where a folder of its path should be holds no list.
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(BTreeMap::new());
+        }
+        read => read.map_err(unread)?,
     };
     serde_json::from_slice(&text).map_err(|error| {
-        let why = format!("the list of trusted files, {}, cannot be understood: {error}", path.display());
-        io::Error::new(io::ErrorKind::InvalidData, why)
+        unread(io::Error::new(ErrorKind::InvalidData, format!("it cannot be understood: {error}")))
     })
+}
+
+fn list_of(env: &Environment) -> PathBuf {
+    env.dirs.state.join("trusted.json")
 }
 
 impl Trust {
     /// Reads what is trusted. Nothing is, where the list cannot be read: doubt means no.
     pub fn load(env: &Environment) -> Self {
-        let path = env.dirs.state.join("trusted.json");
+        let path = list_of(env);
         let files = listed(&path).unwrap_or_default();
         Trust { path, files }
     }
 
-    /// The file that the list is kept in.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// Whether the list can be read, if there is one.
+    pub fn check(env: &Environment) -> Result<(), TrustError> {
+        listed(&list_of(env)).map(drop)
     }
 
     /// Whether this very content of this file is trusted.
@@ -49,30 +93,43 @@ impl Trust {
     }
 
     /// Trusts this content of this file from now on.
-    pub fn add(&mut self, file: &Path, content: &str) -> io::Result<()> {
-        let name = name(file).ok_or_else(|| io::Error::other("its path is not UTF-8"))?;
+    pub fn add(&mut self, file: &Path, content: &str) -> Result<(), TrustError> {
+        let name = name(file).ok_or(TrustError::Nameless)?;
         self.change(|files| files.insert(name, digest(content))).map(drop)
     }
 
     /// Trusts the file no more. `false` = it was not trusted.
-    pub fn remove(&mut self, file: &Path) -> io::Result<bool> {
+    pub fn remove(&mut self, file: &Path) -> Result<bool, TrustError> {
         let Some(name) = name(file) else { return Ok(false) };
         self.change(|files| files.remove(&name)).map(|known| known.is_some())
     }
 
     /// Changes the list as it stands now: another process may have changed it since it was read. One that cannot
     /// be read is left as it is, since what it says would be lost.
-    fn change<T>(&mut self, change: impl FnOnce(&mut BTreeMap<String, String>) -> T) -> io::Result<T> {
+    fn change<T>(
+        &mut self,
+        change: impl FnOnce(&mut BTreeMap<String, String>) -> T,
+    ) -> Result<T, TrustError> {
+        let list = self.path.clone();
+        let unwritten = |cause| TrustError::Unwritten { list, cause };
+        let _lock = match self.lock() {
+            Ok(lock) => lock,
+            Err(cause) => return Err(unwritten(cause)),
+        };
+        let mut files = listed(&self.path)?;
+        let changed = change(&mut files);
+        self.files = files;
+        self.save().map_err(unwritten)?;
+        Ok(changed)
+    }
+
+    fn lock(&self) -> io::Result<std::fs::File> {
         if let Some(dir) = self.path.parent() {
             make_private_dir(dir)?;
         }
         let lock = std::fs::File::create(self.path.with_extension("lock"))?;
         lock.lock()?;
-        let mut files = listed(&self.path)?;
-        let changed = change(&mut files);
-        self.files = files;
-        self.save()?;
-        Ok(changed)
+        Ok(lock)
     }
 
     fn save(&self) -> io::Result<()> {
@@ -133,7 +190,10 @@ mod tests {
         let mut trust = list(dir.path());
         assert!(!trust.knows(&path), "doubt means no");
         let error = trust.add(&dir.path().join("larder.toml"), "a").unwrap_err();
-        assert!(error.to_string().contains("trusted.json, cannot be understood"), "{error}");
+        assert!(
+            error.to_string().contains("trusted.json could not be read: it cannot be understood"),
+            "{error}"
+        );
         assert!(std::fs::read_to_string(&path).unwrap().starts_with("{\"version\": 2"));
     }
 }

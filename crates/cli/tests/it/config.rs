@@ -1,6 +1,6 @@
 //! Configuration as people meet it.
 
-use crate::world::{CLUSTERS, GitHub, User};
+use crate::world::{CLUSTERS, GitHub, Ran, User};
 
 #[test]
 fn a_stranger_is_led_from_nothing_to_a_list() {
@@ -61,6 +61,30 @@ fn a_variable_that_was_meant_for_a_setting_stops_a_server_and_a_strange_one_is_t
 }
 
 #[test]
+#[cfg(unix)]
+fn a_variable_that_is_not_utf8_is_a_mistake_and_not_passed_over() {
+    let user = User::new();
+    let with = |name: &str, value: &[u8], args: &[&str]| {
+        let value: std::ffi::OsString = std::os::unix::ffi::OsStringExt::from_vec(value.to_vec());
+        Ran::of(&user.command(args).env(name, value).output().unwrap(), &user)
+    };
+    let ran = with("LARDER_SERVER__READ_TOKEN", b"geheim-schl\xfcssel-1234", &["config", "show"]);
+    insta::assert_snapshot!(ran.all(), @r"
+    exit 2
+    --- out
+    --- err
+    error: env LARDER_SERVER__READ_TOKEN: its value is not UTF-8
+    hint: set it anew in UTF-8, or leave it out: `unset LARDER_SERVER__READ_TOKEN`
+    ");
+    let ran = with("LARDER_STORE__URL", b"b\xfccher.db", &["cache", "clear", "--all", "--yes"]);
+    assert!(ran.code == 2 && ran.err.starts_with("error: env LARDER_STORE__URL: "), "{}", ran.all());
+    let ran = with("LARDER_CONFIG", b"\xfc.toml", &["config", "trust"]);
+    assert!(ran.code == 1 && ran.err.contains("\u{fffd}.toml could not be read"), "{}", ran.all());
+    let ran = with("LARDER_LOG", b"\xfc", &["cache", "status"]);
+    assert!(ran.code == 0 && ran.err.starts_with("warning: LARDER_LOG is not understood (it is not UTF-8)"));
+}
+
+#[test]
 fn a_store_that_was_meant_to_be_a_server_makes_no_file() {
     let user = User::new();
     for store in ["postgres//larder:s3cret@h/d", "host=x password=s3cret"] {
@@ -74,6 +98,42 @@ fn a_store_that_was_meant_to_be_a_server_makes_no_file() {
     }
     assert_eq!(user.run(&["cache", "status", "--store", "postgres//h/d"]).code, 2);
     assert_eq!(std::fs::read_dir(user.project()).unwrap().count(), 0);
+}
+
+#[test]
+fn no_folder_is_made_that_is_called_as_the_home_folder_is_written() {
+    let user = User::new();
+    let run = |args: &[&str], home: bool| {
+        let mut command = user.command(args);
+        if !home {
+            command.env_remove("HOME").env("XDG_DATA_HOME", user.home()).env("XDG_CONFIG_HOME", user.home());
+        }
+        Ran::of(&command.output().unwrap(), &user)
+    };
+    for (store, home, says) in [
+        ("~/x.db", false, "error: flag --store: `~/x.db`: there is no home folder\n"),
+        ("~", true, "error: flag --store: `~` is the home folder: write `~/NAME` for a file in it\n"),
+        (
+            "~root/x.db",
+            true,
+            "error: flag --store: `~root/x.db`: write the folder in full, or `./~root/x.db`",
+        ),
+    ] {
+        let ran = run(&["cache", "status", "--store", store], home);
+        assert!(ran.code == 2 && ran.err.starts_with(says), "{}", ran.all());
+    }
+    assert_eq!(std::fs::read_dir(user.project()).unwrap().count(), 0);
+    let pmu = |path: &str| {
+        user.write(".gh-pmu.yml", &format!("cache: {{path: \"{path}\"}}\n"));
+        user.ok(&["config", "trust", ".gh-pmu.yml"]);
+        user.run(&["config", "show"])
+    };
+    assert!(pmu("~").out.contains("store.url\tsqlite:/root/home/larder.db\t.gh-pmu.yml:1\n"));
+    let other = pmu("~root/x.db").err;
+    assert!(
+        other.starts_with("error: .gh-pmu.yml:1: `cache: path`: `~root/x.db`: write the folder"),
+        "{other}"
+    );
 }
 
 #[test]
@@ -163,52 +223,6 @@ fn a_mistyped_cluster_gets_the_nearest_one() {
 }
 
 #[test]
-fn trust_can_be_given_for_a_file_and_taken_back() {
-    let user = User::new();
-    user.write("larder.toml", "[github]\ntoken = \"x\"\n");
-    let shown = |user: &User| user.json(&["config", "show"])["file"]["trusted"].clone();
-    assert_eq!(shown(&user), false);
-    user.ok(&["config", "trust"]);
-    assert_eq!(shown(&user), true);
-    user.ok(&["config", "trust", "--revoke"]);
-    assert_eq!(shown(&user), false);
-}
-
-#[test]
-fn a_file_that_was_edited_after_it_was_trusted_is_told_from_a_strangers() {
-    let user = User::new();
-    user.write("larder.toml", "[github]\ntoken = \"x\"\n");
-    assert!(user.ok(&["cache", "status"]).err.contains("came with this directory and is not trusted"));
-    user.ok(&["config", "trust"]);
-    user.write("larder.toml", "[github]\ntoken = \"y\"\n");
-    let edited = user.ok(&["cache", "status"]);
-    assert!(edited.err.contains("larder.toml has changed since it was trusted"), "{}", edited.err);
-}
-
-#[test]
-fn where_a_strangers_roots_are_ignored_the_usual_ones_are_searched() {
-    let user = User::new();
-    let skill = user.home().join("dev/site/.claude/skills/deploy");
-    std::fs::create_dir_all(&skill).unwrap();
-    std::fs::write(skill.join("SKILL.md"), "# deploy\n").unwrap();
-    let roots = |user: &User| -> Vec<String> {
-        let shown = user.ok(&["config", "show"]).out;
-        let line = shown.lines().find(|line| line.starts_with("projects.roots")).unwrap();
-        line.split('\t').skip(1).map(str::to_owned).collect()
-    };
-    user.write("larder.toml", "[projects]\nroots = [\"/opt\"]\n");
-    assert_eq!(roots(&user), ["/root/home/dev", "default"]);
-    let listed = user.ok(&["projects"]);
-    assert!(listed.out.contains("site"), "{}", listed.all());
-    assert!(listed.err.contains("its `[projects] roots` is ignored"), "{}", listed.err);
-    // What lies in its own folder it may name, and that there is none.
-    user.write("larder.toml", "[projects]\nroots = [\"/opt\", \"code\"]\n");
-    assert_eq!(roots(&user), ["/root/project/code", "larder.toml:2"]);
-    user.write("larder.toml", "[projects]\nroots = []\n");
-    assert_eq!(roots(&user), ["-", "larder.toml:2"]);
-}
-
-#[test]
 fn show_keeps_to_itself_what_may_be_secret_in_an_address() {
     let user = User::new();
     let file = "[[marketplace]]\nname = \"team\"\nurl = \"https://h.example/i.json?token=s3cr3t\"\n";
@@ -267,64 +281,4 @@ fn a_list_in_the_plural_is_told_its_name() {
     // A table stays one.
     user.write("larder.toml", "[server]\n[[github]]\n");
     assert!(user.run(&["config", "show"]).err.contains("`github` must be a table: `[github]`"));
-}
-
-#[test]
-fn what_is_no_configuration_is_not_trusted() {
-    let user = User::new();
-    user.write("hostname", "larder\n");
-    user.write("other.toml", "[githb]\n");
-    for file in ["hostname", "other.toml"] {
-        let ran = user.run(&["config", "trust", file]);
-        assert_eq!(ran.code, 2, "{}", ran.all());
-        let named = format!("/root/project/{file} was not trusted, since it cannot be used");
-        assert!(ran.err.starts_with(&format!("error: {named}\nerror: {file}:1:")), "{}", ran.err);
-    }
-    let list = user.home().join(".local/state/larder/trusted.json");
-    assert!(!list.exists());
-    user.write("other.toml", "[github]\ntoken = \"x\"\n");
-    user.ok(&["config", "trust", "other.toml"]);
-    // That of the other program is another language.
-    user.write(".gh-pmu.yml", "repositories: [octo-org/cinder]\n");
-    user.ok(&["config", "trust", ".gh-pmu.yml"]);
-    user.write(".gh-pmu.yml", "repositories: {\n");
-    let ran = user.run(&["config", "trust", ".gh-pmu.yml"]);
-    assert_eq!(ran.code, 2, "{}", ran.all());
-    assert_eq!(ran.err.matches("error: ").count(), 2, "{}", ran.err);
-}
-
-#[test]
-fn trust_that_cannot_be_noted_names_the_file_that_it_is_noted_in() {
-    let user = User::new();
-    user.write("larder.toml", "[github]\ntoken = \"x\"\n");
-    std::fs::write(user.home().join("state"), "a file").unwrap();
-    let state = user.home().join("state");
-    let user = user.var("XDG_STATE_HOME", state.to_str().unwrap());
-    let ran = user.run(&["config", "trust"]);
-    assert_eq!(ran.code, 1, "{}", ran.all());
-    assert!(ran.err.contains("/root/home/state/larder/trusted.json could not be written: "), "{}", ran.err);
-    assert!(ran.err.contains("hint: ") && ran.err.contains("XDG_STATE_HOME"), "{}", ran.err);
-    let checks = user.run(&["doctor", "--offline", "--json"]).json()["checks"].clone();
-    let checks = checks.as_array().unwrap();
-    let state = checks.iter().find(|check| check["on"] == "state").unwrap();
-    assert!(state["hint"].as_str().unwrap().contains("XDG_STATE_HOME"), "{state}");
-}
-
-#[test]
-fn what_an_untrusted_file_may_not_set_is_told_in_full() {
-    let user = User::new();
-    let text = "[server]\nlisten = \"127.0.0.1:1\"\n[projects]\ncollections = [\"/opt\"]\n\
-                [trackers]\nauto_pull = true\n[github]\ntoken = \"x\"\n";
-    user.write("larder.toml", text);
-    let help = user.ok(&["config", "trust", "--help"]).out.split_whitespace().collect::<Vec<_>>().join(" ");
-    for held_back in [
-        "`[store]`",
-        "`[server]`",
-        "`[github] api_url` and `token`",
-        "`[projects] allow_links`, `collections` and `roots` outside of its folder",
-        "`[[marketplace]] url`",
-        "`[trackers] auto_pull`",
-    ] {
-        assert!(help.contains(held_back), "{held_back}: {help}");
-    }
 }

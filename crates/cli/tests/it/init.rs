@@ -1,6 +1,6 @@
 //! A file to start from.
 
-use crate::world::User;
+use crate::world::{Ran, User};
 
 #[test]
 fn with_an_owner_there_is_nothing_left_to_do_and_init_says_so() {
@@ -121,6 +121,52 @@ fn a_file_of_another_name_is_named_in_what_there_is_to_do() {
     let user = user.var("LARDER_CONFIG", "theirs.toml");
     let ran = user.ok(&["init", "--owner", "octo-org", "theirs.toml"]);
     assert!(ran.out.contains("`larder repos` works right away"), "{}", ran.out);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_file_that_there_is_no_room_for_is_not_there_in_part() {
+    let user = User::new();
+    for command in ["init", "github-sim --write-config larder.toml"] {
+        // A disk that is full, as far as this process can tell.
+        let script = format!("trap '' XFSZ; ulimit -f 0; exec larder {command}");
+        let ran = Ran::of(&user.bash(&script).output().unwrap(), &user);
+        assert_eq!(ran.code, 1, "{}", ran.all());
+        assert!(
+            ran.err.starts_with("error: /root/project/larder.toml could not be written\ncause: "),
+            "{}",
+            ran.err
+        );
+        assert_eq!(files(&user), Vec::<String>::new());
+    }
+    let ran = user.run(&["init", "gone/larder.toml"]);
+    assert!(ran.err.contains("cause: there is no folder /root/project/gone\n"), "{}", ran.err);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_file_that_could_not_be_trusted_is_not_said_to_be() {
+    let user = User::new();
+    let name: std::ffi::OsString = std::os::unix::ffi::OsStringExt::from_vec(b"d\xff".to_vec());
+    let odd = user.project().join(name);
+    std::fs::create_dir_all(&odd).unwrap();
+    let ran = Ran::of(&user.command(&["init"]).current_dir(&odd).output().unwrap(), &user);
+    insta::assert_snapshot!(ran.all(), @r"
+    exit 0
+    --- out
+    wrote /root/project/d�/larder.toml
+    set `owner` in it, or list repositories in a `[[cluster]]`; then run `larder --config larder.toml repos`
+    it is not trusted: what it says of hosts, tokens and places counts only where it is named like that
+    --- err
+    note: it could not be noted as trusted: its path is not UTF-8
+    ");
+    let trust = Ran::of(&user.command(&["config", "trust"]).current_dir(&odd).output().unwrap(), &user);
+    assert!(trust.err.ends_with("hint: name it each time: `larder --config FILE`\n"), "{}", trust.err);
+    // What is the user's own needs no trust.
+    let own = user.home().join(".config/larder");
+    std::fs::create_dir_all(&own).unwrap();
+    let ran = Ran::of(&user.command(&["init"]).current_dir(&own).output().unwrap(), &user);
+    assert!(ran.code == 0 && !ran.all().contains("trust"), "{}", ran.all());
 }
 
 #[test]

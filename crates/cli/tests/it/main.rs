@@ -33,6 +33,7 @@ mod terminal;
 mod token;
 mod trackers;
 mod trackers_kept;
+mod trust;
 mod unfit;
 #[cfg(unix)]
 mod watch;

@@ -5,6 +5,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
+use crate::unfit::damaged;
 use crate::world::{CLUSTERS, GitHub, Ran, User};
 
 /// What a reader sees of a store, network or not.
@@ -45,13 +46,7 @@ fn what_is_exported_and_imported_is_the_same_cache_and_asks_nothing_of_github() 
 #[test]
 fn one_copy_of_an_unknown_form_takes_no_list_along() {
     let (_github, user) = filled();
-    user.ok(&["export", "cache.jsonl", "--store", "sqlite:from.db"]);
-    let path = user.project().join("cache.jsonl");
-    let text = std::fs::read_to_string(&path).unwrap();
-    let other = text.replace("\"stars\":640", "\"stars\":\"640\"");
-    assert_ne!(other, text);
-    std::fs::write(&path, other).unwrap();
-    user.ok(&["import", "cache.jsonl", "--store", "sqlite:to.db"]);
+    damaged(&user, "\"stars\":640", "\"stars\":\"640\"");
     for command in ["repos", "registry"] {
         let listed = user.ok(&[command, "--offline", "--store", "sqlite:to.db"]);
         assert!(listed.out.contains("event store"), "{}", listed.all());

@@ -70,6 +70,18 @@ fn the_file_it_writes_holds_a_token_and_is_the_users_alone() {
 }
 
 #[test]
+fn a_file_that_could_not_be_trusted_is_named_in_what_there_is_to_do() {
+    let user = User::new();
+    let state = user.home().join("state");
+    std::fs::write(&state, "a file").unwrap();
+    let user = user.var("XDG_STATE_HOME", state.to_str().unwrap());
+    let (_running, said) = start(&user, &["github-sim", "--write-config", "larder.toml"], "larder registry");
+    let line = said.lines().find_map(|line| line.trim().strip_prefix("larder repos")).unwrap();
+    let args: Vec<&str> = std::iter::once("repos").chain(line.split_whitespace()).collect();
+    assert!(user.ok(&args).out.contains("octo-org/cinder"), "{said}");
+}
+
+#[test]
 fn an_entry_is_shown_in_the_columns_of_what_it_holds() {
     let user = User::new();
     let (_running, _) = start(&user, &["github-sim", "--write-config", "larder.toml"], "larder registry");

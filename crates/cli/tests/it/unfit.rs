@@ -15,6 +15,16 @@ fn exported(replaced: &[(&str, &str)]) -> (GitHub, User) {
     (github, user)
 }
 
+/// Takes `from.db` in, and replaces a text in the documents that are held.
+pub(crate) fn damaged(user: &User, from: &str, to: &str) {
+    edit(user, &[]);
+    user.ok(&IMPORT);
+    let file = rusqlite::Connection::open(user.project().join("to.db")).unwrap();
+    let changed =
+        file.execute("UPDATE items SET doc = replace(doc, ?1, ?2) WHERE instr(doc, ?1) > 0", [from, to]);
+    assert!(changed.unwrap() > 0, "{from}");
+}
+
 /// Exports `from.db`, and replaces texts in the export.
 fn edit(user: &User, replaced: &[(&str, &str)]) {
     let mut text = user.ok(&["export", "--store", "sqlite:from.db"]).out;
@@ -76,6 +86,26 @@ fn an_item_that_is_none_is_left_out_as_well() {
 }
 
 #[test]
+fn a_document_of_another_form_or_of_another_item_is_left_out_of_an_import() {
+    let (_github, user) = exported(&[
+        ("\"stars\":640", "\"stars\":\"640\""),
+        ("\"doc\":{\"name\":\"cinder-mcp\"", "\"doc\":{\"name\":\"harbor\""),
+    ]);
+    let imported = user.run(&IMPORT);
+    insta::assert_snapshot!(imported.all(), @r#"
+    exit 3
+    --- out
+    imported 2 entries
+    --- err
+    warning: line 2: of `cluster/cinder` `octo-org/cinder-sv` is left out: it cannot be understood: invalid type: string "640", expected u64
+    warning: line 2: of `cluster/cinder` `octo-org/cinder-mcp` is left out: it cannot be understood: its document is that of `127.0.0.1:PORT/octo-org/harbor`
+    "#);
+    let refreshed = user.ok(&["refresh", "cluster/cinder", "--store", "sqlite:to.db"]);
+    let listed = user.ok(&["repos", "--offline", "--cluster", "cinder", "--store", "sqlite:to.db"]);
+    assert!(listed.out.contains("cinder-sv") && listed.out.contains("cinder-mcp"), "{}", refreshed.all());
+}
+
+#[test]
 fn an_entry_that_cannot_be_read_is_left_out_and_all_others_come_in() {
     let (_github, user) = exported(&[("\"key\":\"cluster/cinder\"", "\"key\":\"cluster/cin der\"")]);
     let imported = user.run(&IMPORT);
@@ -104,8 +134,8 @@ fn an_import_of_which_nothing_comes_in_fails() {
 
 #[test]
 fn verify_names_the_copies_that_cannot_be_read_and_their_entries() {
-    let (_github, user) = exported(&[("\"stars\":640", "\"stars\":\"640\"")]);
-    user.ok(&IMPORT);
+    let (_github, user) = exported(&[]);
+    damaged(&user, "\"stars\":640", "\"stars\":\"640\"");
     let verified = user.run(&["cache", "verify", "--store", "sqlite:to.db"]);
     assert_eq!((verified.code, verified.out.lines().count()), (1, 1), "{}", verified.all());
     assert!(verified.out.starts_with("cluster/cinder repository "), "{}", verified.out);
@@ -126,8 +156,7 @@ fn a_tracker_that_cannot_be_read_is_left_out_of_every_list_and_told_of_each_time
     let github = usual();
     let user = developer(&github);
     user.ok(&["release", "list", "--store", "sqlite:from.db"]);
-    edit(&user, &[("\"number\":460", "\"number\":\"460\"")]);
-    user.ok(&IMPORT);
+    damaged(&user, "\"number\":460", "\"number\":\"460\"");
     let list = ["release", "list", "--offline", "--store", "sqlite:to.db"];
     for flags in [&[][..], &[], &["--since", "2019-01-01"], &["--json"]] {
         let listed = user.ok(&[&list[..], flags].concat());
@@ -154,8 +183,7 @@ fn a_project_and_an_artifact_that_cannot_be_read_are_left_out_of_lists() {
     }
     user.ok(&["artifacts", "--store", "sqlite:from.db"]);
     let wrong = ("\"name\":\"deploy\",\"type\":\"command\"", "\"name\":\"deploy\",\"type\":\"spell\"");
-    edit(&user, &[wrong]);
-    user.ok(&IMPORT);
+    damaged(&user, wrong.0, wrong.1);
     let listed = user.ok(&["artifacts", "--offline", "--store", "sqlite:to.db"]);
     assert!(listed.out.contains("answer") && !listed.out.contains("deploy"), "{}", listed.all());
     assert!(

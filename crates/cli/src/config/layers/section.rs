@@ -205,12 +205,14 @@ impl<'l, 'a> Section<'l, 'a> {
         let own = format!("LARDER_{}__{}", self.name.to_uppercase(), key.name.to_uppercase());
         self.layers.asked_vars.insert(own.clone());
         let env = self.layers.env;
-        let from_own = env.get(&own).map(|text| (Origin::Env(own), Raw::Text(text)));
-        let shared = || {
-            let set = key.shared.iter().find_map(|name| Some((name, env.get(name)?)));
-            set.map(|(name, text)| (Origin::Env((*name).to_owned()), Raw::Shared(text)))
+        let is_set = |name: &&str| env.get(name).is_some() || env.is_odd(name);
+        let name = std::iter::once(own.as_str()).chain(key.shared.iter().copied()).find(is_set)?;
+        let Some(text) = env.get(name) else {
+            self.layers.odd_var(name);
+            return None;
         };
-        from_own.or_else(shared)
+        let raw = if name == own { Raw::Text(text) } else { Raw::Shared(text) };
+        Some((Origin::Env(name.to_owned()), raw))
     }
 
     /// Whether the file may set what is guarded.
