@@ -26,12 +26,22 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Asked<T> {
     }
 }
 
-/// What a query asks for, as [`Asked`] reads it.
+/// What a query asks for, as [`Asked`] reads it. A parameter that says nothing (`type=`), as a form sends those
+/// that were left alone, counts as not there.
 pub(crate) fn asked_in<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
-    match Query::<T>::try_from_uri(uri) {
-        Ok(Query(asked)) => Ok(asked),
-        Err(rejection) => Err(Problem::bad(said_of(&rejection.body_text()))),
+    let rejection = match Query::<T>::try_from_uri(uri) {
+        Ok(Query(asked)) => return Ok(asked),
+        Err(rejection) => rejection,
+    };
+    let said = uri.query().map(without_empty).and_then(|query| format!("/?{query}").parse::<Uri>().ok());
+    match said.and_then(|said| Query::<T>::try_from_uri(&said).ok()) {
+        Some(Query(asked)) => Ok(asked),
+        None => Err(Problem::bad(said_of(&rejection.body_text()))),
     }
+}
+
+fn without_empty(query: &str) -> String {
+    query.split('&').filter(|pair| !pair.ends_with('=')).collect::<Vec<_>>().join("&")
 }
 
 /// What is wrong with a query, in the words of whoever typed it.
@@ -115,6 +125,23 @@ mod tests {
         );
         assert_eq!(said("limit=unknown+field+x"), said("limit=x"));
         assert_eq!(said("limit=x"), "the query cannot be used: limit: invalid digit found in string");
+    }
+
+    #[test]
+    fn a_parameter_that_says_nothing_is_not_there() {
+        #[derive(Debug, PartialEq, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Paged {
+            limit: Option<u32>,
+            search: Option<String>,
+        }
+        let asked = |query: &str| asked_in::<Paged>(&format!("/api/v1/trackers?{query}").parse().unwrap());
+        let empty = Paged { limit: None, search: None };
+        assert_eq!(asked("search=&limit=").unwrap(), empty);
+        assert_eq!(asked("limit=").unwrap(), empty);
+        assert_eq!(asked("limit=&search=a%3D").unwrap(), Paged { search: Some("a=".to_owned()), ..empty });
+        assert_eq!(asked("limit=3&search=").unwrap().limit, Some(3));
+        assert!(asked("limit=x&search=").is_err() && asked("limit").is_err());
     }
 
     #[test]
