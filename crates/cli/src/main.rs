@@ -8,6 +8,7 @@ mod commands;
 mod config;
 mod detach;
 mod kinds;
+mod machine;
 mod memo;
 mod report;
 mod token;

@@ -14,8 +14,8 @@ use std::time::Duration;
 use larder_core::{Clock as _, Fingerprint, Key, Policy, Rows, Time};
 use larder_engine::{Engine, SystemClock};
 use larder_sources::{
-    ClustersSource, Desk, GitHub, GitHubConfig, MarketplaceFrom, MarketplaceSource, ProjectsSource, Pull,
-    TrackersSource,
+    ClustersSource, Desk, GitHub, GitHubConfig, MarketplaceFrom, MarketplaceSource, ProjectsConfig,
+    ProjectsSource, Pull, TrackersSource,
 };
 
 use crate::config::Config;
@@ -273,7 +273,8 @@ fn github(
 }
 
 fn projects(config: &Config) -> Result<Arc<ProjectsSource>, Complaint> {
-    ProjectsSource::new(&config.projects.config(), &config.engine.policy(), jiff::tz::TimeZone::system)
+    let projects = ProjectsConfig { machine: crate::machine::name_for(config), ..config.projects.config() };
+    ProjectsSource::new(&projects, &config.engine.policy(), jiff::tz::TimeZone::system)
         .map(Arc::new)
         .map_err(|error| Complaint::usage(error.to_string()))
 }

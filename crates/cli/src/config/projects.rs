@@ -125,6 +125,7 @@ impl ProjectsSection {
             roots: all.clone(),
             awaited: all.iter().filter(|root| !self.roots.value.contains(root)).cloned().collect(),
             cwd: self.cwd.clone(),
+            machine: None,
             home: self.home.clone(),
             depth: self.depth.value as usize,
             prune: self.prune.value.clone(),

@@ -9,6 +9,7 @@ use std::time::Duration;
 use larder_testkit::{Grown, Lot, Tree, write_long_ago};
 use serde_json::Value;
 
+use crate::postgres::Database;
 use crate::serving::Serving;
 use crate::world::User;
 
@@ -442,5 +443,34 @@ fn a_root_that_cannot_be_looked_at_is_complained_of_alike_whether_or_not_a_refre
         assert_eq!(listed.code, 3, "{}", listed.all());
         assert!(listed.out.contains("site"), "{}", listed.all());
         assert!(listed.err.contains("the root /root/project/gone cannot be looked at"), "{}", listed.err);
+    }
+}
+
+/// Equal paths are usual: `/root/projects`, `/home/ubuntu/src`.
+#[test]
+fn machines_that_share_a_database_keep_their_projects_apart_though_their_paths_are_the_same() {
+    let database = Database::new();
+    let root = tempfile::tempdir().unwrap();
+    let skill = |name: &str| {
+        std::fs::remove_dir_all(root.path().join("site")).ok();
+        let dir = root.path().join("site/.claude/skills").join(name);
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join("SKILL.md"), format!("# {name}\n")).unwrap();
+    };
+    let config = format!("[projects]\nroots = [\"{}\"]\n", root.path().display());
+    let machines = [User::new(), User::new()];
+    let names = |user: &User, how: &str| -> Vec<String> {
+        let listed = user.json(&["artifacts", how, "--store", &database.url()]);
+        let listed = listed["artifacts"].as_array().unwrap().iter();
+        listed.map(|one| one["name"].as_str().unwrap().to_owned()).collect()
+    };
+    for (user, name) in machines.iter().zip(["theirs", "ours"]) {
+        user.write("larder.toml", &config);
+        user.ok(&["config", "trust"]);
+        skill(name);
+        assert_eq!(names(user, "--refresh"), [name]);
+    }
+    for (user, name) in machines.iter().zip(["theirs", "ours"]) {
+        assert_eq!(names(user, "--offline"), [name]);
     }
 }

@@ -33,8 +33,8 @@ pub(super) struct Listed {
 }
 
 impl Listed {
-    pub(super) fn new(path: &Path, relative_path: String) -> Self {
-        Listed { id: id_of(path), relative_path, path: kept(path) }
+    pub(super) fn new(path: &Path, relative_path: String, machine: &str) -> Self {
+        Listed { id: id_of(path, machine), relative_path, path: kept(path) }
     }
 }
 
@@ -64,6 +64,8 @@ pub(super) struct Catalogue {
     roots: Vec<Root>,
     /// The keys of the roots that were not there yet.
     awaited: Mutex<BTreeSet<Key>>,
+    /// Empty = the only one.
+    machine: String,
     /// What decides about every project alike.
     shared: Vec<String>,
     policy: Policy,
@@ -83,6 +85,7 @@ struct Known {
 impl Catalogue {
     pub(super) fn new(config: &ProjectsConfig, base: &Policy) -> Result<Self, KeyError> {
         let policy = Policy { ttl: config.ttl, ..base.clone() };
+        let machine = config.machine.as_deref().unwrap_or_default();
         let text = |path: &PathBuf| kept(path);
         let mut walk = vec![EDITION.to_owned(), config.depth.to_string()];
         walk.extend(config.prune.iter().cloned());
@@ -97,7 +100,7 @@ impl Catalogue {
             let mut parts = walk.clone();
             parts.push(kept(path));
             let definition = definition(&parts, &policy);
-            let key = Key::new(PROJECTS_SOURCE, &["roots", &id_of(path)])?;
+            let key = Key::new(PROJECTS_SOURCE, &["roots", &id_of(path, machine)])?;
             if config.awaited.contains(path) {
                 awaited.insert(key.clone());
             }
@@ -113,11 +116,17 @@ impl Catalogue {
         Ok(Catalogue {
             roots,
             awaited: Mutex::new(awaited),
+            machine: machine.to_owned(),
             shared,
             policy,
             known: RwLock::default(),
             edition: watch::Sender::new(0),
         })
+    }
+
+    /// What this machine is called, if others keep theirs in the same store.
+    pub(super) fn machine(&self) -> &str {
+        &self.machine
     }
 
     /// All roots, there or awaited.

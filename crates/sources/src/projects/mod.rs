@@ -63,6 +63,9 @@ pub struct ProjectsConfig {
     /// And below the folder that the process was started in, where that is wanted. What is found
     /// there is known to this process alone.
     pub cwd: Option<PathBuf>,
+    /// What this machine is called where several keep what they find in one store: folders are told apart by
+    /// their paths, which may be the same on two of them. `None` = the store is this machine's alone.
+    pub machine: Option<String>,
     /// The user's home: a root that leads to it, or to a folder that holds it, is not searched.
     pub home: Option<PathBuf>,
     /// So many folders deep.
@@ -83,6 +86,7 @@ impl Default for ProjectsConfig {
             roots: Vec::new(),
             awaited: Vec::new(),
             cwd: None,
+            machine: None,
             home: None,
             depth: 3,
             prune: PRUNED.map(str::to_owned).to_vec(),
@@ -348,8 +352,9 @@ impl Shared {
             FetchError::Local(format!("the root {path} cannot be looked at: {error}"))
         })?;
         let before: Index = ask.body.as_ref().and_then(|body| body.decode().ok()).unwrap_or_default();
+        let listed = |path: &Path, called| Listed::new(path, called, self.catalogue.machine());
         let mut projects: Vec<Listed> =
-            walked.projects.into_iter().map(|(path, called)| Listed::new(&path, called)).collect();
+            walked.projects.into_iter().map(|(path, called)| listed(&path, called)).collect();
         if !walked.completely {
             let found: BTreeSet<String> = projects.iter().map(|listed| listed.id.clone()).collect();
             projects.extend(before.projects.into_iter().filter(|listed| !found.contains(&listed.id)));

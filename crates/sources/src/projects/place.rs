@@ -13,8 +13,9 @@ const DIGITS: usize = 12;
 /// How much of a name is shown in an id.
 const SLUG_CHARS_MAX: usize = 40;
 
-/// A stable name for a folder that fits an address: what it is called, and a digest of its path.
-pub(super) fn id_of(path: &Path) -> String {
+/// A stable name for a folder that fits an address: what it is called, and a digest of its path, and of its
+/// machine where that is one of several.
+pub(super) fn id_of(path: &Path, machine: &str) -> String {
     let name = path.file_name().map(OsStr::to_string_lossy).unwrap_or_default();
     let mut slug = String::new();
     for c in name.chars().flat_map(char::to_lowercase).take(SLUG_CHARS_MAX) {
@@ -24,7 +25,10 @@ pub(super) fn id_of(path: &Path) -> String {
             slug.push('-');
         }
     }
-    let digest = blake3::hash(path.as_os_str().as_encoded_bytes()).to_hex();
+    let path = path.as_os_str().as_encoded_bytes();
+    // No path has a zero byte.
+    let whole = if machine.is_empty() { path.to_owned() } else { [machine.as_bytes(), b"\0", path].concat() };
+    let digest = blake3::hash(&whole).to_hex();
     let dash = if slug.is_empty() || slug.ends_with('-') { "" } else { "-" };
     format!("{slug}{dash}{}", &digest[..DIGITS])
 }
@@ -72,12 +76,16 @@ mod tests {
 
     #[test]
     fn an_id_says_the_name_and_tells_folders_apart() {
-        let id = id_of(Path::new("/home/a/dev/My App!"));
+        let id_of = |path: &str| super::id_of(Path::new(path), "");
+        let id = id_of("/home/a/dev/My App!");
         assert!(id.starts_with("my-app-") && id.len() == "my-app-".len() + DIGITS, "{id}");
-        assert_ne!(id, id_of(Path::new("/home/b/dev/My App!")));
-        assert_eq!(id, id_of(Path::new("/home/a/dev/My App!")));
-        assert_eq!(id_of(Path::new("/")).len(), DIGITS);
-        assert!(id_of(Path::new("/srv/проект")).chars().all(|c| c.is_ascii_hexdigit()));
+        assert_ne!(id, id_of("/home/b/dev/My App!"));
+        assert_eq!(id, id_of("/home/a/dev/My App!"));
+        for machine in ["one", "two"] {
+            assert_ne!(id, super::id_of(Path::new("/home/a/dev/My App!"), machine));
+        }
+        assert_eq!(id_of("/").len(), DIGITS);
+        assert!(id_of("/srv/проект").chars().all(|c| c.is_ascii_hexdigit()));
     }
 
     #[cfg(unix)]

@@ -35,7 +35,7 @@ fn source(dir: &Path, project: &Path) -> ProjectsSource {
     let roots = ["dev", "src"].map(|name| dir.join(name)).to_vec();
     let config = ProjectsConfig { roots, ..ProjectsConfig::default() };
     let source = ProjectsSource::new(&config, &Policy::default(), || TimeZone::UTC).unwrap();
-    let listed = vec![Listed::new(project, "work/kiln".to_owned())];
+    let listed = vec![Listed::new(project, "work/kiln".to_owned(), "")];
     let index = Index { root: "dev".to_owned(), projects: listed };
     let root = source.shared.catalogue.roots()[0].key.clone();
     source.shared.catalogue.learn(&root, Some(&Json::encode(&index).unwrap()));
