@@ -155,7 +155,9 @@ impl App {
         let reading = self.engine.glance(key, &reader.wishes.request, now)?;
         let status = reading.status;
         let held = match self.tier.entry(shape, reader.sight(), &reading) {
+            // It was made for one who may ask for it.
             Some(held) => held,
+            None if !self.may_ask(key, reader.viewer) => return None,
             None => self.got(&reading, shape, reader)?.held,
         };
         Some(Got { held, came: Came::Held, status })

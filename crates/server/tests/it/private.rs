@@ -497,3 +497,45 @@ async fn a_first_refresh_by_hand_finds_out_who_may_know_of_it_before_it_says_any
     }
     assert_eq!(world.calls(), calls + 1, "it is fetched once");
 }
+
+#[tokio::test]
+async fn what_a_signed_in_reader_had_looked_at_is_nobody_elses_business() {
+    let mut world = World::with_trackers().await;
+    world.tracked = vec!["cinder"];
+    let release = Issue { labels: vec!["release".to_owned()], ..Issue::new(1, "Release: v1.0.0") };
+    world.sim.world(|github| assert!(github.add_issues("octo-org/ember", [release])));
+    let settings = Settings {
+        admin_token: Some("all-is-allowed".into()),
+        watch_every: Duration::from_millis(5),
+        ..world.open_settings()
+    };
+    let open = world.serve_with(settings).await;
+    let path = "/api/v1/entries/trackers/octo-org/ember/release";
+    let counts = async || open.json("/api/v1/stats").await["entries"].clone();
+    let before = counts().await;
+    let mut events = open.events().await;
+    for _ in 0..3 {
+        let read = open.get(path).bearer_auth("all-is-allowed").send().await.unwrap();
+        assert!(read.text().await.unwrap().contains("v1.0.0"));
+    }
+    assert_eq!(counts().await, before);
+    for _ in 0..3 {
+        problem(open.get(path).send().await.unwrap(), 404, "unknown_key").await;
+    }
+    for list in
+        ["/api/v1/entries", "/api/v1/entries?source=trackers", "/cache", "/trackers", "/api/v1/trackers"]
+    {
+        let told = text(&open, list).await;
+        assert!(!told.contains("ember/release"), "{list}: {told}");
+    }
+    open.json("/api/v1/clusters/tools").await;
+    loop {
+        let event = events.next().await;
+        assert_ne!(event.data["key"], "trackers/octo-org/ember/release");
+        if event.data["key"] == "cluster/tools" {
+            break;
+        }
+    }
+    let all = open.get("/api/v1/entries").bearer_auth("all-is-allowed").send().await.unwrap();
+    assert!(all.text().await.unwrap().contains("trackers/octo-org/ember/release"), "who may see it does");
+}
