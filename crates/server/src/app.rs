@@ -1,11 +1,12 @@
 //! What a server is made of, and what all its requests share.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Deref;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use larder_core::{Budgets, Clock, Retention, Store, Time};
+use larder_core::{Budgets, Clock, Key, Retention, Store, Time};
 use larder_domain::{ClustersConfig, RegistryRules};
 use larder_engine::Engine;
 use secrecy::SecretString;
@@ -17,6 +18,7 @@ use crate::events::Events;
 use crate::faces::Faces;
 use crate::metrics::Metrics;
 use crate::tier::Tier;
+use crate::trackers::TRACKERS_SOURCE;
 use crate::web::Demo;
 
 /// What a server is made of.
@@ -128,6 +130,8 @@ pub(crate) struct Shared {
     pub(crate) counts: Counts,
     pub(crate) faces: Faces,
     pub(crate) forced: crate::api::Forced,
+    /// The configured ones of the entries of which a source knows more.
+    pub(crate) trackers: HashSet<Key>,
     /// Ends event streams and background tasks.
     pub(crate) stopping: CancellationToken,
 }
@@ -141,6 +145,7 @@ impl App {
     ) -> (Self, Option<axum::Router>) {
         let tier = Tier::new(site.settings.memory_bytes_max);
         let events = Events::new(site.settings.streams_max, place);
+        let trackers = site.engine.keys_of(TRACKERS_SOURCE).into_iter().collect();
         let shared = Shared {
             // Nobody who asks it for a request waits long for one that is out of reach.
             store: site.engine.within_reach(),
@@ -158,6 +163,7 @@ impl App {
             counts: Counts::default(),
             faces: Faces::default(),
             forced: crate::api::Forced::default(),
+            trackers,
             stopping: CancellationToken::new(),
         };
         (App(Arc::new(shared)), site.extra)

@@ -72,7 +72,8 @@ impl App {
 
     /// Those of the rows that everybody may know of, as they may see them, in the order given. Those whose members
     /// must be read are looked up together.
-    pub(crate) async fn public_rows(&self, rows: Vec<Entry>) -> Result<Vec<(Entry, Face)>, StoreError> {
+    pub(crate) async fn public_rows(&self, mut rows: Vec<Entry>) -> Result<Vec<(Entry, Face)>, StoreError> {
+        rows.retain(|row| self.is_for_all(&row.key));
         let definitions: Vec<_> = rows.iter().map(|row| self.engine.define(&row.key)).collect();
         let known = rows.iter().zip(&definitions).map(|(row, definition)| {
             self.faces.get(row).filter(|_| !names_members(row, definition.as_deref()))

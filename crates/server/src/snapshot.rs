@@ -112,7 +112,7 @@ impl App {
     }
 
     /// What is held, and nothing more.
-    async fn look(&self, keys: &[Key]) -> Vec<Result<Reading, ReadError>> {
+    pub(crate) async fn look(&self, keys: &[Key]) -> Vec<Result<Reading, ReadError>> {
         let request = Request { mode: Mode::Offline, ..Request::default() };
         self.engine.load_many(keys, &ReadOptions { request, behind: Behind::Leave }).await
     }

@@ -88,7 +88,7 @@ fn close(schema: &mut RefOr<Schema>) {
     }
 }
 
-/// Bearer tokens, which loopback does without unless some are configured.
+/// Bearer tokens, which loopback does without unless some are configured, and what any operation may be refused for.
 fn secure(document: &mut Document) {
     use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
     let components = document.components.get_or_insert_default();
@@ -98,8 +98,11 @@ fn secure(document: &mut Document) {
         Some(vec![SecurityRequirement::default(), SecurityRequirement::new("bearer", Vec::<String>::new())]);
     let guarded = document.paths.paths.iter_mut().filter(|(path, _)| wants_known_tokens(path));
     for operation in guarded.flat_map(|(_, path)| [&mut path.get, &mut path.post].into_iter().flatten()) {
-        let refusal = RefOr::Ref(Ref::from_response_name("Refusal"));
-        operation.responses.responses.entry("401".to_owned()).or_insert(refusal);
+        // Each may meet a store that cannot be asked, or take too long.
+        for status in ["401", "503"] {
+            let refusal = RefOr::Ref(Ref::from_response_name("Refusal"));
+            operation.responses.responses.entry(status.to_owned()).or_insert(refusal);
+        }
     }
 }
 

@@ -9,6 +9,7 @@ mod entry;
 mod entry_view;
 mod events;
 mod health;
+mod heard;
 mod input;
 mod invalidate;
 mod marketplace;

@@ -148,16 +148,24 @@ impl App {
         let (mut wait, mut behind) = (Vec::new(), Vec::new());
         let (mut good_until, mut came) = (Time::MAX, CopiesCame::Fresh);
         let mut refusal = None;
+        let hidden = self.hidden_among(&rows, reader, now).await?;
         for key in keys {
             let Some(definition) = self.engine.define(key) else { continue };
             // For everybody it is not there, whatever it holds.
             if definition.private && reader.sight() == Sight::Public {
                 continue;
             }
-            let granted = self.granted(key, reader);
             let entry = rows.get(key);
+            let is_hidden = hidden.contains(key);
+            let granted = match entry.filter(|entry| entry.has_data()) {
+                Some(_) if is_hidden => reader.unheard(),
+                // Nothing says yet who may know of it.
+                None if reader.sight() == Sight::Public => reader.patient(),
+                Some(_) | None => self.granted(key, reader),
+            };
             let decision = decide(entry, &definition, &granted.wishes.request, now);
             came = came.max(match decision {
+                _ if is_hidden => CopiesCame::Fresh,
                 Decision::Fresh => CopiesCame::Fresh,
                 Decision::Stale(_) | Decision::Revalidate | Decision::Refuse(_) => CopiesCame::Stale,
                 Decision::Fetch { .. } => CopiesCame::Fetched,
@@ -170,6 +178,11 @@ impl App {
                     behind.push(key.clone());
                     now
                 }
+                Decision::Fetch { .. } if is_hidden => {
+                    behind.push(key.clone());
+                    now
+                }
+                Decision::Refuse(_) if is_hidden => now,
                 Decision::Fetch { .. } => {
                     wait.push((key.clone(), granted));
                     now
@@ -207,7 +220,7 @@ impl App {
         }
     }
 
-    fn fetch_behind(&self, keys: Vec<Key>) {
+    pub(super) fn fetch_behind(&self, keys: Vec<Key>) {
         if !keys.is_empty() {
             let engine = self.engine.clone();
             tokio::spawn(async move { engine.load_many(&keys, &ReadOptions::default()).await });

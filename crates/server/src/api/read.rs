@@ -23,7 +23,6 @@ use crate::guard::{check_own_page, is_own_page};
 use crate::problem::Problem;
 use crate::sight::{self, Sight};
 use crate::tier::{Document, Held, Shape};
-use crate::trackers::TRACKERS_SOURCE;
 
 /// A document and how it came.
 pub(crate) struct Got {
@@ -57,9 +56,7 @@ impl Reader {
     pub(crate) fn of(viewer: Viewer, headers: &HeaderMap) -> Self {
         let mut wishes = Wishes::of(headers);
         if !is_own_page(headers) {
-            let is_offline = wishes.request.mode == Mode::Offline;
-            wishes = Wishes::default();
-            wishes.request.mode = if is_offline { Mode::Offline } else { Mode::Normal };
+            wishes = wishes.unheard();
         }
         if !viewer.may_admin {
             wishes.request.max_age = wishes.request.max_age.map(|age| age.max(FORCED_EVERY));
@@ -103,36 +100,44 @@ impl App {
         reader: Reader,
     ) -> Vec<Result<Got, Problem>> {
         let now = self.now();
-        let mut all: Vec<Option<Result<Got, Problem>>> = Vec::with_capacity(keys.len());
-        let mut others = Vec::new();
-        for key in keys {
-            if !self.may_ask(key, reader.viewer) {
-                all.push(Some(Err(Problem::unknown(key.as_str()))));
-                continue;
+        let mut all: Vec<Option<Result<Got, Problem>>> =
+            keys.iter().map(|key| self.at_once(key, shape, reader, now)).collect();
+        let missed: Vec<usize> = (0..keys.len()).filter(|place| all[*place].is_none()).collect();
+        let others: Vec<Key> = missed.iter().map(|place| keys[*place].clone()).collect();
+        let heard = self.heard(&others, reader).await;
+        let mut asked = Vec::with_capacity(others.len());
+        for ((place, key), heard) in missed.into_iter().zip(&others).zip(heard) {
+            match heard {
+                Ok(reader) => asked.push((place, key.clone(), reader)),
+                Err(problem) => all[place] = Some(Err(problem)),
             }
-            let reader = self.granted(key, reader);
-            let found = self.in_memory(key, shape, reader, now);
-            match found {
-                Some(_) => self.metrics.read_from_memory(),
-                None => others.push((key.clone(), reader)),
-            }
-            all.push(found.map(Ok));
+        }
+        // Who insisted in vain is content with what memory holds.
+        if reader.wishes.is_forced() {
+            asked.retain(|(place, key, reader)| {
+                all[*place] = self.at_once(key, shape, *reader, now);
+                all[*place].is_none()
+            });
         }
         // All that wish alike are one batch for the engine.
-        let forced = others.iter().filter(|(_, reader)| reader.wishes.is_forced()).cloned().collect();
-        let plain = others.iter().filter(|(_, reader)| !reader.wishes.is_forced()).cloned().collect();
+        let (forced, plain) = asked.into_iter().partition(|(.., reader)| reader.wishes.is_forced());
         let (forced, plain) = futures::join!(self.by_engine(forced, shape), self.by_engine(plain, shape));
-        let (mut forced, mut plain) = (forced.into_iter(), plain.into_iter());
-        let mut others = others.into_iter();
-        let fill = |found: Option<Result<Got, Problem>>| {
-            found.or_else(|| {
-                let (_, reader) = others.next()?;
-                if reader.wishes.is_forced() { forced.next() } else { plain.next() }
-            })
-        };
-        let filled = all.into_iter().map(fill).zip(keys);
+        for (place, got) in forced.into_iter().chain(plain) {
+            all[place] = Some(got);
+        }
+        let filled = all.into_iter().zip(keys);
         let filled = filled.map(|(got, key)| got.unwrap_or_else(|| Err(Problem::unknown(key.as_str()))));
         filled.inspect(|got| self.count(got)).collect()
+    }
+
+    /// What is answered without the store: a document from memory, or that one may not ask for it.
+    fn at_once(&self, key: &Key, shape: Shape, reader: Reader, now: Time) -> Option<Result<Got, Problem>> {
+        if !self.may_ask(key, reader.viewer) {
+            return Some(Err(Problem::unknown(key.as_str())));
+        }
+        let found = self.in_memory(key, shape, reader, now)?;
+        self.metrics.read_from_memory();
+        Some(Ok(found))
     }
 
     fn count(&self, got: &Result<Got, Problem>) {
@@ -140,26 +145,6 @@ impl App {
             Ok(got) => self.metrics.read(got.came, got.status == Status::Fresh),
             Err(_) => self.metrics.read_failed(),
         }
-    }
-
-    /// Whether a reader may have the entry fetched at all. A source may know more entries than are
-    /// configured: everybody's wishes do not decide what is kept here, nor spend what may be asked.
-    /// What is private whatever it holds, there is not for everybody.
-    pub(crate) fn may_ask(&self, key: &Key, viewer: Viewer) -> bool {
-        if viewer.may_read_private {
-            return true;
-        }
-        let is_configured = || self.engine.keys_of(key.source()).contains(key);
-        let is_private = self.engine.define(key).is_some_and(|definition| definition.private);
-        !is_private && (key.source() != TRACKERS_SOURCE || is_configured())
-    }
-
-    /// A wish for a fetch is granted to admins, and to others once in half a minute.
-    pub(crate) fn granted(&self, key: &Key, reader: Reader) -> Reader {
-        let is_granted = !reader.wishes.is_forced()
-            || reader.viewer.may_admin
-            || (self.engine.define(key).is_some() && self.forced.take_turn(key, self.now()));
-        if is_granted { reader } else { Reader { wishes: reader.wishes.patient(), ..reader } }
     }
 
     /// What is held in memory and may be served without asking the store, not counted yet.
@@ -170,19 +155,27 @@ impl App {
         let reading = self.engine.glance(key, &reader.wishes.request, now)?;
         let status = reading.status;
         let held = match self.tier.entry(shape, reader.sight(), &reading) {
+            // It was made for one who may ask for it.
             Some(held) => held,
+            None if !self.may_ask(key, reader.viewer) => return None,
             None => self.got(&reading, shape, reader)?.held,
         };
         Some(Got { held, came: Came::Held, status })
     }
 
-    async fn by_engine(&self, asked: Vec<(Key, Reader)>, shape: Shape) -> Vec<Result<Got, Problem>> {
-        let Some((_, reader)) = asked.first().cloned() else { return Vec::new() };
-        let keys: Vec<Key> = asked.into_iter().map(|(key, _)| key).collect();
+    /// What readers who wish alike ask for, each with its place.
+    async fn by_engine(
+        &self,
+        asked: Vec<(usize, Key, Reader)>,
+        shape: Shape,
+    ) -> Vec<(usize, Result<Got, Problem>)> {
+        let Some((.., reader)) = asked.first().cloned() else { return Vec::new() };
+        let (places, keys): (Vec<usize>, Vec<Key>) =
+            asked.into_iter().map(|(place, key, _)| (place, key)).unzip();
         let options = ReadOptions { request: reader.wishes.request, behind: Behind::Refresh };
         let readings = self.engine.load_many(&keys, &options).await;
         let mut all = Vec::with_capacity(keys.len());
-        for (key, reading) in keys.iter().zip(readings) {
+        for ((place, key), reading) in places.into_iter().zip(&keys).zip(readings) {
             let got = match self.within_error_window(key, reading, reader.wishes).await {
                 Ok(reading) => {
                     let out = reading.out_of_reach;
@@ -195,7 +188,7 @@ impl App {
                 }
                 Err(error) => Err(self.why_not(&error, reader.viewer, key).await),
             };
-            all.push(got);
+            all.push((place, got));
         }
         all
     }

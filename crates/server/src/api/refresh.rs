@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use super::entry_view::EntryView;
 use super::read::Reader;
 use crate::access::Viewer;
-use crate::answer::send_now;
+use crate::answer::{Came, send_now};
 use crate::app::App;
 use crate::problem::Problem;
 use crate::sight::{self, Sight};
@@ -109,7 +109,12 @@ pub(crate) async fn refresh(
     if app.engine.out_of_reach().is_some() {
         return Err(Problem::out_of_reach());
     }
-    check_known(app, viewer, &key).await?;
+    if check_known(app, viewer, &key).await? == Held::JustNow {
+        app.forced.take_turn(&key, app.now());
+        let entry = state(app, viewer, &key).await?;
+        let answer = RefreshAnswer { key, refresh: RefreshStarted::Done, outcome: None, entry };
+        return Ok(send_now(StatusCode::OK, &answer, asked));
+    }
     // Nothing else may write for long to a store that could not be written: who asks finds out, and hears it.
     let wait = wait || app.engine.unwritable_since().is_some();
     if !wait {
@@ -150,23 +155,32 @@ pub(crate) async fn refresh(
     }
 }
 
+/// What is held of an entry that is to be refreshed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Held {
+    /// Something else than what is wanted.
+    Before,
+    /// What was fetched for this very wish, to find out who may know of it.
+    JustNow,
+}
+
 /// A key that is configured and that the viewer may know of, as far as that can be known.
-async fn check_known(app: &App, viewer: Viewer, key: &Key) -> Result<(), Problem> {
+async fn check_known(app: &App, viewer: Viewer, key: &Key) -> Result<Held, Problem> {
     if app.engine.define(key).is_none() || !app.may_ask(key, viewer) {
         return Err(Problem::unknown(key.as_str()));
     }
     if viewer.may_read_private {
-        return Ok(());
+        return Ok(Held::Before);
     }
     let stored = app.store.lookup(std::slice::from_ref(key)).await?.pop().flatten();
-    let is_held = stored.as_ref().is_some_and(|stored| stored.entry.has_data());
-    if !is_held && sight::names_itself(key) {
+    let Some(stored) = stored.filter(|stored| stored.entry.has_data()) else {
         // Only what it holds says whether everybody may know of it.
-        return app.document(key, Shape::Entry, Reader::plain(viewer)).await.map(drop);
-    }
+        let got = app.document(key, Shape::Entry, Reader::plain(viewer)).await?;
+        return Ok(if got.came == Came::Fetched { Held::JustNow } else { Held::Before });
+    };
     let definition = app.engine.define(key);
-    let is_secret = sight::is_secret(key, stored.as_ref(), definition.as_deref());
-    if is_secret { Err(Problem::unknown(key.as_str())) } else { Ok(()) }
+    let is_secret = sight::is_secret(key, Some(&stored), definition.as_deref());
+    if is_secret { Err(Problem::unknown(key.as_str())) } else { Ok(Held::Before) }
 }
 
 async fn state(app: &App, viewer: Viewer, key: &Key) -> Result<Option<EntryView>, Problem> {

@@ -49,6 +49,13 @@ impl Wishes {
         self.request.mode == Mode::Forced
     }
 
+    /// What is left of them where none is heard: nobody is made to ask upstream who would not.
+    pub(crate) fn unheard(self) -> Self {
+        let is_offline = self.request.mode == Mode::Offline;
+        let mode = if is_offline { Mode::Offline } else { Mode::Normal };
+        Wishes { request: Request { mode, ..Request::default() }, stale_if_error: None }
+    }
+
     /// The same without insisting.
     pub(crate) fn patient(mut self) -> Self {
         if self.is_forced() {

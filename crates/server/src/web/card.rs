@@ -160,6 +160,31 @@ pub(crate) fn failure_of(
     }
 }
 
+/// What stands in place of a copy of which nobody can say now whether it is held: the store could not be asked.
+pub(crate) fn untold(app: &App, reading: &Result<Reading, ReadError>) -> Option<&'static str> {
+    matches!(reading, Err(ReadError::Store(_))).then(|| {
+        if app.engine.out_of_reach().is_some() {
+            "Whether a copy is held cannot be told while the store is out of reach."
+        } else {
+            "Whether a copy is held cannot be told: the store could not be read."
+        }
+    })
+}
+
+/// What is to be warned of where there is nothing to show. An outage of the store the page tells once, for all.
+pub(crate) fn warning_of(app: &App, reading: &Result<Reading, ReadError>) -> Option<Prose> {
+    match reading {
+        Err(ReadError::Store(_)) if app.engine.out_of_reach().is_some() => None,
+        Err(error @ (ReadError::Absent { .. } | ReadError::Store(_))) => {
+            Some(Prose::new(&sentence(&error.to_string())))
+        }
+        Ok(_) | Err(_) => None,
+    }
+}
+
+/// How many there are of what nobody can say.
+pub(crate) const UNTOLD: &str = "no copy at hand";
+
 impl Card {
     /// Lays a cluster out.
     pub(crate) fn new(picked: Picked, extent: Extent, table: &Table<'_>) -> Self {
@@ -169,9 +194,8 @@ impl Card {
         let note =
             failure.and_then(|(failure, due_at)| Note::new(&failure, state, due_at, &cluster.key, table.now));
         let mut warnings = warnings(&cluster);
-        if let Err(error @ (ReadError::Absent { .. } | ReadError::Store(_))) = &cluster.reading {
-            warnings.insert(0, Prose::new(&sentence(&error.to_string())));
-        }
+        warnings.splice(..0, warning_of(table.app, &cluster.reading));
+        let untold = untold(table.app, &cluster.reading);
         let (all, is_own) = (warnings.len(), extent != Extent::Few);
         warnings.truncate(if is_own { WARNINGS_MAX.1 } else { WARNINGS_MAX.0 });
         let clusters = &table.app.clusters;
@@ -185,18 +209,22 @@ impl Card {
             slug: cluster.key.name().to_owned(),
             name: cluster.name(),
             marks: marks(&cluster.config),
-            sum: if is_missing { "no copy yet".to_owned() } else { sum(&shown) },
-            badge: Badge::new(state, table.now),
+            sum: match untold {
+                Some(_) => UNTOLD.to_owned(),
+                None if is_missing => "no copy yet".to_owned(),
+                None => sum(&shown),
+            },
+            badge: if untold.is_some() { Badge::unknown() } else { Badge::new(state, table.now) },
             fresh_until: cluster.reading.as_ref().ok().and_then(|reading| reading.stored.entry.fresh_until),
             is_loading: is_missing && is_running && note.is_none(),
             is_empty: shown.is_empty()
                 && table.found.is_none()
                 && note.is_none()
                 && !(is_missing && is_running),
-            empty_words: if is_missing {
-                "Nothing was fetched yet."
-            } else {
-                "This cluster has no repositories."
+            empty_words: match untold {
+                Some(words) => words,
+                None if is_missing => "Nothing was fetched yet.",
+                None => "This cluster has no repositories.",
             },
             note,
             repositories: lines.map(|(one, member)| RepositoryLine::new(one, member, style)).collect(),

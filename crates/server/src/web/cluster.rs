@@ -10,9 +10,9 @@ use larder_core::Key;
 use serde::Deserialize;
 
 use super::card::{Card, Extent, Picked, ROWS_MAX, Table};
-use super::clusters::{count, find, not_searched, out_of_order, rows_of_missing};
+use super::clusters::{Sees, count, find, not_searched, out_of_order, rows_of_missing};
 use super::frame::{Frame, Here, Visit};
-use super::message::{message, nothing_here};
+use super::message::{message, nothing_known};
 use super::query::{Wished, address};
 use super::sort::{SORTS, Sort};
 use crate::app::App;
@@ -65,8 +65,10 @@ pub(crate) async fn show(
     Wished(asked): Wished<Asked>,
 ) -> Response {
     let key = path.ok().and_then(|Path(id)| Key::new(CLUSTER, &[id]).ok());
+    // Whoever may see all knows without the store which clusters there are.
+    let is_out = Sees::of(&app, visit.viewer) == Sees::PublicInMemory;
     let Some(key) = key.filter(|key| app.cluster_keys().contains(key)) else {
-        return nothing_here(&visit);
+        return nothing_known(&visit, is_out);
     };
     let is_part = asked.part == "list";
     let patience = if is_part { Patience::Look } else { Patience::Glance };
@@ -79,7 +81,7 @@ pub(crate) async fn show(
         count(&app, &snapshot.clusters, &rows);
     }
     // Of what a viewer may not see it is not told that it is configured.
-    let Some(cluster) = snapshot.clusters.pop() else { return nothing_here(&visit) };
+    let Some(cluster) = snapshot.clusters.pop() else { return nothing_known(&visit, is_out) };
     let search = asked.search.trim();
     let found = match find(&app, vec![key.clone()], search).await {
         Ok(found) => found,

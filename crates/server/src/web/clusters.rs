@@ -15,10 +15,11 @@ use serde::Deserialize;
 use super::card::{Card, Extent, Picked, Table};
 use super::demo::Panel;
 use super::frame::{Frame, Here, Visit};
-use super::message::message;
+use super::message::{message, nothing_known};
 use super::query::{Wished, address};
 use super::sort::{SORTS, Sort};
 use super::words::{counted, sentence};
+use crate::access::Viewer;
 use crate::answer::Came;
 use crate::app::App;
 use crate::snapshot::{ClusterReading, Patience};
@@ -63,8 +64,17 @@ struct List {
     /// What is wrong with those on this one.
     states: String,
     next: Option<String>,
-    /// Whether all that is held is shown to this viewer.
-    sees_all: bool,
+    sees: Sees,
+}
+
+/// How much of what is held a viewer is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sees {
+    All,
+    /// What is public.
+    Public,
+    /// What of that is in memory: the store is out of reach, and only what is held says whether it is public.
+    PublicInMemory,
 }
 
 #[derive(Template)]
@@ -122,6 +132,7 @@ pub(crate) async fn show(State(app): State<App>, visit: Visit, Wished(asked): Wi
     if asked.part == "card" {
         return match picked.pop() {
             Some(picked) => visit.page(StatusCode::OK, &Card::new(picked, Extent::Few, &table)),
+            None if Sees::of(&app, visit.viewer) == Sees::PublicInMemory => nothing_known(&visit, true),
             None => message(&visit, StatusCode::NOT_FOUND, "No such card", &[]),
         };
     }
@@ -242,7 +253,18 @@ fn lay_out(picked: Vec<Picked>, asked: &Asked, table: &Table<'_>) -> List {
         search: table.found.is_some().then(|| table.search.clone()),
         cards,
         next,
-        sees_all: table.viewer.may_read_private,
+        sees: Sees::of(table.app, table.viewer),
+    }
+}
+
+impl Sees {
+    /// What this viewer is shown now.
+    pub(super) fn of(app: &App, viewer: Viewer) -> Self {
+        match app.engine.out_of_reach() {
+            _ if viewer.may_read_private => Sees::All,
+            Some(_) => Sees::PublicInMemory,
+            None => Sees::Public,
+        }
     }
 }
 

@@ -72,6 +72,16 @@ fn wants_page(headers: &HeaderMap) -> bool {
     accept.is_some_and(|accept| accept.contains("text/html"))
 }
 
+/// The answer for an address at which something may be that nobody can see now: while the store is out of reach it
+/// is not told whether there is such a page.
+pub(super) fn nothing_known(visit: &Visit, is_out: bool) -> Response {
+    if !is_out {
+        return nothing_here(visit);
+    }
+    let lines = [sentence(&Problem::out_of_reach().detail)];
+    message(visit, StatusCode::SERVICE_UNAVAILABLE, "The store cannot be read", &lines)
+}
+
 /// The page that says that there is none.
 pub(crate) fn nothing_here(visit: &Visit) -> Response {
     let lines = ["The address may be mistyped, or what was here is no longer configured.".to_owned()];

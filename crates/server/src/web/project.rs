@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::folders::{ArtifactRow, FolderState};
 use super::frame::{Frame, Here, Visit};
-use super::message::{message, nothing_here};
+use super::message::{message, nothing_known};
 use super::projects::look_behind;
 use super::query::Wished;
 use super::sign_in::not_shown;
@@ -86,11 +86,13 @@ pub(crate) async fn show(
     }
     let key = path.ok().and_then(|Path(id)| Key::new(PROJECTS_SOURCE, &[id]).ok());
     let Some(key) = key.filter(|key| app.projects(visit.viewer).contains(key)) else {
-        return if asked.part == "list" {
+        // Which projects there are is what the store holds.
+        let is_out = app.engine.out_of_reach().is_some();
+        return if asked.part == "list" && !is_out {
             // The page that asks is there, and browsers complain of a part that is not found.
             visit.page(StatusCode::OK, &Gone)
         } else {
-            nothing_here(&visit)
+            nothing_known(&visit, is_out)
         };
     };
     let (project, body) = match gather(&app, &visit, &asked, key).await {

@@ -6,7 +6,7 @@ use larder_core::{Entry, Key, RefreshState, Status, Time};
 use larder_domain::{RepoName, Tracker, TrackerState, TrackerStats, plural};
 use larder_engine::{ReadError, Reading};
 
-use super::card::{failure_of, state_of};
+use super::card::{UNTOLD, failure_of, state_of, untold, warning_of};
 use super::frame::{Hidden, Visit};
 use super::repository::is_web;
 use super::timeline::Timeline;
@@ -41,6 +41,8 @@ pub(crate) struct Block {
     pub(crate) of: String,
     trackers: Vec<Tracker>,
     state: State,
+    /// What stands in place of a copy of which nobody can say whether it is held.
+    untold: Option<&'static str>,
     note: Option<Note>,
     warnings: Vec<Prose>,
     fresh_until: Option<Time>,
@@ -98,12 +100,11 @@ impl Block {
         });
         let held = reading.iter().flat_map(|reading| &reading.stored.entry.warnings);
         let mut warnings: Vec<Prose> = held.map(|warning| Prose::new(&sentence(&warning.message))).collect();
-        if let Err(error @ (ReadError::Absent { .. } | ReadError::Store(_))) = reading {
-            warnings.insert(0, Prose::new(&sentence(&error.to_string())));
-        }
+        warnings.splice(..0, warning_of(app, reading));
+        let untold = untold(app, reading);
         let fresh_until = reading.as_ref().ok().and_then(|reading| reading.stored.entry.fresh_until);
         let of = type_of(&key).unwrap_or_default();
-        Block { key, of, trackers, state, note, warnings, fresh_until, now }
+        Block { key, of, trackers, state, untold, note, warnings, fresh_until, now }
     }
 
     /// How many of its trackers are as asked.
@@ -139,7 +140,7 @@ impl Block {
         let empty_words = if !lines.is_empty() || is_loading || (is_missing && self.note.is_some()) {
             None
         } else if is_missing {
-            Some("Nothing was fetched yet.".to_owned())
+            Some(self.untold.unwrap_or("Nothing was fetched yet.").to_owned())
         } else if self.trackers.is_empty() {
             Some(format!("There are no {many}."))
         } else {
@@ -149,8 +150,9 @@ impl Block {
             slug: self.key.name().replace('/', "-"),
             title: capital(&many),
             one: self.of.clone(),
-            badge: Badge::new(self.state, self.now),
+            badge: if self.untold.is_some() { Badge::unknown() } else { Badge::new(self.state, self.now) },
             sum: match () {
+                () if self.untold.is_some() => UNTOLD.to_owned(),
                 () if is_missing => "no copy yet".to_owned(),
                 () if self.trackers.is_empty() => String::new(),
                 () => format!("{} open · {} closed", exact(stats.open), exact(stats.closed)),

@@ -11,6 +11,7 @@ use larder_domain::{RepoName, plural};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
+use super::clusters::Sees;
 use super::frame::{Frame, Here, Visit};
 use super::message::message;
 use super::query::Wished;
@@ -71,7 +72,7 @@ struct List {
     /// Whether it is one list of one repository and type.
     is_one: bool,
     is_filtered: bool,
-    sees_all: bool,
+    sees: Sees,
 }
 
 #[derive(Template)]
@@ -108,11 +109,10 @@ pub(crate) async fn show(State(app): State<App>, visit: Visit, Wished(asked): Wi
         Block::new(&app, key, &reading, row.as_ref(), (now, patience == Patience::Glance))
     });
     let blocks: Vec<Block> = blocks.collect();
-    let mut list = match asked.lay_out(blocks, &filter, &visit) {
+    let list = match asked.lay_out(blocks, &filter, &visit, Sees::of(&app, visit.viewer)) {
         Ok(list) => list,
         Err(error) => return message(&visit, StatusCode::NOT_FOUND, "There is no such page", &[error]),
     };
-    list.sees_all = visit.viewer.may_read_private;
     if is_part {
         return visit.page(StatusCode::OK, &list);
     }
@@ -152,7 +152,13 @@ impl Asked {
         [&self.repo, &self.of, &self.state, &self.since].iter().any(|filter| !filter.is_empty())
     }
 
-    fn lay_out(&self, blocks: Vec<Block>, filter: &Filter, visit: &Visit) -> Result<List, String> {
+    fn lay_out(
+        &self,
+        blocks: Vec<Block>,
+        filter: &Filter,
+        visit: &Visit,
+        sees: Sees,
+    ) -> Result<List, String> {
         let offset = Place::of(Some(&*self.cursor).filter(|cursor| !cursor.is_empty()), &self.question())
             .map_err(|problem| super::words::sentence(&problem.detail))?
             .offset();
@@ -207,7 +213,7 @@ impl Asked {
             next: next.map(|cursor| self.address(None, Some(&cursor))),
             is_one,
             is_filtered: self.is_filtered(),
-            sees_all: true,
+            sees,
         })
     }
 

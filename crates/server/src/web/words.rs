@@ -145,6 +145,11 @@ impl Badge {
 }
 
 impl Badge {
+    /// The badge of what may be held or not: nobody can say.
+    pub(crate) fn unknown() -> Self {
+        Badge { class: "missing", word: "not known", at: None }
+    }
+
     /// The word alone, where the age stands beside it.
     pub(crate) fn without_age(self) -> Self {
         let word =

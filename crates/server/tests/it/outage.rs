@@ -13,7 +13,7 @@ use crate::world::{MINUTE, Served, World, header, problem};
 const LONGER: Duration = Duration::from_secs(2);
 
 /// Out of reach, for long enough that memory is not believed any more.
-async fn cut(world: &World, store: &FaultyStore, served: &Served) {
+pub(crate) async fn cut(world: &World, store: &FaultyStore, served: &Served) {
     let mut events = served.events().await;
     store.cut();
     world.clock.advance(LONGER);
@@ -253,6 +253,50 @@ async fn pages_show_what_is_held_with_a_banner_and_it_goes_when_the_store_is_bac
     assert_eq!(header(&response, "x-cache-hit"), "hit");
     let body: Value = response.json().await.unwrap();
     assert_eq!(body["cache"]["warnings"], serde_json::json!([]));
+}
+
+#[tokio::test]
+async fn no_page_says_of_what_it_cannot_know_that_it_is_not_there() {
+    let world = World::with_trackers().await;
+    let mut settings = world.settings();
+    settings.read_token = Some("let-me-read".into());
+    let (served, store) = world.serve_faulty(settings).await;
+    let as_reader = async |path: &str| served.get(path).bearer_auth("let-me-read").send().await.unwrap();
+    served.json("/api/v1/clusters/tools").await;
+    as_reader("/api/v1/entries/trackers/octo-org/ember/release").await;
+    cut(&world, &store, &served).await;
+    assert_eq!(get(&served, "/clusters/tools").await.status(), 200);
+    let mut told = Vec::new();
+    for id in ["mixed", "bunker", "nothing-at-all"] {
+        for path in [format!("/clusters/{id}"), format!("/clusters/{id}?part=list")] {
+            let page = get(&served, &path).await;
+            assert_eq!((page.status().as_u16(), &*header(&page, "retry-after")), (503, "5"), "{path}");
+            let text = page.text().await.unwrap();
+            told.push(text[text.find("<main").unwrap()..text.find("</main>").unwrap()].to_owned());
+        }
+        let card = get(&served, &format!("/?part=card&key=cluster/{id}")).await;
+        assert_eq!(card.status(), 503);
+    }
+    assert!(told[0].contains("memory does not hold this"), "{}", told[0]);
+    assert!(told.iter().all(|one| *one == told[0]), "nobody learns which of them are configured: {told:?}");
+    for path in ["/trackers", "/trackers?repo=octo-org/cinder", "/trackers?part=list"] {
+        let page = get(&served, path).await.text().await.unwrap();
+        assert!(page.contains("<h2>Nothing can be shown now</h2>"), "{path}: {page}");
+    }
+    // Whoever may see all knows which clusters there are; projects only the store knows.
+    assert_eq!(as_reader("/clusters/nothing-at-all").await.status(), 404);
+    for path in ["/clusters/mixed", "/projects/kiln-3f9c0a17b2de", "/projects/kiln-3f9c0a17b2de?part=list"] {
+        assert_eq!(as_reader(path).await.status(), 503, "{path}");
+    }
+    for path in ["/", "/trackers"] {
+        let page = as_reader(path).await.text().await.unwrap();
+        assert!(page.contains("cannot be told while the store is out of reach"), "{path}: {page}");
+        for wrong in
+            ["no copy yet", "not fetched yet", "Nothing was fetched yet", "<details class=\"warnings\">"]
+        {
+            assert!(!page.contains(wrong), "{path} says `{wrong}`: {page}");
+        }
+    }
 }
 
 #[tokio::test]

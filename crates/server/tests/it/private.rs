@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use larder_core::{Key, Trigger};
+use larder_domain::{ClusterConfig, RepoName};
 use larder_github_sim::{Issue, Outage, Switches};
 use larder_server::Settings;
 use larder_testkit::{Fault, Step};
 use serde_json::{Value, json};
 
-use crate::world::{HOUR, Served, World, header, problem};
+use crate::world::{HOUR, MINUTE, Served, World, header, problem};
 
 const SECRETS: [&str; 4] = ["vault", "bunker", "Bunker plans", "Plans of"];
 
@@ -366,4 +367,175 @@ fn set_private(world: &World, is_private: bool) {
     world
         .sim
         .world(|github| assert!(github.edit("octo-org/cinder", |cinder| cinder.is_private = is_private)));
+}
+
+/// A world in which everybody may see nothing: a cluster, trackers and a marketplace of the private vault.
+async fn secretive() -> World {
+    let mut world = World::with_markets().await;
+    world.markets.retain(|market| market.name == "secret");
+    world.tracked = vec!["vault"];
+    let repos = vec![RepoName::parse("octo-org/vault", None).unwrap()];
+    world.large = vec![ClusterConfig { id: "bunker".to_owned(), repos, ..ClusterConfig::default() }];
+    let release = Issue { labels: vec!["release".to_owned()], ..Issue::new(1, "Release: v1.0.0") };
+    world.sim.world(|github| assert!(github.add_issues("octo-org/vault", [release])));
+    world
+}
+
+#[tokio::test]
+async fn nobody_has_anything_fetched_that_they_may_not_see_whatever_they_wish() {
+    let world = secretive().await;
+    let entries = [
+        "/api/v1/clusters/bunker",
+        "/api/v1/entries/cluster/bunker",
+        "/api/v1/entries/trackers/octo-org/vault/release",
+        "/api/v1/entries/trackers/octo-org/vault/microsprint",
+        "/api/v1/entries/marketplace/secret",
+    ];
+    let local = world.serve().await;
+    for path in entries {
+        local.json(path).await;
+    }
+    let open = world.serve_with(world.open_settings()).await;
+    world.clock.advance(MINUTE);
+    let calls = world.calls();
+    let wishes = ["no-cache", "max-age=0", "max-age=40", "max-age=40, stale-if-error=0", "max-stale=0"];
+    for path in entries {
+        for wish in wishes {
+            let asked = open.get(path).header("cache-control", wish);
+            problem(asked.send().await.unwrap(), 404, "unknown_key").await;
+        }
+        problem(open.get(path).header("pragma", "no-cache").send().await.unwrap(), 404, "unknown_key").await;
+        problem(open.get(&format!("{path}?refresh=true")).send().await.unwrap(), 404, "unknown_key").await;
+        let head = open.head(&format!("{path}?refresh=true")).send().await.unwrap();
+        assert_eq!(head.status(), 404);
+        if path.contains("/entries/") {
+            for wait in ["", "?wait=1"] {
+                let refresh = open.post(&format!("{path}/refresh{wait}")).send().await.unwrap();
+                problem(refresh, 404, "unknown_key").await;
+            }
+        }
+    }
+    let keys = json!({"keys": ["cluster/bunker", "trackers/octo-org/vault/release"]});
+    let batch = open.post("/api/v1/batch").header("content-type", "application/json");
+    let batch = batch.header("cache-control", "no-cache").body(keys.to_string()).send().await.unwrap();
+    let batch: Value = batch.json().await.unwrap();
+    assert!(batch["results"].as_array().unwrap().iter().all(|one| one["error"]["code"] == "unknown_key"));
+    for list in [
+        "clusters",
+        "registry",
+        "repos",
+        "repos?search=plans",
+        "trackers",
+        "trackers?repo=octo-org/vault",
+        "trackers/stats",
+        "projects",
+        "projects/kiln",
+        "artifacts",
+        "marketplace",
+        "marketplace?marketplace=secret",
+    ] {
+        let sign = if list.contains('?') { '&' } else { '?' };
+        let forced = open.get(&format!("/api/v1/{list}{sign}refresh=true")).send().await.unwrap();
+        let fresh = header(&forced, "x-cache-hit");
+        assert!(fresh.is_empty() || fresh == "hit", "{list}: {fresh}");
+        tells_nothing(&forced.text().await.unwrap().replace("octo-org/vault", ""), list);
+        for wish in wishes {
+            let path = format!("/api/v1/{list}");
+            open.get(&path).header("cache-control", wish).send().await.unwrap();
+        }
+    }
+    for page in
+        ["/", "/?part=card&key=cluster/bunker", "/clusters/bunker", "/trackers", "/projects", "/cache"]
+    {
+        // Forms come back to the address that was asked for.
+        tells_nothing(&text(&open, page).await.replace(&format!("value=\"{page}\""), ""), page);
+    }
+    assert_eq!(world.calls(), calls);
+}
+
+#[tokio::test]
+async fn nobody_waits_for_what_they_may_not_see_and_that_it_became_public_is_found_out_all_the_same() {
+    let mut world = World::new().await;
+    world.policy.stale_while_revalidate = Some(Duration::ZERO);
+    world.clock.wait_by_hand(Duration::from_millis(500));
+    let local = world.serve().await;
+    local.json("/api/v1/clusters/bunker").await;
+    world.sim.world(|github| github.edit("octo-org/vault", |vault| vault.is_private = false));
+    world.clock.advance(2 * HOUR);
+    let open = world.serve_with(world.open_settings()).await;
+    world.switch(Switches { hold: true, ..Switches::default() });
+    let calls = world.calls() as u64;
+    for wish in ["x", "no-cache", "max-age=40", "max-stale=1", "only-if-cached"] {
+        let asked = open.get("/api/v1/clusters/bunker").header("cache-control", wish);
+        problem(asked.send().await.unwrap(), 404, "unknown_key").await;
+    }
+    world.sim.arrived(calls + 1).await;
+    world.switch(Switches::default());
+    for _ in 0..10_000 {
+        if open.get("/api/v1/clusters/bunker").send().await.unwrap().status() == 200 {
+            assert_eq!(world.calls() as u64, calls + 1);
+            return;
+        }
+    }
+    panic!("it stays what it was");
+}
+
+#[tokio::test]
+async fn a_first_refresh_by_hand_finds_out_who_may_know_of_it_before_it_says_anything() {
+    let world = World::new().await;
+    let open = world.serve_with(world.open_settings()).await;
+    for wait in ["", "?wait=1"] {
+        let path = format!("/api/v1/entries/cluster/bunker/refresh{wait}");
+        problem(open.post(&path).send().await.unwrap(), 404, "unknown_key").await;
+    }
+    let calls = world.calls();
+    for refresh in ["done", "recent"] {
+        let answer = open.post("/api/v1/entries/cluster/tools/refresh?wait=1").send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        let body: Value = answer.json().await.unwrap();
+        assert_eq!((&body["refresh"], &body["entry"]["key"]), (&refresh.into(), &"cluster/tools".into()));
+    }
+    assert_eq!(world.calls(), calls + 1, "it is fetched once");
+}
+
+#[tokio::test]
+async fn what_a_signed_in_reader_had_looked_at_is_nobody_elses_business() {
+    let mut world = World::with_trackers().await;
+    world.tracked = vec!["cinder"];
+    let release = Issue { labels: vec!["release".to_owned()], ..Issue::new(1, "Release: v1.0.0") };
+    world.sim.world(|github| assert!(github.add_issues("octo-org/ember", [release])));
+    let settings = Settings {
+        admin_token: Some("all-is-allowed".into()),
+        watch_every: Duration::from_millis(5),
+        ..world.open_settings()
+    };
+    let open = world.serve_with(settings).await;
+    let path = "/api/v1/entries/trackers/octo-org/ember/release";
+    let counts = async || open.json("/api/v1/stats").await["entries"].clone();
+    let before = counts().await;
+    let mut events = open.events().await;
+    for _ in 0..3 {
+        let read = open.get(path).bearer_auth("all-is-allowed").send().await.unwrap();
+        assert!(read.text().await.unwrap().contains("v1.0.0"));
+    }
+    assert_eq!(counts().await, before);
+    for _ in 0..3 {
+        problem(open.get(path).send().await.unwrap(), 404, "unknown_key").await;
+    }
+    for list in
+        ["/api/v1/entries", "/api/v1/entries?source=trackers", "/cache", "/trackers", "/api/v1/trackers"]
+    {
+        let told = text(&open, list).await;
+        assert!(!told.contains("ember/release"), "{list}: {told}");
+    }
+    open.json("/api/v1/clusters/tools").await;
+    loop {
+        let event = events.next().await;
+        assert_ne!(event.data["key"], "trackers/octo-org/ember/release");
+        if event.data["key"] == "cluster/tools" {
+            break;
+        }
+    }
+    let all = open.get("/api/v1/entries").bearer_auth("all-is-allowed").send().await.unwrap();
+    assert!(all.text().await.unwrap().contains("trackers/octo-org/ember/release"), "who may see it does");
 }

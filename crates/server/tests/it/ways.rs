@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use larder_github_sim::Issue;
 use larder_server::Settings;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -284,6 +285,32 @@ async fn both_ways_show_the_same_to_each_viewer() {
         }
     }
     assert!(shortened > 10, "{shortened}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_ways_tell_nobody_of_what_only_others_may_ask_for() {
+    const KEPT: &str = "/api/v1/entries/trackers/octo-org/cinder/release";
+    const BESIDES: &str = "/api/v1/entries/trackers/octo-org/ember/release";
+    let mut world = World::with_trackers().await;
+    world.tracked = vec!["cinder"];
+    let release = Issue { labels: vec!["release".to_owned()], ..Issue::new(1, "Release: v1.0.0") };
+    world.sim.world(|github| assert!(github.add_issues("octo-org/ember", [release])));
+    let served = world.serve_with(with_tokens(&world)).await;
+    for path in [KEPT, BESIDES] {
+        warm_one(&served, served.get(path).bearer_auth("all-is-allowed")).await;
+    }
+    warm_one(&served, served.get(KEPT)).await;
+    let mut shortened = Vec::new();
+    for fields in ["", "Authorization: Bearer reading-is-allowed", "Accept-Encoding: gzip"] {
+        for target in [KEPT, BESIDES] {
+            if ask(&served, &Case::of("GET", target, "HTTP/1.1", fields), "").await {
+                shortened.push((fields, target));
+            }
+        }
+    }
+    let kept = |(_, target): &&(&str, &str)| *target == KEPT;
+    assert_eq!((shortened.iter().filter(kept).count(), shortened.len()), (3, 4), "{shortened:?}");
+    assert_eq!(served.get(BESIDES).send().await.unwrap().status(), 404);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

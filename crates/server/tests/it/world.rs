@@ -354,6 +354,10 @@ impl Served {
         self.http.post(format!("{}{path}", self.url))
     }
 
+    pub(crate) fn head(&self, path: &str) -> RequestBuilder {
+        self.http.head(format!("{}{path}", self.url))
+    }
+
     /// A read that must succeed.
     pub(crate) async fn json(&self, path: &str) -> Value {
         let response = self.get(path).send().await.unwrap();
