@@ -19,6 +19,7 @@ mod pages;
 mod private;
 mod projects;
 mod raw;
+mod refusals;
 mod retry_after;
 mod sessions;
 mod statuses;
