@@ -31,6 +31,7 @@ mod metrics;
 mod pack;
 mod plain;
 mod problem;
+mod refused;
 mod relay;
 mod sight;
 mod snapshot;

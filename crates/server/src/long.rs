@@ -6,6 +6,7 @@ use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
@@ -28,6 +29,7 @@ use crate::connection::Connection;
 use crate::crowd::{Crowd, HALF_WAY, IDLE};
 use crate::inbox::{HEAD_BYTES_MAX, Inbox};
 use crate::problem::Problem;
+use crate::refused::refusal;
 use crate::relay::Relay;
 use crate::turn::{At, Told, Turn};
 
@@ -52,6 +54,7 @@ impl Connection {
         share: Share,
     ) -> Option<(TcpStream, Inbox)> {
         let turn = Arc::new(Turn::default());
+        let is_head = inbox.held().starts_with(b"HEAD ");
         let mut is_closing = self.stop.is_closing();
         let mut builder = http1::Builder::new();
         // Who has begun a request is let finish it, also where the server stops already.
@@ -110,13 +113,30 @@ impl Connection {
             return None;
         }
         let parts = connection.into_parts();
+        let refused = parts.io.refused();
         let (mut stream, inbox) = parts.io.into_parts();
         if turn.is_over() && parts.read_buf.is_empty() && !is_closing {
             return Some((stream, inbox));
         }
+        if let Some(status) = refused {
+            // Behind an answer nobody knows what was asked for.
+            self.refuse(&mut stream, status, is_head && !turn.is_out()).await;
+        }
         // A reader that went away is not an error of ours.
         let _ = std::future::poll_fn(|cx| Pin::new(&mut stream).poll_shutdown(cx)).await;
         None
+    }
+
+    /// Says that a head could not be read. Who does not take so little at once is not waited for.
+    async fn refuse(&self, stream: &mut TcpStream, status: StatusCode, is_head: bool) {
+        self.app.metrics.answered(status, Duration::ZERO);
+        tracing::debug!(peer = %self.peer, status = status.as_u16(), "refused");
+        let answer = refusal(status, is_head, self.app.now());
+        std::future::poll_fn(|cx| {
+            let _ = Pin::new(&mut *stream).poll_write(cx, &answer);
+            Poll::Ready(())
+        })
+        .await;
     }
 }
 

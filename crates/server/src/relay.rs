@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use axum::http::StatusCode;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -21,17 +22,24 @@ pub(crate) struct Relay {
     turn: Arc<Turn>,
     /// How much is left of one request of known length, with nothing behind it that hyper may see.
     lone: Option<usize>,
+    /// What hyper said of a head that it could not read.
+    refused: Option<StatusCode>,
 }
 
 impl Relay {
     /// All that comes over the connection.
     pub(crate) fn all(stream: TcpStream, inbox: Inbox, turn: Arc<Turn>) -> Self {
-        Relay { stream: TokioIo::new(stream), inbox, turn, lone: None }
+        Relay { stream: TokioIo::new(stream), inbox, turn, lone: None, refused: None }
     }
 
     /// The next `len` bytes, which are a request without a body.
     pub(crate) fn lone(stream: TcpStream, inbox: Inbox, len: usize, turn: Arc<Turn>) -> Self {
         Relay { lone: Some(len), ..Relay::all(stream, inbox, turn) }
+    }
+
+    /// What hyper would have said of a head that it could not read. It knows no words for why.
+    pub(crate) fn refused(&self) -> Option<StatusCode> {
+        self.refused
     }
 
     /// The connection, with what of it hyper has not seen.
@@ -61,6 +69,17 @@ impl Relay {
             }
         }
         Poll::Pending
+    }
+
+    /// Takes what hyper says where no request was heard: that it could not read one.
+    fn take_refusal(&mut self, written: &[u8]) -> bool {
+        if self.turn.is_answering() {
+            return false;
+        }
+        // It begins with `HTTP/1.1` and the status.
+        let status = written.get(9..12).and_then(|status| StatusCode::from_bytes(status).ok());
+        self.refused = self.refused.or(status);
+        self.refused.is_some()
     }
 }
 
@@ -92,6 +111,9 @@ impl Read for Relay {
 
 impl Write for Relay {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.take_refusal(bytes) {
+            return Poll::Ready(Ok(bytes.len()));
+        }
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.turn.wrote(&written);
         written
@@ -102,6 +124,9 @@ impl Write for Relay {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.take_refusal(parts.first().map_or(&[], |first| first)) {
+            return Poll::Ready(Ok(parts.iter().map(|part| part.len()).sum()));
+        }
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
         self.turn.wrote(&written);
         written

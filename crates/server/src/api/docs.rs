@@ -155,7 +155,7 @@ const PROBLEMS: &[(&str, &str)] = &[
     ("unknown_cursor", "404: the cursor belongs to another list."),
     ("absent", "404: the source says that there is no such thing."),
     ("method", "405: the path does not take that method."),
-    ("too_large", "413: the body, or what is asked for, is too large."),
+    ("too_large", "413, 431: the body, the head, or what is asked for, is too large."),
     ("media_type", "415: the body is not of the type that is wanted."),
     ("foreign_host", "421: the server does not answer to that host name."),
     ("fault", "500: a fault of the server's own."),
