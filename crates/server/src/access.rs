@@ -41,13 +41,20 @@ impl Viewer {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) SocketAddr);
 
-/// What a proxy says of whom it asks for.
-const FORWARDED: [HeaderName; 4] = [
-    header::FORWARDED,
-    HeaderName::from_static("x-forwarded-for"),
-    HeaderName::from_static("x-real-ip"),
-    header::VIA,
+/// What a proxy says of whom it asks for, and of the way there.
+const FORWARDED: [&str; 8] = [
+    "forwarded",
+    "via",
+    "cdn-loop",
+    "x-real-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "true-client-ip",
+    "x-amzn-trace-id",
 ];
+
+/// How names of such fields begin that are too many to be known.
+const FORWARDED_BEGINS: [&str; 5] = ["x-forwarded", "x-original-", "x-envoy-", "cf-", "fly-"];
 
 /// By which scheme a proxy was asked.
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -215,12 +222,12 @@ impl App {
     /// Whether the local user asks: the server listens on loopback, the connection comes from there
     /// under a name of loopback's, nobody forwarded it, and no token is configured. Doubt means no.
     fn is_local(&self, headers: &(impl Fields + ?Sized), peer: Option<IpAddr>) -> bool {
-        let forwarded = || FORWARDED.iter().any(|name| headers.has(name));
+        let is_forwarded = || headers.any_name(is_of_a_proxy);
         let is_named = || crate::guard::host(headers).is_some_and(crate::guard::is_loopback_name);
         !self.has_tokens()
             && self.address.ip().is_loopback()
             && peer.is_some_and(|peer| peer.to_canonical().is_loopback())
-            && !forwarded()
+            && !is_forwarded()
             && is_named()
     }
 }
@@ -231,6 +238,12 @@ impl FromRequestParts<App> for Viewer {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
         Ok(app.viewer(&parts.headers, &parts.extensions))
     }
+}
+
+/// Whether none but a proxy writes a field of this name, which may be in capitals.
+fn is_of_a_proxy(name: &str) -> bool {
+    let begins = |with: &&str| name.get(..with.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(with));
+    FORWARDED_BEGINS.iter().any(begins) || FORWARDED.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
 /// The bearer token of a request.

@@ -14,10 +14,10 @@ use bytes::{Buf as _, Bytes};
 use larder_core::Time;
 use tokio::io::AsyncWrite as _;
 use tokio::net::TcpStream;
-use tokio::sync::futures::Notified;
 
 use crate::alarm::Alarm;
 use crate::app::App;
+use crate::crowd::{Crowd, HALF_WAY, IDLE};
 use crate::fast;
 use crate::habit::{Asker, Habit, Request, named};
 use crate::inbox::{HEAD_BYTES_MAX, Inbox, poll_read};
@@ -83,7 +83,7 @@ impl Connection {
             stop: &self.stop,
             closing: pin!(self.stop.closing.cancelled()),
             cutting: pin!(self.stop.cutting.cancelled()),
-            crowded,
+            crowd: Crowd::new(&self.stop, crowded),
             alarm: Alarm::new(&*self.app.clock, self.app.settings.head_timeout),
             are_awaited: false,
         };
@@ -243,17 +243,12 @@ impl Desk {
     }
 }
 
-/// Who said nothing for so long makes room for others: a client that comes back connects anew.
-const IDLE: Duration = Duration::from_secs(1);
-/// The same of one that began to say something.
-const HALF_A_HEAD: Duration = Duration::from_secs(3);
-
 /// What ends a connection, whatever it does.
 struct Ends<'a, 's> {
     stop: &'s Stop,
     closing: Pin<&'a mut (dyn Future<Output = ()> + Send)>,
     cutting: Pin<&'a mut (dyn Future<Output = ()> + Send)>,
-    crowded: Pin<&'a mut Notified<'s>>,
+    crowd: Crowd<'a, 's>,
     alarm: Alarm<'a>,
     /// Whether they wake this connection.
     are_awaited: bool,
@@ -281,18 +276,13 @@ impl Ends<'_, '_> {
         }
         self.are_awaited = true;
         let is_closing = self.closing.as_mut().poll(cx).is_ready() && desk.inbox.is_empty();
-        if is_closing || self.makes_room(desk, cx) { Poll::Ready(()) } else { self.poll_cut(cx) }
+        let longest = if desk.inbox.is_empty() { IDLE } else { HALF_WAY };
+        if is_closing || self.makes_room(longest, cx) { Poll::Ready(()) } else { self.poll_cut(cx) }
     }
 
-    /// Whether others wait for a place while nothing happens here.
-    fn makes_room(&mut self, desk: &Desk, cx: &mut Context<'_>) -> bool {
-        let mut is_asked = false;
-        while self.crowded.as_mut().poll(cx).is_ready() {
-            is_asked = true;
-            self.crowded.set(self.stop.crowded.notified());
-        }
-        let longest = if desk.inbox.is_empty() { IDLE } else { HALF_A_HEAD };
-        is_asked && self.alarm.quiet_for() >= longest
+    /// Whether others wait for a place while nothing has happened here for so long.
+    fn makes_room(&mut self, longest: Duration, cx: &mut Context<'_>) -> bool {
+        self.crowd.asks(cx) && self.alarm.quiet_for() >= longest
     }
 
     fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -318,6 +308,7 @@ impl Ends<'_, '_> {
                     self.alarm.heard_now();
                 }
                 Poll::Ready(_) => return Poll::Ready(false),
+                Poll::Pending if self.makes_room(HALF_WAY, cx) => return Poll::Ready(false),
                 Poll::Pending => return self.poll_cut(cx).map(|()| false),
             }
         }

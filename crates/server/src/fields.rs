@@ -13,6 +13,9 @@ pub(crate) trait Fields {
         self.all(name).filter_map(text)
     }
 
+    /// Whether the name of any is such a one; it may be in capitals.
+    fn any_name(&self, is_such: impl Fn(&str) -> bool) -> bool;
+
     /// Whether there is one.
     fn has(&self, name: &HeaderName) -> bool {
         self.all(name).next().is_some()
@@ -30,6 +33,10 @@ impl Fields for HeaderMap {
         self.get_all(name).iter().map(axum::http::HeaderValue::as_bytes)
     }
 
+    fn any_name(&self, is_such: impl Fn(&str) -> bool) -> bool {
+        self.keys().any(|name| is_such(name.as_str()))
+    }
+
     fn has(&self, name: &HeaderName) -> bool {
         self.contains_key(name)
     }
@@ -39,6 +46,10 @@ impl Fields for [httparse::Header<'_>] {
     fn all<'a>(&'a self, name: &'a HeaderName) -> impl Iterator<Item = &'a [u8]> {
         let name = name.as_str();
         self.iter().filter(move |field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
+    }
+
+    fn any_name(&self, is_such: impl Fn(&str) -> bool) -> bool {
+        self.iter().any(|field| is_such(field.name))
     }
 }
 

@@ -31,6 +31,11 @@ impl Inbox {
         self.from == self.to
     }
 
+    /// Whether no more fits.
+    pub(crate) fn is_full(&self) -> bool {
+        self.to - self.from >= HEAD_BYTES_MAX
+    }
+
     /// Lets go of the first bytes.
     pub(crate) fn take(&mut self, len: usize) {
         self.from = (self.from + len).min(self.to);

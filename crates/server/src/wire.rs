@@ -139,6 +139,17 @@ impl Wire {
     }
 }
 
+/// All of an answer that ends its connection.
+pub(crate) fn last(response: &Response, body: &[u8], now: Time) -> Vec<u8> {
+    let mut dated = Dated::default();
+    let date = dated.at(now);
+    let filling = Filling { version: Version::Http11, ttl: 0, age: 0, after: After::EndsSaid, date };
+    let mut out = Vec::with_capacity(2048);
+    Wire::of(response).write(&filling, &mut out);
+    out.extend_from_slice(body);
+    out
+}
+
 /// The `Date` of an answer, written once a second.
 #[derive(Default)]
 pub(crate) struct Dated {

@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
-use axum::extract::{Form, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use larder_core::{Key, Met, Target, Trigger};
 use serde::{Deserialize, Serialize};
 
+use super::form::Sent;
 use super::frame::Visit;
 use super::message::{message_before, refusal};
 use super::sign_in::no_permission;
@@ -56,7 +57,7 @@ pub(crate) async fn refresh(
     State(app): State<App>,
     visit: Visit,
     headers: HeaderMap,
-    Form(act): Form<Act>,
+    Sent(act): Sent<Act>,
 ) -> Response {
     if !visit.csrf.accepts(&act.csrf) {
         return expired(&visit, &headers, &act.back);
@@ -93,7 +94,7 @@ pub(crate) async fn invalidate(
     State(app): State<App>,
     visit: Visit,
     headers: HeaderMap,
-    Form(act): Form<Act>,
+    Sent(act): Sent<Act>,
 ) -> Response {
     change(&app, &visit, &headers, &act, Word::Invalidated).await
 }
@@ -103,7 +104,7 @@ pub(crate) async fn replay(
     State(app): State<App>,
     visit: Visit,
     headers: HeaderMap,
-    Form(act): Form<Act>,
+    Sent(act): Sent<Act>,
 ) -> Response {
     change(&app, &visit, &headers, &act, Word::Replayed).await
 }

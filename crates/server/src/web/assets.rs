@@ -4,8 +4,7 @@
 use std::sync::LazyLock;
 
 use axum::Router;
-use axum::extract::Path;
-use axum::http::{StatusCode, header};
+use axum::http::{Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
@@ -78,16 +77,15 @@ pub(crate) fn routes() -> Router<App> {
     Router::new().route("/assets/{name}", get(asset))
 }
 
-async fn asset(Path(name): Path<String>) -> Response {
+async fn asset(uri: Uri) -> Response {
     let known = [CSS, JS, ICON];
-    let address = format!("/assets/{name}");
     let is_asked = |asset: &&Asset| {
         let known = match asset.ending {
             "css" => &ASSETS.css,
             "js" => &ASSETS.js,
             _ => &ASSETS.icon,
         };
-        *known == address
+        known == uri.path()
     };
     match known.iter().find(is_asked) {
         Some(asset) => (
@@ -99,6 +97,6 @@ async fn asset(Path(name): Path<String>) -> Response {
             asset.text,
         )
             .into_response(),
-        None => (StatusCode::NOT_FOUND, "no such asset\n").into_response(),
+        None => crate::api::not_found(),
     }
 }

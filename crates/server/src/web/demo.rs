@@ -7,13 +7,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use askama::Template;
-use axum::extract::{Form, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use larder_core::Time;
 use serde::{Deserialize, Serialize};
 
 use super::actions::{Said, back_to, expired, json, wants_json};
+use super::form::Sent;
 use super::frame::{Hidden, Visit};
 use super::message::nothing_here;
 use super::words::counted;
@@ -223,7 +224,7 @@ pub(crate) async fn change(
     State(app): State<App>,
     visit: Visit,
     headers: HeaderMap,
-    Form(form): Form<Change>,
+    Sent(form): Sent<Change>,
 ) -> Response {
     let demo = app.settings.demo.clone().filter(|_| visit.viewer.may_admin);
     let Some(Demo(control)) = demo.filter(|Demo(control)| control.folder().is_some()) else {
@@ -263,7 +264,7 @@ pub(crate) async fn switch(
     State(app): State<App>,
     visit: Visit,
     headers: HeaderMap,
-    Form(form): Form<Switch>,
+    Sent(form): Sent<Switch>,
 ) -> Response {
     let Some(Demo(control)) = app.settings.demo.as_ref().filter(|_| visit.viewer.may_admin) else {
         return nothing_here(&visit);

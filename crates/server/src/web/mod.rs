@@ -11,6 +11,7 @@ mod clusters;
 mod demo;
 mod figures;
 mod folders;
+mod form;
 mod frame;
 mod log;
 mod message;

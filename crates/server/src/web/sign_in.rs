@@ -2,12 +2,13 @@
 //! sites cannot send.
 
 use askama::Template;
-use axum::extract::{Form, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
 use super::actions::{back_to, expired};
+use super::form::Sent;
 use super::frame::{Frame, Here, Hidden, THEME_COOKIE, Theme, Visit};
 use super::told::{Told, Word};
 use crate::access::SESSION_DAYS;
@@ -126,7 +127,7 @@ pub(crate) async fn enter(
     State(app): State<App>,
     visit: Visit,
     headers: HeaderMap,
-    Form(form): Form<Entered>,
+    Sent(form): Sent<Entered>,
 ) -> Response {
     if !visit.csrf.accepts(&form.csrf) {
         if !app.has_tokens() {
@@ -154,7 +155,7 @@ pub(crate) async fn enter(
 }
 
 /// `POST /sign-out`.
-pub(crate) async fn leave(visit: Visit, headers: HeaderMap, Form(form): Form<Plain>) -> Response {
+pub(crate) async fn leave(visit: Visit, headers: HeaderMap, Sent(form): Sent<Plain>) -> Response {
     if !visit.csrf.accepts(&form.csrf) {
         return expired(&visit, &headers, &form.back);
     }
@@ -166,7 +167,7 @@ pub(crate) async fn leave(visit: Visit, headers: HeaderMap, Form(form): Form<Pla
 }
 
 /// `POST /theme`: the colours, for browsers without JavaScript.
-pub(crate) async fn colours(visit: Visit, headers: HeaderMap, Form(form): Form<Plain>) -> Response {
+pub(crate) async fn colours(visit: Visit, headers: HeaderMap, Sent(form): Sent<Plain>) -> Response {
     if !visit.csrf.accepts(&form.csrf) {
         return expired(&visit, &headers, &form.back);
     }

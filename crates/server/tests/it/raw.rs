@@ -57,6 +57,13 @@ impl Raw {
         Some(Answer { head, body })
     }
 
+    /// Reads until this has come.
+    pub(crate) async fn until(&mut self, text: &[u8]) {
+        while !self.read.windows(text.len()).any(|bytes| bytes == text) {
+            self.more().await.expect("the server closed before");
+        }
+    }
+
     async fn more(&mut self) -> Option<()> {
         let mut bytes = [0; 4 * 1024];
         let len = self.stream.read(&mut bytes).await.unwrap_or(0);

@@ -9,25 +9,24 @@ use crate::raw::Raw;
 use crate::world::{Served, World};
 
 /// Some 300 KB.
-const LARGE: &str =
+pub(crate) const LARGE: &str =
     "GET /api/v1/entries/trackers/octo-org/cinder/release HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /// The same, by hyper, which is given but this one request.
-const LONG: &str = "GET /api/v1/entries/trackers/octo-org/cinder/release HTTP/1.1\r\nHost: localhost\r\nCache-Control: max-age=9999\r\n\r\n";
+pub(crate) const LONG: &str = "GET /api/v1/entries/trackers/octo-org/cinder/release HTTP/1.1\r\nHost: localhost\r\nCache-Control: max-age=9999\r\n\r\n";
 
 /// The same, by hyper, which is given the whole connection.
-const ODD: &str = "GET /api/v1/entries/trackers/octo-org/cinder/release HTTP/1.1\r\nHost: localhost\r\nX-Odd: \u{e9}\r\n\r\n";
+pub(crate) const ODD: &str = "GET /api/v1/entries/trackers/octo-org/cinder/release HTTP/1.1\r\nHost: localhost\r\nX-Odd: \u{e9}\r\n\r\n";
 
 /// More answers than the buffers between two ends take.
 const MANY: usize = 20;
 
-/// A connection may take nothing for thrice as long.
-const STEP: Duration = Duration::from_secs(10);
+/// A connection may take nothing for thrice as long: sooner than one has to make room for others.
+const STEP: Duration = Duration::from_millis(900);
 
-/// An event stream, and two more seats.
-async fn served() -> (World, Served) {
-    let mut world = World::with_trackers().await;
-    world.clock.wait_by_hand(STEP);
+/// A world that has something large to be read.
+pub(crate) async fn with_large() -> World {
+    let world = World::with_trackers().await;
     world.sim.world(|github| {
         let issue = |number: u64| Issue {
             labels: vec!["release".to_owned()],
@@ -35,8 +34,15 @@ async fn served() -> (World, Served) {
         };
         assert!(github.add_issues("octo-org/cinder", (1000..1800).map(issue)));
     });
+    world
+}
+
+/// An event stream, and two more seats.
+async fn served() -> (World, Served) {
+    let mut world = with_large().await;
+    world.clock.wait_by_hand(STEP);
     let mut settings = world.settings();
-    settings.connections_max = 3;
+    (settings.connections_max, settings.head_timeout) = (3, 3 * STEP);
     let served = world.serve_with(settings).await;
     (world, served)
 }
@@ -51,7 +57,7 @@ async fn asker(served: &Served, request: &str) -> Raw {
 }
 
 /// How many answers took the short way; asked for on a connection that ends.
-async fn at_once(served: &Served) -> u64 {
+pub(crate) async fn at_once(served: &Served) -> u64 {
     let mut asker = Raw::connect(served.running.address()).await;
     asker.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     let figures = String::from_utf8(asker.answer(false).await.unwrap().body).unwrap();

@@ -37,7 +37,7 @@ const TARGETS: [&str; 20] = [
     "/healthz",
 ];
 
-const FIELDS: [&str; 52] = [
+const FIELDS: [&str; 53] = [
     "",
     "Accept-Encoding: gzip",
     "accept-encoding: br, GZIP;q=0.5",
@@ -61,6 +61,7 @@ const FIELDS: [&str; 52] = [
     "Accept:\t application/json \t",
     "X-Forwarded-For: 203.0.113.9",
     "FORWARDED: for=203.0.113.9",
+    "X-FORWARDED-Proto: http",
     "Via: 1.1 proxy",
     "Authorization: Bearer reading-is-allowed",
     "authorization: bearer   all-is-allowed",
@@ -340,8 +341,8 @@ fn requests() -> impl Strategy<Value = (Case, String)> {
     let version = prop::sample::select(vec!["HTTP/1.1", "HTTP/1.1", "HTTP/1.0"]);
     let held = prop::sample::select(vec![TARGETS[0], TARGETS[1], TARGETS[12], TARGETS[13]]);
     let target = prop_oneof![2 => held, 1 => prop::sample::select(&TARGETS[..])];
-    let known = prop::sample::select(&FIELDS[..50]).prop_map(str::to_owned);
-    let spaced = ("[ \t]{0,3}", "[ \t]{0,3}", prop::sample::select(&FIELDS[1..33]));
+    let known = prop::sample::select(&FIELDS[..51]).prop_map(str::to_owned);
+    let spaced = ("[ \t]{0,3}", "[ \t]{0,3}", prop::sample::select(&FIELDS[1..34]));
     let spaced =
         spaced.prop_map(|(before, behind, field)| field.replacen(": ", &format!(":{before}"), 1) + &behind);
     let free = "[A-Za-z0-9!#$%&'*+.^_`|~-]{1,20}:[ -~\t]{0,40}".prop_map(|line| line);
