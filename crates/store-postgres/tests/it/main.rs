@@ -7,6 +7,7 @@ mod clocks;
 mod connections;
 mod documents;
 mod frozen;
+mod instants;
 mod limits;
 mod listening;
 mod migrations;
