@@ -13,6 +13,7 @@ mod listening;
 mod migrations;
 mod place;
 mod slow;
+mod sweeps;
 mod together;
 mod views;
 
