@@ -25,6 +25,16 @@ pub enum StoreError {
         /// What for.
         attempted: &'static str,
     },
+    /// It was at it for as long as it may be with one thing, or waited for so long.
+    #[error("{place} could not {attempted} within the time that one statement may take: {cause}")]
+    Slow {
+        /// The store.
+        place: String,
+        /// What for.
+        attempted: &'static str,
+        /// In the database's words.
+        cause: String,
+    },
     /// It takes no more connections.
     #[error("{place} takes no more connections to {attempted}: {cause}")]
     Crowded {
@@ -129,6 +139,7 @@ impl StoreError {
         matches!(
             self,
             StoreError::Busy { .. }
+                | StoreError::Slow { .. }
                 | StoreError::Crowded { .. }
                 | StoreError::Held { .. }
                 | StoreError::Full { .. }
@@ -146,6 +157,9 @@ impl StoreError {
                 "see whether the database runs, and whether `[store] url` names it: `larder config show`".into()
             }
             StoreError::Busy { .. } => "wait for the other larder, or see which one it is: `larder doctor`".into(),
+            StoreError::Slow { .. } => {
+                "see what keeps the database busy (`pg_stat_activity`), or allow more time: `[store] statement_timeout`".into()
+            }
             StoreError::Crowded { .. } => {
                 "lower `[store] pool_size`, or let the server take more: `max_connections`, or the role's `CONNECTION LIMIT`".into()
             }

@@ -239,6 +239,7 @@ pub(crate) fn loses_reach(error: &StoreError) -> bool {
         error,
         StoreError::Unreachable { .. }
             | StoreError::Busy { .. }
+            | StoreError::Slow { .. }
             | StoreError::Crowded { .. }
             | StoreError::Denied { .. }
             | StoreError::Failed { .. }

@@ -201,6 +201,7 @@ fn may_take_less(error: &StoreError) -> bool {
     matches!(
         error,
         StoreError::Busy { .. }
+            | StoreError::Slow { .. }
             | StoreError::Crowded { .. }
             | StoreError::Full { .. }
             | StoreError::Failed { .. }

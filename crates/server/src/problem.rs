@@ -185,6 +185,7 @@ impl Problem {
             | StoreError::TooNew { .. }
             | StoreError::Failed { .. } => Problem::out_of_reach(),
             StoreError::Busy { .. }
+            | StoreError::Slow { .. }
             | StoreError::Crowded { .. }
             | StoreError::Held { .. }
             | StoreError::Full { .. } => Problem::busy("the store is busy or full", 1),

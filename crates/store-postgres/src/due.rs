@@ -20,7 +20,7 @@ pub(crate) async fn due(tx: &Tx, now: Time, most: usize) -> Result<Vec<Key>, Fau
            WHERE (e.marked > 0 OR e.attempts > 0 OR e.pending <> '[]'::jsonb) \
              AND e.unconfigured_since IS NULL AND NOT {LIVE} \
          ) wanted WHERE marked > 0 OR due_at <= $2 \
-           OR (due_at > $4 AND (last_error ->> 'at')::timestamptz > $5) ORDER BY due_at, key LIMIT $3"
+           OR (due_at > $4 AND larder.instant(last_error ->> 'at') > $5) ORDER BY due_at, key LIMIT $3"
     );
     let params = [
         (&tx.lease_clock(now) as _, Type::TIMESTAMPTZ),

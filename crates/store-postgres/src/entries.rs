@@ -238,7 +238,7 @@ pub(crate) async fn remove(tx: &Tx, entries: &[Met], now: Time) -> Result<u64, F
 
 /// Removes those of the items that nothing holds. Ones that a commit is at work with are left to it,
 /// or to the next sweep.
-async fn remove_orphans_of(tx: &Tx, items: &[i64]) -> Result<u64, Fault> {
+pub(crate) async fn remove_orphans_of(tx: &Tx, items: &[i64]) -> Result<u64, Fault> {
     let locked = tx
         .query(
             "SELECT i.nr FROM larder.items i WHERE i.nr = ANY($1) \
@@ -252,7 +252,7 @@ async fn remove_orphans_of(tx: &Tx, items: &[i64]) -> Result<u64, Fault> {
 
 /// Removes locked items, looking once more now that nobody else can: a commit may have taken one in
 /// just before.
-pub(crate) async fn remove_if_orphaned(tx: &Tx, locked: &[Row]) -> Result<u64, Fault> {
+async fn remove_if_orphaned(tx: &Tx, locked: &[Row]) -> Result<u64, Fault> {
     let locked: Vec<i64> = locked.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
     tx.execute(
         "WITH gone AS ( \

@@ -154,8 +154,9 @@ fn said_error(said: &DbError, place: String, attempted: &'static str) -> StoreEr
     }
     match code.code() {
         "53300" => StoreError::Crowded { place, attempted, cause },
-        // Waited too long for a lock, for others, or for the answer.
-        "55P03" | "57014" | "40001" | "40P01" | "23505" => StoreError::Busy { place, attempted },
+        // Waited too long for a lock or for others.
+        "55P03" | "40001" | "40P01" | "23505" => StoreError::Busy { place, attempted },
+        "57014" => StoreError::Slow { place, attempted, cause },
         "53100" => StoreError::Full { place, attempted },
         // A standby, or a session that may only read.
         "25006" => StoreError::ReadOnly { place, cause },

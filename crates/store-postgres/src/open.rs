@@ -32,7 +32,7 @@ pub struct OpenOptions {
     pub pool_timeout: Duration,
     /// How long to wait for a new connection before [`StoreError::Unreachable`].
     pub connect_timeout: Duration,
-    /// The longest that a statement may take before [`StoreError::Busy`]; whole milliseconds.
+    /// The longest that a statement may take before [`StoreError::Slow`]; whole milliseconds.
     pub statement_timeout: Duration,
     /// How statements are sent.
     pub statements: Statements,

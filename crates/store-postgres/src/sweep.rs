@@ -16,8 +16,11 @@ use crate::transaction::Tx;
 
 /// How many entries, items or lines go in one transaction.
 const ENTRIES: i64 = entries::BATCH;
-const ITEMS: i64 = 5_000;
+const ITEMS: usize = 5_000;
 const LINES: i64 = 20_000;
+
+/// How many items are looked at by one statement.
+const LOOKED_AT: i64 = 20_000;
 
 /// Notes that a sweep begins, unless one began within `every`.
 pub(crate) async fn begin(tx: &Tx, every: Duration, now: Time) -> Result<bool, Fault> {
@@ -27,29 +30,48 @@ pub(crate) async fn begin(tx: &Tx, every: Duration, now: Time) -> Result<bool, F
     Ok(tx.conclude(tx.execute(sql, &params)).await? > 0)
 }
 
-/// Removes what is past its retention, and items that nothing holds.
+/// Removes what is past its retention, and items that nothing holds. What one step cannot do keeps no other from
+/// its own; those that take longer the more there is come last.
 pub(crate) async fn sweep(
     connections: &Connections,
     retention: &Retention,
     now: Time,
 ) -> Result<Swept, StoreError> {
+    let mut steps = Steps::default();
     let mut swept = Swept::default();
-    loop {
-        let (entries, items) =
-            run(connections, |tx| async move { past_retention(&tx, retention, now).await }).await?;
-        swept.entries += entries;
-        swept.items += items;
-        if entries < ENTRIES.cast_unsigned() {
-            break;
+    (swept.entries, swept.items) = steps.take(expired(connections, retention, now)).await;
+    let log = all_of(connections, LINES, |tx| async move { log(&tx, retention, now).await });
+    swept.log = steps.take(log).await;
+    swept.feed = steps.take(run(connections, |tx| async move { feed(&tx, retention, now).await })).await;
+    swept.written_through = steps.take(markers::write_through(connections, now)).await;
+    steps.take(reword::catch_up(connections)).await;
+    steps.take(run(connections, |tx| async move { sort_words_in(&tx).await })).await;
+    swept.items += steps.take(orphans(connections)).await;
+    steps.failed.map_or(Ok(swept), Err)
+}
+
+/// Steps that fail each alone, and what went wrong first.
+#[derive(Default)]
+struct Steps {
+    failed: Option<StoreError>,
+    /// Whether nobody answers any more.
+    is_lost: bool,
+}
+
+impl Steps {
+    async fn take<T: Default>(&mut self, step: impl Future<Output = Result<T, StoreError>>) -> T {
+        if self.is_lost {
+            return T::default();
         }
+        step.await.unwrap_or_else(|error| {
+            self.is_lost |= matches!(error, StoreError::Unreachable { .. });
+            match &self.failed {
+                Some(_) => tracing::warn!(%error, "another part of the sweep failed"),
+                None => self.failed = Some(error),
+            }
+            T::default()
+        })
     }
-    swept.items += all_of(connections, ITEMS, |tx| async move { orphans(&tx).await }).await?;
-    swept.log = all_of(connections, LINES, |tx| async move { log(&tx, retention, now).await }).await?;
-    swept.feed = run(connections, |tx| async move { feed(&tx, retention, now).await }).await?;
-    swept.written_through = markers::write_through(connections, now).await?;
-    reword::catch_up(connections).await?;
-    run(connections, |tx| async move { sort_words_in(&tx).await }).await?;
-    Ok(swept)
 }
 
 async fn run<T, W: Future<Output = Result<T, Fault>>>(
@@ -75,6 +97,23 @@ async fn all_of<W: Future<Output = Result<u64, Fault>>>(
     }
 }
 
+/// Answers how many entries and items went.
+async fn expired(
+    connections: &Connections,
+    retention: &Retention,
+    now: Time,
+) -> Result<(u64, u64), StoreError> {
+    let mut removed = (0, 0);
+    loop {
+        let (entries, items) =
+            run(connections, |tx| async move { past_retention(&tx, retention, now).await }).await?;
+        removed = (removed.0 + entries, removed.1 + items);
+        if entries < ENTRIES.cast_unsigned() {
+            return Ok(removed);
+        }
+    }
+}
+
 /// Entries that failed and have no data, and those that are no longer configured. Answers how many
 /// entries and items went.
 async fn past_retention(tx: &Tx, retention: &Retention, now: Time) -> Result<(u64, u64), Fault> {
@@ -94,17 +133,40 @@ async fn past_retention(tx: &Tx, retention: &Retention, now: Time) -> Result<(u6
     Ok((gone.len() as u64, items))
 }
 
-async fn orphans(tx: &Tx) -> Result<u64, Fault> {
-    let sql = format!(
-        "SELECT i.nr FROM larder.items i \
-         WHERE NOT EXISTS (SELECT 1 FROM larder.members m WHERE m.item = i.nr) \
-         ORDER BY i.id, i.kind LIMIT {ITEMS} FOR UPDATE OF i SKIP LOCKED"
-    );
-    let locked = tx.query(&sql, &[]).await?;
-    if locked.is_empty() {
-        return Ok(0);
+/// Items that nothing holds are looked for a piece at a time, so that no statement takes longer the more there
+/// are.
+async fn orphans(connections: &Connections) -> Result<u64, StoreError> {
+    let (mut removed, mut after) = (0, 0);
+    loop {
+        let look = connections.run(Mode::Read, "sweep", |tx| async move { orphans_behind(&tx, after).await });
+        let (orphans, last) = look.await?;
+        for batch in orphans.chunks(ITEMS) {
+            removed += run(connections, |tx| async move { remove(&tx, batch).await }).await?;
+        }
+        let Some(last) = last else { return Ok(removed) };
+        after = last;
     }
-    entries::remove_if_orphaned(tx, &locked).await
+}
+
+/// Those among the next [`LOOKED_AT`] items, and the last of these, if more follow.
+async fn orphans_behind(tx: &Tx, after: i64) -> Result<(Vec<i64>, Option<i64>), Fault> {
+    tx.by_index().await?;
+    let last = "SELECT max(nr), count(*) FROM \
+                (SELECT nr FROM larder.items WHERE nr > $1 ORDER BY nr LIMIT $2) piece";
+    let row = tx.query_one(last, &[(&after, Type::INT8), (&LOOKED_AT, Type::INT8)]).await?;
+    let (last, met): (Option<i64>, i64) = (row.try_get(0)?, row.try_get(1)?);
+    let Some(last) = last else { return Ok((Vec::new(), None)) };
+    // Both sides are bounded: however they are joined, no more is read.
+    let sql = "SELECT i.nr FROM larder.items i WHERE i.nr > $1 AND i.nr <= $2 AND NOT EXISTS \
+               (SELECT 1 FROM larder.members m WHERE m.item = i.nr AND m.item > $1 AND m.item <= $2)";
+    let rows = tx.query(sql, &[(&after, Type::INT8), (&last, Type::INT8)]).await?;
+    let orphans = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+    Ok((orphans, Some(last).filter(|_| met == LOOKED_AT)))
+}
+
+async fn remove(tx: &Tx, orphans: &[i64]) -> Result<u64, Fault> {
+    tx.by_index().await?;
+    entries::remove_orphans_of(tx, orphans).await
 }
 
 async fn log(tx: &Tx, retention: &Retention, now: Time) -> Result<u64, Fault> {

@@ -1,4 +1,4 @@
-//! A SQL view and indexes for every [`ViewSpec`]: disposable, made anew when the specs change, so
+//! A SQL view and indexes for every [`ViewSpec`]: disposable, made anew where the specs change, so
 //! that a new kind or column needs no migration and people find tables that read like their domain.
 //!
 //! In a view a Text is `text`, an Integer `bigint`, a Boolean `boolean`, a Time `timestamptz`, a List

@@ -101,20 +101,41 @@ fn the_compose_file_names_nothing_that_is_not_there() {
     assert_eq!(service(&compose, INSTANCES[0])["environment"]["LARDER_SERVER__TRUSTED_PROXIES"], *proxy);
 }
 
+/// The address that the compose file gives a service.
+fn address_of(compose: &Value, name: &str) -> String {
+    let address = &service(compose, name)["networks"]["inside"]["ipv4_address"];
+    address.as_str().unwrap_or_else(|| panic!("{name} has no address of its own")).to_owned()
+}
+
+/// What the proxy asks, as its example says: what it knew by name at its start would be gone when an instance
+/// is made anew.
+fn asked_by_proxy(compose: &Value) -> [String; 2] {
+    INSTANCES.map(|name| format!("{}:7070", address_of(compose, name)))
+}
+
 #[test]
-fn nobody_who_starts_first_is_given_the_proxys_address() {
+fn nobody_who_starts_first_is_given_an_address_that_others_know() {
     let compose = compose();
     let number = |text: &str| u32::from(text.parse::<std::net::Ipv4Addr>().unwrap());
-    let proxy = number(compose["services"]["proxy"]["networks"]["inside"]["ipv4_address"].as_str().unwrap());
+    let named = ["proxy", INSTANCES[0], INSTANCES[1]].map(|name| number(&address_of(&compose, name)));
     let network = &compose["networks"]["inside"]["ipam"]["config"][0];
-    let holds = |range: &serde_json::Value| {
-        let (first, bits) = range.as_str().unwrap().split_once('/').unwrap();
-        let mask = u32::MAX << (32 - bits.parse::<u32>().unwrap());
-        proxy & mask == number(first)
-    };
-    assert!(holds(&network["subnet"]) && !holds(&network["ip_range"]), "{network}");
-    // Without one that is named, the first of the range is taken.
-    assert_ne!(number(network["gateway"].as_str().unwrap()), proxy);
+    for address in named {
+        let holds = |range: &serde_json::Value| {
+            let (first, bits) = range.as_str().unwrap().split_once('/').unwrap();
+            let mask = u32::MAX << (32 - bits.parse::<u32>().unwrap());
+            address & mask == number(first)
+        };
+        assert!(holds(&network["subnet"]) && !holds(&network["ip_range"]), "{network}");
+        // Without one that is named, the first of the range is taken.
+        assert_ne!(number(network["gateway"].as_str().unwrap()), address);
+        assert_eq!(named.iter().filter(|other| **other == address).count(), 1);
+    }
+    let servers: Vec<String> = text("nginx.conf")
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("server ")?.split(' ').next().map(str::to_owned))
+        .filter(|server| server.contains(':'))
+        .collect();
+    assert_eq!(servers, asked_by_proxy(&compose));
 }
 
 #[test]
@@ -146,14 +167,15 @@ struct Nginx {
 }
 
 impl Nginx {
-    fn before(instances: &[Serving]) -> Self {
+    fn before(instances: &[Serving], compose: &Value) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let tmp = format!("{}/", dir.path().display());
         let listen = format!("listen {free};");
+        let asked = asked_by_proxy(compose);
         let words = [
-            ("larder-1:7070", instances[0].address.as_str()),
-            ("larder-2:7070", instances[1].address.as_str()),
+            (asked[0].as_str(), instances[0].address.as_str()),
+            (asked[1].as_str(), instances[1].address.as_str()),
             ("listen 8080;", listen.as_str()),
             ("/tmp/", tmp.as_str()),
         ];
@@ -215,7 +237,7 @@ fn two_instances_run_as_the_compose_file_says_on_one_database_behind_its_proxy()
             serving
         })
         .collect();
-    let proxy = Nginx::before(&instances);
+    let proxy = Nginx::before(&instances, &compose);
     let read = || try_get(&proxy.address, "/api/v1/clusters/docs").unwrap();
     for _ in 0..20 {
         let (head, body) = read();

@@ -1,16 +1,17 @@
 //! Making views and indexes anew, so that whoever uses a view notices as little as can be: other views
 //! may be built on it, and others may have been allowed to read it.
 
-use larder_core::ViewSpec;
+use larder_core::{Fingerprint, ViewSpec};
 use tokio_postgres::types::Type;
 
-use super::{View, Views, found_by, is_word};
+use super::{Index, View, Views, found_by, is_word};
 use crate::errors::Fault;
 use crate::json::JsonText;
 use crate::transaction::Tx;
 
 /// What `meta.view_names` calls what was made.
 const VIEW: &str = "view";
+/// Its name, and of what makes it so much that it can be told from another's.
 const INDEX: &str = "index";
 /// And what the items of a kind were last made to be found by.
 const WORDS: &str = "words";
@@ -32,12 +33,9 @@ impl Views {
         for view in &self.all {
             view.make(tx, of(VIEW).any(|name| name == view.name)).await?;
         }
-        for name in of(INDEX) {
-            tx.batch(&format!("DROP INDEX IF EXISTS larder.\"{name}\"")).await?;
-        }
-        for index in &self.indexes {
-            tx.batch(&index.sql).await?;
-        }
+        // Whoever removes entries holds this row and then waits for documents, which wait for an index.
+        let before = names(tx, " FOR UPDATE").await?;
+        self.make_indexes(tx, &before).await?;
         let mut names = self.names();
         names.extend(self.words_of(tx, &before).await?);
         let names = JsonText::encode(&names)?;
@@ -49,9 +47,27 @@ impl Views {
         Ok(())
     }
 
+    /// One that is made as it would be stays: while an index is dropped and made, nobody reads a document.
+    async fn make_indexes(&self, tx: &Tx, before: &Names) -> Result<(), Fault> {
+        let there = indexes(tx).await?;
+        let noted: Vec<&str> =
+            before.iter().filter(|(what, _)| what == INDEX).map(|(_, said)| said.as_str()).collect();
+        let is_made = |index: &Index| noted.contains(&&*index.noted()) && there.contains(&index.name);
+        let (stay, lack): (Vec<&Index>, Vec<&Index>) = self.indexes.iter().partition(|index| is_made(index));
+        for name in noted.iter().filter_map(|said| name_of(said)) {
+            if !stay.iter().any(|index| index.name == name) {
+                tx.batch(&format!("DROP INDEX IF EXISTS larder.\"{name}\"")).await?;
+            }
+        }
+        for index in lack {
+            tx.batch(&index.sql).await?;
+        }
+        Ok(())
+    }
+
     fn names(&self) -> Names {
         let views = self.all.iter().map(|view| (VIEW.to_owned(), view.name.to_owned()));
-        let indexes = self.indexes.iter().map(|index| (INDEX.to_owned(), index.name.clone()));
+        let indexes = self.indexes.iter().map(|index| (INDEX.to_owned(), index.noted()));
         views.chain(indexes).collect()
     }
 
@@ -63,6 +79,18 @@ impl Views {
         }
         Ok(self.words.iter().map(|words| (WORDS.to_owned(), words.clone())).collect())
     }
+}
+
+impl Index {
+    /// What is noted of it when it is made.
+    fn noted(&self) -> String {
+        format!("{} {}", self.name, Fingerprint::of(&[&self.sql]).as_str())
+    }
+}
+
+/// The name of what was made, by what is noted of it.
+fn name_of(noted: &str) -> Option<&str> {
+    noted.split(' ').next().filter(|name| is_word(name))
 }
 
 impl View {
@@ -133,6 +161,18 @@ async fn columns(tx: &Tx, view: &str) -> Result<Vec<(String, String)>, Fault> {
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }
 
+/// The indexes of documents that are there.
+async fn indexes(tx: &Tx) -> Result<Vec<String>, Fault> {
+    let rows = tx
+        .query(
+            "SELECT c.relname::text FROM pg_catalog.pg_index x JOIN pg_catalog.pg_class c ON c.oid = x.indexrelid \
+             WHERE x.indrelid = to_regclass('larder.docs') AND x.indisvalid",
+            &[],
+        )
+        .await?;
+    Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
+}
+
 async fn names(tx: &Tx, lock: &str) -> Result<Names, Fault> {
     let row = tx.query_one(&format!("SELECT view_names FROM larder.meta{lock}"), &[]).await?;
     let JsonText(names) = row.try_get(0)?;
@@ -141,8 +181,12 @@ async fn names(tx: &Tx, lock: &str) -> Result<Names, Fault> {
 
 /// Drops what [`Views::rebuild`] made, and nothing that people made beside it.
 pub(crate) async fn drop_all(tx: &Tx) -> Result<(), Fault> {
-    for (what, name) in names(tx, "").await? {
-        if matches!(what.as_str(), VIEW | INDEX) && is_word(&name) {
+    for (what, noted) in names(tx, "").await? {
+        let name = match what.as_str() {
+            VIEW | INDEX => name_of(&noted),
+            _ => None,
+        };
+        if let Some(name) = name {
             tx.batch(&format!("DROP {what} IF EXISTS larder.\"{name}\"")).await?;
         }
     }

@@ -203,7 +203,12 @@ fn a_statement_that_takes_too_long_is_stopped() {
         let tx = client.transaction().await.unwrap();
         tx.batch_execute("SELECT 1 FROM larder.entries FOR UPDATE").await.unwrap();
         let error = store.invalidate(&Target::Keys(vec![cinder.clone()]), at(1)).await.unwrap_err();
-        assert!(matches!(&error, StoreError::Busy { .. }) && error.is_retryable(), "{error}");
+        let told = format!("{error} {:?}", error.hints());
+        assert!(error.is_retryable() && !told.contains("another process"), "{told}");
+        assert!(
+            told.contains("statement timeout (57014)") && told.contains("[store] statement_timeout"),
+            "{told}"
+        );
         assert_eq!(ids(&row(&store, &cinder).await).len(), 0, "reads wait for nobody");
         tx.rollback().await.unwrap();
         store.invalidate(&Target::Keys(vec![cinder]), at(1)).await.unwrap();

@@ -7,11 +7,13 @@ mod clocks;
 mod connections;
 mod documents;
 mod frozen;
+mod instants;
 mod limits;
 mod listening;
 mod migrations;
 mod place;
 mod slow;
+mod sweeps;
 mod together;
 mod views;
 

@@ -1,5 +1,7 @@
 //! Views that other people use: what they built on them, who may read them, and who may make them anew.
 
+use std::collections::HashMap;
+
 use larder_core::{Column, ColumnType, ListQuery, Retention, Store, StoreError, ViewSpec};
 use larder_store_postgres::{OpenOptions, PostgresStore, migrate_up};
 use larder_testkit::contract::build::{VIEW, at, book_with, ids, key, refresh, row};
@@ -134,6 +136,64 @@ fn a_role_that_may_not_make_views_uses_the_store_without() {
         refresh(&store, &key("shelf/two"), vec![], at(1)).await;
         drop(store);
         role.drop().await;
+    });
+}
+
+/// Each index of documents with the number that it is made under.
+async fn indexes(client: &Client) -> HashMap<String, u32> {
+    let sql = "SELECT c.relname::text, c.oid FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid \
+        WHERE x.indrelid = 'larder.docs'::regclass AND c.relname LIKE 'books_by_%'";
+    client.query(sql, &[]).await.unwrap().iter().map(|row| (row.get(0), row.get(1))).collect()
+}
+
+/// Two releases may be at work beside each other, and each command makes what its own wants.
+#[test]
+fn an_index_that_is_as_it_would_be_is_not_made_anew() {
+    const STARRED: Column = Column { name: "stars", holds: ColumnType::Text, indexed: true };
+    const PAGED: Column = Column { name: "pages", holds: ColumnType::Integer, indexed: true };
+    let database = Database::fresh();
+    block_on(async {
+        drop(filled(&database, &[TITLE, STARS]).await);
+        let client = database.client().await;
+        let open = async |columns| {
+            drop(PostgresStore::open(with(&database, spec(columns))).await.unwrap());
+            indexes(&client).await
+        };
+        let first = indexes(&client).await;
+        let more = open(&[TITLE, STARS, PAGED]).await;
+        assert_eq!((more.len(), more["books_by_title"]), (3, first["books_by_title"]));
+        assert_eq!(more["books_by_stars"], first["books_by_stars"]);
+        let other = open(&[TITLE, STARRED]).await;
+        assert_eq!((other.len(), other["books_by_title"]), (2, first["books_by_title"]));
+        assert_ne!(other["books_by_stars"], first["books_by_stars"]);
+        // What somebody dropped is made again.
+        client.batch_execute("DROP INDEX larder.books_by_title").await.unwrap();
+        let again = open(&[TITLE, STARRED, PAGES]).await;
+        assert_eq!((again.len(), again["books_by_stars"]), (2, other["books_by_stars"]));
+    });
+}
+
+/// Whoever removes entries holds the store's own row, and then removes documents.
+#[test]
+fn whoever_makes_indexes_keeps_nobody_from_documents_while_waiting_for_who_removes_entries() {
+    let database = Database::fresh();
+    block_on(async {
+        drop(filled(&database, &[TITLE, STARS]).await);
+        let mut client = database.client().await;
+        let removing = client.transaction().await.unwrap();
+        removing.batch_execute("UPDATE larder.meta SET version_floor = version_floor").await.unwrap();
+        let fewer = with(&database, spec(&[TITLE]));
+        let opening = tokio::spawn(PostgresStore::open(fewer));
+        let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+            AND wait_event_type = 'Lock'";
+        let watcher = database.client().await;
+        while asked::<i64>(&watcher, waits).await < 1 {
+            tokio::task::yield_now().await;
+        }
+        removing.batch_execute("LOCK TABLE larder.docs IN ROW EXCLUSIVE MODE NOWAIT").await.unwrap();
+        removing.commit().await.unwrap();
+        drop(opening.await.unwrap().unwrap());
+        assert_eq!(indexes(&watcher).await.len(), 1);
     });
 }
 

@@ -292,3 +292,19 @@ pub async fn an_imported_version_names_nothing_else<P: Place>() {
     let version = row(&fresh, &cinder).await.entry.version;
     assert_eq!(version, exported[0].entry.version, "where it names nothing yet, it stays");
 }
+
+/// A file may say anything. PostgreSQL's own text of a time has no year 0.
+pub async fn what_failed_in_the_year_0_keeps_nothing_else_from_being_due<P: Place>() {
+    let place = P::fresh();
+    let store = place.open().await;
+    let (odd, wanted) = (key("shelf/odd"), key("shelf/wanted"));
+    fail(&store, &odd, at(0)).await;
+    let mut exported = export(&store).await;
+    store.evict(&Target::All, at(1)).await.unwrap();
+    let entry = &mut exported[0].entry;
+    entry.due_at = at(0).plus(Entry::WAIT_MAX * 3);
+    entry.last_error.as_mut().expect("it failed").at = Time::parse("0000-01-01T00:00:00Z").unwrap();
+    store.import(&exported, at(2)).await.unwrap();
+    store.mark_due(std::slice::from_ref(&wanted), Trigger::Schedule, at(2)).await.unwrap();
+    assert_eq!(store.due(at(2), 10).await.unwrap(), [wanted]);
+}
