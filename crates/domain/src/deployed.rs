@@ -81,9 +81,9 @@ struct Written {
     profile_root_dir: Option<String>,
 }
 
-/// Reads `.skillmeat-deployed.toml`. Times without an offset are meant in `zone`. The error is a
-/// sentence: it is not TOML, so nothing in it can be believed.
-pub fn read_records(file: &[u8], zone: &TimeZone) -> Result<Records, String> {
+/// Reads the `.skillmeat-deployed.toml` that lies in `folder`, whose tool a record is about that names none. Times
+/// without an offset are meant in `zone`. The error is a sentence: it is not TOML, so nothing in it can be believed.
+pub fn read_records(file: &[u8], folder: &str, zone: &TimeZone) -> Result<Records, String> {
     let text = std::str::from_utf8(file).map_err(|_| "it is not UTF-8".to_owned())?;
     let mut table: toml::Table = text.parse().map_err(|error: toml::de::Error| not_toml(&error))?;
     let mut found = Records::default();
@@ -94,7 +94,7 @@ pub fn read_records(file: &[u8], zone: &TimeZone) -> Result<Records, String> {
     };
     let mut places = std::collections::HashMap::new();
     for (number, value) in all.into_iter().take(RECORDS_MAX).enumerate() {
-        match read_record(value, zone) {
+        match read_record(value, folder, zone) {
             Ok(record) => {
                 let identity = (record.name.clone(), record.kind, record.profile.clone());
                 if let Some(place) = places.get(&identity).copied() {
@@ -117,7 +117,7 @@ fn replace_if_later(records: &mut [Record], place: usize, record: Record) {
     }
 }
 
-fn read_record(value: toml::Value, zone: &TimeZone) -> Result<Record, String> {
+fn read_record(value: toml::Value, folder: &str, zone: &TimeZone) -> Result<Record, String> {
     let written: Written = value.try_into().map_err(|error: toml::de::Error| one_line(&error))?;
     let kind = written.artifact_type.parse();
     let kind: ArtifactType = kind.map_err(|word| format!("`{word}` is not a type of artifact"))?;
@@ -126,12 +126,13 @@ fn read_record(value: toml::Value, zone: &TimeZone) -> Result<Record, String> {
         return Err("it has no name".to_owned());
     }
     let filled = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
-    let profile = filled(written.deployment_profile_id).or(filled(written.platform));
+    let (id, platform) = (filled(written.deployment_profile_id), filled(written.platform));
     let root = filled(written.profile_root_dir);
-    let by_root = |root: &str| PROFILES.iter().find(|(folder, _)| *folder == root).map(|(_, id)| *id);
-    let by_profile = |id: &str| PROFILES.iter().find(|(_, known)| *known == id).map(|(folder, _)| *folder);
-    let profile = profile.unwrap_or_else(|| root.as_deref().and_then(by_root).unwrap_or(CLAUDE).to_owned());
-    let profile_root = root.unwrap_or_else(|| by_profile(&profile).unwrap_or(".claude").to_owned());
+    // An id may be a person's own word, where the platform is one that is known.
+    let by_words = || [&id, &platform].into_iter().flatten().find_map(|word| folder_of(word));
+    let profile_root = root.unwrap_or_else(|| by_words().unwrap_or(folder).to_owned());
+    let by_folders = || profile_of(&profile_root).or_else(|| profile_of(folder)).unwrap_or(CLAUDE).to_owned();
+    let profile = id.or(platform).unwrap_or_else(by_folders);
     let path = filled(written.artifact_path);
     if !stays_inside(&profile_root) || !path.as_deref().is_none_or(stays_inside) {
         return Err(format!("the path of `{name}` leads out of the project"));
@@ -148,6 +149,17 @@ fn read_record(value: toml::Value, zone: &TimeZone) -> Result<Record, String> {
         content_hash: hash(written.content_hash),
         collection_sha: hash(written.collection_sha),
     })
+}
+
+/// The tool whose folder that is.
+fn profile_of(folder: &str) -> Option<&'static str> {
+    let folder = folder.trim_end_matches('/');
+    PROFILES.iter().find(|(known, _)| *known == folder).map(|(_, profile)| *profile)
+}
+
+/// The folder of a tool.
+fn folder_of(profile: &str) -> Option<&'static str> {
+    PROFILES.iter().find(|(_, known)| *known == profile).map(|(folder, _)| *folder)
 }
 
 /// A hash without the name of its kind before it.
@@ -227,7 +239,7 @@ profile_root_dir = ".claude"
 "#;
 
     fn read(text: &str) -> Records {
-        read_records(text.as_bytes(), &TimeZone::fixed(jiff::tz::offset(2))).unwrap()
+        read_records(text.as_bytes(), ".claude", &TimeZone::fixed(jiff::tz::offset(2))).unwrap()
     }
 
     #[test]
@@ -251,6 +263,28 @@ profile_root_dir = ".claude"
         assert_eq!((records[0].name.as_str(), records[0].kind), ("a", ArtifactType::Mcp));
         assert_eq!((records[0].profile.as_str(), records[0].profile_root.as_str()), (CLAUDE, ".claude"));
         assert_eq!(records[0].deployed_at, None);
+    }
+
+    #[test]
+    fn a_record_that_does_not_say_whose_it_is_is_that_of_the_folder_it_lies_in() {
+        let bare = "[[deployed]]\nartifact_name = \"pdf\"\nartifact_type = \"skill\"\n";
+        for (folder, said, profile, root) in [
+            (".codex", "", "codex", ".codex"),
+            (".codex", "platform = \"codex\"", "codex", ".codex"),
+            (".codex", "deployment_profile_id = \"team\"\nplatform = \"codex\"", "team", ".codex"),
+            (".claude", "deployment_profile_id = \"team\"\nplatform = \"codex\"", "team", ".codex"),
+            (".cursor", "deployment_profile_id = \"team\"", "team", ".cursor"),
+            (".cursor", "deployment_profile_id = \"gemini\"\nplatform = \"codex\"", "gemini", ".gemini"),
+            (".claude", "profile_root_dir = \".codex/\"", "codex", ".codex/"),
+            (".codex", "profile_root_dir = \".tools\"", "codex", ".tools"),
+        ] {
+            let text = format!("{bare}{said}\n");
+            let Records { records, problems } =
+                read_records(text.as_bytes(), folder, &TimeZone::UTC).unwrap();
+            assert_eq!(problems, [""; 0]);
+            let told = (records[0].profile.as_str(), records[0].profile_root.as_str());
+            assert_eq!(told, (profile, root), "{folder} {said}");
+        }
     }
 
     #[test]
@@ -289,9 +323,9 @@ profile_root_dir = ".claude"
     #[test]
     fn what_is_not_toml_is_an_error_and_an_empty_file_is_not() {
         let zone = TimeZone::UTC;
-        assert!(read_records(b"[[deployed]\n", &zone).unwrap_err().starts_with("it is not TOML"));
-        assert!(read_records(b"\xff", &zone).unwrap_err().contains("UTF-8"));
-        assert_eq!(read_records(b"", &zone).unwrap(), Records::default());
+        assert!(read_records(b"[[deployed]\n", ".claude", &zone).unwrap_err().starts_with("it is not TOML"));
+        assert!(read_records(b"\xff", ".claude", &zone).unwrap_err().contains("UTF-8"));
+        assert_eq!(read_records(b"", ".claude", &zone).unwrap(), Records::default());
         let named =
             read_project_file(b"[project]\nname = \"Kiln\"\ncreated_at = 2026-01-01T00:00:00Z\n", &zone);
         assert_eq!(named.unwrap().name.as_deref(), Some("Kiln"));

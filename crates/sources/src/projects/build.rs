@@ -13,10 +13,9 @@ use larder_domain::{ARTIFACT, Artifact, ArtifactType, LocalProject, OnDisk, PROJ
 
 use super::content::{BUFFER_BYTES, Content, warning};
 use super::find::{Sight, Spotted};
+use super::said::expected_path;
 use super::scan::{Look, Scan, digest, warnings_of};
 use super::stamp::{EDITION, Known, Stamp};
-
-use inputs::expected_path;
 
 /// Warnings beyond these are counted, not told.
 const WARNINGS_MAX: usize = 50;
@@ -36,13 +35,11 @@ pub(super) fn build(scan: &Scan<'_>, held: &[Member], look: Look) -> Result<Fetc
         artifacts: Vec::new(),
         ids: HashSet::new(),
         recorded: HashSet::new(),
-        names_are_known: true,
+        unread: Vec::new(),
         buffer: vec![0; BUFFER_BYTES],
     };
     let project = build.project_file();
-    let records = build.records();
-    build.names_are_known = records.is_some();
-    let deployed = records.unwrap_or_default();
+    let deployed = build.records();
     let (look, placed) = build.place(look, &deployed, &project.name);
     for (number, placed) in placed.into_iter().enumerate() {
         build.artifact(&look.sight.spotted[number], &look.contents[number], placed, &deployed);
@@ -86,8 +83,8 @@ struct Build<'a> {
     ids: HashSet<String>,
     /// The records that are about something that is there.
     recorded: HashSet<usize>,
-    /// Whether what was deployed could be read.
-    names_are_known: bool,
+    /// The profiles' folders in which the file that records what was deployed cannot be read.
+    unread: Vec<&'static str>,
     /// What files are read into.
     buffer: Vec<u8>,
 }
@@ -252,7 +249,7 @@ impl Build<'_> {
             record.and_then(|record| upstreams.all.upstream(collection, &record.name, record.kind));
         let mut artifact = Artifact::of(placed, disk, record, upstream);
         let Some(held) = held else { return artifact };
-        if !self.names_are_known {
+        if record.is_none() && self.is_unread(held) {
             artifact.keep_deployment(held);
         } else if upstreams.partly && upstream.is_none() && record.is_some() {
             artifact.keep_upstream(held);
@@ -290,7 +287,7 @@ impl Build<'_> {
                     return Some((id.clone(), held.clone()));
                 }
                 let is_gone = !there.contains(held.path.as_str());
-                (!self.names_are_known && was_deployed && is_gone).then(|| {
+                (was_deployed && is_gone && self.is_unread(held)).then(|| {
                     let gone = Artifact {
                         missing: true,
                         modified: false,

@@ -12,7 +12,7 @@ use larder_domain::{ArtifactType, bare_name};
 
 use super::content::warning;
 use super::place::{shown, shown_path};
-use super::reach::{Led, Reach};
+use super::reach::{Led, Reach, is_absence};
 use super::seen::{About, Met};
 
 /// An artifact that is there.
@@ -94,7 +94,7 @@ pub(super) fn holds_artifacts(profile_folder: &Path, reach: &Reach) -> io::Resul
     };
     for name in [super::RECORDS_FILE, super::PROJECT_FILE] {
         match fs::symlink_metadata(real.join(name)) {
-            Err(error) if is_nothing(&error) => {}
+            Err(error) if is_absence(&error) => {}
             Ok(_) | Err(_) => return Ok(true),
         }
     }
@@ -108,7 +108,7 @@ pub(super) fn holds_artifacts(profile_folder: &Path, reach: &Reach) -> io::Resul
             Ok(mut entries) => {
                 entries.any(|entry| entry.is_ok_and(|entry| !is_hidden(&shown(&entry.file_name()))))
             }
-            Err(error) => !is_nothing(&error),
+            Err(error) => !is_absence(&error),
         }
     }))
 }
@@ -128,7 +128,7 @@ fn led(folder: &Path, reach: &Reach) -> io::Result<Way> {
         Ok(meta) if meta.is_dir() => return Ok(Way::In(folder.to_owned())),
         Ok(meta) if meta.is_symlink() => {}
         Ok(_) => return Ok(Way::None),
-        Err(error) if is_nothing(&error) => return Ok(Way::None),
+        Err(error) if is_absence(&error) => return Ok(Way::None),
         Err(error) => return Err(error),
     }
     Ok(match reach.follow(folder, "") {
@@ -196,7 +196,7 @@ impl Look<'_> {
     fn enter(&mut self, path: &Path, about: &str) -> Option<(PathBuf, Option<About>)> {
         let meta = match fs::symlink_metadata(path) {
             Ok(meta) => meta,
-            Err(error) if is_nothing(&error) => return None,
+            Err(error) if is_absence(&error) => return None,
             Err(error) => {
                 self.cannot(about, &error);
                 return None;
@@ -329,8 +329,4 @@ fn has_skill_file(folder: &Path) -> bool {
         || fs::read_dir(folder).is_ok_and(|mut entries| {
             entries.any(|entry| entry.is_ok_and(|entry| is_skill(entry.file_name())))
         })
-}
-
-fn is_nothing(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }

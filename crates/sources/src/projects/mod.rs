@@ -13,6 +13,7 @@ mod find;
 mod ignored;
 mod place;
 mod reach;
+mod said;
 mod scan;
 mod seen;
 mod stamp;

@@ -59,7 +59,7 @@ impl Reach {
                     real.display()
                 ),
             ),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Led::Nowhere,
+            Err(error) if is_absence(&error) => Led::Nowhere,
             Err(error) if is_loop(&error) => warn("link_loop", format!("`{about}` leads back to itself")),
             Err(error) => warn("unreadable", format!("`{about}` cannot be read: {error}")),
         }
@@ -89,7 +89,12 @@ pub(super) fn would_be(path: &Path) -> Option<PathBuf> {
 /// Whether there is nothing by that name, not even a link: one question, where following asks one a
 /// folder.
 pub(super) fn is_nothing(path: &Path) -> bool {
-    path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    path.symlink_metadata().is_err_and(|error| is_absence(&error))
+}
+
+/// Whether an error says that there is nothing: below a file there is as little as where nobody put anything.
+pub(super) fn is_absence(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 #[cfg(unix)]

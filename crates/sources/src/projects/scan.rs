@@ -151,8 +151,15 @@ impl Scan<'_> {
         let is_there = |root: &str| sight.folders.iter().any(|(folder, _)| folder == Path::new(root));
         let mut nothing: Vec<String> =
             known.stamps.iter().filter(|(_, stamp)| stamp.is_none()).map(|(path, _)| path.clone()).collect();
-        nothing.extend(PROFILES.iter().map(|(root, _)| (*root).to_owned()).filter(|root| !is_there(root)));
         let mut met = sight.folders.clone();
+        for (root, _) in PROFILES.iter().filter(|(root, _)| !is_there(root)) {
+            // Some tools leave a file there.
+            if is_nothing(&self.project.path.join(root)) {
+                nothing.push((*root).to_owned());
+            } else {
+                met.push((PathBuf::from(root), None));
+            }
+        }
         for (spotted, content) in sight.spotted.iter().zip(&look.contents) {
             let content = content.as_ref().ok().filter(|content| content.is_plain())?;
             // Else a link led there.

@@ -217,7 +217,8 @@ mod ask {
             }
             newest = newest.max(Some(time(changed.cast_signed(), changed_nanos)?));
         }
-        let is_nothing = |path: &String| look(&folder, path).err() == Some(Errno::NOENT);
+        let is_nothing =
+            |path: &String| matches!(look(&folder, path).err(), Some(Errno::NOENT | Errno::NOTDIR));
         let number = hasher.finalize().to_hex()[..16].to_owned();
         nothing.iter().all(is_nothing).then_some(Told { number, newest })
     }

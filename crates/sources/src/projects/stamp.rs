@@ -36,13 +36,16 @@ pub(super) struct Known {
     /// What was warned of when an artifact was read, since it is not read again.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) told: BTreeMap<String, Vec<Warning>>,
+    /// The paths that a file in another profile's folder records, and that folder.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) apart: BTreeMap<String, String>,
     /// What the next look can tell by quickly that all of it is as it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) seen: Option<Seen>,
 }
 
 /// A change of what is kept makes all older records void.
-pub(super) const EDITION: u32 = 5;
+pub(super) const EDITION: u32 = 6;
 
 /// A longer record than any look keeps is nobody's.
 const BYTES_MAX: u64 = 64 << 20;

@@ -1,19 +1,12 @@
-//! What files of a project say: what it calls itself, what was deployed into it, and where that should lie.
+//! What files of a project say: what it calls itself, and what was deployed into it.
 
-use std::io;
-use std::path::Path;
-
-use larder_domain::{ArtifactType, LocalProject, PROFILES, Record, read_project_file, read_records};
+use larder_domain::{Artifact, LocalProject, PROFILES, Record, read_project_file, read_records};
 
 use super::super::content::warning;
-use super::super::place::{shown, shown_path};
-use super::super::reach::{Led, is_nothing};
+use super::super::place::shown;
+use super::super::said::{expected_path, profile_of, said};
 use super::super::{PROJECT_FILE, RECORDS_FILE};
 use super::Build;
-use crate::files::read_plain;
-
-/// No record file is longer.
-const RECORDS_BYTES_MAX: u64 = 64 << 20;
 
 impl Build<'_> {
     /// What the project calls itself, whichever profile says it.
@@ -29,7 +22,7 @@ impl Build<'_> {
         for (root, _) in PROFILES {
             let about = format!("{root}/{PROJECT_FILE}");
             let read = self
-                .input(&about)
+                .said(&about)
                 .map(|file| file.and_then(|file| read_project_file(&file, self.scan.frame.zone)));
             match read {
                 None => {}
@@ -46,66 +39,54 @@ impl Build<'_> {
         project
     }
 
-    /// What was deployed; `None` = some of it cannot be read, so that nothing may be taken for
-    /// not deployed.
-    pub(super) fn records(&mut self) -> Option<Vec<Record>> {
+    /// What was deployed, as far as it can be read.
+    pub(super) fn records(&mut self) -> Vec<Record> {
         let mut all = Vec::new();
-        let mut readable = true;
         for (root, _) in PROFILES {
             let about = format!("{root}/{RECORDS_FILE}");
-            let Some(file) = self.input(&about) else { continue };
-            match file.and_then(|file| read_records(&file, self.scan.frame.zone)) {
+            let Some(file) = self.said(&about) else { continue };
+            match file.and_then(|file| read_records(&file, root, self.scan.frame.zone)) {
                 Ok(records) => {
+                    for path in records.records.iter().map(expected_path) {
+                        if profile_of(&path) != Some(root) {
+                            self.known.apart.insert(path, root.to_owned());
+                        }
+                    }
                     all.extend(records.records);
                     for problem in records.problems {
                         self.tell(&about, warning(&about, "malformed", format!("`{about}`: {problem}")));
                     }
                 }
                 Err(why) => {
-                    readable = false;
-                    let message = format!("`{about}`: {why}; what was known of deployments stays");
+                    self.unread.push(root);
+                    let message = format!("`{about}`: {why}; what was known of its deployments stays");
                     self.tell(&about, warning(&about, "malformed", message));
                 }
             }
         }
-        readable.then_some(all)
+        self.keep_apart();
+        all
     }
 
-    /// One of the files that say something of the project; `None` = there is none.
-    fn input(&self, about: &str) -> Option<Result<Vec<u8>, String>> {
-        let path = self.scan.project.path.join(about);
-        if is_nothing(&path) {
-            return None;
-        }
-        let real = match self.scan.reach.follow(&path, about) {
-            Led::To(real) => real,
-            Led::Nowhere => return None,
-            Led::Astray(warning) => return Some(Err(warning.message)),
-        };
-        match read_plain(&real, RECORDS_BYTES_MAX) {
-            Ok((file, _)) => Some(Ok(file)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => Some(Err(format!("it cannot be read: {error}"))),
+    /// Whether it cannot be read now whether an artifact was deployed: whether the file is unreadable that recorded
+    /// it, or would.
+    pub(super) fn is_unread(&self, held: &Artifact) -> bool {
+        let known = self.scan.before.and_then(|before| before.apart.get(&held.path));
+        match known.map(String::as_str).or_else(|| profile_of(&held.path)) {
+            Some(root) => self.unread.contains(&root),
+            None => !self.unread.is_empty(),
         }
     }
-}
 
-/// Where a record says that its artifact is, from the project's folder.
-pub(super) fn expected_path(record: &Record) -> String {
-    let below = record.path.as_deref().map_or_else(
-        || {
-            let is_markdown = matches!(record.kind, ArtifactType::Command | ArtifactType::Agent);
-            let ending = if is_markdown { ".md" } else { "" };
-            format!("{}/{}{ending}", record.kind.folder(), record.name)
-        },
-        |path| {
-            let path = path.replace('\\', "/");
-            let path = path.trim_end_matches('/');
-            // Some name the file that describes a skill, which is its folder.
-            let skill = path.strip_suffix("/SKILL.md").filter(|_| record.kind == ArtifactType::Skill);
-            skill.unwrap_or(path).to_owned()
-        },
-    );
-    let root = Path::new(&record.profile_root);
-    shown_path(&root.join(below))
+    /// Remembers what the files that cannot be read now recorded apart from where they lie.
+    fn keep_apart(&mut self) {
+        let before = self.scan.before.into_iter().flat_map(|before| &before.apart);
+        for (path, root) in before.filter(|(_, root)| self.unread.contains(&root.as_str())) {
+            self.known.apart.entry(path.clone()).or_insert_with(|| root.clone());
+        }
+    }
+
+    fn said(&self, about: &str) -> Option<Result<Vec<u8>, String>> {
+        said(&self.scan.project.path, about, self.scan.reach)
+    }
 }

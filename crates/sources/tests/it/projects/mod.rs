@@ -10,6 +10,7 @@ mod noticed;
 mod opened;
 #[cfg(target_os = "linux")]
 mod quickly;
+mod recorded;
 mod scanning;
 #[cfg(target_os = "linux")]
 mod trees;

@@ -147,6 +147,24 @@ async fn a_folder_in_another_s_place_is_seen_whatever_its_times_are_set_to() {
 }
 
 #[tokio::test]
+async fn a_file_in_the_place_of_a_profile_costs_no_full_look() {
+    let mut folder = Folder::new();
+    folder.project("kiln");
+    let missing = "[[deployed]]\nartifact_name = \"a\"\nartifact_type = \"agent\"\nplatform = \"codex\"\n";
+    folder.write(RECORDS, missing);
+    fs::write(folder.path("dev/kiln/.codex"), "").unwrap();
+    folder.compare_with(&later());
+    folder.refresh().await;
+    assert!(folder.artifact("kiln", "a").missing);
+    let key = folder.key("kiln");
+    assert_eq!(look(&mut folder, &key).await, (Outcome::NotModified, false));
+    folder.remove("dev/kiln/.codex");
+    folder.write("dev/kiln/.codex/agents/a.md", "# a\n");
+    assert_eq!(look(&mut folder, &key).await.0, Outcome::Updated);
+    assert!(!folder.artifact("kiln", "a").missing);
+}
+
+#[tokio::test]
 async fn a_look_within_a_tick_of_a_change_proves_nothing() {
     let (mut folder, key) = kiln().await;
     let commands = folder.path("dev/kiln/.claude/commands");

@@ -1,0 +1,100 @@
+//! What was recorded of deployments: in which file, of what place, and what stands when one file cannot be read.
+
+use crate::projects::folder::{Folder, codes};
+use crate::projects::scanning::{RECORDS, content_hash, record};
+
+/// A record that says what it must, and what else it is given.
+fn bare(name: &str, said: &str) -> String {
+    format!("[[deployed]]\nartifact_name = \"{name}\"\nartifact_type = \"skill\"\n{said}\n\n")
+}
+
+/// A project with a skill that was edited since it was deployed, and one that is gone.
+fn deployed() -> Folder {
+    let folder = Folder::new();
+    folder.skill("kiln", "pdf", "d");
+    let records = [
+        record("pdf", "skill", "skills/pdf", &content_hash(&"a".repeat(64))),
+        record("gone", "skill", "skills/gone", &content_hash(&"b".repeat(64))),
+    ];
+    folder.write(RECORDS, &records.concat());
+    folder
+}
+
+/// The name, profile and state of each artifact.
+fn states(folder: &Folder) -> Vec<String> {
+    let all = folder.artifacts("kiln").into_iter().map(|one| {
+        let states = [("outdated", one.outdated), ("modified", one.modified), ("missing", one.missing)];
+        let set: Vec<&str> = states.iter().filter(|(_, is_set)| *is_set).map(|(word, _)| *word).collect();
+        format!("{} {} {}", one.name, one.profile, set.join(" ")).trim_end().to_owned()
+    });
+    let mut all: Vec<String> = all.collect();
+    all.sort();
+    all
+}
+
+#[tokio::test]
+async fn a_bad_file_in_one_profile_s_place_takes_nothing_from_the_others() {
+    let own = ["gone claude_code missing", "pdf claude_code modified"];
+    for (bad, text, warned) in [
+        (".codex", "", &[][..]),
+        (".codex/.skillmeat-deployed.toml", "[[deployed]\n", &["malformed"][..]),
+        (".codex/.skillmeat-deployed.toml", "deployed = 1\n", &["malformed"][..]),
+    ] {
+        for is_known in [false, true] {
+            let mut folder = deployed();
+            if is_known {
+                folder.refresh().await;
+                assert_eq!(states(&folder), own);
+            }
+            folder.write(&format!("dev/kiln/{bad}"), text);
+            folder.refresh().await;
+            assert_eq!(states(&folder), own, "{bad} {text}");
+            assert_eq!(codes(&folder.warnings("kiln")), warned, "{bad}");
+            // What the other profile's file says goes on to count.
+            folder.write(RECORDS, &record("pdf", "skill", "skills/pdf", ""));
+            folder.refresh().await;
+            assert_eq!(states(&folder), ["pdf claude_code"], "{bad} {text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_file_recorded_apart_from_where_it_lies_stays_while_the_file_cannot_be_read() {
+    let mut folder = Folder::new();
+    folder.write("dev/kiln/.codex/skills/pdf/SKILL.md", "# pdf\n");
+    folder.write("dev/kiln/.tools/skills/docs/SKILL.md", "# docs\n");
+    folder.write("dev/kiln/.gemini/.skillmeat-deployed.toml", "");
+    let hash = content_hash(&"a".repeat(64));
+    let records = [
+        bare("pdf", &format!("profile_root_dir = \".codex\"\n{hash}")),
+        bare("docs", &format!("profile_root_dir = \".tools\"\n{hash}")),
+    ];
+    folder.write(RECORDS, &records.concat());
+    folder.refresh().await;
+    let own = ["docs claude_code modified", "pdf codex modified"];
+    assert_eq!(states(&folder), own);
+    for round in 0..2 {
+        folder.write(RECORDS, &format!("[[deployed]\n# {round}\n"));
+        folder.refresh().await;
+        assert_eq!(states(&folder)[1], own[1], "it is being written, say");
+    }
+    // Another profile's file has no say in them.
+    folder.write("dev/kiln/.gemini/.skillmeat-deployed.toml", "[[deployed]\n");
+    folder.write(RECORDS, "");
+    folder.refresh().await;
+    assert_eq!(states(&folder), ["pdf codex"]);
+}
+
+#[tokio::test]
+async fn a_record_that_does_not_say_whose_it_is_is_about_the_folder_it_lies_in() {
+    for (said, profile) in [("", "codex"), ("deployment_profile_id = \"team\"\nplatform = \"codex\"", "team")]
+    {
+        let mut folder = Folder::new();
+        folder.write("dev/kiln/.codex/skills/pdf/SKILL.md", "# pdf\n");
+        let records = bare("pdf", &format!("{said}\n{}", content_hash(&"a".repeat(64))));
+        folder.write("dev/kiln/.codex/.skillmeat-deployed.toml", &records);
+        folder.refresh().await;
+        assert_eq!(states(&folder), [format!("pdf {profile} modified")]);
+        assert_eq!(folder.artifact("kiln", "pdf").deployed_version.as_deref(), Some("aaaaaaa"));
+    }
+}
