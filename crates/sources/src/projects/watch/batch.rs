@@ -46,12 +46,12 @@ impl Batch {
             self.missed = true;
             return true;
         };
-        let changes: Vec<(PathBuf, Change)> = paths.into_iter().map(|path| change_of(kind, path)).collect();
-        if !changes.iter().any(|(path, change)| places.may_matter(path, change.is_structural())) {
-            return false;
-        }
+        let changes = paths.into_iter().map(|path| change_of(kind, path));
+        let changes: Vec<(PathBuf, Change)> =
+            changes.filter(|(path, change)| places.may_matter(path, change.is_structural())).collect();
+        let is_any = !changes.is_empty();
         self.add(changes);
-        true
+        is_any
     }
 
     /// Adds what happened.

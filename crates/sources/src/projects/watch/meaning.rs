@@ -9,7 +9,8 @@ use super::super::Shared;
 use super::super::ignored::is_ignore_file;
 use super::super::reach::Reach;
 use super::super::upstreams::is_collection_file;
-use super::super::walk::{is_profile, is_project};
+use super::super::walk::is_project;
+use super::extent::profiles_above;
 use super::places::Places;
 use super::ways::Whose;
 
@@ -25,13 +26,14 @@ pub(super) struct Meanings<'a> {
     pub(super) reach: Reach,
 }
 
-/// The folders of profiles among a path and those above it, as far as a root that it lies below, the innermost first;
+/// The folders of profiles in which a path is looked at, as far as a root that it lies below, the innermost first;
 /// for each such root, since one may lie in something that is called like a profile, or be one to which a link in
 /// another leads.
 pub(super) fn profiles<'p>(path: &'p Path, roots: impl Iterator<Item = &'p PathBuf>) -> Vec<Vec<&'p Path>> {
     let below = |root: Option<&PathBuf>| -> Vec<&'p Path> {
-        let way = path.ancestors().take_while(|part| root.is_none_or(|root| *part != root));
-        way.filter(|part| part.file_name().is_some_and(is_profile)).collect()
+        profiles_above(path)
+            .take_while(|part| root.is_none_or(|root| *part != root && part.starts_with(root)))
+            .collect()
     };
     let mut ways: Vec<Vec<&Path>> =
         roots.filter(|root| path.starts_with(root)).map(|root| below(Some(root))).collect();
@@ -47,16 +49,12 @@ impl Meanings<'_> {
     /// Adds the entries that want a look. `is_structural`: something may have come there, gone, or
     /// been renamed.
     pub(super) fn explain(&self, path: &Path, is_structural: bool, keys: &mut BTreeSet<Key>) {
-        for (target, key) in &self.places.linked {
-            if path.starts_with(target) || (is_structural && target.starts_with(path)) {
-                keys.insert(key.clone());
-            }
-        }
+        keys.extend(self.places.linked.concerned(path, is_structural).cloned());
         for way in
             self.places.ways.iter().filter(|way| is_structural && way.names.iter().any(|name| name == path))
         {
             match &way.whose {
-                Whose::Root(key) => drop(keys.insert(key.clone())),
+                Whose::Entry(key) => drop(keys.insert(key.clone())),
                 Whose::Collections => keys.extend(self.projects.values().cloned()),
             }
         }
@@ -122,7 +120,7 @@ impl Meanings<'_> {
     pub(super) fn unmet(&self, keys: &mut BTreeSet<Key>) {
         let catalogue = &self.shared.catalogue;
         for (_, project) in catalogue.projects() {
-            if !self.places.folders.contains(&project.path) {
+            if !self.places.folders.contains_key(&project.path) {
                 let own = catalogue.roots().iter().filter(|root| root.path == project.root);
                 keys.extend(own.map(|root| root.key.clone()));
             }

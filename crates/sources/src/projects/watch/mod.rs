@@ -6,8 +6,11 @@
 //! this sleeps until something happens, and its pairing of renames is of no use here.)
 
 mod batch;
+mod extent;
+mod linked;
 mod meaning;
 mod places;
+mod recorded;
 mod settle;
 mod ways;
 
@@ -23,8 +26,10 @@ use tokio::sync::mpsc::{Receiver, channel};
 use super::{ProjectsSource, Shared, Stop};
 use crate::ears::{Ears, Heard, Mouth};
 use batch::{Batch, Change};
+use extent::Extent;
 use meaning::{Meanings, profiles};
 use places::{FOLDERS_MAX, Places, below, places};
+use recorded::RecordFile;
 use settle::settle;
 
 /// How to watch.
@@ -200,7 +205,8 @@ impl Watch {
     async fn meaning(&mut self, batch: Batch) -> Vec<Key> {
         let edition = self.shared.catalogue.edition();
         let mut keys = BTreeSet::new();
-        let is_news = batch.missed || edition != self.edition || self.changes_places(&batch);
+        let is_all = batch.missed || edition != self.edition || self.changes_records(&batch).await;
+        let is_news = is_all || self.changes_places(&batch);
         if batch.missed {
             self.missed.store(false, Ordering::Release);
             (self.swept_at, self.missed_at) = (self.clock.now(), Some(self.clock.now()));
@@ -209,7 +215,6 @@ impl Watch {
         if is_news {
             // What went is known by the places until now alone.
             self.explain(&batch, &mut keys);
-            let is_all = batch.missed || edition != self.edition;
             let (links, folders) = (self.places.links.clone(), self.places.watched());
             let new = self.resync(&batch, is_all).await;
             let meaning = self.meanings();
@@ -283,10 +288,21 @@ impl Watch {
                 || std::fs::symlink_metadata(path).is_ok_and(|about| about.is_dir() || about.is_symlink());
             ears.watches(path)
                 || self.places.links.contains(path)
-                || self.places.is_linked(path)
+                || self.places.linked.has(path)
                 || self.places.is_on_way(path)
                 || (!is_pruned && is_folder())
         })
+    }
+
+    /// Whether other places were recorded after this.
+    async fn changes_records(&self, batch: &Batch) -> bool {
+        let written = self.places.records.iter().filter(|file| batch.paths.contains_key(&file.real));
+        let written: Vec<RecordFile> = written.cloned().collect();
+        if written.is_empty() {
+            return false;
+        }
+        let is_another = move || written.iter().any(RecordFile::is_another);
+        tokio::task::spawn_blocking(is_another).await.unwrap_or(true)
     }
 
     /// Works out what to watch now, and answers the folders that were not watched before. What came
@@ -298,10 +314,8 @@ impl Watch {
         let other: Vec<PathBuf> = batch.structural().map(|(path, _)| path.clone()).collect();
         let mut roots: Vec<PathBuf> = shared.catalogue.roots().iter().map(|root| real(&root.path)).collect();
         roots.extend(self.places.beyond.iter().map(|(target, _)| target.clone()));
-        let in_profile = |path: &PathBuf| {
-            let is_in = |above| profiles(above, roots.iter()).iter().all(|way| !way.is_empty());
-            path.parent().is_some_and(is_in)
-        };
+        let is_in = |path: &Path| profiles(path, roots.iter()).iter().all(|way| !way.is_empty());
+        let in_profile = |path: &PathBuf| is_in(path) && path.parent().is_some_and(is_in);
         let is_missed = batch.missed;
         let is_local =
             !is_all && !batch.leaves_out() && other.iter().all(|path| in_profile(path) && !path.is_symlink());
@@ -339,7 +353,7 @@ impl Watch {
         if let Some(found) = found {
             self.places = found;
         } else {
-            self.places.folders.extend(new.iter().cloned());
+            self.places.folders.extend(new.iter().map(|folder| (folder.clone(), Extent::All)));
             self.places.is_cut |= is_cut;
         }
         new

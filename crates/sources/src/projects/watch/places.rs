@@ -1,20 +1,23 @@
 //! Which folders are watched: those in which a project may appear, those that hold artifacts, and
-//! those that links and collections lead to. Each by itself: a watch on everything below a root
+//! those that links, records and collections lead to. Each by itself: a watch on everything below a root
 //! would also take all that is pruned.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use larder_core::Key;
-use larder_domain::PROFILES;
+use larder_domain::{ArtifactType, PROFILES};
 
 use super::super::ignored::is_ignore_file;
 use super::super::reach::{Led, Reach, is_nothing, would_be};
 use super::super::upstreams::is_collection_file;
-use super::super::walk::is_profile;
 use super::super::{Shared, walk};
+use super::extent::{Extent, looked_at, profiles_above};
+use super::linked::Linked;
+use super::recorded::RecordFile;
 use super::ways::{Way, Whose};
 
 /// No more folders are watched: a system that could would still suffer.
@@ -25,16 +28,19 @@ const DEPTH_MAX: usize = 32;
 /// Folders to watch, and what those mean that lie nowhere else.
 #[derive(Debug, Default)]
 pub(super) struct Places {
-    pub(super) folders: BTreeSet<PathBuf>,
+    pub(super) folders: BTreeMap<PathBuf, Extent>,
     /// Other folders, of which only the way to what is awaited matters.
     lookouts: BTreeSet<PathBuf>,
-    /// What may come, or go with a folder above it.
-    awaited: Vec<Awaited>,
+    /// What may come, or go with a folder above it, and the first of the folders on the way to it that was not
+    /// there.
+    awaited: BTreeMap<PathBuf, Option<PathBuf>>,
     /// The ways to the roots and the collections.
     pub(super) ways: Vec<Way>,
-    /// What links lead to, or would if there were something, with the entry that wants a look then: that of the
-    /// project that has the link; a root's, where its projects would be.
-    pub(super) linked: Vec<(PathBuf, Key)>,
+    /// What links and records lead to, with the entry of the project that has them, or of the root where its
+    /// projects would be.
+    pub(super) linked: Linked,
+    /// The files that record what was deployed.
+    pub(super) records: Vec<RecordFile>,
     /// Folders that links below a root lead to, with the root.
     pub(super) beyond: Vec<(PathBuf, Key)>,
     /// The links to folders below roots.
@@ -47,13 +53,6 @@ pub(super) struct Places {
     pub(super) is_cut: bool,
 }
 
-#[derive(Debug)]
-struct Awaited {
-    path: PathBuf,
-    /// The first of the folders on the way to it that was not there.
-    next: Option<PathBuf>,
-}
-
 /// Works out what is to be watched now. Nobody waits for what comes of it once it is stopped.
 pub(super) fn places(shared: &Shared, stop: &AtomicBool) -> Places {
     let reach = shared.reach();
@@ -61,7 +60,7 @@ pub(super) fn places(shared: &Shared, stop: &AtomicBool) -> Places {
         shared.catalogue.projects().iter().map(|(_, project)| project.path.clone()).collect();
     let mut places = Places::default();
     for root in shared.catalogue.roots() {
-        places.follow(Way::to(&root.path, Whose::Root(root.key.clone())));
+        places.follow(Way::to(&root.path, Whose::Entry(root.key.clone())));
         if shared.is_too_much(&root.path) {
             continue;
         }
@@ -72,7 +71,7 @@ pub(super) fn places(shared: &Shared, stop: &AtomicBool) -> Places {
             places.away.push(root.path.clone());
             let real = would_be(&root.path).unwrap_or(real);
             places.wait_for(&real);
-            places.linked.push((real, root.key.clone()));
+            places.linked.add(&real, Extent::All, &root.key);
             continue;
         };
         shared.catalogue.came(&root.key);
@@ -83,7 +82,7 @@ pub(super) fn places(shared: &Shared, stop: &AtomicBool) -> Places {
             if target.is_dir() {
                 places.beyond.push((target, root.key.clone()));
             } else {
-                places.linked.push((target, root.key.clone()));
+                places.linked.add(&target, Extent::All, &root.key);
             }
         }
         for folder in &walked.folders {
@@ -92,19 +91,30 @@ pub(super) fn places(shared: &Shared, stop: &AtomicBool) -> Places {
                 if is_nothing(&profile) {
                     continue;
                 }
-                places.below(&profile, 0, stop);
+                if profile.symlink_metadata().is_ok_and(|about| about.is_dir()) {
+                    places.profile(&profile, 0, stop);
+                }
                 // It becomes a project when there is something where its links lead.
                 if !known.contains(folder) {
-                    places.links(&profile, &root.key, &own, 0, stop);
+                    places.profile_links(&profile, &root.key, &own, 0, stop);
                 }
             }
         }
-        places.folders.extend(walked.folders);
+        places.folders.extend(walked.folders.into_iter().map(|folder| (folder, Extent::All)));
     }
     for (key, project) in shared.catalogue.projects() {
         let own = reach.and(&project.path).and(&project.root);
         for (profile, _) in PROFILES {
-            places.links(&project.path.join(profile), &key, &own, 0, stop);
+            let profile = project.path.join(profile);
+            if !is_nothing(&profile) {
+                places.profile_links(&profile, &key, &own, 0, stop);
+            }
+        }
+        for file in RecordFile::all(&project.path, &own) {
+            for place in &file.places {
+                places.recorded(&project.path.join(place), &key, &own, stop);
+            }
+            places.records.push(file);
         }
     }
     for place in &shared.collections {
@@ -120,7 +130,7 @@ pub(super) fn places(shared: &Shared, stop: &AtomicBool) -> Places {
         places.guard(&target, &reach);
         places.collections.push(target);
     }
-    places.lookouts.retain(|folder| !places.folders.contains(folder));
+    places.lookouts.retain(|folder| !places.folders.contains_key(folder));
     places.cut(FOLDERS_MAX);
     places
 }
@@ -132,25 +142,34 @@ impl Places {
         if is_structural && self.is_on_way(path) {
             return true;
         }
-        let is_known = || self.folders.contains(path) || self.lookouts.contains(path);
-        if path.parent().is_some_and(|above| self.lookouts.contains(above)) && !is_known() {
-            return self.awaited.iter().any(|awaited| awaited.path.starts_with(path));
+        let is_watched = || self.folders.contains_key(path) || self.lookouts.contains(path);
+        let is_linked = || self.linked.has(path) || self.collections.iter().any(|place| place == path);
+        let is_in_profile = || profiles_above(path).next().is_some();
+        if let Some(extent) = path.parent().and_then(|above| self.partly(above)) {
+            return (extent == Extent::Profile && is_in_profile())
+                || is_linked()
+                || self.is_awaited(path)
+                || (is_structural && is_watched());
         }
-        let is_in_profile = || path.ancestors().any(|part| part.file_name().is_some_and(is_profile));
         let is_read =
             || path.file_name().is_some_and(|name| is_ignore_file(name) || is_collection_file(name));
-        let is_linked = || self.is_linked(path) || self.collections.iter().any(|place| place == path);
         // A folder, or a link, that came, and one that went.
         let is_other = || match fs::symlink_metadata(path) {
             Ok(about) => !about.is_file(),
-            Err(_) => [&self.folders, &self.lookouts, &self.links].iter().any(|all| all.contains(path)),
+            Err(_) => is_watched() || self.links.contains(path),
         };
         is_in_profile() || is_read() || is_linked() || (is_structural && is_other())
     }
 
-    /// Whether a path is something that a link leads to, or lies in it.
-    pub(super) fn is_linked(&self, path: &Path) -> bool {
-        self.linked.iter().any(|(target, _)| path.starts_with(target))
+    /// How much of a folder matters, if that is not all.
+    fn partly(&self, folder: &Path) -> Option<Extent> {
+        let lookout = || self.lookouts.contains(folder).then_some(Extent::Named);
+        self.folders.get(folder).copied().or_else(lookout).filter(|extent| *extent != Extent::All)
+    }
+
+    /// Whether something is awaited at a path or below it.
+    fn is_awaited(&self, path: &Path) -> bool {
+        self.awaited.range(path.to_owned()..).next().is_some_and(|(awaited, _)| awaited.starts_with(path))
     }
 
     /// Whether a way goes through a path.
@@ -160,12 +179,23 @@ impl Places {
 
     /// All that is to be watched.
     pub(super) fn watched(&self) -> BTreeSet<PathBuf> {
-        self.folders.union(&self.lookouts).cloned().collect()
+        self.folders.keys().chain(&self.lookouts).cloned().collect()
     }
 
     /// Whether a folder is watched for what is awaited alone.
     pub(super) fn is_lookout(&self, folder: &Path) -> bool {
         self.lookouts.contains(folder)
+    }
+
+    /// Whether folders of a name in a folder that is watched are watched as well.
+    pub(super) fn goes_into(&self, folder: &Path, name: &OsStr) -> bool {
+        self.folders.get(folder).is_some_and(|extent| extent.goes_into(name))
+    }
+
+    /// Listens in a folder.
+    fn listen(&mut self, folder: &Path, extent: Extent) {
+        let known = self.folders.entry(folder.to_owned()).or_insert(extent);
+        *known = extent.max(*known);
     }
 
     /// Leaves out the last folders, where there are more than that.
@@ -178,7 +208,7 @@ impl Places {
 
     /// What was awaited and came before anybody listened, and the ways that became others.
     pub(super) fn outrun(&self) -> Vec<PathBuf> {
-        let next = self.awaited.iter().filter_map(|awaited| awaited.next.as_ref());
+        let next = self.awaited.values().flatten();
         let came = next.filter(|next| !is_nothing(next));
         let ways = self.ways.iter().filter(|way| way.is_outrun());
         came.chain(ways.flat_map(|way| &way.names)).cloned().collect()
@@ -196,7 +226,7 @@ impl Places {
         let is_next = |way: &&Path| way.parent() == Some(above);
         let next = path.ancestors().find(is_next).filter(|next| is_nothing(next));
         self.lookouts.insert(above.to_owned());
-        self.awaited.push(Awaited { path: path.to_owned(), next: next.map(Path::to_owned) });
+        self.awaited.insert(path.to_owned(), next.map(Path::to_owned));
     }
 
     /// The same, and for any of the folders above it going, as far as they may be read.
@@ -211,49 +241,91 @@ impl Places {
         below(folder, depth, stop, &mut |folder| {
             let has_room = self.folders.len() <= FOLDERS_MAX;
             if has_room {
-                self.folders.insert(folder.to_owned());
+                self.listen(folder, Extent::All);
             }
             has_room
         });
     }
 
-    /// What links below a folder lead to, as far as it may be read.
+    /// A profile's folder, which really is there, and all below it that is looked at, links aside.
+    fn profile(&mut self, profile: &Path, depth: usize, stop: &AtomicBool) {
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        self.listen(profile, Extent::Profile);
+        for kind in ArtifactType::ALL {
+            self.below(&profile.join(kind.folder()), depth + 1, stop);
+        }
+    }
+
+    /// What a profile's folder leads to if it is a link, and what links do that are looked at in it.
+    fn profile_links(&mut self, profile: &Path, key: &Key, reach: &Reach, depth: usize, stop: &AtomicBool) {
+        if depth > DEPTH_MAX || stop.load(Ordering::Relaxed) {
+            return;
+        }
+        if profile.is_symlink() {
+            return self.link(profile, Extent::Profile, key, reach, depth, stop);
+        }
+        for name in looked_at() {
+            self.links(&profile.join(name), key, reach, depth + 1, stop);
+        }
+    }
+
+    /// What links below a folder lead to, as far as it may be read, and what it leads to itself if it is one.
     fn links(&mut self, folder: &Path, key: &Key, reach: &Reach, depth: usize, stop: &AtomicBool) {
         if depth > DEPTH_MAX || stop.load(Ordering::Relaxed) {
             return;
         }
-        if fs::symlink_metadata(folder).is_ok_and(|about| about.is_symlink()) {
-            self.link(folder, key, reach, depth, stop);
-            return;
+        if folder.is_symlink() {
+            return self.link(folder, Extent::All, key, reach, depth, stop);
         }
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
             let Ok(kind) = entry.file_type() else { continue };
             if kind.is_symlink() {
-                self.link(&entry.path(), key, reach, depth, stop);
+                self.link(&entry.path(), Extent::All, key, reach, depth, stop);
             } else if kind.is_dir() {
                 self.links(&entry.path(), key, reach, depth + 1, stop);
             }
         }
     }
 
-    fn link(&mut self, link: &Path, key: &Key, reach: &Reach, depth: usize, stop: &AtomicBool) {
+    /// What is recorded to be where artifacts are not looked for.
+    fn recorded(&mut self, path: &Path, key: &Key, reach: &Reach, stop: &AtomicBool) {
+        if would_be(path).is_none_or(|real| real != path) {
+            self.follow(Way::to(path, Whose::Entry(key.clone())));
+        }
+        self.link(path, Extent::All, key, reach, 0, stop);
+    }
+
+    fn link(
+        &mut self,
+        link: &Path,
+        extent: Extent,
+        key: &Key,
+        reach: &Reach,
+        depth: usize,
+        stop: &AtomicBool,
+    ) {
         let target = match reach.follow(link, "") {
             Led::To(target) => Some(target),
             Led::Nowhere => would_be(link).filter(|target| reach.has(target)),
             Led::Astray(_) => None,
         };
         let Some(target) = target else { return };
-        let known = (target.clone(), key.clone());
-        if self.linked.contains(&known) {
+        if !self.linked.add(&target, extent, key) {
             return;
         }
-        self.linked.push(known);
         self.guard(&target, reach);
-        if target.is_dir() {
+        if !target.is_dir() {
+            if let Some(folder) = target.parent().filter(|_| target.exists()) {
+                self.listen(folder, Extent::Named);
+            }
+        } else if extent == Extent::Profile {
+            self.profile(&target, depth, stop);
+            self.profile_links(&target, key, reach, depth + 1, stop);
+        } else {
             self.below(&target, depth, stop);
             self.links(&target, key, reach, depth + 1, stop);
-        } else if let Some(folder) = target.parent().filter(|_| target.exists()) {
-            self.folders.insert(folder.to_owned());
         }
     }
 }
@@ -291,20 +363,20 @@ mod tests {
         let config = ProjectsConfig { roots: vec![root], collections, ..ProjectsConfig::default() };
         let source = ProjectsSource::new(&config, &Policy::default(), || TimeZone::UTC).unwrap();
         let all = places(&source.shared, &AtomicBool::new(false));
-        assert!(all.folders.contains(&collection.canonicalize().unwrap()));
-        assert!(all.folders.iter().any(|folder| folder.ends_with("site/.claude/skills/pdf")));
+        assert!(all.folders.contains_key(&collection.canonicalize().unwrap()));
+        assert!(all.folders.keys().any(|folder| folder.ends_with("site/.claude/skills/pdf")));
         let stopped = places(&source.shared, &AtomicBool::new(true));
-        assert_eq!(stopped.folders, BTreeSet::new());
+        assert_eq!(stopped.folders, BTreeMap::new());
     }
 
     #[test]
     fn it_is_known_when_there_are_more_folders_than_are_watched() {
-        let mut places =
-            Places { folders: ["/a", "/a/b", "/c"].map(PathBuf::from).into(), ..Places::default() };
+        let folders = ["/a", "/a/b", "/c"].map(|folder| (PathBuf::from(folder), Extent::All)).into();
+        let mut places = Places { folders, ..Places::default() };
         places.cut(3);
         assert!(!places.is_cut);
         places.cut(2);
-        assert!(places.is_cut && !places.folders.contains(Path::new("/c")), "{:?}", places.folders);
+        assert!(places.is_cut && !places.folders.contains_key(Path::new("/c")), "{:?}", places.folders);
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub(super) fn settle(
         let added = ears.watch(&found.watched(), stop);
         let came = found.outrun();
         let is_more = |folder: &PathBuf| {
-            found.folders.contains(folder)
+            found.folders.contains_key(folder)
                 && may_have_changed(folder, looked_at)
                 && holds_more(folder, &found, rules)
         };
@@ -60,8 +60,9 @@ fn holds_more(folder: &Path, found: &Places, rules: &Rules) -> bool {
     let is_more = |entry: DirEntry| {
         let path = entry.path();
         entry.file_type().is_ok_and(|kind| kind.is_dir() || kind.is_symlink())
+            && found.goes_into(folder, &entry.file_name())
             && !rules.prunes(&entry.file_name())
-            && !found.folders.contains(&path)
+            && !found.folders.contains_key(&path)
             && !found.links.contains(&path)
     };
     fs::read_dir(folder).is_ok_and(|entries| entries.flatten().any(is_more))
@@ -105,7 +106,7 @@ mod tests {
                 found
             });
             let came = root.join(came);
-            assert!(ears.watches(&came) && found.folders.contains(&came), "{}", came.display());
+            assert!(ears.watches(&came) && found.folders.contains_key(&came), "{}", came.display());
             assert!(new.contains(&came) && new.contains(&root), "{new:?}");
         }
     }
@@ -156,7 +157,7 @@ mod tests {
         settle(&mut ears(&missed), &source.shared.rules, &stop, || {
             let found = places(&source.shared, &stop);
             looks += 1;
-            let last = found.folders.last().unwrap().join(looks.to_string());
+            let last = found.folders.keys().next_back().unwrap().join(looks.to_string());
             fs::create_dir(last).unwrap();
             found
         });

@@ -23,8 +23,8 @@ pub(super) struct Way {
 /// Who is found by a way.
 #[derive(Debug)]
 pub(super) enum Whose {
-    /// A root, by its entry.
-    Root(Key),
+    /// A root, or something that a project recorded, by its entry.
+    Entry(Key),
     /// Collections, which concern every project.
     Collections,
 }

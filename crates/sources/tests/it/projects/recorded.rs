@@ -1,7 +1,13 @@
 //! What was recorded of deployments: in which file, of what place, and what stands when one file cannot be read.
 
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use larder_sources::WatchOptions;
+
 use crate::projects::folder::{Folder, codes};
 use crate::projects::scanning::{RECORDS, content_hash, record};
+use crate::projects::watching::{QUICK, Watched};
 
 /// A record that says what it must, and what else it is given.
 fn bare(name: &str, said: &str) -> String {
@@ -97,4 +103,90 @@ async fn a_record_that_does_not_say_whose_it_is_is_about_the_folder_it_lies_in()
         assert_eq!(states(&folder), [format!("pdf {profile} modified")]);
         assert_eq!(folder.artifact("kiln", "pdf").deployed_version.as_deref(), Some("aaaaaaa"));
     }
+}
+
+async fn watched(mut folder: Folder) -> Watched {
+    folder.refresh().await;
+    Watched::over(folder, WatchOptions { debounce: QUICK, ..WatchOptions::default() }).await
+}
+
+/// Waits until what a skill's file says of it by now is known.
+async fn edit(watched: &mut Watched, file: &str, text: &'static str) {
+    fs::write(watched.folder.path(file), format!("---\ndescription: {text}\n---\n")).unwrap();
+    watched.follow_until(|folder| folder.artifact("kiln", "wind").description.as_deref() == Some(text)).await;
+}
+
+#[tokio::test]
+async fn what_is_recorded_to_be_where_artifacts_are_not_looked_for_is_watched_there() {
+    for (said, file) in [
+        ("profile_root_dir = \".windsurf\"", ".windsurf/skills/wind/SKILL.md"),
+        ("profile_root_dir = \".windsurf\"\nartifact_path = \"wind.md\"", ".windsurf/wind.md"),
+        ("profile_root_dir = \"node_modules/kit\"", "node_modules/kit/skills/wind/SKILL.md"),
+        ("artifact_path = \"custom/wind.md\"", ".claude/custom/wind.md"),
+        ("artifact_path = \"wind.md\"", ".claude/wind.md"),
+        ("profile_root_dir = \".\"\nartifact_path = \"wind.md\"", "wind.md"),
+    ] {
+        let folder = Folder::new();
+        let file = format!("dev/kiln/{file}");
+        folder.write(&file, "---\ndescription: first\n---\n");
+        folder.write(RECORDS, &bare("wind", said));
+        let mut watched = watched(folder).await;
+        edit(&mut watched, &file, "edited").await;
+        let place = watched.folder.path(&file).parent().unwrap().to_owned();
+        let away = watched.folder.path("away");
+        for above in [watched.folder.path(&file), place] {
+            let is_more = above.ends_with("dev/kiln") || above.ends_with(".claude");
+            // A skill's folder is there without the file that describes it.
+            if is_more || above.ends_with("SKILL.md") {
+                continue;
+            }
+            fs::rename(&above, &away).unwrap();
+            watched.follow_until(|folder| folder.artifact("kiln", "wind").missing).await;
+            fs::rename(&away, &above).unwrap();
+            watched.follow_until(|folder| !folder.artifact("kiln", "wind").missing).await;
+        }
+        edit(&mut watched, &file, "once more").await;
+    }
+}
+
+#[tokio::test]
+async fn a_place_that_is_recorded_later_is_watched_from_then_on() {
+    for is_renamed in [false, true] {
+        let folder = Folder::new();
+        folder.project("kiln");
+        folder.write(RECORDS, "");
+        let file = "dev/kiln/.windsurf/skills/wind/SKILL.md";
+        folder.write(file, "# wind\n");
+        let mut watched = watched(folder).await;
+        let records = bare("wind", "profile_root_dir = \".windsurf\"");
+        if is_renamed {
+            let beside = watched.folder.path("dev/kiln/.claude/records.tmp");
+            fs::write(&beside, records).unwrap();
+            fs::rename(beside, watched.folder.path(RECORDS)).unwrap();
+        } else {
+            fs::write(watched.folder.path(RECORDS), records).unwrap();
+        }
+        watched.follow_until(|folder| folder.artifacts("kiln").len() == 2).await;
+        edit(&mut watched, file, "edited").await;
+    }
+}
+
+#[tokio::test]
+async fn a_recorded_place_behind_a_link_is_followed_when_the_link_is_pointed_elsewhere() {
+    let folder = Folder::new();
+    for kit in ["kit1", "kit2"] {
+        let text = format!("---\ndescription: {kit}\n---\n");
+        folder.write(&format!("dev/.cache/{kit}/skills/wind/SKILL.md"), &text);
+    }
+    folder.write(RECORDS, &bare("wind", "profile_root_dir = \".windsurf\""));
+    symlink("../.cache/kit1", folder.path("dev/kiln/.windsurf")).unwrap();
+    let mut watched = watched(folder).await;
+    edit(&mut watched, "dev/.cache/kit1/skills/wind/SKILL.md", "edited").await;
+    let (link, beside) = (watched.folder.path("dev/kiln/.windsurf"), watched.folder.path("dev/kiln/.new"));
+    symlink("../.cache/kit2", &beside).unwrap();
+    fs::rename(beside, link).unwrap();
+    watched
+        .follow_until(|folder| folder.artifact("kiln", "wind").description.as_deref() == Some("kit2"))
+        .await;
+    edit(&mut watched, "dev/.cache/kit2/skills/wind/SKILL.md", "edited there").await;
 }

@@ -288,19 +288,25 @@ async fn what_is_gone_says_still_what_it_was() {
 
 #[tokio::test]
 async fn what_was_deployed_to_an_unusual_place_is_found_there() {
-    let mut folder = Folder::new();
-    folder.write("dev/kiln/.claude/custom/tool.md", "---\ndescription: odd place\n---\n");
-    folder.write(RECORDS, &record("tool", "command", "custom/tool.md", &content_hash(&"a".repeat(64))));
-    folder.refresh().await;
-    assert_eq!(folder.artifact("kiln", "tool").description.as_deref(), Some("odd place"));
-    let key = folder.key("kiln");
-    assert_eq!(folder.fetch(&key).await.unwrap(), Outcome::NotModified);
-    folder.write("dev/kiln/.claude/custom/tool.md", "---\ndescription: edited\n---\n");
-    folder.fetch(&key).await.unwrap();
-    assert_eq!(folder.artifact("kiln", "tool").description.as_deref(), Some("edited"));
-    folder.remove("dev/kiln/.claude/custom/tool.md");
-    folder.fetch(&key).await.unwrap();
-    assert!(folder.artifact("kiln", "tool").missing);
+    for root in [".claude", ".tools"] {
+        let mut folder = Folder::new();
+        let tool = format!("dev/kiln/{root}/custom/tool.md");
+        folder.write(&tool, "---\ndescription: odd place\n---\n");
+        let records = record("tool", "command", "custom/tool.md", &content_hash(&"a".repeat(64)));
+        let records =
+            records.replace("profile_root_dir = \".claude\"", &format!("profile_root_dir = \"{root}\""));
+        folder.write(RECORDS, &records);
+        folder.refresh().await;
+        assert_eq!(folder.artifact("kiln", "tool").description.as_deref(), Some("odd place"));
+        let key = folder.key("kiln");
+        assert_eq!(folder.fetch(&key).await.unwrap(), Outcome::NotModified);
+        folder.write(&tool, "---\ndescription: edited\n---\n");
+        folder.fetch(&key).await.unwrap();
+        assert_eq!(folder.artifact("kiln", "tool").description.as_deref(), Some("edited"));
+        folder.remove(&tool);
+        folder.fetch(&key).await.unwrap();
+        assert!(folder.artifact("kiln", "tool").missing);
+    }
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -237,7 +238,7 @@ async fn links_are_watched_where_they_lead() {
     folder.project("kiln");
     folder.write("shared/skill/SKILL.md", "---\ndescription: one\n---\n");
     let link = folder.path("dev/kiln/.claude/skills/shared");
-    std::os::unix::fs::symlink(folder.path("shared/skill"), link).unwrap();
+    symlink(folder.path("shared/skill"), link).unwrap();
     folder.configure(|config, dir| config.allow_links = vec![dir.join("shared")]);
     folder.refresh().await;
     let options = WatchOptions { debounce: QUICK, ..WatchOptions::default() };
@@ -270,21 +271,63 @@ impl Clock for Disturbed {
 }
 
 #[tokio::test]
-async fn what_is_written_beside_all_profiles_keeps_no_change_waiting() {
-    let mut folder = Folder::new();
-    folder.project("kiln");
-    folder.refresh().await;
-    let log = folder.path("dev/kiln/build.log");
-    fs::write(&log, "").unwrap();
-    let clock = Arc::new(Disturbed { log, waits: AtomicUsize::new(0) });
-    let options = WatchOptions { debounce: QUICK, ..WatchOptions::default() };
-    let mut watch = folder.watch(options, clock.clone());
-    watch.next().await;
-    folder.skill("kiln", "pdf", "Changed");
-    assert_eq!(watch.next().await, [folder.key("kiln")]);
-    let waits = clock.waits.load(Ordering::Relaxed);
-    // A write is a few events, of which each may come while it is quiet.
-    assert!(waits < 10, "the quiet began {waits} times");
+async fn what_is_written_beside_all_that_is_looked_at_keeps_no_change_waiting() {
+    for log in ["build.log", ".claude/debug.log", ".claude/worktrees/w1/target/build.log"] {
+        let mut folder = Folder::new();
+        folder.project("kiln");
+        folder.refresh().await;
+        folder.write(&format!("dev/kiln/{log}"), "");
+        let log = folder.path(&format!("dev/kiln/{log}"));
+        let clock = Arc::new(Disturbed { log, waits: AtomicUsize::new(0) });
+        let options = WatchOptions { debounce: QUICK, ..WatchOptions::default() };
+        let mut watch = folder.watch(options, clock.clone());
+        watch.next().await;
+        folder.skill("kiln", "pdf", "Changed");
+        assert_eq!(watch.next().await, [folder.key("kiln")]);
+        let waits = clock.waits.load(Ordering::Relaxed);
+        // A write is a few events, of which each may come while it is quiet.
+        assert!(waits < 10, "the quiet began {waits} times");
+    }
+}
+
+#[tokio::test]
+async fn of_a_profile_s_folder_is_watched_what_is_looked_at_and_no_worktree() {
+    for link in [false, true] {
+        let folder = Folder::new();
+        let claude = if link { "shared/claude" } else { "dev/kiln/.claude" };
+        folder.write(&format!("{claude}/skills/pdf/SKILL.md"), "# pdf\n");
+        if link {
+            fs::create_dir_all(folder.path("dev/kiln")).unwrap();
+            symlink(folder.path(claude), folder.path("dev/kiln/.claude")).unwrap();
+        }
+        let mut folder = folder;
+        folder.configure(|config, dir| config.allow_links = vec![dir.join("shared")]);
+        folder.refresh().await;
+        let options = WatchOptions { debounce: QUICK, ..WatchOptions::default() };
+        let before = Watched::over(folder, options).await;
+        let (folder, watched_before) = (before.folder, before.watch.folders());
+        for module in ["a", "b", "c"] {
+            folder.write(&format!("{claude}/worktrees/w1/node_modules/{module}/index.js"), "x");
+            folder.write(&format!("dev/kiln/.cursor/worktrees/w1/node_modules/{module}/index.js"), "x");
+        }
+        let mut watched = Watched::over(folder, options).await;
+        assert_eq!(watched.watch.folders(), watched_before + 1, "`.cursor` itself, and no worktree");
+        let kiln = watched.folder.key("kiln");
+        for place in [claude, "dev/kiln/.cursor"] {
+            fs::create_dir_all(watched.folder.path(place).join("todos/deep")).unwrap();
+            fs::write(watched.folder.path(place).join("settings.json"), "{}").unwrap();
+        }
+        watched.folder.write(&format!("{claude}/skills/pdf/SKILL.md"), "# changed\n");
+        assert_eq!(watched.until(&kiln).await, [kiln.clone()].into());
+        assert_eq!(watched.watch.folders(), watched_before + 1, "nor what came");
+        for place in [claude, "dev/kiln/.cursor"] {
+            let agents = watched.folder.path(place).join("agents");
+            fs::rename(watched.folder.path(place).join("todos"), &agents).unwrap();
+            watched.until(&kiln).await;
+            fs::write(agents.join("deep/a.md"), "# a\n").unwrap();
+        }
+        watched.follow_until(|folder| folder.artifacts("kiln").len() == 3).await;
+    }
 }
 
 #[tokio::test]
