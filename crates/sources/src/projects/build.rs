@@ -1,6 +1,7 @@
 //! What came of a look at a project, put together: what is as it was is not read again, what changed
 //! is read alone, and what cannot be read keeps what was known of it.
 
+mod held;
 mod inputs;
 
 use std::collections::{HashMap, HashSet};
@@ -9,13 +10,15 @@ use std::io;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use larder_core::{Delta, Fetched, ItemRef, Json, Member, NewItem, Others, Scope, Warning};
-use larder_domain::{ARTIFACT, Artifact, ArtifactType, LocalProject, OnDisk, PROJECT, Placed, Record};
+use larder_domain::{ARTIFACT, Artifact, ArtifactType, LocalProject, OnDisk, Placed, Record};
 
 use super::content::{BUFFER_BYTES, Content, warning};
 use super::find::{Sight, Spotted};
 use super::said::expected_path;
 use super::scan::{Look, Scan, digest, warnings_of};
 use super::stamp::{EDITION, Known, Stamp};
+
+use held::Held;
 
 /// Warnings beyond these are counted, not told.
 const WARNINGS_MAX: usize = 50;
@@ -50,30 +53,6 @@ pub(super) fn build(scan: &Scan<'_>, held: &[Member], look: Look) -> Result<Fetc
     build.finish(project, warnings)
 }
 
-/// The artifacts as held.
-struct Held {
-    artifacts: HashMap<String, (Artifact, Json)>,
-    project: Option<Json>,
-}
-
-impl Held {
-    fn of(members: &[Member]) -> Self {
-        let mut held = Held { artifacts: HashMap::with_capacity(members.len()), project: None };
-        for member in members {
-            let of = &member.item.of;
-            match &*of.kind {
-                ARTIFACT => {
-                    let Ok(artifact) = member.item.doc.decode::<Artifact>() else { continue };
-                    held.artifacts.insert(of.id.to_string(), (artifact, member.item.doc.clone()));
-                }
-                PROJECT => held.project = Some(member.item.doc.clone()),
-                _ => {}
-            }
-        }
-        held
-    }
-}
-
 struct Build<'a> {
     scan: &'a Scan<'a>,
     held: &'a Held,
@@ -105,22 +84,27 @@ impl Build<'_> {
 
     /// Gives everything that is there its name and record, and finds what lies elsewhere.
     fn place(&mut self, look: Look, records: &[Record], project_name: &str) -> (Look, Vec<Named>) {
-        let Look { sight, contents, inputs } = look;
-        let Sight { spotted, mut warnings, dark, folders, odd } = sight;
-        let sight = Sight { dark, folders, odd, ..Sight::default() };
+        let Look { mut sight, contents, inputs } = look;
+        let spotted = std::mem::take(&mut sight.spotted);
         let paths: Vec<String> = records.iter().map(expected_path).collect();
         let by_path: HashMap<&str, usize> =
             paths.iter().enumerate().map(|(number, path)| (path.as_str(), number)).collect();
         let mut there: Vec<(Spotted, io::Result<Content>)> = Vec::new();
-        for (spotted, content) in spotted.into_iter().zip(contents) {
+        for (mut spotted, content) in spotted.into_iter().zip(contents) {
             // What was found elsewhere the last time is there for its record's sake alone.
-            if !spotted.profile.is_empty() || by_path.contains_key(spotted.path.as_str()) {
-                there.push((spotted, content));
+            if spotted.profile.is_empty() && !by_path.contains_key(spotted.path.as_str()) {
+                let held = self.held.at(&spotted.path).filter(|held| self.is_unread(held));
+                let Some(Artifact { profile, kind, name, .. }) = held else { continue };
+                (spotted.profile, spotted.kind, spotted.name) = (profile.clone(), *kind, name.clone());
             }
+            there.push((spotted, content));
         }
         let seen: HashSet<String> = there.iter().map(|(spotted, _)| spotted.path.clone()).collect();
-        for path in paths.iter().filter(|path| !seen.contains(*path) && !sight.is_dark(path)) {
-            if let Some(spotted) = self.scan.spotted_at(path, &mut warnings) {
+        for path in paths.iter().filter(|path| !seen.contains(*path)) {
+            if sight.is_dark(path) || sight.barred.contains(path) {
+                continue;
+            }
+            if let Some(spotted) = self.scan.spotted_at(path, &mut sight) {
                 let content = self.scan.content(&spotted);
                 there.push((spotted, content));
             }
@@ -151,7 +135,7 @@ impl Build<'_> {
             named[place] = Some(Named { placed, record });
         }
         let (spotted, contents) = there.into_iter().unzip();
-        let look = Look { sight: Sight { spotted, warnings, ..sight }, contents, inputs };
+        let look = Look { sight: Sight { spotted, ..sight }, contents, inputs };
         (look, named.into_iter().flatten().collect())
     }
 
@@ -207,7 +191,7 @@ impl Build<'_> {
         let artifact = match (disk, own) {
             (Some(disk), _) => self.of(named.placed, Some(disk), record, held),
             // It is there and cannot be read: what was known of it stays.
-            (None, Some(own)) => own.clone(),
+            (None, Some(own)) => self.of(named.placed, Some(own.on_disk()), record, held),
             (None, None) => self.of(named.placed, Some(OnDisk::default()), record, None),
         };
         self.push(id, artifact);
@@ -260,19 +244,22 @@ impl Build<'_> {
         artifact
     }
 
-    /// What was deployed and is not there; and, where it cannot be told what was deployed or what is
-    /// there, what was known.
+    /// What was deployed and is not there, or may not be looked at; and, where it cannot be told what was
+    /// deployed or what is there, what was known.
     fn missing(&mut self, records: &[Record], look: &Look, project_name: &str) {
         let there: HashSet<&str> = look.sight.spotted.iter().map(|spotted| spotted.path.as_str()).collect();
         for (number, record) in records.iter().enumerate() {
             let path = expected_path(record);
-            if self.recorded.contains(&number) || there.contains(path.as_str()) || look.sight.is_dark(&path) {
+            if self.recorded.contains(&number) || there.contains(path.as_str()) {
                 continue;
             }
             let placed = self.placed(&record.profile, record.kind, record.name.clone(), &path, project_name);
             let id = id_of(&placed);
             let held = self.held.artifacts.get(&id).map(|(artifact, _)| artifact);
-            let artifact = self.of(placed, None, Some(record), held);
+            // What may not be looked at is not known to be missing.
+            let is_hidden = look.sight.is_dark(&path) || look.sight.barred.contains(&path);
+            let disk = is_hidden.then(|| held.map(Artifact::on_disk).unwrap_or_default());
+            let artifact = self.of(placed, disk, Some(record), held);
             self.known.stamps.insert(path, None);
             self.push(id, artifact);
         }
@@ -283,11 +270,14 @@ impl Build<'_> {
             .filter(|(id, _)| !self.ids.contains(*id))
             .filter_map(|(id, (held, _))| {
                 let was_deployed = held.deployed_at.is_some() || held.deployed_version.is_some();
-                if look.sight.is_dark(&held.path) {
-                    return Some((id.clone(), held.clone()));
+                let (is_unread, is_barred) = (self.is_unread(held), look.sight.barred.contains(&held.path));
+                if look.sight.is_dark(&held.path) || (is_unread && is_barred) {
+                    let placed =
+                        self.placed(&held.profile, held.kind, held.name.clone(), &held.path, project_name);
+                    return Some((id.clone(), self.of(placed, Some(held.on_disk()), None, Some(held))));
                 }
                 let is_gone = !there.contains(held.path.as_str());
-                (was_deployed && is_gone && self.is_unread(held)).then(|| {
+                (was_deployed && is_gone && is_unread).then(|| {
                     let gone = Artifact {
                         missing: true,
                         modified: false,
@@ -300,7 +290,7 @@ impl Build<'_> {
             })
             .collect();
         for (id, artifact) in kept {
-            if artifact.missing {
+            if artifact.missing || look.sight.barred.contains(&artifact.path) {
                 self.known.stamps.insert(artifact.path.clone(), None);
             }
             self.push(id, artifact);

@@ -41,6 +41,8 @@ pub(super) struct Sight {
     pub(super) warnings: Vec<Warning>,
     /// Folders that could not be read, from the project's folder: what was known below them stays.
     pub(super) dark: Vec<String>,
+    /// Recorded places, from the project's folder, at which there is something that may not be looked at.
+    pub(super) barred: BTreeSet<String>,
     /// The folders that were listed, from the project's folder.
     pub(super) folders: Vec<Met>,
     /// Whether there was anything by the way of which these folders do not tell: a link, a limit.

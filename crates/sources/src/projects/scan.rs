@@ -188,16 +188,16 @@ impl Scan<'_> {
     fn spot_elsewhere(&self, sight: &mut Sight) {
         let Some(before) = self.before else { return };
         let seen: HashSet<&str> = sight.spotted.iter().map(|spotted| spotted.path.as_str()).collect();
-        let elsewhere =
-            before.stamps.keys().filter(|path| !seen.contains(path.as_str()) && !sight.is_dark(path));
-        let mut warnings = Vec::new();
-        let found: Vec<Spotted> = elsewhere.filter_map(|path| self.spotted_at(path, &mut warnings)).collect();
-        sight.spotted.extend(found);
-        sight.warnings.extend(warnings);
+        let elsewhere = before.stamps.keys().filter(|path| !seen.contains(path.as_str()));
+        let elsewhere: Vec<&String> = elsewhere.filter(|path| !sight.is_dark(path)).collect();
+        for path in elsewhere {
+            let found = self.spotted_at(path, sight);
+            sight.spotted.extend(found);
+        }
     }
 
     /// Something at a path that a record names.
-    pub(super) fn spotted_at(&self, path: &str, warnings: &mut Vec<Warning>) -> Option<Spotted> {
+    pub(super) fn spotted_at(&self, path: &str, sight: &mut Sight) -> Option<Spotted> {
         let there = self.project.path.join(path);
         if is_nothing(&there) {
             return None;
@@ -213,7 +213,8 @@ impl Scan<'_> {
             }),
             Led::Nowhere => None,
             Led::Astray(warning) => {
-                warnings.push(warning);
+                sight.barred.insert(path.to_owned());
+                sight.warnings.push(warning);
                 None
             }
         }
