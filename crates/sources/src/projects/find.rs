@@ -1,6 +1,6 @@
 //! The artifacts of a project that are there, by where they lie: nothing is read but folders.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::ffi::OsString;
 use std::fs::{self, FileType};
 use std::io;
@@ -64,6 +64,9 @@ const ARTIFACTS_MAX: usize = 20_000;
 /// Nor does anybody sort them in more folders.
 const FOLDERS_MAX: usize = 20_000;
 
+/// So many folders are looked into to tell whether there is any.
+const LOOKS_MAX: usize = 32;
+
 /// Looks at one profile's folder (`.claude`) of a project, until it is to `stop`.
 pub(super) fn spot(
     project: &Path,
@@ -100,19 +103,55 @@ pub(super) fn holds_artifacts(profile_folder: &Path, reach: &Reach) -> io::Resul
             Ok(_) | Err(_) => return Ok(true),
         }
     }
-    Ok(ArtifactType::ALL.iter().any(|kind| {
-        let folder = match led(&real.join(kind.folder()), reach) {
-            Ok(Way::In(folder)) => folder,
-            Ok(Way::None) => return false,
-            Ok(Way::Barred) | Err(_) => return true,
-        };
-        match fs::read_dir(folder) {
-            Ok(mut entries) => {
-                entries.any(|entry| entry.is_ok_and(|entry| !is_hidden(&shown(&entry.file_name()))))
-            }
-            Err(error) => !is_absence(&error),
-        }
+    Ok(ArtifactType::ALL.into_iter().any(|kind| match led(&real.join(kind.folder()), reach) {
+        Ok(Way::In(folder)) => holds_any(kind, folder, reach),
+        Ok(Way::None) => false,
+        Ok(Way::Barred) | Err(_) => true,
     }))
+}
+
+/// Whether there is an artifact of a type below its folder, the least deep folders first: where there are any, the
+/// first names tell. What may not be looked at counts, and so does what would take long to look through.
+fn holds_any(kind: ArtifactType, folder: PathBuf, reach: &Reach) -> bool {
+    let mut folders = VecDeque::from([(folder, 0)]);
+    let mut looks = 0;
+    while let Some((folder, depth)) = folders.pop_front() {
+        let entries = match fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) if is_absence(&error) => continue,
+            Err(_) => return true,
+        };
+        for entry in entries.flatten().filter(|entry| !is_hidden(&shown(&entry.file_name()))) {
+            let path = entry.path();
+            let Ok(sort) = entry.file_type() else { return true };
+            let (real, sort) = if sort.is_symlink() {
+                let Led::To(real) = reach.follow(&path, "") else { return true };
+                let Ok(about) = real.metadata() else { return true };
+                (real, about.file_type())
+            } else {
+                (path.clone(), sort)
+            };
+            looks += usize::from(sort.is_dir());
+            if looks > LOOKS_MAX || is_artifact(kind, sort, &path, &real) {
+                return true;
+            }
+            if sort.is_dir() && depth < DEPTH_MAX {
+                folders.push_back((real, depth + 1));
+            }
+        }
+    }
+    false
+}
+
+/// Whether something is an artifact of a type, by its name and what it really is.
+fn is_artifact(kind: ArtifactType, sort: FileType, name: &Path, real: &Path) -> bool {
+    let is_markdown = || name.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("md"));
+    match kind {
+        ArtifactType::Skill => sort.is_dir() && has_skill_file(real),
+        ArtifactType::Command | ArtifactType::Agent => sort.is_file() && is_markdown(),
+        ArtifactType::Hook | ArtifactType::Mcp => sort.is_dir() || sort.is_file(),
+        ArtifactType::Plugin => false,
+    }
 }
 
 /// Whether one may go into a folder.
@@ -287,14 +326,7 @@ impl Look<'_> {
         depth: usize,
     ) {
         let is_folder = sort.is_dir();
-        let is_markdown = || below.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("md"));
-        let is_one = match kind {
-            ArtifactType::Skill => is_folder && has_skill_file(&real),
-            ArtifactType::Command | ArtifactType::Agent => sort.is_file() && is_markdown(),
-            ArtifactType::Hook | ArtifactType::Mcp => is_folder || sort.is_file(),
-            ArtifactType::Plugin => false,
-        };
-        if is_one {
+        if is_artifact(kind, sort, below, &real) {
             let name = below.file_name().map(shown).unwrap_or_default();
             self.sight.spotted.push(Spotted {
                 profile: self.profile.to_owned(),

@@ -38,6 +38,35 @@ async fn a_project_is_a_folder_with_records_or_artifacts() {
 }
 
 #[tokio::test]
+async fn folders_with_nothing_of_use_make_no_project_and_one_artifact_among_them_does() {
+    let mut folder = Folder::new();
+    for place in ["skills/draft", "skills/a/b/c", "agents/team", "commands"] {
+        fs::create_dir_all(folder.path("dev/empty/.claude").join(place)).unwrap();
+    }
+    folder.write("dev/empty/.claude/skills/notes/README.md", "no skill");
+    folder.write("dev/empty/.claude/commands/notes.txt", "no command");
+    for (project, path) in [
+        ("deep", ".claude/skills/a/b/c/pdf/SKILL.md"),
+        ("agent", ".codex/agents/team/writer.md"),
+        ("hook", ".claude/hooks/run.sh"),
+        ("odd", ".claude/skills/pdf/skill.MD"),
+    ] {
+        fs::create_dir_all(folder.path(&format!("dev/{project}/.claude/skills/draft"))).unwrap();
+        folder.write(&format!("dev/{project}/{path}"), "# it\n");
+    }
+    // Somebody is to be told of what cannot be looked at, and of what is too much to look through.
+    fs::create_dir_all(folder.path("dev/barred/.claude/skills")).unwrap();
+    symlink(folder.path("outside"), folder.path("dev/barred/.claude/skills/pdf")).unwrap();
+    for number in 0..100 {
+        fs::create_dir_all(folder.path(&format!("dev/many/.claude/skills/draft{number}"))).unwrap();
+    }
+    fs::create_dir_all(folder.path("dev/round/.claude/skills")).unwrap();
+    symlink(".", folder.path("dev/round/.claude/skills/again")).unwrap();
+    folder.refresh().await;
+    assert_eq!(folder.names(), ["agent", "barred", "deep", "hook", "many", "odd"]);
+}
+
+#[tokio::test]
 async fn projects_are_found_so_deep_and_not_where_nobody_has_any() {
     let mut folder = Folder::new();
     for path in ["a", "a/b", "a/b/c", "a/b/c/too-deep", "node_modules/x", "a/.venv/y", "a/target/z"] {
