@@ -223,6 +223,17 @@ fn a_mistyped_cluster_gets_the_nearest_one() {
 }
 
 #[test]
+fn neither_everything_nor_the_home_folder_may_be_a_root() {
+    let user = User::new();
+    for root in ["/", "~", "~/dev/..", "~/.."] {
+        user.write("own.toml", &format!("[projects]\nroots = [\"code\", \"{root}\"]\n"));
+        let refused = user.run(&["--config", "own.toml", "projects"]);
+        let is_said = refused.err.contains("own.toml:2") && refused.err.contains("never searched");
+        assert!(refused.code != 0 && is_said, "{root}: {}", refused.all());
+    }
+}
+
+#[test]
 fn show_keeps_to_itself_what_may_be_secret_in_an_address() {
     let user = User::new();
     let file = "[[marketplace]]\nname = \"team\"\nurl = \"https://h.example/i.json?token=s3cr3t\"\n";

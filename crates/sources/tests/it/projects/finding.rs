@@ -235,3 +235,26 @@ async fn a_project_below_two_roots_is_one() {
     folder.refresh().await;
     assert_eq!(folder.names(), ["work/kiln"], "the first root's");
 }
+
+#[tokio::test]
+async fn neither_everything_nor_the_home_folder_nor_what_holds_it_is_searched() {
+    let mut folder = Folder::new();
+    folder.project("kiln");
+    symlink(folder.path(""), folder.path("home-again")).unwrap();
+    let home = folder.path("");
+    for (root, is_refused) in [
+        (home.clone(), true),
+        (home.join("home-again"), true),
+        (home.parent().unwrap().to_owned(), true),
+        ("/".into(), true),
+        (home.join("dev"), false),
+    ] {
+        folder.configure(|config, home| {
+            (config.home, config.roots) = (Some(home.to_owned()), vec![root.clone()]);
+        });
+        let key = folder.roots().remove(0);
+        let error = folder.fetch(&key).await.err().map(|error| error.to_string());
+        let is_said = error.as_ref().is_some_and(|error| error.contains("never searched"));
+        assert_eq!((error.is_some(), is_said), (is_refused, is_refused), "{}: {error:?}", root.display());
+    }
+}

@@ -58,6 +58,14 @@ impl Folder {
         }
     }
 
+    /// Takes times without an offset for that zone's from now on.
+    pub(crate) fn mean(&mut self, zone: fn() -> TimeZone) {
+        self.source = ProjectsSource::new(&self.config, &Policy::default(), zone).unwrap();
+        for (key, stored) in &self.held {
+            self.source.learn(key, stored.entry.body.as_ref());
+        }
+    }
+
     pub(crate) fn path(&self, path: &str) -> PathBuf {
         self.dir.path().canonicalize().unwrap().join(path)
     }

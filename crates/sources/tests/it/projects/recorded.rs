@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
+use jiff::tz::TimeZone;
+use larder_domain::ArtifactType;
 use larder_sources::WatchOptions;
 
 use crate::projects::folder::{Folder, codes};
@@ -103,6 +105,36 @@ async fn a_record_that_does_not_say_whose_it_is_is_about_the_folder_it_lies_in()
         assert_eq!(states(&folder), [format!("pdf {profile} modified")]);
         assert_eq!(folder.artifact("kiln", "pdf").deployed_version.as_deref(), Some("aaaaaaa"));
     }
+}
+
+#[tokio::test]
+async fn an_mcp_server_is_known_by_the_longer_word_in_records_and_locks_too() {
+    let mut folder = Folder::new();
+    folder.write("dev/kiln/.claude/mcp/tickets.json", "{}");
+    let deployed = content_hash(&"a".repeat(64));
+    folder.write(RECORDS, &record("tickets", "mcp_server", "mcp/tickets.json", &deployed));
+    folder.write("skillmeat/collections/default/collection.toml", "[collection]\nname = \"default\"\n");
+    let (hash, sha) = ("b".repeat(64), "0123456789abcdef0123456789abcdef01234567");
+    let lock = format!(
+        "[lock.entries.\"tickets::mcp_server\"]\ncontent_hash = \"{hash}\"\nresolved_sha = \"{sha}\"\n"
+    );
+    folder.write("skillmeat/collections/default/collection.lock", &lock);
+    folder.refresh().await;
+    assert_eq!(states(&folder), ["tickets claude_code outdated modified"]);
+    let tickets = folder.artifact("kiln", "tickets");
+    assert_eq!(tickets.kind, ArtifactType::Mcp);
+    assert_eq!(tickets.upstream_version.as_deref(), Some("0123456"), "the commit's first seven digits");
+}
+
+#[tokio::test]
+async fn a_time_without_an_offset_is_meant_where_this_is() {
+    let mut folder = Folder::new();
+    folder.mean(|| TimeZone::fixed(jiff::tz::offset(-5)));
+    folder.skill("kiln", "pdf", "d");
+    folder.write(RECORDS, &record("pdf", "skill", "skills/pdf", ""));
+    folder.refresh().await;
+    let at = folder.artifact("kiln", "pdf").deployed_at.unwrap().to_string();
+    assert_eq!(at, "2026-01-09T19:32:10.55Z");
 }
 
 async fn watched(mut folder: Folder) -> Watched {
