@@ -32,14 +32,16 @@ impl Time {
         self.0
     }
 
-    /// Reads RFC 3339 with any offset, or a plain date as its midnight in UTC.
+    /// Reads RFC 3339 with any offset; a time without one is meant in UTC, and a plain date is its midnight
+    /// there. A zone by its name alone is refused: what it means stands in tables that change.
     pub fn parse(text: &str) -> Result<Self, TimeError> {
         if let Ok(instant) = text.parse::<jiff::Timestamp>() {
             return Ok(Time(instant.as_millisecond()));
         }
-        text.parse::<jiff::civil::Date>()
-            .ok()
-            .and_then(|date| date.to_zoned(jiff::tz::TimeZone::UTC).ok())
+        Some(text)
+            .filter(|text| !text.contains('['))
+            .and_then(|text| text.parse::<jiff::civil::DateTime>().ok())
+            .and_then(|naive| naive.to_zoned(jiff::tz::TimeZone::UTC).ok())
             .map(|zoned| Time(zoned.timestamp().as_millisecond()))
             .ok_or_else(|| TimeError { text: text.to_owned() })
     }
@@ -112,6 +114,22 @@ mod tests {
         assert_eq!(Time::parse("2026-01-01T02:00:00+02:00").unwrap().to_string(), "2026-01-01T00:00:00Z");
         assert_eq!(Time::parse("2026-01-01").unwrap(), Time::parse("2026-01-01T00:00:00Z").unwrap());
         assert!(Time::parse("yesterday").is_err());
+    }
+
+    #[test]
+    fn a_time_without_an_offset_keeps_its_time_of_day() {
+        for text in ["2026-11-20T10:00:00", "2026-11-20 10:00", "20261120T100000", "2026-11-20t10"] {
+            assert_eq!(Time::parse(text).unwrap().to_string(), "2026-11-20T10:00:00Z", "{text}");
+        }
+        let berlin = Time::parse("2026-11-20T10:00:00+01:00[Europe/Berlin]").unwrap();
+        assert_eq!(berlin.to_string(), "2026-11-20T09:00:00Z");
+        assert_eq!(Time::parse("20261120").unwrap().to_string(), "2026-11-20T00:00:00Z");
+        for text in
+            ["2026-11-20T10:00:00[Europe/Berlin]", "2026-11-20[Europe/Berlin]", "2026-11-20T25:00", "10:00"]
+        {
+            let error = Time::parse(text).unwrap_err().to_string();
+            assert!(error.contains(text), "{error}");
+        }
     }
 
     #[test]

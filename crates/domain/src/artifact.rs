@@ -172,9 +172,7 @@ impl Artifact {
         let deployed = record.and_then(Record::deployed_hash);
         let modified = is_modified(content_hash.as_deref(), deployed);
         let outdated = is_outdated(content_hash.as_deref(), deployed, upstream);
-        let mut aliases = front.aliases;
-        aliases.extend(front.name.filter(|name| *name != placed.name));
-        aliases.dedup();
+        let aliases = other_names(&placed.name, front.aliases.into_iter().chain(front.name));
         let mut artifact = Artifact {
             deployed_version: deployed.map(|deployed| shown_version(deployed, upstream)),
             upstream_version: upstream.and_then(Upstream::shown),
@@ -249,6 +247,17 @@ impl Artifact {
             coverage: Coverage::Whole,
         })
     }
+}
+
+/// Names that are not its own, each once.
+pub(crate) fn other_names(own: &str, names: impl IntoIterator<Item = String>) -> Vec<String> {
+    let mut others: Vec<String> = Vec::new();
+    for name in names {
+        if name != own && !others.contains(&name) {
+            others.push(name);
+        }
+    }
+    others
 }
 
 /// What is on disk is not what was deployed. Only hashes of the same kind can be compared.

@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::Repository;
+
 /// All that configuration says about clusters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClustersConfig {
@@ -43,9 +45,24 @@ impl ClustersConfig {
         self.clusters.iter().find(|cluster| cluster.id == id)
     }
 
-    /// What is said of one repository.
-    pub fn override_of(&self, name: &RepoName) -> Option<&RepoOverride> {
-        self.overrides.iter().find(|said| said.name.key() == name.key())
+    /// What is said of a repository: by the name that it has now, or by that under which a cluster asks for it,
+    /// which it may have had before.
+    pub fn said_of(&self, repository: &Repository, asked: Option<&str>) -> Option<&RepoOverride> {
+        if self.overrides.is_empty() {
+            return None;
+        }
+        let now = RepoName::new(&repository.owner, &repository.name).ok();
+        let names = [now.as_ref().map(|now| &**now.key()), asked];
+        names
+            .into_iter()
+            .flatten()
+            .find_map(|name| self.overrides.iter().find(|said| **said.name.key() == *name))
+    }
+
+    /// The name people see of a repository, which a cluster may ask for by another.
+    pub fn name_of(&self, repository: &Repository, asked: Option<&str>) -> String {
+        let said = self.said_of(repository, asked).and_then(|said| said.display_name.clone());
+        said.unwrap_or_else(|| repository.name.clone())
     }
 
     /// How long a cluster is fresh: its own word, else by whether it is under active work.

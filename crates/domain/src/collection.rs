@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use serde::Deserialize;
-
 use crate::artifact_type::ArtifactType;
 use crate::content_hash::{is_sha256, short};
 use crate::deployed::{bare_name, one_line, plain_hash};
@@ -50,27 +48,8 @@ pub struct Collection {
     pub name: String,
     /// What it has, by name (without a file's ending) and type.
     pub artifacts: HashMap<(String, ArtifactType), Upstream>,
-}
-
-#[derive(Deserialize)]
-struct ManifestArtifact {
-    name: String,
-    #[serde(rename = "type")]
-    kind: String,
-    origin: Option<String>,
-    upstream: Option<String>,
-    resolved_sha: Option<String>,
-    resolved_version: Option<String>,
-    tags: Option<toml::Value>,
-    metadata: Option<toml::Value>,
-}
-
-#[derive(Deserialize)]
-struct LockEntry {
-    content_hash: Option<String>,
-    upstream: Option<String>,
-    resolved_sha: Option<String>,
-    resolved_version: Option<String>,
+    /// What is wrong with single artifacts and entries of the lock, a sentence each.
+    pub problems: Vec<String>,
 }
 
 impl Collection {
@@ -80,22 +59,37 @@ impl Collection {
         let mut table = table(manifest)?;
         let all = table.remove("artifacts");
         let said = table.get("collection").and_then(|of| of.get("name")).and_then(toml::Value::as_str);
-        let name = said.filter(|name| !name.trim().is_empty()).unwrap_or(folder).to_owned();
-        let mut artifacts = HashMap::new();
+        let said = said.map(str::trim).filter(|name| !name.is_empty());
+        let mut collection = Collection { name: said.unwrap_or(folder).to_owned(), ..Collection::default() };
         let all = if let Some(toml::Value::Array(all)) = all { all } else { Vec::new() };
-        for value in all {
-            let Ok(one) = value.try_into::<ManifestArtifact>() else { continue };
-            let Ok(kind) = one.kind.parse::<ArtifactType>() else { continue };
-            let upstream = Upstream {
-                content_hash: None,
-                resolved_sha: filled(one.resolved_sha),
-                resolved_version: filled(one.resolved_version),
-                source: filled(one.upstream).or_else(|| filled(one.origin)),
-                said: told::read(one.metadata.as_ref(), one.tags.as_ref()),
-            };
-            artifacts.insert((bare_name(&one.name).to_owned(), kind), upstream);
+        for (number, value) in all.into_iter().enumerate() {
+            if let Err(why) = collection.artifact(value) {
+                collection.problems.push(format!("artifact {} is left out: {why}", number + 1));
+            }
         }
-        Ok(Collection { name, artifacts })
+        Ok(collection)
+    }
+
+    fn artifact(&mut self, value: toml::Value) -> Result<(), String> {
+        let toml::Value::Table(mut fields) = value else { return Err("it is not a table".to_owned()) };
+        let name = fields.get("name").and_then(toml::Value::as_str).map(str::trim).unwrap_or_default();
+        let name = bare_name(name).to_owned();
+        if name.is_empty() {
+            return Err("it has no name".to_owned());
+        }
+        let kind = fields.get("type").and_then(toml::Value::as_str).ok_or("it has no type")?;
+        // It may hold what no project has.
+        let Ok(kind) = kind.trim().parse::<ArtifactType>() else { return Ok(()) };
+        let mut text = |field: &str| self.text(&mut fields, field, &name);
+        let upstream = Upstream {
+            content_hash: None,
+            resolved_sha: text("resolved_sha"),
+            resolved_version: text("resolved_version"),
+            source: text("upstream").or_else(|| text("origin")),
+            said: told::read(fields.get("metadata"), fields.get("tags")),
+        };
+        self.artifacts.insert((name, kind), upstream);
+        Ok(())
     }
 
     /// Lays a lock (`collection.lock`, `lockfile.toml`) over it: what is locked is what there is.
@@ -104,15 +98,37 @@ impl Collection {
         let entries = taken(&mut table(lock)?, "lock").and_then(|mut lock| taken(&mut lock, "entries"));
         for (key, value) in entries.unwrap_or_default() {
             let Some((name, kind)) = key.rsplit_once("::") else { continue };
-            let Ok(kind) = kind.parse::<ArtifactType>() else { continue };
-            let Ok(entry) = value.try_into::<LockEntry>() else { continue };
-            let held = self.artifacts.entry((bare_name(name).to_owned(), kind)).or_default();
-            held.content_hash = filled(entry.content_hash).map(|hash| plain_hash(&hash).to_owned());
-            held.resolved_sha = filled(entry.resolved_sha).or(held.resolved_sha.take());
-            held.resolved_version = filled(entry.resolved_version).or(held.resolved_version.take());
-            held.source = held.source.take().or(filled(entry.upstream));
+            let Ok(kind) = kind.trim().parse::<ArtifactType>() else { continue };
+            let toml::Value::Table(mut fields) = value else {
+                self.problems.push(format!("`{key}` is left out: it is not a table"));
+                continue;
+            };
+            let mut text = |field: &str| self.text(&mut fields, field, &key);
+            let (hash, source) = (text("content_hash"), text("upstream"));
+            let (sha, version) = (text("resolved_sha"), text("resolved_version"));
+            let held = self.artifacts.entry((bare_name(name.trim()).to_owned(), kind)).or_default();
+            held.content_hash = hash.map(|hash| plain_hash(&hash).to_owned());
+            held.resolved_sha = sha.or(held.resolved_sha.take());
+            held.resolved_version = version.or(held.resolved_version.take());
+            held.source = held.source.take().or(source);
         }
         Ok(())
+    }
+
+    /// A field's text, which people also write as a number or a date without quotes. What is none of these is
+    /// told of, and hides nothing beside it.
+    fn text(&mut self, fields: &mut toml::Table, field: &str, about: &str) -> Option<String> {
+        let text = match fields.remove(field)? {
+            toml::Value::String(text) => text.trim().to_owned(),
+            number @ (toml::Value::Integer(_) | toml::Value::Float(_) | toml::Value::Datetime(_)) => {
+                number.to_string()
+            }
+            toml::Value::Boolean(_) | toml::Value::Array(_) | toml::Value::Table(_) => {
+                self.problems.push(format!("`{field}` of `{about}` is left out: it is not a text"));
+                return None;
+            }
+        };
+        Some(text).filter(|text| !text.is_empty())
     }
 }
 
@@ -134,7 +150,7 @@ impl Collections {
     /// none that is there, in the only one that has it.
     pub fn upstream(&self, collection: Option<&str>, name: &str, kind: ArtifactType) -> Option<&Upstream> {
         let identity = (name.to_owned(), kind);
-        if let Some(named) = collection.and_then(|name| self.0.get(name)) {
+        if let Some(named) = collection.and_then(|name| self.0.get(name.trim())) {
             return named.artifacts.get(&identity);
         }
         let mut having = self.0.values().filter_map(|one| one.artifacts.get(&identity));
@@ -150,10 +166,6 @@ fn table(file: &[u8]) -> Result<toml::Table, String> {
 /// The table of that name, taken out of another: ten thousand entries are not copied to be read.
 fn taken(table: &mut toml::Table, name: &str) -> Option<toml::Table> {
     if let toml::Value::Table(taken) = table.remove(name)? { Some(taken) } else { None }
-}
-
-fn filled(text: Option<String>) -> Option<String> {
-    text.filter(|text| !text.trim().is_empty())
 }
 
 #[cfg(test)]
@@ -201,11 +213,58 @@ type = "spell"
     }
 
     #[test]
+    fn a_field_of_another_type_hides_nothing_else() {
+        let hash = "ab".repeat(32);
+        let manifest = "[[artifacts]]\nname = \"pdf\"\ntype = \"skill\"\nupstream = \"https://octo.example/pdf\"\n\
+            resolved_version = 1.5\nresolved_sha = [\"x\"]\n[[artifacts]]\nname = 7\ntype = \"skill\"\n";
+        let mut collection = Collection::read(manifest.as_bytes(), "folder").unwrap();
+        let pdf = ("pdf".to_owned(), ArtifactType::Skill);
+        let held = &collection.artifacts[&pdf];
+        assert_eq!(held.source.as_deref(), Some("https://octo.example/pdf"));
+        assert_eq!(held.resolved_version.as_deref(), Some("1.5"));
+        let lock = format!(
+            "[lock.entries.\"pdf::skill\"]\ncontent_hash = \"{hash}\"\nresolved_version = 2.1\nupstream = true\n\
+             [lock.entries]\n\"x::skill\" = 7\n"
+        );
+        collection.lock(lock.as_bytes()).unwrap();
+        let held = &collection.artifacts[&pdf];
+        assert_eq!(held.content_hash.as_deref(), Some(&*hash));
+        assert_eq!(held.resolved_version.as_deref(), Some("2.1"));
+        let problems = collection.problems.join("\n");
+        for part in
+            ["`resolved_sha` of `pdf`", "artifact 2 is left out", "`upstream` of `pdf::skill`", "`x::skill`"]
+        {
+            assert!(problems.contains(part), "{part} in {problems}");
+        }
+        assert_eq!(
+            collection.problems.len(),
+            4,
+            "a number is a text that somebody did not quote: {problems}"
+        );
+    }
+
+    #[test]
+    fn blanks_around_a_name_are_nobody_s_intention() {
+        let manifest =
+            "[collection]\nname = \" work \"\n[[artifacts]]\nname = \" spc \"\ntype = \" skill \"\n";
+        let mut collection = Collection::read(manifest.as_bytes(), "folder").unwrap();
+        assert_eq!(collection.name, "work");
+        collection.lock(b"[lock.entries.\"spc :: skill\"]\nresolved_version = \" v2 \"\n").unwrap();
+        assert_eq!(collection.artifacts.len(), 1, "{:?}", collection.artifacts);
+        let held = &collection.artifacts[&("spc".to_owned(), ArtifactType::Skill)];
+        assert_eq!(held.resolved_version.as_deref(), Some("v2"));
+    }
+
+    #[test]
     fn an_artifact_is_looked_for_where_its_record_says() {
         let with = |name: &str, version: &str| {
             let upstream = Upstream { resolved_version: Some(version.to_owned()), ..Upstream::default() };
             let pdf = ("pdf".to_owned(), ArtifactType::Skill);
-            Collection { name: name.to_owned(), artifacts: HashMap::from([(pdf, upstream)]) }
+            Collection {
+                name: name.to_owned(),
+                artifacts: HashMap::from([(pdf, upstream)]),
+                problems: Vec::new(),
+            }
         };
         let mut collections = Collections::default();
         assert!(collections.add(with("default", "1")));

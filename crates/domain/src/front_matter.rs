@@ -25,8 +25,9 @@ pub(crate) const DESCRIPTION_CHARS_MAX: usize = 4_000;
 const YAML_BYTES_MAX: usize = 64 * 1024;
 /// Only the first line of `---` stands above it.
 const LINES_ABOVE: usize = 1;
-/// A list of tags or aliases ends here, and so does each of its words.
+/// A list of tags or aliases ends here.
 pub(crate) const LIST_MAX: usize = 100;
+/// No word of one is longer; a name, a version and a licence are cut here.
 pub(crate) const WORD_CHARS_MAX: usize = 200;
 
 impl FrontMatter {
@@ -90,16 +91,18 @@ fn front(file: &[u8]) -> Front<'_> {
 }
 
 fn of(mut fields: Map<'_>) -> FrontMatter {
-    let mut text = |name: &str| take(&mut fields, name).and_then(as_text);
-    let (name, description) = (text("name"), text("description"));
-    let (version, license) = (text("version"), text("license").or_else(|| text("licence")));
-    let version = version.or_else(|| match take(&mut fields, "metadata") {
-        Some(Written::Map(mut map)) => take(&mut map, "version").and_then(as_text),
+    let mut text = |name: &str, most| take(&mut fields, name).and_then(as_text).map(|text| cut(text, most));
+    let (name, description) = (text("name", WORD_CHARS_MAX), text("description", DESCRIPTION_CHARS_MAX));
+    let license = text("license", WORD_CHARS_MAX).or_else(|| text("licence", WORD_CHARS_MAX));
+    let version = text("version", WORD_CHARS_MAX).or_else(|| match take(&mut fields, "metadata") {
+        Some(Written::Map(mut map)) => {
+            take(&mut map, "version").and_then(as_text).map(|text| cut(text, WORD_CHARS_MAX))
+        }
         _ => None,
     });
     let mut list = |name: &str| take(&mut fields, name).map(as_list).unwrap_or_default();
     let (tags, aliases) = (list("tags"), list("aliases"));
-    FrontMatter { name, description: description.map(cut), version, tags, license, aliases }
+    FrontMatter { name, description, version, tags, license, aliases }
 }
 
 fn take<'a>(fields: &mut Map<'a>, name: &str) -> Option<Written<'a>> {
@@ -130,8 +133,8 @@ fn by_lines(text: &str) -> FrontMatter {
     of(fields)
 }
 
-fn cut(text: String) -> String {
-    match text.char_indices().nth(DESCRIPTION_CHARS_MAX) {
+fn cut(text: String, most: usize) -> String {
+    match text.char_indices().nth(most) {
         Some((at, _)) => text[..at].to_owned(),
         None => text,
     }
@@ -219,6 +222,15 @@ mod tests {
             let (front, problem) = FrontMatter::read(text.as_bytes());
             assert_eq!(front, FrontMatter::default());
             assert!(problem.unwrap().contains("does not end"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_name_a_version_and_a_licence_are_no_longer_than_a_word_may_be() {
+        let long = "\u{e9}".repeat(WORD_CHARS_MAX + 1);
+        let front = read(&format!("---\nname: {long}\nversion: {long}\nlicense: {long}\n---\n"));
+        for text in [front.name, front.version, front.license] {
+            assert_eq!(text.map(|text| text.chars().count()), Some(WORD_CHARS_MAX));
         }
     }
 

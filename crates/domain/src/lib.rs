@@ -27,7 +27,7 @@ pub use deployed::{
 pub use front_matter::FrontMatter;
 pub use marketplace::{MarketIndex, OFFERS_MAX, Offer, PluginPlace};
 pub use project::{LocalProject, PROJECT, PROJECTS};
-pub use registry::{Holding, Project, ProjectMember, Registry, RegistryRules, registry};
+pub use registry::{HeldRepository, Holding, Project, ProjectMember, Registry, RegistryRules, registry};
 pub use repository::{Language, REPOSITORIES, REPOSITORY, Release, Repository};
 pub use tracker::{
     Generated, Held, Manifest, ManifestError, ManifestTracker, Reads, TRACKER, TRACKERS, Titled, Tracker,

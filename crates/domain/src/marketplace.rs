@@ -80,9 +80,7 @@ impl MarketIndex {
     /// as `larder artifacts --json` writes it, or lists of one type each (`skills`, `agents`, …); or
     /// such a list and nothing around it. The error says why nothing of it can be used.
     pub fn read(json: &[u8]) -> Result<MarketIndex, String> {
-        let json = json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json);
-        let value: Value =
-            serde_json::from_slice(json).map_err(|error| format!("it is not JSON: {error}"))?;
+        let value = value(json)?;
         let mut reading = Reading::default();
         let has_lists = match &value {
             Value::Array(all) => {
@@ -113,12 +111,17 @@ impl MarketIndex {
 impl Offer {
     /// What a plugin's own manifest (`.claude-plugin/plugin.json`) says of it. The error is a sentence.
     pub fn of_manifest(json: &[u8]) -> Result<Offer, String> {
-        let value: Value =
-            serde_json::from_slice(json).map_err(|error| format!("it is not JSON: {error}"))?;
+        let value = value(json)?;
         let fields = value.as_object().ok_or("it is not an object")?;
         let name = fields.get("name").and_then(text).unwrap_or_default();
         Ok(Offer { name, kind: ArtifactType::Plugin, ..common(fields) })
     }
+}
+
+/// What a file says, without the mark that some editors put before it.
+fn value(json: &[u8]) -> Result<Value, String> {
+    let json = json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json);
+    serde_json::from_slice(json).map_err(|error| format!("it is not JSON: {error}"))
 }
 
 #[derive(Default)]
@@ -136,7 +139,8 @@ impl Reading {
     /// Whether it has any list that is known.
     fn object(&mut self, fields: &Map<String, Value>) -> Result<bool, String> {
         self.index.name = fields.get("name").and_then(text);
-        if let Some(plugins) = fields.get("plugins") {
+        let list = |name: &str| fields.get(name).filter(|list| !list.is_null());
+        if let Some(plugins) = list("plugins") {
             let plugins = plugins.as_array().ok_or("its `plugins` are not a list")?;
             let root = fields.get("metadata").and_then(|metadata| metadata.get("pluginRoot")).and_then(text);
             let root = root.as_deref().and_then(local).unwrap_or_default();
@@ -146,7 +150,7 @@ impl Reading {
             return Ok(true);
         }
         let mut found = false;
-        if let Some(all) = fields.get("artifacts") {
+        if let Some(all) = list("artifacts") {
             self.artifacts(all.as_array().ok_or("its `artifacts` are not a list")?, None);
             found = true;
         }

@@ -7,12 +7,13 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use larder_core::Time;
 use serde::Serialize;
 
-use crate::{ClusterConfig, ClustersConfig, Language, RepoName, RepoOverride, Repository};
+use crate::{ClusterConfig, ClustersConfig, Language, RepoOverride, Repository};
 
 /// How the list looks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +45,16 @@ pub struct Holding {
     /// The cluster's id.
     pub cluster: String,
     /// Those of its repositories that are shown.
-    pub repositories: Vec<Repository>,
+    pub repositories: Vec<HeldRepository>,
+}
+
+/// A repository as a cluster holds it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeldRepository {
+    /// The name that the cluster asks for, which outlives a rename, and configuration may go on speaking of it by.
+    pub asked: Arc<str>,
+    /// The repository as it is now.
+    pub repository: Repository,
 }
 
 /// The merged list.
@@ -135,7 +145,7 @@ pub fn registry(config: &ClustersConfig, held: &[Holding], rules: &RegistryRules
     let mut grouped = BTreeSet::new();
     for cluster in &config.clusters {
         let repositories = held_of(held, &cluster.id);
-        grouped.extend(repositories.iter().map(|repository| repository.id()));
+        grouped.extend(repositories.iter().map(|held| held.repository.id()));
         match merge.group(cluster, &repositories) {
             Some(project) => projects.push(project),
             None if cluster.repos.is_empty() || held.iter().any(|held| held.cluster == cluster.id) => {
@@ -145,8 +155,9 @@ pub fn registry(config: &ClustersConfig, held: &[Holding], rules: &RegistryRules
         }
     }
     let singles = held_of(held, ClustersConfig::UNCLUSTERED);
-    let singles = singles.into_iter().filter(|single| !grouped.contains(&single.id()));
-    projects.extend(singles.filter(|single| merge.lists(single)).map(|single| merge.single(single)));
+    let singles = singles.into_iter().filter(|single| !grouped.contains(&single.repository.id()));
+    projects
+        .extend(singles.filter(|single| merge.lists(&single.repository)).map(|single| merge.single(single)));
     projects.sort_by_cached_key(|project| {
         let newest = Reverse(project.updated_at);
         (!project.featured, newest, project.name.to_lowercase(), project.id.clone())
@@ -155,11 +166,11 @@ pub fn registry(config: &ClustersConfig, held: &[Holding], rules: &RegistryRules
 }
 
 /// A cluster's repositories, each once: one that was renamed may be asked for under both names.
-fn held_of<'a>(held: &'a [Holding], cluster: &str) -> Vec<&'a Repository> {
+fn held_of<'a>(held: &'a [Holding], cluster: &str) -> Vec<&'a HeldRepository> {
     let holdings = held.iter().filter(|holding| holding.cluster == cluster);
     let mut seen = BTreeSet::new();
     let all = holdings.flat_map(|holding| &holding.repositories);
-    all.filter(|repository| seen.insert(repository.id())).collect()
+    all.filter(|held| seen.insert(held.repository.id())).collect()
 }
 
 /// What every merge needs to know.
@@ -170,7 +181,7 @@ struct Merge<'a> {
 }
 
 impl Merge<'_> {
-    fn group(&self, cluster: &ClusterConfig, repositories: &[&Repository]) -> Option<Project> {
+    fn group(&self, cluster: &ClusterConfig, repositories: &[&HeldRepository]) -> Option<Project> {
         let first = repositories.first()?;
         let mut project = self.merged(repositories, first);
         project.id.clone_from(&cluster.id);
@@ -185,11 +196,11 @@ impl Merge<'_> {
         Some(project)
     }
 
-    fn single(&self, repository: &Repository) -> Project {
-        let mut project = self.merged(&[repository], repository);
-        let said = self.said(repository);
-        project.id.clone_from(&repository.full_name);
-        project.name = self.name(repository);
+    fn single(&self, held: &HeldRepository) -> Project {
+        let mut project = self.merged(&[held], held);
+        let said = self.said(held);
+        project.id.clone_from(&held.repository.full_name);
+        project.name = self.name(held);
         ClustersConfig::UNCLUSTERED.clone_into(&mut project.cluster);
         project.featured = said.and_then(|said| said.featured).unwrap_or(false);
         project.flagship = said.and_then(|said| said.flagship).unwrap_or(false);
@@ -198,9 +209,10 @@ impl Merge<'_> {
     }
 
     /// All that follows from the repositories alone.
-    fn merged(&self, repositories: &[&Repository], first: &Repository) -> Project {
-        let mut newest_first = repositories.to_vec();
-        newest_first.sort_by_cached_key(|repository| (Reverse(repository.updated_at), repository.id()));
+    fn merged(&self, held: &[&HeldRepository], first: &HeldRepository) -> Project {
+        let mut held = held.to_vec();
+        held.sort_by_cached_key(|held| (Reverse(held.repository.updated_at), held.repository.id()));
+        let newest_first: Vec<&Repository> = held.iter().map(|held| &held.repository).collect();
         let stars = newest_first.iter().fold(0_u64, |sum, repository| sum.saturating_add(repository.stars));
         let forks = newest_first.iter().fold(0_u64, |sum, repository| sum.saturating_add(repository.forks));
         let updated_at = newest_first.iter().filter_map(|repository| repository.updated_at).max();
@@ -208,8 +220,8 @@ impl Merge<'_> {
             id: String::new(),
             name: String::new(),
             cluster: String::new(),
-            description: first.description.clone(),
-            url: first.url.clone(),
+            description: first.repository.description.clone(),
+            url: first.repository.url.clone(),
             stars,
             forks,
             languages: largest_languages(&newest_first),
@@ -222,15 +234,15 @@ impl Merge<'_> {
             experimental: false,
             new: updated_at.is_some_and(|at| self.now.since(at) <= self.rules.new_within),
             trending: stars > self.rules.trending_stars,
-            members: newest_first.into_iter().map(|repository| self.member(repository)).collect(),
+            members: held.into_iter().map(|held| self.member(held)).collect(),
         }
     }
 
-    fn member(&self, repository: &Repository) -> ProjectMember {
-        let said = self.said(repository);
+    fn member(&self, held: &HeldRepository) -> ProjectMember {
+        let (said, repository) = (self.said(held), &held.repository);
         let flag = |own: fn(&RepoOverride) -> Option<bool>| said.and_then(own).unwrap_or(false);
         ProjectMember {
-            name: self.name(repository),
+            name: self.name(held),
             full_name: repository.full_name.clone(),
             url: repository.url.clone(),
             stars: repository.stars,
@@ -243,17 +255,12 @@ impl Merge<'_> {
         }
     }
 
-    fn name(&self, repository: &Repository) -> String {
-        let said = self.said(repository).and_then(|said| said.display_name.clone());
-        said.unwrap_or_else(|| repository.name.clone())
+    fn name(&self, held: &HeldRepository) -> String {
+        self.config.name_of(&held.repository, Some(&held.asked))
     }
 
-    fn said(&self, repository: &Repository) -> Option<&RepoOverride> {
-        if self.config.overrides.is_empty() {
-            return None;
-        }
-        let name = RepoName::new(&repository.owner, &repository.name).ok()?;
-        self.config.override_of(&name)
+    fn said(&self, held: &HeldRepository) -> Option<&RepoOverride> {
+        self.config.said_of(&held.repository, Some(&held.asked))
     }
 
     /// Whether a repository of no group is listed.

@@ -3,26 +3,26 @@
 
 use toml::Value;
 
-use crate::artifact::Artifact;
+use crate::artifact::{Artifact, other_names};
 use crate::front_matter::{DESCRIPTION_CHARS_MAX, FrontMatter, LIST_MAX, WORD_CHARS_MAX};
 
 /// Reads `[artifacts.metadata]`, and the tags beside it, as far as they can be understood.
 pub(crate) fn read(metadata: Option<&Value>, tags: Option<&Value>) -> FrontMatter {
     let field = |name: &str| metadata.and_then(|metadata| metadata.get(name));
-    let text = |name: &str| {
+    let text = |name: &str, most| {
         let text = field(name).and_then(Value::as_str).map(str::trim).filter(|text| !text.is_empty());
-        text.map(|text| text.chars().take(DESCRIPTION_CHARS_MAX).collect::<String>())
+        text.map(|text| text.chars().take(most).collect::<String>())
     };
     FrontMatter {
-        name: text("title").filter(|title| title.chars().count() <= WORD_CHARS_MAX),
-        description: text("description"),
-        version: text("version"),
+        name: text("title", WORD_CHARS_MAX + 1).filter(|title| title.chars().count() <= WORD_CHARS_MAX),
+        description: text("description", DESCRIPTION_CHARS_MAX),
+        version: text("version", WORD_CHARS_MAX),
         tags: field("tags")
             .map(words)
             .filter(|words| !words.is_empty())
             .or(tags.map(words))
             .unwrap_or_default(),
-        license: text("license"),
+        license: text("license", WORD_CHARS_MAX),
         aliases: Vec::new(),
     }
 }
@@ -64,7 +64,7 @@ impl Artifact {
             }
         }
         for (name, own, theirs) in LISTS {
-            let words: Vec<String> = theirs(said).into_iter().filter(|word| *word != self.name).collect();
+            let words = other_names(&self.name, theirs(said));
             if own(self).is_empty() && !words.is_empty() {
                 *own(self) = words;
                 self.by_collection.push(name.to_owned());

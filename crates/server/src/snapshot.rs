@@ -4,10 +4,10 @@
 use std::collections::HashMap;
 
 use larder_core::{
-    Budget, Definition, Entry, ItemCounts, Key, LogFilter, LogLine, Mode, Policy, Request, Status,
+    Budget, Definition, Entry, ItemCounts, Key, LogFilter, LogLine, Member, Mode, Policy, Request, Status,
     StoreError, Stored, Time,
 };
-use larder_domain::{ClusterConfig, ClustersConfig, Holding, Registry, RepoName, Repository, registry};
+use larder_domain::{ClusterConfig, ClustersConfig, HeldRepository, Holding, Registry, registry};
 use larder_engine::{Behind, ReadError, ReadOptions, Reading};
 
 use crate::access::Viewer;
@@ -126,15 +126,6 @@ impl App {
         registry
     }
 
-    /// The name people see of a repository.
-    pub(crate) fn display_name(&self, repository: &Repository) -> String {
-        let said = (!self.clusters.overrides.is_empty())
-            .then(|| RepoName::new(&repository.owner, &repository.name).ok())
-            .flatten()
-            .and_then(|name| self.clusters.override_of(&name)?.display_name.clone());
-        said.unwrap_or_else(|| repository.name.clone())
-    }
-
     /// Whether a viewer may know that the entry exists.
     pub(crate) async fn knows(&self, key: &Key, viewer: Viewer) -> Result<bool, StoreError> {
         if viewer.may_read_private {
@@ -208,8 +199,11 @@ fn seen(reading: Result<Reading, ReadError>, viewer: Viewer) -> Option<Result<Re
 }
 
 /// The repositories that an entry shows, in order; those whose copies cannot be read left out.
-pub(crate) fn repositories_of(stored: &Stored) -> Vec<Repository> {
-    stored.members.iter().filter_map(|member| member.item.doc.decode().ok()).collect()
+pub(crate) fn repositories_of(stored: &Stored) -> Vec<HeldRepository> {
+    let held = |member: &Member| {
+        Some(HeldRepository { asked: member.asked.clone(), repository: member.item.doc.decode().ok()? })
+    };
+    stored.members.iter().filter_map(held).collect()
 }
 
 /// The source whose entries are clusters.

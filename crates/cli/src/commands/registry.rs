@@ -1,7 +1,7 @@
 //! `larder registry`: clusters and single repositories as projects.
 
 use larder_core::{Key, MemberState, Time};
-use larder_domain::{Holding, Project, Registry, Repository, registry};
+use larder_domain::{HeldRepository, Holding, Project, Registry, Repository, registry};
 use larder_sources::ClustersSource;
 use serde::Serialize;
 
@@ -103,7 +103,9 @@ async fn holdings(rooms: &Rooms<'_>, keys: &[Key], screen: &Screen) -> Result<Ve
                 continue;
             }
             match member.item.doc.decode::<Repository>() {
-                Ok(repository) => repositories.push(repository),
+                Ok(repository) => {
+                    repositories.push(HeldRepository { asked: member.asked.clone(), repository })
+                }
                 Err(error) => left_out(screen, &member.item, Some(key), &error),
             }
         }

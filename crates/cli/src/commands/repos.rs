@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use larder_core::{Filter, Item, Key, ListQuery, Listed, Order, Test, Time};
-use larder_domain::{ClustersConfig, REPOSITORIES, RepoName, Repository};
+use larder_domain::{ClustersConfig, REPOSITORIES, Repository};
 use larder_server::RepositoryView;
 use larder_sources::ClustersSource;
 use serde::Serialize;
@@ -182,7 +182,7 @@ fn rows(listed: Vec<Listed>, keys: &[Key], config: &Config, screen: &Screen) -> 
             }
         };
         let clusters = listed.entries.iter().map(|key| key.name().to_owned()).collect();
-        let name = display_name(&config.listed, &repository);
+        let name = config.listed.name_of(&repository, None);
         rows.push(Row { repository, name, clusters, fetched_at: listed.item.fetched_at });
     }
     if keys.len() < config.listed.clusters.len() + usize::from(config.listed.has_unclustered()) {
@@ -231,14 +231,6 @@ fn add_clusters_not_asked_for(rows: &mut [Row], config: &ClustersConfig) {
         clusters.extend(also);
         row.clusters = clusters;
     }
-}
-
-fn display_name(config: &ClustersConfig, repository: &Repository) -> String {
-    let said = (!config.overrides.is_empty())
-        .then(|| RepoName::new(&repository.owner, &repository.name).ok())
-        .flatten()
-        .and_then(|name| config.override_of(&name)?.display_name.clone());
-    said.unwrap_or_else(|| repository.name.clone())
 }
 
 fn view(row: &Row) -> RepositoryView<'_> {

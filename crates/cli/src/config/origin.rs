@@ -61,18 +61,32 @@ fn read(file: &Path) -> Option<String> {
 }
 
 fn names_in(url: &str, host: &str) -> Option<(String, String)> {
-    let of_path = |path: &str| {
-        let (owner, name) = path.trim_matches('/').split_once('/')?;
-        Some((owner.to_owned(), name.to_owned()))
-    };
-    match Url::parse(url) {
-        Ok(url) => of_path(url.path()).filter(|_| url.host_str() == Some(host)),
-        // As ssh has it: `git@github.com:owner/name.git`.
-        Err(_) => url
-            .split_once(':')
-            .filter(|(named, _)| named.rsplit_once('@').is_some_and(|(_, named)| named == host))
-            .and_then(|(_, path)| of_path(path)),
+    let (named, path) = host_and_path(url)?;
+    if !is_host(&named, host) {
+        return None;
     }
+    let (owner, name) = path.trim_matches('/').split_once('/')?;
+    Some((owner.to_owned(), name.to_owned()))
+}
+
+/// What git takes for the host and the path of an address; a path on this machine has no host.
+fn host_and_path(url: &str) -> Option<(String, String)> {
+    if url.contains("://") {
+        let url = Url::parse(url).ok()?;
+        return Some((url.host_str()?.to_owned(), url.path().to_owned()));
+    }
+    // As ssh has it: `git@github.com:owner/name.git`.
+    let (host, path) = url.split_once(':').filter(|(host, _)| !host.contains('/'))?;
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    Some((host.to_owned(), path.to_owned()))
+}
+
+/// Whether a host is meant that is known by that name. GitHub's own goes by others too: one of them is for ssh where
+/// firewalls let only the web through.
+fn is_host(named: &str, host: &str) -> bool {
+    let others = ["ssh.github.com", "www.github.com"];
+    let is_other = || others.iter().any(|other| named.eq_ignore_ascii_case(other));
+    named.eq_ignore_ascii_case(host) || (host.eq_ignore_ascii_case(GITHUB) && is_other())
 }
 
 #[cfg(test)]
@@ -103,6 +117,40 @@ mod tests {
             assert_eq!(names_in(url, "ghe.example").unwrap().0, "octo-org", "{url}");
         }
         assert_eq!(names_in("https://github.com/octo-org/kiln", "ghe.example"), None);
+    }
+
+    #[test]
+    fn github_is_known_by_all_its_addresses() {
+        for url in [
+            "https://github.com/octo-org/kiln.git",
+            "https://GitHub.com/octo-org/kiln",
+            "https://www.github.com/octo-org/kiln",
+            "https://user@github.com:443/octo-org/kiln.git",
+            "git://github.com/octo-org/kiln.git",
+            "ssh://git@github.com/octo-org/kiln.git",
+            "ssh://git@SSH.github.com:443/octo-org/kiln.git",
+            "ssh://github.com/octo-org/kiln.git",
+            "git@github.com:octo-org/kiln.git",
+            "git@GitHub.com:/octo-org/kiln.git",
+            "git@ssh.github.com:octo-org/kiln.git",
+            "github.com:octo-org/kiln.git",
+        ] {
+            let (owner, name) = names_in(url, GITHUB).unwrap_or_default();
+            let (name, owner) = (name.strip_suffix(".git").unwrap_or(&name), owner.as_str());
+            assert_eq!((owner, name), ("octo-org", "kiln"), "{url}");
+        }
+        for url in [
+            "https://github.com.example/octo-org/kiln",
+            "https://ssh.ghe.example/octo-org/kiln",
+            "git@notgithub.com:octo-org/kiln",
+            "github.com/octo-org/kiln",
+            "./github.com:octo-org/kiln",
+            "gh:octo-org/kiln",
+        ] {
+            assert_eq!(names_in(url, GITHUB), None, "{url}");
+        }
+        assert!(names_in("git@GHE.example:octo-org/kiln.git", "ghe.example").is_some());
+        assert_eq!(names_in("https://ssh.ghe.example/octo-org/kiln", "ghe.example"), None);
     }
 
     #[test]

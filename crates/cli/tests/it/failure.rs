@@ -114,6 +114,19 @@ fn what_is_gone_or_renamed_is_a_warning_on_its_cluster() {
 }
 
 #[test]
+fn what_is_said_of_a_repository_is_shown_after_it_was_renamed() {
+    let github = GitHub::demo();
+    let said = "[[repo]]\nname = \"forge\"\ndisplay_name = \"The Forge\"\nflagship = true\n";
+    let user = User::of(&github, &format!("{CLUSTERS}\n{said}"));
+    let registry = user.json(&["registry"]);
+    let members =
+        registry["projects"].as_array().unwrap().iter().flat_map(|one| one["members"].as_array().unwrap());
+    let forge = members.into_iter().find(|member| member["name"] == "The Forge").unwrap();
+    assert_ne!(forge["full_name"], "octo-org/forge");
+    assert_eq!(forge["flagship"], true);
+}
+
+#[test]
 fn a_store_in_a_directory_that_cannot_be_written_is_told_with_what_to_do() {
     let github = GitHub::demo();
     let user = User::of(&github, CLUSTERS);

@@ -132,3 +132,21 @@ fn every_column_of_the_view_is_a_field_and_any_object_can_be_read() {
     let nulls = serde_json::json!({"name": null, "type": null, "tags": null, "outdated": null, "new": 1});
     assert_eq!(serde_json::from_value::<Artifact>(nulls).unwrap(), Artifact::default());
 }
+
+#[test]
+fn each_other_name_stands_there_once_and_is_another() {
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    let front = |aliases: &[&str]| FrontMatter {
+        name: Some("forms".to_owned()),
+        aliases: words(aliases),
+        ..FrontMatter::default()
+    };
+    let of = |aliases: &[&str], upstream: Option<&Upstream>| {
+        let disk = OnDisk { front: front(aliases), ..OnDisk::default() };
+        Artifact::of(placed(), Some(disk), None, upstream).aliases
+    };
+    assert_eq!(of(&["a", "pdf", "b", "a", "forms"], None), ["a", "b", "forms"]);
+    let told = Upstream { said: front(&["x", "forms", "x"]), ..Upstream::default() };
+    let silent = Artifact::of(placed(), Some(OnDisk::default()), None, Some(&told));
+    assert_eq!(silent.aliases, ["forms", "x"], "what its collection says goes by the same rule");
+}

@@ -167,3 +167,13 @@ fn a_page_is_an_address_that_a_browser_may_be_sent_to() {
     assert_eq!(index.offers[0].url, None);
     assert_eq!(index.offers[1].url.as_deref(), Some("https://octo.example/b"));
 }
+
+#[test]
+fn a_list_that_is_null_is_not_there() {
+    let index = read(r#"{"plugins": null, "artifacts": null, "agents": null, "skills": [{"name": "pdf"}]}"#);
+    assert_eq!(names(&index), [(ArtifactType::Skill, "pdf")]);
+    let none = MarketIndex::read(br#"{"plugins": null, "skills": null}"#).unwrap_err();
+    assert_eq!(none, "it lists neither `plugins` nor `artifacts`");
+    let marked = "\u{feff}{\"name\": \"tools\"}";
+    assert_eq!(Offer::of_manifest(marked.as_bytes()).unwrap().name, "tools");
+}

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::RepoName;
 
 fn day(days_ago: u64) -> Time {
     now().minus(Duration::from_hours(24 * days_ago))
@@ -40,7 +41,11 @@ fn config(clusters: Vec<ClusterConfig>) -> ClustersConfig {
 }
 
 fn holding(cluster: &str, repositories: Vec<Repository>) -> Holding {
-    Holding { cluster: cluster.to_owned(), repositories }
+    let held = |repository: Repository| HeldRepository {
+        asked: repository.full_name.to_lowercase().into(),
+        repository,
+    };
+    Holding { cluster: cluster.to_owned(), repositories: repositories.into_iter().map(held).collect() }
 }
 
 fn names(registry: &Registry) -> Vec<&str> {
@@ -166,6 +171,21 @@ fn what_is_said_of_a_single_repository_is_shown() {
     let project = registry(&config, &held, &RegistryRules::default(), now()).projects.remove(0);
     assert_eq!((project.name.as_str(), project.id.as_str()), ("Cinder", "octo/cinder"));
     assert_eq!((project.featured, project.flagship, project.experimental), (false, true, true));
+}
+
+#[test]
+fn what_is_said_of_a_repository_counts_under_the_name_it_was_asked_for_too() {
+    let mut config = config(vec![cluster("solo")]);
+    config.overrides =
+        vec![RepoOverride { featured: Some(true), display_name: Some("Display".to_owned()), ..said("Old") }];
+    let renamed = HeldRepository { asked: "octo/old".into(), repository: repo("new", 0, 1) };
+    let held = |renamed| [Holding { cluster: "solo".to_owned(), repositories: vec![renamed] }];
+    let list = registry(&config, &held(renamed.clone()), &RegistryRules::default(), now());
+    assert!(list.projects[0].featured);
+    assert_eq!(list.projects[0].members[0].name, "Display");
+    config.overrides.push(RepoOverride { display_name: Some("Newer".to_owned()), ..said("new") });
+    let list = registry(&config, &held(renamed), &RegistryRules::default(), now());
+    assert_eq!(list.projects[0].members[0].name, "Newer", "what is said of its own name comes first");
 }
 
 #[test]

@@ -29,20 +29,47 @@ pub struct Manifest {
 
 /// One issue of a manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "Written")]
 pub struct ManifestTracker {
     /// The issue's number.
     pub number: u64,
     /// Its title.
     pub title: String,
     /// Open or closed, in either case.
-    #[serde(default, deserialize_with = "state")]
     pub state: TrackerState,
     /// When it was opened.
-    #[serde(default, rename = "createdAt", alias = "created_at")]
     pub created_at: Option<Time>,
     /// When it was closed.
-    #[serde(default, rename = "closedAt", alias = "closed_at")]
     pub closed_at: Option<Time>,
+}
+
+/// The same as writers have it: with either spelling of a time, or both.
+#[derive(Deserialize)]
+struct Written {
+    number: u64,
+    title: String,
+    #[serde(default, deserialize_with = "state")]
+    state: TrackerState,
+    #[serde(default, rename = "createdAt", deserialize_with = "time_or_none")]
+    created: Option<Time>,
+    #[serde(default, deserialize_with = "time_or_none")]
+    created_at: Option<Time>,
+    #[serde(default, rename = "closedAt", deserialize_with = "time_or_none")]
+    closed: Option<Time>,
+    #[serde(default, deserialize_with = "time_or_none")]
+    closed_at: Option<Time>,
+}
+
+impl From<Written> for ManifestTracker {
+    fn from(written: Written) -> Self {
+        ManifestTracker {
+            number: written.number,
+            title: written.title,
+            state: written.state,
+            created_at: written.created.or(written.created_at),
+            closed_at: written.closed.or(written.closed_at),
+        }
+    }
 }
 
 /// Why a manifest is passed over.
@@ -105,7 +132,7 @@ impl Manifest {
     /// [`problems`](Manifest::problems), and hides no other.
     pub fn read_leniently(bytes: &[u8], repo: &str) -> Result<Self, ManifestError> {
         let malformed = |error: &dyn fmt::Display| ManifestError::Malformed(error.to_string());
-        let whole: Value = serde_json::from_slice(bytes).map_err(|error| malformed(&error))?;
+        let whole: Value = serde_json::from_slice(unmarked(bytes)).map_err(|error| malformed(&error))?;
         let Value::Object(fields) = whole else { return Err(malformed(&"it is not an object")) };
         match fields.get("version") {
             None | Some(Value::Null) => {}
@@ -116,18 +143,25 @@ impl Manifest {
         if !found.eq_ignore_ascii_case(repo) {
             return Err(ManifestError::Repo { found: found.to_owned(), wanted: repo.to_owned() });
         }
-        let updated_at = match fields.get("updated_at").or_else(|| fields.get("updatedAt")) {
-            None | Some(Value::Null) => None,
-            Some(at) => Some(Time::deserialize(at).map_err(|error| malformed(&error))?),
+        let time = |name: &str| match fields.get(name) {
+            None => Ok(None),
+            Some(at) => time_or_none(at).map_err(|error| malformed(&error)),
         };
+        let updated_at = time("updated_at")?.or(time("updatedAt")?);
         let mut manifest = Manifest {
             updated_at,
             repo: found.to_owned(),
             lists: BTreeMap::new(),
             malformed: BTreeMap::new(),
         };
-        for (name, list) in fields.iter().filter(|(_, list)| list.is_array()) {
-            match Vec::deserialize(list) {
+        for (name, list) in &fields {
+            let list = match list {
+                // So Go writes a list that has nothing in it.
+                Value::Null => Ok(Vec::new()),
+                Value::Array(_) => Vec::deserialize(list),
+                _ => continue,
+            };
+            match list {
                 Ok(list) => drop(manifest.lists.insert(name.clone(), list)),
                 Err(error) => drop(manifest.malformed.insert(name.clone(), error.to_string())),
             }
@@ -248,7 +282,7 @@ pub fn generate(
         fields.insert(of.plural(), of_type(of).into_iter().map(written).collect());
     }
     let says_the_same = |old: &[u8]| {
-        let Ok(Value::Object(mut old)) = serde_json::from_slice(old) else { return false };
+        let Ok(Value::Object(mut old)) = serde_json::from_slice(unmarked(old)) else { return false };
         let head = old.remove("version") == Some(VERSION.into())
             && old.remove("repo").is_some_and(|named| named == repo)
             && old.remove("updated_at").is_some_and(|at| Time::deserialize(at).is_ok());
@@ -269,6 +303,21 @@ pub fn generate(
 /// The second that `now` is in: never later than the fetch it stands for.
 fn whole_second(now: Time) -> Time {
     Time::from_ms(now.ms().div_euclid(1000) * 1000)
+}
+
+/// A JSON text without the mark that some editors put before it.
+fn unmarked(json: &[u8]) -> &[u8] {
+    json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json)
+}
+
+/// A time; `null` and an empty text are none.
+fn time_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Time>, D::Error> {
+    match Option::<String>::deserialize(deserializer)? {
+        Some(text) if !text.trim().is_empty() => {
+            Time::parse(&text).map(Some).map_err(serde::de::Error::custom)
+        }
+        _ => Ok(None),
+    }
 }
 
 fn state<'de, D: Deserializer<'de>>(deserializer: D) -> Result<TrackerState, D::Error> {
@@ -356,6 +405,47 @@ mod tests {
         assert!(read.problem(&sprint).unwrap().to_string().contains("`microsprints`"));
         assert_eq!(read.problems().count(), 2);
         assert!(matches!(Manifest::read(text.as_bytes(), REPO), Err(ManifestError::Malformed(_))));
+    }
+
+    #[test]
+    fn a_list_that_go_wrote_as_null_is_an_empty_one() {
+        let text = manifest(r#""releases": null, "microsprints": [], "notes": null"#);
+        let read = Manifest::read(text.as_bytes(), REPO).unwrap();
+        assert!(read.lists(&TrackerType::release()) && read.lists(&TrackerType::microsprint()));
+        assert!(read.trackers(&TrackerType::release(), page).is_empty());
+    }
+
+    #[test]
+    fn a_mark_of_the_order_of_bytes_is_no_part_of_a_manifest() {
+        let text = format!("\u{feff}{}", manifest(r#""releases": []"#));
+        assert!(Manifest::read(text.as_bytes(), REPO).unwrap().lists(&TrackerType::release()));
+        let types = [TrackerType::release()];
+        let Generated::Changed(first) = generate(None, REPO, &types, &[], time("2026-01-01T00:00:00Z"))
+        else {
+            panic!("there was no file")
+        };
+        let marked = format!("\u{feff}{first}");
+        let later = time("2026-02-01T00:00:00Z");
+        assert_eq!(generate(Some(marked.as_bytes()), REPO, &types, &[], later), Generated::Unchanged);
+    }
+
+    #[test]
+    fn both_spellings_of_a_time_may_stand_in_one_issue_and_an_empty_time_is_none() {
+        let text = manifest(
+            r#""updated_at": "", "updatedAt": "2026-01-03T00:00:00Z",
+               "releases": [{"number": 1, "title": "Release: v1", "state": "CLOSED",
+                             "createdAt": "2026-01-01T00:00:00Z", "created_at": "2026-01-01T00:00:00Z",
+                             "closedAt": "", "closed_at": "2026-01-02T00:00:00Z"},
+                            {"number": 2, "title": "Release: v2", "state": "OPEN", "closedAt": " "}]"#,
+        );
+        let read = Manifest::read(text.as_bytes(), REPO).unwrap();
+        assert_eq!(read.updated_at, Some(time("2026-01-03T00:00:00Z")));
+        let releases = read.trackers(&TrackerType::release(), page);
+        assert_eq!((releases[0].number, releases[0].closed_at), (2, None));
+        assert_eq!(releases[1].created_at, Some(time("2026-01-01T00:00:00Z")));
+        assert_eq!(releases[1].closed_at, Some(time("2026-01-02T00:00:00Z")));
+        let odd = manifest(r#""releases": [{"number": 1, "title": "Release: v1", "closedAt": "soon"}]"#);
+        assert!(Manifest::read(odd.as_bytes(), REPO).is_err(), "what is no time is no time");
     }
 
     #[test]

@@ -23,6 +23,10 @@ impl View {
         let api = format!("{}/repos/{}/git", self.base, repository.full_name);
         let names: Vec<String> = files.all().map(|(path, file)| format!("{path}{}", file.oid)).collect();
         let tree_id = blob_id(names.concat().as_bytes());
+        // A branch without a name is one that is not there, and `HEAD` leads nowhere.
+        if repository.default_branch.is_empty() {
+            return Err(not_found());
+        }
         if of != "HEAD" && of != repository.default_branch && of != tree_id {
             return Err(not_found());
         }

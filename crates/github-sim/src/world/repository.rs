@@ -65,7 +65,7 @@ pub struct Repository {
     pub pushed_at: Option<Timestamp>,
     /// The newest release that is neither a draft nor a pre-release.
     pub latest_release: Option<Release>,
-    /// The branch shown first.
+    /// The branch shown first; empty = it was removed, or was never there.
     pub default_branch: String,
 }
 

@@ -293,17 +293,18 @@ impl App {
 
     fn cluster_document(&self, reading: &Reading) -> Document {
         let id = reading.key.segments().pop().unwrap_or_default();
-        let mut repositories: Vec<(Repository, Time)> = Vec::with_capacity(reading.stored.members.len());
+        let mut repositories: Vec<(Repository, &Member)> = Vec::with_capacity(reading.stored.members.len());
         for member in &reading.stored.members {
             match member.item.doc.decode() {
-                Ok(repository) => repositories.push((repository, member.item.fetched_at)),
+                Ok(repository) => repositories.push((repository, member)),
                 Err(error) => tracing::warn!(item = %member.item.of.id, %error, "a copy cannot be read"),
             }
         }
         let views: Vec<RepositoryView<'_>> = repositories
             .iter()
-            .map(|(repository, at)| {
-                RepositoryView::new(repository, self.display_name(repository), vec![id.clone()], *at)
+            .map(|(repository, member)| {
+                let name = self.clusters.name_of(repository, Some(&member.asked));
+                RepositoryView::new(repository, name, vec![id.clone()], member.item.fetched_at)
             })
             .collect();
         let cluster = ClusterView::new(&self.cluster_config(&id));

@@ -180,6 +180,11 @@ impl App {
         if clusters.len() > 1 {
             clusters.retain(|id| id != ClustersConfig::UNCLUSTERED);
         }
-        RepositoryView::new(repository, self.display_name(repository), clusters, listed.item.fetched_at)
+        RepositoryView::new(
+            repository,
+            self.clusters.name_of(repository, None),
+            clusters,
+            listed.item.fetched_at,
+        )
     }
 }

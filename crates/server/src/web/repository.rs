@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use askama::Template;
 use larder_core::{Member, MemberState, Time};
-use larder_domain::{ClustersConfig, Language, RepoName, Repository};
+use larder_domain::{ClustersConfig, Language, Repository};
 
 use super::words::{Stamp, counted, exact, short};
 
@@ -52,7 +52,7 @@ impl RepositoryLine {
         RepositoryLine {
             url: is_web(&repository.url).then(|| repository.url.clone()),
             owner: owner(repository, style.config),
-            name: display_name(repository, style.config),
+            name: style.config.name_of(repository, Some(&member.asked)),
             marks: marks(repository, member, style),
             stars: short(repository.stars),
             stars_exact: counted(repository.stars, "star", "stars"),
@@ -71,15 +71,6 @@ impl RepositoryLine {
     fn has_facts(&self) -> bool {
         !self.languages.is_empty() || !self.topics.is_empty() || self.release.is_some()
     }
-}
-
-/// The name people see.
-pub(crate) fn display_name(repository: &Repository, config: &ClustersConfig) -> String {
-    let said = || {
-        let name = RepoName::new(&repository.owner, &repository.name).ok()?;
-        config.override_of(&name)?.display_name.clone()
-    };
-    if config.overrides.is_empty() { None } else { said() }.unwrap_or_else(|| repository.name.clone())
 }
 
 /// The owner, unless it is the one that bare names mean.

@@ -6,7 +6,6 @@ use larder_core::Member;
 use larder_domain::{ClustersConfig, Repository};
 
 use super::card::Picked;
-use super::repository::display_name;
 
 /// An order; the first is what a page has that names none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +58,9 @@ impl Sort {
             Sort::Pushed => shown.sort_by_key(|(repository, _)| Reverse(repository.pushed_at)),
             Sort::Stars => shown.sort_by_key(|(repository, _)| Reverse(repository.stars)),
             Sort::Name => {
-                shown.sort_by_cached_key(|(repository, _)| display_name(repository, config).to_lowercase());
+                shown.sort_by_cached_key(|(repository, member)| {
+                    config.name_of(repository, Some(&member.asked)).to_lowercase()
+                });
             }
         }
     }

@@ -165,7 +165,7 @@ impl GitHub {
                     return Ok(Labelled::Here(Box::new(none)));
                 }
                 Err(Nothing::Empty) => return Err(self.refused(&path, Nothing::Empty)),
-                Err(nothing) => return Ok(Labelled::Absent(nothing.absence(asked.repo))),
+                Err(nothing) => return Ok(Labelled::Absent(self.absence(asked.repo, nothing))),
             };
             let nodes: Vec<RestNode> = self.read(&page.body, &path)?;
             if let Some(repo) = nodes.first().and_then(RestNode::repo) {

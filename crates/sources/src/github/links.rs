@@ -29,20 +29,20 @@ impl Links {
         self.0.iter().find(is_meant).map(|(_, target)| target.as_str())
     }
 
-    /// The number of the page that a link leads to, where pages have numbers.
-    fn page(&self, relation: &str) -> Option<u32> {
-        let target = Url::parse(self.to(relation)?).ok()?;
+    /// The number of the page that a link on the one at this address leads to, where pages have numbers.
+    fn page(&self, at: &Url, relation: &str) -> Option<u32> {
+        let target = at.join(self.to(relation)?).ok()?;
         let (_, page) = target.query_pairs().find(|(name, _)| name == "page")?;
         page.parse().ok()
     }
 
     /// The number of the last page, which is named on all pages but that one; `None` = it goes on, and pages
     /// have no numbers.
-    fn last_page(&self, here: u32) -> Option<u32> {
+    fn last_page(&self, at: &Url, here: u32) -> Option<u32> {
         if self.to("next").is_none() {
             return Some(here);
         }
-        self.page("last").into_iter().chain(self.page("next")).max().filter(|last| *last > here)
+        self.page(at, "last").into_iter().chain(self.page(at, "next")).max().filter(|last| *last > here)
     }
 }
 
@@ -84,7 +84,7 @@ impl GitHub {
     /// The number of the last page of a list whose pages have numbers, of which this is `here`.
     pub(super) fn last_page_of(&self, page: &Good, here: u32) -> Result<u32, FetchError> {
         let unnumbered = || self.unusable("a list that goes on at a page without a number".to_owned());
-        self.links_of(page)?.last_page(here).ok_or_else(unnumbered)
+        self.links_of(page)?.last_page(&page.url, here).ok_or_else(unnumbered)
     }
 
     fn links_of(&self, page: &Good) -> Result<Links, FetchError> {
@@ -147,6 +147,10 @@ mod tests {
 
     use super::*;
 
+    fn page() -> Url {
+        Url::parse("https://api.github.com/user/1/repos?per_page=100").unwrap()
+    }
+
     fn links(text: &str) -> Links {
         Links(read(text).unwrap())
     }
@@ -183,17 +187,39 @@ mod tests {
     }
 
     #[test]
+    fn a_link_may_be_told_from_the_page_that_it_stands_on() {
+        for link in
+            ["/user/1/repos?page=7", "?per_page=100&page=7", "repos?page=7", "//api.github.com/x?page=7"]
+        {
+            let text = format!("<{link}>; rel=\"next\", <{link}>; rel=\"last\"");
+            assert_eq!(links(&text).last_page(&page(), 1), Some(7), "{link}");
+        }
+    }
+
+    #[test]
     fn the_last_page_is_read_from_the_links() {
         let first = "<https://api.github.com/user/1/repos?per_page=100&page=2>; rel=\"next\", \
                      <https://api.github.com/user/1/repos?per_page=100&page=7>; rel=\"last\"";
         let last = "<https://api.github.com/user/1/repos?page=6>; rel=\"prev\", \
                     <https://api.github.com/user/1/repos?page=1>; rel=\"first\"";
-        assert_eq!(links(first).last_page(1), Some(7));
-        assert_eq!(links(last).last_page(7), Some(7));
-        assert_eq!(links("<https://h/?page=3>; rel=\"next\"").last_page(2), Some(3), "at least one more");
-        assert_eq!(links("").last_page(1), Some(1));
-        assert_eq!(links("<not an address>; rel=\"last\"").last_page(4), Some(4));
-        assert_eq!(links("<https://h/?after=x>; rel=\"next\"").last_page(1), None, "it is not the end");
-        assert_eq!(links("<https://h/?page=2>; rel=\"next\"").last_page(2), None, "it leads to itself");
+        assert_eq!(links(first).last_page(&page(), 1), Some(7));
+        assert_eq!(links(last).last_page(&page(), 7), Some(7));
+        assert_eq!(
+            links("<https://h/?page=3>; rel=\"next\"").last_page(&page(), 2),
+            Some(3),
+            "at least one more"
+        );
+        assert_eq!(links("").last_page(&page(), 1), Some(1));
+        assert_eq!(links("<not an address>; rel=\"last\"").last_page(&page(), 4), Some(4));
+        assert_eq!(
+            links("<https://h/?after=x>; rel=\"next\"").last_page(&page(), 1),
+            None,
+            "it is not the end"
+        );
+        assert_eq!(
+            links("<https://h/?page=2>; rel=\"next\"").last_page(&page(), 2),
+            None,
+            "it leads to itself"
+        );
     }
 }

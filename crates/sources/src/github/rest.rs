@@ -94,17 +94,19 @@ pub(super) enum Nothing {
     Blocked,
 }
 
-impl Nothing {
-    /// What that means for a repository that was asked for, or for a part of it.
-    pub(super) fn absence(self, name: &RepoName) -> Absence {
-        match self {
+impl GitHub {
+    /// What it means for a repository that there is nothing of it.
+    pub(super) fn absence(&self, name: &RepoName, nothing: Nothing) -> Absence {
+        match nothing {
             Nothing::Blocked => forbidden(name, "Repository access blocked"),
-            Nothing::NotThere | Nothing::Gone | Nothing::Empty => not_found(name),
+            Nothing::NotThere | Nothing::Gone | Nothing::Empty if self.has_token() => not_found(name),
+            Nothing::NotThere | Nothing::Gone | Nothing::Empty => {
+                let message = format!("`{name}` was not found: deleted, or private, which needs a token");
+                Absence::new("not_found", message)
+            }
         }
     }
-}
 
-impl GitHub {
     /// One repository by one call, or two if it was renamed.
     pub async fn repository(
         &self,
@@ -119,13 +121,8 @@ impl GitHub {
                 let node: RestNode = self.read(&good.body, &path)?;
                 Ok(Single::Here(Box::new(node.keep(self.host())), etag_of(&good.headers)))
             }
-            Some(Err(Nothing::NotThere | Nothing::Gone)) => {
-                let hint = if self.has_token() { "" } else { ", which needs a token" };
-                let message = format!("`{name}` was not found: deleted, or private{hint}");
-                Ok(Single::Absent(Absence::new("not_found", message)))
-            }
-            Some(Err(Nothing::Blocked)) => Ok(Single::Absent(Nothing::Blocked.absence(name))),
             Some(Err(Nothing::Empty)) => Err(self.refused(&path, Nothing::Empty)),
+            Some(Err(nothing)) => Ok(Single::Absent(self.absence(name, nothing))),
         }
     }
 

@@ -84,7 +84,7 @@ struct BlobNode {
 }
 
 impl GitHub {
-    /// The files of a repository's default branch, by one call.
+    /// The files of the default branch of a repository that is there, by one call.
     pub async fn tree(
         &self,
         repo: &RepoName,
@@ -96,7 +96,11 @@ impl GitHub {
             None => Ok(Tree::NotModified),
             // It says so of one that nobody pushed to yet.
             Some(Err(Nothing::Empty)) => Ok(Tree::Here { files: Vec::new(), is_cut: false, etag: None }),
-            Some(Err(nothing)) => Ok(Tree::Absent(nothing.absence(repo))),
+            Some(Err(Nothing::Blocked)) => Ok(Tree::Absent(self.absence(repo, Nothing::Blocked))),
+            // It was there a moment ago. If it really went, the next look says so.
+            Some(Err(Nothing::NotThere | Nothing::Gone)) => {
+                Err(self.unusable(format!("`{repo}` has no files where its default branch should be")))
+            }
             Some(Ok(good)) => {
                 let node: TreeNode = self.read(&good.body, &path)?;
                 let is_file = |entry: &EntryNode| entry.kind == "blob" && entry.mode.starts_with("100");
@@ -170,7 +174,7 @@ impl GitHub {
         let path = format!("/repos/{}/{}/git/blobs/{oid}", repo.owner(), repo.name());
         let good = match self.get_whole(self.rest_url(&path)?, errand).await? {
             Ok(good) => good,
-            Err(Nothing::Blocked) => return Ok(Blob::Absent(Nothing::Blocked.absence(repo))),
+            Err(Nothing::Blocked) => return Ok(Blob::Absent(self.absence(repo, Nothing::Blocked))),
             Err(Nothing::NotThere | Nothing::Gone | Nothing::Empty) => return Ok(Blob::Gone),
         };
         let node: BlobNode = self.read(&good.body, &path)?;

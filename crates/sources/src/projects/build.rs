@@ -109,9 +109,12 @@ impl Build<'_> {
                 there.push((spotted, content));
             }
         }
-        // Recorded names are taken first: they are what people know.
+        // Recorded names are taken first: they are what people know. Then what lies least deep has its name.
         let mut order: Vec<usize> = (0..there.len()).collect();
-        order.sort_by_key(|place| !by_path.contains_key(there[*place].0.path.as_str()));
+        order.sort_by_cached_key(|place| {
+            let Spotted { path, below, .. } = &there[*place].0;
+            (!by_path.contains_key(path.as_str()), below.matches('/').count())
+        });
         let mut named: Vec<Option<Named>> = there.iter().map(|_| None).collect();
         let mut taken = HashSet::new();
         let mut moved = moved_by_identity(records, &paths, &there);
@@ -126,11 +129,11 @@ impl Build<'_> {
                 spotted.kind = record.kind;
                 spotted.name.clone_from(&record.name);
             }
-            let mut name = spotted.name.clone();
-            if !taken.insert((spotted.profile.clone(), spotted.kind, name.clone())) {
-                name.clone_from(&spotted.below);
-                taken.insert((spotted.profile.clone(), spotted.kind, name.clone()));
-            }
+            let mut is_free =
+                |name: &&String| taken.insert((spotted.profile.clone(), spotted.kind, String::clone(name)));
+            // At the top of its type's folder, where it lies there is its name again.
+            let name = [&spotted.name, &spotted.below].into_iter().find(&mut is_free);
+            let name = name.unwrap_or(&spotted.path).clone();
             let placed = self.placed(&spotted.profile, spotted.kind, name, &spotted.path, project_name);
             named[place] = Some(Named { placed, record });
         }

@@ -43,8 +43,11 @@ pub(super) fn expected_path(record: &Record) -> String {
             let path = path.replace('\\', "/");
             let path = path.trim_end_matches('/');
             // Some name the file that describes a skill, which is its folder.
-            let skill = path.strip_suffix("/SKILL.md").filter(|_| record.kind == ArtifactType::Skill);
-            skill.unwrap_or(path).to_owned()
+            let folder = match path.rsplit_once('/') {
+                Some((folder, file)) if file.eq_ignore_ascii_case("SKILL.md") => Some(folder),
+                _ => None,
+            };
+            folder.filter(|_| record.kind == ArtifactType::Skill).unwrap_or(path).to_owned()
         },
     );
     let root = Path::new(&record.profile_root);

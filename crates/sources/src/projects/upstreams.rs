@@ -19,6 +19,8 @@ const MANIFESTS: [&str; 2] = ["collection.toml", "manifest.toml"];
 const LOCKS: [&str; 2] = ["collection.lock", "lockfile.toml"];
 /// No manifest or lock is longer.
 const BYTES_MAX: u64 = 64 << 20;
+/// Warnings about one collection beyond these are counted, not told.
+const WARNINGS_MAX: usize = 20;
 /// No folder of collections holds more.
 const FOLDERS_MAX: usize = 1_000;
 
@@ -203,6 +205,8 @@ fn read_all(found: &Found) -> Shelved {
             // Half of what it has would pass for all of it.
             continue;
         }
+        let problems = std::mem::take(&mut collection.problems);
+        upstreams.warnings.extend(told(&files.folder, problems));
         let name = collection.name.clone();
         if !upstreams.all.add(collection) {
             let about = files.folder.display().to_string();
@@ -211,6 +215,17 @@ fn read_all(found: &Found) -> Shelved {
         }
     }
     upstreams
+}
+
+/// What is wrong with single artifacts of a collection: not all of it, where it is all of one kind.
+fn told(folder: &Path, mut problems: Vec<String>) -> impl Iterator<Item = Warning> {
+    let about = folder.display().to_string();
+    if problems.len() > WARNINGS_MAX {
+        let more = problems.len() - WARNINGS_MAX;
+        problems.truncate(WARNINGS_MAX);
+        problems.push(format!("there are {more} more warnings like these"));
+    }
+    problems.into_iter().map(move |problem| warning(&about, "malformed", format!("{about}: {problem}")))
 }
 
 fn bytes(path: &Path) -> Result<Vec<u8>, String> {

@@ -562,3 +562,18 @@ async fn an_edited_definition_is_another_and_the_name_of_a_token_is_no_part_of_i
         file_source(&scene, Path::new("/a.json")).define(&MarketplaceSource::key("none").unwrap()).is_none()
     );
 }
+
+#[tokio::test]
+async fn a_repository_without_its_default_branch_is_not_gone() {
+    let scene = scene(2).await;
+    let source = source(&scene, repository(), Some(TOKEN));
+    let mut held = Held::nothing();
+    held.refresh(&scene, &source).await;
+    scene.sim.world(|world| world.edit(REPO, |repository| repository.default_branch.clear()));
+    let answer = held.fetch(&scene, &source).await;
+    let Err(error) = answer else { panic!("a failure was expected, not {answer:?}") };
+    assert!(error.to_string().ends_with("`octo-org/Skills` has no files where its default branch should be"));
+    scene.sim.world(|world| world.remove(REPO));
+    let answer = held.fetch(&scene, &source).await;
+    assert!(matches!(answer, Ok(Fetched::Absent(_))), "{answer:?}");
+}

@@ -427,3 +427,14 @@ async fn a_manifest_that_is_a_link_to_what_never_ends_is_a_warning_and_the_next_
         std::fs::remove_file(&file).unwrap();
     }
 }
+
+#[tokio::test]
+async fn nobody_without_a_token_is_told_of_one() {
+    let scene = scene([]).await;
+    let source = source(&scene, None);
+    let missing = TrackersSource::key(&RepoName::parse("octo-org/gone", None).unwrap(), "release").unwrap();
+    let held = Held { key: missing, ..Held::nothing("release") };
+    let answer = source.fetch(&held.ask(&scene, &source, Trigger::Read)).await;
+    let Ok(Fetched::Absent(absence)) = answer else { panic!("an absence was expected, not {answer:?}") };
+    assert_eq!(absence.message, "`octo-org/gone` was not found: deleted, or private, which needs a token");
+}

@@ -106,3 +106,20 @@ async fn what_happens_beside_the_way_to_a_collection_wakes_nobody() {
     watched.folder.skill("kiln", "pdf", "Changed");
     assert_eq!(watched.until(&kiln).await, [kiln].into());
 }
+
+#[tokio::test]
+async fn a_number_for_a_version_hides_neither_the_hash_beside_it_nor_that_something_is_outdated() {
+    let mut folder = deployed();
+    collect(&folder, DEFAULT, true);
+    folder.refresh().await;
+    assert!(is_outdated(&folder));
+    let lock = fs::read_to_string(folder.path(DEFAULT).join("collection.lock")).unwrap();
+    let odd = format!("{lock}resolved_version = 2.1\nresolved_sha = true\n");
+    fs::write(folder.path(DEFAULT).join("collection.lock"), odd).unwrap();
+    folder.refresh().await;
+    assert!(is_outdated(&folder));
+    assert_eq!(folder.artifact("kiln", "pdf").upstream_version.as_deref(), Some("2.1"));
+    let warnings = folder.root_warnings();
+    assert_eq!(codes(&warnings), ["malformed"]);
+    assert!(warnings[0].message.ends_with("`resolved_sha` of `pdf::skill` is left out: it is not a text"));
+}

@@ -478,3 +478,47 @@ async fn a_skill_is_one_however_its_file_is_written() {
         assert_eq!(folder.artifact("kiln", name).description.as_deref(), Some("does"), "{name}");
     }
 }
+
+/// Names and paths of a project's artifacts.
+fn placed(folder: &Folder) -> Vec<(String, String)> {
+    let mut all: Vec<(String, String)> =
+        folder.artifacts("kiln").into_iter().map(|artifact| (artifact.name, artifact.path)).collect();
+    all.sort();
+    all
+}
+
+fn pairs(all: &[(&str, &str)]) -> Vec<(String, String)> {
+    all.iter().map(|(name, path)| ((*name).to_owned(), (*path).to_owned())).collect()
+}
+
+#[tokio::test]
+async fn of_two_skills_of_one_name_both_are_there_and_the_least_deep_has_it() {
+    let mut folder = Folder::new();
+    for name in ["documents/pdf", "pdf", "zed"] {
+        folder.skill("kiln", name, "d");
+    }
+    folder.refresh().await;
+    let (deep, top) = (".claude/skills/documents/pdf", ".claude/skills/pdf");
+    let zed = ("zed", ".claude/skills/zed");
+    assert_eq!(placed(&folder), pairs(&[("documents/pdf", deep), ("pdf", top), zed]));
+    folder.write(RECORDS, &record("pdf", "skill", "skills/documents/pdf", &content_hash(&"a".repeat(64))));
+    folder.refresh().await;
+    assert_eq!(
+        placed(&folder),
+        pairs(&[(top, top), ("pdf", deep), zed]),
+        "a recorded name is what people know; the other goes by its path"
+    );
+}
+
+#[tokio::test]
+async fn a_record_names_a_skill_by_its_file_in_any_case() {
+    for file in ["SKILL.md", "skill.md", "Skill.MD"] {
+        let mut folder = Folder::new();
+        folder.write(&format!("dev/kiln/.claude/skills/pdf/{file}"), "# pdf\n");
+        let path = format!("skills/pdf/{file}");
+        folder.write(RECORDS, &record("pdf", "skill", &path, &content_hash(&"a".repeat(64))));
+        folder.refresh().await;
+        assert!(folder.artifact("kiln", "pdf").modified, "{file}");
+        assert_eq!(folder.artifacts("kiln").len(), 1, "{file}");
+    }
+}
