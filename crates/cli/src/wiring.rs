@@ -147,7 +147,8 @@ impl<'c> Rooms<'c> {
         Ok(self.reader())
     }
 
-    fn is_github_s(&self, key: &Key) -> bool {
+    /// Whether GitHub is asked for an entry.
+    pub fn is_github_s(&self, key: &Key) -> bool {
         let markets = &self.config.marketplaces;
         match key.source() {
             ProjectsSource::NAME => false,
@@ -155,6 +156,18 @@ impl<'c> Rooms<'c> {
                 market.name == key.name() && matches!(market.from, MarketplaceFrom::Repository(_))
             }),
             _ => true,
+        }
+    }
+
+    /// Whether GitHub is asked with a token; `None` = `gh` may have one, and was not asked yet.
+    pub fn has_token(&self) -> Option<bool> {
+        if self.config.github.token.is_some() {
+            return Some(true);
+        }
+        match self.fetcher.get() {
+            Some((_, github)) => Some(github.has_token()),
+            None if self.stay == Stay::Long || self.config.github.is_loopback() => Some(false),
+            None => None,
         }
     }
 

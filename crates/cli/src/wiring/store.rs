@@ -95,8 +95,9 @@ fn not_opened(error: StoreError, config: &Config) -> Complaint {
     let is_held = matches!(error, StoreError::Held { .. });
     match crate::detach::server_of(config).filter(|_| is_held) {
         Some(server) => Complaint::failed(error.to_string()).hint(format!(
-            "ask the `larder serve` at {server}, which holds it, or stop that; many at once can use a SQLite \
-             store: `[store] url`"
+            "ask the `larder serve` at {}, which holds it, or stop that; many at once can use a SQLite \
+             store: `[store] url`",
+            server.url
         )),
         None => error.into(),
     }
