@@ -103,6 +103,16 @@ fn not_opened(error: StoreError, config: &Config) -> Complaint {
     }
 }
 
+/// Why nobody but the one who asks may use a SQLite file now, and who does.
+pub fn in_use(error: StoreError, config: &Config) -> Complaint {
+    let is_busy = matches!(error, StoreError::Busy { .. });
+    match crate::detach::server_of(config).filter(|_| is_busy) {
+        Some(server) => Complaint::failed(error.to_string())
+            .hint(format!("stop the `larder serve` at {}, which uses it", server.url)),
+        None => error.into(),
+    }
+}
+
 /// How a SQLite file is opened.
 pub fn sqlite(path: &Path) -> larder_store_sqlite::OpenOptions {
     let options = larder_store_sqlite::OpenOptions::new(path, SystemClock.now());
