@@ -7,6 +7,7 @@ pub mod schema;
 mod store;
 
 use std::cell::Cell;
+use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -199,9 +200,10 @@ impl<'c> Rooms<'c> {
     /// The keys that are configured, and those that are held besides.
     pub async fn known_keys(&self) -> Result<Vec<Key>, Complaint> {
         let mut keys = self.reader().keys();
+        let configured: HashSet<Key> = keys.iter().cloned().collect();
         let mut rows = Rows::of(&**self.reader().store(), None);
         while let Some(row) = rows.next().await? {
-            if !keys.contains(&row.entry.key) {
+            if !configured.contains(&row.entry.key) {
                 keys.push(row.entry.key);
             }
         }
