@@ -1,101 +1,61 @@
-//! A refresh behind a reader who has gone: one detached child a store, which ends by itself.
+//! A refresh behind a reader who has gone: one detached child a store and configuration, which ends by itself.
 //!
 //! The reader takes a lock on a file and hands the open file to the child as its standard input:
 //! the lock lives exactly as long as the child does, however that ends, and who cannot take it
 //! knows that another child is at work.
 
-use std::convert::Infallible;
+mod lock;
+mod setup;
+
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::io;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use larder_core::Clock;
+use larder_core::Key;
 
 use crate::commands::Context;
-use crate::config::{Config, make_private_dir};
+use crate::config::Config;
+use crate::wiring::Rooms;
+
+pub use lock::{Server, is_refreshed_behind, keep_others_from_refreshing, server_of};
+pub use setup::Setup;
 
 /// Beyond this, the log begins anew.
 const LOG_BYTES_MAX: u64 = 1 << 20;
 
-/// Starts the child, unless one is at work. What was marked due stays due if none can be started:
-/// the next reader tries again.
-pub fn refresh_behind(config: &Config, context: &Context) {
-    match start(config, context) {
-        Ok(true) => tracing::debug!("a refresh was started behind"),
-        Ok(false) => tracing::debug!("another process refreshes this store already"),
-        Err(error) => tracing::warn!(%error, "no refresh could be started behind"),
-    }
-}
-
-/// How often a server looks whether the child that was at work has ended.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-
-/// For a server, which refreshes what is due itself: no reader starts a child on its store until the answer is
-/// dropped, and whoever cannot have the store meanwhile is told where the server is. A child that is at work
-/// already is left to end, and then followed by whoever polls the answer, which never ends by itself.
-pub fn keep_others_from_refreshing<'a>(
-    config: &'a Config,
-    address: SocketAddr,
-    clock: &'a dyn Clock,
-) -> impl Future<Output = Infallible> + use<'a> {
-    let told = move |lock: Option<File>| {
-        lock.map(|mut lock| write!(lock, "{SCHEME}{address}").map(|()| lock)).transpose()
+/// Sees to it that somebody refreshes these, which were marked due: the store's server if that means the same by
+/// them, else a child, unless one is at work. Answers what people should know of a server that does not.
+/// Errors: nobody is at it. What was marked due stays due; the next reader tries again.
+pub fn refresh_behind(
+    keys: &[Key],
+    rooms: &Rooms<'_>,
+    config: &Config,
+    context: &Context,
+) -> io::Result<Option<String>> {
+    let ours = Setup::of(rooms, config);
+    let note = match server_of(config) {
+        Some(Server { url, setup: Some(theirs) }) => match ours.differs_from(&theirs, keys, rooms, config) {
+            None => {
+                tracing::debug!(url, "a server refreshes this store already");
+                return Ok(None);
+            }
+            Some(apart) => apart.told(&url).map(|(found, hint)| format!("{found}; {hint}")),
+        },
+        Some(Server { setup: None, .. }) | None => None,
     };
-    let mut taken = take(config).and_then(told);
-    async move {
-        while let Ok(None) = taken {
-            clock.sleep(LOOK_EVERY).await;
-            taken = take(config).and_then(told);
-        }
-        if let Err(error) = &taken {
-            tracing::warn!(%error, "readers cannot be told that a server refreshes their store");
-        }
-        std::future::pending().await
+    let lock = lock::take_child_s(config, &ours.digest(config))?;
+    tracing::debug!(is_started = lock.is_some(), "a child refreshes this store");
+    if let Some(lock) = lock {
+        start(lock, config, context)?;
     }
+    Ok(note)
 }
 
-/// Where the server is that refreshes the store, if one does and has said so.
-pub fn server_of(config: &Config) -> Option<String> {
-    let Ok(None) = take(config) else { return None };
-    let text = std::fs::read_to_string(lock_path(config)).ok()?;
-    text.starts_with(SCHEME).then_some(text)
-}
-
-const SCHEME: &str = "http://";
-
-fn lock_path(config: &Config) -> PathBuf {
-    dir(config).join(format!("{}.lock", crate::wiring::store_digest(config)))
-}
-
-fn dir(config: &Config) -> PathBuf {
-    config.dirs.state.join("behind")
-}
-
-/// The lock of whoever refreshes the store with nobody watching; `None` = somebody does.
-fn take(config: &Config) -> io::Result<Option<File>> {
-    make_private_dir(&dir(config))?;
-    let mut options = OpenOptions::new();
-    let lock = options.create(true).truncate(false).write(true).read(true).open(lock_path(config))?;
-    match lock.try_lock() {
-        Ok(()) => {
-            // What it says is said by whoever held it before.
-            lock.set_len(0)?;
-            Ok(Some(lock))
-        }
-        Err(std::fs::TryLockError::WouldBlock) => Ok(None),
-        Err(std::fs::TryLockError::Error(error)) => Err(error),
-    }
-}
-
-fn start(config: &Config, context: &Context) -> io::Result<bool> {
-    let Some(lock) = take(config)? else { return Ok(false) };
+fn start(lock: File, config: &Config, context: &Context) -> io::Result<()> {
     let name = crate::wiring::store_digest(config);
-    let dir = dir(config);
-    let log = log_file(&dir.join(format!("{name}.log")))?;
+    let log = log_file(&lock::dir(config).join(format!("{name}.log")))?;
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["refresh", "--due", "--detached", "--quiet"]);
     // A file found by walking up is found again, and judged again: naming it would trust it.
@@ -110,7 +70,7 @@ fn start(config: &Config, context: &Context) -> io::Result<bool> {
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     // It is not waited for: it outlives this process, and the system takes it in.
-    command.spawn().map(|_child| true)
+    command.spawn().map(|_child| ())
 }
 
 fn log_file(path: &std::path::Path) -> io::Result<File> {

@@ -7,6 +7,7 @@ pub mod schema;
 mod store;
 
 use std::cell::Cell;
+use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -147,7 +148,8 @@ impl<'c> Rooms<'c> {
         Ok(self.reader())
     }
 
-    fn is_github_s(&self, key: &Key) -> bool {
+    /// Whether GitHub is asked for an entry.
+    pub fn is_github_s(&self, key: &Key) -> bool {
         let markets = &self.config.marketplaces;
         match key.source() {
             ProjectsSource::NAME => false,
@@ -155,6 +157,18 @@ impl<'c> Rooms<'c> {
                 market.name == key.name() && matches!(market.from, MarketplaceFrom::Repository(_))
             }),
             _ => true,
+        }
+    }
+
+    /// Whether GitHub is asked with a token; `None` = `gh` may have one, and was not asked yet.
+    pub fn has_token(&self) -> Option<bool> {
+        if self.config.github.token.is_some() {
+            return Some(true);
+        }
+        match self.fetcher.get() {
+            Some((_, github)) => Some(github.has_token()),
+            None if self.stay == Stay::Long || self.config.github.is_loopback() => Some(false),
+            None => None,
         }
     }
 
@@ -186,9 +200,10 @@ impl<'c> Rooms<'c> {
     /// The keys that are configured, and those that are held besides.
     pub async fn known_keys(&self) -> Result<Vec<Key>, Complaint> {
         let mut keys = self.reader().keys();
+        let configured: HashSet<Key> = keys.iter().cloned().collect();
         let mut rows = Rows::of(&**self.reader().store(), None);
         while let Some(row) = rows.next().await? {
-            if !keys.contains(&row.entry.key) {
+            if !configured.contains(&row.entry.key) {
                 keys.push(row.entry.key);
             }
         }

@@ -169,10 +169,10 @@ impl StoreError {
             StoreError::Full { .. } => "free some room, or move the store: `[store] url`".into(),
             StoreError::Denied { hint, .. } => hint.clone(),
             StoreError::ReadOnly { place, .. } if is_server(place) => {
-                "let it be written again, or set `[store] url` to one that can be; reads go on".into()
+                "let it be written again, or set `[store] url` to one that can be".into()
             }
             StoreError::ReadOnly { .. } => {
-                "make the file and its directory writable, or set `[store] url` to a place that is; reads go on".into()
+                "make the file and its directory writable, or set `[store] url` to a place that is".into()
             }
             StoreError::Foreign { place, .. } if is_server(place) => {
                 "set `[store] url` to another database; Larder touches only what is its own".into()

@@ -169,7 +169,7 @@ impl Reach {
                 }
                 if self.unwritable.is_on(now) && self.is_told.load(Ordering::SeqCst) {
                     let hint = error.hints().join("; ");
-                    tracing::warn!(%error, %hint, "the store cannot be written: nothing is refreshed");
+                    tracing::warn!(%error, %hint, "the store cannot be written: nothing is refreshed, and reads go on");
                 }
             }
             Some(_) => {}

@@ -62,6 +62,16 @@ pub(crate) fn use_error(error: &rusqlite::Error, place: &str, attempted: &'stati
     }
 }
 
+/// An error of a database that could be looked at: one that cannot be opened to write is a read-only one.
+pub(crate) fn write_error(error: &rusqlite::Error, place: &str, attempted: &'static str) -> StoreError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::CannotOpen) => {
+            StoreError::ReadOnly { place: place.to_owned(), cause: error.to_string() }
+        }
+        _ => sql_error(error, place, attempted),
+    }
+}
+
 /// An error of the database.
 pub(crate) fn sql_error(error: &rusqlite::Error, place: &str, attempted: &'static str) -> StoreError {
     let place = place.to_owned();
@@ -129,5 +139,9 @@ mod tests {
             assert!(matches!(error, StoreError::Unreachable { .. }) && error.is_retryable(), "{error:?}");
         }
         assert!(matches!(met(ffi::SQLITE_NOTADB), StoreError::Corrupt { .. }));
+        // One that could be looked at lies where nobody may write.
+        let failure = rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CANTOPEN), None);
+        let error = write_error(&failure, "larder.db", "take the schema back");
+        assert!(matches!(error, StoreError::ReadOnly { .. }), "{error:?}");
     }
 }

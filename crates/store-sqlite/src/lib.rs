@@ -41,7 +41,7 @@ use larder_core::{Budgets, ListQuery, Migration, Store, StoreError};
 use rusqlite::{Connection, TransactionBehavior};
 
 use crate::astray::Seen;
-use crate::errors::{Fault, sql_error};
+use crate::errors::{Fault, sql_error, write_error};
 use crate::lock::Lock;
 use crate::open::Opened;
 use crate::readers::Sight;
@@ -183,7 +183,7 @@ pub fn migrations(path: &Path) -> Result<Vec<Migration>, StoreError> {
 }
 
 /// Takes a database's migrations back until schema `to` (0 = no tables): what they held is gone.
-/// [`StoreError::Busy`] while anybody else uses the file.
+/// [`StoreError::Busy`] if somebody else goes on using the file.
 pub fn migrate_down(path: &Path, to: u32) -> Result<(), StoreError> {
     let (place, attempted) = (path.display().to_string(), "take the schema back");
     let options = OpenOptions::new(files::followed(path.to_owned()), larder_core::Time::default());
@@ -191,9 +191,9 @@ pub fn migrate_down(path: &Path, to: u32) -> Result<(), StoreError> {
         return Ok(());
     }
     let held = Lock::take(&options.path, options.access, options.busy_timeout)?;
-    let done = held.alone(|| {
+    let done = held.alone_within(options.busy_timeout, || {
         let mut conn =
-            open::connect_writer(&options).map_err(|error| sql_error(&error, &place, attempted))?;
+            open::connect_writer(&options).map_err(|error| write_error(&error, &place, attempted))?;
         schema::migrate_down(&mut conn, &place, to)
     });
     done.unwrap_or(Err(StoreError::Busy { place, attempted }))
@@ -238,21 +238,11 @@ impl Shared {
         // People may have changed the journal by hand; beside any other, readers would wait.
         let conn = open::connect_writer(&self.options)
             .and_then(|conn| open::use_wal(&conn, self.options.busy_timeout).map(|()| conn))
-            .map_err(|error| self.not_opened(&error, attempted))?;
+            .map_err(|error| write_error(&error, &self.place, attempted))?;
         let started = Writer::start(conn, self.place.clone())?;
         let queue = started.queue();
         *writer = Some(started);
         Ok((state.life, queue))
-    }
-
-    /// A file that was opened to read and cannot be opened to write is a read-only one.
-    fn not_opened(&self, error: &rusqlite::Error, attempted: &'static str) -> StoreError {
-        match error.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::CannotOpen) => {
-                StoreError::ReadOnly { place: self.place.clone(), cause: error.to_string() }
-            }
-            _ => sql_error(error, &self.place, attempted),
-        }
     }
 
     /// Makes the full-text index anew, which is only a copy of what the items say. Answers whether it did.

@@ -64,8 +64,20 @@ impl Lock {
 
     /// Runs `work` if nobody else holds the lock, and then holds it shared again.
     pub(crate) fn alone<T>(&self, work: impl FnOnce() -> T) -> Option<T> {
+        self.alone_within(Duration::ZERO, work)
+    }
+
+    /// The same as soon as nobody else does, if that is within so long.
+    pub(crate) fn alone_within<T>(&self, wait: Duration, work: impl FnOnce() -> T) -> Option<T> {
+        let mut waited = Duration::ZERO;
         // Linux gives up the shared lock before it tries for the exclusive one.
-        let done = self.file.try_lock().is_ok().then(work);
+        let done = loop {
+            match self.file.try_lock() {
+                Ok(()) => break Some(work()),
+                Err(TryLockError::WouldBlock) if waited < wait => waited += pause(),
+                Err(_) => break None,
+            }
+        };
         if let Err(error) = self.file.lock_shared() {
             tracing::warn!(path = %self.path.display(), %error, "could not hold the lock file again");
         }

@@ -3,7 +3,7 @@
 use larder_core::{Fingerprint, StoreError, Time};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
-use crate::errors::{Fault, sql_error};
+use crate::errors::{Fault, sql_error, write_error};
 use crate::views;
 
 /// `LRDR`: what tells a database of Larder's from any other (bytes 68 to 71 of the file).
@@ -104,7 +104,7 @@ pub(crate) fn migrate_up(conn: &mut Connection, place: &str, now: Time) -> Resul
 /// Takes migrations back until schema `to`. What the dropped tables held is gone.
 pub(crate) fn migrate_down(conn: &mut Connection, place: &str, to: u32) -> Result<(), StoreError> {
     let attempted = "take the schema back";
-    let failed = |error: rusqlite::Error| sql_error(&error, place, attempted);
+    let failed = |error: rusqlite::Error| write_error(&error, place, attempted);
     let tx = conn.transaction_with_behavior(TransactionBehavior::Exclusive).map_err(failed)?;
     let found = version(&tx).map_err(failed)?;
     refuse_newer(found, place)?;

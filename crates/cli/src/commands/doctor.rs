@@ -1,6 +1,7 @@
 //! `larder doctor`: what is wrong, and what to do about it.
 
 mod disk;
+mod server;
 mod upstream;
 
 use std::fmt::Write as _;
@@ -89,9 +90,13 @@ pub fn run(args: &Args, context: &Context) -> Ended {
             checks.extend(disk::check(config.store.url.value.file(), &config.dirs));
             crate::wiring::block_on(async {
                 match Rooms::open(&config, Stay::Short).await {
-                    Err(complaint) => checks.push(Check::of_complaint("database", &complaint)),
+                    Err(complaint) => {
+                        checks.push(Check::of_complaint("database", &complaint));
+                        checks.extend(server::check(&config, None));
+                    }
                     Ok(rooms) => {
                         checks.extend(database(&rooms).await);
+                        checks.extend(server::check(&config, Some(&rooms)));
                         checks.extend(upstream::check(&config, &rooms, args.offline).await);
                         checks.extend(entries(&rooms).await);
                     }

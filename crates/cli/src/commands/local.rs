@@ -122,11 +122,7 @@ impl Local {
 
     /// Says what there is to say besides the answer, and ends the command.
     pub fn end(&self, rooms: &Rooms<'_>, context: &Context, config: &Config) -> Exit {
-        self.served.tell(&context.screen, Detail::Few, rooms.now());
-        if self.served.behind {
-            crate::detach::refresh_behind(config, context);
-        }
-        self.served.exit()
+        self.served.end(Detail::Few, rooms, context, config)
     }
 }
 

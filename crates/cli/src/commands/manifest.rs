@@ -93,7 +93,7 @@ async fn generated(args: &GenerateArgs, context: &Context, config: &Config) -> E
     let served = serve(&rooms, &keys, Wish::Refresh, &context.screen).await?;
     if !served.complaints.is_empty() {
         // What could not be fetched is no trackers: nothing is written from it.
-        served.tell(&context.screen, Detail::Few, rooms.now());
+        served.end(Detail::Few, &rooms, context, config);
         return Err(
             Complaint::failed("the manifest was left as it is, since not all could be fetched").into()
         );

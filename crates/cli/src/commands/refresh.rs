@@ -1,6 +1,7 @@
 //! `larder refresh`: fetch entries anew, and wait for it. Hidden behind it: the turn that a
 //! detached child takes after a reader was served a stale copy.
 
+use std::collections::HashSet;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -23,7 +24,12 @@ use crate::wiring::{Rooms, Stay, until_interrupted};
 
 /// Fetch entries anew, and wait for it.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  larder refresh cluster/tools\n  larder refresh --all --json")]
+#[command(
+    after_help = "--all and --source mean what is configured. What is kept besides, such as the trackers of a \
+                  repository that somebody asked for, is refreshed where KEY or --repo names it; else it goes 90 \
+                  days after its last reader.\n\n\
+                  Example:\n  larder refresh cluster/tools\n  larder refresh --all --json"
+)]
 pub struct Args {
     #[command(flatten)]
     target: TargetArgs,
@@ -83,22 +89,25 @@ pub fn run(args: &Args, context: &Context) -> Ended {
 async fn refresh(args: &Args, context: &Context, config: &Config) -> Ended {
     let rooms = context.rooms(config).await?;
     rooms.reader().reconcile().await.map_err(Complaint::from)?;
-    let known = rooms.reader().keys();
+    // What is held and nobody defines any more cannot be fetched.
+    let mut known = rooms.known_keys().await?;
+    known.retain(|key| rooms.reader().define(key).is_some());
     let of_trackers = args
         .target
         .source
         .as_deref()
         .map_or(!args.target.repo.is_empty(), |source| source == TrackersSource::NAME);
-    let is_of_clone = of_trackers && rooms.reader().keys_of(TrackersSource::NAME).is_empty();
+    let lists_none = rooms.reader().keys_of(TrackersSource::NAME).is_empty();
+    let are_named = of_trackers && (!args.target.repo.is_empty() || lists_none);
     if let Some(source) = &args.target.source {
         check_source(source, &known)?;
     }
-    if known.is_empty() && !is_of_clone {
+    if known.is_empty() && !are_named {
         check_configured(config)?;
     }
-    let target = if is_of_clone {
-        // Those that are named, or of the clone one stands in, are no part of what is configured, and meant
-        // all the same.
+    let target = if are_named {
+        // Those that are named, or of the clone one stands in, may be no part of what is configured, and are
+        // meant all the same.
         let types: Vec<_> = config.trackers.types.iter().collect();
         Target::Keys(trackers::keys(&trackers::repos(&args.target.repo, config)?, &types)?)
     } else {
@@ -110,12 +119,20 @@ async fn refresh(args: &Args, context: &Context, config: &Config) -> Ended {
             .hint("`larder init` writes a larder.toml that says what may stand in it")
             .into());
     }
+    let meant: HashSet<&Key> = indexes.iter().chain(&others).collect();
+    let left = known.iter().filter(|key| is_met(&target, key) && !meant.contains(key)).count();
     let unwritten = OnceLock::new();
     let mut refreshed = together(&rooms, &indexes, context, &unwritten).await?;
     // Which others there are may be another question now.
     let others = if indexes.is_empty() { others } else { aimed(&rooms, &target).1 };
     refreshed.extend(together(&rooms, &others, context, &unwritten).await?);
     let ended = report(&refreshed, tells_lines(context), &rooms, context, config)?;
+    if left > 0 {
+        let (entries, them) = if left == 1 { ("entry is", "it") } else { ("entries are", "them") };
+        context
+            .screen
+            .note(&format!("{left} {entries} kept that nobody configured: name {them} to refresh {them}"));
+    }
     match unwritten.into_inner() {
         Some(complaint) => Err(complaint.into()),
         None => Ok(ended),

@@ -82,11 +82,7 @@ async fn list(args: &Args, context: &Context, config: &Config) -> Ended {
             context.screen.note(&format!("without repositories: {}", list.empty.join(", ")));
         }
     }
-    served.tell(&context.screen, Detail::Few, now);
-    if served.behind {
-        crate::detach::refresh_behind(config, context);
-    }
-    Ok(served.exit())
+    Ok(served.end(Detail::Few, &rooms, context, config))
 }
 
 /// What the store holds of the clusters, shown members alone, in the order of configuration.

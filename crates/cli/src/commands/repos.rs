@@ -106,11 +106,7 @@ async fn list(args: &Args, context: &Context, config: &Config) -> Ended {
             context.screen.note("no repository matches");
         }
     }
-    served.tell(&context.screen, Detail::Few, rooms.now());
-    if served.behind {
-        crate::detach::refresh_behind(config, context);
-    }
-    Ok(served.exit())
+    Ok(served.end(Detail::Few, &rooms, context, config))
 }
 
 fn asked_keys(args: &Args, rooms: &Rooms<'_>) -> Result<Vec<Key>, Complaint> {

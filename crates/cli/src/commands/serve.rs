@@ -10,10 +10,12 @@ use larder_core::{
 use larder_engine::{Behind, Hit, ReadError, ReadOptions, Refreshed};
 use larder_sources::{MarketplaceFrom, MarketplaceSource};
 
+use super::Context;
 use super::entry::{CutShort, EntryView};
 use super::target::{kind_of, kinds_of};
 use super::warnings::{self, Detail};
 use crate::config::Config;
+use crate::detach::refresh_behind;
 use crate::report::{Complaint, Exit, grouped, named};
 use crate::ui::{Progress, Screen, ago, counted, in_a_while};
 use crate::wiring::{Rooms, until_interrupted};
@@ -35,8 +37,8 @@ pub struct Served {
     pub entries: Vec<EntryView>,
     /// Why some could not be had, or not anew.
     pub complaints: Complaints,
-    /// Whether entries were marked due that nobody in this process refreshes.
-    pub behind: bool,
+    /// Entries that were marked due, which nobody in this process refreshes.
+    pub behind: Vec<Key>,
     /// Why stale entries could not be marked due.
     pub stuck: Option<StoreError>,
 }
@@ -51,7 +53,7 @@ impl Served {
     pub fn and(mut self, others: Served) -> Self {
         self.entries.extend(others.entries);
         self.complaints.extend(others.complaints);
-        self.behind |= others.behind;
+        self.behind.extend(others.behind);
         Served { stuck: self.stuck.or(others.stuck), ..self }
     }
 
@@ -68,7 +70,7 @@ impl Served {
 
     /// Whether nothing went wrong, and nothing is done behind.
     pub fn is_plain(&self) -> bool {
-        self.complaints.is_empty() && !self.behind && self.stuck.is_none()
+        self.complaints.is_empty() && self.behind.is_empty() && self.stuck.is_none()
     }
 
     /// The exit code, when what there is has been shown.
@@ -80,9 +82,27 @@ impl Served {
         }
     }
 
-    /// Tells a person about ages, failures and warnings: on standard error, behind the answer.
-    pub fn tell(&self, screen: &Screen, detail: Detail, now: Time) {
-        self.tell_ages(screen, now);
+    /// Has refreshed behind the reader what is stale, and tells a person about that, ages, failures and warnings:
+    /// on standard error, behind the answer. The exit code of the command.
+    pub fn end(&self, detail: Detail, rooms: &Rooms<'_>, context: &Context, config: &Config) -> Exit {
+        let screen = &context.screen;
+        let is_behind = !self.behind.is_empty() && {
+            let at_it = refresh_behind(&self.behind, rooms, config, context);
+            match &at_it {
+                Ok(note) => note.iter().for_each(|note| screen.note(note)),
+                Err(error) => screen.warn(&format!(
+                    "what is stale cannot be refreshed behind: {error}; `larder refresh` does it at once"
+                )),
+            }
+            at_it.is_ok()
+        };
+        self.tell(is_behind, screen, detail, rooms.now());
+        self.exit()
+    }
+
+    /// Tells a person about ages, failures and warnings.
+    fn tell(&self, is_behind: bool, screen: &Screen, detail: Detail, now: Time) {
+        self.tell_ages(is_behind, screen, now);
         let warnings = self.entries.iter().map(|entry| (&entry.key, entry.warnings.as_slice()));
         warnings::tell(warnings, detail, screen);
         for complaint in grouped(&self.complaints) {
@@ -92,12 +112,12 @@ impl Served {
         }
     }
 
-    fn tell_ages(&self, screen: &Screen, now: Time) {
+    fn tell_ages(&self, is_behind: bool, screen: &Screen, now: Time) {
         let stale: Vec<&EntryView> =
             self.entries.iter().filter(|entry| entry.status == Status::Stale).collect();
         let (failing, waiting): (Vec<&EntryView>, Vec<&EntryView>) =
             stale.into_iter().partition(|entry| entry.last_error.is_some());
-        let behind = if self.behind { "; refreshing behind" } else { "" };
+        let behind = if is_behind { "; refreshing behind" } else { "" };
         match waiting.as_slice() {
             [] => {}
             [only] => screen.note(&match (only.cut_short, only.fetched_at) {
@@ -124,7 +144,7 @@ impl Served {
             let age = entries.iter().max_by_key(|entry| entry.age_seconds).map(|entry| entry.age());
             let first = entries.iter().min_by_key(|entry| entry.due_at);
             let is_running = entries.iter().any(|entry| entry.refresh == RefreshState::Running);
-            let next = if self.behind || is_running {
+            let next = if is_behind || is_running {
                 "trying again behind".to_owned()
             } else {
                 format!("next try {}", first.map(|entry| entry.next_try(now)).unwrap_or_default())
@@ -183,7 +203,7 @@ pub async fn serve(
     }
     let mut held = look(rooms, keys).await?;
     let (complaints, marked) = match wish {
-        Wish::Refresh => (refresh(rooms, keys, screen).await?, Ok(false)),
+        Wish::Refresh => (refresh(rooms, keys, screen).await?, Ok(Vec::new())),
         Wish::Normal | Wish::Offline => settle(rooms, keys, wish, &held, screen).await?,
     };
     if rooms.has_fetched() {
@@ -205,7 +225,7 @@ pub async fn serve(
     let complaints = complaints.into_iter().map(with_hint).collect();
     let (behind, stuck) = match marked {
         Ok(behind) => (behind, None),
-        Err(error) => (false, Some(error)),
+        Err(error) => (Vec::new(), Some(error)),
     };
     Ok(Served { entries, complaints, behind, stuck })
 }
@@ -270,7 +290,7 @@ async fn settle(
         complaints.extend(failed);
         stale.extend(late);
     }
-    let marked = if stale.is_empty() { Ok(false) } else { mark(rooms, &stale).await };
+    let marked = if stale.is_empty() { Ok(stale) } else { mark(rooms, stale).await };
     Ok((complaints, marked))
 }
 
@@ -302,11 +322,11 @@ async fn wait_for(
     Ok((failed, late))
 }
 
-/// Whether entries were marked due for somebody else to refresh.
-type Marked = Result<bool, StoreError>;
+/// The entries that were marked due for somebody else to refresh.
+type Marked = Result<Vec<Key>, StoreError>;
 
-async fn mark(rooms: &Rooms<'_>, keys: &[Key]) -> Marked {
-    rooms.reader().mark_due(keys, Trigger::Read).await.map(|_| true)
+async fn mark(rooms: &Rooms<'_>, keys: Vec<Key>) -> Marked {
+    rooms.reader().mark_due(&keys, Trigger::Read).await.map(|_| keys)
 }
 
 fn retry(at: Time, now: Time) -> String {

@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 
 use super::{Context, Ended};
 use crate::config::{Config, read_listen};
+use crate::detach::{Setup, keep_others_from_refreshing};
 use crate::report::{Complaint, Exit};
 use crate::ui::Screen;
 use crate::wiring::{Ending, LEFT_BEHIND, Rooms, Stay, asked_to_stop, unless_asked_again};
@@ -125,8 +126,9 @@ async fn serve(config: &Config, settings: Settings, context: &Context) -> Ended 
         running = start(site) => running?,
         () = &mut stop => return Ok(Exit::Answered),
     };
-    // While it is held, no reader starts a child of its own: what is due is done here.
-    let keep = crate::detach::keep_others_from_refreshing(config, running.address(), &SystemClock);
+    // Readers who mean the same by what they read start no child of their own: what is due is done here.
+    let setup = || Setup::of(&rooms, config);
+    let keep = keep_others_from_refreshing(config, running.address(), setup, &SystemClock);
     let mut keep = std::pin::pin!(keep);
     let mut watching = watching(config, &rooms);
     watching.push(tokio::spawn(troubles));

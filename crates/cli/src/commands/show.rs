@@ -83,11 +83,7 @@ async fn show(args: &Args, context: &Context, config: &Config) -> Ended {
         let text = page(&key, entry, configured, stored.as_ref(), &log, &context.screen, rooms.now());
         context.screen.answer(&text)?;
     }
-    served.tell(&context.screen, Detail::All, rooms.now());
-    if served.behind {
-        crate::detach::refresh_behind(config, context);
-    }
-    Ok(served.exit())
+    Ok(served.end(Detail::All, &rooms, context, config))
 }
 
 fn item_view(member: &larder_core::Member) -> ItemView {

@@ -240,11 +240,7 @@ async fn stats(of: Option<&str>, args: &SourceArgs, context: &Context, config: &
 }
 
 fn ended(served: &Served, rooms: &Rooms<'_>, context: &Context, config: &Config) -> Exit {
-    served.tell(&context.screen, Detail::Few, rooms.now());
-    if served.behind {
-        crate::detach::refresh_behind(config, context);
-    }
-    served.exit()
+    served.end(Detail::Few, rooms, context, config)
 }
 
 /// Brings the entries up to what is wanted of them: by the manifest, if it says something new, then

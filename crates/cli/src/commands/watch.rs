@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use larder_core::{Clock as _, Key, Subject, Time};
+use larder_core::{Clock as _, Key, StoreError, Subject, Time};
 use larder_domain::{ARTIFACT, Artifact};
 use larder_engine::{Engine, News, SystemClock};
 use larder_sources::{ProjectsSource, Watch};
@@ -36,6 +36,9 @@ pub struct Args {
 
 /// How often what is due is looked for besides.
 const TURN: Duration = Duration::from_secs(1);
+
+/// The wait after a store could not be asked.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// What is said where the usual roots are all that there may be, and none is there.
 const WAITING: &str =
@@ -95,7 +98,7 @@ async fn watch(args: &Args, context: &Context, config: &Config) -> Ended {
     let engine = rooms.reader().clone();
     let news = engine.news();
     let mut teller = Teller { engine: &engine, context, only, known: Known::new() };
-    teller.learn(&engine.keys_of(ProjectsSource::NAME)).await?;
+    teller.learn(&engine.keys_of(ProjectsSource::NAME)).await.map_err(Complaint::from)?;
     let stop = asked_to_stop();
     let [watching, others @ ..] = begin(&rooms, config, place, &context.screen);
     let told = tokio::select! {
@@ -140,12 +143,17 @@ fn begin(rooms: &Rooms<'_>, config: &Config, place: u64, screen: &Screen) -> [Jo
     ]
 }
 
+/// Goes on while the store cannot be asked for a while: what is doubted then is compared later.
 async fn tell_all(teller: &mut Teller<'_>, mut news: Receiver<News>) -> Result<(), Complaint> {
-    while teller.context.screen.has_reader() {
-        let mut doubted = Doubted::default();
-        match news.recv().await {
-            Err(RecvError::Closed) => break,
-            heard => doubted.note(heard.ok()),
+    let screen = &teller.context.screen;
+    let mut doubted = Doubted::default();
+    let mut is_away = false;
+    while screen.has_reader() {
+        if !is_away {
+            match news.recv().await {
+                Err(RecvError::Closed) => break,
+                heard => doubted.note(heard.ok()),
+            }
         }
         // All that was seen in one look is compared at once.
         loop {
@@ -155,9 +163,46 @@ async fn tell_all(teller: &mut Teller<'_>, mut news: Receiver<News>) -> Result<(
                 Err(TryRecvError::Empty | TryRecvError::Closed) => break,
             }
         }
-        teller.tell(doubted).await?;
+        match teller.tell(&doubted).await {
+            Ok(()) => {
+                doubted = Doubted::default();
+                if is_away {
+                    screen.note("the store can be asked again");
+                }
+                is_away = false;
+            }
+            Err(Untold::NotKnown(error)) if error.is_retryable() => {
+                if !is_away {
+                    screen.warn(&format!("what changes meanwhile is told later: {error}"));
+                }
+                is_away = true;
+                SystemClock.sleep(AGAIN).await;
+            }
+            Err(Untold::NotKnown(error)) => return Err(error.into()),
+            Err(Untold::NotPrinted(complaint)) => return Err(complaint),
+        }
     }
     Ok(())
+}
+
+/// Why changes could not be told.
+enum Untold {
+    /// The store was asked in vain.
+    NotKnown(StoreError),
+    /// Nobody could be told.
+    NotPrinted(Complaint),
+}
+
+impl std::convert::From<StoreError> for Untold {
+    fn from(error: StoreError) -> Self {
+        Untold::NotKnown(error)
+    }
+}
+
+impl std::convert::From<Complaint> for Untold {
+    fn from(complaint: Complaint) -> Self {
+        Untold::NotPrinted(complaint)
+    }
 }
 
 /// Of what it has to be found out whether it is still what was told.
@@ -201,7 +246,7 @@ struct Teller<'a> {
 
 impl Teller<'_> {
     /// Takes in what is known already, so that only changes are told.
-    async fn learn(&mut self, keys: &[Key]) -> Result<(), Complaint> {
+    async fn learn(&mut self, keys: &[Key]) -> Result<(), StoreError> {
         for (key, artifacts) in keys.iter().zip(self.artifacts(keys).await?) {
             if let Some(artifacts) = artifacts {
                 self.known.insert(key.clone(), artifacts);
@@ -210,7 +255,7 @@ impl Teller<'_> {
         Ok(())
     }
 
-    async fn tell(&mut self, doubted: Doubted) -> Result<(), Complaint> {
+    async fn tell(&mut self, doubted: &Doubted) -> Result<(), Untold> {
         let indexes = self.engine.indexes_of(ProjectsSource::NAME);
         let is_meant = |key: &&Key| doubted.all || doubted.keys.contains(*key);
         let looked_at: Vec<&Key> = indexes.iter().filter(is_meant).collect();
@@ -237,7 +282,7 @@ impl Teller<'_> {
     }
 
     /// Whether every root says what is below it: one that was cleared says nothing, and means nothing by it.
-    async fn is_whole(&self, indexes: &[Key]) -> Result<bool, Complaint> {
+    async fn is_whole(&self, indexes: &[Key]) -> Result<bool, StoreError> {
         let rows = self.engine.store().lookup(indexes).await?;
         Ok(rows.iter().all(|row| row.as_ref().is_some_and(|row| row.entry.has_data())))
     }
@@ -272,7 +317,7 @@ impl Teller<'_> {
     }
 
     /// What each of these projects has; `None` = it is not known.
-    async fn artifacts(&self, keys: &[Key]) -> Result<Vec<Option<Artifacts>>, Complaint> {
+    async fn artifacts(&self, keys: &[Key]) -> Result<Vec<Option<Artifacts>>, StoreError> {
         let rows = self.engine.store().lookup(keys).await?;
         let of = |stored: larder_core::Stored| {
             let items = stored.members.into_iter().map(|member| member.item);

@@ -86,7 +86,7 @@ pub async fn down(config: &Config, to: u32) -> Result<Vec<Step>, Complaint> {
     has_way_down(config)?;
     match &config.store.url.value {
         StoreUrl::Sqlite(path) => {
-            larder_store_sqlite::migrate_down(path, to)?;
+            larder_store_sqlite::migrate_down(path, to).map_err(|error| store::in_use(error, config))?;
             status(config).await
         }
         StoreUrl::Redb(_) => status(config).await,

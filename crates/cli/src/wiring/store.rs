@@ -95,9 +95,20 @@ fn not_opened(error: StoreError, config: &Config) -> Complaint {
     let is_held = matches!(error, StoreError::Held { .. });
     match crate::detach::server_of(config).filter(|_| is_held) {
         Some(server) => Complaint::failed(error.to_string()).hint(format!(
-            "ask the `larder serve` at {server}, which holds it, or stop that; many at once can use a SQLite \
-             store: `[store] url`"
+            "ask the `larder serve` at {}, which holds it, or stop that; many at once can use a SQLite \
+             store: `[store] url`",
+            server.url
         )),
+        None => error.into(),
+    }
+}
+
+/// Why nobody but the one who asks may use a SQLite file now, and who does.
+pub fn in_use(error: StoreError, config: &Config) -> Complaint {
+    let is_busy = matches!(error, StoreError::Busy { .. });
+    match crate::detach::server_of(config).filter(|_| is_busy) {
+        Some(server) => Complaint::failed(error.to_string())
+            .hint(format!("stop the `larder serve` at {}, which uses it", server.url)),
         None => error.into(),
     }
 }

@@ -116,3 +116,20 @@ fn a_child_that_gets_no_answer_ends_with_the_hard_time_out() {
     assert_eq!(user.status("cluster/cinder")["last_error"]["code"], "timed_out");
     assert_eq!(user.ok(&["repos", "--cluster", "cinder", "--offline"]).out.lines().count(), 4);
 }
+
+/// As where the state directory is somebody else's, or its disk is full.
+#[test]
+fn where_nobody_can_be_started_to_refresh_behind_the_reader_is_told_so() {
+    let github = GitHub::demo();
+    let user = User::of(&github, CLUSTERS);
+    user.ok(&["repos", "--cluster", "cinder"]);
+    user.ok(&["cache", "invalidate", "cinder"]);
+    user.write("state", "a file, where a folder is wanted");
+    let file = user.project().join("state");
+    let user = user.var("XDG_STATE_HOME", file.to_str().unwrap());
+    let stale = user.ok(&["repos", "--cluster", "cinder"]);
+    assert_eq!(stale.out.lines().count(), 4, "{}", stale.out);
+    assert!(!stale.err.contains("refreshing behind"), "{}", stale.err);
+    assert!(stale.err.contains("warning: what is stale cannot be refreshed behind: "), "{}", stale.err);
+    assert!(stale.err.contains("`larder refresh` does it at once"), "{}", stale.err);
+}

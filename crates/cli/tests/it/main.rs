@@ -1,6 +1,8 @@
 //! Stories about the binary: run as people run it, against a simulated GitHub.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[cfg(target_os = "linux")]
+mod apart;
 mod architecture;
 mod behind;
 mod cache;

@@ -286,3 +286,28 @@ fn a_redb_file_that_a_server_holds_is_said_to_be_so() {
     assert!(serving.stop().success());
     assert_eq!(user.ok(&["repos", "--offline", "--cluster", "cinder"]).out.lines().count(), 4);
 }
+
+/// As a child does that refreshes behind the command before: it is over in a moment.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_schema_is_taken_back_as_soon_as_nobody_else_uses_the_file() {
+    let github = GitHub::demo();
+    let user = User::of(&github, CLUSTERS).var("LARDER_STORE__URL", "sqlite:cache.db");
+    user.ok(&["repos"]);
+    let held = std::fs::File::open(user.project().join("cache.db.lock")).unwrap();
+    held.lock_shared().unwrap();
+    let mut down = user.command(&["migrate", "down", "--to", "0", "--yes"]).spawn().unwrap();
+    for _ in 0..40 {
+        crate::fire::pause(std::time::Duration::from_millis(5));
+        assert_eq!(down.try_wait().unwrap(), None, "it waits");
+    }
+    drop(held);
+    assert!(down.wait().unwrap().success());
+    assert_eq!(user.json(&["migrate", "status"])["schema"], 0);
+    user.ok(&["repos"]);
+    let serving = crate::serving::Serving::start(&user, &["serve"]);
+    let ran = user.run(&["migrate", "down", "--yes"]);
+    assert_eq!(ran.code, 1);
+    let hint = format!("hint: stop the `larder serve` at http://{}, which uses it", serving.address);
+    assert!(ran.err.contains(&hint), "{}", ran.err);
+}

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::postgres::Database;
 use crate::trackers::{REPO, close, developer, git, github, issue, usual};
-use crate::world::User;
+use crate::world::{GitHub, User};
 
 fn count(answer: &Value) -> usize {
     answer["trackers"].as_array().unwrap().len()
@@ -89,6 +89,30 @@ fn the_cache_is_told_a_repository() {
     assert_eq!(github.take_requests().len(), 4, "two types, twice, of that repository alone");
     let wrong = user.run(&["cache", "clear", "--repo", "octo-org/qill", "--yes"]);
     assert!(wrong.code == 2 && wrong.err.contains("did you mean `octo-org/quill`?"), "{}", wrong.err);
+}
+
+/// `show`, `cache status` and `cache invalidate` know what somebody asked for by name, whoever is configured; so
+/// does a refresh that names it. One of all that is configured keeps it for nobody.
+#[test]
+fn what_somebody_asked_for_is_refreshed_where_it_is_named_whoever_is_configured() {
+    let github = GitHub::demo();
+    let user = User::new().var("LARDER_GITHUB__API_URL", github.url()).var("GITHUB_TOKEN", "t0ken");
+    user.write("larder.toml", "[trackers]\nrepos = [\"octo-org/kiln\"]\n");
+    user.ok(&["release", "list", "--repo", "octo-org/quill"]);
+    let key = "trackers/octo-org/quill/release";
+    assert_eq!(user.ok(&["refresh", key]).out.lines().count(), 1);
+    let refreshed = user.ok(&["refresh", "--repo", "octo-org/quill"]);
+    assert!(refreshed.out.contains(key), "{}", refreshed.out);
+    user.ok(&["cache", "clear", "trackers/octo-org/quill/microsprint", "--yes"]);
+    let all = user.ok(&["refresh", "--all"]);
+    assert!(!all.out.contains("quill"), "{}", all.out);
+    assert!(
+        all.err.contains("note: 1 entry is kept that nobody configured: name it to refresh it"),
+        "{}",
+        all.err
+    );
+    let wrong = user.run(&["refresh", "trackers/octo-org/quill/relase"]);
+    assert!(wrong.code == 2 && wrong.err.contains(&format!("did you mean `{key}`?")), "{}", wrong.err);
 }
 
 /// The first list is made of the trackers, the next lies ready: both are what `--json` says, whatever is

@@ -1,7 +1,7 @@
 //! `larder watch`, run as people run it: beside another one, and into a pipe that is closed.
 
 use std::io::{BufRead as _, BufReader, Lines};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 
 use crate::serving::Serving;
 use crate::world::User;
@@ -10,6 +10,7 @@ use crate::world::User;
 struct Watching {
     child: Child,
     told: Lines<BufReader<ChildStdout>>,
+    said: Lines<BufReader<ChildStderr>>,
 }
 
 impl Watching {
@@ -25,7 +26,7 @@ impl Watching {
         let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
         assert!(said.any(|line| line.unwrap().starts_with("note: watching ")), "it ended");
         let told = BufReader::new(child.stdout.take().unwrap()).lines();
-        Watching { child, told }
+        Watching { child, told, said }
     }
 
     /// The next change that it tells of: what, and of which artifact of which project.
@@ -33,6 +34,12 @@ impl Watching {
         let line = self.told.next().expect("it ended").unwrap();
         let parts: Vec<&str> = line.split('\t').collect();
         format!("{} {} of {}", parts[1], parts[3], parts[4])
+    }
+
+    /// Waits until it says on standard error what begins so.
+    fn says(&mut self, beginning: &str) {
+        let mut said = self.said.by_ref().map(Result::unwrap);
+        assert!(said.any(|line| line.starts_with(beginning)), "it ended without saying `{beginning}`");
     }
 
     /// Asks it to stop; everything that it told besides.
@@ -190,4 +197,22 @@ fn what_had_lain_there_when_a_watch_looked_for_the_first_time_is_no_change() {
         assert_eq!(watch.next(), "added stars of cosmos");
         assert_eq!(watch.stop(), Vec::<String>::new());
     }
+}
+
+#[test]
+fn a_watch_outlives_its_store_being_away_and_tells_what_changed_meanwhile() {
+    let user = user();
+    let mut watch = Watching::start(&user, &[]);
+    skill(&user, "atlas", "mapping", "Draws better maps");
+    assert_eq!(watch.next(), "edited mapping of atlas");
+    let data = user.home().join(".local/share/larder");
+    for skills_name in ["surveying", "drawing"] {
+        std::fs::rename(&data, user.home().join("away")).unwrap();
+        skill(&user, "atlas", skills_name, "Measures the land");
+        watch.says("warning: what changes meanwhile is told later: ");
+        std::fs::rename(user.home().join("away"), &data).unwrap();
+        watch.says("note: the store can be asked again");
+        assert_eq!(watch.next(), format!("added {skills_name} of atlas"));
+    }
+    assert_eq!(watch.stop(), Vec::<String>::new());
 }

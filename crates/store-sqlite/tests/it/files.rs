@@ -216,6 +216,10 @@ fn meets_a_read_only_directory(path: &std::path::Path) {
     let elsewhere = SqliteStore::open(OpenOptions::new(path.with_file_name("new.db"), NOW));
     let error = elsewhere.map(|_| ()).unwrap_err();
     assert!(matches!(error, StoreError::ReadOnly { .. }), "{error:?}");
+    assert!(!error.hints().concat().contains("reads go on"), "there is nothing to be read");
+    drop(store);
+    let error = larder_store_sqlite::migrate_down(path, 0).unwrap_err();
+    assert!(matches!(error, StoreError::ReadOnly { .. }), "{error:?}");
 }
 
 #[test]
