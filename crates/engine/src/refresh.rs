@@ -112,6 +112,24 @@ impl Engine {
         keys.iter().map(|key| find(key).unwrap_or_else(|| unknown(key))).collect()
     }
 
+    /// Wants for a forced or triggered refresh of configured keys; the others are left out.
+    pub(crate) fn wants(&self, keys: &[Key], mode: Mode, trigger: Trigger, priority: Priority) -> Vec<Want> {
+        let request = Request { mode, ..Request::default() };
+        let want = |key: &Key| {
+            let definition = self.define(key)?;
+            Some(Want {
+                key: key.clone(),
+                definition,
+                request,
+                trigger,
+                priority,
+                began_seen: None,
+                tell: Tell::Row,
+            })
+        };
+        keys.iter().filter_map(want).collect()
+    }
+
     /// Flies wants and waits until all have landed, in the order in which they do.
     pub(crate) async fn land(
         &self,

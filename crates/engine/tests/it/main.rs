@@ -23,4 +23,5 @@ mod reach;
 mod reading;
 mod unreadable;
 mod upkeep;
+mod urgency;
 mod world;
