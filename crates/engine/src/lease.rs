@@ -159,6 +159,7 @@ impl Inner {
         let now = self.clock.now();
         match acquired {
             Acquired::Granted(lease, before) => {
+                flown.want.priority = flown.pilot.urgency().max(flown.want.priority);
                 flown.want.attribute(before.entry.marked_by);
                 // Whoever reads it from now on sees that it is being refreshed.
                 self.doubt(&flown.want.key);

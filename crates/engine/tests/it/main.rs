@@ -21,6 +21,7 @@ mod mistakes;
 mod model;
 mod reach;
 mod reading;
+mod turns;
 mod unreadable;
 mod upkeep;
 mod urgency;
