@@ -9,6 +9,7 @@
 
 mod batches;
 mod bounds;
+mod broken;
 mod clocks;
 mod extent;
 mod failing;

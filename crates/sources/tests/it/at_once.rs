@@ -35,8 +35,7 @@ async fn a_hundred_fetches_at_once_do_not_meet_the_limit_of_what_goes_on_at_once
     let scene = Scene::with(repositories).await;
     scene.sim.set_limits(Limits { concurrent: 24, ..Limits::default() });
     let types = vec![TrackerType::release()];
-    let source =
-        TrackersSource::new(scene.github(Some(TOKEN), 1), &names, types, Policy::default()).unwrap();
+    let source = TrackersSource::new(scene.github(Some(TOKEN), 1), &names, types, Policy::default()).unwrap();
     scene.sim.switch(Switches { hold: true, ..Switches::default() });
     let asks: Vec<Ask> = source.keys().iter().map(|key| ask(&scene, &source, key)).collect();
     let fetching = tokio::spawn(async move {
