@@ -261,7 +261,8 @@ pub fn admit(budget: Option<&Budget>, waits: Waits<'_>, ask: &Reservation, now: 
     let minute_points = if in_this_minute { row.minute_points } else { 0 };
     let taken = u64::from(minute_points) + u64::from(row.reserved);
     if taken > 0 && taken + u64::from(ask.points) > u64::from(ask.per_minute_max) {
-        return wait(LimitKind::Budget, if in_this_minute { minute_end } else { now.plus(MINUTE) });
+        // That many a minute are all there are, for whomever.
+        return wait(LimitKind::Secondary, if in_this_minute { minute_end } else { now.plus(MINUTE) });
     }
     // Somebody must ask first to be told: alone, for one reservation that was too large for what is assumed
     // would be so for ever.
@@ -275,7 +276,9 @@ pub fn admit(budget: Option<&Budget>, waits: Waits<'_>, ask: &Reservation, now: 
     if u64::from(remaining) >= floor + u64::from(row.reserved) + u64::from(ask.points) {
         return Admission::Granted;
     }
-    let kind = if remaining == 0 { LimitKind::Primary } else { LimitKind::Budget };
+    // What is left is kept for nobody where nobody is more urgent.
+    let is_all_there_is = remaining == 0 || ask.priority == Priority::Waiting;
+    let kind = if is_all_there_is { LimitKind::Primary } else { LimitKind::Budget };
     // With the window over, what is short is in flight: it ends within the minute.
     wait(kind, if window_over { now.plus(MINUTE) } else { row.reset_at.unwrap_or(now.plus(MINUTE)) })
 }

@@ -109,7 +109,9 @@ fn decide_missing(entry: &Entry, definition: &Definition, request: &Request, now
     match absent_until {
         Some(until) if !entry.is_invalidated() && !is_retried => Decision::Refuse(Refusal::Absent { until }),
         _ if request.mode == Mode::Offline => Decision::Refuse(Refusal::NotCached),
-        _ if entry.is_due(definition, now) => Decision::Fetch { fallback: false },
+        _ if entry.is_due(definition, now) || spares_the_urgent(entry, definition) => {
+            Decision::Fetch { fallback: false }
+        }
         _ => refuse_in_backoff(entry),
     }
 }
@@ -140,6 +142,7 @@ fn decide_stale(entry: &Entry, definition: &Definition, request: &Request, now: 
     let on_error = may_serve_on_error(entry, definition, request, now);
     if !entry.is_due(definition, now) {
         return match (on_error, entry.is_dead(policy)) {
+            (false, false) if spares_the_urgent(entry, definition) => Decision::Fetch { fallback: false },
             (false, _) => refuse_in_backoff(entry),
             (true, true) => Decision::Stale(StaleReason::Dead(entry.due_at)),
             (true, false) if entry.attempts > 0 => Decision::Stale(StaleReason::Backoff(entry.due_at)),
@@ -152,6 +155,12 @@ fn decide_stale(entry: &Entry, definition: &Definition, request: &Request, now: 
     let by = staleness(entry, definition, now).unwrap_or(Duration::ZERO);
     let behind = policy.stale_while_revalidate.is_none_or(|window| by <= window);
     if acceptable && behind { Decision::Revalidate } else { Decision::Fetch { fallback: on_error } }
+}
+
+/// Whether it waits only since what was left of a limit is kept for readers who have nothing: such a reader
+/// does not wait with it.
+fn spares_the_urgent(entry: &Entry, definition: &Definition) -> bool {
+    !entry.is_dead(&definition.policy) && entry.last_error.as_ref().is_some_and(Failure::spares_the_urgent)
 }
 
 fn refuse_in_backoff(entry: &Entry) -> Decision {

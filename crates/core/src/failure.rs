@@ -16,7 +16,7 @@ pub enum LimitKind {
     Secondary,
     /// The upstream is out of service and said for how long: whoever asks, waits.
     Outage,
-    /// Larder's own budget keeps the rest for somebody more urgent.
+    /// Larder's own budget keeps the rest for somebody more urgent, who need not wait.
     Budget,
 }
 
@@ -222,6 +222,11 @@ impl FetchError {
         }
     }
 
+    /// As [`Failure::spares_the_urgent`].
+    pub fn spares_the_urgent(&self) -> bool {
+        matches!(self, FetchError::Limited { kind: LimitKind::Budget, .. })
+    }
+
     /// The error as a row keeps it.
     pub fn at(&self, now: Time) -> Failure {
         Failure {
@@ -251,5 +256,10 @@ impl Failure {
     /// Whether it tells what became of a call: a host that does so over and over is left alone.
     pub(crate) fn is_of_a_call(&self) -> bool {
         matches!(self.code.as_str(), "network" | "upstream" | "timed_out")
+    }
+
+    /// Whether [our own budget](LimitKind::Budget) refused, for the sake of whoever waits and has nothing.
+    pub fn spares_the_urgent(&self) -> bool {
+        self.code == "budget"
     }
 }

@@ -155,6 +155,13 @@ pub trait Source: Send + Sync {
         true
     }
 
+    /// How many of its entries are fetched at once, where many are wanted together. The engine hands it the
+    /// next one, by urgency, as one is done; until then that one's time does not run, and nobody holds its lease.
+    /// By default all of them: for a source that puts many into few calls, or makes none.
+    fn at_once(&self) -> usize {
+        usize::MAX
+    }
+
     /// Fetches one entry. It may be dropped at any await, when the hard time-out passes.
     async fn fetch(&self, ask: &Ask) -> Result<Fetched, FetchError>;
 

@@ -1,12 +1,14 @@
 //! Entries that are fetched together: one call of their source (and one more for what may succeed at
-//! once), answers settled as they come, leases renewed meanwhile, and a hard time-out for each.
+//! once, or where the source broke off), answers settled as they come, leases renewed meanwhile, and a hard
+//! time-out for each.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::{BoxFuture, join_all};
-use futures::stream::{FuturesUnordered, StreamExt};
+use futures::future::{BoxFuture, FutureExt, join_all};
+use futures::stream::{FuturesUnordered, StreamExt, iter};
 use larder_core::{
     Answers, Ask, FetchError, Fetched, Key, Lease, Request, Retry, Source, Spent, Status, Time,
 };
@@ -42,6 +44,9 @@ const RENEWAL_MIN: Duration = Duration::from_millis(10);
 /// A renewal that failed is tried again after this part of the usual wait.
 const RENEWAL_AGAIN: u32 = 4;
 
+/// Calls at once, of what is asked for one by one.
+const CALLS_MAX: usize = 8;
+
 /// Entries that are fetched together, and what is still open of them.
 struct Batch<'a> {
     engine: &'a Arc<Inner>,
@@ -56,7 +61,15 @@ struct Batch<'a> {
     open: BTreeMap<Key, Open>,
     /// Failed in the first round in a way that may pass at once.
     again: HashMap<Key, (FetchError, Spent)>,
+    /// The source broke off over all of these: which of them it was shows when each is asked for alone.
+    alone: BTreeSet<Key>,
     interrupted: bool,
+}
+
+/// A call of the source that it broke off: what was asked, and what it said.
+struct BrokenOff {
+    keys: Vec<Key>,
+    said: String,
 }
 
 impl Inner {
@@ -91,14 +104,14 @@ impl<'a> Batch<'a> {
             })
         };
         let alarms = spans.into_iter().map(alarm).collect();
-        let again = HashMap::new();
-        Batch { engine, started, alarms, renew_every, renew_in, open, again, interrupted: false }
+        let (again, alone) = (HashMap::new(), BTreeSet::new());
+        Batch { engine, started, alarms, renew_every, renew_in, open, again, alone, interrupted: false }
     }
 
-    /// One call of the source, its answers settled as they come.
+    /// One call of the source (more than one where it broke off before), its answers settled as they come.
     async fn round(&mut self, source: &dyn Source, round: Round) {
-        let asks = self.asks(round);
-        if asks.is_empty() || self.interrupted {
+        let calls = self.calls(round);
+        if calls.is_empty() || self.interrupted {
             return;
         }
         let (sender, mut arrived) = mpsc::unbounded_channel();
@@ -107,9 +120,12 @@ impl<'a> Batch<'a> {
             let _ = sender.send((key.clone(), result, spent));
         });
         let asking = async move {
-            source.fetch_many(&asks, &answers).await;
+            let each: Vec<_> = calls.iter().map(|asks| call(source, asks, &answers)).collect();
+            let broken = iter(each).buffer_unordered(CALLS_MAX).filter_map(std::future::ready);
+            broken.collect::<Vec<BrokenOff>>().await
         };
         let mut work = Some(Box::pin(asking));
+        let mut broken = Vec::new();
         let mut listening = true;
         let mut settling = FuturesUnordered::new();
         let end = self.engine.end_of(source);
@@ -131,7 +147,10 @@ impl<'a> Batch<'a> {
                     None => listening = false,
                 },
                 Some(()) = settling.next(), if !settling.is_empty() => {}
-                () = maybe(&mut work), if work.is_some() => work = None,
+                all = maybe(&mut work), if work.is_some() => {
+                    work = None;
+                    broken = all;
+                }
                 Some(span) = self.alarms.next(), if work.is_some() => {
                     let late = self.time_out(span);
                     if self.open.is_empty() {
@@ -158,13 +177,47 @@ impl<'a> Batch<'a> {
                 }
             }
         }
+        if !self.interrupted {
+            let failed = self.broken_off(broken);
+            settling.extend(
+                failed.into_iter().map(|(leased, answer)| self.engine.settle(leased, answer, self.started)),
+            );
+        }
         while let Some(()) = settling.next().await {}
     }
 
-    fn asks(&self, round: Round) -> Vec<Ask> {
-        let is_asked = |key: &Key| round == Round::First || self.again.contains_key(key);
-        let asked = self.open.iter().filter(|(key, _)| is_asked(key));
-        asked.map(|(_, open)| ask(open, self.started.plus(open.hard_timeout()))).collect()
+    /// What is asked in one call each.
+    fn calls(&self, round: Round) -> Vec<Vec<Ask>> {
+        let asked = |keys: &dyn Fn(&Key) -> bool| -> Vec<Ask> {
+            let asked = self.open.iter().filter(|(key, _)| keys(key));
+            asked.map(|(_, open)| ask(open, self.started.plus(open.hard_timeout()))).collect()
+        };
+        if round == Round::First {
+            return vec![asked(&|_| true)];
+        }
+        let again = asked(&|key| self.again.contains_key(key));
+        let alone = asked(&|key| self.alone.contains(key)).into_iter().map(|ask| vec![ask]);
+        std::iter::once(again).filter(|asks| !asks.is_empty()).chain(alone).collect()
+    }
+
+    /// Takes those off the open ones over which the source broke off; of several, each is asked for once more
+    /// first, if there is another round.
+    fn broken_off(&mut self, broken: Vec<BrokenOff>) -> Vec<(Leased, Answered)> {
+        let mut failed = Vec::new();
+        for BrokenOff { keys, said } in broken {
+            let [key] = keys.as_slice() else {
+                self.alone.extend(keys.into_iter().filter(|key| !self.again.contains_key(key)));
+                continue;
+            };
+            let Some(Open { leased, subset }) = self.open.remove(key) else { continue };
+            let detail = format!("the source broke off: {said}");
+            let error = FetchError::Unusable { host: key.source().to_owned(), detail };
+            failed.push((
+                leased,
+                Answered { result: Err(error), spent: Spent::default(), subset: subset.is_some() },
+            ));
+        }
+        failed
     }
 
     /// Takes those off the open ones whose time is over.
@@ -248,6 +301,25 @@ impl<'a> Batch<'a> {
         }
         while let Some(()) = settling.next().await {}
     }
+}
+
+/// One call of the source; what it said where it broke off.
+fn call<'a>(
+    source: &'a dyn Source,
+    asks: &'a [Ask],
+    answers: &'a Answers,
+) -> BoxFuture<'a, Option<BrokenOff>> {
+    let fetching = async { source.fetch_many(asks, answers).await };
+    let done = AssertUnwindSafe(fetching).catch_unwind();
+    let told = done.map(|done| {
+        let panic = done.err()?;
+        let said = panic.downcast_ref::<&str>().map(|said| (*said).to_owned());
+        let said = said.or_else(|| panic.downcast_ref::<String>().cloned());
+        let said = said.unwrap_or_else(|| "it did not say why".to_owned());
+        tracing::error!(source = source.name(), entries = asks.len(), %said, "a source broke off");
+        Some(BrokenOff { keys: asks.iter().map(|ask| ask.key.clone()).collect(), said })
+    });
+    Box::pin(told)
 }
 
 /// What is still under way; nothing comes of what is not.

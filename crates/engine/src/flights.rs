@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt;
 use futures::future::Shared;
-use larder_core::Key;
+use larder_core::{Key, Priority};
 use tokio::sync::{Notify, oneshot};
 
 use crate::{RefreshError, Refreshed};
@@ -37,6 +37,15 @@ struct Slot {
 struct Flight {
     id: u64,
     landing: Landing,
+    urgency: Arc<Mutex<Priority>>,
+}
+
+impl Flight {
+    /// Somebody so urgent waits for it too.
+    fn raise(&self, urgency: Priority) {
+        let mut own = self.urgency.lock().unwrap_or_else(PoisonError::into_inner);
+        *own = urgency.max(*own);
+    }
 }
 
 /// What boarding came to.
@@ -56,6 +65,7 @@ pub(crate) struct Pilot {
     sender: Option<oneshot::Sender<Arc<Refreshed>>>,
     slots: Arc<Mutex<HashMap<Key, Slot>>>,
     marked: Arc<Notify>,
+    urgency: Arc<Mutex<Priority>>,
     /// The flight to wait for before taking off.
     pub(crate) after: Option<Landing>,
 }
@@ -85,21 +95,31 @@ impl Flights {
         }
     }
 
-    /// Joins the key's flight, or leads a new one.
-    pub(crate) fn board(&self, key: &Key, boarding: Boarding) -> Boarded {
+    /// Those of the keys that nobody flies.
+    pub(crate) fn on_the_ground(&self, keys: Vec<Key>) -> Vec<Key> {
+        let slots = lock(&self.slots);
+        keys.into_iter().filter(|key| !slots.contains_key(key)).collect()
+    }
+
+    /// Joins the key's flight, which is as urgent from then on, or leads a new one.
+    pub(crate) fn board(&self, key: &Key, boarding: Boarding, urgency: Priority) -> Boarded {
         let mut slots = lock(&self.slots);
         let Some(slot) = slots.get_mut(key) else {
-            let (pilot, flight) = self.pilot(key, 0, None);
+            let (pilot, flight) = self.pilot(key, 0, None, urgency);
             let landing = flight.landing.clone();
             slots.insert(key.clone(), Slot { current: flight, next: None, is_marked: false });
             return Boarded::Leads(pilot, landing);
         };
+        slot.current.raise(urgency);
+        if let (Boarding::NotYetBegun, Some(next)) = (boarding, &slot.next) {
+            next.raise(urgency);
+        }
         match (boarding, &slot.next) {
             (Boarding::Any, _) => Boarded::Joined(slot.current.landing.clone()),
             (Boarding::NotYetBegun, Some(next)) => Boarded::Joined(next.landing.clone()),
             (Boarding::NotYetBegun, None) => {
-                let (pilot, flight) =
-                    self.pilot(key, slot.current.id + 1, Some(slot.current.landing.clone()));
+                let after = Some(slot.current.landing.clone());
+                let (pilot, flight) = self.pilot(key, slot.current.id + 1, after, urgency);
                 let landing = flight.landing.clone();
                 slot.next = Some(flight);
                 Boarded::Leads(pilot, landing)
@@ -107,15 +127,22 @@ impl Flights {
         }
     }
 
-    fn pilot(&self, key: &Key, id: u64, after: Option<Landing>) -> (Pilot, Flight) {
+    fn pilot(&self, key: &Key, id: u64, after: Option<Landing>, urgency: Priority) -> (Pilot, Flight) {
         let (sender, landing) = oneshot::channel();
         let (slots, marked) = (self.slots.clone(), self.marked.clone());
-        let pilot = Pilot { key: key.clone(), id, sender: Some(sender), slots, marked, after };
-        (pilot, Flight { id, landing: landing.shared() })
+        let flight = Flight { id, landing: landing.shared(), urgency: Arc::new(Mutex::new(urgency)) };
+        let urgency = flight.urgency.clone();
+        let pilot = Pilot { key: key.clone(), id, sender: Some(sender), slots, marked, urgency, after };
+        (pilot, flight)
     }
 }
 
 impl Pilot {
+    /// How urgent the most urgent are who wait for it by now.
+    pub(crate) fn urgency(&self) -> Priority {
+        *self.urgency.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Lands: the next flight takes this one's place, and watchers get the result. In this order: whoever
     /// is woken by it and wants the entry again must not board what has landed.
     pub(crate) fn land(mut self, refreshed: Refreshed) {
@@ -185,7 +212,7 @@ mod tests {
 
     impl Wake for Returns {
         fn wake(self: Arc<Self>) {
-            let boarded = self.flights.board(&self.key, Boarding::Any);
+            let boarded = self.flights.board(&self.key, Boarding::Any, Priority::Waiting);
             self.has_led.store(matches!(boarded, Boarded::Leads(..)), Ordering::SeqCst);
         }
     }
@@ -198,7 +225,9 @@ mod tests {
     fn whoever_is_woken_by_a_landing_does_not_board_what_has_landed() {
         let key: Key = "shelf/a".parse().unwrap();
         let flights = Flights::new(Arc::default());
-        let Boarded::Leads(pilot, mut landing) = flights.board(&key, Boarding::Any) else { panic!() };
+        let Boarded::Leads(pilot, mut landing) = flights.board(&key, Boarding::Any, Priority::Waiting) else {
+            panic!()
+        };
         let returns = Arc::new(Returns { flights, key: key.clone(), has_led: AtomicBool::new(false) });
         let waker = Waker::from(returns.clone());
         assert!(landing.poll_unpin(&mut Context::from_waker(&waker)).is_pending());
@@ -212,10 +241,14 @@ mod tests {
         let marked = Arc::new(Notify::new());
         let flights = Flights::new(marked.clone());
         let is_told = || marked.notified().now_or_never().is_some();
-        let Boarded::Leads(pilot, _) = flights.board(&key, Boarding::Any) else { panic!() };
+        let Boarded::Leads(pilot, _) = flights.board(&key, Boarding::Any, Priority::Waiting) else {
+            panic!()
+        };
         pilot.land(landed_well(&key));
         assert!(!is_told(), "nobody marked it");
-        let Boarded::Leads(pilot, _) = flights.board(&key, Boarding::Any) else { panic!() };
+        let Boarded::Leads(pilot, _) = flights.board(&key, Boarding::Any, Priority::Waiting) else {
+            panic!()
+        };
         flights.note_marked(std::slice::from_ref(&key));
         pilot.land(landed_well(&key));
         assert!(is_told());

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use larder_core::{
     Acquired, Decision, Extent, Failure, Following, Held, Key, Lease, LeaseAsk, Mode, NextStep, Outcome,
-    Source, StoreError, Stored, Time, Token, decide, follow,
+    Priority, Source, StoreError, Stored, Time, Token, decide, follow,
 };
 
 use crate::RefreshError;
@@ -159,6 +159,7 @@ impl Inner {
         let now = self.clock.now();
         match acquired {
             Acquired::Granted(lease, before) => {
+                flown.want.priority = flown.pilot.urgency().max(flown.want.priority);
                 flown.want.attribute(before.entry.marked_by);
                 // Whoever reads it from now on sees that it is being refreshed.
                 self.doubt(&flown.want.key);
@@ -277,7 +278,12 @@ fn still_wanted(leased: &Leased, now: Time) -> Option<Result<Outcome, RefreshErr
     if entry.marked {
         return None;
     }
+    let is_urgent = leased.flown.want.priority == Priority::Waiting || request.mode == Mode::Forced;
     match decide(Some(entry), definition, request, now) {
+        // What is kept for readers who have nothing is not theirs who want it for nobody.
+        Decision::Fetch { fallback: false } if !is_urgent && !entry.is_due(definition, now) => {
+            Some(standing(entry.last_error.as_ref()))
+        }
         Decision::Fetch { .. } | Decision::Revalidate => None,
         Decision::Fresh => Some(Ok(Outcome::NotModified)),
         Decision::Stale(_) | Decision::Refuse(_) => Some(standing(entry.last_error.as_ref())),

@@ -192,6 +192,15 @@ impl RefreshError {
         }
     }
 
+    /// Whether our own budget refused it for the sake of whoever is more urgent.
+    pub(crate) fn spares_the_urgent(&self) -> bool {
+        match self {
+            RefreshError::Fetch(error) => error.spares_the_urgent(),
+            RefreshError::Held(failure) => failure.spares_the_urgent(),
+            _ => false,
+        }
+    }
+
     /// The failure as a reader is told of it.
     pub(crate) fn failure(&self, now: Time) -> Failure {
         match self {

@@ -2,7 +2,6 @@
 //! call to each source, with an error per key.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use larder_core::{
     Decision, Definition, Failure, Key, Mode, Priority, Refusal, Request, StoreError, Stored, Time, Trigger,
@@ -13,7 +12,7 @@ use crate::flights::{Landing, landed};
 use crate::memory::visible;
 use crate::reach::loses_reach;
 use crate::refresh::{Tell, Want};
-use crate::{Engine, Hit, OutOfReach, ReadError, Reading, RefreshError};
+use crate::{Engine, Hit, OutOfReach, ReadError, Reading, RefreshError, Refreshed};
 
 /// What happens behind a reader who was served a stale copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -230,11 +229,15 @@ impl Engine {
             refreshed = landed(landing) => Some(refreshed),
             () = clock.sleep(soft), if !patient => None,
         };
-        let now = clock.now();
         let Some(refreshed) = refreshed else {
             // Late for the reader: it is kept when it comes.
-            return serve(key, held, definition, now);
+            return serve(key, held, definition, clock.now());
         };
+        let refreshed = match held {
+            None => self.fly_urgently(key, refreshed, &definition, &options.request).await,
+            Some(_) => refreshed,
+        };
+        let now = clock.now();
         let stored = match (&refreshed.result, &refreshed.stored) {
             (Ok(_), Some(stored)) => stored.clone(),
             (Ok(_), None) => match self.look_again(key).await {
@@ -252,6 +255,25 @@ impl Engine {
         }
     }
 
+    /// The flight that a reader boarded who has nothing was less urgent, and our own budget kept it back for
+    /// the sake of such readers: one more flight, as urgent as they are.
+    async fn fly_urgently(
+        &self,
+        key: &Key,
+        refreshed: Arc<Refreshed>,
+        definition: &Arc<Definition>,
+        request: &Request,
+    ) -> Arc<Refreshed> {
+        if !refreshed.result.as_ref().is_err_and(RefreshError::spares_the_urgent) {
+            return refreshed;
+        }
+        let began = refreshed.stored.as_ref().map_or(0, |stored| stored.entry.began);
+        match self.fly(vec![waiting(key, definition, request, began)]).pop() {
+            Some(landing) => landed(landing).await,
+            None => refreshed,
+        }
+    }
+
     /// What came was invalidated while it was on its way, and this reader takes nothing like it: one more flight,
     /// which begins behind that.
     fn fly_once_more(
@@ -265,15 +287,7 @@ impl Engine {
         let is_refused = request.mode == Mode::Normal
             && stored.entry.is_invalidated()
             && matches!(decide(Some(&stored.entry), definition, request, now), Decision::Fetch { .. });
-        let want = || Want {
-            key: key.clone(),
-            definition: definition.clone(),
-            request: *request,
-            trigger: Trigger::Read,
-            priority: Priority::Waiting,
-            began_seen: Some(stored.entry.began),
-            tell: Tell::Row,
-        };
+        let want = || waiting(key, definition, request, stored.entry.began);
         is_refused.then(|| self.fly(vec![want()]).pop()).flatten()
     }
 
@@ -282,6 +296,19 @@ impl Engine {
         let rows = self.inner.look_up(std::slice::from_ref(key)).await;
         let row = rows.map_err(RefreshError::Store)?.pop().flatten();
         row.ok_or(RefreshError::Removed)
+    }
+}
+
+/// The wish of a reader who has nothing.
+fn waiting(key: &Key, definition: &Arc<Definition>, request: &Request, began: u64) -> Want {
+    Want {
+        key: key.clone(),
+        definition: definition.clone(),
+        request: *request,
+        trigger: if request.mode == Mode::Forced { Trigger::Manual } else { Trigger::Read },
+        priority: Priority::Waiting,
+        began_seen: Some(began),
+        tell: Tell::Row,
     }
 }
 
@@ -364,31 +391,4 @@ fn refuse(key: &Key, refusal: Refusal) -> ReadError {
 
 fn backoff(key: &Key, until: Time, failure: Option<Box<Failure>>) -> ReadError {
     ReadError::Backoff { key: key.clone(), until, failure }
-}
-
-impl Engine {
-    /// How long a forced batch is waited for at the most: what a hanging upstream can cost.
-    pub fn hard_timeout(&self, keys: &[Key]) -> Duration {
-        let each =
-            keys.iter().filter_map(|key| self.define(key)).map(|definition| definition.policy.hard_timeout);
-        each.max().unwrap_or_default()
-    }
-
-    /// Wants for a forced or triggered refresh of configured keys; the others are left out.
-    pub(crate) fn wants(&self, keys: &[Key], mode: Mode, trigger: Trigger, priority: Priority) -> Vec<Want> {
-        let request = Request { mode, ..Request::default() };
-        let want = |key: &Key| {
-            let definition = self.define(key)?;
-            Some(Want {
-                key: key.clone(),
-                definition,
-                request,
-                trigger,
-                priority,
-                began_seen: None,
-                tell: Tell::Row,
-            })
-        };
-        keys.iter().filter_map(want).collect()
-    }
 }

@@ -2,7 +2,8 @@
 //!
 //! Every trigger leads here: a reader, a hand, a wait that is over.
 
-use std::collections::{BTreeMap, HashMap};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,11 +43,12 @@ impl Want {
     pub(crate) fn attribute(&mut self, marked_by: Option<Trigger>) {
         let Some(trigger) = marked_by.filter(|_| self.trigger == Trigger::Backoff) else { return };
         self.trigger = trigger;
-        self.priority = match trigger {
+        let of_trigger = match trigger {
             Trigger::Manual => Priority::Manual,
             Trigger::Read => Priority::StaleRead,
             Trigger::Backoff | Trigger::Schedule | Trigger::Watch | Trigger::Webhook => Priority::Schedule,
         };
+        self.priority = of_trigger.max(self.priority);
     }
 }
 
@@ -112,6 +114,24 @@ impl Engine {
         keys.iter().map(|key| find(key).unwrap_or_else(|| unknown(key))).collect()
     }
 
+    /// Wants for a forced or triggered refresh of configured keys; the others are left out.
+    pub(crate) fn wants(&self, keys: &[Key], mode: Mode, trigger: Trigger, priority: Priority) -> Vec<Want> {
+        let request = Request { mode, ..Request::default() };
+        let want = |key: &Key| {
+            let definition = self.define(key)?;
+            Some(Want {
+                key: key.clone(),
+                definition,
+                request,
+                trigger,
+                priority,
+                began_seen: None,
+                tell: Tell::Row,
+            })
+        };
+        keys.iter().filter_map(want).collect()
+    }
+
     /// Flies wants and waits until all have landed, in the order in which they do.
     pub(crate) async fn land(
         &self,
@@ -129,7 +149,7 @@ impl Engine {
     }
 
     /// Starts or joins a flight for each want, in order. Those that start travel as one batch a
-    /// source.
+    /// source, or [so many at once](larder_core::Source::at_once).
     pub(crate) fn fly(&self, wants: Vec<Want>) -> Vec<Landing> {
         let mut landings = Vec::with_capacity(wants.len());
         let mut ready: BTreeMap<String, Vec<Flown>> = BTreeMap::new();
@@ -143,7 +163,7 @@ impl Engine {
             }
             let forced = want.request.mode == Mode::Forced;
             let boarding = if forced { Boarding::NotYetBegun } else { Boarding::Any };
-            match self.inner.flights.board(&want.key, boarding) {
+            match self.inner.flights.board(&want.key, boarding, want.priority) {
                 Boarded::Joined(landing) => landings.push(landing),
                 Boarded::Leads(pilot, landing) => {
                     led.insert(want.key.clone(), landing.clone());
@@ -196,8 +216,34 @@ impl Inner {
         }
     }
 
-    /// A batch of one source: asks for the leases, fetches.
+    /// Flights of one source: together, or each in its turn, as the source likes it.
     async fn take_off(self: Arc<Self>, source: Arc<dyn Source>, flown: Vec<Flown>) {
+        let at_once = source.at_once().max(1);
+        if flown.len() <= at_once {
+            return self.take_up(source, flown).await;
+        }
+        let mut waiting = VecDeque::from(flown);
+        let mut under_way = FuturesUnordered::new();
+        loop {
+            if self.tasks.is_closed() || self.end_of(&*source).is_cancelled() {
+                // Nothing new takes off: dropped, they land as interrupted.
+                waiting.clear();
+            }
+            while under_way.len() < at_once
+                && let Some(next) = most_urgent(&mut waiting)
+            {
+                under_way.push(self.clone().take_up(source.clone(), vec![next]));
+            }
+            tokio::select! {
+                biased;
+                done = under_way.next() => if done.is_none() { return },
+                () = self.end_of(&*source).cancelled(), if !waiting.is_empty() => {}
+            }
+        }
+    }
+
+    /// A batch of one source: asks for the leases, fetches.
+    async fn take_up(self: Arc<Self>, source: Arc<dyn Source>, flown: Vec<Flown>) {
         if self.stopping.is_cancelled() {
             return;
         }
@@ -207,6 +253,13 @@ impl Inner {
         }
         self.fetch(source, sorted.leased).await;
     }
+}
+
+/// Takes the one for which the most urgent wait: of several, the one that came first.
+fn most_urgent(waiting: &mut VecDeque<Flown>) -> Option<Flown> {
+    let urgencies = waiting.iter().map(|flown| flown.pilot.urgency()).enumerate();
+    let (place, _) = urgencies.min_by_key(|(_, urgency)| Reverse(*urgency))?;
+    waiting.remove(place)
 }
 
 /// Waits until the flight before this one has landed.

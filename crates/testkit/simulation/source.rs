@@ -179,6 +179,10 @@ impl Source for SimSource {
         state.keys().into_iter().filter(|key| key.source() == self.name).collect()
     }
 
+    fn at_once(&self) -> usize {
+        if self.name == "right" { 1 } else { usize::MAX }
+    }
+
     async fn fetch(&self, ask: &Ask) -> Result<Fetched, FetchError> {
         self.answer(ask).await
     }

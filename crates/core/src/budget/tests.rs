@@ -56,6 +56,7 @@ fn the_urgent_go_first_when_it_runs_short() {
         (50, Priority::Manual, Some(LimitKind::Budget)),
         (50, Priority::Waiting, None),
         (0, Priority::Waiting, Some(LimitKind::Primary)),
+        (0, Priority::Schedule, Some(LimitKind::Primary)),
     ];
     for (remaining, priority, expected) in cases {
         let admission = admit(Some(&row(remaining, 0)), Waits::default(), &ask(1, priority), NOW);
@@ -65,8 +66,10 @@ fn the_urgent_go_first_when_it_runs_short() {
 
 #[test]
 fn what_is_in_flight_counts_as_spent() {
-    assert_eq!(refused(&admit(Some(&row(10, 9)), Waits::default(), &ask(1, Priority::Waiting), NOW)), None);
-    assert!(refused(&admit(Some(&row(10, 10)), Waits::default(), &ask(1, Priority::Waiting), NOW)).is_some());
+    let admitted =
+        |reserved| admit(Some(&row(10, reserved)), Waits::default(), &ask(1, Priority::Waiting), NOW);
+    assert_eq!(refused(&admitted(9)), None);
+    assert_eq!(refused(&admitted(10)), Some(LimitKind::Primary), "for whom would it be kept?");
 }
 
 #[test]
@@ -145,13 +148,13 @@ fn a_cost_beyond_all_numbers_uses_up_the_minute_and_nothing_else() {
     };
     let row = row(5000, u32::MAX).told(&spent, NOW).told(&spent, NOW);
     let asked = ask(u32::MAX, Priority::Waiting);
-    assert_eq!(refused(&admit(Some(&row), Waits::default(), &asked, NOW)), Some(LimitKind::Budget));
+    assert_eq!(refused(&admit(Some(&row), Waits::default(), &asked, NOW)), Some(LimitKind::Secondary));
 }
 
 #[test]
 fn a_minute_has_only_so_many_points() {
     let busy = Budget { minute_points: 1990, ..row(5000, 0) };
     let asked = ask(20, Priority::Waiting);
-    assert_eq!(refused(&admit(Some(&busy), Waits::default(), &asked, NOW)), Some(LimitKind::Budget));
+    assert_eq!(refused(&admit(Some(&busy), Waits::default(), &asked, NOW)), Some(LimitKind::Secondary));
     assert_eq!(admit(Some(&busy), Waits::default(), &asked, NOW.plus(MINUTE)), Admission::Granted);
 }

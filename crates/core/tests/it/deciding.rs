@@ -103,6 +103,29 @@ fn a_missing_entry_that_failed_is_refused_until_its_backoff_is_over() {
 }
 
 #[test]
+fn what_is_kept_for_the_urgent_keeps_no_reader_waiting_who_has_nothing() {
+    let limited = |kind| FetchError::Limited { kind, until: NOW.plus(mins(50)), message: "kept".to_owned() };
+    let kept = |entry, kind| Entry { last_error: Some(limited(kind).at(NOW)), ..failed(entry, 2, mins(50)) };
+    let nothing = Entry { tried: definition("1").fingerprint, ..Entry::empty(key(), NOW) };
+    assert_eq!(on(&kept(nothing.clone(), LimitKind::Budget), &normal()), FETCH);
+    let none_stale = Request { max_stale: Some(Duration::ZERO), ..normal() };
+    assert_eq!(on(&kept(fetched(hours(7)), LimitKind::Budget), &none_stale), FETCH);
+    let backoff = Decision::Stale(StaleReason::Backoff(NOW.plus(mins(50))));
+    let held = kept(fetched(hours(7)), LimitKind::Budget);
+    assert_eq!(on(&held, &normal()), backoff, "who is served waits for nothing");
+    assert_eq!(on(&held, &Request { max_age: Some(mins(1)), ..normal() }), backoff);
+    for kind in [LimitKind::Primary, LimitKind::Secondary, LimitKind::Outage] {
+        let refused = on(&kept(nothing.clone(), kind), &normal());
+        assert!(matches!(refused, Decision::Refuse(Refusal::Backoff { .. })), "{kind:?}: {refused:?}");
+    }
+    let dead = Entry { faults: 8, ..kept(nothing, LimitKind::Budget) };
+    assert!(
+        matches!(on(&dead, &normal()), Decision::Refuse(Refusal::Backoff { .. })),
+        "set aside is set aside"
+    );
+}
+
+#[test]
 fn a_dead_entry_is_served_and_left_until_its_time() {
     let dead = Entry { faults: 8, ..failed(fetched(hours(7)), 8, hours(6)) };
     assert_eq!(on(&dead, &normal()), Decision::Stale(StaleReason::Dead(NOW.plus(hours(6)))));

@@ -9,6 +9,7 @@
 
 mod batches;
 mod bounds;
+mod broken;
 mod clocks;
 mod extent;
 mod failing;
@@ -21,6 +22,8 @@ mod mistakes;
 mod model;
 mod reach;
 mod reading;
+mod turns;
 mod unreadable;
 mod upkeep;
+mod urgency;
 mod world;

@@ -1,4 +1,4 @@
-//! The way of one call: limits → breaker → budget → send → judge → settle. Nothing reaches GitHub
+//! The way of one call: gate → limits → breaker → budget → send → judge → settle. Nothing reaches GitHub
 //! by another way.
 
 use std::sync::{Mutex, PoisonError};
@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::allowance::{Draw, Ticket};
+use super::gate::Pass;
 use super::limits::{Limit, RateHeaders};
 use super::{GitHub, authorization};
 
@@ -149,10 +150,21 @@ impl GitHub {
         judge: impl FnOnce(Reply, RateHeaders, Time) -> Judged<T>,
     ) -> Result<T, FetchError> {
         let draw = Draw { resource: request.resource, points: request.points };
+        let _pass = self.pass(errand).await?;
         let limit = errand.time_left(self.clock.now(), self.call_timeout)?;
         let ticket = self.admit(errand, draw).await?;
         let answered = self.send(request, limit).await;
         self.hear(errand, ticket, answered, judge).await
+    }
+
+    /// Waits until the call may go beside the others, for as long as the errand has time.
+    async fn pass(&self, errand: &Errand) -> Result<Pass, FetchError> {
+        let left = errand.time_left(self.clock.now(), Duration::MAX)?;
+        tokio::select! {
+            biased;
+            pass = self.gate.enter(errand.priority()) => Ok(pass),
+            () = self.clock.sleep(left) => Err(FetchError::TimedOut { after: left }),
+        }
     }
 
     /// Makes of an answer, or of none, what it means, and tells everybody who must know.

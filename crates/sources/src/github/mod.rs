@@ -8,6 +8,7 @@ mod answer;
 mod breaker;
 mod call;
 mod check;
+mod gate;
 mod issues;
 mod limits;
 mod links;
@@ -38,6 +39,7 @@ use address::Address;
 pub use call::Errand;
 pub(crate) use call::innermost;
 pub use check::{Checked, RateLimit};
+use gate::Gate;
 pub use issues::{Issue, LabelAsked, Labelled, LabelledIssues};
 pub(crate) use limits::{RateHeaders, bounded};
 pub use listing::{Found, is_about_all};
@@ -116,6 +118,7 @@ pub struct GitHub {
     clock: Arc<dyn Clock>,
     /// Under whose name budget is reserved.
     reserver: Arc<str>,
+    gate: Gate,
     state: Mutex<State>,
 }
 
@@ -158,6 +161,7 @@ impl GitHub {
             budgets,
             clock,
             reserver: format!("larder-{seed:016x}").into(),
+            gate: Gate::new(gate::AT_ONCE_MAX),
             state: Mutex::new(State::new(seed)),
         })
     }

@@ -20,7 +20,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::StreamExt as _;
 use larder_core::{
     Answers, Ask, Clock, Definition, FetchError, Fetched, Fingerprint, Key, KeyError, Policy, Source,
 };
@@ -196,6 +195,10 @@ impl Source for MarketplaceSource {
         self.markets.iter().map(|market| market.key.clone()).collect()
     }
 
+    fn at_once(&self) -> usize {
+        AT_ONCE_MAX
+    }
+
     async fn fetch(&self, ask: &Ask) -> Result<Fetched, FetchError> {
         self.fetch_one(ask, &Errand::new(ask.priority, self.github.now(), ask.deadline)).await
     }
@@ -206,6 +209,6 @@ impl Source for MarketplaceSource {
             let answer = self.fetch_one(ask, &errand).await;
             answers.send(&ask.key, answer, errand.take_spent());
         });
-        futures::stream::iter(each).for_each_concurrent(AT_ONCE_MAX, |fetch| fetch).await;
+        futures::future::join_all(each).await;
     }
 }

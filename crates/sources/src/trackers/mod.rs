@@ -14,7 +14,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures::StreamExt as _;
 use larder_core::{
     Answers, Ask, Definition, FetchError, Fetched, Fingerprint, Json, Key, KeyError, Policy, Source, Trigger,
 };
@@ -27,7 +26,7 @@ pub use git::root_of;
 use memory::Memory;
 pub use memory::{Seen, Way, WayIn};
 
-/// Repositories that are asked of at once. GitHub asks for few.
+/// Entries that are fetched at once. GitHub asks for few.
 const AT_ONCE_MAX: usize = 4;
 
 /// Trackers of GitHub repositories.
@@ -138,6 +137,10 @@ impl Source for TrackersSource {
         self.keys.clone()
     }
 
+    fn at_once(&self) -> usize {
+        AT_ONCE_MAX
+    }
+
     async fn fetch(&self, ask: &Ask) -> Result<Fetched, FetchError> {
         self.fetch_one(ask, &Errand::new(ask.priority, self.github.now(), ask.deadline)).await
     }
@@ -148,7 +151,7 @@ impl Source for TrackersSource {
             let answer = self.fetch_one(ask, &errand).await;
             answers.send(&ask.key, answer, errand.take_spent());
         });
-        futures::stream::iter(each).for_each_concurrent(AT_ONCE_MAX, |fetch| fetch).await;
+        futures::future::join_all(each).await;
     }
 }
 

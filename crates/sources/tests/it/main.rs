@@ -3,6 +3,7 @@
 
 mod anonymous;
 mod answers;
+mod at_once;
 mod batches;
 mod budgets;
 mod limits;

@@ -297,7 +297,7 @@ pub async fn a_minutes_points_are_counted<P: Place>() {
     }
     let held = row(&store, "graphql", at(20)).await;
     assert_eq!((held.minute_points, held.minute_start), (90, at(0)));
-    assert_eq!(refusal(&store, &narrow(at(30)), at(30)).await, Some((LimitKind::Budget, at(60))));
+    assert_eq!(refusal(&store, &narrow(at(30)), at(30)).await, Some((LimitKind::Secondary, at(60))));
     assert!(take(&store, &narrow(at(60)), at(60)).await.is_some());
 }
 
