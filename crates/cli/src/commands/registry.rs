@@ -100,7 +100,7 @@ async fn holdings(rooms: &Rooms<'_>, keys: &[Key], screen: &Screen) -> Result<Ve
             }
             match member.item.doc.decode::<Repository>() {
                 Ok(repository) => {
-                    repositories.push(HeldRepository { asked: member.asked.clone(), repository })
+                    repositories.push(HeldRepository { asked: member.asked.clone(), repository });
                 }
                 Err(error) => left_out(screen, &member.item, Some(key), &error),
             }
