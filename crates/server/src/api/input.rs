@@ -26,22 +26,23 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Asked<T> {
     }
 }
 
-/// What a query asks for, as [`Asked`] reads it. A parameter that says nothing (`type=`), as a form sends those
-/// that were left alone, counts as not there.
+/// What a query asks for, as [`Asked`] reads it. A parameter that is given nothing where the document wants a value
+/// (`type=`, from a script's empty variable) is refused as the document says, and the answer says to leave it out.
 pub(crate) fn asked_in<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
     let rejection = match Query::<T>::try_from_uri(uri) {
         Ok(Query(asked)) => return Ok(asked),
         Err(rejection) => rejection,
     };
-    let said = uri.query().map(without_empty).and_then(|query| format!("/?{query}").parse::<Uri>().ok());
-    match said.and_then(|said| Query::<T>::try_from_uri(&said).ok()) {
-        Some(Query(asked)) => Ok(asked),
-        None => Err(Problem::bad(said_of(&rejection.body_text()))),
+    let problem = said_of(&rejection.body_text());
+    let (empty, said): (Vec<&str>, Vec<&str>) =
+        uri.query().unwrap_or_default().split('&').partition(|pair| pair.ends_with('='));
+    let without_them = format!("/?{}", said.join("&")).parse::<Uri>().ok();
+    let known = !problem.contains("there is no parameter");
+    if known && without_them.is_some_and(|uri| Query::<T>::try_from_uri(&uri).is_ok()) {
+        let empty = empty.join("` or `");
+        return Err(Problem::bad(format!("the query cannot be used: `{empty}` says nothing: leave it out")));
     }
-}
-
-fn without_empty(query: &str) -> String {
-    query.split('&').filter(|pair| !pair.ends_with('=')).collect::<Vec<_>>().join("&")
+    Err(Problem::bad(problem))
 }
 
 /// What is wrong with a query, in the words of whoever typed it.
@@ -128,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_that_says_nothing_is_not_there() {
+    fn a_parameter_that_says_nothing_is_to_be_left_out() {
         #[derive(Debug, PartialEq, Deserialize)]
         #[serde(deny_unknown_fields)]
         struct Paged {
@@ -136,12 +137,13 @@ mod tests {
             search: Option<String>,
         }
         let asked = |query: &str| asked_in::<Paged>(&format!("/api/v1/trackers?{query}").parse().unwrap());
-        let empty = Paged { limit: None, search: None };
-        assert_eq!(asked("search=&limit=").unwrap(), empty);
-        assert_eq!(asked("limit=").unwrap(), empty);
-        assert_eq!(asked("limit=&search=a%3D").unwrap(), Paged { search: Some("a=".to_owned()), ..empty });
-        assert_eq!(asked("limit=3&search=").unwrap().limit, Some(3));
-        assert!(asked("limit=x&search=").is_err() && asked("limit").is_err());
+        let refused = |query: &str| asked(query).unwrap_err().detail;
+        assert_eq!(asked("search=").unwrap(), Paged { limit: None, search: Some(String::new()) });
+        assert_eq!(refused("limit="), "the query cannot be used: `limit=` says nothing: leave it out");
+        assert_eq!(refused("search=a&limit="), refused("limit="));
+        assert!(refused("search=&limit=").contains("`search=` or `limit=` says nothing"));
+        assert_eq!(refused("limit=x&search="), refused("limit=x"));
+        assert!(refused("limti=").contains("there is no parameter `limti`"));
     }
 
     #[test]
