@@ -9,7 +9,7 @@ use larder_domain::{PROFILES, read_records};
 use super::super::RECORDS_FILE;
 use super::super::reach::{Reach, would_be};
 use super::super::said::{expected_path, said};
-use super::extent::profiles_above;
+use super::extent::is_looked_at;
 
 /// No more places of one file are listened for: nobody has as many.
 const PLACES_MAX: usize = 1_000;
@@ -58,8 +58,10 @@ impl RecordFile {
     }
 }
 
-/// Whether artifacts are not looked for at a place anyway. What holds a profile's folder is none.
+/// Whether artifacts are not looked for at a place of a project anyway: in its own profiles. One of a folder below it
+/// may be pruned, or too deep, or belong to another project besides, which alone would be told then. What holds a
+/// profile's folder is none.
 fn is_elsewhere(place: &str) -> bool {
-    let is_usual = || profiles_above(Path::new(place)).next().is_some();
-    place != "." && !is_usual()
+    let within = |(root, _): &(&str, &str)| Path::new(place).strip_prefix(root).is_ok_and(is_looked_at);
+    place != "." && !PROFILES.iter().any(within)
 }
