@@ -156,7 +156,7 @@ impl StoreError {
             StoreError::Unreachable { .. } => {
                 "see whether the database runs, and whether `[store] url` names it: `larder config show`".into()
             }
-            StoreError::Busy { .. } => "wait for the other larder, or see which one it is: `larder doctor`".into(),
+            StoreError::Busy { .. } => "wait for the other larder, or end it: a `larder serve` (`larder doctor` says where), or a `larder watch`".into(),
             StoreError::Slow { .. } => {
                 "see what keeps the database busy (`pg_stat_activity`), or allow more time: `[store] statement_timeout`".into()
             }

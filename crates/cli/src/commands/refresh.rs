@@ -119,24 +119,39 @@ async fn refresh(args: &Args, context: &Context, config: &Config) -> Ended {
             .hint("`larder init` writes a larder.toml that says what may stand in it")
             .into());
     }
+    // What is kept besides must not hide that the file is not where this runs.
+    if indexes.is_empty() && others.is_empty() {
+        check_configured(config)?;
+    }
     let meant: HashSet<&Key> = indexes.iter().chain(&others).collect();
-    let left = known.iter().filter(|key| is_met(&target, key) && !meant.contains(key)).count();
+    let left: Vec<&Key> = known.iter().filter(|key| is_met(&target, key) && !meant.contains(key)).collect();
     let unwritten = OnceLock::new();
     let mut refreshed = together(&rooms, &indexes, context, &unwritten).await?;
     // Which others there are may be another question now.
     let others = if indexes.is_empty() { others } else { aimed(&rooms, &target).1 };
     refreshed.extend(together(&rooms, &others, context, &unwritten).await?);
     let ended = report(&refreshed, tells_lines(context), &rooms, context, config)?;
-    if left > 0 {
-        let (entries, them) = if left == 1 { ("entry is", "it") } else { ("entries are", "them") };
-        context
-            .screen
-            .note(&format!("{left} {entries} kept that nobody configured: name {them} to refresh {them}"));
+    if let Some(note) = unconfigured(&left) {
+        context.screen.note(&note);
     }
     match unwritten.into_inner() {
         Some(complaint) => Err(complaint.into()),
         None => Ok(ended),
     }
+}
+
+/// What is said of entries that were left alone because nobody configured them.
+fn unconfigured(left: &[&Key]) -> Option<String> {
+    Some(match left {
+        [] => return None,
+        [key] => format!("`{key}` is kept and nobody configured it: name it to refresh it"),
+        [key, ..] => {
+            let entries = left.len();
+            format!(
+                "{entries} entries are kept that nobody configured, such as `{key}`: name them to refresh them"
+            )
+        }
+    })
 }
 
 /// The entries that are meant: those that say which others there are, and the others.

@@ -129,7 +129,7 @@ async fn serve(config: &Config, settings: Settings, context: &Context) -> Ended 
     // Readers who mean the same by what they read start no child of their own: what is due is done here.
     let setup = || Setup::of(&rooms, config);
     let keep = keep_others_from_refreshing(config, running.address(), setup, &SystemClock);
-    let mut keep = std::pin::pin!(keep);
+    let mut keep = Box::pin(keep);
     let mut watching = watching(config, &rooms);
     watching.push(tokio::spawn(troubles));
     watching.extend(rooms.keep_token().map(tokio::spawn));
@@ -143,6 +143,8 @@ async fn serve(config: &Config, settings: Settings, context: &Context) -> Ended 
         () = &mut stop => {}
         never = &mut keep => match never {},
     }
+    // Nothing is begun any more: readers who come while the last answers are given see to what is due themselves.
+    drop(keep);
     watching.iter().for_each(JoinHandle::abort);
     end(running, &context.screen).await;
     Ok(Exit::Answered)

@@ -33,10 +33,10 @@ pub struct Found {
 /// configuration directory. A file that was named is returned whether or not it is there.
 pub fn find(flag: Option<&Path>, env: &Environment) -> Option<Found> {
     if let Some(path) = flag {
-        return Some(Found { path: env.cwd.join(path), how: How::Flag });
+        return Some(Found { path: named(path, env), how: How::Flag });
     }
     if let Some(path) = env.path("LARDER_CONFIG") {
-        return Some(Found { path: env.cwd.join(path), how: How::Env });
+        return Some(Found { path: named(path, env), how: How::Env });
     }
     let user = env.dirs.config.join(FILE_NAME);
     let up = env.cwd.ancestors().map(|dir| dir.join(FILE_NAME)).find(|path| path.is_file());
@@ -44,6 +44,12 @@ pub fn find(flag: Option<&Path>, env: &Environment) -> Option<Found> {
         Some(path) if !is_same(&path, &user) => Some(Found { path, how: How::Project }),
         _ => user.is_file().then_some(Found { path: user, how: How::User }),
     }
+}
+
+/// A path that a person wrote: no shell has expanded the `~` of a unit's file, or of `--config=~/larder.toml`.
+fn named(path: &Path, env: &Environment) -> PathBuf {
+    let at_home = path.to_str().and_then(|text| env.at_home(text).ok());
+    env.cwd.join(at_home.as_deref().unwrap_or(path))
 }
 
 /// Whether two paths are one file's, through whatever links they lead: where one stands is known without links,

@@ -113,6 +113,14 @@ fn the_file_is_looked_for_in_the_order_that_people_expect() {
     std::fs::write(&flag, "[github]\nowner = \"flag\"\n").unwrap();
     let flags = Flags { config: Some("flag.toml".into()), ..Flags::default() };
     assert_eq!(owner(&world, &flags).as_deref(), Some("flag"));
+    // No shell has expanded it in a unit's file, or behind an `=`.
+    let home = world.env.cwd.join("home");
+    std::fs::create_dir(&home).unwrap();
+    std::fs::write(home.join("mine.toml"), "[github]\nowner = \"home\"\n").unwrap();
+    let world = world.var("HOME", home.to_str().unwrap()).var("LARDER_CONFIG", "~/mine.toml");
+    assert_eq!(owner(&world, &none).as_deref(), Some("home"));
+    let flags = Flags { config: Some("~/mine.toml".into()), ..Flags::default() };
+    assert_eq!(owner(&world, &flags).as_deref(), Some("home"));
 }
 
 #[test]

@@ -145,6 +145,31 @@ fn a_server_that_is_asked_to_end_once_more_waits_for_nothing() {
     assert!(said.any(|line| line.contains("what was under way was left as it was")));
 }
 
+/// It begins nothing any more, however long its last readers take.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_server_that_is_asked_to_end_is_none_that_refreshes_for_others() {
+    let github = GitHub::demo();
+    let user = User::of(&github, CLUSTERS);
+    user.ok(&["repos", "--cluster", "kiln"]);
+    github.take_requests();
+    github.switch(Switches { hold: true, ..Switches::default() });
+    let mut serving = Serving::start_to(&user, &["serve"], Stdio::piped());
+    let mut reader = TcpStream::connect(&serving.address).unwrap();
+    write!(reader, "GET /api/v1/clusters/cinder HTTP/1.1\r\nHost: {}\r\n\r\n", serving.address).unwrap();
+    crate::fire::until("somebody asks GitHub", || (!github.requests().is_empty()).then_some(()));
+    crate::fire::signal_to(serving.pid(), rustix::process::Signal::INT);
+    let mut said = BufReader::new(serving.child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(said.any(|line| line.contains("Ctrl-C once more ends it at once")));
+    user.ok(&["cache", "invalidate", "kiln"]);
+    user.ok(&["repos", "--cluster", "kiln"]);
+    crate::fire::signal_to(serving.pid(), rustix::process::Signal::INT);
+    assert!(serving.child.wait().unwrap().success());
+    github.switch(Switches::default());
+    user.wait_for_child();
+    assert_eq!(user.status("cluster/kiln")["status"], "fresh");
+}
+
 /// Nothing is wrong but how soon changes are noticed, which nobody would see.
 #[test]
 fn a_server_that_cannot_listen_where_it_was_told_to_says_so() {

@@ -107,10 +107,15 @@ fn what_somebody_asked_for_is_refreshed_where_it_is_named_whoever_is_configured(
     let all = user.ok(&["refresh", "--all"]);
     assert!(!all.out.contains("quill"), "{}", all.out);
     assert!(
-        all.err.contains("note: 1 entry is kept that nobody configured: name it to refresh it"),
+        all.err.contains(&format!("note: `{key}` is kept and nobody configured it: name it to refresh it")),
         "{}",
         all.err
     );
+    // A timer in the wrong folder must not look as if it had done something.
+    std::fs::remove_file(user.project().join("larder.toml")).unwrap();
+    user.ok(&["release", "list", "--repo", "octo-org/quill"]);
+    let nowhere = user.run(&["refresh", "--all"]);
+    assert!(nowhere.code == 2 && nowhere.err.contains("there is no larder.toml"), "{}", nowhere.all());
     let wrong = user.run(&["refresh", "trackers/octo-org/quill/relase"]);
     assert!(wrong.code == 2 && wrong.err.contains(&format!("did you mean `{key}`?")), "{}", wrong.err);
 }
