@@ -164,6 +164,12 @@ impl Engine {
         all.flat_map(|source| source.indexes().into_iter().chain(source.keys())).collect()
     }
 
+    /// Whether this process is refreshing an entry, or will as soon as those before it are done: only then does the
+    /// entry's row tell of a lease.
+    pub fn is_under_way(&self, key: &Key) -> bool {
+        self.inner.flights.has(key)
+    }
+
     /// What an entry is meant to be; `None` = no source knows it.
     pub fn define(&self, key: &Key) -> Option<Arc<Definition>> {
         self.inner.sources.get(key.source())?.define(key)

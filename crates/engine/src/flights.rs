@@ -95,6 +95,11 @@ impl Flights {
         }
     }
 
+    /// Whether somebody flies the key, or waits to.
+    pub(crate) fn has(&self, key: &Key) -> bool {
+        lock(&self.slots).contains_key(key)
+    }
+
     /// Those of the keys that nobody flies.
     pub(crate) fn on_the_ground(&self, keys: Vec<Key>) -> Vec<Key> {
         let slots = lock(&self.slots);

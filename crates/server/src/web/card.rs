@@ -117,7 +117,7 @@ impl Picked {
 }
 
 /// The state of an entry that a page shows, by its reading, or by its row where there is nothing to
-/// serve; and whether what is due is being refreshed behind this very answer.
+/// serve; and whether what is due is being refreshed behind this very answer, or waits for its turn.
 pub(crate) fn state_of(
     app: &App,
     key: &Key,
@@ -129,10 +129,15 @@ pub(crate) fn state_of(
         Ok(reading) => Some((&reading.stored.entry, reading.status)),
         Err(_) => row.map(|row| (row, Status::Missing)),
     };
+    let is_under_way = app.engine.is_under_way(key);
     let Some((entry, status)) = held else {
         // There is nothing yet because nobody has fetched it yet.
         let is_awaited = matches!(reading, Err(ReadError::NotCached(_)));
-        let refresh = if is_awaited && refreshes { RefreshState::Running } else { RefreshState::Idle };
+        let refresh = if is_awaited && (refreshes || is_under_way) {
+            RefreshState::Running
+        } else {
+            RefreshState::Idle
+        };
         return State { status: Status::Missing, refresh, complete: true, fetched_at: None };
     };
     let definition = app.engine.define(key);
@@ -141,7 +146,8 @@ pub(crate) fn state_of(
     let is_due = definition.is_none_or(|definition| entry.is_due(&definition, now));
     let is_out = reading.as_ref().is_ok_and(|reading| reading.out_of_reach.is_some());
     let is_idle = state.refresh == RefreshState::Idle;
-    if refreshes && !is_out && is_idle && status != Status::Fresh && is_due {
+    let is_awaited = is_under_way || (refreshes && is_due);
+    if is_awaited && !is_out && is_idle && status != Status::Fresh {
         state.refresh = RefreshState::Running;
     }
     state
