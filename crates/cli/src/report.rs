@@ -49,6 +49,10 @@ pub struct Complaint {
 /// What is said of a failure that nothing else is known about.
 const LOOK: &str = "try again in a while; `larder doctor` asks GitHub how it is";
 
+/// What to do about an entry whose row cannot be understood.
+pub const CLEAR_DAMAGED: &str =
+    "`larder cache clear KEY --yes` removes a damaged entry, which is fetched anew";
+
 impl Complaint {
     /// A failure in one sentence.
     pub fn failed(error: impl Into<String>) -> Self {

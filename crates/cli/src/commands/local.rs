@@ -182,7 +182,7 @@ pub async fn find(
     context: &Context,
 ) -> Result<(), Complaint> {
     let engine = rooms.reader();
-    let held = engine.store().lookup(indexes).await?;
+    let held = rooms.held(indexes).await?;
     let is_held = |place: usize| held[place].as_ref().is_some_and(|held| held.entry.has_data());
     let wanted: Vec<Key> = (0..indexes.len())
         .filter(|place| anew || !is_held(*place))

@@ -86,6 +86,7 @@ impl Served {
     /// on standard error, behind the answer. The exit code of the command.
     pub fn end(&self, detail: Detail, rooms: &Rooms<'_>, context: &Context, config: &Config) -> Exit {
         let screen = &context.screen;
+        rooms.tell_damage(screen);
         let is_behind = !self.behind.is_empty() && {
             let at_it = refresh_behind(&self.behind, rooms, config, context);
             match &at_it {
@@ -235,13 +236,14 @@ pub(super) async fn look(rooms: &Rooms<'_>, keys: &[Key]) -> Result<BTreeMap<Key
     let source = keys.first().map(Key::source);
     let of_one = source.filter(|source| keys.iter().all(|key| key.source() == *source));
     let wanted: HashSet<&Key> = keys.iter().collect();
-    let mut rows = Rows::of(&**rooms.reader().store(), of_one);
+    let mut rows = Rows::of(&**rooms.reader().store(), of_one).past_damage();
     let mut found = BTreeMap::new();
     while let Some(row) = rows.next().await? {
         if wanted.contains(&row.entry.key) {
             found.insert(row.entry.key.clone(), row.entry);
         }
     }
+    rooms.note_damage(rows.damaged());
     Ok(found)
 }
 

@@ -446,6 +446,26 @@ fn a_root_that_cannot_be_looked_at_is_complained_of_alike_whether_or_not_a_refre
     }
 }
 
+#[test]
+fn a_damaged_root_is_told_of_and_what_lies_below_the_others_is_listed() {
+    let user = User::new();
+    user.write("larder.toml", "[projects]\nroots = [\"code\", \"more\"]\n");
+    user.ok(&["config", "trust"]);
+    user.write("code/site/.claude/commands/deploy.md", "Deploys\n");
+    user.write("more/bot/.claude/commands/answer.md", "Answers\n");
+    user.ok(&["projects"]);
+    let place = user.json(&["cache", "status"])["store"]["place"].as_str().unwrap().to_owned();
+    let root = user.home().parent().unwrap().canonicalize().unwrap();
+    let file = rusqlite::Connection::open(place.replace("/root", root.to_str().unwrap())).unwrap();
+    let sql = "UPDATE entries SET warnings = 'oops' WHERE key LIKE 'projects/roots/code-%'";
+    assert_eq!(file.execute(sql, []).unwrap(), 1);
+    for args in [&["projects"][..], &["artifacts", "--project", "bot"]] {
+        let listed = user.run(args);
+        assert!(listed.out.contains("bot"), "{}", listed.all());
+        assert!(listed.err.contains("column `warnings` holds `oops`"), "{}", listed.all());
+    }
+}
+
 /// Equal paths are usual: `/root/projects`, `/home/ubuntu/src`.
 #[test]
 fn machines_that_share_a_database_keep_their_projects_apart_though_their_paths_are_the_same() {
