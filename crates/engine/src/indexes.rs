@@ -31,7 +31,7 @@ impl Engine {
     }
 
     pub(crate) async fn learn_of(&self, source: &dyn Source) -> Result<(), StoreError> {
-        let indexes = source.indexes();
+        let indexes: Vec<Key> = source.indexes().into_iter().chain(source.awaited()).collect();
         if indexes.is_empty() {
             return Ok(());
         }

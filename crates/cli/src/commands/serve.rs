@@ -16,7 +16,7 @@ use super::target::{kind_of, kinds_of};
 use super::warnings::{self, Detail};
 use crate::config::Config;
 use crate::detach::refresh_behind;
-use crate::report::{Complaint, Exit, grouped, named};
+use crate::report::{Complaint, Exit, LOOK, grouped, is_local, named};
 use crate::ui::{Progress, Screen, ago, counted, in_a_while};
 use crate::wiring::{Rooms, until_interrupted};
 
@@ -171,7 +171,7 @@ pub(super) fn place(complaints: &mut [(Key, Complaint)], config: &Config) {
             Some(MarketplaceFrom::Repository(_)) | None => continue,
         };
         let general = ReadError::Absent { key: key.clone(), until: Time::default() }.hints();
-        for hint in complaint.hints.iter_mut().filter(|hint| general.contains(hint)) {
+        for hint in complaint.hints.iter_mut().filter(|hint| general.contains(hint) || **hint == LOOK) {
             fitting.clone_into(hint);
         }
     }
@@ -219,7 +219,7 @@ pub async fn serve(
     let with_hint = |(key, complaint): (Key, Complaint)| {
         let served = entries.iter().find(|entry| entry.key == key).and_then(|entry| entry.fetched_at);
         let is_named = complaint.hints.iter().any(|hint| hint.contains("`larder doctor`"));
-        let see = if is_named { "" } else { "; see `larder doctor`" };
+        let see = if is_named || is_local(&key) { "" } else { "; see `larder doctor`" };
         let hint = served.map(|at| format!("the copy from {} was served{see}", ago(at, now)));
         (key, complaint.hints(hint))
     };
