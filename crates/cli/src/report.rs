@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use larder_core::{Key, StoreError, Time};
 use larder_engine::{ReadError, RefreshError};
+use larder_sources::ProjectsSource;
 
 use crate::config::ConfigError;
 
@@ -47,7 +48,25 @@ pub struct Complaint {
 }
 
 /// What is said of a failure that nothing else is known about.
-const LOOK: &str = "try again in a while; `larder doctor` asks GitHub how it is";
+pub const LOOK: &str = "try again in a while; `larder doctor` asks GitHub how it is";
+
+/// What to do about an entry whose row cannot be understood.
+pub const CLEAR_DAMAGED: &str =
+    "`larder cache clear KEY --yes` removes a damaged entry, which is fetched anew";
+
+/// The same of a folder, of which GitHub knows nothing.
+pub const FOLDER: &str = "see that the folder is there and may be read; `[projects] roots` names those that are \
+                          looked at, and `larder cache clear KEY` forgets what is held of one that is gone for good";
+
+/// What is said of a failure of this entry that nothing else is known about.
+fn look(key: &Key) -> &'static str {
+    if is_local(key) { FOLDER } else { LOOK }
+}
+
+/// Whether it is of a folder on this machine.
+pub fn is_local(key: &Key) -> bool {
+    key.source() == ProjectsSource::NAME
+}
 
 impl Complaint {
     /// A failure in one sentence.
@@ -98,20 +117,23 @@ impl Complaint {
         Complaint::failed(format!("`{key}` could not be refreshed"))
             .because(error)
             .hints(error.hints())
-            .or_hint(LOOK)
+            .or_hint(look(key))
     }
 
     /// A read of one entry that has no answer.
     pub fn of_read(error: &ReadError) -> Self {
         let complaint = Complaint::failed(error.to_string()).hints(error.hints());
         match error {
-            ReadError::Failed { source, .. } => complaint.because(source).or_hint(LOOK),
-            ReadError::Backoff { key, until, failure: Some(failure) } => Complaint {
-                // When is told once for all that wait, in words.
-                error: format!("`{key}` could not be fetched"),
-                retry_at: Some(*until),
-                ..complaint.because(&failure.message)
-            },
+            ReadError::Failed { key, source } => complaint.because(source).or_hint(look(key)),
+            ReadError::Backoff { key, until, failure: Some(failure) } => {
+                let complaint = complaint.because(&failure.message);
+                Complaint {
+                    // When is told once for all that wait, in words.
+                    error: format!("`{key}` could not be fetched"),
+                    retry_at: Some(*until),
+                    ..if is_local(key) { complaint.or_hint(FOLDER) } else { complaint }
+                }
+            }
             ReadError::Store(source) => complaint.because(source),
             ReadError::NotCached(_) | ReadError::TooOld(_) => {
                 Complaint { exit: Exit::NotCached, ..complaint }

@@ -2,17 +2,17 @@
 //! Lazily: who only reads pays for no HTTP client, no certificates and no `gh`.
 
 mod asked;
+mod damage;
 mod refused;
 pub mod schema;
 mod store;
 
 use std::cell::Cell;
-use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use larder_core::{Clock as _, Fingerprint, Key, Policy, Rows, Time};
+use larder_core::{Clock as _, Fingerprint, Key, Policy, Time};
 use larder_engine::{Engine, SystemClock};
 use larder_sources::{
     ClustersSource, Desk, GitHub, GitHubConfig, MarketplaceFrom, MarketplaceSource, ProjectsConfig,
@@ -22,6 +22,8 @@ use larder_sources::{
 use crate::config::Config;
 use crate::report::Complaint;
 use crate::token::{self, NoToken};
+
+use damage::Damage;
 
 pub use asked::{Ending, LEFT_BEHIND, asked_to_stop, unless_asked_again, until_interrupted};
 pub use store::{AnyStore, Stay};
@@ -43,6 +45,8 @@ pub struct Rooms<'c> {
     projects: Arc<ProjectsSource>,
     /// Whether the reader fetched something, which of local folders it may.
     read_folders: Cell<bool>,
+    /// Entries whose rows cannot be understood.
+    damage: Damage,
 }
 
 /// How long is waited, when all is done, for threads that still read files: a disk may be slow, or hang.
@@ -116,6 +120,7 @@ impl<'c> Rooms<'c> {
             desk,
             projects,
             read_folders: Cell::new(false),
+            damage: Damage::default(),
         })
     }
 
@@ -195,19 +200,6 @@ impl<'c> Rooms<'c> {
     /// The time.
     pub fn now(&self) -> Time {
         self.clock.now()
-    }
-
-    /// The keys that are configured, and those that are held besides.
-    pub async fn known_keys(&self) -> Result<Vec<Key>, Complaint> {
-        let mut keys = self.reader().keys();
-        let configured: HashSet<Key> = keys.iter().cloned().collect();
-        let mut rows = Rows::of(&**self.reader().store(), None);
-        while let Some(row) = rows.next().await? {
-            if !configured.contains(&row.entry.key) {
-                keys.push(row.entry.key);
-            }
-        }
-        Ok(keys)
     }
 
     /// Does some work for so long at the most; `None` = it did not come to its end.

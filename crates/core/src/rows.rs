@@ -1,6 +1,6 @@
 //! Going over the rows of very many entries without holding them all.
 
-use crate::{Entry, Key, Row, Store, StoreError, Time};
+use crate::{Entry, Key, Row, Store, StoreError, Stored, Time};
 
 /// The rows of all entries (of one source), by key, taken from the store a page at a time. Entries
 /// that change meanwhile are met as they are when their page is taken.
@@ -10,6 +10,17 @@ pub struct Rows<'s, S: ?Sized> {
     page: std::vec::IntoIter<Row>,
     last: Option<Key>,
     ended: bool,
+    /// `None` = the first row that cannot be understood ends it.
+    damaged: Option<Vec<Damaged>>,
+}
+
+/// An entry whose row cannot be understood.
+#[derive(Debug, Clone)]
+pub struct Damaged {
+    /// Which.
+    pub key: Key,
+    /// What is wrong, in the store's words.
+    pub error: StoreError,
 }
 
 /// How many rows are held at once.
@@ -23,7 +34,19 @@ impl<'s, S: Store + ?Sized> Rows<'s, S> {
 
     /// From the first behind `after` on, whether there is such an entry or not.
     pub fn behind(store: &'s S, source: Option<&'s str>, after: Option<Key>) -> Self {
-        Rows { store, source, page: Vec::new().into_iter(), last: after, ended: false }
+        Rows { store, source, page: Vec::new().into_iter(), last: after, ended: false, damaged: None }
+    }
+
+    /// Goes past rows that cannot be understood, of which [`damaged`](Rows::damaged) tells: for whoever would
+    /// rather have all others than none.
+    #[must_use]
+    pub fn past_damage(self) -> Self {
+        Rows { damaged: Some(Vec::new()), ..self }
+    }
+
+    /// The entries that were gone past so far.
+    pub fn damaged(&self) -> &[Damaged] {
+        self.damaged.as_deref().unwrap_or_default()
     }
 
     /// The next one; `None` = there are no more.
@@ -35,14 +58,65 @@ impl<'s, S: Store + ?Sized> Rows<'s, S> {
     }
 
     async fn next_page(&mut self) -> Result<Vec<Row>, StoreError> {
-        if self.ended {
-            return Ok(Vec::new());
+        let mut most = PAGE;
+        while !self.ended {
+            match self.store.rows(self.source, self.last.as_ref(), most).await {
+                Ok(page) => {
+                    self.ended = page.len() < most;
+                    self.last = page.last().map(|row| row.entry.key.clone());
+                    return Ok(page);
+                }
+                // Among fewer it is found out which one it is.
+                Err(StoreError::BadRow { .. }) if self.damaged.is_some() && most > 1 => most /= 2,
+                Err(error) => {
+                    self.go_past(error)?;
+                    most = PAGE;
+                }
+            }
         }
-        let page = self.store.rows(self.source, self.last.as_ref(), PAGE).await?;
-        self.ended = page.len() < PAGE;
-        self.last = page.last().map(|row| row.entry.key.clone());
-        Ok(page)
+        Ok(Vec::new())
     }
+
+    /// Goes past the one next row, if it is that which cannot be understood. One whose key is none either has
+    /// nothing by which to go past it.
+    fn go_past(&mut self, error: StoreError) -> Result<(), StoreError> {
+        let key: Option<Key> = match &error {
+            StoreError::BadRow { row, .. } => row.parse().ok(),
+            _ => None,
+        };
+        match (key.filter(|key| self.last.as_ref() < Some(key)), &mut self.damaged) {
+            (Some(key), Some(damaged)) => {
+                self.last = Some(key.clone());
+                damaged.push(Damaged { key, error });
+                Ok(())
+            }
+            _ => Err(error),
+        }
+    }
+}
+
+/// As [`Store::lookup`], where an entry that cannot be understood is `None` and is told of beside, and keeps
+/// nobody from the others.
+pub async fn lookup_past_damage<S: Store + ?Sized>(
+    store: &S,
+    keys: &[Key],
+) -> Result<(Vec<Option<Stored>>, Vec<Damaged>), StoreError> {
+    match store.lookup(keys).await {
+        Err(StoreError::BadRow { .. }) => {}
+        looked => return looked.map(|rows| (rows, Vec::new())),
+    }
+    let (mut rows, mut damaged) = (Vec::with_capacity(keys.len()), Vec::new());
+    for key in keys {
+        match store.lookup(std::slice::from_ref(key)).await {
+            Ok(mut row) => rows.push(row.pop().flatten()),
+            Err(error @ StoreError::BadRow { .. }) => {
+                rows.push(None);
+                damaged.push(Damaged { key: key.clone(), error });
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((rows, damaged))
 }
 
 /// An entry without its members, which are counted.
@@ -66,6 +140,17 @@ impl<'s, S: Store + ?Sized> Heads<'s, S> {
     /// From the first on.
     pub fn of(store: &'s S, source: Option<&'s str>) -> Self {
         Heads { rows: Rows::of(store, source), page: Vec::new().into_iter() }
+    }
+
+    /// As [`Rows::past_damage`].
+    #[must_use]
+    pub fn past_damage(self) -> Self {
+        Heads { rows: self.rows.past_damage(), ..self }
+    }
+
+    /// As [`Rows::damaged`].
+    pub fn damaged(&self) -> &[Damaged] {
+        self.rows.damaged()
     }
 
     /// The next one; `None` = there are no more.

@@ -136,6 +136,13 @@ pub trait Source: Send + Sync {
         Vec::new()
     }
 
+    /// Indexes that count only where something is held of them: folders that nobody named and that are not
+    /// there. What they say is [learned](Source::learn) like the others', and makes those count that were there
+    /// once: what they held is kept, as of any folder that is away, and its absence is told.
+    fn awaited(&self) -> Vec<Key> {
+        Vec::new()
+    }
+
     /// How much of what is held its fetches are given. With [`Extent::Row`] the members are looked up when
     /// they are first [asked for](Held::members), which is for a source that tells by its cursor that
     /// nothing changed; it answers in [deltas](crate::Delta) alone, whose members are all shown.

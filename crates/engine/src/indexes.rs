@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use larder_core::{Key, Learned, Source, StoreError, Stored, Target, Trigger};
+use larder_core::{Key, Learned, Source, StoreError, Stored, Target, Trigger, lookup_past_damage};
 
 use crate::Engine;
 use crate::engine::Inner;
@@ -31,12 +31,14 @@ impl Engine {
     }
 
     pub(crate) async fn learn_of(&self, source: &dyn Source) -> Result<(), StoreError> {
-        let indexes = source.indexes();
+        let indexes: Vec<Key> = source.indexes().into_iter().chain(source.awaited()).collect();
         if indexes.is_empty() {
             return Ok(());
         }
-        let rows = self.inner.store.lookup(&indexes).await?;
-        for (index, row) in indexes.iter().zip(rows) {
+        let (rows, damaged) = lookup_past_damage(&*self.inner.store, &indexes).await?;
+        // What one that cannot be read says is not known: it does not say that there is nothing.
+        let is_read = |index: &Key| damaged.iter().all(|damaged| damaged.key != *index);
+        for (index, row) in indexes.iter().zip(rows).filter(|(index, _)| is_read(index)) {
             source.learn(index, row.as_ref().and_then(|row| row.entry.body.as_ref()));
         }
         Ok(())

@@ -87,13 +87,14 @@ impl Engine {
         let listed: HashSet<Key> = source.indexes().into_iter().chain(source.keys()).collect();
         let is_unread = |entry: &Entry| entry.is_unread_for(retention.unread, self.inner.clock.now());
         let mut unread = Vec::new();
-        let mut rows = Rows::of(&*self.inner.store, Some(name));
+        let mut rows = Rows::of(&*self.inner.store, Some(name)).past_damage();
         while let Some(Row { entry, unconfigured_since }) = rows.next().await? {
             let is_kept = unconfigured_since.is_some() || listed.contains(&entry.key);
             if !is_kept && is_unread(&entry) && self.define(&entry.key).is_some() {
                 unread.push(entry.key);
             }
         }
+        let damaged = rows.damaged().first().map(|damaged| damaged.error.clone());
         let mut met = 0;
         for keys in unread.chunks(EVICTED_AT_ONCE) {
             // Somebody may have come since: all the others were looked through meanwhile.
@@ -101,7 +102,11 @@ impl Engine {
             let still = rows.into_iter().flatten().filter(|row| is_unread(&row.entry));
             met += self.evict(&Target::Keys(still.map(|row| row.entry.key).collect())).await?;
         }
-        Ok(met)
+        // All others were seen to.
+        match damaged {
+            Some(error) => Err(error),
+            None => Ok(met),
+        }
     }
 
     /// Tells the store what is configured now. Writes only if something differs, so that it can
@@ -131,8 +136,10 @@ impl Engine {
         total: &mut Reconciled,
     ) -> Result<(), StoreError> {
         self.learn_of(source).await?;
+        let mut damaged = None;
         for _ in 0..COMPARED_MAX {
-            let Some(configured) = self.differing(name, source).await? else { break };
+            let differing = self.differing(name, source, &mut damaged).await?;
+            let Some(configured) = differing else { break };
             let now = self.inner.clock.now();
             let done = self.inner.store.reconcile(name, &configured, now).await?;
             self.inner.drop_target(&Target::All);
@@ -144,7 +151,8 @@ impl Engine {
                 break;
             }
         }
-        Ok(())
+        // All others were compared.
+        damaged.map_or(Ok(()), Err)
     }
 
     fn configured(&self, key: Key) -> Option<Configured> {
@@ -153,18 +161,19 @@ impl Engine {
     }
 
     /// What is configured of a source, if its rows say something else: what it lists, and whatever else is
-    /// held that it knows, as it does where any name goes.
+    /// held that it knows, as it does where any name goes. A row that cannot be read is gone past, and told of.
     async fn differing(
         &self,
         name: &str,
         source: &dyn Source,
+        damaged: &mut Option<StoreError>,
     ) -> Result<Option<Vec<Configured>>, StoreError> {
         let mut keys = source.indexes();
         keys.extend(source.keys());
         let named = keys.into_iter().filter_map(|key| self.configured(key));
         let mut configured: HashMap<Key, Configured> = named.map(|one| (one.key.clone(), one)).collect();
         let mut differs = false;
-        let mut rows = Rows::of(&*self.inner.store, Some(name));
+        let mut rows = Rows::of(&*self.inner.store, Some(name)).past_damage();
         while let Some(Row { entry, unconfigured_since }) = rows.next().await? {
             if !configured.contains_key(&entry.key) {
                 configured.extend(self.configured(entry.key.clone()).map(|one| (one.key.clone(), one)));
@@ -177,6 +186,7 @@ impl Engine {
                 None => unconfigured_since.is_none(),
             };
         }
+        *damaged = rows.damaged().first().map(|damaged| damaged.error.clone());
         Ok(differs.then(|| configured.into_values().collect()))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use larder_core::{Configured, Entry, Reconciled, Time, Warning};
+use larder_core::{Configured, Entry, Reconciled, StoreError, Time, Warning};
 use tokio_postgres::types::Type;
 
 use crate::errors::Fault;
@@ -32,7 +32,11 @@ pub(crate) async fn reconcile(
                 "SELECT {ENTRY_COLUMNS} {FROM_ENTRIES} WHERE e.source = $1 OR e.key = ANY($2) ORDER BY e.nr"
             );
             let rows = tx.query(&sql, &params).await?;
-            rows.iter().map(|row| EntryRow::read(row, tx.local_now())).collect::<Result<Vec<_>, Fault>>()
+            // One that cannot be understood keeps no other from it.
+            let is_readable =
+                |row: &Result<EntryRow, Fault>| !matches!(row, Err(Fault::Store(StoreError::BadRow { .. })));
+            let read = rows.iter().map(|row| EntryRow::read(row, tx.local_now()));
+            read.filter(is_readable).collect::<Result<Vec<_>, Fault>>()
         }
     );
     locked?;

@@ -38,6 +38,14 @@ pub(crate) fn find(look: &impl Look, key: &Key) -> Result<Option<EntryRow>, Faul
     Ok(Some(row))
 }
 
+/// The row; none, if it cannot be understood: where many are gone through, it keeps nobody from the others.
+fn find_readable(look: &impl Look, key: &Key) -> Result<Option<EntryRow>, Fault> {
+    match find(look, key) {
+        Err(Fault::Row { .. }) => Ok(None),
+        found => found,
+    }
+}
+
 /// The row, or a new one that is not written yet. It knows the markers there are, which came before it
 /// and so end no wait of its own.
 pub(crate) fn find_or_empty(tx: &Tx<'_>, key: &Key, now: Time) -> Result<EntryRow, Fault> {
@@ -308,7 +316,7 @@ pub(crate) fn reconcile(
         if known.contains(&key) {
             continue;
         }
-        let Some(mut row) = find(tx, &key)? else { continue };
+        let Some(mut row) = find_readable(tx, &key)? else { continue };
         if row.unconfigured_since.is_none() {
             row.unconfigured_since = Some(now);
             save(tx, &row)?;
@@ -316,7 +324,7 @@ pub(crate) fn reconcile(
         }
     }
     for wanted in configured {
-        let Some(mut row) = find(tx, &wanted.key)? else { continue };
+        let Some(mut row) = find_readable(tx, &wanted.key)? else { continue };
         let is_back = row.unconfigured_since.take().is_some();
         // A row that nothing was tried for yet has no definition to be edited.
         let never_tried = row.entry.tried.as_str().is_empty();

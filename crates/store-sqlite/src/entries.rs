@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 
-use larder_core::{Configured, Entry, Key, Member, Reconciled, Stored, Target, Time, Trigger, Warning};
+use larder_core::{
+    Configured, Entry, Key, Member, Reconciled, StoreError, Stored, Target, Time, Trigger, Warning,
+};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::errors::Fault;
@@ -282,7 +284,12 @@ pub(crate) fn reconcile(
                 "UPDATE entries SET unconfigured_since = NULL WHERE key = ?1 AND unconfigured_since NOT NULL",
             )?
             .execute([wanted.key.as_str()])? as u64;
-        let Some((nr, entry)) = find(conn, &wanted.key)? else { continue };
+        let (nr, entry) = match find(conn, &wanted.key) {
+            Ok(Some(found)) => found,
+            // One that cannot be understood keeps no other from it.
+            Ok(None) | Err(Fault::Store(StoreError::BadRow { .. })) => continue,
+            Err(fault) => return Err(fault),
+        };
         // A row that nothing was tried for yet has no definition to be edited.
         let never_tried = entry.tried.as_str().is_empty();
         if !never_tried && !wanted.definition.answers_to(&entry.tried) {

@@ -14,6 +14,7 @@ pub mod bounds;
 pub mod budgets;
 pub mod build;
 pub mod commits;
+pub mod damage;
 pub mod feed;
 pub mod invalidation;
 pub mod items;

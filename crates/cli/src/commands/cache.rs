@@ -65,6 +65,10 @@ pub fn run(command: &Command, context: &Context) -> Ended {
 async fn act(command: &Command, context: &Context, config: &Config) -> Ended {
     let rooms = context.rooms(config).await?;
     let known = rooms.known_keys().await?;
+    // To verify is to list all damage.
+    if !matches!(command, Command::Verify(_)) {
+        rooms.tell_damage(&context.screen);
+    }
     let (engine, owner) = (rooms.reader(), trackers::owner_of(config));
     match command {
         Command::Status(args) => status(args.target(&known, owner)?, &rooms, context).await,
@@ -147,7 +151,7 @@ fn confirm(args: &ClearArgs, target: &Target, known: &[Key], context: &Context) 
 
 async fn status(target: Option<Target>, rooms: &Rooms<'_>, context: &Context) -> Ended {
     let mut heads = BTreeMap::new();
-    let mut all = Heads::of(&**rooms.reader().store(), None);
+    let mut all = Heads::of(&**rooms.reader().store(), None).past_damage();
     while let Some(head) = all.next().await.map_err(Complaint::from)? {
         heads.insert(head.entry.key.clone(), head);
     }

@@ -201,8 +201,8 @@ async fn entries(rooms: &Rooms<'_>) -> Vec<Check> {
     let mut held = 0_usize;
     let mut retrying = 0;
     let mut dead = Vec::new();
-    let mut rows = Rows::of(&**engine.store(), None);
-    // A store that cannot be read was told of already.
+    let mut rows = Rows::of(&**engine.store(), None).past_damage();
+    // A store that cannot be read was told of already, and so were rows that cannot.
     while let Ok(Some(row)) = rows.next().await {
         held += 1;
         let key = &row.entry.key;

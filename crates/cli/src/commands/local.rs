@@ -13,7 +13,7 @@ use super::repos::left_out_for_long;
 use super::serve::{Served, Wish, look, serve};
 use super::warnings::Detail;
 use crate::config::Config;
-use crate::report::{Complaint, Exit, grouped};
+use crate::report::{Complaint, Exit, FOLDER, grouped};
 use crate::ui::{Progress, Screen};
 use crate::wiring::{Rooms, until_interrupted};
 
@@ -69,14 +69,15 @@ impl Local {
             From::Projects => Vec::new(),
             From::Marketplaces | From::Both => rooms.reader().keys_of(MarketplaceSource::NAME),
         };
+        let sources = [ProjectsSource::NAME, MarketplaceSource::NAME];
+        if let Err(error) = rooms.reader().reconcile_of(&sources).await {
+            tracing::warn!(%error, "what is configured could not be noted");
+        }
+        // Which roots there are is known by now: one that went away counts while its projects are held.
         match wanted.from {
             From::Marketplaces => check_markets(&markets, config)?,
             From::Both if !markets.is_empty() => {}
             From::Projects | From::Both => check_roots(rooms, config)?,
-        }
-        let sources = [ProjectsSource::NAME, MarketplaceSource::NAME];
-        if let Err(error) = rooms.reader().reconcile_of(&sources).await {
-            tracing::warn!(%error, "what is configured could not be noted");
         }
         let engine = rooms.reader();
         let has_projects = wanted.from != From::Marketplaces;
@@ -130,9 +131,14 @@ fn check_roots(rooms: &Rooms<'_>, config: &Config) -> Result<(), Complaint> {
     if !rooms.reader().indexes_of(ProjectsSource::NAME).is_empty() {
         return Ok(());
     }
-    let complaint = Complaint::usage("there is no folder to look for projects in").because(
-        "neither ~/projects, ~/dev, ~/workspace nor ~/src is there, and the home folder itself is never searched",
-    );
+    let named = &config.projects.roots;
+    let why = if named.is_set() {
+        format!("`[projects] roots` names none ({})", named.origin)
+    } else {
+        "neither ~/projects, ~/dev, ~/workspace nor ~/src is there, and the home folder itself is never searched"
+            .to_owned()
+    };
+    let complaint = Complaint::usage("there is no folder to look for projects in").because(why);
     let file = config.file.as_ref().map_or("larder.toml", |file| file.shown.as_str());
     let complaint = complaint.hint(format!("stand in a project, or name folders in {file}, such as"));
     Err(Complaint { paste: &["[projects]", "roots = [\"~/code\"]"], ..complaint })
@@ -171,6 +177,10 @@ async fn look_again(rooms: &Rooms<'_>, keys: &[Key], context: &Context) -> Resul
         let why = complaint.causes.first().map(|cause| format!(": {cause}")).unwrap_or_default();
         context.screen.warn(&format!("{}{why}; this is what was known before", complaint.error));
     }
+    let is_root = |key: &Key| rooms.reader().indexes_of(ProjectsSource::NAME).contains(key);
+    if failed.iter().any(|(key, _)| is_root(key)) {
+        context.screen.note(FOLDER);
+    }
     Ok(())
 }
 
@@ -182,7 +192,7 @@ pub async fn find(
     context: &Context,
 ) -> Result<(), Complaint> {
     let engine = rooms.reader();
-    let held = engine.store().lookup(indexes).await?;
+    let held = rooms.held(indexes).await?;
     let is_held = |place: usize| held[place].as_ref().is_some_and(|held| held.entry.has_data());
     let wanted: Vec<Key> = (0..indexes.len())
         .filter(|place| anew || !is_held(*place))

@@ -57,7 +57,7 @@ struct Names {
 impl Names {
     async fn of(rooms: &Rooms<'_>) -> Result<Names, Complaint> {
         let known = rooms.reader().keys_of(ProjectsSource::NAME);
-        let rows = rooms.reader().store().lookup(&known).await?;
+        let rows = rooms.held(&known).await?;
         let name = |stored: Stored| -> Option<String> {
             let item = stored.members.into_iter().map(|member| member.item).find(is_project)?;
             item.doc.decode().ok().map(|project: LocalProject| project.name)

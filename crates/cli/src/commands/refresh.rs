@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use larder_core::{Key, Outcome, Retention, Target, Trigger};
+use larder_core::{Key, Outcome, Retention, StoreError, Target, Trigger};
 use larder_engine::Refreshed;
 use larder_sources::TrackersSource;
 use serde::Serialize;
@@ -88,9 +88,14 @@ pub fn run(args: &Args, context: &Context) -> Ended {
 
 async fn refresh(args: &Args, context: &Context, config: &Config) -> Ended {
     let rooms = context.rooms(config).await?;
-    rooms.reader().reconcile().await.map_err(Complaint::from)?;
+    match rooms.reader().reconcile().await {
+        // Of such a row is told with the keys.
+        Ok(_) | Err(StoreError::BadRow { .. }) => {}
+        Err(error) => return Err(Complaint::from(error).into()),
+    }
     // What is held and nobody defines any more cannot be fetched.
     let mut known = rooms.known_keys().await?;
+    rooms.tell_damage(&context.screen);
     known.retain(|key| rooms.reader().define(key).is_some());
     let of_trackers = args
         .target

@@ -87,7 +87,7 @@ async fn list(args: &Args, context: &Context, config: &Config) -> Ended {
 
 /// What the store holds of the clusters, shown members alone, in the order of configuration.
 async fn holdings(rooms: &Rooms<'_>, keys: &[Key], screen: &Screen) -> Result<Vec<Holding>, Complaint> {
-    let stored = rooms.reader().store().lookup(keys).await?;
+    let stored = rooms.held(keys).await?;
     let mut held = Vec::with_capacity(keys.len());
     for (key, stored) in keys.iter().zip(stored) {
         let Some(stored) = stored.filter(|stored| stored.entry.has_data()) else { continue };

@@ -16,7 +16,7 @@ use super::target::{kind_of, kinds_of};
 use super::warnings::{self, Detail};
 use crate::config::Config;
 use crate::detach::refresh_behind;
-use crate::report::{Complaint, Exit, grouped, named};
+use crate::report::{Complaint, Exit, LOOK, grouped, is_local, named};
 use crate::ui::{Progress, Screen, ago, counted, in_a_while};
 use crate::wiring::{Rooms, until_interrupted};
 
@@ -86,6 +86,7 @@ impl Served {
     /// on standard error, behind the answer. The exit code of the command.
     pub fn end(&self, detail: Detail, rooms: &Rooms<'_>, context: &Context, config: &Config) -> Exit {
         let screen = &context.screen;
+        rooms.tell_damage(screen);
         let is_behind = !self.behind.is_empty() && {
             let at_it = refresh_behind(&self.behind, rooms, config, context);
             match &at_it {
@@ -170,7 +171,7 @@ pub(super) fn place(complaints: &mut [(Key, Complaint)], config: &Config) {
             Some(MarketplaceFrom::Repository(_)) | None => continue,
         };
         let general = ReadError::Absent { key: key.clone(), until: Time::default() }.hints();
-        for hint in complaint.hints.iter_mut().filter(|hint| general.contains(hint)) {
+        for hint in complaint.hints.iter_mut().filter(|hint| general.contains(hint) || **hint == LOOK) {
             fitting.clone_into(hint);
         }
     }
@@ -218,7 +219,7 @@ pub async fn serve(
     let with_hint = |(key, complaint): (Key, Complaint)| {
         let served = entries.iter().find(|entry| entry.key == key).and_then(|entry| entry.fetched_at);
         let is_named = complaint.hints.iter().any(|hint| hint.contains("`larder doctor`"));
-        let see = if is_named { "" } else { "; see `larder doctor`" };
+        let see = if is_named || is_local(&key) { "" } else { "; see `larder doctor`" };
         let hint = served.map(|at| format!("the copy from {} was served{see}", ago(at, now)));
         (key, complaint.hints(hint))
     };
@@ -235,13 +236,14 @@ pub(super) async fn look(rooms: &Rooms<'_>, keys: &[Key]) -> Result<BTreeMap<Key
     let source = keys.first().map(Key::source);
     let of_one = source.filter(|source| keys.iter().all(|key| key.source() == *source));
     let wanted: HashSet<&Key> = keys.iter().collect();
-    let mut rows = Rows::of(&**rooms.reader().store(), of_one);
+    let mut rows = Rows::of(&**rooms.reader().store(), of_one).past_damage();
     let mut found = BTreeMap::new();
     while let Some(row) = rows.next().await? {
         if wanted.contains(&row.entry.key) {
             found.insert(row.entry.key.clone(), row.entry);
         }
     }
+    rooms.note_damage(rows.damaged());
     Ok(found)
 }
 

@@ -188,7 +188,7 @@ async fn list(
     let rooms = context.rooms(config).await?;
     let (served, is_seen) = bring(&rooms, keys, &args.source, context, config).await?;
     if let (false, true, [only]) = (context.json(), served.has_data(), served.entries.as_slice()) {
-        let memo = memo.filter(|memo| memo.may_keep() && is_seen);
+        let memo = memo.filter(|memo| memo.may_keep() && is_seen && !rooms.met_damage());
         let text = lines::print_kept(of, args, only, &rooms, &context.screen, memo.is_some()).await?;
         if let (Some(memo), Some(text)) = (memo, text) {
             remember(&memo, &text, &served, only);

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{Context, Ended};
 use crate::kinds;
-use crate::report::{Complaint, Exit};
+use crate::report::{CLEAR_DAMAGED, Complaint, Exit};
 use crate::ui::{counted, harmless};
 use crate::wiring::Rooms;
 
@@ -55,11 +55,7 @@ pub async fn verify(target: Option<Target>, rooms: &Rooms<'_>, context: &Context
     if problems.is_empty() {
         return Ok(Exit::Answered);
     }
-    let hint = if is_new {
-        "`larder refresh --all` fetches everything anew"
-    } else {
-        "`larder cache clear KEY --yes` removes a damaged entry, which is fetched anew"
-    };
+    let hint = if is_new { "`larder refresh --all` fetches everything anew" } else { CLEAR_DAMAGED };
     let found = counted(problems.len(), "fault", "faults");
     Err(Complaint::failed(format!("the database has {found}")).hint(hint).into())
 }

@@ -6,7 +6,7 @@ use url::{Host, Url};
 use super::env::Environment;
 use super::layers::{Key, Layers, Raw};
 use super::origin::GITHUB;
-use super::setting::Setting;
+use super::setting::{Origin, Setting};
 
 /// Which GitHub, whose repositories, and the token to ask with.
 #[derive(Debug, Clone)]
@@ -28,6 +28,8 @@ const OF_GITHUB: [&str; 2] = ["GH_TOKEN", "GITHUB_TOKEN"];
 const OF_ENTERPRISE: [&str; 2] = ["GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN"];
 /// The same in a job that runs at that very server, which says so.
 const OF_ENTERPRISE_JOB: [&str; 3] = [OF_ENTERPRISE[0], OF_ENTERPRISE[1], OF_GITHUB[1]];
+/// Where such a job says which server that is.
+const JOB_RUNS_AT: &str = "GITHUB_API_URL";
 
 impl GithubConfig {
     /// Reads the section.
@@ -41,8 +43,15 @@ impl GithubConfig {
         let token = section.read(Key::guarded("token").or_vars(vars), read_token);
         section.finish();
         let github = GithubConfig { api_url, owner, token };
-        if let Some(passed_over) =
-            OF_GITHUB.iter().find(|name| !vars.contains(name) && env.get(name).is_some())
+        // It alone could say that the token which is there is that server's, and comes before the file's.
+        let is_from_env = matches!(&github.token, Some(Setting { origin: Origin::Env(_), .. }));
+        let is_asked = vars == OF_ENTERPRISE && env.get(OF_GITHUB[1]).is_some() && !is_from_env;
+        if is_asked && env.is_odd(JOB_RUNS_AT) {
+            layers.odd_var(JOB_RUNS_AT);
+        }
+        if let Some(passed_over) = OF_GITHUB
+            .iter()
+            .find(|name| !vars.contains(name) && (env.get(name).is_some() || env.is_odd(name)))
         {
             let (host, var) = (github.web_host(), github.token_var());
             layers
@@ -101,7 +110,7 @@ fn token_vars(api_url: &str, env: &Environment) -> &'static [&'static str] {
         let url = Url::parse(url).ok()?;
         Some((url.host_str()?.to_owned(), url.port_or_known_default()))
     };
-    let job_runs_at = || env.get("GITHUB_API_URL").and_then(place);
+    let job_runs_at = || env.get(JOB_RUNS_AT).and_then(place);
     if is_githubs(api_url) {
         &OF_GITHUB
     } else if job_runs_at().is_some_and(|there| place(api_url) == Some(there)) {

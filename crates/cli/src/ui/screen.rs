@@ -69,7 +69,8 @@ impl Screen {
     pub fn of_this_process(color: ColorChoice, quiet: bool, env: &Environment) -> Self {
         let is_terminal = io::stdout().is_terminal();
         let sees_errors = io::stderr().is_terminal();
-        let plain = env.get("NO_COLOR").is_some() || env.get("TERM") == Some("dumb");
+        let plain =
+            env.get("NO_COLOR").is_some() || env.is_odd("NO_COLOR") || env.get("TERM") == Some("dumb");
         let paint = |on_terminal: bool| match color {
             ColorChoice::Always => true,
             ColorChoice::Never => false,

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::postgres::Database;
 use crate::serving::Serving;
-use crate::world::User;
+use crate::world::{Ran, User};
 
 /// As an environment variable, so many seconds are the two at it; without it, a few rounds.
 const SECONDS: &str = "LARDER_TWO_WRITERS_SECONDS";
@@ -443,6 +443,95 @@ fn a_root_that_cannot_be_looked_at_is_complained_of_alike_whether_or_not_a_refre
         assert_eq!(listed.code, 3, "{}", listed.all());
         assert!(listed.out.contains("site"), "{}", listed.all());
         assert!(listed.err.contains("the root /root/project/gone cannot be looked at"), "{}", listed.err);
+    }
+}
+
+#[test]
+fn a_usual_root_that_went_away_keeps_its_projects_and_is_told_of_until_it_is_back_or_forgotten() {
+    let user = User::new();
+    let skill = user.home().join("dev/site/.claude/commands/deploy.md");
+    std::fs::create_dir_all(skill.parent().unwrap()).unwrap();
+    std::fs::write(skill, "Deploys\n").unwrap();
+    let listed = |flags: &[&str]| user.run(&[&["projects"], flags].concat());
+    let seen = user.ok(&["projects"]);
+    assert!(seen.out.contains("site\t") && seen.err.is_empty(), "{}", seen.all());
+    let (there, away) = (user.home().join("dev"), user.home().join("elsewhere"));
+    std::fs::rename(&there, &away).unwrap();
+    for flags in [&[][..], &["--refresh"], &[]] {
+        let kept = listed(flags);
+        assert_eq!(kept.out, seen.out, "{}", kept.all());
+        assert!(kept.err.contains("the root /root/home/dev cannot be looked at"), "{}", kept.err);
+        assert!(kept.err.contains("`[projects] roots`") && !kept.err.contains("GitHub"), "{}", kept.err);
+    }
+    assert_eq!(listed(&["--offline"]).out, seen.out);
+    let artifacts = user.run(&["artifacts"]);
+    assert!(artifacts.out.contains("deploy\t"), "{}", artifacts.all());
+    let serving = Serving::start(&user, &["serve"]);
+    assert_eq!(names(&asked(&serving, "/api/v1/projects"), "projects"), ["site"]);
+    drop(serving);
+    std::fs::rename(&away, &there).unwrap();
+    let back = listed(&["--refresh"]);
+    assert!(back.code == 0 && back.err.is_empty() && back.out.contains("site\t"), "{}", back.all());
+
+    std::fs::remove_dir_all(&there).unwrap();
+    let entries = user.json(&["cache", "status", "--source", "projects"]);
+    let keys = entries["entries"].as_array().unwrap().iter().map(|entry| entry["key"].as_str().unwrap());
+    let root = keys.filter(|key| key.contains("/roots/dev-")).collect::<Vec<_>>();
+    user.ok(&["cache", "clear", root[0], "--yes"]);
+    let forgotten = listed(&[]);
+    assert!(forgotten.code == 0 && !forgotten.out.contains("site"), "{}", forgotten.all());
+    assert!(!forgotten.err.contains("home/dev"), "{}", forgotten.err);
+}
+
+#[test]
+fn who_named_no_root_or_one_that_is_not_there_is_told_so_and_not_of_the_usual_ones() {
+    let user = User::new();
+    user.write("larder.toml", "[projects]\nroots = []\n");
+    user.ok(&["config", "trust"]);
+    let file = user.project().join("larder.toml");
+    let at_home = |args: &[&str]| {
+        let mut command = user.command(&[&["--config", file.to_str().unwrap()], args].concat());
+        Ran::of(&command.current_dir(user.home()).output().unwrap(), &user)
+    };
+    insta::assert_snapshot!(at_home(&["projects"]).all(), @r#"
+    exit 2
+    --- out
+    --- err
+    error: there is no folder to look for projects in
+    cause: `[projects] roots` names none (/root/project/larder.toml:2)
+    hint: stand in a project, or name folders in /root/project/larder.toml, such as
+        [projects]
+        roots = ["~/code"]
+    "#);
+    user.write("larder.toml", "[projects]\nroots = [\"nope\", \"neither\"]\n");
+    user.ok(&["config", "trust"]);
+    let nowhere = at_home(&["projects"]);
+    for name in ["nope", "neither"] {
+        let told = format!("the root /root/project/{name} cannot be looked at");
+        assert!(nowhere.err.contains(&told), "{}", nowhere.all());
+    }
+    assert!(nowhere.err.contains("`[projects] roots`"), "{}", nowhere.all());
+    let once_more = at_home(&["projects"]).err;
+    assert!(once_more.contains("`[projects] roots`") && !once_more.contains("GitHub"), "{once_more}");
+}
+
+#[test]
+fn a_damaged_root_is_told_of_and_what_lies_below_the_others_is_listed() {
+    let user = User::new();
+    user.write("larder.toml", "[projects]\nroots = [\"code\", \"more\"]\n");
+    user.ok(&["config", "trust"]);
+    user.write("code/site/.claude/commands/deploy.md", "Deploys\n");
+    user.write("more/bot/.claude/commands/answer.md", "Answers\n");
+    user.ok(&["projects"]);
+    let place = user.json(&["cache", "status"])["store"]["place"].as_str().unwrap().to_owned();
+    let root = user.home().parent().unwrap().canonicalize().unwrap();
+    let file = rusqlite::Connection::open(place.replace("/root", root.to_str().unwrap())).unwrap();
+    let sql = "UPDATE entries SET warnings = 'oops' WHERE key LIKE 'projects/roots/code-%'";
+    assert_eq!(file.execute(sql, []).unwrap(), 1);
+    for args in [&["projects"][..], &["artifacts", "--project", "bot"]] {
+        let listed = user.run(args);
+        assert!(listed.out.contains("bot"), "{}", listed.all());
+        assert!(listed.err.contains("column `warnings` holds `oops`"), "{}", listed.all());
     }
 }
 

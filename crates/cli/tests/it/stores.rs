@@ -56,6 +56,42 @@ fn each_store_serves_the_same_cache_by_the_same_commands() {
 }
 
 #[test]
+fn one_damaged_entry_is_told_of_by_name_and_all_others_are_shown_and_changed() {
+    let github = GitHub::demo();
+    let database = Database::new();
+    for store in ["sqlite:cache.db".to_owned(), database.url()] {
+        let user = with(User::of(&github, CLUSTERS), &store);
+        user.ok(&["repos"]);
+        let broken = if store.starts_with("sqlite") {
+            let file = rusqlite::Connection::open(user.project().join("cache.db")).unwrap();
+            file.execute("UPDATE entries SET warnings = 'oops' WHERE key = 'cluster/kiln'", []).unwrap();
+            "warning: entries cluster/kiln: column `warnings` holds `oops`\n"
+        } else {
+            database.ask("UPDATE larder.entries SET warnings = '\"oops\"' WHERE key = 'cluster/kiln'");
+            "warning: entries cluster/kiln: column `warnings` holds `\"oops\"`\n"
+        };
+        let hint = "note: `larder cache clear KEY --yes` removes a damaged entry, which is fetched anew\n";
+        let told = |args: &[&str]| {
+            let ran = user.ok(args);
+            assert!(ran.err.starts_with(&format!("{broken}{hint}")), "{store} {args:?}: {}", ran.all());
+            assert_eq!(ran.err.matches("oops").count(), 1, "{store} {args:?}: {}", ran.err);
+            ran.out
+        };
+        assert!(told(&["repos", "--cluster", "cinder"]).contains("cinder-mcp"), "{store}");
+        assert!(told(&["cache", "status"]).contains("cluster/cinder\tfresh"), "{store}");
+        assert_eq!(told(&["cache", "invalidate", "cinder"]), "1 entry marked stale\n", "{store}");
+        assert!(told(&["refresh", "cinder"]).contains("cluster/cinder\t"), "{store}");
+        let all = user.run(&["repos"]);
+        assert!(all.code == 3 && all.out.contains("cinder-mcp"), "{store}: {}", all.all());
+        let verified = user.run(&["cache", "verify"]);
+        assert_eq!(verified.out, broken.replace("warning: ", "entries: "), "{store}");
+        assert!(!verified.err.contains("warning: entries"), "{store}: {}", verified.err);
+        told(&["cache", "clear", "kiln", "--yes"]);
+        assert_eq!(user.ok(&["cache", "verify"]).out, "no damage found\n");
+    }
+}
+
+#[test]
 fn a_cache_goes_round_all_stores_and_comes_back_as_it_was() {
     let github = GitHub::demo();
     let (stores, _database) = all();

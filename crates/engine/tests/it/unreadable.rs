@@ -58,6 +58,21 @@ async fn nor_the_store_from_its_sweep() {
     assert!(world.row(&failed).await.is_none());
 }
 
+#[tokio::test]
+async fn nor_others_of_its_source_from_being_compared_with_what_is_configured() {
+    let world = World::new();
+    let [broken, told] = ["broken", "told"].map(|name| world.source.entry(name, &["a"]));
+    for key in [&broken, &told] {
+        world.read(key).await.unwrap();
+    }
+    world.spoil("UPDATE entries SET warnings = 'oops' WHERE key = 'fake/broken'");
+    world.source.entry("told", &["a", "b"]);
+    let due = world.row(&told).await.unwrap().due_at;
+    let told_of = world.run(world.engine.reconcile()).await.unwrap_err();
+    assert!(told_of.to_string().contains("fake/broken"), "{told_of}");
+    assert!(world.row(&told).await.unwrap().due_at < due, "it is looked for what was added");
+}
+
 /// The same upstream under a name of its own.
 struct Later(FakeSource);
 

@@ -62,7 +62,7 @@ const EDITION: &str = "projects 3";
 #[derive(Debug)]
 pub(super) struct Catalogue {
     roots: Vec<Root>,
-    /// The keys of the roots that were not there yet.
+    /// The keys of the roots that nobody named and nobody saw there.
     awaited: Mutex<BTreeSet<Key>>,
     /// Empty = the only one.
     machine: String,
@@ -136,8 +136,12 @@ impl Catalogue {
 
     /// The entries of the roots that count.
     pub(super) fn indexes(&self) -> Vec<Key> {
-        let awaited = self.awaited();
-        self.roots.iter().map(|root| &root.key).filter(|key| !awaited.contains(key)).cloned().collect()
+        self.roots.iter().map(|root| &root.key).filter(|key| !self.is_awaited(key)).cloned().collect()
+    }
+
+    /// The entries of the roots that do not count, as far as is known.
+    pub(super) fn awaited_indexes(&self) -> Vec<Key> {
+        self.roots.iter().map(|root| &root.key).filter(|key| self.is_awaited(key)).cloned().collect()
     }
 
     /// A root that counts.
@@ -145,9 +149,11 @@ impl Catalogue {
         self.roots.iter().find(|root| root.key == *key).filter(|_| !self.is_awaited(key))
     }
 
-    /// Whether that is a root which was not there yet.
+    /// Whether that is a root which does not count: nobody named it, nobody saw it there, and no project of it
+    /// is held, which would tell that it was there and went away.
     pub(super) fn is_awaited(&self, key: &Key) -> bool {
-        self.awaited().contains(key)
+        let is_held = || self.known().by_root.get(key).is_some_and(|index| !index.projects.is_empty());
+        self.awaited().contains(key) && !is_held()
     }
 
     /// A root is there: it counts from now on.
@@ -194,10 +200,11 @@ impl Catalogue {
 
     /// Takes in what a root's entry says.
     pub(super) fn learn(&self, key: &Key, body: Option<&Json>) -> Learned {
-        if self.root(key).is_none() {
+        let index: Arc<Index> = Arc::new(body.and_then(|body| body.decode().ok()).unwrap_or_default());
+        let is_root = self.roots.iter().any(|root| root.key == *key);
+        if !is_root || (index.projects.is_empty() && self.is_awaited(key)) {
             return Learned::default();
         }
-        let index: Arc<Index> = Arc::new(body.and_then(|body| body.decode().ok()).unwrap_or_default());
         let mut held = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if held.by_root.get(key).is_some_and(|known| *known == index) {
             return Learned::default();

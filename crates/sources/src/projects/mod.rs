@@ -59,7 +59,8 @@ pub const PRUNED: [&str; 9] =
 pub struct ProjectsConfig {
     /// Below these.
     pub roots: Vec<PathBuf>,
-    /// Those of them that are not there and that nobody named: each counts from when a [`Watch`] sees it.
+    /// Those of them that are not there and that nobody named: each counts from when a [`Watch`] sees it, or
+    /// from when it is learned that projects of it are held, since then it was there.
     pub awaited: Vec<PathBuf>,
     /// And below the folder that the process was started in, where that is wanted. What is found
     /// there is known to this process alone.
@@ -192,6 +193,10 @@ impl Source for ProjectsSource {
 
     fn indexes(&self) -> Vec<Key> {
         self.shared.catalogue.indexes()
+    }
+
+    fn awaited(&self) -> Vec<Key> {
+        self.shared.catalogue.awaited_indexes()
     }
 
     fn extent(&self) -> Extent {

@@ -6,6 +6,7 @@ use larder_store_postgres::PostgresStore;
 use larder_testkit::contract::build::{
     VIEW, at, book, book_with, done, fetched, field, key, refresh, row, write,
 };
+use larder_testkit::contract::damage;
 use serde_json::{Value, json};
 
 use crate::place::{Database, block_on};
@@ -210,4 +211,15 @@ fn a_long_list_walks_the_index_of_its_order_both_ways_and_a_short_one_its_member
             assert!(!plan.iter().any(|step| step.contains("Seq Scan on items")), "{statistics}: {plan:#?}");
         }
     });
+}
+
+#[test]
+fn one_damaged_row_keeps_nobody_from_the_others() {
+    let database = Database::fresh();
+    let open = async || PostgresStore::open(database.options()).await.unwrap();
+    let damage = async |name: &str| {
+        let sql = "UPDATE larder.entries SET warnings = '\"oops\"' WHERE key = $1";
+        database.client().await.execute(sql, &[&name]).await.unwrap();
+    };
+    block_on(damage::one_damaged_row_keeps_nobody_from_the_others(open, damage));
 }

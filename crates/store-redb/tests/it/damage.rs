@@ -5,8 +5,8 @@ use std::sync::Barrier;
 
 use larder_core::{Store, StoreError, Target};
 use larder_store_redb::{Hold, OpenOptions, RedbStore};
-use larder_testkit::contract::Place;
 use larder_testkit::contract::build::{at, book, book_with, find, ids, key, lease, refresh, row};
+use larder_testkit::contract::{Place, damage};
 use redb::{ReadableTable, TableDefinition};
 use serde_json::json;
 
@@ -215,6 +215,21 @@ fn rows_that_went_astray_are_told_of_and_a_clear_heals_them() {
         assert_eq!(store.info().await.unwrap().items, 0);
         assert!(store.recovered().is_none());
     });
+}
+
+#[test]
+fn one_damaged_row_keeps_nobody_from_the_others() {
+    let place = TempPlace::fresh();
+    let damage = async |name: &str| {
+        let database = redb::Database::open(place.path()).unwrap();
+        let transaction = database.begin_write().unwrap();
+        let mut entries = transaction.open_table(table("entries")).unwrap();
+        entries.insert(name.as_bytes(), &b"\xff\xff"[..]).unwrap();
+        drop(entries);
+        transaction.commit().unwrap();
+    };
+    let open = async || open(&place, Hold::PerCall);
+    block_on(damage::one_damaged_row_keeps_nobody_from_the_others(open, damage));
 }
 
 #[test]

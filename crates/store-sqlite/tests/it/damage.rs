@@ -6,8 +6,8 @@ use std::sync::Barrier;
 
 use larder_core::{ListQuery, Store, StoreError, Target};
 use larder_store_sqlite::SqliteStore;
-use larder_testkit::contract::Place;
 use larder_testkit::contract::build::{VIEW, at, book, find, heads, ids, key, lease, refresh, row};
+use larder_testkit::contract::{Place, damage};
 use rusqlite::Connection;
 
 use crate::place::{TempPlace, block_on};
@@ -145,6 +145,16 @@ fn damage_is_found_by_verify_without_moving_anything() {
         store.evict(&Target::All, at(1)).await.unwrap();
         assert_eq!(store.verify().await.unwrap(), [], "`cache clear` heals it");
     });
+}
+
+#[test]
+fn one_damaged_row_keeps_nobody_from_the_others() {
+    let place = TempPlace::fresh();
+    let damage = async |name: &str| {
+        let conn = Connection::open(place.path()).unwrap();
+        conn.execute("UPDATE entries SET warnings = 'oops' WHERE key = ?1", [name]).unwrap();
+    };
+    block_on(damage::one_damaged_row_keeps_nobody_from_the_others(async || place.open().await, damage));
 }
 
 #[test]

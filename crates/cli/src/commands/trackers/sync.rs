@@ -35,12 +35,13 @@ pub async fn sync(rooms: &Rooms<'_>, keys: &[Key], config: &Config) -> Result<Sy
     if asked.is_empty() {
         return Ok(Synced::default());
     }
-    let mut rows = Rows::of(&**rooms.reader().store(), Some(TrackersSource::NAME));
+    let mut rows = Rows::of(&**rooms.reader().store(), Some(TrackersSource::NAME)).past_damage();
     while let Some(row) = rows.next().await? {
         if desk.has_seen(&row.entry) {
             asked.retain(|key| **key != row.entry.key);
         }
     }
+    rooms.note_damage(rows.damaged());
     if asked.is_empty() {
         return Ok(Synced::default());
     }

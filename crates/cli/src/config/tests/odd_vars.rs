@@ -47,6 +47,20 @@ fn what_other_programs_share_is_a_mistake_only_where_it_would_count() {
     let shared = World::new().var("DATABASE_URL", "postgres://me@db/x");
     let wrong = told(odd(shared, "PGPASSWORD"));
     assert!(wrong.starts_with("env DATABASE_URL the variable PGPASSWORD is not UTF-8"), "{wrong}");
+    // A job's token is a server's of its own where the job says that it runs there.
+    let job = || World::new().var("LARDER_GITHUB__API_URL", "https://ghe.example/api/v3");
+    let wrong = "env GITHUB_API_URL its value is not UTF-8";
+    let of_file = || job().with_user_file("[github]\ntoken = \"of-the-file\"\n");
+    for world in [job(), of_file()] {
+        let told = told(odd(world.var("GITHUB_TOKEN", "t"), "GITHUB_API_URL"));
+        assert!(told.starts_with(wrong), "{told}");
+    }
+    for name in ["LARDER_GITHUB__TOKEN", "GH_ENTERPRISE_TOKEN"] {
+        let world = job().var("GITHUB_TOKEN", "t").var(name, "u");
+        odd(world, "GITHUB_API_URL").load().unwrap();
+    }
+    odd(job(), "GITHUB_API_URL").load().unwrap();
+    odd(World::new().var("GITHUB_TOKEN", "t"), "GITHUB_API_URL").load().unwrap();
     // Nobody asks for them here.
     let world = World::new().var("LARDER_STORE__URL", "x.db").var("LARDER_GITHUB__TOKEN", "t");
     let names = ["DATABASE_URL", "PGPASSWORD", "DB_POOL_SIZE", "GH_TOKEN", "LS_COLORS"];

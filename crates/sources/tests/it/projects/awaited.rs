@@ -57,3 +57,21 @@ async fn what_is_known_of_a_project_is_the_same_whoever_found_a_root_there() {
     folder.configure(|config, home| config.awaited.retain(|root| *root != home.join("src")));
     assert_eq!(folder.definition(&kiln), definition);
 }
+
+#[tokio::test]
+async fn a_root_of_which_projects_are_held_was_there_and_counts_until_they_are_forgotten() {
+    let mut folder = Folder::new();
+    folder.project("kiln");
+    folder.refresh().await;
+    let root = folder.roots().remove(0);
+    folder.remove("dev");
+    folder.configure(|config, home| {
+        config.roots = ["dev", "src"].map(|name| home.join(name)).to_vec();
+        config.awaited = config.roots.clone();
+    });
+    assert_eq!(folder.roots(), std::slice::from_ref(&root), "the other was never there");
+    assert_eq!(folder.names(), ["kiln"]);
+    assert!(folder.fetch(&root).await.is_err(), "it is complained of like one that was named");
+    folder.forget(&root);
+    assert_eq!((folder.roots().len(), folder.keys().len()), (0, 0));
+}

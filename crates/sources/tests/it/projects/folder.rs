@@ -151,6 +151,12 @@ impl Folder {
         error.map_or(Ok(outcome), Err)
     }
 
+    /// Forgets what is held of an entry, as a clear does.
+    pub(crate) fn forget(&mut self, key: &Key) {
+        self.held.remove(key);
+        self.source.learn(key, None);
+    }
+
     /// What decides about an entry.
     pub(crate) fn definition(&self, key: &Key) -> Fingerprint {
         self.source.define(key).unwrap().fingerprint.clone()
