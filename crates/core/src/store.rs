@@ -57,8 +57,8 @@ pub trait Store: Send + Sync {
     /// Answers how many entries it met.
     async fn evict(&self, target: &Target, now: Time) -> Result<u64, StoreError>;
 
-    /// Gives entries that failed (dead ones too) a new start: no attempts, due now, marked.
-    /// Answers how many it met.
+    /// Gives entries that failed (dead ones too) a new start: no attempts, due now, marked, and configured
+    /// again, as under a lease. Answers how many it met.
     async fn replay(&self, target: &Target, now: Time) -> Result<u64, StoreError>;
 
     /// Compares a source's configured entries with the rows: edited ones become due at once and
@@ -94,7 +94,9 @@ pub trait Store: Send + Sync {
     async fn shown(&self, keys: &[Key]) -> Result<Vec<u64>, StoreError>;
 
     /// Entries that want a refresh now without a reader: marked, or past their backoff
-    /// ([`Entry::is_wait_over`]). Earliest first. Entries that merely expired are not among them.
+    /// ([`Entry::is_wait_over`]). Earliest first. Entries that merely expired are not among them. Those that
+    /// some process noted as no longer configured are: only whoever asks knows its own configuration, and the
+    /// lease that takes the note back comes after this.
     async fn due(&self, now: Time, limit: usize) -> Result<Vec<Key>, StoreError>;
 
     /// A list of one kind's items.

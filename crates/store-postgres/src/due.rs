@@ -18,7 +18,7 @@ pub(crate) async fn due(tx: &Tx, now: Time, most: usize) -> Result<Vec<Key>, Fau
              CASE WHEN k.seq > e.invalidated THEN least(e.due_at, k.at) ELSE e.due_at END AS due_at \
            {FROM_ENTRIES} \
            WHERE (e.marked > 0 OR e.attempts > 0 OR e.pending <> '[]'::jsonb) \
-             AND e.unconfigured_since IS NULL AND NOT {LIVE} \
+             AND NOT {LIVE} \
          ) wanted WHERE marked > 0 OR due_at <= $2 \
            OR (due_at > $4 AND larder.instant(last_error ->> 'at') > $5) ORDER BY due_at, key LIMIT $3"
     );

@@ -345,7 +345,8 @@ pub(crate) async fn replay(tx: &Tx, target: &Target, now: Time) -> Result<u64, F
         let (replayed, told) = together!(
             tx.execute(
                 "UPDATE larder.entries SET attempts = 0, faults = 0, due_at = least(due_at, $2), \
-                 marked = nextval('larder.sequence'), marked_by = 'manual', touched_at = $2 \
+                 marked = nextval('larder.sequence'), marked_by = 'manual', touched_at = $2, \
+                 unconfigured_since = NULL \
                  WHERE nr = ANY($1) AND (attempts > 0 OR pending <> '[]'::jsonb)",
                 &[(&numbers, Type::INT8_ARRAY), (&At(now), Type::TIMESTAMPTZ)],
             ),

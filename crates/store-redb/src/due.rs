@@ -94,7 +94,7 @@ impl Found {
         let is_retried = entry.attempts > 0 || !entry.pending.is_empty();
         let is_due = row.marked > 0 || (is_retried && entry.is_wait_over(self.now));
         let is_held = entry.lease.as_ref().is_some_and(|lease| holds(lease, self.now));
-        if !is_due || is_held || row.unconfigured_since.is_some() {
+        if !is_due || is_held {
             return Ok(false);
         }
         self.due.insert((entry.due_at, key));

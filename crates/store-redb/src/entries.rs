@@ -297,6 +297,7 @@ pub(crate) fn replay(tx: &Tx<'_>, target: &Target, now: Time) -> Result<u64, Fau
         row.entry.marked_by = Some(Trigger::Manual);
         row.marked = seq;
         row.touched_at = now;
+        row.unconfigured_since = None;
         save(tx, &row)?;
         replayed += 1;
     }

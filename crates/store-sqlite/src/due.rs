@@ -10,7 +10,7 @@ use crate::rows::{limit, parse};
 
 /// What may be due, with `?1` = now. The first term is that of the index.
 fn wanted() -> String {
-    format!("(marked > 0 OR attempts > 0 OR pending <> '[]') AND unconfigured_since IS NULL AND NOT {LIVE}")
+    format!("(marked > 0 OR attempts > 0 OR pending <> '[]') AND NOT {LIVE}")
 }
 
 /// [`Entry::is_wait_over`] of a row whose time is `due`, with `?1` = now, `?3` = now and the longest wait,

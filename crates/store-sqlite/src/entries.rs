@@ -253,7 +253,8 @@ pub(crate) fn replay(conn: &Connection, target: &Target, now: Time) -> Result<u6
         replayed += conn
             .prepare_cached(
                 "UPDATE entries SET attempts = 0, faults = 0, due_at = min(due_at, ?2), marked = ?3, \
-                 marked_by = 'manual', touched_at = ?2 WHERE nr = ?1 AND (attempts > 0 OR pending <> '[]')",
+                 marked_by = 'manual', touched_at = ?2, unconfigured_since = NULL \
+                 WHERE nr = ?1 AND (attempts > 0 OR pending <> '[]')",
             )?
             .execute(params![entry.nr, now.ms(), seq])? as u64;
     }

@@ -109,6 +109,7 @@ macro_rules! contract_suite {
             reconciling: edited_entries_are_due_and_lose_what_they_no_longer_name;
             reconciling: unconfigured_entries_are_remembered_and_forgiven;
             reconciling: who_works_on_an_entry_has_it_configured;
+            reconciling: another_configuration_silences_no_retry;
             reconciling: what_an_edit_took_away_is_missed_by_the_old_definition;
             sweeps: a_sweep_begins_once_in_its_time;
             sweeps: failed_entries_without_data_go_after_their_time;

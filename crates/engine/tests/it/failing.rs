@@ -1,10 +1,11 @@
 //! Right under failure: what is served, what is retried, what is set aside.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use larder_core::{Mode, RefreshState, Status, Target};
+use larder_core::{Key, Mode, RefreshState, Status, Target, Trigger};
 use larder_engine::{Hit, ReadError};
-use larder_testkit::Step;
+use larder_testkit::{FakeSource, Step};
 
 use crate::world::{HOUR, MINUTE, SECOND, World, network, shown, unusable, with_mode};
 
@@ -251,4 +252,35 @@ async fn a_hand_whose_result_cannot_be_read_back_is_told_so_with_the_old_copy() 
     world.source.open_gate();
     let reading = world.run(forced).await.unwrap().unwrap();
     assert_eq!((shown(&reading)[0].1, reading.error.map(|error| error.code)), (1, Some("local".to_owned())));
+}
+
+#[tokio::test]
+async fn what_another_configuration_does_not_know_is_retried_and_replayed_by_this_one() {
+    let mut world = World::new();
+    let theirs = FakeSource::new(Arc::new(world.clock.clone()));
+    let (other, _) = world.another_process_with(Arc::new(theirs.clone()));
+    theirs.down(Some(network()));
+    let keys: Vec<Key> = (0..40).map(|n| theirs.entry(&format!("theirs-{n:02}"), &["x"])).collect();
+    world.run(other.refresh(&keys, Trigger::Manual, |_| {})).await;
+    let asked = theirs.call_count();
+    let key = world.source.entry("ours", &["a"]);
+    for is_replayed in [false, true] {
+        world.source.down(Some(network()));
+        world.refresh(&key).await.result.unwrap_err();
+        world.source.down(None);
+        assert_eq!(other.reconcile().await.unwrap().unconfigured, 1);
+        if is_replayed {
+            assert_eq!(world.engine.replay(&Target::Keys(vec![key.clone()])).await.unwrap(), 1);
+        } else {
+            world.pass(HOUR).await;
+        }
+        let turn = world.run(world.engine.refresh_due(1, |_| {})).await.unwrap();
+        let turn: Vec<_> = turn.into_iter().map(|one| (one.key, one.result.is_ok())).collect();
+        assert_eq!(
+            turn,
+            [(key.clone(), true)],
+            "the others' forty come first, and take no turn of this one's"
+        );
+    }
+    assert_eq!(theirs.call_count(), asked);
 }

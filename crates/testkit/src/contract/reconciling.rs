@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use larder_core::{
-    Configured, Definition, Fingerprint, Outcome, Policy, Reconciled, Status, Store, Trigger, Warning, Write,
+    Configured, Definition, Fingerprint, Outcome, Policy, Reconciled, Status, Store, Target, Trigger,
+    Warning, Write,
 };
 
 use super::Place;
@@ -100,6 +101,27 @@ pub async fn who_works_on_an_entry_has_it_configured<P: Place>() {
     store.reconcile("shelf", &[], at(4)).await.unwrap();
     refresh(&store, &a, vec![], at(5)).await;
     assert!(!is_left().await, "whoever refreshes it wants it");
+}
+
+/// The process that has it configured hears only here that its wait is over; the lease comes after that.
+pub async fn another_configuration_silences_no_retry<P: Place>() {
+    let place = P::fresh();
+    let store = place.open().await;
+    let (dead, half) = (key("shelf/dead"), key("shelf/half"));
+    let (held, before) = lease(&store, &dead, at(0)).await;
+    store.commit(commit_of(&held, failed(&before, at(0)), at(0))).await.unwrap();
+    let partial = Write { pending: vec!["b".into()], ..fetched(vec![book("a", 1)], at(0)) };
+    write(&store, &half, partial, at(0)).await;
+    let both = store.due(at(100_000), 10).await.unwrap();
+    assert_eq!(both.len(), 2);
+    assert_eq!(store.reconcile("shelf", &[], at(1)).await.unwrap().unconfigured, 2);
+    assert_eq!(store.due(at(100_000), 10).await.unwrap(), both);
+
+    assert_eq!(store.replay(&Target::Keys(vec![dead.clone()]), at(2)).await.unwrap(), 1);
+    assert_eq!(store.due(at(2), 1).await.unwrap(), [dead]);
+    let heads = heads(&store, None).await;
+    let left: Vec<_> = heads.into_iter().filter(|head| head.unconfigured_since.is_some()).collect();
+    assert_eq!(left.into_iter().map(|head| head.entry.key).collect::<Vec<_>>(), [half]);
 }
 
 /// Two processes may have two configurations: what the new one takes away, the old one must not pass

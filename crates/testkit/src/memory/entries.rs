@@ -128,6 +128,7 @@ impl State {
             row.entry.marked_by = Some(Trigger::Manual);
             row.marked = seq;
             row.touched_at = now;
+            row.unconfigured_since = None;
             replayed += 1;
         }
         replayed
@@ -136,7 +137,7 @@ impl State {
     pub(super) fn due(&self, now: Time, limit: usize) -> Vec<Key> {
         let is_wanted = |row: &&super::state::EntryRow| {
             let wants = row.marked > 0 || (row.is_retried() && self.seen(row).is_wait_over(now));
-            wants && row.unconfigured_since.is_none() && !row.is_leased(now)
+            wants && !row.is_leased(now)
         };
         let mut due: Vec<(Time, &Key)> = self
             .entries
