@@ -2,6 +2,7 @@
 //! switched off.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod addresses;
 mod ages;
 mod document;
 mod events;
