@@ -28,6 +28,8 @@ mod statuses;
 mod stopping;
 mod trackers;
 mod unread;
+#[cfg(target_os = "linux")]
+mod untouched;
 mod visitor;
 mod visits;
 mod ways;
