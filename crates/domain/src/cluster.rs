@@ -100,6 +100,12 @@ pub struct ClusterConfig {
 }
 
 impl ClusterConfig {
+    /// Whether it lists a repository by the name that this has now.
+    pub fn names(&self, repository: &Repository) -> bool {
+        let now = repository.full_name.to_lowercase();
+        self.repos.iter().any(|name| **name.key() == *now)
+    }
+
     /// Whether it is under active work.
     pub fn is_active(&self) -> bool {
         self.active || self.experimental

@@ -44,7 +44,7 @@ mod watch;
 mod web;
 mod wire;
 
-pub use api::{ArtifactView, LocalProjectView, RepositoryView, openapi};
+pub use api::{ArtifactView, LocalProjectView, RepositoryView, asked_names, openapi};
 pub use app::{Settings, Site};
 pub use listen::{Running, ServeError, serve, start};
 pub use web::{Demo, DemoControl, DemoMode, DemoRequest};

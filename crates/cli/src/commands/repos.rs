@@ -1,10 +1,11 @@
 //! `larder repos`: the repositories of all clusters, each once.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use larder_core::{Filter, Item, Key, ListQuery, Listed, Order, Test, Time};
 use larder_domain::{ClustersConfig, REPOSITORIES, Repository};
-use larder_server::RepositoryView;
+use larder_server::{RepositoryView, asked_names};
 use larder_sources::ClustersSource;
 use serde::Serialize;
 
@@ -74,6 +75,10 @@ struct Answer<'a> {
 /// A listed repository with what configuration says of it.
 struct Row {
     repository: Repository,
+    /// Those of the entries asked for that show it.
+    entries: Vec<Key>,
+    /// A former name that a cluster asks for, where that was looked up.
+    asked: Option<Arc<str>>,
     name: String,
     clusters: Vec<String>,
     fetched_at: Time,
@@ -96,8 +101,15 @@ async fn list(args: &Args, context: &Context, config: &Config) -> Ended {
     };
     let served = serve(&rooms, &keys, wish, &context.screen).await?;
     let listed = rooms.reader().store().list(&query(args, &keys)).await.map_err(Complaint::from)?;
-    let rows = rows(listed, &keys, config, &context.screen);
+    let mut rows = rows(listed, &keys, config, &context.screen);
     if context.json() {
+        let shown: Vec<(&Repository, &[Key])> =
+            rows.iter().map(|row| (&row.repository, &*row.entries)).collect();
+        let asked = asked_names(&**rooms.reader().store(), &config.listed, &shown).await;
+        for (row, asked) in rows.iter_mut().zip(asked.map_err(Complaint::from)?) {
+            row.name = config.listed.name_of(&row.repository, asked.as_deref());
+            row.asked = asked;
+        }
         let repositories = rows.iter().map(view).collect();
         context.screen.json(&Answer { repositories, cache: &served.entries })?;
     } else if served.has_data() {
@@ -179,7 +191,8 @@ fn rows(listed: Vec<Listed>, keys: &[Key], config: &Config, screen: &Screen) -> 
         };
         let clusters = listed.entries.iter().map(|key| key.name().to_owned()).collect();
         let name = config.listed.name_of(&repository, None);
-        rows.push(Row { repository, name, clusters, fetched_at: listed.item.fetched_at });
+        let (entries, fetched_at) = (listed.entries, listed.item.fetched_at);
+        rows.push(Row { repository, entries, asked: None, name, clusters, fetched_at });
     }
     if keys.len() < config.listed.clusters.len() + usize::from(config.listed.has_unclustered()) {
         add_clusters_not_asked_for(&mut rows, &config.listed);
@@ -230,7 +243,8 @@ fn add_clusters_not_asked_for(rows: &mut [Row], config: &ClustersConfig) {
 }
 
 fn view(row: &Row) -> RepositoryView<'_> {
-    RepositoryView::new(&row.repository, row.name.clone(), row.clusters.clone(), row.fetched_at)
+    let (asked, name) = (row.asked.clone(), row.name.clone());
+    RepositoryView::new(&row.repository, asked, name, row.clusters.clone(), row.fetched_at)
 }
 
 fn table(rows: &[Row], screen: &Screen, now: Time) -> String {
@@ -301,6 +315,8 @@ mod tests {
                 is_archived,
                 ..Repository::default()
             },
+            entries: Vec::new(),
+            asked: None,
             name: String::new(),
             clusters: clusters.iter().map(|&id| id.to_owned()).collect(),
             fetched_at: Time::default(),

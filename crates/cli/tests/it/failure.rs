@@ -2,6 +2,9 @@
 
 use larder_github_sim::{Outage, PrimaryLimit, Switches};
 
+use serde_json::Value;
+
+use crate::serving::Serving;
 use crate::world::{CLUSTERS, GitHub, User};
 
 fn down() -> Switches {
@@ -124,6 +127,19 @@ fn what_is_said_of_a_repository_is_shown_after_it_was_renamed() {
     let forge = members.into_iter().find(|member| member["name"] == "The Forge").unwrap();
     assert_ne!(forge["full_name"], "octo-org/forge");
     assert_eq!(forge["flagship"], true);
+    let listed = user.json(&["repos", "--sort", "name"]);
+    let rows = listed["repositories"].as_array().unwrap();
+    let kiln = rows.iter().find(|row| row["full_name"] == "octo-org/kiln").unwrap();
+    assert_eq!((&kiln["asked"], &kiln["display_name"]), (&"octo-org/forge".into(), &"The Forge".into()));
+    assert_eq!(rows.iter().filter(|row| row.get("asked").is_some()).count(), 1, "no other has two names");
+    let serving = Serving::start(&user, &["serve"]);
+    let (_, served) = serving.get("/api/v1/repos?sort=name");
+    let served: Value = serde_json::from_str(&served).unwrap();
+    assert_eq!(served["repositories"].to_string(), listed["repositories"].to_string(), "byte by byte");
+    let (_, cluster) = serving.get("/api/v1/clusters/kiln");
+    let cluster: Value = serde_json::from_str(&cluster).unwrap();
+    let own = cluster["repositories"].as_array().unwrap().iter().find(|row| row["name"] == "kiln").unwrap();
+    assert_eq!((&own["asked"], &own["display_name"]), (&kiln["asked"], &kiln["display_name"]));
 }
 
 #[test]

@@ -31,6 +31,7 @@ mod repos;
 mod serving;
 mod simulator;
 mod stores;
+mod tables;
 mod terminal;
 mod token;
 mod trackers;

@@ -54,6 +54,29 @@ fn a_server_finds_what_comes_below_a_usual_root_that_was_not_there() {
     assert!(serving.stop().success());
 }
 
+/// Whoever starts a server stands somewhere, often in a project, and did not say that it is for everybody to see.
+#[test]
+fn the_folder_that_a_server_is_started_in_is_a_root_for_commands_alone() {
+    let user = User::new().var("LARDER_PROJECTS__DEBOUNCE", "10ms");
+    skill(&user.project(), "deploy");
+    skill(&user.project().join("tools/site"), "build");
+    let serving = Serving::start(&user, &["serve"]);
+    let is_none = || {
+        assert!(listed(&serving).is_empty());
+        assert!(serving.get("/projects").1.contains("No folder to look for projects in"));
+        let (_, artifacts) = serving.get("/api/v1/artifacts");
+        assert!(!artifacts.contains("deploy") && !artifacts.contains("build"), "{artifacts}");
+    };
+    is_none();
+    let stood_in = user.json(&["projects"]);
+    let all = stood_in["projects"].as_array().unwrap().iter();
+    assert_eq!(all.map(|one| one["name"].as_str().unwrap()).collect::<Vec<_>>(), ["project", "site"]);
+    is_none();
+    // What lies below a root is found, and nothing beside it.
+    skill(&user.home().join("dev/app"), "launch");
+    crate::fire::until("the root is looked below", || (listed(&serving) == ["app"]).then_some(()));
+}
+
 #[test]
 fn a_usual_root_that_leads_to_the_home_folder_or_above_is_not_searched() {
     use std::os::unix::fs::symlink;
@@ -71,24 +94,45 @@ fn a_usual_root_that_leads_to_the_home_folder_or_above_is_not_searched() {
     crate::fire::until("a folder is in its place", || (listed(&serving) == ["app", "site"]).then_some(()));
 }
 
-/// By what larder is started so that the system has few watches for it, where that can be had.
+/// A user for whom the system has so many watches, or listeners, and no more, where that can be had.
 #[cfg(target_os = "linux")]
-const FEW_WATCHES: [&str; 5] = [
-    "/usr/bin/unshare",
-    "-Ur",
-    "/bin/sh",
-    "-c",
-    "echo 40 > /proc/sys/user/max_inotify_watches && exec \"$0\" \"$@\"",
-];
+fn user_with_few(limit: &str, number: u32) -> Option<User> {
+    let few = format!("echo {number} > /proc/sys/user/max_inotify_{limit} && exec \"$0\" \"$@\"");
+    let starter = ["/usr/bin/unshare", "-Ur", "/bin/sh", "-c", &few];
+    let can = std::process::Command::new(starter[0]).args(&starter[1..]).arg("/bin/true").status();
+    can.is_ok_and(|status| status.success()).then(|| User::new().started_by(&starter))
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_server_that_has_no_watch_from_the_beginning_looks_every_so_often_and_says_so_once() {
+    for (limit, number) in [("watches", 1), ("instances", 0)] {
+        let Some(user) = user_with_few(limit, number) else { return };
+        user.write("larder.toml", "[projects]\nroots = [\"code\"]\ndebounce = \"10ms\"\npoll = \"100ms\"\n");
+        skill(&user.project().join("code/site"), "deploy");
+        let log = user.home().join("log");
+        let serving = Serving::start_to(&user, &["serve"], std::fs::File::create(&log).unwrap().into());
+        crate::fire::until("it is listed", || (listed(&serving) == ["site"]).then_some(()));
+        for project in ["app", "tool", "zone"] {
+            skill(&user.project().join("code").join(project), "build");
+            crate::fire::until("it is found", || {
+                listed(&serving).contains(&project.to_owned()).then_some(())
+            });
+            let agent = user.project().join("code").join(project).join(".claude/skills/build/SKILL.md");
+            std::fs::write(agent, format!("---\ndescription: of {project}\n---\n")).unwrap();
+            let is_seen = || serving.get("/api/v1/artifacts").1.contains(&format!("of {project}"));
+            crate::fire::until("what is written is seen", || is_seen().then_some(()));
+        }
+        assert!(serving.stop().success());
+        let said = std::fs::read_to_string(log).unwrap();
+        assert_eq!(said.matches("no watches left").count(), 1, "{limit}: {said}");
+    }
+}
 
 #[cfg(target_os = "linux")]
 #[test]
 fn a_server_says_when_the_system_has_no_watches_left_also_when_that_comes_later() {
-    let can = std::process::Command::new(FEW_WATCHES[0]).args(&FEW_WATCHES[1..]).arg("/bin/true").status();
-    if !can.is_ok_and(|status| status.success()) {
-        return;
-    }
-    let user = User::new().started_by(&FEW_WATCHES);
+    let Some(user) = user_with_few("watches", 40) else { return };
     user.write("larder.toml", "[projects]\nroots = [\"code\"]\ndebounce = \"10ms\"\npoll = \"100ms\"\n");
     skill(&user.project().join("code/site"), "deploy");
     let log = user.home().join("log");
@@ -104,4 +148,6 @@ fn a_server_says_when_the_system_has_no_watches_left_also_when_that_comes_later(
     crate::fire::until("it is told", || is_told().then_some(()));
     skill(&user.project().join("code/more/49"), "polled");
     crate::fire::until("it is found", || listed(&serving).contains(&"49".to_owned()).then_some(()));
+    assert!(serving.stop().success());
+    assert_eq!(std::fs::read_to_string(log).unwrap().matches("no watches left").count(), 1);
 }

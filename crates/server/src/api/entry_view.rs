@@ -1,6 +1,8 @@
 //! How rows, entries and repositories look as JSON. The names are an interface, which the command line's
 //! `--json` has as well: repositories from here, entries with what one who waits wants to know.
 
+use std::sync::Arc;
+
 use larder_core::{Definition, Entry, Failure, Key, RefreshState, Status, Time, Warning};
 use larder_domain::Repository;
 use serde::Serialize;
@@ -112,6 +114,10 @@ pub struct RepositoryView<'a> {
     owner: &'a str,
     /// `owner/name`.
     full_name: &'a str,
+    /// The name that a cluster asks for, lower-cased, where it has another by now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false, example = "octo-org/forge")]
+    asked: Option<Arc<str>>,
     /// The name people see.
     pub(crate) display_name: String,
     /// The host it lives on.
@@ -174,9 +180,10 @@ pub struct RepositoryView<'a> {
 }
 
 impl<'a> RepositoryView<'a> {
-    /// Of a repository as these clusters show it.
+    /// Of a repository as these clusters show it, one of which may ask for it by a former name.
     pub fn new(
         repository: &'a Repository,
+        asked: Option<Arc<str>>,
         display_name: String,
         clusters: Vec<String>,
         fetched_at: Time,
@@ -185,6 +192,7 @@ impl<'a> RepositoryView<'a> {
             name: &repository.name,
             owner: &repository.owner,
             full_name: &repository.full_name,
+            asked,
             display_name,
             host: &repository.host,
             cluster: clusters.first().cloned().unwrap_or_default(),

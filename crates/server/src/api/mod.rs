@@ -1,6 +1,7 @@
 //! The API for programs: a file a resource. Its paths, fields and statuses are an interface.
 
 mod artifacts;
+mod asked;
 mod batch;
 mod clusters;
 mod docs;
@@ -33,6 +34,7 @@ use axum::routing::{get, post};
 use crate::app::App;
 use crate::problem::Problem;
 
+pub use asked::asked_names;
 pub use docs::openapi;
 pub(crate) use entry_view::EntryView;
 pub use entry_view::RepositoryView;

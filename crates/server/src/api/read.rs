@@ -6,12 +6,13 @@ use std::time::Duration;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use larder_core::{Entry, Key, Member, MemberState, Mode, Request, Status, Time, Warning};
-use larder_domain::Repository;
+use larder_domain::{ClustersConfig, Repository};
 use larder_engine::{Behind, Hit, ReadError, ReadOptions, Reading};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
+use super::asked::former;
 use super::clusters::ClusterView;
 use super::entry_view::{CacheView, RepositoryView};
 use super::refresh::FORCED_EVERY;
@@ -304,7 +305,9 @@ impl App {
             .iter()
             .map(|(repository, member)| {
                 let name = self.clusters.name_of(repository, Some(&member.asked));
-                RepositoryView::new(repository, name, vec![id.clone()], member.item.fetched_at)
+                // Of what is in no cluster nobody names any.
+                let asked = former(&member.asked, repository).filter(|_| id != ClustersConfig::UNCLUSTERED);
+                RepositoryView::new(repository, asked, name, vec![id.clone()], member.item.fetched_at)
             })
             .collect();
         let cluster = ClusterView::new(&self.cluster_config(&id));

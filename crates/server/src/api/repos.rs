@@ -1,5 +1,7 @@
 //! `/api/v1/repos`: the repositories of all clusters, each once, searched, filtered and sorted.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -8,6 +10,7 @@ use larder_domain::{ClustersConfig, REPOSITORIES, Repository};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::asked::asked_names;
 use super::entry_view::RepositoryView;
 use super::input::Asked;
 use super::page::{Listing, limit_of};
@@ -105,7 +108,12 @@ pub(crate) async fn list(
         let is_public = listed.iter().all(|listed| listed.item.scope.is_public())
             && (reader.sight() == Sight::Public || app.held_all_public(viewer).await?);
         let read = read(&listed);
-        let repositories = read.iter().map(|(listed, repository)| app.view(listed, repository)).collect();
+        let rows: Vec<(&Repository, &[Key])> =
+            read.iter().map(|(listed, repository)| (repository, &*listed.entries)).collect();
+        let asked = asked_names(&*app.store, &app.clusters, &rows).await?;
+        let views = read.iter().zip(asked);
+        let repositories =
+            views.map(|((listed, repository), asked)| app.view(listed, repository, asked)).collect();
         Ok((serde_json::to_vec(&ReposBody { repositories, next }).unwrap_or_default(), is_public))
     })
     .await
@@ -173,18 +181,19 @@ impl App {
         Ok(super::clusters::are_public(&held))
     }
 
-    fn view<'a>(&self, listed: &Listed, repository: &'a Repository) -> RepositoryView<'a> {
+    fn view<'a>(
+        &self,
+        listed: &Listed,
+        repository: &'a Repository,
+        asked: Option<Arc<str>>,
+    ) -> RepositoryView<'a> {
         let mut clusters: Vec<String> =
             listed.entries.iter().filter_map(|key| key.segments().pop()).collect();
         // A repository that was renamed may be listed as in no cluster though one asks for it.
         if clusters.len() > 1 {
             clusters.retain(|id| id != ClustersConfig::UNCLUSTERED);
         }
-        RepositoryView::new(
-            repository,
-            self.clusters.name_of(repository, None),
-            clusters,
-            listed.item.fetched_at,
-        )
+        let name = self.clusters.name_of(repository, asked.as_deref());
+        RepositoryView::new(repository, asked, name, clusters, listed.item.fetched_at)
     }
 }

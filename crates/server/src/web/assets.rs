@@ -49,7 +49,15 @@ const JS: Asset = Asset {
     stem: "site",
     ending: "js",
     content_type: "text/javascript; charset=utf-8",
-    text: include_str!("../../assets/site.js"),
+    // One function of them all: nothing of it is known outside.
+    text: concat!(
+        "// What the pages can do with JavaScript; each page is whole without it.\n(() => {\n\"use strict\";\n",
+        include_str!("../../assets/js/page.js"),
+        include_str!("../../assets/js/list.js"),
+        include_str!("../../assets/js/hands.js"),
+        include_str!("../../assets/js/live.js"),
+        "})();\n",
+    ),
 };
 const ICON: Asset = Asset {
     stem: "icon",

@@ -9,13 +9,13 @@ use larder_core::{Key, RefreshState, StoreError, Time};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
-use super::cache_list::{COLUMNS, Order, Stretch};
+use super::cache_list::{COLUMNS, Order, Stretch, is_place};
 use super::demo::Panel;
 use super::figures::{BudgetFigure, Pause, RateFigure, StoreFigure, budgets};
 use super::frame::{Frame, Here, Hidden, Visit};
 use super::log::LogRow;
 use super::message::message;
-use super::query::Wished;
+use super::query::{Asks, Wished, order, word};
 use super::words::{Badge, Prose, Stamp, State, counted, exact, why};
 use crate::api::{EntryCounts, EntryView};
 use crate::app::App;
@@ -34,6 +34,17 @@ pub(crate) struct Asked {
     /// The place behind which the page begins.
     pub(super) after: String,
     part: String,
+}
+
+impl Asks for Asked {
+    fn check(&self) -> Result<(), String> {
+        word("show", &self.show, &["all", "fresh", "stale", "failing", "missing"])?;
+        order(&self.sort, COLUMNS.iter().map(|(name, ..)| *name))?;
+        if self.after.is_empty() || is_place(&self.after) {
+            return Ok(());
+        }
+        Err(format!("`after` is the key of an entry, not `{}`.", self.after))
+    }
 }
 
 impl Asked {
@@ -69,6 +80,8 @@ struct Body {
     columns: Vec<Column>,
     entries: Vec<Row>,
     next: Option<String>,
+    /// Where the list begins, where this is behind its end.
+    first: Option<String>,
     log: Vec<LogRow>,
 }
 
@@ -154,6 +167,8 @@ async fn gather(app: &App, visit: &Visit, asked: &Asked) -> Result<Body, StoreEr
         is_filtered: !matches!(asked.show.as_str(), "" | "all") || !asked.find().is_empty(),
         columns: columns(asked),
         next: next.map(|after| href(asked, &asked.show, &asked.sort, &after)),
+        first: (entries.is_empty() && !asked.after.is_empty())
+            .then(|| href(asked, &asked.show, &asked.sort, "")),
         entries: entries.iter().map(|(view, items)| Row::new(app, view, *items, now)).collect(),
         log: log.iter().map(|line| LogRow::new(line, now)).collect(),
     })

@@ -178,6 +178,11 @@ impl Place {
     }
 }
 
+/// Whether that is where a page may begin.
+pub(super) fn is_place(text: &str) -> bool {
+    Place::parse(text).is_some()
+}
+
 /// The columns that a list can be ordered by, and whether the greatest comes first.
 pub(super) const COLUMNS: [(&str, &str, bool, bool); 7] = [
     ("key", "Key", false, false),

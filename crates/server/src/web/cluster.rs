@@ -13,7 +13,7 @@ use super::card::{Card, Extent, Picked, ROWS_MAX, Table};
 use super::clusters::{Sees, count, find, not_searched, out_of_order, rows_of_missing};
 use super::frame::{Frame, Here, Visit};
 use super::message::{message, nothing_known};
-use super::query::{Wished, address};
+use super::query::{Asks, Wished, address, start};
 use super::sort::{SORTS, Sort};
 use crate::app::App;
 use crate::snapshot::{CLUSTER, Patience};
@@ -27,6 +27,13 @@ pub(crate) struct Asked {
     /// How many rows to leave out.
     after: String,
     part: String,
+}
+
+impl Asks for Asked {
+    fn check(&self) -> Result<(), String> {
+        Sort::check(&self.sort)?;
+        start(&self.after)
+    }
 }
 
 #[derive(Template)]

@@ -16,7 +16,7 @@ use super::card::{Card, Extent, Picked, Table};
 use super::demo::Panel;
 use super::frame::{Frame, Here, Visit};
 use super::message::{message, nothing_known};
-use super::query::{Wished, address};
+use super::query::{Asks, Wished, address};
 use super::sort::{SORTS, Sort};
 use super::words::{counted, sentence};
 use crate::access::Viewer;
@@ -43,6 +43,12 @@ pub(crate) struct Asked {
     key: String,
 }
 
+impl Asks for Asked {
+    fn check(&self) -> Result<(), String> {
+        Sort::check(&self.sort)
+    }
+}
+
 #[derive(Template)]
 #[template(path = "clusters.html")]
 struct ClustersPage {
@@ -64,6 +70,8 @@ struct List {
     /// What is wrong with those on this one.
     states: String,
     next: Option<String>,
+    /// Where the list begins, where this is behind its end, or behind a cluster that is not in it any more.
+    first: Option<String>,
     sees: Sees,
 }
 
@@ -235,13 +243,15 @@ fn lay_out(picked: Vec<Picked>, asked: &Asked, table: &Table<'_>) -> List {
     let or_more = table.found.as_ref().is_some_and(|found| found.len() > FOUND_MAX);
     let start = match asked.after.as_str() {
         "" => 0,
-        after => picked.iter().position(|one| one.cluster.id == after).map_or(0, |place| place + 1),
+        after => picked.iter().position(|one| one.cluster.id == after).map_or(clusters, |place| place + 1),
     };
     let mut on_page: Vec<Picked> = picked.into_iter().skip(start).take(CARDS_MAX).collect();
     let last = on_page.last().map(|picked| picked.cluster.id.clone());
-    let next = last.filter(|_| start + on_page.len() < clusters).map(|last| {
-        address("/", &[("after", &last), ("search", &table.search), ("sort", table.sort.asked())])
-    });
+    let behind = |last: &str| {
+        address("/", &[("after", last), ("search", &table.search), ("sort", table.sort.asked())])
+    };
+    let next = last.filter(|_| start + on_page.len() < clusters).map(|last| behind(&last));
+    let first = (on_page.is_empty() && clusters > 0).then(|| behind(""));
     let cards: Vec<Card> = on_page.drain(..).map(|picked| Card::new(picked, Extent::Few, table)).collect();
     List {
         count_words: format!(
@@ -253,6 +263,7 @@ fn lay_out(picked: Vec<Picked>, asked: &Asked, table: &Table<'_>) -> List {
         search: table.found.is_some().then(|| table.search.clone()),
         cards,
         next,
+        first,
         sees: Sees::of(table.app, table.viewer),
     }
 }

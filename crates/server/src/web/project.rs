@@ -14,7 +14,8 @@ use super::folders::{ArtifactRow, FolderState};
 use super::frame::{Frame, Here, Visit};
 use super::message::{message, nothing_known};
 use super::projects::look_behind;
-use super::query::Wished;
+use super::projects_asked::WRONG;
+use super::query::{Asks, Wished, start, word};
 use super::sign_in::not_shown;
 use super::words::{Stamp, counted, exact};
 use crate::app::App;
@@ -34,6 +35,13 @@ pub(crate) struct Asked {
     /// How many rows to leave out.
     after: String,
     part: String,
+}
+
+impl Asks for Asked {
+    fn check(&self) -> Result<(), String> {
+        word("show", &self.show, &WRONG)?;
+        start(&self.after)
+    }
 }
 
 #[derive(Template)]
@@ -60,6 +68,8 @@ struct Body {
     artifacts: Vec<ArtifactRow>,
     is_filtered: bool,
     next: Option<String>,
+    /// Where the list begins, where this is behind its end.
+    first: Option<String>,
 }
 
 /// What an open page of a project shows when that is no more.
@@ -151,6 +161,7 @@ async fn gather(app: &App, visit: &Visit, asked: &Asked, key: Key) -> Result<(Lo
         let show = if is_filtered { format!("show={}&", asked.show) } else { String::new() };
         format!("{base}?{show}after={}", start + ROWS_MAX)
     });
+    let here = if is_filtered { format!("{base}?show={}", asked.show) } else { base };
     let body = Body {
         sum: sum(&project),
         name: project.name.clone(),
@@ -168,6 +179,7 @@ async fn gather(app: &App, visit: &Visit, asked: &Asked, key: Key) -> Result<(Lo
             .collect(),
         is_filtered,
         next,
+        first: (start > 0 && artifacts.len() <= start).then_some(here),
         key,
     };
     Ok((project, body))

@@ -75,6 +75,8 @@ struct List {
     projects: Vec<ProjectRow>,
     artifacts: Option<Vec<ArtifactRow>>,
     next: Option<String>,
+    /// Where the list begins, where this is behind its end.
+    first: Option<String>,
 }
 
 /// A folder that projects are looked for below, or a marketplace.
@@ -266,6 +268,7 @@ async fn gather(app: &App, visit: &Visit, asked: &Asked) -> Result<List, Problem
         Some(ProjectRow::new(project, held.state(&key), key, sight, held.now))
     };
     let search = Some(asked.search.trim().to_owned()).filter(|words| !words.is_empty());
+    let shown = projects.len() + found.as_ref().map_or(0, |found| found.rows.len());
     Ok(List {
         sum: words.join(" · "),
         hidden: visit.hidden(),
@@ -277,6 +280,7 @@ async fn gather(app: &App, visit: &Visit, asked: &Asked) -> Result<List, Problem
         projects: projects.iter().filter_map(row).collect(),
         artifacts: found.map(|found| found.rows),
         next: has_more.then(|| asked.address(&[("after", &(question.start + ROWS_MAX).to_string())])),
+        first: (question.start > 0 && shown == 0).then(|| asked.address(&[])),
         has_markets: !held.markets.is_empty(),
         roots: held.roots(),
     })

@@ -9,9 +9,12 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
 use super::folders::label;
+use super::query::{Asks, order, start, word};
 
 /// No list is longer.
 const LIST_MAX: usize = 100_000;
+/// What may be wrong with an artifact.
+pub(super) const WRONG: [&str; 3] = ["outdated", "modified", "missing"];
 /// So much of what is searched for is looked at, in bytes.
 const SEARCH_BYTES_MAX: usize = 400;
 
@@ -30,6 +33,21 @@ pub(crate) struct Asked {
     /// How many rows to leave out.
     after: String,
     pub(super) part: String,
+}
+
+impl Asks for Asked {
+    fn check(&self) -> Result<(), String> {
+        let shows = shows("", true);
+        let shows: Vec<&str> =
+            shows.iter().map(|choice| choice.word).filter(|word| !word.is_empty()).collect();
+        if ArtifactType::offered(&self.show).is_none() {
+            word("show", &self.show, &shows)?;
+        }
+        word("status", &self.status, &WRONG)?;
+        word("from", &self.from, &["installed", "available"])?;
+        order(&self.sort, COLUMNS.iter().map(|(name, ..)| *name))?;
+        start(&self.after)
+    }
 }
 
 /// A choice of a filter.
@@ -97,7 +115,7 @@ impl Question {
         while !words.is_char_boundary(end) {
             end -= 1;
         }
-        let status = ["outdated", "modified", "missing"].into_iter().find(|word| *word == asked.status);
+        let status = WRONG.into_iter().find(|word| *word == asked.status);
         let from = match asked.from.as_str() {
             "installed" => From::Installed,
             "available" => From::Available,

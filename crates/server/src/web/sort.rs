@@ -6,6 +6,7 @@ use larder_core::Member;
 use larder_domain::{ClustersConfig, Repository};
 
 use super::card::Picked;
+use super::query::word;
 
 /// An order; the first is what a page has that names none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +24,12 @@ pub(crate) enum Sort {
 pub(crate) const SORTS: [Sort; 4] = [Sort::Configured, Sort::Pushed, Sort::Stars, Sort::Name];
 
 impl Sort {
-    /// Reads its word; any other is as good as none.
+    /// Whether an address asks for one of them, or for none.
+    pub(crate) fn check(asked: &str) -> Result<(), String> {
+        word("sort", asked, &SORTS.map(Sort::word))
+    }
+
+    /// Reads its word; none is the usual order.
     pub(crate) fn parse(word: &str) -> Self {
         SORTS.into_iter().find(|sort| sort.word() == word).unwrap_or(Sort::Configured)
     }

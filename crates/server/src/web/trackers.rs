@@ -14,7 +14,7 @@ use serde::Deserialize;
 use super::clusters::Sees;
 use super::frame::{Frame, Here, Visit};
 use super::message::message;
-use super::query::Wished;
+use super::query::{Asks, Wished, word};
 use super::tracker_card::{Block, Filter, TrackerCard};
 use super::words::counted;
 use crate::api::Place;
@@ -41,6 +41,12 @@ pub(crate) struct Asked {
     /// Where the page before this one ended.
     cursor: String,
     part: String,
+}
+
+impl Asks for Asked {
+    fn check(&self) -> Result<(), String> {
+        word("state", &self.state, &["open", "closed", "all"])
+    }
 }
 
 #[derive(Template)]
@@ -264,14 +270,20 @@ impl Asked {
 
     fn states(&self) -> Vec<Choice> {
         let all = [("", "open and closed"), ("open", "open"), ("closed", "closed")];
-        Choice::of(all.map(|(value, label)| (value.to_owned(), label.to_owned())), &self.state)
+        let here = if self.state == "all" { "" } else { &self.state };
+        Choice::of(all.map(|(value, label)| (value.to_owned(), label.to_owned())), here)
     }
 }
 
 impl Choice {
+    /// All there are, and what is asked for beside them: a filter that shows nothing must not look like none.
     fn of(all: impl IntoIterator<Item = (String, String)>, here: &str) -> Vec<Choice> {
         let choice = |(value, label): (String, String)| Choice { is_here: value == here, value, label };
-        all.into_iter().map(choice).collect()
+        let mut all: Vec<Choice> = all.into_iter().map(choice).collect();
+        if !all.iter().any(|choice| choice.is_here) {
+            all.push(choice((here.to_owned(), here.to_owned())));
+        }
+        all
     }
 }
 

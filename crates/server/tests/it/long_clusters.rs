@@ -182,9 +182,8 @@ async fn orders_and_searches_reach_what_a_card_does_not_show() {
     assert!(other.contains(r#"<a href="/clusters/part00">"#), "{other}");
     let behind = visitor.page("/clusters/part00?after=5000").await;
     assert!(rows(&behind).is_empty() && behind.contains("Back to the first ones"), "{behind}");
-    for odd in ["after=-1", "after=x", "after=99999999999999999999", "sort=%22", "search=%22%3E%3Ci%3E"] {
-        assert!(!visitor.page(&format!("/clusters/part00?{odd}")).await.contains("\"><i>"), "{odd}");
-    }
+    let odd = "search=%22%3E%3Ci%3E";
+    assert!(!visitor.page(&format!("/clusters/part00?{odd}")).await.contains("\"><i>"), "{odd}");
 }
 
 #[tokio::test]

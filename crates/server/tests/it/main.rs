@@ -2,6 +2,7 @@
 //! switched off.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod addresses;
 mod ages;
 mod document;
 mod events;
@@ -27,6 +28,8 @@ mod statuses;
 mod stopping;
 mod trackers;
 mod unread;
+#[cfg(target_os = "linux")]
+mod untouched;
 mod visitor;
 mod visits;
 mod ways;

@@ -162,11 +162,11 @@ async fn what_upstream_writes_is_text_and_never_markup() {
     let served = world.serve().await;
     served.json("/api/v1/clusters/tools").await;
     let mut visitor = Visitor::new(&served);
-    let address = format!("/?search={}&sort={}", encoded("\"><i>"), encoded("\"><u>"));
-    for path in
-        ["/", &address, "/?part=card&key=cluster/tools", "/cache?show=%22%3E%3Ci%3E", "/?told=%3Cs%3E"]
-    {
-        let page = visitor.page(path).await;
+    let asked = format!("/?search={}", encoded("\"><i>"));
+    let unknown = format!("/?sort={}", encoded("\"><u>"));
+    let card = "/?part=card&key=cluster/tools";
+    for path in ["/", &asked, &unknown, card, "/cache?show=%22%3E%3Ci%3E", "/?told=%3Cs%3E"] {
+        let page = visitor.send(served.get(path)).await.text().await.unwrap();
         for markup in ["<script>alert", "<img", "<b>x", "<i>", "<u>", "<s>", "onerror=alert(2)>\""] {
             assert!(!page.contains(markup), "{path} has {markup}");
         }

@@ -391,7 +391,7 @@ async fn the_page_lists_projects_with_what_wants_a_look_and_finds_their_artifact
     );
     assert!(text("/projects?status=outdated").await.contains("Nothing found"));
     assert!(!text("/projects?part=list&sort=-missing").await.contains("<html"));
-    for odd in ["search=%00%22*%F0%9F%A6%80", "sort=nobody&show=hat&status=x&after=-1", "after=99999999999"] {
+    for odd in ["search=%00%22*%F0%9F%A6%80", "after=99999999999"] {
         text(&format!("/projects?{odd}")).await;
     }
     let one = text(&format!("/projects/{id}")).await;
