@@ -71,9 +71,15 @@ pub trait Store: Send + Sync {
         now: Time,
     ) -> Result<Reconciled, StoreError>;
 
-    /// Notes that a sweep begins, unless one began within `every`, whoever's it was: `false` = one did. One
-    /// that began in the future was noted by a clock that was ahead, and does not count.
+    /// Notes that a sweep begins, unless one was done within `every`, whoever's it was: `false` = one was. One
+    /// in the future was noted by a clock that was ahead, and does not count.
+    ///
+    /// What is noted is [so long ago](Retention::begun) that the next is due within minutes, whatever becomes of
+    /// this one; [`end_sweep`](Store::end_sweep) alone puts it off for `every`.
     async fn begin_sweep(&self, every: Duration, now: Time) -> Result<bool, StoreError>;
+
+    /// Notes that a sweep came to its end.
+    async fn end_sweep(&self, now: Time) -> Result<(), StoreError>;
 
     /// Removes what is past its retention, and writes invalidations by markers through to the rows, in
     /// transactions of a bounded size.
@@ -340,6 +346,15 @@ pub struct Retention {
 impl Retention {
     /// How often it is seen to.
     pub const EVERY: Duration = Duration::from_hours(24);
+
+    /// How soon after its beginning a sweep is due again whose end nobody noted: it failed, or its process
+    /// ended before it.
+    pub const CUT_OFF: Duration = Duration::from_mins(10);
+
+    /// What is noted of a sweep that begins now, as if it had been done then.
+    pub fn begun(every: Duration, now: Time) -> Time {
+        now.minus(every.saturating_sub(Retention::CUT_OFF))
+    }
 }
 
 impl Default for Retention {

@@ -50,7 +50,8 @@ impl Engine {
         Ok(met)
     }
 
-    /// [`sweep`](Engine::sweep), unless any process on this store began one within `every`.
+    /// [`sweep`](Engine::sweep), unless any process on this store did within `every`. One that fails or is dropped
+    /// is due again [within minutes](Retention::CUT_OFF).
     pub async fn sweep_in_turn(
         &self,
         retention: &Retention,
@@ -59,16 +60,21 @@ impl Engine {
         if !self.inner.store.begin_sweep(every, self.inner.clock.now()).await? {
             return Ok(None);
         }
-        self.sweep(retention).await.map(Some)
+        let swept = self.sweep(retention).await?;
+        self.inner.store.end_sweep(self.inner.clock.now()).await?;
+        Ok(Some(swept))
     }
 
     /// Removes what is past its retention. Where any name goes, as it does with repositories, whatever was
     /// once asked for would be kept for ever otherwise.
     pub async fn sweep(&self, retention: &Retention) -> Result<Swept, StoreError> {
-        let mut swept = self.inner.store.sweep(retention, self.inner.clock.now()).await?;
-        let mut failed = Ok(());
+        let removed = self.inner.store.sweep(retention, self.inner.clock.now()).await;
+        // What cannot be removed, and a source that cannot be looked through, keeps no other from it.
+        let (mut swept, mut failed) = match removed {
+            Ok(swept) => (swept, Ok(())),
+            Err(error) => (Swept::default(), Err(error)),
+        };
         for (name, source) in &self.inner.sources {
-            // One that cannot be looked through keeps no other from it.
             match self.sweep_unread(name, &**source, retention).await {
                 Ok(unread) => swept.entries += unread,
                 Err(error) => failed = failed.and(Err(error)),

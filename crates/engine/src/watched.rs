@@ -231,6 +231,10 @@ impl Store for Watched {
         self.write("note a sweep", Writing::Little, self.store.begin_sweep(every, now)).await
     }
 
+    async fn end_sweep(&self, now: Time) -> Result<(), StoreError> {
+        self.write("note a sweep", Writing::Little, self.store.end_sweep(now)).await
+    }
+
     async fn sweep(&self, retention: &Retention, now: Time) -> Result<Swept, StoreError> {
         self.write("sweep", Writing::Little, self.store.sweep(retention, now)).await
     }

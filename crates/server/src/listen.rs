@@ -131,8 +131,8 @@ impl Running {
         };
         self.tasks.push(tokio::spawn(door.accept(listener)));
         self.tasks.push(tokio::spawn(watch::watch(self.app.clone())));
-        self.tasks.push(tokio::spawn(keep_due(self.app.clone())));
-        self.tasks.push(tokio::spawn(sweep(self.app.clone())));
+        self.tasks.push(tokio::spawn(until_stopped(self.app.clone(), keep_due)));
+        self.tasks.push(tokio::spawn(until_stopped(self.app.clone(), sweep)));
         self
     }
 }
@@ -145,16 +145,22 @@ impl Drop for Running {
     }
 }
 
+/// A stop waits for none of it: what is over is over, each transaction for itself, and the rest is due again.
+async fn until_stopped<F: Future<Output = ()>>(app: App, work: impl FnOnce(App) -> F) {
+    let stopping = app.stopping.clone();
+    tokio::select! {
+        biased;
+        () = stopping.cancelled() => {}
+        () = work(app) => {}
+    }
+}
+
 /// Refreshes what is due until the engine stops.
 async fn keep_due(app: App) {
     if let Err(error) = app.engine.reconcile().await {
         tracing::warn!(%error, "what is configured could not be noted");
     }
-    tokio::select! {
-        biased;
-        () = app.stopping.cancelled() => {}
-        () = app.engine.run(app.settings.due_every) => {}
-    }
+    app.engine.run(app.settings.due_every).await;
 }
 
 /// How often it is looked whether a sweep is due, and how soon after the start: where a server is started
@@ -164,11 +170,7 @@ const SWEEP_LOOK: Duration = Duration::from_mins(10);
 /// Sweeps once a day, whichever process it is that does.
 async fn sweep(app: App) {
     loop {
-        tokio::select! {
-            biased;
-            () = app.stopping.cancelled() => return,
-            () = app.clock.sleep(SWEEP_LOOK) => {}
-        }
+        app.clock.sleep(SWEEP_LOOK).await;
         match app.engine.sweep_in_turn(&app.settings.retention, app.settings.sweep_every).await {
             Ok(Some(swept)) => tracing::info!(?swept, "swept"),
             Ok(None) => {}

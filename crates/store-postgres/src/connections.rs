@@ -122,7 +122,13 @@ impl Connections {
         attempted: &'static str,
         work: impl Fn(Arc<Tx>) -> W,
     ) -> Result<T, StoreError> {
-        self.tried(mode, work).await.map_err(|fault| self.named(fault, attempted))
+        self.tried(mode, work).await.map_err(|fault| match self.named(fault, attempted) {
+            // Its time is no setting of anybody's.
+            StoreError::Slow { place, attempted, cause } if mode == Mode::Long => {
+                StoreError::Failed { place, attempted, cause }
+            }
+            error => error,
+        })
     }
 
     /// The same, for who looks into the fault: [`named`](Connections::named) is what leaves the store.

@@ -146,6 +146,10 @@ pub(crate) fn sql_error(error: &tokio_postgres::Error, place: &str, attempted: &
     }
 }
 
+/// How PostgreSQL ends the word on a statement that a person stopped, which has a time-out's code. One that speaks
+/// another language says it otherwise, and then it passes for that.
+const BY_HAND: &str = "due to user request";
+
 fn said_error(said: &DbError, place: String, attempted: &'static str) -> StoreError {
     let code = said.code();
     let cause = format!("{} ({})", said.message(), code.code());
@@ -156,7 +160,7 @@ fn said_error(said: &DbError, place: String, attempted: &'static str) -> StoreEr
         "53300" => StoreError::Crowded { place, attempted, cause },
         // Waited too long for a lock or for others.
         "55P03" | "40001" | "40P01" | "23505" => StoreError::Busy { place, attempted },
-        "57014" => StoreError::Slow { place, attempted, cause },
+        "57014" if !said.message().ends_with(BY_HAND) => StoreError::Slow { place, attempted, cause },
         "53100" => StoreError::Full { place, attempted },
         // A standby, or a session that may only read.
         "25006" => StoreError::ReadOnly { place, cause },

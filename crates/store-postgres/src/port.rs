@@ -86,6 +86,11 @@ impl Store for PostgresStore {
         self.run(Mode::Write, "note a sweep", work).await
     }
 
+    async fn end_sweep(&self, now: Time) -> Result<(), StoreError> {
+        let work = |tx: Arc<Tx>| async move { sweep::end(&tx, now).await };
+        self.run(Mode::Rewrite, "note a sweep", work).await
+    }
+
     async fn sweep(&self, retention: &Retention, now: Time) -> Result<Swept, StoreError> {
         sweep::sweep(&self.shared.connections, retention, now).await
     }

@@ -32,6 +32,13 @@ const OPENING: &str = "open it";
 /// What making and changing the schema is called.
 pub(crate) const MAKING: &str = "bring the schema up to date";
 
+/// What it is called to see whether the migrations that were applied are ours.
+const CHECKING: &str = "check the applied migrations";
+
+/// The way out of a schema of this number that is not ours.
+const ANOTHER_BUILDS: &str = "`larder export FILE` with the larder that made it, `DROP SCHEMA larder CASCADE`, and \
+    `larder import FILE` with this one; or drop it alone: what can be fetched is fetched anew";
+
 /// Advisory locks are the database's: these two numbers are Larder's (`LRDR` and a purpose).
 const MIGRATING: i64 = 0x4c52_4452_0000_0001;
 
@@ -94,11 +101,8 @@ pub(crate) struct Standing {
 impl Standing {
     /// Says no to what is foreign, too new, or was changed under us.
     pub(crate) fn checked(self, place: &str) -> Result<Standing, StoreError> {
-        let failed = |cause: String| StoreError::Failed {
-            place: place.to_owned(),
-            attempted: "check the applied migrations",
-            cause,
-        };
+        let failed =
+            |cause: String| StoreError::Failed { place: place.to_owned(), attempted: CHECKING, cause };
         if let Some(cause) = self.unfit {
             return Err(failed(cause));
         }
@@ -112,9 +116,15 @@ impl Standing {
             self.applied.iter().zip(STEPS.iter().zip(1_u32..))
         {
             if *version != expected || *checksum != step.checksum().as_str() {
-                return Err(failed(format!(
-                    "migration {expected} (`{name}`) is not the one that was applied to this database"
-                )));
+                return Err(StoreError::Denied {
+                    place: place.to_owned(),
+                    attempted: CHECKING,
+                    cause: format!(
+                        "migration {expected} (`{name}`) is not the one that was applied to this database: \
+                         another build of larder made it"
+                    ),
+                    hint: ANOTHER_BUILDS.to_owned(),
+                });
             }
         }
         Ok(self)

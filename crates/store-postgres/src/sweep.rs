@@ -22,12 +22,22 @@ const LINES: i64 = 20_000;
 /// How many items are looked at by one statement.
 const LOOKED_AT: i64 = 20_000;
 
-/// Notes that a sweep begins, unless one began within `every`.
+/// Notes that a sweep begins, unless one was done within `every`.
 pub(crate) async fn begin(tx: &Tx, every: Duration, now: Time) -> Result<bool, Fault> {
     let sql =
-        "UPDATE larder.meta SET swept_at = $1 WHERE swept_at IS NULL OR swept_at <= $2 OR swept_at > $1";
-    let params = [(&At(now) as _, Type::TIMESTAMPTZ), (&At(now.minus(every)) as _, Type::TIMESTAMPTZ)];
+        "UPDATE larder.meta SET swept_at = $1 WHERE swept_at IS NULL OR swept_at <= $2 OR swept_at > $3";
+    let params = [
+        (&At(Retention::begun(every, now)) as _, Type::TIMESTAMPTZ),
+        (&At(now.minus(every)) as _, Type::TIMESTAMPTZ),
+        (&At(now) as _, Type::TIMESTAMPTZ),
+    ];
     Ok(tx.conclude(tx.execute(sql, &params)).await? > 0)
+}
+
+/// Notes that it came to its end.
+pub(crate) async fn end(tx: &Tx, now: Time) -> Result<(), Fault> {
+    let sql = "UPDATE larder.meta SET swept_at = $1";
+    tx.conclude(tx.execute(sql, &[(&At(now), Type::TIMESTAMPTZ)])).await.map(drop)
 }
 
 /// Removes what is past its retention, and items that nothing holds. What one step cannot do keeps no other from
@@ -42,7 +52,8 @@ pub(crate) async fn sweep(
     (swept.entries, swept.items) = steps.take(expired(connections, retention, now)).await;
     let log = all_of(connections, LINES, |tx| async move { log(&tx, retention, now).await });
     swept.log = steps.take(log).await;
-    swept.feed = steps.take(run(connections, |tx| async move { feed(&tx, retention, now).await })).await;
+    let feed = all_of(connections, LINES, |tx| async move { feed(&tx, retention, now).await });
+    swept.feed = steps.take(feed).await;
     swept.written_through = steps.take(markers::write_through(connections, now)).await;
     steps.take(reword::catch_up(connections)).await;
     steps.take(run(connections, |tx| async move { sort_words_in(&tx).await })).await;
@@ -191,20 +202,21 @@ async fn sort_words_in(tx: &Tx) -> Result<(), Fault> {
     tx.execute(sql, &[]).await.map(drop)
 }
 
-/// Takes lines off the old end alone, so that a place in the feed tells whether any are missing.
+/// Takes lines off the old end alone, so that a place in the feed tells whether any are missing. Answers how many
+/// of a batch.
 async fn feed(tx: &Tx, retention: &Retention, now: Time) -> Result<u64, Fault> {
-    let row = tx
-        .query_one(
-            "SELECT max(seq) FROM larder.changes WHERE seq <= greatest( \
-               coalesce((SELECT min(seq) - 1 FROM larder.changes WHERE at >= $1), \
-                        (SELECT max(seq) FROM larder.changes), 0), \
-               coalesce((SELECT seq FROM larder.changes ORDER BY seq DESC LIMIT 1 OFFSET $2), 0))",
-            &[
-                (&At(now.minus(retention.feed)), Type::TIMESTAMPTZ),
-                (&int(retention.feed_lines_max), Type::INT8),
-            ],
-        )
-        .await?;
+    // Of the first lines alone: no statement takes longer the more there are.
+    let sql = format!(
+        "WITH first AS (SELECT seq, at FROM larder.changes ORDER BY seq LIMIT {LINES}) \
+         SELECT max(seq) FROM first WHERE seq <= greatest( \
+           coalesce((SELECT min(seq) - 1 FROM first WHERE at >= $1), (SELECT max(seq) FROM first)), \
+           (SELECT seq FROM larder.changes ORDER BY seq DESC LIMIT 1 OFFSET $2))"
+    );
+    let params = [
+        (&At(now.minus(retention.feed)) as _, Type::TIMESTAMPTZ),
+        (&int(retention.feed_lines_max) as _, Type::INT8),
+    ];
+    let row = tx.query_one(&sql, &params).await?;
     let Some(last) = row.try_get::<_, Option<i64>>(0)? else { return Ok(0) };
     let params = [(&last as _, Type::INT8)];
     tx.conclude(async {

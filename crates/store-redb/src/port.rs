@@ -71,6 +71,10 @@ impl Store for RedbStore {
         self.write("note a sweep", move |tx| sweep::begin(tx, every, now)).await
     }
 
+    async fn end_sweep(&self, now: Time) -> Result<(), StoreError> {
+        self.write("note a sweep", move |tx| sweep::end(tx, now)).await
+    }
+
     async fn sweep(&self, retention: &Retention, now: Time) -> Result<Swept, StoreError> {
         let swept = sweep::sweep(self, retention, now).await?;
         if swept.entries + swept.items + swept.log + swept.feed > 0 {

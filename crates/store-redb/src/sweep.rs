@@ -32,14 +32,19 @@ struct Step {
     next: Option<Vec<u8>>,
 }
 
-/// Notes that a sweep begins, unless one began within `every`.
+/// Notes that a sweep begins, unless one was done within `every`.
 pub(crate) fn begin(tx: &Tx<'_>, every: Duration, now: Time) -> Result<bool, Fault> {
     let last = tx.get(Table::Meta, SWEPT_ROW, |bytes| decode::<i64>(Table::Meta, SWEPT_ROW, bytes))?;
     let is_due = last.map(Time::from_ms).is_none_or(|last| last <= now.minus(every) || last > now);
     if is_due {
-        tx.put(Table::Meta, SWEPT_ROW, &encode(&now.ms())?)?;
+        end(tx, Retention::begun(every, now))?;
     }
     Ok(is_due)
+}
+
+/// Notes that it came to its end.
+pub(crate) fn end(tx: &Tx<'_>, now: Time) -> Result<(), Fault> {
+    tx.put(Table::Meta, SWEPT_ROW, &encode(&now.ms())?)
 }
 
 /// Removes what is past its retention, and items that nothing holds; writes markers through.

@@ -72,6 +72,10 @@ impl Store for SqliteStore {
         self.write("note a sweep", move |conn| sweep::begin(conn, every, now)).await
     }
 
+    async fn end_sweep(&self, now: Time) -> Result<(), StoreError> {
+        self.write("note a sweep", move |conn| sweep::end(conn, now)).await
+    }
+
     async fn sweep(&self, retention: &Retention, now: Time) -> Result<Swept, StoreError> {
         sweep::sweep(self, retention, now).await
     }

@@ -75,6 +75,10 @@ const OWN_TABLE: &str = "CREATE TABLE IF NOT EXISTS migrations (
   applied_at INTEGER NOT NULL
 ) STRICT";
 
+/// The way out of a schema of this number that is not ours.
+const ANOTHER_BUILDS: &str = "`larder export FILE` with the larder that made it, remove the store's file, and \
+    `larder import FILE` with this one; or remove it alone: what can be fetched is fetched anew";
+
 impl Migration {
     fn checksum(&self) -> Fingerprint {
         Fingerprint::of(&[self.up, self.down])
@@ -186,13 +190,15 @@ pub(crate) fn check_applied(conn: &Connection, found: u32, place: &str) -> Resul
             .optional()
             .map_err(|error| sql_error(&error, place, attempted))?;
         if applied.as_deref() != Some(migration.checksum().as_str()) {
-            return Err(StoreError::Failed {
+            return Err(StoreError::Denied {
                 place: place.to_owned(),
                 attempted,
                 cause: format!(
-                    "migration {version} (`{}`) is not the one that was applied to this file",
+                    "migration {version} (`{}`) is not the one that was applied to this file: another build of \
+                     larder made it",
                     migration.name
                 ),
+                hint: ANOTHER_BUILDS.to_owned(),
             });
         }
     }

@@ -17,12 +17,18 @@ const ENTRIES: u64 = 500;
 const ITEMS: u64 = 5_000;
 const LINES: u64 = 20_000;
 
-/// Notes that a sweep begins, unless one began within `every`.
+/// Notes that a sweep begins, unless one was done within `every`.
 pub(crate) fn begin(conn: &Connection, every: Duration, now: Time) -> Result<bool, Fault> {
     let noted = conn
-        .prepare_cached("UPDATE meta SET swept_at = ?1 WHERE swept_at <= ?2 OR swept_at > ?1")?
-        .execute(params![now.ms(), now.minus(every).ms()])?;
+        .prepare_cached("UPDATE meta SET swept_at = ?1 WHERE swept_at <= ?2 OR swept_at > ?3")?
+        .execute(params![Retention::begun(every, now).ms(), now.minus(every).ms(), now.ms()])?;
     Ok(noted > 0)
+}
+
+/// Notes that it came to its end.
+pub(crate) fn end(conn: &Connection, now: Time) -> Result<(), Fault> {
+    conn.execute("UPDATE meta SET swept_at = ?1", [now.ms()])?;
+    Ok(())
 }
 
 /// Removes what is past its retention, and items that nothing holds; writes markers through.

@@ -376,6 +376,12 @@ impl Store for SimStore {
         Ok(begins)
     }
 
+    async fn end_sweep(&self, at: Time) -> Result<(), StoreError> {
+        self.before("note a sweep").await?;
+        now(self.inner.end_sweep(at))?;
+        self.after("note a sweep").await
+    }
+
     async fn sweep(&self, retention: &Retention, at: Time) -> Result<Swept, StoreError> {
         self.before("sweep").await?;
         let swept = now(self.inner.sweep(retention, at))?;

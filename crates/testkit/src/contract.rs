@@ -112,6 +112,7 @@ macro_rules! contract_suite {
             reconciling: another_configuration_silences_no_retry;
             reconciling: what_an_edit_took_away_is_missed_by_the_old_definition;
             sweeps: a_sweep_begins_once_in_its_time;
+            sweeps: a_sweep_whose_end_nobody_noted_is_due_again_soon;
             sweeps: failed_entries_without_data_go_after_their_time;
             sweeps: what_is_only_retried_goes_after_its_time;
             sweeps: unconfigured_entries_go_after_their_time;

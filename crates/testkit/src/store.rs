@@ -258,6 +258,10 @@ impl Store for FaultyStore {
         self.at(Step::Mark, || self.inner.begin_sweep(every, now)).await
     }
 
+    async fn end_sweep(&self, now: Time) -> Result<(), StoreError> {
+        self.at(Step::Mark, || self.inner.end_sweep(now)).await
+    }
+
     async fn sweep(&self, retention: &Retention, now: Time) -> Result<Swept, StoreError> {
         self.at(Step::Mark, || self.inner.sweep(retention, now)).await
     }

@@ -8,6 +8,10 @@ use crate::world::{HOUR, World, network};
 
 const DAY: std::time::Duration = std::time::Duration::from_hours(24);
 
+/// A store that cannot do one part of its sweep.
+const REFUSE: &str =
+    "CREATE TRIGGER refuse BEFORE DELETE ON refresh_log BEGIN SELECT RAISE(ABORT, 'not this'); END";
+
 #[tokio::test]
 async fn failed_entries_without_data_go_after_seven_days_and_data_stays() {
     let world = World::new();
@@ -109,6 +113,48 @@ async fn many_processes_sweep_once_a_day() {
     assert!(sweep().await && !sweep().await);
     world.pass(DAY).await;
     assert!(sweep().await && !sweep().await);
+}
+
+#[tokio::test]
+async fn a_sweep_that_failed_or_was_cut_off_is_done_again_within_minutes() {
+    let world = World::new();
+    let sweep = async || world.engine.sweep_in_turn(&Retention::default(), DAY).await;
+    let key = world.source.entry("tools", &["a"]);
+    world.read(&key).await.unwrap();
+    world.pass(31 * DAY).await;
+    world.spoil(REFUSE);
+    sweep().await.unwrap_err();
+    world.spoil("DROP TRIGGER refuse");
+    assert!(sweep().await.unwrap().is_none());
+    world.pass(HOUR / 6).await;
+    assert_eq!(sweep().await.unwrap().unwrap().log, 1);
+    world.pass(DAY).await;
+    world.store.inflict(Fault::Hang, &[Step::List]);
+    let engine = world.engine.clone();
+    let cut_off = tokio::spawn(async move { engine.sweep_in_turn(&Retention::default(), DAY).await });
+    while world.store.waiting() == 0 {
+        world.settle().await;
+    }
+    cut_off.abort();
+    cut_off.await.unwrap_err();
+    world.store.mend();
+    world.pass(HOUR / 6).await;
+    assert!(sweep().await.unwrap().is_some());
+    world.pass(HOUR / 6).await;
+    assert!(sweep().await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn what_the_store_cannot_remove_keeps_nothing_that_nobody_reads() {
+    let world = World::new();
+    let unread = world.source.entry("unread", &["a"]);
+    world.read(&unread).await.unwrap();
+    world.source.unlist(&unread);
+    world.spoil(REFUSE);
+    world.pass(91 * DAY).await;
+    let error = world.engine.sweep(&Retention::default()).await.unwrap_err();
+    assert!(error.to_string().contains("not this"), "{error}");
+    assert!(world.row(&unread).await.is_none());
 }
 
 #[tokio::test]

@@ -8,6 +8,8 @@ use larder_core::{
     Ask, Clock, Definition, FetchError, Fetched, Fingerprint, Key, Policy, Retention, Source, Store, Trigger,
 };
 use larder_github_sim::{Outage, Switches};
+use larder_server::start;
+use larder_testkit::{Fault, FaultyStore, Step};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 
@@ -127,6 +129,35 @@ async fn a_stop_does_not_wait_for_what_is_looked_at_nearby_though_readers_do() {
 }
 
 #[tokio::test]
+async fn a_stop_waits_for_no_sweep() {
+    let mut world = World::new().await;
+    world.clock.wait_by_hand(5 * MINUTE);
+    let (served, store) = world.serve_faulty(world.settings()).await;
+    let soon = world.clock.until_next().await;
+    store.inflict(Fault::Hang, &[Step::Mark]);
+    world.clock.advance(soon);
+    hangs(&store).await;
+    served.running.stop().await;
+}
+
+#[tokio::test]
+async fn nor_for_what_is_configured_to_be_noted() {
+    let world = World::new().await;
+    let (site, store) = world.faulty_site(world.settings());
+    store.inflict(Fault::Hang, &[Step::List]);
+    let running = start(site).await.unwrap();
+    hangs(&store).await;
+    running.stop().await;
+}
+
+/// Until somebody waits for the store.
+async fn hangs(store: &FaultyStore) {
+    while store.waiting() == 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
 async fn what_a_command_line_marked_due_is_refreshed_by_the_server() {
     let world = World::new().await;
     let mut settings = world.settings();
@@ -149,7 +180,7 @@ async fn a_server_that_is_started_anew_every_night_sweeps_all_the_same() {
     problem(served.get("/api/v1/clusters/tools").send().await.unwrap(), 502, "upstream_failed").await;
     served.running.stop().await;
     let (store, _) = world.process();
-    assert!(store.begin_sweep(Retention::EVERY, world.clock.now()).await.unwrap());
+    store.end_sweep(world.clock.now()).await.unwrap();
     for night in 0..7 {
         world.clock.advance(24 * HOUR);
         let served = world.serve().await;

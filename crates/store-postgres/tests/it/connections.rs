@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use larder_core::{Committed, Store, StoreError, Target};
-use larder_store_postgres::{Listen, OpenOptions, PostgresStore, Statements};
+use larder_store_postgres::{Listen, OpenOptions, PostgresStore, Statements, migrate_down};
 use larder_testkit::contract::build::{at, book, commit_of, fetched, find, ids, key, lease, refresh, row};
 use larder_testkit::{Proxy, Way};
 
+use crate::frozen::somebody_waits;
 use crate::place::{Database, block_on, block_on_threads, neighbour, options, server};
 
 /// The address with another host and port.
@@ -214,6 +215,35 @@ fn a_statement_that_takes_too_long_is_stopped() {
         store.invalidate(&Target::Keys(vec![cinder]), at(1)).await.unwrap();
         let own: String = client.query_one("SHOW statement_timeout", &[]).await.unwrap().get(0);
         assert_eq!(own, "0", "it is set for each transaction alone");
+    });
+}
+
+#[test]
+fn what_no_setting_stopped_names_none() {
+    let database = Database::fresh();
+    let told = |error: StoreError| format!("{error} {:?}", error.hints());
+    block_on(async {
+        let store = PostgresStore::open(database.options()).await.unwrap();
+        let cinder = key("shelf/cinder");
+        refresh(&store, &cinder, vec![], at(0)).await;
+        let (mut client, watcher) = (database.client().await, database.client().await);
+        let tx = client.transaction().await.unwrap();
+        tx.batch_execute("SELECT 1 FROM larder.entries FOR UPDATE").await.unwrap();
+        let waits = tokio::spawn(async move { store.invalidate(&Target::Keys(vec![cinder]), at(1)).await });
+        somebody_waits(&watcher).await;
+        let stop = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity \
+            WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        watcher.query(stop, &[]).await.unwrap();
+        let stopped = told(waits.await.unwrap().unwrap_err());
+        assert!(stopped.contains("user request (57014)") && !stopped.contains("may take"), "{stopped}");
+        tx.rollback().await.unwrap();
+        let refuse = "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+              RAISE 'canceling statement due to statement timeout' USING ERRCODE = '57014'; END $$; \
+            CREATE TRIGGER refuse BEFORE DELETE ON larder.migrations \
+              FOR EACH ROW EXECUTE FUNCTION public.refuse()";
+        watcher.batch_execute(refuse).await.unwrap();
+        let long = told(migrate_down(&database.options(), 0).await.unwrap_err());
+        assert!(long.contains("statement timeout (57014)") && !long.contains("[store]"), "{long}");
     });
 }
 

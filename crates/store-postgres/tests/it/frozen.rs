@@ -13,7 +13,7 @@ use crate::connections::{by_way_of, host_of};
 use crate::place::{Database, block_on, options};
 
 /// Until a statement of another waits for a lock.
-async fn somebody_waits(watcher: &Client) {
+pub(crate) async fn somebody_waits(watcher: &Client) {
     let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
         AND wait_event_type = 'Lock'";
     while watcher.query_one(waits, &[]).await.unwrap().get::<_, i64>(0) == 0 {

@@ -90,7 +90,11 @@ fn an_edited_migration_is_an_error() {
         let client = database.client().await;
         client.batch_execute("UPDATE larder.migrations SET checksum = 'x'").await.unwrap();
         let error = PostgresStore::open(database.options()).await.map(|_| ()).unwrap_err();
-        assert!(matches!(&error, StoreError::Failed { cause, .. } if cause.contains("initial")), "{error}");
+        let told =
+            |error: &StoreError| error.to_string().contains("initial") && error.hints()[0].contains("export");
+        assert!(told(&error), "{error}");
+        let error = migrations(&database.options()).await.unwrap_err();
+        assert!(told(&error), "{error}");
     });
 }
 

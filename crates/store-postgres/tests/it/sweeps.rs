@@ -90,3 +90,36 @@ fn of_many_items_those_that_nothing_holds_go_wherever_they_stand() {
         assert_eq!(client.query_one(held, &[]).await.unwrap().get::<_, i64>(0), count("members").await);
     });
 }
+
+/// A transaction that takes off all there is would at some length take longer than any statement may, and then
+/// never succeed; and whoever commits waits for what it holds.
+#[test]
+fn of_a_long_feed_no_more_goes_in_one_transaction_than_its_time_allows() {
+    let database = Database::fresh();
+    block_on(async {
+        let store = PostgresStore::open(database.options()).await.unwrap();
+        let client = database.client().await;
+        let fill = "INSERT INTO larder.changes \
+              SELECT n * 2, 'entry', 'shelf/a', 'updated', 1, CASE WHEN n > 50000 THEN $1::timestamptz \
+                ELSE $1::timestamptz - interval '8 days' END FROM generate_series(1, 60000) n";
+        let now = std::time::UNIX_EPOCH + Duration::from_millis(at(0).ms().cast_unsigned());
+        client.execute(fill, &[&now]).await.unwrap();
+        let refuse = "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS \
+              $$ BEGIN IF (SELECT count(*) FROM gone) > 20000 THEN RAISE 'not so many'; END IF; \
+                RETURN NULL; END $$; \
+            CREATE TRIGGER refuse AFTER DELETE ON larder.changes REFERENCING OLD TABLE AS gone \
+              FOR EACH STATEMENT EXECUTE FUNCTION public.refuse()";
+        client.batch_execute(refuse).await.unwrap();
+        let left = async || {
+            let sql = "SELECT min(seq), count(*), (SELECT feed_swept FROM larder.meta) FROM larder.changes";
+            let row = client.query_one(sql, &[]).await.unwrap();
+            (row.get::<_, Option<i64>>(0), row.get::<_, i64>(1), row.get::<_, i64>(2))
+        };
+        let by_age = Retention::default();
+        assert_eq!(store.sweep(&by_age, at(0)).await.unwrap().feed, 50_000);
+        assert_eq!(left().await, (Some(100_002), 10_000, 100_000));
+        let by_lines = Retention { feed_lines_max: 10, ..Retention::default() };
+        assert_eq!(store.sweep(&by_lines, at(0)).await.unwrap().feed, 9_990);
+        assert_eq!(left().await, (Some(119_982), 10, 119_980));
+    });
+}

@@ -185,9 +185,27 @@ pub async fn a_live_lease_is_never_swept<P: Place>() {
 pub async fn a_sweep_begins_once_in_its_time<P: Place>() {
     let place = P::fresh();
     let store = place.open().await;
+    let second = Duration::from_secs(1);
     assert!(store.begin_sweep(DAY, day(1)).await.unwrap(), "nobody ever did");
+    store.end_sweep(day(1)).await.unwrap();
     assert!(!store.begin_sweep(DAY, day(1)).await.unwrap());
-    assert!(!store.begin_sweep(DAY * 2, day(2)).await.unwrap());
+    assert!(!store.begin_sweep(DAY, day(2).minus(second)).await.unwrap());
     assert!(place.open().await.begin_sweep(DAY, day(2)).await.unwrap());
-    assert!(store.begin_sweep(DAY, day(1)).await.unwrap(), "the clock was set back");
+    store.end_sweep(day(2)).await.unwrap();
+    assert!(store.begin_sweep(DAY, day(2).minus(second)).await.unwrap(), "the clock was set back");
+}
+
+/// Nobody has to take its beginning back: whoever was to do it may be gone.
+pub async fn a_sweep_whose_end_nobody_noted_is_due_again_soon<P: Place>() {
+    let place = P::fresh();
+    let store = place.open().await;
+    let begun = day(1);
+    assert!(store.begin_sweep(DAY, begun).await.unwrap());
+    let soon = begun.plus(Retention::CUT_OFF);
+    assert!(!place.open().await.begin_sweep(DAY, soon.minus(Duration::from_secs(1))).await.unwrap());
+    assert!(place.open().await.begin_sweep(DAY, soon).await.unwrap());
+    let often = Duration::from_mins(1);
+    assert!(store.begin_sweep(often, day(3)).await.unwrap());
+    assert!(!store.begin_sweep(often, day(3)).await.unwrap(), "nor sooner than it is done");
+    assert!(store.begin_sweep(often, day(3).plus(often)).await.unwrap());
 }

@@ -67,6 +67,13 @@ impl Store for MemoryStore {
         self.write(|state| Ok(state.begin_sweep(every, now)))
     }
 
+    async fn end_sweep(&self, now: Time) -> Result<(), StoreError> {
+        self.write(|state| {
+            state.end_sweep(now);
+            Ok(())
+        })
+    }
+
     async fn sweep(&self, retention: &Retention, now: Time) -> Result<Swept, StoreError> {
         self.write(|state| Ok(state.sweep(retention, now)))
     }

@@ -25,7 +25,7 @@ pub(super) struct State {
     /// The highest version among removed entries: a new row goes on from there.
     pub(super) version_floor: u64,
     pub(super) feed_swept: u64,
-    /// When a sweep last began.
+    /// When a sweep was last done.
     pub(super) swept_at: Option<Time>,
     pub(super) entries: BTreeMap<Key, EntryRow>,
     pub(super) items: BTreeMap<ItemRef, ItemRow>,

@@ -10,9 +10,13 @@ impl State {
     pub(super) fn begin_sweep(&mut self, every: Duration, now: Time) -> bool {
         let is_due = self.swept_at.is_none_or(|last| last <= now.minus(every) || last > now);
         if is_due {
-            self.swept_at = Some(now);
+            self.swept_at = Some(Retention::begun(every, now));
         }
         is_due
+    }
+
+    pub(super) fn end_sweep(&mut self, now: Time) {
+        self.swept_at = Some(now);
     }
 
     pub(super) fn sweep(&mut self, retention: &Retention, now: Time) -> Swept {
