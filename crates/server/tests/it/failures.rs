@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use larder_core::{
-    Ask, Clock, Definition, FetchError, Fetched, Fingerprint, Key, Policy, Retention, Source, Store, Trigger,
+    Ask, Clock, Definition, FetchError, Fetched, Fingerprint, Key, Policy, Source, Store, Trigger,
 };
 use larder_github_sim::{Outage, Switches};
 use larder_server::start;
