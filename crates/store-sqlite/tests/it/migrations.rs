@@ -3,8 +3,7 @@
 use std::process::Command;
 
 use larder_core::{
-    Acquired, Column, ColumnType, Committed, Retention, Status, Store, StoreError, Subject, Target, ViewSpec,
-    Write,
+    Acquired, Column, ColumnType, Committed, Retention, Status, Store, Subject, Target, ViewSpec, Write,
 };
 use larder_store_sqlite::{APPLICATION_ID, OpenOptions, SCHEMA, SqliteStore, migrate_down};
 use larder_testkit::contract::Place;
