@@ -146,12 +146,18 @@ fn holds_any(kind: ArtifactType, folder: PathBuf, reach: &Reach) -> bool {
 /// Whether something is an artifact of a type, by its name and what it really is.
 fn is_artifact(kind: ArtifactType, sort: FileType, name: &Path, real: &Path) -> bool {
     let is_markdown = || name.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("md"));
+    let is_own = |is_file: bool| is_file && !is_about_its_folder(name);
     match kind {
         ArtifactType::Skill => sort.is_dir() && has_skill_file(real),
-        ArtifactType::Command | ArtifactType::Agent => sort.is_file() && is_markdown(),
-        ArtifactType::Hook | ArtifactType::Mcp => sort.is_dir() || sort.is_file(),
+        ArtifactType::Command | ArtifactType::Agent => is_own(sort.is_file()) && is_markdown(),
+        ArtifactType::Hook | ArtifactType::Mcp => sort.is_dir() || is_own(sort.is_file()),
         ArtifactType::Plugin => false,
     }
+}
+
+/// Whether a file tells people what its folder holds. Where it was deployed as an artifact, its record says so.
+fn is_about_its_folder(name: &Path) -> bool {
+    name.file_stem().is_some_and(|stem| stem.eq_ignore_ascii_case("README"))
 }
 
 /// Whether one may go into a folder.

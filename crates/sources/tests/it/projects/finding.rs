@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 
 use crate::projects::folder::{Folder, chmod, codes, told_by_nobody, write_bytes};
+use crate::projects::scanning::record;
 
 #[tokio::test]
 async fn a_project_is_a_folder_with_records_or_artifacts() {
@@ -64,6 +65,29 @@ async fn folders_with_nothing_of_use_make_no_project_and_one_artifact_among_them
     symlink(".", folder.path("dev/round/.claude/skills/again")).unwrap();
     folder.refresh().await;
     assert_eq!(folder.names(), ["agent", "barred", "deep", "hook", "many", "odd"]);
+}
+
+#[tokio::test]
+async fn what_tells_people_of_a_folder_is_none_of_what_it_holds_unless_it_was_deployed() {
+    let mut folder = Folder::new();
+    let said = "# Agents for programming languages\n";
+    folder.write("dev/kiln/.claude/agents/README.md", said);
+    folder.write("dev/kiln/.claude/agents/languages/Readme.md", said);
+    folder.write("dev/kiln/.claude/agents/readme-writer.md", "---\nname: readme-writer\n---\n");
+    folder.write("dev/kiln/.claude/hooks/README", said);
+    folder.write("dev/kiln/.claude/hooks/run.sh", "");
+    folder.write("dev/told/.claude/commands/README.md", said);
+    folder.write("dev/deployed/.claude/commands/README.md", said);
+    let deployed = record("README", "command", "commands/README.md", "");
+    folder.write("dev/deployed/.claude/.skillmeat-deployed.toml", &deployed);
+    folder.refresh().await;
+    assert_eq!(folder.names(), ["deployed", "kiln"]);
+    let names = |project: &str| -> Vec<String> {
+        folder.artifacts(project).into_iter().map(|artifact| artifact.name).collect()
+    };
+    assert_eq!(names("kiln"), ["readme-writer", "run.sh"]);
+    assert_eq!(names("deployed"), ["README"]);
+    assert!(!folder.artifact("deployed", "README").missing);
 }
 
 #[tokio::test]
