@@ -26,6 +26,9 @@ use crate::sight::Sight;
 /// So many artifacts are on a page.
 const ROWS_MAX: usize = 200;
 
+/// More warnings than these are shown when they are wanted: the artifacts must not begin a screen further down.
+const WARNINGS_MAX: usize = 5;
+
 /// What the address asks for.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -62,6 +65,7 @@ struct Body {
     tools: String,
     created: Option<Stamp>,
     state: FolderState,
+    warned: Warned,
     /// Whether there is nothing yet because nobody has looked.
     is_loading: bool,
     tabs: Vec<Tab>,
@@ -76,6 +80,23 @@ struct Body {
 #[derive(Template)]
 #[template(path = "project_gone.html")]
 struct Gone;
+
+/// How the warnings stand there.
+struct Warned {
+    /// How many there are, also of those that are not told.
+    sum: String,
+    /// The elements around them and their number.
+    tag: &'static str,
+    head: &'static str,
+}
+
+impl Warned {
+    fn new(told: usize, project: &LocalProject) -> Self {
+        let sum = counted(project.warnings.max(told as u64), "warning", "warnings");
+        let (tag, head) = if told > WARNINGS_MAX { ("details", "summary") } else { ("div", "p") };
+        Warned { sum, tag, head }
+    }
+}
 
 struct Tab {
     label: &'static str,
@@ -168,6 +189,7 @@ async fn gather(app: &App, visit: &Visit, asked: &Asked, key: Key) -> Result<(Lo
         path: if sight == Sight::Local { project.path.clone() } else { project.relative_path.clone() },
         tools: project.profiles.iter().map(|tool| tool_name(tool)).collect::<Vec<_>>().join(", "),
         created: project.created_at.map(|at| Stamp::new(at, now)),
+        warned: Warned::new(state.warnings.len(), &project),
         state,
         is_loading,
         tabs,

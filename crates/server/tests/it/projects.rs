@@ -230,6 +230,25 @@ async fn a_project_is_shown_with_its_artifacts_and_what_is_wrong() {
 }
 
 #[tokio::test]
+async fn many_warnings_leave_a_project_s_page_to_its_artifacts() {
+    let world = world().await;
+    let broken = |number: u32| {
+        world.write(&format!("kiln/.claude/skills/broken-{number}/SKILL.md"), "---\nname: [\n---\n");
+    };
+    (0..5).for_each(broken);
+    let served = world.serve().await;
+    let shown = async || {
+        let id = served.json("/api/v1/projects?refresh=true").await["projects"][1]["id"].clone();
+        served.get(&format!("/projects/{}", id.as_str().unwrap())).send().await.unwrap().text().await.unwrap()
+    };
+    assert!(shown().await.contains("<div class=\"note stale\">\n<p>5 warnings</p>"));
+    (5..60).for_each(broken);
+    let text = shown().await;
+    assert!(text.contains("<details class=\"note stale\">\n<summary>60 warnings</summary>"), "{text}");
+    assert!(text.contains("10 more warnings like these"), "{text}");
+}
+
+#[tokio::test]
 async fn whole_paths_are_for_the_local_user_alone() {
     let world = world().await;
     std::os::unix::fs::symlink("/etc", world.roots[0].join("kiln/.claude/skills/stray")).unwrap();
