@@ -13,15 +13,17 @@ const FILE: &str = "machine";
 /// How many hexadecimal digits it has.
 const DIGITS: usize = 16;
 
-/// What to tell local projects by; `None` where the store is a file, which is this machine's anyway.
+/// What to tell local projects by; `None` where the store is a file, which is this machine's anyway. Without
+/// folders to look at none is made for longer than this process lasts: others' projects are not its own either.
 pub fn name_for(config: &Config) -> Option<String> {
     let projects = config.projects.config();
     let has_roots = !projects.roots.is_empty() || projects.cwd.is_some();
-    if !has_roots || !matches!(config.store.url.value, StoreUrl::Postgres(_)) {
+    if !matches!(config.store.url.value, StoreUrl::Postgres(_)) {
         return None;
     }
     let path = config.dirs.state.join(FILE);
-    let named = read(&path).and_then(|known| known.map_or_else(|| make(&path), Ok));
+    let new = || if has_roots { make(&path) } else { fresh() };
+    let named = read(&path).and_then(|known| known.map_or_else(new, Ok));
     named
         .inspect_err(|error| {
             let path = path.display();

@@ -309,6 +309,15 @@ impl Entry {
         is_at_rest && now.since(last) > length && !self.lease.as_ref().is_some_and(|lease| lease.is_live(now))
     }
 
+    /// Whether for so long nobody fetched it, tried to, or was to: whoever has it is not there any more, for all
+    /// that is known.
+    pub fn is_unheard_of_for(&self, length: Duration, now: Time) -> bool {
+        let failed_at = self.last_error.as_ref().map(|error| error.at);
+        let last = self.fetched_at.max(self.fresh_until).max(failed_at).max(Some(self.due_at));
+        let is_past = last.is_none_or(|last| now.since(last) > length);
+        is_past && !self.lease.as_ref().is_some_and(|lease| lease.is_live(now))
+    }
+
     /// A shorter wait ends soon enough, whichever clock set it.
     pub const WAIT_MAX: Duration = Duration::from_hours(24);
 }

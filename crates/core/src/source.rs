@@ -143,6 +143,12 @@ pub trait Source: Send + Sync {
         Vec::new()
     }
 
+    /// Whether what it does not know under that key is its own, and so gone. Not where others keep theirs under
+    /// keys of the same source, as machines do with their folders: none could tell of another's what became of it.
+    fn is_own(&self, _key: &Key) -> bool {
+        true
+    }
+
     /// How much of what is held its fetches are given. With [`Extent::Row`] the members are looked up when
     /// they are first [asked for](Held::members), which is for a source that tells by its cursor that
     /// nothing changed; it answers in [deltas](crate::Delta) alone, whose members are all shown.

@@ -334,8 +334,9 @@ pub struct Retention {
     pub log_lines_max: u64,
     /// Entries that are no longer configured.
     pub unconfigured: Duration,
-    /// Entries that their source knows and does not list, since they were last wanted (the engine sees to it:
-    /// a store knows of no lists).
+    /// Entries that their source knows and does not list, since they were last wanted, and those that are not its
+    /// [own](crate::Source::is_own), since anybody was last heard of who has them (the engine sees to it: a store
+    /// knows of no lists).
     pub unread: Duration,
     /// The feed, by age …
     pub feed: Duration,

@@ -1,10 +1,12 @@
 //! Marking, removing and cleaning: everything that changes entries without fetching them.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use larder_core::{
-    Configured, Entry, Key, Met, Reconciled, Retention, Row, Rows, Source, StoreError, Swept, Target, Trigger,
+    Configured, Definition, Entry, Key, Met, Policy, Reconciled, Retention, Row, Rows, Source, StoreError,
+    Swept, Target, Trigger,
 };
 
 use crate::Engine;
@@ -91,12 +93,18 @@ impl Engine {
     ) -> Result<u64, StoreError> {
         self.learn_of(source).await?;
         let listed: HashSet<Key> = source.indexes().into_iter().chain(source.keys()).collect();
-        let is_unread = |entry: &Entry| entry.is_unread_for(retention.unread, self.inner.clock.now());
+        let is_unread = |entry: &Entry| {
+            let (length, now) = (retention.unread, self.inner.clock.now());
+            if !source.is_own(&entry.key) {
+                return entry.is_unheard_of_for(length, now);
+            }
+            entry.is_unread_for(length, now) && self.define(&entry.key).is_some()
+        };
         let mut unread = Vec::new();
         let mut rows = Rows::of(&*self.inner.store, Some(name)).past_damage();
         while let Some(Row { entry, unconfigured_since }) = rows.next().await? {
             let is_kept = unconfigured_since.is_some() || listed.contains(&entry.key);
-            if !is_kept && is_unread(&entry) && self.define(&entry.key).is_some() {
+            if !is_kept && is_unread(&entry) {
                 unread.push(entry.key);
             }
         }
@@ -167,7 +175,8 @@ impl Engine {
     }
 
     /// What is configured of a source, if its rows say something else: what it lists, and whatever else is
-    /// held that it knows, as it does where any name goes. A row that cannot be read is gone past, and told of.
+    /// held that it knows, as it does where any name goes. What is not its own is left as it is: the store takes
+    /// what it is not told of for gone. A row that cannot be read is gone past, and told of.
     async fn differing(
         &self,
         name: &str,
@@ -178,7 +187,7 @@ impl Engine {
         keys.extend(source.keys());
         let named = keys.into_iter().filter_map(|key| self.configured(key));
         let mut configured: HashMap<Key, Configured> = named.map(|one| (one.key.clone(), one)).collect();
-        let mut differs = false;
+        let (mut differs, mut others) = (false, Vec::new());
         let mut rows = Rows::of(&*self.inner.store, Some(name)).past_damage();
         while let Some(Row { entry, unconfigured_since }) = rows.next().await? {
             if !configured.contains_key(&entry.key) {
@@ -189,12 +198,23 @@ impl Engine {
                     let was_tried = !entry.tried.as_str().is_empty();
                     unconfigured_since.is_some() || (was_tried && !found.definition.answers_to(&entry.tried))
                 }
-                None => unconfigured_since.is_none(),
+                None if unconfigured_since.is_some() => false,
+                None if source.is_own(&entry.key) => true,
+                None => {
+                    others.push(as_tried(entry));
+                    false
+                }
             };
         }
         *damaged = rows.damaged().first().map(|damaged| damaged.error.clone());
-        Ok(differs.then(|| configured.into_values().collect()))
+        Ok(differs.then(|| configured.into_values().chain(others).collect()))
     }
+}
+
+/// An entry that others define, as it was last tried: neither gone nor edited.
+fn as_tried(entry: Entry) -> Configured {
+    let definition = Definition::new(entry.tried, Policy::default());
+    Configured { key: entry.key, definition: Arc::new(definition) }
 }
 
 impl Inner {

@@ -562,4 +562,20 @@ fn machines_that_share_a_database_keep_their_projects_apart_though_their_paths_a
     for (user, name) in machines.iter().zip(["theirs", "ours"]) {
         assert_eq!(names(user, "--offline"), [name]);
     }
+    let unconfigured = |user: &User| -> Vec<bool> {
+        let status = user.json(&["cache", "status", "--source", "projects", "--store", &database.url()]);
+        let mut entries = status["entries"].as_array().unwrap().clone();
+        entries.retain(|entry| !entry["fetched_at"].is_null());
+        entries.iter().map(|entry| entry["unconfigured_since"].is_string()).collect()
+    };
+    let elsewhere = User::new();
+    elsewhere.write("larder.toml", "[projects]\nroots = []\n");
+    for user in machines.iter().chain([&elsewhere]) {
+        user.ok(&["refresh", "--due", "--store", &database.url()]);
+        assert_eq!(unconfigured(user), [false; 6], "two roots and a project each, of which no other tells");
+    }
+    machines[0].write("larder.toml", "[projects]\nroots = []\n");
+    machines[0].ok(&["refresh", "--due", "--store", &database.url()]);
+    let gone = unconfigured(&machines[0]).into_iter().filter(|gone| *gone).count();
+    assert_eq!(gone, 2, "what went from its own configuration is its to tell of");
 }

@@ -1,8 +1,13 @@
 //! Evicting, sweeping, reconciling: what goes, and when.
 
-use larder_core::{Reconciled, Retention, Status, Store, Target, Trigger};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use larder_core::{
+    Ask, Definition, FetchError, Fetched, Key, Reconciled, Retention, Source, Status, Store, Target, Trigger,
+};
 use larder_engine::{Behind, ReadOptions};
-use larder_testkit::{Fault, Step};
+use larder_testkit::{FakeSource, Fault, Step};
 
 use crate::world::{HOUR, World, network};
 
@@ -205,6 +210,67 @@ async fn what_comes_while_the_configuration_is_compared_is_not_taken_for_what_we
     let rows = world.store.rows(Some("fake"), None, 10).await.unwrap();
     let gone: Vec<_> = rows.into_iter().filter(|row| row.unconfigured_since.is_some()).collect();
     assert_eq!(gone.into_iter().map(|row| row.entry.key).collect::<Vec<_>>(), [goes]);
+}
+
+/// One of several machines that keep theirs under one source's name: its own begin with its mark.
+struct Machine(FakeSource, &'static str);
+
+#[async_trait]
+impl Source for Machine {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn define(&self, key: &Key) -> Option<Arc<Definition>> {
+        self.0.define(key)
+    }
+
+    fn keys(&self) -> Vec<Key> {
+        self.0.keys()
+    }
+
+    fn is_own(&self, key: &Key) -> bool {
+        key.name().starts_with(self.1)
+    }
+
+    async fn fetch(&self, ask: &Ask) -> Result<Fetched, FetchError> {
+        self.0.fetch(ask).await
+    }
+}
+
+#[tokio::test]
+async fn machines_that_share_a_store_tell_of_their_own_alone() {
+    let mut world = World::new();
+    let sources = [(); 2].map(|()| FakeSource::new(Arc::new(world.clock.clone())));
+    let theirs = sources[0].entry("a-shed", &["x"]);
+    let own = [("b-attic", "y"), ("b-cellar", "z")].map(|(name, item)| sources[1].entry(name, &[item]));
+    let [(first, store), (second, _)] = [("a-", 0), ("b-", 1)]
+        .map(|(mark, number)| world.another_process_with(Arc::new(Machine(sources[number].clone(), mark))));
+    world.run(first.read(&theirs, &ReadOptions::default())).await.unwrap();
+    for key in &own {
+        world.run(second.read(key, &ReadOptions::default())).await.unwrap();
+    }
+    for engine in [&first, &second, &first] {
+        assert_eq!(engine.reconcile().await.unwrap(), Reconciled::default(), "nothing is taken back either");
+    }
+    sources[1].forget(&own[0]);
+    assert_eq!(first.reconcile().await.unwrap(), Reconciled::default());
+    let done = second.reconcile().await.unwrap();
+    assert_eq!(done, Reconciled { unconfigured: 1, ..Reconciled::default() }, "its own is its to tell of");
+    assert_eq!(first.reconcile().await.unwrap(), Reconciled::default(), "and nobody else's");
+
+    world.pass(31 * DAY).await;
+    let swept = async || second.sweep(&Retention::default()).await.unwrap().entries;
+    assert_eq!(swept().await, 1, "the other machine may be off for a while");
+    sources[0].down(Some(network()));
+    world.run(first.read(&theirs, &ReadOptions::default())).await.unwrap();
+    world.settle().await;
+    world.pass(89 * DAY).await;
+    assert_eq!(swept().await, 0, "it was there since, and failed");
+    world.pass(2 * DAY).await;
+    assert_eq!(swept().await, 1, "nobody knows of that machine any more");
+    let left = store.rows(Some("fake"), None, 10).await.unwrap();
+    assert_eq!(left.into_iter().map(|row| row.entry.key).collect::<Vec<_>>(), [own[1].clone()]);
 }
 
 #[tokio::test]

@@ -199,6 +199,10 @@ impl Source for ProjectsSource {
         self.shared.catalogue.awaited_indexes()
     }
 
+    fn is_own(&self, key: &Key) -> bool {
+        place::is_of(key.name(), self.shared.catalogue.machine())
+    }
+
     fn extent(&self) -> Extent {
         Extent::Row
     }

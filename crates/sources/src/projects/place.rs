@@ -13,8 +13,11 @@ const DIGITS: usize = 12;
 /// How much of a name is shown in an id.
 const SLUG_CHARS_MAX: usize = 40;
 
-/// A stable name for a folder that fits an address: what it is called, and a digest of its path, and of its
-/// machine where that is one of several.
+/// How many before them tell one machine from another.
+const MACHINE_DIGITS: usize = 6;
+
+/// A stable name for a folder that fits an address: what it is called, and a digest of its path, behind one of
+/// its machine where that is one of several.
 pub(super) fn id_of(path: &Path, machine: &str) -> String {
     let name = path.file_name().map(OsStr::to_string_lossy).unwrap_or_default();
     let mut slug = String::new();
@@ -25,12 +28,22 @@ pub(super) fn id_of(path: &Path, machine: &str) -> String {
             slug.push('-');
         }
     }
-    let path = path.as_os_str().as_encoded_bytes();
-    // No path has a zero byte.
-    let whole = if machine.is_empty() { path.to_owned() } else { [machine.as_bytes(), b"\0", path].concat() };
-    let digest = blake3::hash(&whole).to_hex();
+    let digest = blake3::hash(path.as_os_str().as_encoded_bytes()).to_hex();
     let dash = if slug.is_empty() || slug.ends_with('-') { "" } else { "-" };
-    format!("{slug}{dash}{}", &digest[..DIGITS])
+    format!("{slug}{dash}{}{}", mark_of(machine), &digest[..DIGITS])
+}
+
+/// Whether a folder of that id is on no other machine, as all are where there is no other. What bears no
+/// machine's mark is anybody's.
+pub(super) fn is_of(id: &str, machine: &str) -> bool {
+    let digits = id.rsplit(['-', '/']).next().unwrap_or_default();
+    let mark = digits.len().checked_sub(DIGITS).and_then(|end| digits.get(..end)).unwrap_or_default();
+    machine.is_empty() || mark.is_empty() || mark == mark_of(machine)
+}
+
+fn mark_of(machine: &str) -> String {
+    let digest = blake3::hash(machine.as_bytes()).to_hex();
+    if machine.is_empty() { String::new() } else { digest[..MACHINE_DIGITS].to_owned() }
 }
 
 /// A text for people: as it is, or with `\xNN` for bytes that are no text.
@@ -81,11 +94,20 @@ mod tests {
         assert!(id.starts_with("my-app-") && id.len() == "my-app-".len() + DIGITS, "{id}");
         assert_ne!(id, id_of("/home/b/dev/My App!"));
         assert_eq!(id, id_of("/home/a/dev/My App!"));
-        for machine in ["one", "two"] {
-            assert_ne!(id, super::id_of(Path::new("/home/a/dev/My App!"), machine));
-        }
         assert_eq!(id_of("/").len(), DIGITS);
         assert!(id_of("/srv/проект").chars().all(|c| c.is_ascii_hexdigit()));
+    }
+
+    #[test]
+    fn an_id_says_whether_its_folder_is_on_another_machine() {
+        for path in ["/home/a/dev/My App!", "/srv/проект", "/"] {
+            let [alone, one, two] = ["", "one", "two"].map(|machine| id_of(Path::new(path), machine));
+            assert!(alone != one && one != two, "{one}");
+            for id in [one.clone(), format!("roots/{one}")] {
+                assert!(is_of(&id, "one") && !is_of(&id, "two") && is_of(&id, ""), "{id}");
+            }
+            assert!(is_of(&alone, "one") && is_of("roots/", "one"));
+        }
     }
 
     #[cfg(unix)]
