@@ -35,6 +35,16 @@ pub enum StoreError {
         /// In the database's words.
         cause: String,
     },
+    /// A person stopped it at what it was at.
+    #[error("{place} could not {attempted}, since somebody stopped it at that: {cause}")]
+    Stopped {
+        /// The store.
+        place: String,
+        /// What for.
+        attempted: &'static str,
+        /// In the database's words.
+        cause: String,
+    },
     /// It takes no more connections.
     #[error("{place} takes no more connections to {attempted}: {cause}")]
     Crowded {
@@ -140,6 +150,7 @@ impl StoreError {
             self,
             StoreError::Busy { .. }
                 | StoreError::Slow { .. }
+                | StoreError::Stopped { .. }
                 | StoreError::Crowded { .. }
                 | StoreError::Held { .. }
                 | StoreError::Full { .. }
@@ -160,6 +171,7 @@ impl StoreError {
             StoreError::Slow { .. } => {
                 "see what keeps the database busy (`pg_stat_activity`), or allow more time: `[store] statement_timeout`".into()
             }
+            StoreError::Stopped { .. } => "try again".into(),
             StoreError::Crowded { .. } => {
                 "lower `[store] pool_size`, or let the server take more: `max_connections`, or the role's `CONNECTION LIMIT`".into()
             }

@@ -30,10 +30,12 @@ impl Engine {
         Ok(())
     }
 
-    pub(crate) async fn learn_of(&self, source: &dyn Source) -> Result<(), StoreError> {
-        let indexes: Vec<Key> = source.indexes().into_iter().chain(source.awaited()).collect();
+    /// Shows one source what its indexes hold. Answers whether all of them could be read: else it may not know of
+    /// what is there all the same.
+    pub(crate) async fn learn_of(&self, source: &dyn Source) -> Result<bool, StoreError> {
+        let indexes = indexes_of(source);
         if indexes.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         let (rows, damaged) = lookup_past_damage(&*self.inner.store, &indexes).await?;
         // What one that cannot be read says is not known: it does not say that there is nothing.
@@ -41,7 +43,7 @@ impl Engine {
         for (index, row) in indexes.iter().zip(rows).filter(|(index, _)| is_read(index)) {
             source.learn(index, row.as_ref().and_then(|row| row.entry.body.as_ref()));
         }
-        Ok(())
+        Ok(damaged.is_empty())
     }
 
     /// Shows a source one of its indexes, where that is what `key` is: another process changed it, or this
@@ -49,7 +51,7 @@ impl Engine {
     /// came: what nobody ever wanted is wanted now, and what went is removed.
     pub async fn heard_of(&self, key: &Key) -> Result<(), StoreError> {
         let Some(source) = self.inner.sources.get(key.source()) else { return Ok(()) };
-        if !source.indexes().contains(key) {
+        if !indexes_of(&**source).contains(key) {
             return Ok(());
         }
         let row = self.inner.store.lookup(std::slice::from_ref(key)).await?.pop().flatten();
@@ -73,10 +75,15 @@ impl Engine {
     }
 }
 
+/// Its indexes, and those that are to become some.
+fn indexes_of(source: &dyn Source) -> Vec<Key> {
+    source.indexes().into_iter().chain(source.awaited()).collect()
+}
+
 impl Inner {
     /// Whether an entry says which others its source has.
     pub(crate) fn is_index(&self, key: &Key) -> bool {
-        self.sources.get(key.source()).is_some_and(|source| source.indexes().contains(key))
+        self.sources.get(key.source()).is_some_and(|source| indexes_of(&**source).contains(key))
     }
 
     /// Takes in what a refresh of an index brought, where that is what it was.

@@ -240,6 +240,7 @@ pub(crate) fn loses_reach(error: &StoreError) -> bool {
         StoreError::Unreachable { .. }
             | StoreError::Busy { .. }
             | StoreError::Slow { .. }
+            | StoreError::Stopped { .. }
             | StoreError::Crowded { .. }
             | StoreError::Denied { .. }
             | StoreError::Failed { .. }

@@ -202,6 +202,7 @@ fn may_take_less(error: &StoreError) -> bool {
         error,
         StoreError::Busy { .. }
             | StoreError::Slow { .. }
+            | StoreError::Stopped { .. }
             | StoreError::Crowded { .. }
             | StoreError::Full { .. }
             | StoreError::Failed { .. }

@@ -104,6 +104,7 @@ fn way(error: &StoreError) -> Option<&'static str> {
         StoreError::Full { .. } | StoreError::ReadOnly { .. } => return None,
         StoreError::Busy { .. } | StoreError::Held { .. } => "it is in use",
         StoreError::Slow { .. } => "it takes too long",
+        StoreError::Stopped { .. } => "it was stopped",
         StoreError::Crowded { .. } => "it takes no more connections",
         StoreError::Denied { .. } => "it does not let us",
         StoreError::Foreign { .. } | StoreError::TooNew { .. } => "it is another's",

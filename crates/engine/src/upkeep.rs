@@ -62,9 +62,12 @@ impl Engine {
         if !self.inner.store.begin_sweep(every, self.inner.clock.now()).await? {
             return Ok(None);
         }
-        let swept = self.sweep(retention).await?;
-        self.inner.store.end_sweep(self.inner.clock.now()).await?;
-        Ok(Some(swept))
+        let swept = self.sweep(retention).await;
+        // A row that cannot be read is there the next time too, and all others were seen to.
+        if swept.as_ref().err().is_none_or(is_of_one_row) {
+            self.inner.store.end_sweep(self.inner.clock.now()).await?;
+        }
+        swept.map(Some)
     }
 
     /// Removes what is past its retention. Where any name goes, as it does with repositories, whatever was
@@ -79,7 +82,9 @@ impl Engine {
         for (name, source) in &self.inner.sources {
             match self.sweep_unread(name, &**source, retention).await {
                 Ok(unread) => swept.entries += unread,
-                Err(error) => failed = failed.and(Err(error)),
+                // What keeps more than one row from it is told first.
+                Err(error) if failed.as_ref().err().is_none_or(is_of_one_row) => failed = Err(error),
+                Err(_) => {}
             }
         }
         failed.map(|()| swept)
@@ -149,10 +154,10 @@ impl Engine {
         source: &dyn Source,
         total: &mut Reconciled,
     ) -> Result<(), StoreError> {
-        self.learn_of(source).await?;
+        let knows_all = self.learn_of(source).await?;
         let mut damaged = None;
         for _ in 0..COMPARED_MAX {
-            let differing = self.differing(name, source, &mut damaged).await?;
+            let differing = self.differing(name, source, knows_all, &mut damaged).await?;
             let Some(configured) = differing else { break };
             let now = self.inner.clock.now();
             let done = self.inner.store.reconcile(name, &configured, now).await?;
@@ -176,11 +181,13 @@ impl Engine {
 
     /// What is configured of a source, if its rows say something else: what it lists, and whatever else is
     /// held that it knows, as it does where any name goes. What is not its own is left as it is: the store takes
-    /// what it is not told of for gone. A row that cannot be read is gone past, and told of.
+    /// what it is not told of for gone. So is what it does not know where it does not know all. A row that cannot be
+    /// read is gone past, and told of.
     async fn differing(
         &self,
         name: &str,
         source: &dyn Source,
+        knows_all: bool,
         damaged: &mut Option<StoreError>,
     ) -> Result<Option<Vec<Configured>>, StoreError> {
         let mut keys = source.indexes();
@@ -199,7 +206,7 @@ impl Engine {
                     unconfigured_since.is_some() || (was_tried && !found.definition.answers_to(&entry.tried))
                 }
                 None if unconfigured_since.is_some() => false,
-                None if source.is_own(&entry.key) => true,
+                None if knows_all && source.is_own(&entry.key) => true,
                 None => {
                     others.push(as_tried(entry));
                     false
@@ -209,6 +216,10 @@ impl Engine {
         *damaged = rows.damaged().first().map(|damaged| damaged.error.clone());
         Ok(differs.then(|| configured.into_values().chain(others).collect()))
     }
+}
+
+fn is_of_one_row(error: &StoreError) -> bool {
+    matches!(error, StoreError::BadRow { .. })
 }
 
 /// An entry that others define, as it was last tried: neither gone nor edited.

@@ -186,6 +186,7 @@ impl Problem {
             | StoreError::Failed { .. } => Problem::out_of_reach(),
             StoreError::Busy { .. }
             | StoreError::Slow { .. }
+            | StoreError::Stopped { .. }
             | StoreError::Crowded { .. }
             | StoreError::Held { .. }
             | StoreError::Full { .. } => Problem::busy("the store is busy or full", 1),

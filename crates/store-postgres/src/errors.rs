@@ -160,7 +160,8 @@ fn said_error(said: &DbError, place: String, attempted: &'static str) -> StoreEr
         "53300" => StoreError::Crowded { place, attempted, cause },
         // Waited too long for a lock or for others.
         "55P03" | "40001" | "40P01" | "23505" => StoreError::Busy { place, attempted },
-        "57014" if !said.message().ends_with(BY_HAND) => StoreError::Slow { place, attempted, cause },
+        "57014" if said.message().ends_with(BY_HAND) => StoreError::Stopped { place, attempted, cause },
+        "57014" => StoreError::Slow { place, attempted, cause },
         "53100" => StoreError::Full { place, attempted },
         // A standby, or a session that may only read.
         "25006" => StoreError::ReadOnly { place, cause },

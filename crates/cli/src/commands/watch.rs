@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use larder_core::{Clock as _, Key, StoreError, Subject, Time};
+use larder_core::{Clock as _, Key, StoreError, Subject, Time, lookup_past_damage};
 use larder_domain::{ARTIFACT, Artifact};
 use larder_engine::{Engine, News, SystemClock};
 use larder_sources::{ProjectsSource, Watch};
@@ -80,6 +80,8 @@ async fn watch(args: &Args, context: &Context, config: &Config) -> Ended {
     // What is committed from here on is compared with what is known, whoever commits it.
     let place = rooms.store().entries().changes(0, 0).await.map_err(Complaint::from)?.last;
     let wanted = Wanted { refresh: false, offline: true, only: &[], from: From::Projects };
+    // What is held below a root that went away makes it count.
+    rooms.reader().learn().await.map_err(Complaint::from)?;
     let is_nothing_there = rooms.reader().indexes_of(ProjectsSource::NAME).is_empty();
     if is_nothing_there && !config.projects.usual.is_empty() {
         context.screen.note(WAITING);
@@ -283,7 +285,7 @@ impl Teller<'_> {
 
     /// Whether every root says what is below it: one that was cleared says nothing, and means nothing by it.
     async fn is_whole(&self, indexes: &[Key]) -> Result<bool, StoreError> {
-        let rows = self.engine.store().lookup(indexes).await?;
+        let (rows, _) = lookup_past_damage(&**self.engine.store(), indexes).await?;
         Ok(rows.iter().all(|row| row.as_ref().is_some_and(|row| row.entry.has_data())))
     }
 
@@ -318,7 +320,7 @@ impl Teller<'_> {
 
     /// What each of these projects has; `None` = it is not known.
     async fn artifacts(&self, keys: &[Key]) -> Result<Vec<Option<Artifacts>>, StoreError> {
-        let rows = self.engine.store().lookup(keys).await?;
+        let (rows, _) = lookup_past_damage(&**self.engine.store(), keys).await?;
         let of = |stored: larder_core::Stored| {
             let items = stored.members.into_iter().map(|member| member.item);
             let artifacts = items.filter(|item| &*item.of.kind == ARTIFACT);

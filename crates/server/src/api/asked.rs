@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use larder_core::{Key, Store, StoreError, Stored};
+use larder_core::{Key, Store, StoreError, Stored, lookup_past_damage};
 use larder_domain::{ClustersConfig, Repository};
 
 /// The former names of these repositories, each beside the entries that show it: `None` where every cluster asks
@@ -30,12 +30,10 @@ pub async fn asked_names(
     if keys.is_empty() {
         return Ok(vec![None; listed.len()]);
     }
-    let held: HashMap<Key, Stored> = keys
-        .iter()
-        .cloned()
-        .zip(store.lookup(&keys).await?)
-        .filter_map(|(key, held)| Some((key, held?)))
-        .collect();
+    // By which name one that cannot be read asks is not known: that takes nothing from the list.
+    let (held, _) = lookup_past_damage(store, &keys).await?;
+    let held: HashMap<Key, Stored> =
+        keys.into_iter().zip(held).filter_map(|(key, held)| Some((key, held?))).collect();
     let asked = |(repository, entries): &(&Repository, &[Key])| {
         let id = repository.id();
         let members = entries.iter().filter_map(|key| held.get(key)).flat_map(|held| &held.members);

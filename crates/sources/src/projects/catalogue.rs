@@ -57,7 +57,7 @@ pub(super) struct Project {
 }
 
 /// A change of what a scan finds makes all older copies stale.
-const EDITION: &str = "projects 3";
+const EDITION: &str = "projects 4";
 
 #[derive(Debug)]
 pub(super) struct Catalogue {
