@@ -1,11 +1,19 @@
 //! What this machine is called in a store that several share: two laptops whose folders lie at the same paths
 //! would take each other's local projects for their own, and show what is private to one of them on the other.
+//!
+//! Whoever has a fresh home each time, as jobs have, is the same machine each time all the same: else each run
+//! would leave all its projects once more. So it is told by what the system knows; a name of our own is kept in
+//! the home folder only where that is nothing.
 
 use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
-use crate::config::{Config, StoreUrl, make_private_dir};
+use crate::config::{Config, Host, StoreUrl, make_private_dir};
+
+/// The system's id of a machine is for nobody else's eyes: what is made of it without a key of the program's own
+/// would tell it to whoever compares (see machine-id(5)).
+const PURPOSE: &str = "larder: whose local projects are these";
 
 /// The file in the user's state directory.
 const FILE: &str = "machine";
@@ -16,12 +24,42 @@ const DIGITS: usize = 16;
 /// What to tell local projects by; `None` where the store is a file, which is this machine's anyway. Without
 /// folders to look at none is made for longer than this process lasts: others' projects are not its own either.
 pub fn name_for(config: &Config) -> Option<String> {
-    let projects = config.projects.config();
-    let has_roots = !projects.roots.is_empty() || projects.cwd.is_some();
     if !matches!(config.store.url.value, StoreUrl::Postgres(_)) {
         return None;
     }
+    let named = config.projects.machine.as_ref().map(|machine| machine.value.clone());
+    named.or_else(|| known_by(&config.host)).or_else(|| kept(config))
+}
+
+/// What the system tells a machine and its user by. Containers made of one image may share the id, or have none,
+/// and are called differently; what follows the first dot of that name says where a laptop is, not which one.
+/// `None` = it has neither an id nor a name that is not everybody's.
+fn known_by(host: &Host) -> Option<String> {
+    let id = host.id_files.iter().find_map(|file| system_id(&fs::read_to_string(file).ok()?));
+    let name = host.name.split('.').next().filter(|name| !["", "localhost", "(none)"].contains(name));
+    if id.is_none() && name.is_none() {
+        return None;
+    }
+    let user = host.user.map(|number| number.to_string());
+    let mut hasher = blake3::Hasher::new_derive_key(PURPOSE);
+    for part in [id.as_deref(), name, user.as_deref()] {
+        hasher.update(part.unwrap_or_default().as_bytes()).update(b"\0");
+    }
+    Some(hasher.finalize().to_hex()[..DIGITS].to_owned())
+}
+
+/// The id that such a file holds; `None` = nothing, or what stands there until there is one.
+fn system_id(text: &str) -> Option<String> {
+    let id = text.trim().replace('-', "").to_ascii_lowercase();
+    let is_id = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    Some(id).filter(|id| is_id && id.bytes().any(|byte| byte != b'0'))
+}
+
+/// The name in the user's state directory.
+fn kept(config: &Config) -> Option<String> {
     let path = config.dirs.state.join(FILE);
+    let projects = config.projects.config();
+    let has_roots = !projects.roots.is_empty() || projects.cwd.is_some();
     let new = || if has_roots { make(&path) } else { fresh() };
     let named = read(&path).and_then(|known| known.map_or_else(new, Ok));
     named
@@ -80,5 +118,65 @@ mod tests {
         assert_eq!(read(&path).unwrap(), None);
         let anew = make(&path).unwrap();
         assert_eq!(read(&path).unwrap(), Some(anew));
+    }
+
+    const ID: &str = "9f2c0b7a1d3e4f5a8b6c7d8e9f0a1b2c";
+
+    /// A system whose files hold these.
+    fn host(dir: &tempfile::TempDir, ids: &[&str], name: &str) -> Host {
+        let write = |(number, id): (usize, &&str)| {
+            let file = dir.path().join(number.to_string());
+            fs::write(&file, id).unwrap();
+            file
+        };
+        let id_files = ids.iter().enumerate().map(write).collect();
+        Host { id_files, name: name.to_owned(), user: Some(1000) }
+    }
+
+    #[test]
+    fn a_machine_is_told_by_its_id_its_name_and_its_user() {
+        let dir = tempfile::tempdir().unwrap();
+        let here = host(&dir, &[&format!("{ID}\n")], "kiln.lan");
+        let name = known_by(&here).unwrap();
+        assert_eq!(name.len(), DIGITS);
+        assert_eq!(known_by(&here).unwrap(), name);
+        assert_eq!(known_by(&Host { name: "kiln.example.org".into(), ..here.clone() }).unwrap(), name);
+        for other in [
+            Host { user: Some(1001), ..here.clone() },
+            Host { name: "kiln2.lan".into(), ..here.clone() },
+            Host { id_files: Vec::new(), ..here.clone() },
+        ] {
+            assert_ne!(known_by(&other).unwrap(), name, "{other:?}");
+        }
+        fs::write(&here.id_files[0], ID.replace('9', "8")).unwrap();
+        assert_ne!(known_by(&here).unwrap(), name);
+    }
+
+    /// A container's file of that name is often empty, and its name may be everybody's.
+    #[test]
+    fn what_tells_no_machine_from_another_is_not_taken_for_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let told = |ids: &[&str], name: &str| known_by(&host(&dir, ids, name));
+        let zeros = "0".repeat(32);
+        for id in ["", "\n", "uninitialized\n", &zeros, "9f2c"] {
+            for name in ["", "localhost", "localhost.localdomain", "(none)"] {
+                assert_eq!(told(&[id], name), None, "{id:?} {name:?}");
+            }
+            assert_eq!(told(&[id], "kiln"), told(&[], "kiln"), "{id:?}");
+            assert_eq!(told(&[id, ID], "kiln"), told(&[ID], "kiln"), "the other file has one");
+        }
+        assert!(told(&[ID], "localhost").is_some() && told(&[], "kiln").is_some());
+        let gone = Host { id_files: vec![dir.path().join("gone")], ..host(&dir, &[], "kiln") };
+        assert_eq!(known_by(&gone), told(&[], "kiln"));
+    }
+
+    #[test]
+    fn nobody_learns_the_systems_id_from_a_machines_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let name = known_by(&host(&dir, &[ID], "localhost")).unwrap();
+        assert!(!ID.contains(&name));
+        for plain in [ID.to_owned(), format!("{ID}\n"), format!("{ID}\0\x001000\0")] {
+            assert!(!blake3::hash(plain.as_bytes()).to_hex().contains(&name));
+        }
     }
 }

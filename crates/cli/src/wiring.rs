@@ -345,20 +345,11 @@ fn desk(config: &Config, clock: &Arc<SystemClock>) -> Option<Desk> {
 /// Who this is, for people who look at leases: where a server keeps the store, they may be on any machine.
 fn owner(config: &Config) -> String {
     let process = std::process::id();
-    match config.store.url.value.file() {
-        Some(_) => format!("larder, process {process}"),
-        None => format!("larder on {}, process {process}", machine()),
+    if config.store.url.value.file().is_some() {
+        return format!("larder, process {process}");
     }
-}
-
-#[cfg(unix)]
-fn machine() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
-
-#[cfg(not(unix))]
-fn machine() -> String {
-    "this machine".to_owned()
+    let host = Some(config.host.name.as_str()).filter(|name| !name.is_empty());
+    format!("larder on {}, process {process}", host.unwrap_or("this machine"))
 }
 
 /// What the store is known by where files are named after it.

@@ -151,7 +151,8 @@ pub trait Store: Send + Sync {
     /// importing twice is importing once. What is taken gets a new place in this store's sequence:
     /// `began` a new number (0 where it was 0), `invalidated` one above it where it was invalidated and
     /// 0 where not; no lease, so that a fetch under way is refused; and a version that this store
-    /// never gave it: the exported one, or one above what it had here and above the removed ones.
+    /// never gave it: the exported one, or one above what it had here and above the removed ones. It counts
+    /// as [wanted](Row::is_touched_within) from now on, however old it is.
     async fn import(&self, entries: &[Exported], now: Time) -> Result<u64, StoreError>;
 
     /// A number that differs from the one before when anything was committed since, by whichever
@@ -334,9 +335,9 @@ pub struct Retention {
     pub log_lines_max: u64,
     /// Entries that are no longer configured.
     pub unconfigured: Duration,
-    /// Entries that their source knows and does not list, since they were last wanted, and those that are not its
-    /// [own](crate::Source::is_own), since anybody was last heard of who has them (the engine sees to it: a store
-    /// knows of no lists).
+    /// Entries that their source knows and does not list, since they were last [read](Entry::is_unread_for) or
+    /// [touched](Row::is_touched_within), and those that are not its [own](crate::Source::is_own), since anybody was last heard of who has them (the engine
+    /// sees to it: a store knows of no lists).
     pub unread: Duration,
     /// The feed, by age …
     pub feed: Duration,
@@ -395,6 +396,17 @@ pub struct Row {
     pub entry: Entry,
     /// Since when it is not configured any more.
     pub unconfigured_since: Option<Time>,
+    /// When anything was last asked of it: a fetch, a mark, an invalidation or a new start of its own, or its
+    /// [import](Store::import). That a retry failed counts for [nothing](Commit::is_of_use).
+    pub touched_at: Time,
+}
+
+impl Row {
+    /// Whether anything was asked of it so lately: also by who brought it here from elsewhere, which says nothing
+    /// of when it was fetched.
+    pub fn is_touched_within(&self, length: Duration, now: Time) -> bool {
+        now.since(self.touched_at) <= length
+    }
 }
 
 /// Which lines of the refresh log.

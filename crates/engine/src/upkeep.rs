@@ -100,26 +100,31 @@ impl Engine {
         let listed: HashSet<Key> = source.indexes().into_iter().chain(source.keys()).collect();
         let is_unread = |entry: &Entry| {
             let (length, now) = (retention.unread, self.inner.clock.now());
-            if !source.is_own(&entry.key) {
-                return entry.is_unheard_of_for(length, now);
+            if source.is_own(&entry.key) {
+                entry.is_unread_for(length, now) && self.define(&entry.key).is_some()
+            } else {
+                entry.is_unheard_of_for(length, now)
             }
-            entry.is_unread_for(length, now) && self.define(&entry.key).is_some()
         };
         let mut unread = Vec::new();
         let mut rows = Rows::of(&*self.inner.store, Some(name)).past_damage();
-        while let Some(Row { entry, unconfigured_since }) = rows.next().await? {
-            let is_kept = unconfigured_since.is_some() || listed.contains(&entry.key);
-            if !is_kept && is_unread(&entry) {
-                unread.push(entry.key);
+        while let Some(row) = rows.next().await? {
+            let is_kept = row.unconfigured_since.is_some() || listed.contains(&row.entry.key);
+            let is_wanted = row.is_touched_within(retention.unread, self.inner.clock.now());
+            if !is_kept && !is_wanted && is_unread(&row.entry) {
+                unread.push((row.entry.key, row.entry.version));
             }
         }
         let damaged = rows.damaged().first().map(|damaged| damaged.error.clone());
         let mut met = 0;
-        for keys in unread.chunks(EVICTED_AT_ONCE) {
-            // Somebody may have come since: all the others were looked through meanwhile.
-            let rows = self.inner.store.lookup(keys).await?;
-            let still = rows.into_iter().flatten().filter(|row| is_unread(&row.entry));
-            met += self.evict(&Target::Keys(still.map(|row| row.entry.key).collect())).await?;
+        for unread in unread.chunks(EVICTED_AT_ONCE) {
+            // Somebody may have come since, or brought it anew: all the others were looked through meanwhile.
+            let keys: Vec<Key> = unread.iter().map(|(key, _)| key.clone()).collect();
+            let rows = self.inner.store.lookup(&keys).await?;
+            let seen =
+                rows.into_iter().zip(unread).filter_map(|(row, (_, version))| Some((row?.entry, version)));
+            let still = seen.filter(|(entry, version)| entry.version == **version && is_unread(entry));
+            met += self.evict(&Target::Keys(still.map(|(entry, _)| entry.key).collect())).await?;
         }
         // All others were seen to.
         match damaged {
@@ -196,7 +201,7 @@ impl Engine {
         let mut configured: HashMap<Key, Configured> = named.map(|one| (one.key.clone(), one)).collect();
         let (mut differs, mut others) = (false, Vec::new());
         let mut rows = Rows::of(&*self.inner.store, Some(name)).past_damage();
-        while let Some(Row { entry, unconfigured_since }) = rows.next().await? {
+        while let Some(Row { entry, unconfigured_since, .. }) = rows.next().await? {
             if !configured.contains_key(&entry.key) {
                 configured.extend(self.configured(entry.key.clone()).map(|one| (one.key.clone(), one)));
             }

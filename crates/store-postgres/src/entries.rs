@@ -10,7 +10,9 @@ use crate::errors::Fault;
 use crate::feed::{self, Line};
 use crate::json::clean;
 use crate::leases::LIVE;
-use crate::rows::{At, ENTRY_COLUMNS, EntryRow, FROM_ENTRIES, ITEM_COLUMNS, item, limit, number, state};
+use crate::rows::{
+    At, ENTRY_COLUMNS, ENTRY_WIDTH, EntryRow, FROM_ENTRIES, ITEM_COLUMNS, item, limit, number, state,
+};
 use crate::transaction::Tx;
 
 /// Looks entries up with their members, in the order asked.
@@ -280,14 +282,16 @@ pub(crate) async fn rows(
     };
     let first = after.map_or(first.as_str(), |after| after.as_str().max(&first));
     let sql = format!(
-        "SELECT {ENTRY_COLUMNS} {FROM_ENTRIES} WHERE e.key > $1 AND e.key < $2 ORDER BY e.key LIMIT $3"
+        "SELECT {ENTRY_COLUMNS}, e.touched_at {FROM_ENTRIES} WHERE e.key > $1 AND e.key < $2 \
+         ORDER BY e.key LIMIT $3"
     );
     let params =
         [(&clean(first) as _, Type::TEXT), (&clean(&end) as _, Type::TEXT), (&limit(most) as _, Type::INT8)];
     let rows = tx.conclude(tx.query(&sql, &params)).await?;
     let row = |row: &Row| {
         let EntryRow { entry, unconfigured_since, .. } = EntryRow::read(row, tx.local_now())?;
-        Ok(larder_core::Row { entry, unconfigured_since })
+        let At(touched_at) = row.try_get(ENTRY_WIDTH)?;
+        Ok(larder_core::Row { entry, unconfigured_since, touched_at })
     };
     rows.iter().map(row).collect()
 }

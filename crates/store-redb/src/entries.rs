@@ -242,7 +242,11 @@ pub(crate) fn rows(
     after: Option<&Key>,
     limit: usize,
 ) -> Result<Vec<Row>, Fault> {
-    let row = |row: EntryRow| Row { entry: row.entry, unconfigured_since: row.unconfigured_since };
+    let row = |row: EntryRow| Row {
+        entry: row.entry,
+        unconfigured_since: row.unconfigured_since,
+        touched_at: row.touched_at,
+    };
     Ok(page(look, source, after, limit)?.into_iter().map(row).collect())
 }
 

@@ -189,7 +189,7 @@ pub(crate) fn rows(
 ) -> Result<Vec<larder_core::Row>, Fault> {
     // A source's keys stand together: they all begin with its name and a slash, which `0` follows.
     let mut statement = conn.prepare_cached(&format!(
-        "SELECT {ENTRY_COLUMNS}, unconfigured_since FROM {ENTRY_ROWS} WHERE key > ?1 AND key < ?2 \
+        "SELECT {ENTRY_COLUMNS}, unconfigured_since, touched_at FROM {ENTRY_ROWS} WHERE key > ?1 AND key < ?2 \
          ORDER BY key LIMIT ?3"
     ))?;
     let (first, end) = match source {
@@ -202,7 +202,8 @@ pub(crate) fn rows(
     while let Some(row) = found.next()? {
         let (_, entry) = EntryRow::read(row)?.model(conn)?;
         let unconfigured_since = row.get::<_, Option<i64>>(BEHIND_ENTRY)?.map(Time::from_ms);
-        rows.push(larder_core::Row { entry, unconfigured_since });
+        let touched_at = Time::from_ms(row.get(BEHIND_ENTRY + 1)?);
+        rows.push(larder_core::Row { entry, unconfigured_since, touched_at });
     }
     Ok(rows)
 }

@@ -114,7 +114,7 @@ impl Oracle {
         rows: &[Row],
     ) -> Seen {
         let expected = now(self.store.rows(source, after, limit)).unwrap();
-        let plain = |row: &Row, entry: Stored| (entry.entry, row.unconfigured_since);
+        let plain = |row: &Row, entry: Stored| (entry.entry, row.unconfigured_since, row.touched_at);
         let stored = |row: &Row| Stored { entry: row.entry.clone(), members: Vec::new() };
         let ours: Vec<_> = rows.iter().map(|row| plain(row, self.plain(&stored(row)))).collect();
         let expected: Vec<_> = expected.iter().map(|row| plain(row, bare(&stored(row)))).collect();

@@ -153,6 +153,7 @@ macro_rules! contract_suite {
             moving: nothing_comes_in_of_an_entry_that_stays;
             moving: what_an_import_changes_nobody_confirms;
             moving: an_imported_version_names_nothing_else;
+            moving: what_is_restored_counts_as_wanted_from_then_on;
             moving: what_failed_in_the_year_0_keeps_nothing_else_from_being_due;
             budgets: concurrent_reservations_never_oversell;
             budgets: the_first_to_ask_finds_out_what_the_limit_is;

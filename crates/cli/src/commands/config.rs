@@ -19,9 +19,9 @@ pub enum Command {
     #[command(after_help = "A larder.toml that lies in or above the working directory came with whatever \
                       repository that is. Until it is trusted, all that it sets of `[store]` and `[server]` \
                       is ignored, and so are `[github] api_url` and `token`, `[projects] allow_links`, \
-                      `collections` and `roots` outside of its folder, `[[marketplace]] url` and files outside of \
-                      it, and `[trackers] auto_pull`; every command names what it ignores. Trust holds for its \
-                      present content.\n\n\
+                      `collections`, `machine` and `roots` outside of its folder, `[[marketplace]] url` and files \
+                      outside of it, and `[trackers] auto_pull`; every command names what it ignores. Trust holds \
+                      for its present content.\n\n\
                       Example:\n  larder config trust")]
     Trust(TrustArgs),
 }

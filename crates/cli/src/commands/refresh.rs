@@ -27,7 +27,7 @@ use crate::wiring::{Rooms, Stay, until_interrupted};
 #[command(
     after_help = "--all and --source mean what is configured. What is kept besides, such as the trackers of a \
                   repository that somebody asked for, is refreshed where KEY or --repo names it; else it goes 90 \
-                  days after its last reader.\n\n\
+                  days after its last reader, or after it was imported.\n\n\
                   Example:\n  larder refresh cluster/tools\n  larder refresh --all --json"
 )]
 pub struct Args {

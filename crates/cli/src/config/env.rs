@@ -19,6 +19,19 @@ pub struct Environment {
     pub dirs: Dirs,
     /// The working directory.
     pub cwd: PathBuf,
+    /// The machine that it runs on.
+    pub host: Host,
+}
+
+/// By what the system tells this machine and its user from others.
+#[derive(Debug, Clone, Default)]
+pub struct Host {
+    /// The files that may hold the system's id, the better one first. None is read before it is wanted.
+    pub id_files: Vec<PathBuf>,
+    /// What it is called in its network; empty = nobody knows.
+    pub name: String,
+    /// The user's number.
+    pub user: Option<u32>,
 }
 
 /// Larder's own directories for this user. None of them need exist yet.
@@ -68,7 +81,7 @@ impl Environment {
             data: base.data_dir().join("larder"),
             state: base.state_dir().unwrap_or_else(|| base.data_dir()).join("larder"),
         };
-        Ok(Environment { vars, odd, dirs, cwd })
+        Ok(Environment { vars, odd, dirs, cwd, host: Host::of_this_process() })
     }
 
     /// A variable that is set and not empty: an empty one means "as if it were not there".
@@ -101,5 +114,21 @@ impl Environment {
     /// Whether a variable is set to what no setting may be.
     pub fn is_odd(&self, name: &str) -> bool {
         self.odd.contains_key(name)
+    }
+}
+
+impl Host {
+    #[cfg(unix)]
+    fn of_this_process() -> Self {
+        Host {
+            id_files: ["/etc/machine-id", "/var/lib/dbus/machine-id"].map(PathBuf::from).into(),
+            name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            user: Some(rustix::process::geteuid().as_raw()),
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn of_this_process() -> Self {
+        Host::default()
     }
 }

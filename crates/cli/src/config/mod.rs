@@ -32,7 +32,7 @@ use toml::de::DeTable;
 
 pub use clusters::ClustersSection;
 pub use engine::EngineConfig;
-pub use env::{Dirs, Environment, EnvironmentError};
+pub use env::{Dirs, Environment, EnvironmentError, Host};
 pub use find::{FILE_NAME, How, is_same};
 pub use github::{GithubConfig, read_owner};
 pub use origin::owner_of_origin;
@@ -76,6 +76,8 @@ pub struct Config {
     pub listed: ClustersConfig,
     /// The user's directories.
     pub dirs: Dirs,
+    /// The machine that this is.
+    pub host: Host,
     /// Each cluster, tracker and marketplace in a line, for whoever asks how it is configured.
     tables: Vec<Shown>,
     /// What a person should know before anything else.
@@ -259,7 +261,7 @@ fn build(
     if let Some(Err(error)) = (!untrusted.is_empty()).then(|| Trust::check(env)) {
         untrusted.push(format!("{error}: until it can, no file is trusted; {}", error.hint()));
     }
-    let dirs = env.dirs.clone();
+    let (dirs, host) = (env.dirs.clone(), env.host.clone());
     let quiet_notes = layers.quiet_notes;
     let warnings = layers.strays;
     let tables = layers.listed;
@@ -276,6 +278,7 @@ fn build(
         trackers,
         listed,
         dirs,
+        host,
         tables,
         notes,
         warnings,

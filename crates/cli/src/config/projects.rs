@@ -32,6 +32,8 @@ pub struct ProjectsSection {
     pub collections: Setting<Vec<PathBuf>>,
     /// How long what was found is taken for true without a look.
     pub ttl: Setting<Duration>,
+    /// What this machine is called in a database that several share.
+    pub machine: Option<Setting<String>>,
     /// The working directory, where it is a root.
     pub cwd: Option<PathBuf>,
     /// The user's home, which is not searched.
@@ -64,6 +66,8 @@ impl Watching {
 const USUAL_ROOTS: [&str; 4] = ["projects", "dev", "workspace", "src"];
 /// Where the deploying tool keeps its collections.
 const USUAL_COLLECTIONS: [&str; 2] = [".skillmeat/collections", ".skillmeat/collection"];
+/// The longest name of a machine: a host name is no longer.
+const MACHINE_CHARS_MAX: usize = 253;
 /// The longest list.
 const LIST_MAX: usize = 1_000;
 
@@ -86,6 +90,7 @@ impl ProjectsSection {
         let allow_links = paths(&mut section, Key::guarded("allow_links"));
         let collections = paths(&mut section, Key::guarded("collections"));
         let ttl = section.span("ttl", Duration::from_secs(1), Duration::from_hours(24 * 366));
+        let machine = section.read(Key::guarded("machine"), read_machine);
         let trusted = section.is_trusted();
         section.finish();
         let usual_paths = |names: &[&str]| -> Vec<PathBuf> {
@@ -107,6 +112,7 @@ impl ProjectsSection {
             allow_links: allow_links.unwrap_or(Setting::default(Vec::new())),
             collections: collections.unwrap_or_else(|| Setting::default(usual_paths(&USUAL_COLLECTIONS))),
             ttl: ttl.unwrap_or(Setting::default(usual.ttl)),
+            machine,
             cwd: None,
             home,
         }
@@ -125,7 +131,7 @@ impl ProjectsSection {
             roots: all.clone(),
             awaited: all.iter().filter(|root| !self.roots.value.contains(root)).cloned().collect(),
             cwd: self.cwd.clone(),
-            machine: None,
+            machine: self.machine.as_ref().map(|machine| machine.value.clone()),
             home: self.home.clone(),
             depth: self.depth.value as usize,
             prune: self.prune.value.clone(),
@@ -239,6 +245,17 @@ fn read_names(raw: Raw<'_>) -> Result<Vec<String>, String> {
         item.get_ref().as_str().map(str::to_owned).ok_or_else(|| "expected a text in quotes".to_owned())
     };
     array.iter().map(text).collect()
+}
+
+fn read_machine(raw: Raw<'_>) -> Result<String, String> {
+    let name = raw.text("a text in quotes")?.trim();
+    if name.is_empty() || name.chars().any(char::is_control) {
+        return Err("a machine's name is a word or some".to_owned());
+    }
+    if name.chars().count() > MACHINE_CHARS_MAX {
+        return Err(format!("{MACHINE_CHARS_MAX} letters is the most"));
+    }
+    Ok(name.to_owned())
 }
 
 fn read_watching(raw: Raw<'_>) -> Result<Watching, String> {

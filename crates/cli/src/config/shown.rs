@@ -113,6 +113,7 @@ impl Config {
             paths("projects.allow_links", &self.projects.allow_links),
             paths("projects.collections", &self.projects.collections),
             plain("projects.ttl", &self.projects.ttl, span),
+            optional("projects.machine", self.projects.machine.as_ref(), Clone::clone),
             plain("server.listen", &self.server.listen, ToString::to_string),
             secret("server.read_token", self.server.read_token.as_ref()),
             secret("server.admin_token", self.server.admin_token.as_ref()),

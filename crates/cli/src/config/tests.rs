@@ -222,6 +222,22 @@ fn the_trackers_of_repositories_can_be_asked_for_by_the_environment() {
 }
 
 #[test]
+fn a_machines_name_is_for_its_user_to_say_and_no_business_of_a_cloned_repository() {
+    let world = World::new().with_project("[projects]\nmachine = \"theirs\"\n");
+    let config = world.load().unwrap();
+    assert!(config.projects.machine.is_none());
+    assert!(config.untrusted[0].contains("`[projects] machine` is ignored"), "{:?}", config.untrusted);
+    let world = world.var("LARDER_PROJECTS__MACHINE", " build ");
+    let config = world.load().unwrap();
+    assert_eq!(config.projects.config().machine.as_deref(), Some("build"));
+    assert_eq!(origin_of(&config, "projects.machine"), "env LARDER_PROJECTS__MACHINE");
+    for odd in [" ", "a\0b", "a\nb"] {
+        let mistakes = World::new().var("LARDER_PROJECTS__MACHINE", odd).mistakes();
+        assert!(mistakes[0].contains("a machine's name is a word or some"), "{mistakes:?}");
+    }
+}
+
+#[test]
 fn what_config_show_lists_can_come_from_the_environment_as_the_template_says() {
     let settings = World::new().load().unwrap().settings();
     for setting in settings {

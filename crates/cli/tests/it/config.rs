@@ -183,6 +183,7 @@ fn show_tells_where_each_value_came_from_and_hides_the_token() {
     projects.allow_links	-	default
     projects.collections	/root/home/.skillmeat/collections, /root/home/.skillmeat/collection	default
     projects.ttl	6h	default
+    projects.machine	-	default
     server.listen	127.0.0.1:PORT	default
     server.read_token	-	default
     server.admin_token	-	default

@@ -533,6 +533,28 @@ fn a_damaged_root_is_told_of_and_what_lies_below_the_others_is_listed() {
         assert!(listed.out.contains("bot"), "{}", listed.all());
         assert!(listed.err.contains("column `warnings` holds `oops`"), "{}", listed.all());
     }
+    user.run(&["refresh", "--all"]);
+    // What lies below it is there all the same, for all that is known.
+    let gone = "SELECT count(*) FROM entries WHERE unconfigured_since IS NOT NULL";
+    assert_eq!(file.query_row(gone, [], |row| row.get::<_, u32>(0)).unwrap(), 0);
+}
+
+#[test]
+fn what_others_found_below_a_root_that_was_not_there_is_heard_of_without_watching() {
+    let user = User::new().var("LARDER_PROJECTS__WATCH", "off");
+    let command = |place: &str| {
+        let folder = user.home().join(place).join(".claude/commands");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("it.md"), "Does it\n").unwrap();
+    };
+    command("dev/site");
+    let serving = Serving::start(&user, &["serve"]);
+    assert_eq!(names(&asked(&serving, "/api/v1/projects"), "projects"), ["site"]);
+    command("dev/second");
+    command("src/bot");
+    user.ok(&["projects"]);
+    let all = || names(&asked(&serving, "/api/v1/projects"), "projects") == ["bot", "second", "site"];
+    crate::fire::until("they are heard of", || all().then_some(()));
 }
 
 /// Equal paths are usual: `/root/projects`, `/home/ubuntu/src`.
@@ -547,7 +569,7 @@ fn machines_that_share_a_database_keep_their_projects_apart_though_their_paths_a
         std::fs::write(dir.join("SKILL.md"), format!("# {name}\n")).unwrap();
     };
     let config = format!("[projects]\nroots = [\"{}\"]\n", root.path().display());
-    let machines = [User::new(), User::new()];
+    let machines = ["one", "two"].map(|name| User::new().var("LARDER_PROJECTS__MACHINE", name));
     let names = |user: &User, how: &str| -> Vec<String> {
         let listed = user.json(&["artifacts", how, "--store", &database.url()]);
         let listed = listed["artifacts"].as_array().unwrap().iter();
@@ -578,4 +600,34 @@ fn machines_that_share_a_database_keep_their_projects_apart_though_their_paths_a
     machines[0].ok(&["refresh", "--due", "--store", &database.url()]);
     let gone = unconfigured(&machines[0]).into_iter().filter(|gone| *gone).count();
     assert_eq!(gone, 2, "what went from its own configuration is its to tell of");
+}
+
+/// As jobs have one each, and containers: what each run leaves must not be a set of projects of its own.
+#[test]
+fn a_machine_with_a_fresh_home_each_time_is_one_machine() {
+    let database = Database::new();
+    let root = tempfile::tempdir().unwrap();
+    let skill = root.path().join("site/.claude/skills/deploy");
+    std::fs::create_dir_all(&skill).unwrap();
+    std::fs::write(skill.join("SKILL.md"), "# deploy\n").unwrap();
+    let config = format!("[projects]\nroots = [\"{}\"]\n", root.path().display());
+    let held = |user: &User| -> Vec<String> {
+        user.write("larder.toml", &config);
+        user.ok(&["config", "trust"]);
+        assert!(user.ok(&["projects", "--store", &database.url()]).out.contains("site"));
+        let entries = user.json(&["cache", "status", "--source", "projects", "--store", &database.url()]);
+        let keys = entries["entries"].as_array().unwrap().iter();
+        let keys = keys.map(|entry| entry["key"].as_str().unwrap().to_owned());
+        keys.filter(|key| !key.starts_with("projects/roots/")).collect()
+    };
+    // By what the system has to tell it by, or else by the name that it is given.
+    let id = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
+    let is_told = id.trim().len() == 32;
+    let named = |name| User::new().var("LARDER_PROJECTS__MACHINE", name);
+    let user = || if is_told { User::new() } else { named("build") };
+    let first = held(&user());
+    assert_eq!(first.len(), 1, "{first:?}");
+    assert_eq!(held(&user()), first);
+    assert_eq!(held(&named("other")).len(), 2);
+    assert_eq!(held(&named("other")).len(), 2);
 }

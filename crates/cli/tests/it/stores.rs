@@ -81,8 +81,11 @@ fn one_damaged_entry_is_told_of_by_name_and_all_others_are_shown_and_changed() {
         assert!(told(&["cache", "status"]).contains("cluster/cinder\tfresh"), "{store}");
         assert_eq!(told(&["cache", "invalidate", "cinder"]), "1 entry marked stale\n", "{store}");
         assert!(told(&["refresh", "cinder"]).contains("cluster/cinder\t"), "{store}");
-        let all = user.run(&["repos"]);
-        assert!(all.code == 3 && all.out.contains("cinder-mcp"), "{store}: {}", all.all());
+        // One of its repositories is asked for by a former name.
+        for args in [&["repos"][..], &["repos", "--json"], &["repos", "--json", "--offline"]] {
+            let all = user.run(args);
+            assert!(all.code == 3 && all.out.contains("cinder-mcp"), "{store} {args:?}: {}", all.all());
+        }
         let verified = user.run(&["cache", "verify"]);
         assert_eq!(verified.out, broken.replace("warning: ", "entries: "), "{store}");
         assert!(!verified.err.contains("warning: entries"), "{store}: {}", verified.err);

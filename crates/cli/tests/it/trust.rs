@@ -153,7 +153,7 @@ fn what_an_untrusted_file_may_not_set_is_told_in_full() {
         "`[store]`",
         "`[server]`",
         "`[github] api_url` and `token`",
-        "`[projects] allow_links`, `collections` and `roots` outside of its folder",
+        "`[projects] allow_links`, `collections`, `machine` and `roots` outside of its folder",
         "`[[marketplace]] url`",
         "`[trackers] auto_pull`",
     ] {

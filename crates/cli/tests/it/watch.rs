@@ -178,6 +178,41 @@ fn a_usual_root_that_comes_later_is_watched_wherever_one_stands() {
 }
 
 #[test]
+fn a_usual_root_that_went_away_is_waited_for_and_what_it_held_is_no_news() {
+    let user = User::new().var("LARDER_PROJECTS__DEBOUNCE", "10ms");
+    let (there, away) = (user.home().join("dev"), user.home().join("elsewhere"));
+    let skill = |root: &std::path::Path, name: &str| {
+        let folder = root.join("site/.claude/skills").join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("SKILL.md"), format!("# {name}\n")).unwrap();
+    };
+    skill(&there, "deploy");
+    user.ok(&["projects"]);
+    std::fs::rename(&there, &away).unwrap();
+    let mut watch = Watching::start(&user, &[]);
+    skill(&away, "build");
+    std::fs::rename(&away, &there).unwrap();
+    assert_eq!(watch.next(), "added build of site");
+    assert_eq!(watch.stop(), Vec::<String>::new());
+}
+
+#[test]
+fn one_project_whose_row_is_damaged_keeps_nobody_from_hearing_of_the_others() {
+    let user = stranger();
+    skill(&user, "borealis", "lights", "Looks");
+    user.ok(&["projects"]);
+    let place = user.json(&["cache", "status"])["store"]["place"].as_str().unwrap().to_owned();
+    let root = user.home().parent().unwrap().canonicalize().unwrap();
+    let file = rusqlite::Connection::open(place.replace("/root", root.to_str().unwrap())).unwrap();
+    let sql = "UPDATE entries SET warnings = 'oops' WHERE key LIKE 'projects/borealis-%'";
+    assert_eq!(file.execute(sql, []).unwrap(), 1);
+    drop(file);
+    let mut watch = Watching::start(&user, &[]);
+    skill(&user, "atlas", "mapping", "Draws better maps");
+    assert_eq!(watch.next(), "edited mapping of atlas");
+}
+
+#[test]
 fn what_had_lain_there_when_a_watch_looked_for_the_first_time_is_no_change() {
     for half_known in [false, true] {
         let user = stranger();

@@ -59,6 +59,20 @@ async fn nor_the_store_from_its_sweep() {
 }
 
 #[tokio::test]
+async fn nor_is_all_swept_again_within_minutes_for_it() {
+    let world = World::new();
+    let spoilt = world.source.entry("spoilt", &["a"]);
+    world.read(&spoilt).await.unwrap();
+    world.spoil("UPDATE entries SET warnings = 'oops' WHERE key = 'fake/spoilt'");
+    let sweep = async || world.engine.sweep_in_turn(&Retention::default(), 24 * HOUR).await;
+    assert!(sweep().await.unwrap_err().to_string().contains("fake/spoilt"));
+    world.pass(12 * HOUR).await;
+    assert!(sweep().await.unwrap().is_none());
+    world.pass(12 * HOUR).await;
+    assert!(sweep().await.unwrap_err().to_string().contains("fake/spoilt"), "it is told once a day");
+}
+
+#[tokio::test]
 async fn nor_others_of_its_source_from_being_compared_with_what_is_configured() {
     let world = World::new();
     let [broken, told] = ["broken", "told"].map(|name| world.source.entry(name, &["a"]));

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use larder_core::{
-    Ask, Definition, FetchError, Fetched, Key, Reconciled, Retention, Source, Status, Store, Target, Trigger,
+    Ask, Clock, Definition, FetchError, Fetched, Key, Reconciled, Retention, Source, Status, Store, Target,
+    Trigger,
 };
 use larder_engine::{Behind, ReadOptions};
 use larder_testkit::{FakeSource, Fault, Step};
@@ -188,6 +189,52 @@ async fn what_nobody_lists_and_nobody_reads_goes_in_the_end() {
     world.source.down(None);
     world.read(&unread).await.unwrap();
     assert_eq!(world.status(&unread).await, Status::Fresh, "whoever wants it again gets it again");
+}
+
+/// Whatever it is that nobody read for so long, from when it was restored on.
+#[tokio::test]
+async fn what_is_restored_from_an_old_archive_stays_as_long_as_what_was_read() {
+    let world = World::new();
+    let archived = world.source.entry("archived", &["a"]);
+    world.read(&archived).await.unwrap();
+    let archive = world.store.export(None, 10).await.unwrap();
+    world.source.unlist(&archived);
+    world.engine.evict(&Target::All).await.unwrap();
+    world.pass(400 * DAY).await;
+    let sweep = async || world.engine.sweep(&Retention::default()).await.unwrap().entries;
+    assert_eq!(world.store.import(&archive, world.clock.now()).await.unwrap(), 1);
+    assert_eq!(sweep().await, 0);
+    world.pass(89 * DAY).await;
+    assert_eq!(sweep().await, 0);
+    world.pass(2 * DAY).await;
+    assert_eq!(sweep().await, 1);
+}
+
+#[tokio::test]
+async fn what_is_restored_while_a_sweep_looks_what_nobody_reads_stays() {
+    let world = World::new();
+    let key = world.source.entry("archived", &["a"]);
+    world.read(&key).await.unwrap();
+    let before = world.store.export(None, 10).await.unwrap();
+    world.pass(DAY).await;
+    world.read(&key).await.unwrap();
+    world.settle().await;
+    let archive = world.store.export(None, 10).await.unwrap();
+    assert!(archive[0].entry.fetched_at > before[0].entry.fetched_at);
+    world.engine.evict(&Target::All).await.unwrap();
+    world.store.import(&before, world.clock.now()).await.unwrap();
+    world.source.unlist(&key);
+    world.pass(91 * DAY).await;
+    world.store.inflict(Fault::Hang, &[Step::Lookup]);
+    let engine = world.engine.clone();
+    let sweeping = tokio::spawn(async move { engine.sweep(&Retention::default()).await });
+    while world.store.waiting() == 0 {
+        world.settle().await;
+    }
+    assert_eq!(world.store.import(&archive, world.clock.now()).await.unwrap(), 1);
+    world.store.mend();
+    assert_eq!(world.run(sweeping).await.unwrap().unwrap().entries, 0);
+    assert!(world.row(&key).await.is_some());
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Stories of a cache that moves from one store to another, through JSON, and is the same there.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use larder_core::{
     Committed, Configured, Definition, Entry, Exported, Fingerprint, Key, ListQuery, Member, MemberState,
@@ -10,8 +11,8 @@ use larder_core::{
 
 use super::Place;
 use super::build::{
-    VIEW, at, book, book_with, commit_of, fail, fetched, field, find, heads, key, lease, member, refresh,
-    row, words, write,
+    VIEW, at, book, book_with, commit_of, exported, fail, fetched, field, find, heads, key, lease, member,
+    refresh, row, words, write,
 };
 
 /// All of a store, in pages of two, through the text that a file would hold.
@@ -291,6 +292,33 @@ pub async fn an_imported_version_names_nothing_else<P: Place>() {
     fresh.import(&exported, at(2)).await.unwrap();
     let version = row(&fresh, &cinder).await.entry.version;
     assert_eq!(version, exported[0].entry.version, "where it names nothing yet, it stays");
+}
+
+/// Ninety days by default. An archive may be older than that, and whoever restores it wants what is in it.
+pub async fn what_is_restored_counts_as_wanted_from_then_on<P: Place>() {
+    let place = P::fresh();
+    let store = place.open().await;
+    let (archived, asked) = (key("shelf/archived"), key("shelf/asked"));
+    let day = |days: u32| at(0).plus(Duration::from_hours(24) * days);
+    let rows = async || store.rows(None, None, 10).await.unwrap();
+    let unread = async |now| -> Vec<Key> {
+        let length = Retention::default().unread;
+        let unread = rows()
+            .await
+            .into_iter()
+            .filter(|row| !row.is_touched_within(length, now) && row.entry.is_unread_for(length, now));
+        unread.map(|row| row.entry.key).collect()
+    };
+    store.import(&[exported(&archived, &[], day(0))], day(400)).await.unwrap();
+    refresh(&store, &asked, vec![book("a", 1)], day(400)).await;
+    let touched: Vec<Time> = rows().await.iter().map(|row| row.touched_at).collect();
+    assert_eq!(touched, [day(400), day(400)]);
+    assert_eq!(unread(day(490)).await, []);
+    let later = day(491);
+    assert_eq!(unread(later).await, [archived.clone(), asked.clone()]);
+    // What is there already is wanted no sooner by a second import, and what is younger anew.
+    store.import(&[exported(&archived, &[], day(0)), exported(&asked, &[], day(401))], later).await.unwrap();
+    assert_eq!(unread(later).await, [archived]);
 }
 
 /// A file may say anything. PostgreSQL's own text of a time has no year 0.

@@ -89,8 +89,11 @@ impl Store for MemoryStore {
             let behind = |key: &Key| after.is_none_or(|after| key > after);
             let rows =
                 state.entries.values().filter(|row| is_asked(&row.entry.key) && behind(&row.entry.key));
-            let row =
-                rows.map(|row| Row { entry: state.seen(row), unconfigured_since: row.unconfigured_since });
+            let row = rows.map(|row| Row {
+                entry: state.seen(row),
+                unconfigured_since: row.unconfigured_since,
+                touched_at: row.touched_at,
+            });
             Ok(row.take(limit).collect())
         })
     }
