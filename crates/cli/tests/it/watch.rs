@@ -9,6 +9,8 @@ use crate::world::User;
 /// A watch that runs until it ends by itself, is stopped, or the test ends.
 struct Watching {
     child: Child,
+    /// What it said when it was watching.
+    began: String,
     told: Lines<BufReader<ChildStdout>>,
     said: Lines<BufReader<ChildStderr>>,
 }
@@ -24,9 +26,10 @@ impl Watching {
     fn of(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
-        assert!(said.any(|line| line.unwrap().starts_with("note: watching ")), "it ended");
+        let began = said.by_ref().map(Result::unwrap).find(|line| line.starts_with("note: watching "));
+        let began = began.expect("it ended");
         let told = BufReader::new(child.stdout.take().unwrap()).lines();
-        Watching { child, told, said }
+        Watching { child, began, told, said }
     }
 
     /// The next change that it tells of: what, and of which artifact of which project.
@@ -189,7 +192,11 @@ fn a_usual_root_that_went_away_is_waited_for_and_what_it_held_is_no_news() {
     skill(&there, "deploy");
     user.ok(&["projects"]);
     std::fs::rename(&there, &away).unwrap();
-    let mut watch = Watching::start(&user, &[]);
+    // The home folder is no root, as any other is where one stands in it.
+    let mut command = user.command(&["watch"]);
+    command.current_dir(user.home());
+    let mut watch = Watching::of(command);
+    assert!(!watch.began.contains("none is there"), "{}", watch.began);
     skill(&away, "build");
     std::fs::rename(&away, &there).unwrap();
     assert_eq!(watch.next(), "added build of site");
