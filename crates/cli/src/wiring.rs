@@ -295,14 +295,15 @@ fn engine(
     projects: &Arc<ProjectsSource>,
     seed: u64,
 ) -> Result<Engine, Complaint> {
-    let clusters = ClustersSource::new(&config.listed, github.clone(), &config.engine.policy())
+    // Not for local projects: what they are is learned while the process runs.
+    let policy = Policy { configured_at: Some(clock.now()), ..config.engine.policy() };
+    let clusters = ClustersSource::new(&config.listed, github.clone(), &policy)
         .map_err(|error| Complaint::usage(error.to_string()))?;
-    let marketplaces =
-        MarketplaceSource::new(&config.marketplaces, github.clone(), clock.clone(), &config.engine.policy())
-            .map_err(|error| Complaint::usage(error.to_string()))?;
+    let marketplaces = MarketplaceSource::new(&config.marketplaces, github.clone(), clock.clone(), &policy)
+        .map_err(|error| Complaint::usage(error.to_string()))?;
     let engine = Engine::builder(store.entries().clone(), clock.clone())
         .source(Arc::new(clusters))
-        .source(Arc::new(trackers(config, stay, clock, github)?))
+        .source(Arc::new(trackers(config, stay, clock, github, &policy)?))
         .source(projects.clone())
         .source(Arc::new(marketplaces))
         .owner(owner(config))
@@ -315,13 +316,14 @@ fn trackers(
     stay: Stay,
     clock: &Arc<SystemClock>,
     github: &Arc<GitHub>,
+    base: &Policy,
 ) -> Result<TrackersSource, Complaint> {
     let trackers = &config.trackers;
     // That of the clone one stands in is to be had, and is no part of what is configured. A server has
     // nobody to name it, so it shows that one; nothing of it is fetched before somebody looks.
     let is_named = trackers.repos.is_set() || stay == Stay::Long;
     let repos = if is_named { trackers.repos.value.as_slice() } else { &[] };
-    let policy = Policy { ttl: trackers.ttl.value, ..config.engine.policy() };
+    let policy = Policy { ttl: trackers.ttl.value, ..base.clone() };
     let source = TrackersSource::new(github.clone(), repos, trackers.types.clone(), policy)
         .map_err(|error| Complaint::usage(error.to_string()))?;
     Ok(match desk(config, clock) {

@@ -183,7 +183,7 @@ impl Frame<'_> {
         Write {
             outcome,
             definition: entry.definition.clone(),
-            tried: self.definition.fingerprint.clone(),
+            tried: self.definition.note(),
             body: entry.body.clone(),
             validators: entry.validators.clone(),
             cursor: entry.cursor.clone(),
@@ -208,7 +208,7 @@ impl Frame<'_> {
     pub(crate) fn success(&self, ttl: Option<Duration>) -> Write {
         let fresh_until = self.now.plus(self.lifetime(ttl.unwrap_or(self.definition.policy.ttl)));
         Write {
-            definition: self.definition.fingerprint.clone(),
+            definition: self.definition.note(),
             complete: true,
             pending: Vec::new(),
             answers_invalidation: true,
@@ -236,7 +236,7 @@ impl Frame<'_> {
         let policy = &self.definition.policy;
         // Failures under another definition say nothing about this one.
         let (attempts, faults) =
-            if self.definition.answers_to(&entry.tried) { (entry.attempts, entry.faults) } else { (0, 0) };
+            if entry.was_tried_for(self.definition) { (entry.attempts, entry.faults) } else { (0, 0) };
         let attempts = attempts.saturating_add(1);
         let faults = if error.counts() { faults.saturating_add(1) } else { faults };
         let due_at = if faults >= policy.attempts {

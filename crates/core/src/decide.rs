@@ -102,7 +102,7 @@ pub fn decide(entry: Option<&Entry>, definition: &Definition, request: &Request,
 fn decide_missing(entry: &Entry, definition: &Definition, request: &Request, now: Time) -> Decision {
     let absent_until = entry.absent_at.and(entry.fresh_until).filter(|until| {
         let longest = definition.policy.negative_ttl.saturating_add(CLOCK_SLACK);
-        now < *until && until.since(now) <= longest && !entry.is_edited(definition)
+        now < *until && until.since(now) <= longest && !entry.is_outdated(definition)
     });
     // A hand that wanted to know better and failed is tried again by itself.
     let is_retried = entry.attempts > 0 && request.mode == Mode::Normal && entry.is_due(definition, now);
@@ -177,7 +177,7 @@ fn is_too_old(entry: &Entry, request: &Request, now: Time) -> bool {
 /// How far past its lifetime the copy is; `None` for one that was invalidated or edited, whose
 /// staleness has no measure.
 fn staleness(entry: &Entry, definition: &Definition, now: Time) -> Option<Duration> {
-    let measurable = !entry.is_invalidated() && !entry.is_edited(definition);
+    let measurable = !entry.is_invalidated() && !entry.is_outdated(definition);
     measurable.then(|| entry.fresh_until.map_or(Duration::ZERO, |until| now.since(until)))
 }
 

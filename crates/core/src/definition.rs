@@ -7,12 +7,19 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Time;
+
 /// A short digest of everything that decides what a fetch would bring: the slice of
 /// configuration, the host, the kind of credential. An entry whose fingerprint differs from its
-/// definition's was edited, and is due at once.
+/// definition's was edited, and is due at once, unless whoever fetched it has the newer configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Fingerprint(Arc<str>);
+
+/// Behind the digest of what brings less than another.
+const LESSER: char = '-';
+/// Before the time, in milliseconds, at which whoever noted a fingerprint read its configuration.
+const AT: char = '@';
 
 impl Fingerprint {
     /// Digests the parts (BLAKE3, 128 bits, hexadecimal). Each part's length is digested with it,
@@ -26,6 +33,36 @@ impl Fingerprint {
             all.extend_from_slice(part);
         }
         Fingerprint(blake3::hash(&all).to_hex().as_str()[..32].into())
+    }
+
+    /// The same of a fetch that brings less than another would, as one without a token does: no later
+    /// configuration makes good what it lacks.
+    #[must_use]
+    pub fn lesser(&self) -> Self {
+        Fingerprint(format!("{}{LESSER}", self.0).into())
+    }
+
+    /// The definition alone, whoever noted it and when that read its configuration.
+    #[must_use]
+    pub fn alone(&self) -> Self {
+        self.0.split_once(AT).map_or_else(|| self.clone(), |(alone, _)| Fingerprint(alone.into()))
+    }
+
+    fn read_at(self, at: Time) -> Self {
+        Fingerprint(format!("{}{AT}{}", self.0, at.ms()).into())
+    }
+
+    fn when_read(&self) -> Option<Time> {
+        self.0.split_once(AT).and_then(|(_, ms)| ms.parse().ok()).map(Time::from_ms)
+    }
+
+    fn is_lesser(&self) -> bool {
+        self.0.split(AT).next().is_some_and(|alone| alone.ends_with(LESSER))
+    }
+
+    /// Whether that is what a store noted of this one.
+    fn is_noted(&self, noted: &Fingerprint) -> bool {
+        noted.0.strip_prefix(&*self.0).is_some_and(|rest| rest.is_empty() || rest.starts_with(AT))
     }
 
     /// Takes a fingerprint that a store kept.
@@ -71,6 +108,10 @@ pub struct Policy {
     pub backoff_base: Duration,
     /// The longest such wait.
     pub backoff_cap: Duration,
+    /// When the process read its configuration. Of two that define an entry differently the one that read it
+    /// later refreshes what the other fetched, and not the other way round. `None` = whatever differs is
+    /// refreshed, as where definitions change while a process runs.
+    pub configured_at: Option<Time>,
 }
 
 impl Default for Policy {
@@ -87,6 +128,7 @@ impl Default for Policy {
             attempts: 8,
             backoff_base: Duration::from_secs(1),
             backoff_cap: Duration::from_mins(15),
+            configured_at: None,
         }
     }
 }
@@ -140,9 +182,30 @@ impl Definition {
         }
     }
 
-    /// Whether data of the definition with that fingerprint serve this one.
-    pub fn answers_to(&self, fingerprint: &Fingerprint) -> bool {
-        self.fingerprint == *fingerprint || self.also.contains(fingerprint)
+    /// What is noted of whatever was done under it.
+    pub fn note(&self) -> Fingerprint {
+        let plain = self.fingerprint.clone();
+        self.policy.configured_at.map_or(plain.clone(), |at| plain.read_at(at))
+    }
+
+    /// Whether data of the definition that is [noted](Definition::note) so serve this one.
+    pub fn answers_to(&self, noted: &Fingerprint) -> bool {
+        self.fingerprint.is_noted(noted) || self.also.iter().any(|one| one.is_noted(noted))
+    }
+
+    /// Whether what was done at that time, under the definition that is noted so, is not done again for this one
+    /// until it expires: it answers to it, or whoever did it has the newer configuration.
+    pub fn stands_by(&self, noted: &Fingerprint, at: Option<Time>) -> bool {
+        let own = self.policy.configured_at;
+        // A time after it was told by a clock that was ahead.
+        let theirs = noted.when_read().zip(at).map(|(read_at, at)| read_at.min(at));
+        let is_newer = own.zip(theirs).is_some_and(|(own, theirs)| theirs > own);
+        self.answers_to(noted) || (is_newer && !self.brings_more(noted))
+    }
+
+    /// Whether that was done without what this one has, such as a token.
+    pub fn brings_more(&self, noted: &Fingerprint) -> bool {
+        noted.is_lesser() && !self.fingerprint.is_lesser()
     }
 
     /// Whether a member asked for under `name` still belongs to the entry. It goes over all names: for many
@@ -176,6 +239,31 @@ impl Roster<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_two_definitions_the_one_that_was_read_later_stands() {
+        let digests = ["old", "new"].map(|part| Fingerprint::of(&[part]));
+        let at = |digest: &Fingerprint, at: Option<i64>| {
+            let policy = Policy { configured_at: at.map(Time::from_ms), ..Policy::default() };
+            Definition::new(digest.clone(), policy)
+        };
+        let stands = |one: &Definition, noted: &Fingerprint| one.stands_by(noted, Some(Time::from_ms(9)));
+        let [old, new] = [at(&digests[0], Some(1)), at(&digests[1], Some(2))];
+        assert!(stands(&old, &new.note()) && !stands(&new, &old.note()));
+        let ahead = at(&digests[0], Some(8)).note();
+        assert!(stands(&new, &ahead) && !new.stands_by(&ahead, Some(Time::from_ms(2))));
+        assert!(!old.answers_to(&new.note()) && old.answers_to(&at(&digests[0], Some(7)).note()));
+        for nobody_knows in [at(&digests[1], None).note(), new.note().alone(), Fingerprint::trusted("")] {
+            assert!(!stands(&old, &nobody_knows), "{nobody_knows}");
+        }
+        assert!(!stands(&at(&digests[0], None), &new.note()));
+
+        let lesser = at(&digests[1].lesser(), Some(2));
+        assert!(!stands(&old, &lesser.note()), "a token would bring more, whoever is newer");
+        assert!(stands(&at(&digests[0].lesser(), Some(1)), &lesser.note()));
+        let lesser = Definition { also: vec![digests[1].clone()], ..lesser };
+        assert!(lesser.answers_to(&new.note()) && !new.answers_to(&lesser.note()));
+    }
 
     #[test]
     fn a_roster_says_what_its_definition_says() {

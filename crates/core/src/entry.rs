@@ -157,7 +157,7 @@ pub enum Status {
     Missing,
     /// Within its freshness lifetime.
     Fresh,
-    /// Past it, invalidated, or fetched under another definition.
+    /// Past it, invalidated, or fetched under a definition that is another and no newer one.
     Stale,
 }
 
@@ -231,16 +231,31 @@ impl Entry {
         self.fetched_at.is_some()
     }
 
-    /// Whether the definition was edited since the data was fetched.
+    /// Whether the data was fetched under another definition: it may lack what this one names, and hold what it
+    /// does not.
     pub fn is_edited(&self, definition: &Definition) -> bool {
         !definition.answers_to(&self.definition)
+    }
+
+    /// Whether it is to be [fetched anew](Definition::stands_by) for that.
+    pub fn is_outdated(&self, definition: &Definition) -> bool {
+        !definition.stands_by(&self.definition, self.fetched_at.max(self.absent_at))
+    }
+
+    /// Whether its failures and its wait mean this definition too: it is the one that was tried, or another
+    /// process has met them since this one read its configuration, which would each begin anew at once.
+    pub fn was_tried_for(&self, definition: &Definition) -> bool {
+        let failed_at = self.last_error.as_ref().map(|error| error.at);
+        let is_since = failed_at.zip(definition.policy.configured_at).is_some_and(|(at, read)| at > read);
+        let tried_at = self.fetched_at.max(self.absent_at).max(failed_at);
+        definition.stands_by(&self.tried, tried_at) || (is_since && !definition.brings_more(&self.tried))
     }
 
     /// Missing, fresh or stale. With no definition (an entry that is no longer configured) its own
     /// row alone decides.
     pub fn status(&self, definition: Option<&Definition>, now: Time) -> Status {
         let Some(fetched_at) = self.fetched_at else { return Status::Missing };
-        let edited = definition.is_some_and(|definition| self.is_edited(definition));
+        let edited = definition.is_some_and(|definition| self.is_outdated(definition));
         let from_the_future = fetched_at.since(now) > CLOCK_SLACK;
         let expired =
             self.fresh_until.is_none_or(|until| now >= until || self.is_too_far(until, definition, now));
@@ -290,7 +305,7 @@ impl Entry {
         let asked_for = self.last_error.as_ref().map_or(Duration::ZERO, |error| self.due_at.since(error.at));
         let longest = policy.ttl.max(policy.backoff_cap).max(policy.negative_ttl).max(LIMIT_WAIT_MAX);
         let longest = longest.max(asked_for).saturating_add(CLOCK_SLACK);
-        self.is_wait_over(now) || self.due_at.since(now) > longest || !definition.answers_to(&self.tried)
+        self.is_wait_over(now) || self.due_at.since(now) > longest || !self.was_tried_for(definition)
     }
 
     /// Whether its wait is over by its row alone, whatever its policy: its time has come, or it is further off

@@ -335,8 +335,9 @@ fn subset_of(leased: &Leased, now: Time) -> Option<Vec<Arc<str>>> {
     let want = &leased.flown.want;
     let entry = &leased.before.entry;
     let fresh = entry.status(Some(&want.definition), now) == Status::Fresh;
-    // An event that marked it speaks of all of it.
-    let partly = fresh && !entry.marked && want.request == Request::default();
+    // Names of another definition are not asked for. An event that marked it speaks of all of it.
+    let partly =
+        fresh && !entry.is_edited(&want.definition) && !entry.marked && want.request == Request::default();
     let pending = partly && !entry.pending.is_empty();
     pending.then(|| entry.pending.clone())
 }

@@ -61,13 +61,13 @@ impl Engine {
         }
         let stored = tier.get(key)?;
         let definition = self.define(key)?;
+        // It may hold what is not shown.
+        if stored.entry.is_edited(&definition) {
+            return None;
+        }
         let (hit, status) = match decide(Some(&stored.entry), &definition, request, now) {
             Decision::Fresh => (Hit::Hit, Status::Fresh),
-            Decision::Stale(StaleReason::Backoff(_) | StaleReason::Dead(_))
-                if !stored.entry.is_edited(&definition) =>
-            {
-                (Hit::Stale, Status::Stale)
-            }
+            Decision::Stale(StaleReason::Backoff(_) | StaleReason::Dead(_)) => (Hit::Stale, Status::Stale),
             _ => return None,
         };
         Some(Reading {

@@ -229,7 +229,7 @@ fn is_of_one_row(error: &StoreError) -> bool {
 
 /// An entry that others define, as it was last tried: neither gone nor edited.
 fn as_tried(entry: Entry) -> Configured {
-    let definition = Definition::new(entry.tried, Policy::default());
+    let definition = Definition::new(entry.tried.alone(), Policy::default());
     Configured { key: entry.key, definition: Arc::new(definition) }
 }
 

@@ -145,7 +145,7 @@ impl EntryView {
 
 impl CutShort {
     fn of(entry: &Entry, definition: Option<&Definition>) -> Option<Self> {
-        let is_edited = definition.is_some_and(|definition| entry.is_edited(definition));
+        let is_edited = definition.is_some_and(|definition| entry.is_outdated(definition));
         match (entry.fetched_at, is_edited) {
             (None, _) => None,
             (Some(_), true) => Some(CutShort::Edited),

@@ -46,6 +46,29 @@ fn what_was_edited_since_the_server_began_is_refreshed_by_who_reads_it() {
 }
 
 #[test]
+fn what_was_edited_since_the_server_began_is_not_fetched_at_every_read_of_either() {
+    let github = GitHub::demo();
+    let user = User::of(&github, CLUSTERS);
+    let serving = Serving::start(&user, &["serve"]);
+    user.ok(&["repos", "--cluster", "cinder"]);
+    user.write("larder.toml", &CLUSTERS.replace("\"cinder-mcp\"", "\"harbor\""));
+    read(&user, "cinder", || has(&user, "cinder", "octo-org/harbor"));
+    github.take_requests();
+    for _ in 0..3 {
+        let (head, body) = serving.get("/api/v1/clusters/cinder");
+        assert!(head.contains("x-cache-status: fresh"), "{head}");
+        assert!(!body.contains("octo-org/harbor"), "the server does not know it yet: {body}");
+        let ran = user.ok(&["repos", "--cluster", "cinder"]);
+        assert!(
+            ran.out.contains("octo-org/harbor") && !ran.err.contains("refreshing behind"),
+            "{}",
+            ran.all()
+        );
+    }
+    assert_eq!(github.take_requests().len(), 0);
+}
+
+#[test]
 fn what_was_added_since_the_server_began_is_refreshed_by_who_reads_it() {
     let github = GitHub::demo();
     let user = User::of(&github, CLUSTERS);

@@ -11,6 +11,7 @@ mod batches;
 mod bounds;
 mod broken;
 mod clocks;
+mod configured;
 mod extent;
 mod failing;
 mod herd;

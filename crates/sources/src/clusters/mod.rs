@@ -135,7 +135,7 @@ impl ClustersSource {
             let all: Vec<&str> = frame.into_iter().chain(parts.iter().map(|part| &**part)).collect();
             Fingerprint::of(&all)
         };
-        let (token, nobody) = (with("token"), with("nobody"));
+        let (token, nobody) = (with("token"), with("nobody").lesser());
         if self.github.has_token() {
             return Definition::new(token, policy);
         }

@@ -166,7 +166,7 @@ fn definition(config: &MarketplaceConfig, github: &GitHub, base: &Policy) -> Def
         }
         MarketplaceFrom::Repository(repo) => {
             let by = |access: &str| with("github", &[github.host(), access, repo.key()]);
-            let (token, nobody) = (by("token"), by("nobody"));
+            let (token, nobody) = (by("token"), by("nobody").lesser());
             if github.has_token() {
                 Definition::new(token, policy)
             } else {

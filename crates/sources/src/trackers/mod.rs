@@ -111,7 +111,7 @@ impl TrackersSource {
             let rest = of.labels.iter().chain(&of.prefixes).map(String::as_str);
             Fingerprint::of(&frame.into_iter().chain(rest).collect::<Vec<_>>())
         };
-        let (token, nobody) = (with("token"), with("nobody"));
+        let (token, nobody) = (with("token"), with("nobody").lesser());
         let mut definition = if self.github.has_token() {
             Definition::new(token, self.base.clone())
         } else {

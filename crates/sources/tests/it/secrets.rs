@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode, header};
-use larder_core::{FetchError, Policy, Priority, Source};
+use larder_core::{Definition, FetchError, Policy, Priority, Source, Time};
 use larder_domain::RepoName;
 use larder_sources::github::Errand;
 use larder_sources::{ClustersSource, GitHub, GitHubConfig, GitHubError};
@@ -125,6 +125,15 @@ async fn what_was_fetched_with_any_token_serves_without_one_and_not_the_other_wa
     assert_eq!(with.fingerprint, other.fingerprint, "tokens are renewed all the time");
     assert!(without.answers_to(&with.fingerprint));
     assert!(!with.answers_to(&without.fingerprint));
+    let later = |token| {
+        let policy = Policy { configured_at: Some(Time::from_ms(2)), ..Policy::default() };
+        let source = ClustersSource::new(&tools_of(2), scene.github(token, 1), &policy).unwrap();
+        source.define(&source.keys()[0]).unwrap().note()
+    };
+    let policy = Policy { configured_at: Some(Time::from_ms(1)), ..Policy::default() };
+    let with = Definition { policy, ..(*with).clone() };
+    let stands_by = |token| with.stands_by(&later(token), Some(Time::MAX));
+    assert!(stands_by(Some(TOKEN)) && !stands_by(None), "whoever is newer");
 }
 
 #[tokio::test]
