@@ -33,7 +33,7 @@ impl Engine {
     /// Shows one source what its indexes hold. Answers whether all of them could be read: else it may not know of
     /// what is there all the same.
     pub(crate) async fn learn_of(&self, source: &dyn Source) -> Result<bool, StoreError> {
-        let indexes = indexes_of(source);
+        let indexes: Vec<Key> = source.indexes().into_iter().chain(source.awaited()).collect();
         if indexes.is_empty() {
             return Ok(true);
         }
@@ -51,7 +51,7 @@ impl Engine {
     /// came: what nobody ever wanted is wanted now, and what went is removed.
     pub async fn heard_of(&self, key: &Key) -> Result<(), StoreError> {
         let Some(source) = self.inner.sources.get(key.source()) else { return Ok(()) };
-        if !indexes_of(&**source).contains(key) {
+        if !source.indexes().contains(key) {
             return Ok(());
         }
         let row = self.inner.store.lookup(std::slice::from_ref(key)).await?.pop().flatten();
@@ -75,15 +75,10 @@ impl Engine {
     }
 }
 
-/// Its indexes, and those that are to become some.
-fn indexes_of(source: &dyn Source) -> Vec<Key> {
-    source.indexes().into_iter().chain(source.awaited()).collect()
-}
-
 impl Inner {
     /// Whether an entry says which others its source has.
     pub(crate) fn is_index(&self, key: &Key) -> bool {
-        self.sources.get(key.source()).is_some_and(|source| indexes_of(&**source).contains(key))
+        self.sources.get(key.source()).is_some_and(|source| source.indexes().contains(key))
     }
 
     /// Takes in what a refresh of an index brought, where that is what it was.

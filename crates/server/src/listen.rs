@@ -66,6 +66,10 @@ pub async fn start(site: Site) -> Result<Running, ServeError> {
     let secrets = Secrets::of(&site.settings, address).map_err(ServeError::Chance)?;
     let place = watch::first_place(&site).await?;
     let (app, extra) = App::new(site, address, secrets, place);
+    // The first reader is shown what is held below a folder that went away since, too.
+    if let Err(error) = app.engine.bounded("look up what there is", app.engine.learn()).await {
+        tracing::debug!(%error, "what is held is learned later");
+    }
     let running = Running {
         app: app.clone(),
         address,

@@ -539,24 +539,6 @@ fn a_damaged_root_is_told_of_and_what_lies_below_the_others_is_listed() {
     assert_eq!(file.query_row(gone, [], |row| row.get::<_, u32>(0)).unwrap(), 0);
 }
 
-#[test]
-fn what_others_found_below_a_root_that_was_not_there_is_heard_of_without_watching() {
-    let user = User::new().var("LARDER_PROJECTS__WATCH", "off");
-    let command = |place: &str| {
-        let folder = user.home().join(place).join(".claude/commands");
-        std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join("it.md"), "Does it\n").unwrap();
-    };
-    command("dev/site");
-    let serving = Serving::start(&user, &["serve"]);
-    assert_eq!(names(&asked(&serving, "/api/v1/projects"), "projects"), ["site"]);
-    command("dev/second");
-    command("src/bot");
-    user.ok(&["projects"]);
-    let all = || names(&asked(&serving, "/api/v1/projects"), "projects") == ["bot", "second", "site"];
-    crate::fire::until("they are heard of", || all().then_some(()));
-}
-
 /// Equal paths are usual: `/root/projects`, `/home/ubuntu/src`.
 #[test]
 fn machines_that_share_a_database_keep_their_projects_apart_though_their_paths_are_the_same() {
