@@ -336,8 +336,8 @@ pub struct Retention {
     /// Entries that are no longer configured.
     pub unconfigured: Duration,
     /// Entries that their source knows and does not list, since they were last [read](Entry::is_unread_for) or
-    /// [touched](Row::is_touched_within), and those that are not its [own](crate::Source::is_own), since anybody was last heard of who has them (the engine
-    /// sees to it: a store knows of no lists).
+    /// [touched](Row::is_touched_within), and those that are not its [own](crate::Source::is_own), since anybody was
+    /// last heard of who has them (the engine sees to it: a store knows of no lists).
     pub unread: Duration,
     /// The feed, by age …
     pub feed: Duration,
