@@ -193,11 +193,14 @@ impl Connections {
                 Err(fault)
             }
         };
-        let is_open = !mode.may_be_repeated() && tx.may_have_committed();
+        let may_have_committed = !mode.may_be_repeated() && tx.may_have_committed();
         if let Some(tx) = Arc::into_inner(tx) {
             self.give_back(tx);
         }
-        ended.map_err(|fault| (fault, is_open))
+        ended.map_err(|fault| {
+            let is_open = may_have_committed && !fault.came_before_commit();
+            (fault, is_open)
+        })
     }
 
     /// The error that leaves the store. Where the database let us in before, it may let us in again, whichever

@@ -122,6 +122,12 @@ impl Fault {
         }
     }
 
+    /// Whether it tells that nothing was committed, though `COMMIT` was sent: a session that was let go since it
+    /// was silent amid its transaction has not read it.
+    pub(crate) fn came_before_commit(&self) -> bool {
+        self.code() == Some(SILENT_AMID)
+    }
+
     /// Whether the database said that there is no such table or schema.
     pub(crate) fn is_missing_table(&self) -> bool {
         let Fault::Sql(error) = self else { return false };
@@ -247,8 +253,11 @@ fn pool_error(error: &PoolError, place: &str, attempted: &'static str) -> StoreE
 /// transaction, as a machine is that sleeps.
 fn is_of_connection(code: &SqlState) -> bool {
     let code = code.code();
-    code.starts_with("08") || code.starts_with("57P0") || code == "25P03"
+    code.starts_with("08") || code.starts_with("57P0") || code == SILENT_AMID
 }
+
+/// `idle_in_transaction_session_timeout`.
+const SILENT_AMID: &str = "25P03";
 
 /// Whether the way to the database broke or was never there. A certificate that is not trusted, a
 /// server without TLS and a value that is not understood are errors of another kind: waiting does

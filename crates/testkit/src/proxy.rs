@@ -22,7 +22,12 @@ pub enum Way {
     Stalled,
     /// Each piece waits for so long before it goes through.
     Slow(Duration, Arc<dyn Clock>),
+    /// As `Slow`, and a piece is of so few bytes that hardly a message comes whole.
+    Trickling(Duration, Arc<dyn Clock>),
 }
+
+/// A piece of what trickles, in bytes.
+const TRICKLE: usize = 32;
 
 /// What went through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -178,24 +183,34 @@ async fn pump(
     let mut way = shared.way.subscribe();
     let mut piece = vec![0; 16 * 1024];
     while let Ok(length @ 1..) = from.read(&mut piece).await {
-        pass(&mut way).await;
-        if to.write_all(&piece[..length]).await.is_err() {
-            return;
+        let mut rest = &piece[..length];
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(pass(&mut way).await.min(rest.len()));
+            if to.write_all(now).await.is_err() {
+                return;
+            }
+            counter.fetch_add(now.len() as u64, Ordering::AcqRel);
+            rest = later;
         }
-        counter.fetch_add(length as u64, Ordering::AcqRel);
     }
     // Whoever is gone already need not be told.
     let _ = to.shutdown().await;
 }
 
-/// Completes when a piece may go on.
-async fn pass(way: &mut watch::Receiver<Way>) {
+/// Completes when a piece may go on, of so many bytes at most.
+async fn pass(way: &mut watch::Receiver<Way>) -> usize {
     // The sender outlives all who wait for it.
-    let Ok(open) = way.wait_for(|way| !matches!(way, Way::Stalled)).await.map(|way| way.clone()) else {
-        return;
-    };
-    if let Way::Slow(span, clock) = open {
-        clock.sleep(span).await;
+    let open = way.wait_for(|way| !matches!(way, Way::Stalled)).await.map(|way| way.clone());
+    match open {
+        Ok(Way::Slow(span, clock)) => {
+            clock.sleep(span).await;
+            usize::MAX
+        }
+        Ok(Way::Trickling(span, clock)) => {
+            clock.sleep(span).await;
+            TRICKLE
+        }
+        Ok(Way::Open | Way::Stalled) | Err(_) => usize::MAX,
     }
 }
 

@@ -11,6 +11,7 @@ use tokio_postgres::Client;
 
 use crate::connections::{by_way_of, host_of};
 use crate::place::{Database, block_on, options};
+use crate::slow::RealClock;
 
 /// Until a statement of another waits for a lock.
 pub(crate) async fn somebody_waits(watcher: &Client) {
@@ -26,12 +27,16 @@ pub(crate) async fn somebody_waits(watcher: &Client) {
 #[test]
 fn a_larder_that_freezes_amid_a_transaction_keeps_nobody_waiting() {
     let database = Database::fresh();
-    for (round, url) in (0..).zip([database.url(), database.pooled_url()]) {
-        block_on(freeze(&database, &url, round * 1_000));
+    let (direct, pooled) = (database.url(), database.pooled_url());
+    // What trickles tells it what it had asked long before that it was let go, and it goes on meanwhile.
+    let trickling = Way::Trickling(Duration::from_millis(10), Arc::new(RealClock));
+    for (round, (url, then)) in (0..).zip([(&direct, Way::Open), (&direct, trickling), (&pooled, Way::Open)])
+    {
+        block_on(freeze(&database, url, then, round * 1_000));
     }
 }
 
-async fn freeze(database: &Database, way: &str, now: u64) {
+async fn freeze(database: &Database, way: &str, then: Way, now: u64) {
     let proxy = Proxy::start(&host_of(way)).await.unwrap();
     let patient = |url: &str| OpenOptions { statement_timeout: Duration::from_secs(8), ..options(url) };
     let freezes = PostgresStore::open(patient(&by_way_of(way, &proxy))).await.unwrap();
@@ -51,7 +56,7 @@ async fn freeze(database: &Database, way: &str, now: u64) {
     let definition = Arc::new(Definition::new(Fingerprint::trusted("one"), Policy::default()));
     let configured = [first, last].map(|key| Configured { key, definition: definition.clone() });
     awake.reconcile("shelf", &configured, at(now + 1)).await.unwrap();
-    proxy.set(Way::Open);
+    proxy.set(then);
     let granted = asking.await.unwrap().unwrap();
     assert!(granted.iter().all(|one| matches!(one, Acquired::Granted(..))), "{granted:?}");
     let own = "SHOW idle_in_transaction_session_timeout";

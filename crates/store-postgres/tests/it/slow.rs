@@ -14,7 +14,7 @@ use crate::connections::{by_way_of, host_of};
 use crate::place::{Database, block_on_threads, options};
 
 /// The database's time-outs are real, and so is the link's slowness.
-struct RealClock;
+pub(crate) struct RealClock;
 
 #[async_trait]
 impl Clock for RealClock {
