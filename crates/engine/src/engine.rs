@@ -38,6 +38,8 @@ pub(crate) struct Inner {
     tier: OnceLock<Tier>,
     pub(crate) reach: Arc<Reach>,
     pub(crate) untold: Untold,
+    /// Indexes are looked up and learned in turn: what was looked up earlier is not learned after what is newer.
+    pub(crate) learning: tokio::sync::Mutex<()>,
     /// The store as [`within_reach`](Engine::within_reach) and the follower ask it.
     pub(crate) watched: Watched,
     pub(crate) news: Broadcast<News>,
@@ -114,6 +116,7 @@ impl Builder {
                 tier: OnceLock::new(),
                 reach,
                 untold: Untold::default(),
+                learning: tokio::sync::Mutex::new(()),
                 news: Broadcast::new(follow::BACKLOG_MAX),
                 place: AtomicU64::new(0),
                 is_followed: AtomicBool::new(false),

@@ -3,7 +3,7 @@
 //! whichever process; the entries that came are due, and those that went are removed.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use larder_core::{Key, Learned, Source, StoreError, Stored, Target, Trigger, lookup_past_damage};
 
@@ -37,6 +37,7 @@ impl Engine {
         if indexes.is_empty() {
             return Ok(true);
         }
+        let _turn = self.inner.learning.lock().await;
         let (rows, damaged) = lookup_past_damage(&*self.inner.store, &indexes).await?;
         // What one that cannot be read says is not known: it does not say that there is nothing.
         let is_read = |index: &Key| damaged.iter().all(|damaged| damaged.key != *index);
@@ -50,18 +51,19 @@ impl Engine {
     /// one, and who follows the store saw it before whoever fetched it did. Then nobody else sees to what
     /// came: what nobody ever wanted is wanted now, and what went is removed.
     pub async fn heard_of(&self, key: &Key) -> Result<(), StoreError> {
-        let Some(source) = self.inner.sources.get(key.source()) else { return Ok(()) };
-        if !source.indexes().contains(key) {
-            return Ok(());
-        }
-        let row = self.inner.store.lookup(std::slice::from_ref(key)).await?.pop().flatten();
-        let body = row.as_ref().and_then(|row| row.entry.body.as_ref());
-        let Learned { came, mut gone } = source.learn(key, body);
-        if body.is_none() {
-            // It was cleared, and says nothing: what it said was there may be there all the same.
-            gone.clear();
-        }
-        self.inner.untold.note(&came, &gone, Trigger::Read);
+        let Some(source) = self.inner.source_of_index(key) else { return Ok(()) };
+        let came = {
+            let _turn = self.inner.learning.lock().await;
+            let row = self.inner.store.lookup(std::slice::from_ref(key)).await?.pop().flatten();
+            let body = row.as_ref().and_then(|row| row.entry.body.as_ref());
+            let Learned { came, mut gone } = source.learn(key, body);
+            if body.is_none() {
+                // It was cleared, and says nothing: what it said was there may be there all the same.
+                gone.clear();
+            }
+            self.inner.untold.note(&came, &gone, Trigger::Read);
+            came
+        };
         let rows = self.inner.store.lookup(&came).await?;
         let is_unknown = |row: &Option<Stored>| {
             row.as_ref().is_none_or(|row| {
@@ -76,20 +78,30 @@ impl Engine {
 }
 
 impl Inner {
-    /// Whether an entry says which others its source has.
-    pub(crate) fn is_index(&self, key: &Key) -> bool {
-        self.sources.get(key.source()).is_some_and(|source| source.indexes().contains(key))
+    /// The source of an entry that says which others it has, or that would if anything were held of it.
+    pub(crate) fn source_of_index(&self, key: &Key) -> Option<&Arc<dyn Source>> {
+        let source = self.sources.get(key.source())?;
+        (source.indexes().contains(key) || source.awaited().contains(key)).then_some(source)
     }
 
-    /// Takes in what a refresh of an index brought, where that is what it was.
-    pub(crate) async fn take_in(&self, stored: &Stored, trigger: Trigger) {
-        let key = &stored.entry.key;
-        let Some(source) = self.sources.get(key.source()).filter(|_| self.is_index(key)) else { return };
-        let Learned { came, gone } = source.learn(key, stored.entry.body.as_ref());
-        self.untold.note(&came, &gone, trigger);
+    /// Looks up an index whose refresh was committed, and takes in what it says there is.
+    pub(crate) async fn look_up_index(
+        &self,
+        source: &dyn Source,
+        key: &Key,
+        trigger: Trigger,
+    ) -> Result<Option<Arc<Stored>>, Arc<StoreError>> {
+        let turn = self.learning.lock().await;
+        let stored = self.look_up(std::slice::from_ref(key)).await?.pop().flatten();
+        if let Some(stored) = &stored {
+            let Learned { came, gone } = source.learn(key, stored.entry.body.as_ref());
+            self.untold.note(&came, &gone, trigger);
+        }
+        drop(turn);
         if let Err(error) = self.tell_store().await {
             tracing::warn!(%key, %error, "what came and went with it could not be noted yet");
         }
+        Ok(stored)
     }
 
     /// Has the store note what came and went. What it cannot note now is told again the next time.

@@ -45,18 +45,17 @@ impl Inner {
         }
         // Memory has the new copy before anybody hears of it.
         let is_told = flown.want.tell == Tell::Row || self.tier().is_some() || !is_done(&committed);
-        let looked = if is_told || self.is_index(&flown.want.key) {
-            self.look_up(std::slice::from_ref(&flown.want.key)).await
-        } else {
-            Ok(Vec::new())
+        let (key, trigger) = (&flown.want.key, flown.want.trigger);
+        let looked = match self.source_of_index(key).filter(|_| is_done(&committed)) {
+            Some(source) => self.look_up_index(&**source, key, trigger).await,
+            None if is_told => {
+                self.look_up(std::slice::from_ref(key)).await.map(|mut rows| rows.pop().flatten())
+            }
+            None => Ok(None),
         };
-        let looked = looked.map(|mut rows| rows.pop().flatten());
         let stored = looked.as_ref().ok().cloned().flatten();
         let result = match committed {
             Ok(Committed::Done { version, .. }) => {
-                if let Some(stored) = &stored {
-                    self.take_in(stored, flown.want.trigger).await;
-                }
                 self.announcer.announce(&flown.want.key, outcome, version);
                 match (outcome, error, failure) {
                     (Outcome::Failed, Some(error), _) => {

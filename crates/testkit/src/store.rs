@@ -75,6 +75,8 @@ pub struct FaultyStore {
     refused: Mutex<Option<Key>>,
     ailing: Mutex<Option<(Key, Fault)>>,
     is_tight: AtomicBool,
+    holds_back: AtomicBool,
+    let_go: Notify,
     lookups: AtomicUsize,
     stretches: AtomicUsize,
 }
@@ -91,6 +93,8 @@ impl FaultyStore {
             refused: Mutex::new(None),
             ailing: Mutex::new(None),
             is_tight: AtomicBool::new(false),
+            holds_back: AtomicBool::new(false),
+            let_go: Notify::new(),
             lookups: AtomicUsize::new(0),
             stretches: AtomicUsize::new(0),
         }
@@ -139,6 +143,16 @@ impl FaultyStore {
     /// Has no room for what is fetched from now on, but for a word that it could not be; or has room again.
     pub fn refuse_answers(&self, is_tight: bool) {
         self.is_tight.store(is_tight, Ordering::Relaxed);
+    }
+
+    /// Keeps the answer of the next lookup, and of no other, until it is let go.
+    pub fn hold_back_one(&self) {
+        self.holds_back.store(true, Ordering::Relaxed);
+    }
+
+    /// Lets the answer go that is held back.
+    pub fn let_go(&self) {
+        self.let_go.notify_one();
     }
 
     /// How many lookups there were.
@@ -209,7 +223,12 @@ impl Store for FaultyStore {
         if let Some((_, fault)) = ailing.filter(|(key, _)| keys.contains(key)) {
             self.befall(Step::Lookup, fault).await?;
         }
-        self.at(Step::Lookup, || self.inner.lookup(keys)).await
+        let is_held_back = self.holds_back.swap(false, Ordering::Relaxed);
+        let found = self.at(Step::Lookup, || self.inner.lookup(keys)).await;
+        if is_held_back {
+            self.let_go.notified().await;
+        }
+        found
     }
 
     async fn acquire(&self, asks: &[LeaseAsk], now: Time) -> Result<Vec<Acquired>, StoreError> {

@@ -28,6 +28,7 @@ mod named;
 mod newcomer;
 mod postgres;
 mod repos;
+mod roots;
 mod serving;
 mod simulator;
 mod stores;

@@ -54,6 +54,20 @@ fn a_server_finds_what_comes_below_a_usual_root_that_was_not_there() {
     assert!(serving.stop().success());
 }
 
+/// The commands look at the folders, and the server reads what they held.
+#[test]
+fn what_others_found_below_a_root_that_was_not_there_is_heard_of_without_watching() {
+    let user = User::new().var("LARDER_PROJECTS__WATCH", "off");
+    skill(&user.home().join("dev/site"), "deploy");
+    let serving = Serving::start(&user, &["serve"]);
+    assert_eq!(listed(&serving), ["site"]);
+    skill(&user.home().join("dev/second"), "deploy");
+    skill(&user.home().join("src/bot"), "answer");
+    user.ok(&["projects", "--refresh"]);
+    crate::fire::until("all are listed", || (listed(&serving) == ["bot", "second", "site"]).then_some(()));
+    assert!(serving.stop().success());
+}
+
 /// Whoever starts a server stands somewhere, often in a project, and did not say that it is for everybody to see.
 #[test]
 fn the_folder_that_a_server_is_started_in_is_a_root_for_commands_alone() {

@@ -151,6 +151,40 @@ async fn what_came_is_wanted_whoever_hears_of_it_first() {
     assert!(rows.iter().all(Option::is_some), "an index that was cleared takes nothing with it");
 }
 
+/// They meet where a process compares, or looks for itself, while another tells it of a change.
+#[tokio::test]
+async fn what_was_looked_up_earlier_is_not_learned_after_what_is_newer() {
+    for compares in [true, false] {
+        let mut world = World::new();
+        let shelf = Shelf::default();
+        shelf.put(&["dune"]);
+        let (engine, _store) = world.another_process_with(Arc::new(shelf.clone()));
+        let (other, theirs) = world.another_process_with(Arc::new(shelf.elsewhere()));
+        world.run(engine.refresh(&[index()], Trigger::Manual, |_| {})).await;
+        theirs.hold_back_one();
+        let earlier = other.clone();
+        let earlier = tokio::spawn(async move {
+            if compares {
+                earlier.learn().await.unwrap();
+            } else {
+                earlier.refresh(&[index()], Trigger::Manual, |_| {}).await;
+            }
+        });
+        world.settle().await;
+        shelf.put(&["dune", "emma"]);
+        let done = world.run(engine.refresh(&[index()], Trigger::Manual, |_| {})).await;
+        assert!(done[0].result.is_ok(), "nobody else is at it any more: {done:?}");
+        let newer = other.clone();
+        let newer = tokio::spawn(async move { newer.heard_of(&index()).await.unwrap() });
+        world.settle().await;
+        theirs.let_go();
+        let (earlier, newer) = world.run(async { tokio::join!(earlier, newer) }).await;
+        earlier.unwrap();
+        newer.unwrap();
+        assert_eq!(other.keys_of("shelf"), [book("dune"), book("emma")], "{compares}");
+    }
+}
+
 #[tokio::test]
 async fn what_came_and_went_while_the_store_failed_is_noted_when_it_works_again() {
     let mut world = World::new();
