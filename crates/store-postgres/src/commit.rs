@@ -5,6 +5,8 @@
 //! turn comes; that the lease still holds is looked at before (nothing is done for one that is lost)
 //! and again under that lock, where it counts.
 
+mod look;
+mod many;
 mod written;
 
 use std::collections::{BTreeSet, HashSet};
@@ -14,17 +16,20 @@ use tokio_postgres::types::Type;
 
 use crate::digest::Digest;
 use crate::errors::Fault;
-use crate::feed::{self, Line};
+use crate::feed::{self, Line, Logged};
 use crate::items::{self, Asked, Put};
-use crate::json::{JsonText, clean};
+use crate::json::clean;
 use crate::leases::LIVE;
 use crate::markers;
 use crate::members::{self, MemberRow, Moved};
 use crate::others::{self, Holder};
-use crate::rows::{ENTRY_COLUMNS, ENTRY_WIDTH, EntryRow, FROM_ENTRIES, int};
+use crate::rows::{ENTRY_COLUMNS, EntryRow, FROM_ENTRIES, int};
 use crate::transaction::Tx;
 
-use written::{After, write_row, write_tags};
+use look::{Ours, Wish, look};
+use written::{After, RowWrite, write_rows, write_tags};
+
+pub(crate) use many::{commit_rows, is_of_row};
 
 /// Admits what came of an attempt, if its lease still holds.
 pub(crate) async fn commit(tx: &Tx, commit: &Commit) -> Result<Committed, Fault> {
@@ -44,7 +49,7 @@ pub(crate) async fn commit(tx: &Tx, commit: &Commit) -> Result<Committed, Fault>
 
 /// Lost: nothing is written but the log line.
 async fn superseded(tx: &Tx, commit: &Commit) -> Result<Committed, Fault> {
-    tx.conclude(feed::log(tx, &commit.log, "superseded", ItemCounts::default())).await?;
+    tx.conclude(feed::log(tx, &[Logged::of(&commit.log, "superseded")])).await?;
     Ok(Committed::Superseded)
 }
 
@@ -71,7 +76,7 @@ async fn release(tx: &Tx, commit: &Commit) -> Result<Committed, Fault> {
     let row = tx
         .conclude(async {
             let (logged, row) = together!(
-                feed::log(tx, &commit.log, &commit.log.outcome, ItemCounts::default()),
+                feed::log(tx, &[Logged::of(&commit.log, &commit.log.outcome)]),
                 tx.query_one(&sql, &[(&lease.key.as_str(), Type::TEXT)])
             );
             logged?;
@@ -86,15 +91,13 @@ async fn release(tx: &Tx, commit: &Commit) -> Result<Committed, Fault> {
     })
 }
 
-/// A lease that is ours and holds, as a condition on `e` with `$1` = the leases' now.
-fn is_ours() -> String {
-    format!("{LIVE} AND e.lease_epoch = $3 AND e.lease_seq = $4 AND e.lease_owner = $5")
-}
-
 /// A look at the lease before any work is done for it, with nothing locked.
 async fn may_land(tx: &Tx, commit: &Commit) -> Result<bool, Fault> {
     let lease = &commit.lease;
-    let sql = format!("SELECT 1 FROM larder.entries e WHERE e.key = $2 AND {}", is_ours());
+    let sql = format!(
+        "SELECT 1 FROM larder.entries e WHERE e.key = $2 AND {LIVE} \
+         AND e.lease_epoch = $3 AND e.lease_seq = $4 AND e.lease_owner = $5"
+    );
     let params = [
         (&tx.lease_clock(commit.now) as _, Type::TIMESTAMPTZ),
         (&lease.key.as_str() as _, Type::TEXT),
@@ -132,10 +135,11 @@ async fn meet<'a>(
     let key = commit.lease.key.as_str();
     let kept = kept(write, &put);
     let digest = write.members.as_deref().map(members::digest);
+    let wish = [Wish { commit, write, digest }];
     let (under_way, locked, row, marker, members, tags, found) = together!(
         markers::under_way(tx),
         others::lock(tx, &[key], &put.changed),
-        look(tx, commit, write, digest),
+        look(tx, &wish),
         newest_marker(tx, commit, write),
         async {
             match digest {
@@ -148,7 +152,8 @@ async fn meet<'a>(
     );
     under_way?;
     let others = locked?;
-    let Some(Looked { row, same_body, same_members }) = row? else { return Ok(None) };
+    let ours = row?.into_iter().find_map(|looked| looked.ours);
+    let Some(Ours { row, same_body, same_members }) = ours else { return Ok(None) };
     let mut put = put;
     put.numbers.extend(found?);
     Ok(Some(Meeting {
@@ -169,45 +174,6 @@ fn kept<'a>(write: &'a Write, put: &Put<'a>) -> Vec<&'a ItemRef> {
     let members = write.members.iter().flatten().map(|member| &member.item);
     let kept: HashSet<&ItemRef> = members.filter(|item| !put.numbers.contains_key(*item)).collect();
     kept.into_iter().collect()
-}
-
-/// The row, and what it says of what is to be written.
-struct Looked {
-    row: EntryRow,
-    same_body: bool,
-    same_members: bool,
-}
-
-/// Looks at the row; `None` = the lease is not ours any more.
-async fn look(
-    tx: &Tx,
-    commit: &Commit,
-    write: &Write,
-    digest: Option<Digest>,
-) -> Result<Option<Looked>, Fault> {
-    let lease = &commit.lease;
-    let sql = format!(
-        "SELECT {ENTRY_COLUMNS}, e.body IS NOT DISTINCT FROM $6, coalesce(e.members_digest = $7, false) \
-         {FROM_ENTRIES} WHERE e.key = $2 AND {}",
-        is_ours()
-    );
-    let body = write.body.as_ref().map(JsonText::of);
-    let params = [
-        (&tx.lease_clock(commit.now) as _, Type::TIMESTAMPTZ),
-        (&lease.key.as_str() as _, Type::TEXT),
-        (&lease.token.epoch as _, Type::INT8),
-        (&int(lease.token.seq) as _, Type::INT8),
-        (&clean(&lease.owner) as _, Type::TEXT),
-        (&body as _, Type::JSONB),
-        (&digest as _, Type::UUID),
-    ];
-    let rows = tx.query(&sql, &params).await?;
-    let Some(row) = rows.first() else { return Ok(None) };
-    Ok(Some(Looked {
-        row: EntryRow::read(row, tx.local_now())?,
-        same_body: row.try_get(ENTRY_WIDTH)?,
-        same_members: row.try_get(ENTRY_WIDTH + 1)?,
-    }))
 }
 
 /// The newest marker that means what the entry will be; what it is, its row says already.
@@ -236,7 +202,7 @@ async fn tags_of(tx: &Tx, key: &str) -> Result<Vec<String>, Fault> {
 
 /// Writes all of it, and commits.
 async fn land(tx: &Tx, commit: &Commit, write: &Write, met: Meeting<'_>) -> Result<Committed, Fault> {
-    let (token, before) = (commit.lease.token, &met.before);
+    let before = &met.before;
     let wanted = match (&write.members, met.digest) {
         (Some(members), Some(_)) => Some(members::wanted(members, &met.put.numbers)?),
         _ => None,
@@ -245,19 +211,9 @@ async fn land(tx: &Tx, commit: &Commit, write: &Write, met: Meeting<'_>) -> Resu
     let moved = wanted.as_ref().map(|wanted| Moved::between(&met.members, wanted)).unwrap_or_default();
     let visible =
         moved.visible || !met.put.changed.is_empty() || looks_different(before, write, met.same_body);
-    // The row's number is what readers make of it: its own, or a newer marker's. It is written down, so
-    // that a backoff that begins now is not ended by a marker from before.
-    let invalidated = before.invalidated.max(met.marker);
-    // What goes on from what was held does not answer for what became of that meanwhile.
-    let lost_ground = before.is_touched() && (write.members.is_none() || write.cursor.is_some());
-    let after = After {
-        version: int(if visible { before.version + 1 } else { before.version }),
-        began: if write.answers_invalidation { token.seq } else { before.began },
-        invalidated,
-        definition: if lost_ground { &before.definition } else { &write.definition },
-        comparable: !met.put.overruled && !lost_ground,
-        members: met.digest,
-    };
+    let after = After { members: met.digest, ..After::of(commit, write, before, met.marker, visible) };
+    let after = After { comparable: after.comparable && !met.put.overruled, ..after };
+    let row = RowWrite { nr: met.nr, commit, write, after: &after, same_body: met.same_body };
     let counts = ItemCounts {
         seen: write.items.len() as u32,
         added: moved.added,
@@ -278,9 +234,9 @@ async fn land(tx: &Tx, commit: &Commit, write: &Write, met: Meeting<'_>) -> Resu
                 }
             },
             write_tags(tx, met.nr, &met.tags, write),
-            write_row(tx, met.nr, write, &after, commit),
+            write_rows(tx, &[row]),
             others::touch(tx, &met.others, commit.now),
-            feed::log(tx, &commit.log, write.outcome.word(), counts),
+            feed::log(tx, &[Logged { line: &commit.log, outcome: write.outcome.word(), items: counts }]),
             feed::announce(tx, &lines),
         );
         members?;
@@ -292,7 +248,7 @@ async fn land(tx: &Tx, commit: &Commit, write: &Write, met: Meeting<'_>) -> Resu
     })
     .await?;
     let version = after.version.max(0).cast_unsigned();
-    Ok(Committed::Done { version, items: counts, invalidated: invalidated > token.seq })
+    Ok(Committed::Done { version, items: counts, invalidated: after.invalidated > commit.lease.token.seq })
 }
 
 /// Items that the attempt did not bring and the entry did not hold may be nobody's by now.
@@ -329,9 +285,14 @@ fn looks_different(before: &Entry, write: &Write, same_body: bool) -> bool {
 
 /// What the feed is told, of this entry and of others that show what changed.
 fn lines(commit: &Commit, write: &Write, met: &Meeting<'_>, version: i64, visible: bool) -> Vec<Line> {
-    let what = what_happened(&met.before, write, visible);
-    let own = what.map(|what| Line::entry(commit.lease.key.as_str(), what, version, commit.now));
+    let own = own_line(commit, write, &met.before, version, visible);
     own.into_iter().chain(others::lines(&met.others, commit.now)).collect()
+}
+
+/// What the feed is told of this entry.
+fn own_line(commit: &Commit, write: &Write, before: &Entry, version: i64, visible: bool) -> Option<Line> {
+    let what = what_happened(before, write, visible)?;
+    Some(Line::entry(commit.lease.key.as_str(), what, version, commit.now))
 }
 
 /// The feed's word, if there is anything to tell.

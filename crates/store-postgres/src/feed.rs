@@ -133,26 +133,43 @@ pub(crate) async fn pulse(tx: &Tx) -> Result<u64, Fault> {
     Ok(row.try_get::<_, i64>(0)?.cast_unsigned())
 }
 
-/// Writes a line of the refresh log.
-pub(crate) async fn log(tx: &Tx, line: &LogLine, outcome: &str, items: ItemCounts) -> Result<(), Fault> {
-    let error = line.error.as_deref().map(clean);
+/// A line for the refresh log.
+pub(crate) struct Logged<'a> {
+    pub(crate) line: &'a LogLine,
+    pub(crate) outcome: &'a str,
+    pub(crate) items: ItemCounts,
+}
+
+impl<'a> Logged<'a> {
+    /// One that tells of no items.
+    pub(crate) fn of(line: &'a LogLine, outcome: &'a str) -> Self {
+        Logged { line, outcome, items: ItemCounts::default() }
+    }
+}
+
+/// Writes lines of the refresh log.
+pub(crate) async fn log(tx: &Tx, lines: &[Logged<'_>]) -> Result<(), Fault> {
+    fn all<'a, T>(lines: &'a [Logged<'a>], what: impl Fn(&'a Logged<'a>) -> T) -> Vec<T> {
+        lines.iter().map(what).collect()
+    }
+    let items = |of: fn(&ItemCounts) -> u32| all(lines, |one| i64::from(of(&one.items)));
     tx.execute(
         "INSERT INTO larder.refresh_log (key, triggered_by, started_at, duration_ms, outcome, items_seen, \
          items_added, items_changed, items_removed, calls, cost, error) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+         SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         &[
-            (&line.key.as_str(), Type::TEXT),
-            (&line.trigger.to_string(), Type::TEXT),
-            (&At(line.started_at), Type::TIMESTAMPTZ),
-            (&int(line.duration_ms), Type::INT8),
-            (&clean(outcome), Type::TEXT),
-            (&i64::from(items.seen), Type::INT8),
-            (&i64::from(items.added), Type::INT8),
-            (&i64::from(items.changed), Type::INT8),
-            (&i64::from(items.removed), Type::INT8),
-            (&i64::from(line.spent.calls), Type::INT8),
-            (&i64::from(line.spent.cost), Type::INT8),
-            (&error, Type::TEXT),
+            (&all(lines, |one| one.line.key.as_str()), Type::TEXT_ARRAY),
+            (&all(lines, |one| one.line.trigger.to_string()), Type::TEXT_ARRAY),
+            (&all(lines, |one| At(one.line.started_at)), Type::TIMESTAMPTZ_ARRAY),
+            (&all(lines, |one| int(one.line.duration_ms)), Type::INT8_ARRAY),
+            (&all(lines, |one| clean(one.outcome)), Type::TEXT_ARRAY),
+            (&items(|items| items.seen), Type::INT8_ARRAY),
+            (&items(|items| items.added), Type::INT8_ARRAY),
+            (&items(|items| items.changed), Type::INT8_ARRAY),
+            (&items(|items| items.removed), Type::INT8_ARRAY),
+            (&all(lines, |one| i64::from(one.line.spent.calls)), Type::INT8_ARRAY),
+            (&all(lines, |one| i64::from(one.line.spent.cost)), Type::INT8_ARRAY),
+            (&all(lines, |one| one.line.error.as_deref().map(clean)), Type::TEXT_ARRAY),
         ],
     )
     .await

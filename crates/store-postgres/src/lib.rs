@@ -26,6 +26,7 @@ mod entries;
 mod errors;
 mod export;
 mod feed;
+mod gather;
 mod import;
 mod invalidate;
 mod items;
@@ -57,6 +58,7 @@ use larder_core::{ListQuery, StoreError};
 use crate::address::Address;
 use crate::connections::{Connections, Mode};
 use crate::errors::Fault;
+use crate::gather::Gathered;
 use crate::listen::Listener;
 use crate::transaction::Tx;
 
@@ -77,6 +79,7 @@ struct Shared {
     /// When there was found to be no schema; held while it is made anew.
     missing: tokio::sync::Mutex<Option<open::Missing>>,
     listener: Option<Listener>,
+    gathered: Gathered,
 }
 
 impl PostgresStore {
@@ -89,8 +92,14 @@ impl PostgresStore {
         let opened = open::open(&options).await?;
         let listener = open::listen(&options, &opened)?;
         let open::Opened { connections, address } = opened;
-        let shared =
-            Shared { connections, address, options, missing: tokio::sync::Mutex::default(), listener };
+        let shared = Shared {
+            connections,
+            address,
+            options,
+            missing: tokio::sync::Mutex::default(),
+            listener,
+            gathered: Gathered::default(),
+        };
         Ok(PostgresStore { shared: Arc::new(shared) })
     }
 

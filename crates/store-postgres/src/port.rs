@@ -36,7 +36,13 @@ impl Store for PostgresStore {
     }
 
     async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
-        let commit = &commit;
+        let commit = Arc::new(commit);
+        if commit::is_of_row(&commit)
+            && let Some(committed) = self.commit_gathered(commit.clone()).await?
+        {
+            return Ok(committed);
+        }
+        let commit = &*commit;
         let most = |write: &Write| write.items.len().max(write.members.as_ref().map_or(0, Vec::len));
         self.shared.connections.expect(commit.write.as_ref().map_or(0, most)).await;
         let named = |fault| commit.write.as_ref().map(Load::of_write).unwrap_or_default().named(fault);

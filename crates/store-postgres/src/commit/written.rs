@@ -1,8 +1,9 @@
 //! The rows that a commit writes besides items and members.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use larder_core::{Commit, Fingerprint, Json, Validators, Write};
+use larder_core::{Commit, Entry, Fingerprint, Time, Validators, Write};
 use tokio_postgres::types::Type;
 
 use crate::digest::Digest;
@@ -12,6 +13,7 @@ use crate::rows::{At, at, int};
 use crate::transaction::Tx;
 
 /// What a commit makes of an entry's row, besides what was brought.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct After<'a> {
     pub(super) version: i64,
     pub(super) began: u64,
@@ -20,6 +22,31 @@ pub(super) struct After<'a> {
     /// Whether validators and cursor speak of what is held now.
     pub(super) comparable: bool,
     pub(super) members: Option<Digest>,
+}
+
+impl<'a> After<'a> {
+    /// `marker` is the newest that means the entry by its source or its new tags, and `visible` says whether
+    /// readers see a difference.
+    pub(super) fn of(
+        commit: &Commit,
+        write: &'a Write,
+        before: &'a Entry,
+        marker: u64,
+        visible: bool,
+    ) -> After<'a> {
+        // What goes on from what was held does not answer for what became of that meanwhile.
+        let lost_ground = before.is_touched() && (write.members.is_none() || write.cursor.is_some());
+        After {
+            version: int(if visible { before.version + 1 } else { before.version }),
+            began: if write.answers_invalidation { commit.lease.token.seq } else { before.began },
+            // The row's number is what readers make of it: its own, or a newer marker's. It is written down, so
+            // that a backoff that begins now is not ended by a marker from before.
+            invalidated: before.invalidated.max(marker),
+            definition: if lost_ground { &before.definition } else { &write.definition },
+            comparable: !lost_ground,
+            members: None,
+        }
+    }
 }
 
 /// Makes those the entry's tags that were brought, if any were.
@@ -44,56 +71,95 @@ pub(super) async fn write_tags(tx: &Tx, nr: i64, held: &[String], write: &Write)
     Ok(())
 }
 
-/// Writes the entry's row, and ends its lease.
-pub(super) async fn write_row(
-    tx: &Tx,
-    nr: i64,
-    write: &Write,
-    after: &After<'_>,
-    commit: &Commit,
-) -> Result<(), Fault> {
-    // What failed waits for its time all the same: nothing is sent inside a Retry-After.
-    let at_once = after.invalidated > after.began && write.attempts == 0;
-    let due_at = if at_once { write.due_at.min(commit.now) } else { write.due_at };
-    let cursor = write.cursor.as_deref().filter(|_| after.comparable).map(clean);
-    let body: Option<JsonText<'_>> = write.body.as_ref().map(|body: &Json| JsonText::of(body));
-    let validators = if after.comparable { write.validators.clone() } else { Validators::default() };
-    let validators = JsonText::encode(&validators)?;
-    let (pending, warnings) = (JsonText::encode(&write.pending)?, JsonText::encode(&write.warnings)?);
-    let last_error = write.last_error.as_ref().map(JsonText::encode).transpose()?;
+/// A row to write.
+pub(super) struct RowWrite<'a> {
+    pub(super) nr: i64,
+    pub(super) commit: &'a Commit,
+    pub(super) write: &'a Write,
+    pub(super) after: &'a After<'a>,
+    /// Whether its body is the same document already, which then is neither sent nor written again.
+    pub(super) same_body: bool,
+}
+
+impl RowWrite<'_> {
+    fn due_at(&self) -> Time {
+        let (after, due_at) = (self.after, self.write.due_at);
+        // What failed waits for its time all the same: nothing is sent inside a Retry-After.
+        let at_once = after.invalidated > after.began && self.write.attempts == 0;
+        if at_once { due_at.min(self.commit.now) } else { due_at }
+    }
+
+    fn cursor(&self) -> Option<Cow<'_, str>> {
+        self.write.cursor.as_deref().filter(|_| self.after.comparable).map(clean)
+    }
+
+    fn validators(&self) -> Result<JsonText<'static>, Fault> {
+        let none = Validators::default();
+        JsonText::encode(if self.after.comparable { &self.write.validators } else { &none })
+    }
+
+    fn body(&self) -> Option<JsonText<'_>> {
+        self.write.body.as_ref().filter(|_| !self.same_body).map(JsonText::of)
+    }
+}
+
+/// Writes rows, and ends their leases.
+pub(super) async fn write_rows(tx: &Tx, rows: &[RowWrite<'_>]) -> Result<(), Fault> {
+    fn all<'a, T>(rows: &'a [RowWrite<'a>], what: impl Fn(&'a RowWrite<'a>) -> T) -> Vec<T> {
+        rows.iter().map(what).collect()
+    }
+    fn encoded<'a, T>(
+        rows: &'a [RowWrite<'a>],
+        what: impl Fn(&'a RowWrite<'a>) -> Result<T, Fault>,
+    ) -> Result<Vec<T>, Fault> {
+        rows.iter().map(what).collect()
+    }
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let validators = encoded(rows, RowWrite::validators)?;
+    let pending = encoded(rows, |row| JsonText::encode(&row.write.pending))?;
+    let warnings = encoded(rows, |row| JsonText::encode(&row.write.warnings))?;
+    let errors = encoded(rows, |row| row.write.last_error.as_ref().map(JsonText::encode).transpose())?;
     // A trigger that came after this fetch had begun still wants a later one.
     tx.execute(
-        "UPDATE larder.entries SET definition = $2, tried = $3, body = $4, validators = $5, cursor = $6, \
-         complete = $7, pending = $8, warnings = $9, version = $10, began = $11, invalidated = $12, \
-         fetched_at = $13, absent_at = $14, fresh_until = $15, due_at = $16, \
-         marked = CASE WHEN marked > $17 THEN marked ELSE 0 END, \
-         attempts = $18, faults = $19, last_error = $20, touched_at = coalesce($21, touched_at), \
-         members_digest = coalesce($22, members_digest), \
+        "UPDATE larder.entries e SET definition = a.definition, tried = a.tried, \
+         body = CASE WHEN a.same_body THEN e.body ELSE a.body END, validators = a.validators, \
+         cursor = a.cursor, complete = a.complete, pending = a.pending, warnings = a.warnings, \
+         version = a.version, began = a.began, invalidated = a.invalidated, fetched_at = a.fetched_at, \
+         absent_at = a.absent_at, fresh_until = a.fresh_until, due_at = a.due_at, \
+         marked = CASE WHEN e.marked > a.seq THEN e.marked ELSE 0 END, attempts = a.attempts, \
+         faults = a.faults, last_error = a.last_error, touched_at = coalesce(a.touched_at, e.touched_at), \
+         members_digest = coalesce(a.members_digest, e.members_digest), \
          lease_owner = NULL, lease_until = NULL, lease_length = NULL, lease_epoch = NULL, lease_seq = NULL \
-         WHERE nr = $1",
+         FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, \
+         $21, $22, $23) AS a(nr, definition, tried, same_body, body, validators, cursor, complete, pending, \
+         warnings, version, began, invalidated, fetched_at, absent_at, fresh_until, due_at, seq, attempts, \
+         faults, last_error, touched_at, members_digest) WHERE e.nr = a.nr",
         &[
-            (&nr, Type::INT8),
-            (&clean(after.definition.as_str()), Type::TEXT),
-            (&clean(write.tried.as_str()), Type::TEXT),
-            (&body, Type::JSONB),
-            (&validators, Type::JSONB),
-            (&cursor, Type::TEXT),
-            (&write.complete, Type::BOOL),
-            (&pending, Type::JSONB),
-            (&warnings, Type::JSONB),
-            (&after.version, Type::INT8),
-            (&int(after.began), Type::INT8),
-            (&int(after.invalidated), Type::INT8),
-            (&at(write.fetched_at), Type::TIMESTAMPTZ),
-            (&at(write.absent_at), Type::TIMESTAMPTZ),
-            (&at(write.fresh_until), Type::TIMESTAMPTZ),
-            (&At(due_at), Type::TIMESTAMPTZ),
-            (&int(commit.lease.token.seq), Type::INT8),
-            (&i64::from(write.attempts), Type::INT8),
-            (&i64::from(write.faults), Type::INT8),
-            (&last_error, Type::JSONB),
-            (&at(commit.is_of_use().then_some(commit.now)), Type::TIMESTAMPTZ),
-            (&after.members, Type::UUID),
+            (&all(rows, |row| row.nr), Type::INT8_ARRAY),
+            (&all(rows, |row| clean(row.after.definition.as_str())), Type::TEXT_ARRAY),
+            (&all(rows, |row| clean(row.write.tried.as_str())), Type::TEXT_ARRAY),
+            (&all(rows, |row| row.same_body), Type::BOOL_ARRAY),
+            (&all(rows, RowWrite::body), Type::JSONB_ARRAY),
+            (&validators, Type::JSONB_ARRAY),
+            (&all(rows, RowWrite::cursor), Type::TEXT_ARRAY),
+            (&all(rows, |row| row.write.complete), Type::BOOL_ARRAY),
+            (&pending, Type::JSONB_ARRAY),
+            (&warnings, Type::JSONB_ARRAY),
+            (&all(rows, |row| row.after.version), Type::INT8_ARRAY),
+            (&all(rows, |row| int(row.after.began)), Type::INT8_ARRAY),
+            (&all(rows, |row| int(row.after.invalidated)), Type::INT8_ARRAY),
+            (&all(rows, |row| at(row.write.fetched_at)), Type::TIMESTAMPTZ_ARRAY),
+            (&all(rows, |row| at(row.write.absent_at)), Type::TIMESTAMPTZ_ARRAY),
+            (&all(rows, |row| at(row.write.fresh_until)), Type::TIMESTAMPTZ_ARRAY),
+            (&all(rows, |row| At(row.due_at())), Type::TIMESTAMPTZ_ARRAY),
+            (&all(rows, |row| int(row.commit.lease.token.seq)), Type::INT8_ARRAY),
+            (&all(rows, |row| i64::from(row.write.attempts)), Type::INT8_ARRAY),
+            (&all(rows, |row| i64::from(row.write.faults)), Type::INT8_ARRAY),
+            (&errors, Type::JSONB_ARRAY),
+            (&all(rows, |row| row.commit.is_of_use().then_some(At(row.commit.now))), Type::TIMESTAMPTZ_ARRAY),
+            (&all(rows, |row| row.after.members), Type::UUID_ARRAY),
         ],
     )
     .await

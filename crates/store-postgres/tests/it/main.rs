@@ -7,6 +7,7 @@ mod clocks;
 mod connections;
 mod documents;
 mod frozen;
+mod gathered;
 mod instants;
 mod limits;
 mod listening;
