@@ -43,6 +43,7 @@ mod reconcile;
 mod reword;
 mod rows;
 mod schema;
+mod search;
 mod sweep;
 mod tls;
 mod transaction;

@@ -15,6 +15,7 @@ use crate::entries::texts;
 use crate::errors::Fault;
 use crate::json::clean;
 use crate::rows::{ITEM_COLUMNS, item, limit};
+use crate::search::{CANDIDATES_MAX, Found, Looks, Rank};
 use crate::transaction::Tx;
 use crate::views::{SORTED_MAX, compared, compared_whole};
 use crate::words;
@@ -22,16 +23,13 @@ use crate::words;
 /// Up to so many members it is cheaper to sort them than to walk an index past all others.
 const FEW: i64 = 2_000;
 
-/// The most items that a search ranks, of those that its list is about.
-const CANDIDATES_MAX: usize = 10_000;
-
-/// Answers a list.
-pub(crate) async fn list(tx: &Tx, query: &ListQuery) -> Result<Vec<Listed>, Fault> {
+/// Answers a list. `None` = more than that must be looked at.
+pub(crate) async fn list(tx: &Tx, query: &ListQuery, looks: Looks) -> Result<Option<Vec<Listed>>, Fault> {
     let asked = Asked::of(tx, query).await?;
     if asked.numbers.is_empty() || query.limit == 0 {
-        return Ok(Vec::new());
+        return Ok(Some(Vec::new()));
     }
-    let Some(sql) = Sql::of(query, &asked)? else { return Ok(Vec::new()) };
+    let Some(sql) = Sql::of(query, &asked, looks)? else { return Ok(Some(Vec::new())) };
     let params = sql.params();
     let rows = tx
         .conclude(async {
@@ -43,13 +41,21 @@ pub(crate) async fn list(tx: &Tx, query: &ListQuery) -> Result<Vec<Listed>, Faul
         })
         .await?;
     let places = Places::of(query, &asked);
-    rows.iter().map(|row| listed(row, &places)).collect()
+    if !sql.counts {
+        return rows.iter().map(|row| listed(row, &places)).collect::<Result<_, _>>().map(Some);
+    }
+    // A row is there in any case, to tell of how many the page is.
+    let is_item = |row: &&Row| row.try_get::<_, Option<i64>>(8).is_ok_and(|place| place.is_some());
+    let page = rows.iter().filter(is_item).map(|row| listed(row, &places));
+    let page = page.collect::<Result<Vec<_>, _>>()?;
+    let seen: i64 = rows.first().map_or(Ok(0), |row| row.try_get(7))?;
+    Ok((page.len() >= query.limit || seen < limit(CANDIDATES_MAX)).then_some(page))
 }
 
 /// The steps by which the database goes about it.
 pub(crate) async fn plan(tx: &Tx, query: &ListQuery) -> Result<Vec<String>, Fault> {
     let asked = Asked::of(tx, query).await?;
-    let Some(sql) = Sql::of(query, &asked)? else { return Ok(Vec::new()) };
+    let Some(sql) = Sql::of(query, &asked, Looks::AtTheFirst)? else { return Ok(Vec::new()) };
     tx.by_index().await?;
     tell_way(tx, &sql).await?;
     let rows = tx.query(&format!("EXPLAIN {}", sql.text), &sql.params()).await?;
@@ -123,13 +129,15 @@ fn listed(row: &Row, places: &Places<'_>) -> Result<Listed, Fault> {
 struct Sql {
     text: String,
     walks: bool,
+    /// Whether each row says how many were looked at, and one is there though there be none of the page.
+    counts: bool,
     values: Vec<(Box<dyn ToSql + Sync + Send>, Type)>,
 }
 
 impl Sql {
     /// `None` = nothing can match.
-    fn of(query: &ListQuery, asked: &Asked) -> Result<Option<Sql>, Fault> {
-        let mut sql = Sql { text: String::new(), walks: false, values: Vec::new() };
+    fn of(query: &ListQuery, asked: &Asked, looks: Looks) -> Result<Option<Sql>, Fault> {
+        let mut sql = Sql { text: String::new(), walks: false, counts: false, values: Vec::new() };
         let numbers = sql.bind(asked.numbers.clone(), Type::INT8_ARRAY);
         let held = format!("m.state <> 'hidden' AND m.entry = ANY({numbers})");
         // In brackets of its own it is looked at item by item, in the order that the index has.
@@ -146,6 +154,7 @@ impl Sql {
             both: sql.bind(most.saturating_add(offset), Type::INT8),
         };
         let order = Ordered::of(query.view, query.order)?;
+        let holders = format!("ARRAY(SELECT m.entry FROM larder.members m WHERE m.item = i.nr AND {held})");
         let inner = match query.search.as_deref().filter(|search| !search.trim().is_empty()) {
             Some(search) => {
                 let Some(words) = words::query(search) else { return Ok(None) };
@@ -155,12 +164,21 @@ impl Sql {
                 } else {
                     by_item
                 });
+                let found = Found { view: query.view, words: &words, conditions: &conditions, page: &page };
                 match order {
                     Ordered::Rank => {
-                        let order = sql.ranked(search, &words);
-                        found(query.view, &words, &conditions, &order, &page, CANDIDATES_MAX)
+                        let rank = Rank {
+                            typed: sql.bind(clean(&words::beginning(search)).into_owned(), Type::TEXT),
+                            titles: sql.bind(words::query_of_titles(search).unwrap_or_default(), Type::TEXT),
+                        };
+                        if looks == Looks::AtTheFirst && !asked.are_few {
+                            sql.counts = true;
+                            sql.text = found.best_down(&rank, &holders);
+                            return Ok(Some(sql));
+                        }
+                        found.ranked(&rank)
                     }
-                    other => found(query.view, &words, &conditions, &other.sorted(), &page, usize::MAX),
+                    other => found.sorted(&other.sorted()),
                 }
             }
             None if asked.are_few => {
@@ -179,23 +197,11 @@ impl Sql {
             }
         };
         sql.text = format!(
-            "SELECT {ITEM_COLUMNS}, ARRAY(SELECT m.entry FROM larder.members m WHERE m.item = i.nr AND {held}) \
+            "SELECT {ITEM_COLUMNS}, {holders} \
              FROM (SELECT o.nr, row_number() OVER () AS place FROM ({inner}) o) l \
              JOIN larder.items i ON i.nr = l.nr JOIN larder.docs d ON d.nr = l.nr ORDER BY l.place"
         );
         Ok(Some(sql))
-    }
-
-    /// First the titles that begin with what was typed, by the alphabet and so the exact one before all
-    /// others; then those that have its words; then what has them anywhere, the best first.
-    fn ranked(&mut self, search: &str, words: &str) -> String {
-        let typed = self.bind(clean(&words::beginning(search)).into_owned(), Type::TEXT);
-        let titles = self.bind(words::query_of_titles(search).unwrap_or_default(), Type::TEXT);
-        let title = "lower(w.title COLLATE \"C\")";
-        format!(
-            "CASE WHEN starts_with({title}, {typed}) THEN {title} END ASC NULLS LAST, \
-             w.words @@ {titles}::tsquery DESC, ts_rank(w.words, {words}::tsquery) DESC, d.id"
-        )
     }
 
     fn bind(&mut self, value: impl ToSql + Sync + Send + 'static, holds: Type) -> String {
@@ -279,9 +285,9 @@ impl Sql {
 }
 
 /// The part of a list that is answered, as the names of its values.
-struct Page {
-    limit: String,
-    offset: String,
+pub(crate) struct Page {
+    pub(crate) limit: String,
+    pub(crate) offset: String,
     both: String,
 }
 
@@ -375,27 +381,5 @@ fn walked(conditions: &[String], order: &Ordered, page: &Page) -> String {
              ORDER BY d.id LIMIT {both}) l \
          ) SELECT nr FROM (SELECT 0 AS part, place, nr FROM has UNION ALL SELECT 1, place, nr FROM lacks) u \
          ORDER BY part, place LIMIT {limit} OFFSET {offset}"
-    )
-}
-
-/// From what a search finds, and of that what the list is about: no more than `most`.
-fn found(
-    view: &ViewSpec,
-    words: &str,
-    conditions: &[String],
-    order: &str,
-    page: &Page,
-    most: usize,
-) -> String {
-    format!(
-        "WITH w AS MATERIALIZED (SELECT f.nr, f.title, f.words FROM larder.words f \
-           JOIN larder.docs d ON d.nr = f.nr \
-           WHERE f.kind = '{}' AND f.words @@ {words}::tsquery AND {} LIMIT {}) \
-         SELECT d.nr FROM w JOIN larder.docs d ON d.nr = w.nr ORDER BY {order} LIMIT {} OFFSET {}",
-        view.kind,
-        conditions.join(" AND "),
-        limit(most),
-        page.limit,
-        page.offset
     )
 }

@@ -11,6 +11,7 @@ use larder_core::{
 };
 
 use crate::connections::Mode;
+use crate::search::Looks;
 use crate::transaction::Tx;
 use crate::unfit::Load;
 use crate::{
@@ -122,8 +123,13 @@ impl Store for PostgresStore {
     }
 
     async fn list(&self, query: &ListQuery) -> Result<Vec<Listed>, StoreError> {
-        let work = |tx: Arc<Tx>| async move { list::list(&tx, query).await };
-        self.run(Mode::Read, "list items", work).await
+        for looks in [Looks::AtTheFirst, Looks::AtItsOwn] {
+            let work = |tx: Arc<Tx>| async move { list::list(&tx, query, looks).await };
+            if let Some(listed) = self.run(Mode::Read, "list items", work).await? {
+                return Ok(listed);
+            }
+        }
+        Ok(Vec::new())
     }
 
     async fn changes(&self, after: u64, limit: usize) -> Result<Changes, StoreError> {
