@@ -263,6 +263,8 @@ pub(crate) fn for_reading(options: &OpenOptions, place: &str) -> Result<Alone, F
         match for_writing(options, place) {
             // Closing it writes down that it is well.
             Ok(database) => drop(database),
+            // Another is at the same, or looks: it is waited for.
+            Err(Fault::Held) => return Err(Fault::Held),
             Err(fault) => match fault.named(place, "open it") {
                 StoreError::ReadOnly { .. } | StoreError::Full { .. } => {}
                 error => return Err(Fault::Store(error)),

@@ -225,6 +225,26 @@ fn what_was_not_closed_well_is_read_without_being_touched_where_it_may_not_be() 
     assert!(database.begin_read().is_ok());
 }
 
+/// As after a kill: the first of them repairs it, and who comes upon that waits.
+#[test]
+fn those_who_come_at_once_upon_a_file_that_was_not_closed_well_all_read_it() {
+    for _ in 0..5 {
+        let place = TempPlace::fresh();
+        let torn = crashed(&place);
+        fs::write(place.path(), &torn).unwrap();
+        let all = std::sync::Barrier::new(6);
+        std::thread::scope(|scope| {
+            for _ in 0..6 {
+                scope.spawn(|| {
+                    all.wait();
+                    let store = RedbStore::open(place.options()).unwrap();
+                    assert_eq!(ids(&block_on(row(&store, &key("shelf/cinder")))), ["a"]);
+                });
+            }
+        });
+    }
+}
+
 /// Runs an ignored story of this file in a process of its own, as a user without rights.
 fn tell_without_rights(story: &str, place: &TempPlace) {
     let directory = place.path().parent().unwrap().to_owned();
