@@ -24,9 +24,11 @@ const DIGITS: usize = 16;
 /// What to tell local projects by; `None` where the store is a file, which is this machine's anyway. Without
 /// folders to look at none is made for longer than this process lasts: others' projects are not its own either.
 pub fn name_for(config: &Config) -> Option<String> {
-    if !matches!(config.store.url.value, StoreUrl::Postgres(_)) {
-        return None;
-    }
+    if matches!(config.store.url.value, StoreUrl::Postgres(_)) { own_name(config) } else { None }
+}
+
+/// What it is called wherever several machines keep theirs in one store.
+pub fn own_name(config: &Config) -> Option<String> {
     let named = config.projects.machine.as_ref().map(|machine| machine.value.clone());
     named.or_else(|| known_by(&config.host)).or_else(|| kept(config))
 }

@@ -10,6 +10,7 @@ use serde_json::json;
 use super::{Context, Ended};
 use crate::archive::{ArchiveError, Line, Reading, Unread, Whole};
 use crate::config::Config;
+use crate::machine;
 use crate::report::{Complaint, Exit};
 use crate::ui::{Progress, Screen, counted};
 use crate::wiring::Rooms;
@@ -19,7 +20,8 @@ use crate::wiring::Rooms;
 #[command(
     after_help = "Nothing younger is replaced, so that it can be done again, or gone on with after an \
                   interruption. An entry or an item that cannot be kept is named with its line and left out; \
-                  all others come in, and the exit code is 3.\n\n\
+                  all others come in, and the exit code is 3. This machine's local projects are its own in \
+                  whatever store they come into.\n\n\
                   Example:\n  larder import cache.jsonl --store redb:cache.redb\n  \
                   larder export | larder import --store postgres://larder@db/larder"
 )]
@@ -85,10 +87,16 @@ async fn import(args: &Args, context: &Context, config: &Config) -> Ended {
     // What is no export makes no store.
     let mut reading = Reading::begin(from).map_err(|error| failed().because(&error).hints(hint(&error)))?;
     let rooms = context.rooms(config).await?;
+    let here = machine::own_name(config).unwrap_or_default();
+    let there = machine::name_for(config).unwrap_or_default();
+    let own = |mut entry: Exported| {
+        larder_sources::move_project(&mut entry, &here, &there);
+        entry
+    };
     let mut taken = Taken::default();
     let progress = Progress::count(&context.screen, "importing", "entries");
     // Whoever ends it while it waits for a line ends it at once: what was taken in is taken in.
-    let ended = take_all(&rooms, &mut reading, &mut taken, &progress).await;
+    let ended = take_all(&rooms, &mut reading, own, &mut taken, &progress).await;
     progress.finish();
     let complain = |complaint: Complaint| {
         let hint = format!("{} came in before that; importing again takes nothing twice", taken.words());
@@ -122,6 +130,7 @@ impl From<StoreError> for Stopped {
 async fn take_all(
     rooms: &Rooms<'_>,
     reading: &mut Reading<Box<dyn BufRead>>,
+    own: impl Fn(Exported) -> Exported,
     taken: &mut Taken,
     progress: &Progress,
 ) -> Result<(), Stopped> {
@@ -135,7 +144,7 @@ async fn take_all(
         };
         if let Some((line, entry)) = line.and_then(|line| taken.sort_out(line)) {
             lines.push(line);
-            page.push(entry);
+            page.push(own(entry));
         }
         let items: usize = page.iter().map(|entry| entry.members.len()).sum();
         if is_last || page.len() == PAGE || items >= PAGE_ITEMS {

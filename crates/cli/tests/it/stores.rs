@@ -119,6 +119,39 @@ fn a_cache_goes_round_all_stores_and_comes_back_as_it_was() {
     assert!(github.requests().is_empty(), "nothing was fetched on the way");
 }
 
+/// In a database that several machines share their keys bear a mark, and alone they bear none. That the folder
+/// went away meanwhile, as a disk does, makes them no less this machine's.
+#[test]
+fn local_projects_that_were_moved_into_another_store_are_this_machines_there() {
+    let github = GitHub::demo();
+    let (stores, _database) = all();
+    let mut user = with(User::of(&github, "[projects]\nroots = [\"code\"]\n"), &stores[0]);
+    user.write("code/site/.claude/commands/deploy.md", "Deploys\n");
+    let list = |user: &User, args: &[&str]| user.run(args).out.lines().skip(1).count();
+    assert_eq!(list(&user, &["projects"]), 1);
+    std::fs::rename(user.project().join("code"), user.home().join("away")).unwrap();
+    let mut round = stores.clone();
+    round.extend(["redb:second.redb".to_owned(), "sqlite:last.db".to_owned()]);
+    for (number, pair) in round.windows(2).enumerate() {
+        let file = format!("{number}.jsonl");
+        user = with(user, &pair[0]);
+        user.ok(&["export", &file]);
+        user = with(user, &pair[1]);
+        user.ok(&["import", &file]);
+        for args in [&["projects"][..], &["projects", "--offline"], &["artifacts", "--project", "site"]] {
+            assert_eq!(list(&user, args), 1, "{args:?} in {}: {}", pair[1], user.run(args).all());
+        }
+    }
+    std::fs::rename(user.home().join("away"), user.project().join("code")).unwrap();
+    for store in &round {
+        user = with(user, store);
+        user.ok(&["projects", "--refresh"]);
+        let held = user.json(&["cache", "status", "--source", "projects"]);
+        assert_eq!(held["entries"].as_array().unwrap().len(), 3, "two roots and a project: {held}");
+        assert_eq!(user.json(&["artifacts"])["artifacts"].as_array().unwrap().len(), 1, "{store}");
+    }
+}
+
 #[test]
 fn on_each_store_a_stale_read_is_refreshed_by_one_child_behind_it() {
     let github = GitHub::demo();

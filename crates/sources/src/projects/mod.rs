@@ -11,6 +11,7 @@ mod catalogue;
 mod content;
 mod find;
 mod ignored;
+mod moved;
 mod place;
 mod reach;
 mod said;
@@ -37,6 +38,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedSender;
 
 use catalogue::{Catalogue, Index, Listed, Project, Root};
+pub use moved::move_project;
 use reach::Reach;
 use scan::Frame;
 pub(crate) use stamp::{machine_time, tick};

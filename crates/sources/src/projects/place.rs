@@ -41,6 +41,18 @@ pub(super) fn is_of(id: &str, machine: &str) -> bool {
     machine.is_empty() || mark.is_empty() || mark == mark_of(machine)
 }
 
+/// The id that a folder of this machine has where it is called `there`; `None` = that it has already, or it is on
+/// another machine.
+pub(super) fn moved_id(id: &str, here: &str, there: &str) -> Option<String> {
+    let digits = id.rsplit('-').next().unwrap_or_default();
+    let end = digits.len().checked_sub(DIGITS)?;
+    let (mark, digest) = (digits.get(..end)?, digits.get(end..)?);
+    let is_ours = mark.is_empty() || mark == mark_of(here);
+    let name = &id[..id.len() - digits.len()];
+    let moved = format!("{name}{}{digest}", mark_of(there));
+    (is_ours && moved != id).then_some(moved)
+}
+
 fn mark_of(machine: &str) -> String {
     let digest = blake3::hash(machine.as_bytes()).to_hex();
     if machine.is_empty() { String::new() } else { digest[..MACHINE_DIGITS].to_owned() }
