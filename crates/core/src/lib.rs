@@ -54,7 +54,7 @@ pub use json::Json;
 pub use key::{Key, KeyError};
 pub use list::{Filter, ListQuery, Listed, Order, Test};
 pub use log::{Change, Changes, ItemCounts, LogLine, Spent, Subject, Trigger};
-pub use rows::{Damaged, Head, Heads, Rows, lookup_past_damage};
+pub use rows::{Damaged, Head, Heads, Rows, list_past_damage, lookup_past_damage};
 pub use sheet::{Sheet, SheetText};
 pub use source::{Answers, Ask, Held, Learned, Source};
 pub use store::{

@@ -1,6 +1,6 @@
 //! Going over the rows of very many entries without holding them all.
 
-use crate::{Entry, Key, Row, Store, StoreError, Stored, Time};
+use crate::{Entry, Key, ListQuery, Listed, Row, Store, StoreError, Stored, Time};
 
 /// The rows of all entries (of one source), by key, taken from the store a page at a time. Entries
 /// that change meanwhile are met as they are when their page is taken.
@@ -25,6 +25,9 @@ pub struct Damaged {
 
 /// How many rows are held at once.
 const PAGE: usize = 500;
+
+/// So many damaged items of one list are gone past: a store that reads all of a list to order it errs at each place.
+const DAMAGED_MAX: usize = 20;
 
 impl<'s, S: Store + ?Sized> Rows<'s, S> {
     /// From the first on.
@@ -117,6 +120,37 @@ pub async fn lookup_past_damage<S: Store + ?Sized>(
         }
     }
     Ok((rows, damaged))
+}
+
+/// As [`Store::list`], where an item that cannot be understood has its place in the list, and keeps nobody from the
+/// others.
+pub async fn list_past_damage<S: Store + ?Sized>(
+    store: &S,
+    query: &ListQuery,
+) -> Result<Vec<Result<Listed, StoreError>>, StoreError> {
+    let (mut listed, mut damaged, mut most) = (Vec::new(), 0, query.limit);
+    while listed.len() < query.limit {
+        let limit = most.min(query.limit - listed.len());
+        let part = ListQuery { offset: query.offset + listed.len(), limit, ..query.clone() };
+        match store.list(&part).await {
+            Ok(some) => {
+                let is_end = some.len() < limit;
+                listed.extend(some.into_iter().map(Ok));
+                if is_end {
+                    break;
+                }
+            }
+            // Among fewer it is found out which one it is.
+            Err(StoreError::BadRow { .. }) if limit > 1 => most = limit / 2,
+            Err(error @ StoreError::BadRow { .. }) if damaged < DAMAGED_MAX => {
+                damaged += 1;
+                listed.push(Err(error));
+                most = query.limit;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(listed)
 }
 
 /// An entry without its members, which are counted.

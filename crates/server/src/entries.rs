@@ -2,16 +2,16 @@
 //! hundreds of thousands, and none of them is held for longer than it is looked at. How many there
 //! are in each state is counted once, and remembered until the store or the time changes it.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use larder_core::{Entry, Key, Row, Rows, Store, StoreError, Time};
+use larder_core::{Damaged, Entry, Key, Row, Rows, Store, StoreError, Time};
 
 use crate::access::Viewer;
 use crate::api::{EntryCounts, EntryView};
 use crate::app::App;
-use crate::folders;
+use crate::{damage, folders};
 
 /// The states of all configured entries and of those that are held besides, by key.
 pub(crate) struct Entries<'a> {
@@ -21,8 +21,11 @@ pub(crate) struct Entries<'a> {
     rows: Rows<'a, dyn Store>,
     /// The row that comes next, where one was taken.
     row: Option<Row>,
-    /// Configured entries behind the one told last.
-    configured: BTreeSet<Key>,
+    /// How many damaged ones were met.
+    damaged: usize,
+    /// Entries behind the one told last of which there is no row: configured ones, and, with what is wrong with
+    /// them, damaged ones.
+    without_row: BTreeMap<Key, Option<StoreError>>,
     /// Until when no state changes by itself, of those that were told.
     good_until: Time,
 }
@@ -43,9 +46,10 @@ impl<'a> Entries<'a> {
             app,
             viewer,
             now: app.now(),
-            configured: keys.into_iter().filter(is_asked).collect(),
-            rows: Rows::behind(&*app.store, source, after),
+            without_row: keys.into_iter().filter(is_asked).map(|key| (key, None)).collect(),
+            rows: Rows::behind(&*app.store, source, after).past_damage(),
             row: None,
+            damaged: 0,
             good_until: Time::MAX,
         }
     }
@@ -55,9 +59,10 @@ impl<'a> Entries<'a> {
         loop {
             if self.row.is_none() {
                 self.row = self.rows.next().await?;
+                self.take_damaged();
             }
             let held = self.row.as_ref().map(|row| &row.entry.key);
-            let missing = self.configured.first();
+            let missing = self.without_row.first_key_value().map(|(key, _)| key);
             let entry = match (held, missing) {
                 (None, None) => return Ok(None),
                 (Some(held), Some(missing)) if missing < held => self.missing(),
@@ -73,8 +78,21 @@ impl<'a> Entries<'a> {
         }
     }
 
+    /// Notes the entries that were gone past on the way to the row: all of them stand before it.
+    fn take_damaged(&mut self) {
+        let met = &self.rows.damaged()[self.damaged..];
+        self.damaged += met.len();
+        if self.viewer.may_read_private {
+            let met = met.iter().cloned().map(|Damaged { key, error }| (key, Some(error)));
+            self.without_row.extend(met);
+        }
+    }
+
     fn missing(&mut self) -> Option<Entry> {
-        self.configured.pop_first().map(|key| Entry::empty(key, self.now))
+        self.without_row.pop_first().map(|(key, error)| match error {
+            Some(error) => damage::in_place_of(key, &error, self.now),
+            None => Entry::empty(key, self.now),
+        })
     }
 
     /// The row as the viewer may see it, if they may.
@@ -82,7 +100,7 @@ impl<'a> Entries<'a> {
         if !self.viewer.may_read_private {
             return self.app.public_row(entry).await;
         }
-        self.configured.remove(&entry.key);
+        self.without_row.remove(&entry.key);
         if !self.viewer.is_local && folders::is_local(&entry.key) {
             folders::row(&mut entry);
         }

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use larder_core::{Definition, Entry, Key, MemberState, StoreError, Stored};
+use larder_core::{Definition, Entry, Key, MemberState, StoreError, Stored, lookup_past_damage};
 use quick_cache::sync::Cache;
 
 use crate::app::App;
@@ -81,7 +81,9 @@ impl App {
         let known: Vec<Option<Face>> = known.collect();
         let to_read = rows.iter().zip(&known).filter(|(row, face)| row.has_data() && face.is_none());
         let to_read: Vec<Key> = to_read.map(|(row, _)| row.key.clone()).collect();
-        let read = if to_read.is_empty() { Vec::new() } else { self.store.lookup(&to_read).await? };
+        // Of one that is damaged nothing says whether it is public.
+        let read =
+            if to_read.is_empty() { Vec::new() } else { lookup_past_damage(&*self.store, &to_read).await?.0 };
         let mut read: HashMap<Key, Stored> =
             read.into_iter().flatten().map(|stored| (stored.entry.key.clone(), stored)).collect();
         let mut shown = Vec::with_capacity(rows.len());

@@ -15,6 +15,7 @@ mod app;
 mod connection;
 mod crowd;
 mod csrf;
+mod damage;
 mod entries;
 mod events;
 mod faces;

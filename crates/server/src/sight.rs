@@ -76,9 +76,12 @@ impl Sight {
     /// Keeps of a list what this viewer may see. A list is read after it was decided whose items are
     /// on it, and what was public then may have been committed as private since.
     pub(crate) fn keep_seen(self, listed: &mut Vec<Listed>) {
-        if self == Sight::Public {
-            listed.retain(|listed| listed.item.scope.is_public());
-        }
+        listed.retain(|listed| self.sees(listed));
+    }
+
+    /// Whether this viewer may see an item of a list.
+    pub(crate) fn sees(self, listed: &Listed) -> bool {
+        self != Sight::Public || listed.item.scope.is_public()
     }
 
     /// A failure as this viewer is told of it.

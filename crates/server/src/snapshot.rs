@@ -88,7 +88,7 @@ impl App {
         if keys.is_empty() {
             return HashMap::new();
         }
-        let held = self.store.lookup(keys).await.unwrap_or_default();
+        let held = self.held(keys).await.unwrap_or_default();
         let rows = held.into_iter().flatten().map(|stored| (stored.entry.key.clone(), stored.entry));
         rows.collect()
     }
@@ -131,7 +131,11 @@ impl App {
         if viewer.may_read_private {
             return Ok(true);
         }
-        let Some(row) = self.row_of(key).await? else { return Ok(false) };
+        let row = match self.row_of(key).await {
+            Ok(Some(row)) => row,
+            Ok(None) | Err(StoreError::BadRow { .. }) => return Ok(false),
+            Err(error) => return Err(error),
+        };
         Ok(self.public_row(row).await?.is_some())
     }
 

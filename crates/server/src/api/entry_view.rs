@@ -36,7 +36,7 @@ pub(crate) struct EntryView {
     pub(crate) complete: bool,
     /// Attempts without success since the last one.
     pub(crate) attempts: u32,
-    /// Why the last attempt failed.
+    /// Why the last attempt failed; `damaged` = what is held of it cannot be read.
     #[schema(value_type = Option<FailureView>, required = true)]
     pub(crate) last_error: Option<Failure>,
     /// What a reader should know.
@@ -82,7 +82,7 @@ pub(crate) struct CacheView<'a> {
     pub(crate) complete: bool,
     /// Attempts without success since the last one.
     pub(crate) attempts: u32,
-    /// Why the last attempt failed.
+    /// Why the last attempt failed; `damaged` = what is held of it cannot be read.
     #[schema(value_type = Option<FailureView>, required = true)]
     pub(crate) last_error: Option<&'a Failure>,
     /// What a reader should know.

@@ -3,10 +3,13 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use larder_core::{Decision, Entry, Key, Refusal, Rows, StaleReason, StoreError, Stored, Time, decide};
+use larder_core::{
+    Damaged, Decision, Entry, Key, Refusal, Rows, StaleReason, StoreError, Stored, Time, decide,
+};
 use larder_domain::ClusterConfig;
 use larder_engine::{Behind, ReadError, ReadOptions};
 
@@ -14,6 +17,7 @@ use super::read::Reader;
 use crate::access::Viewer;
 use crate::answer::{Copies, CopiesCame, send_last_list, send_list};
 use crate::app::App;
+use crate::damage::{in_place_of, is_damaged};
 use crate::problem::Problem;
 use crate::sight::Sight;
 use crate::tier::{Document, HeldList};
@@ -156,6 +160,14 @@ impl App {
                 continue;
             }
             let entry = rows.get(key);
+            if entry.is_some_and(is_damaged) {
+                // It is shown as such. Whoever mends it by another way than ours tells nobody.
+                good_until = good_until.min(now.plus(DAMAGE_GOOD_FOR));
+                if reader.sight() != Sight::Public {
+                    came = came.max(CopiesCame::Stale);
+                }
+                continue;
+            }
             let is_hidden = hidden.contains(key);
             let granted = match entry.filter(|entry| entry.has_data()) {
                 Some(_) if is_hidden => reader.unheard(),
@@ -242,26 +254,33 @@ impl App {
         forced.or(plain)
     }
 
-    /// The rows of entries of one source: no others are read than stand between them.
+    /// The rows of entries of one source, those that are damaged as they are told of: no others are read than stand
+    /// between them.
     pub(crate) async fn rows_of(&self, keys: &[Key]) -> Result<HeldRows, Problem> {
         let wanted: HashSet<&Key> = keys.iter().collect();
         let mut found = HashMap::with_capacity(keys.len());
         let (Some(first), Some(last)) = (keys.iter().min(), keys.iter().max()) else { return Ok(found) };
-        let mut rows = Rows::behind(&*self.store, Some(first.source()), just_before(first));
+        let mut rows = Rows::behind(&*self.store, Some(first.source()), just_before(first)).past_damage();
         while let Some(row) = rows.next().await?.filter(|row| row.entry.key <= *last) {
             if wanted.contains(&row.entry.key) {
                 found.insert(row.entry.key.clone(), row.entry);
             }
+        }
+        for Damaged { key, error } in rows.damaged().iter().filter(|damaged| wanted.contains(&damaged.key)) {
+            found.insert(key.clone(), in_place_of(key.clone(), error, self.now()));
         }
         Ok(found)
     }
 
     /// The row of an entry, without its members if that can be had.
     pub(crate) async fn row_of(&self, key: &Key) -> Result<Option<Entry>, StoreError> {
-        let near = self.store.rows(Some(key.source()), just_before(key).as_ref(), NEAR).await?;
-        let is_past = near.len() < NEAR || near.last().is_some_and(|row| row.entry.key >= *key);
-        if is_past {
-            return Ok(near.into_iter().map(|row| row.entry).find(|entry| entry.key == *key));
+        match self.store.rows(Some(key.source()), just_before(key).as_ref(), NEAR).await {
+            Ok(near) if near.len() < NEAR || near.last().is_some_and(|row| row.entry.key >= *key) => {
+                return Ok(near.into_iter().map(|row| row.entry).find(|entry| entry.key == *key));
+            }
+            // It may be another one that is damaged.
+            Ok(_) | Err(StoreError::BadRow { .. }) => {}
+            Err(error) => return Err(error),
         }
         let stored = self.store.lookup(std::slice::from_ref(key)).await?.pop().flatten();
         Ok(stored.map(|stored| stored.entry))
@@ -270,7 +289,7 @@ impl App {
     /// What is held of all clusters that a viewer may know of, in the order of configuration.
     pub(crate) async fn held_clusters(&self, sight: Sight) -> Result<Vec<HeldCluster>, Problem> {
         let keys = self.cluster_keys();
-        let stored = self.store.lookup(&keys).await?;
+        let stored = self.held(&keys).await?;
         let mut held = Vec::with_capacity(keys.len());
         for (key, stored) in keys.into_iter().zip(stored) {
             let definition = self.engine.define(&key);
@@ -299,6 +318,9 @@ impl App {
         Ok(self.public_rows(rows).await?.into_iter().map(|(row, _)| row.key).collect())
     }
 }
+
+/// For so long a list that has a damaged entry is kept.
+const DAMAGE_GOOD_FOR: Duration = Duration::from_mins(1);
 
 /// So many rows are looked at for one whose place is about known.
 const NEAR: usize = 8;

@@ -6,7 +6,7 @@
 use std::cmp::Reverse;
 use std::fmt::Write as _;
 
-use larder_core::{ItemRef, ListQuery, Listed};
+use larder_core::{ListQuery, Listed, StoreError};
 
 use super::page::{anothers_cursor, check_mark, mark, no_cursor};
 use crate::app::App;
@@ -21,6 +21,9 @@ pub(crate) struct Place {
     /// Which the last of them were, the nearest first.
     before: Vec<Trace>,
 }
+
+/// An item of a list, or what is wrong with it.
+type Found = Result<Listed, StoreError>;
 
 /// What is left of an item's name: enough to tell it from the few others around it.
 type Trace = u32;
@@ -100,15 +103,19 @@ impl Place {
     }
 
     /// The place behind these items, of which the reader sees some, and which begin here.
-    fn after(&self, start: usize, count: usize, seen: &[Listed]) -> Place {
-        let seen = seen.iter().rev().map(|listed| trace(&listed.item.of));
+    fn after(&self, start: usize, count: usize, seen: &[Found]) -> Place {
+        let seen = seen.iter().rev().map(trace);
         let before = seen.chain(self.before.iter().copied()).take(TRACES_MAX).collect();
         Place { offset: start + count, before }
     }
 }
 
-fn trace(item: &ItemRef) -> Trace {
-    let digest = blake3::hash(item.id.as_bytes());
+fn trace(found: &Found) -> Trace {
+    let digest = match found {
+        Ok(listed) => blake3::hash(listed.item.of.id.as_bytes()),
+        // It stands in the list under no name but what is wrong with it.
+        Err(error) => blake3::hash(error.to_string().as_bytes()),
+    };
     let [a, b, c, d, ..] = *digest.as_bytes();
     Trace::from_be_bytes([a, b, c, d])
 }
@@ -126,32 +133,30 @@ impl App {
     ) -> Result<Stretch, Problem> {
         // One more tells whether anything follows.
         let wanted = limit + 1;
-        let (mut listed, start) = self.from(query, place, wanted).await?;
-        let follows = listed.len() >= wanted;
-        listed.truncate(limit);
-        let count = listed.len();
-        sight.keep_seen(&mut listed);
-        let next = follows.then(|| place.after(start, count, &listed).cursor(question)).flatten();
-        Ok(Stretch { listed, next })
+        let (mut found, start) = self.from(query, place, wanted).await?;
+        let follows = found.len() >= wanted;
+        found.truncate(limit);
+        let count = found.len();
+        found.retain(|found| found.as_ref().map_or(true, |listed| sight.sees(listed)));
+        let next = follows.then(|| place.after(start, count, &found).cursor(question)).flatten();
+        Ok(Stretch { listed: found.into_iter().filter_map(Result::ok).collect(), next })
     }
 
-    /// The items behind a place, and how many stand before it.
+    /// The items behind a place, damaged ones among them, and how many stand before it.
     async fn from(
         &self,
         query: &ListQuery,
         place: &Place,
         wanted: usize,
-    ) -> Result<(Vec<Listed>, usize), Problem> {
+    ) -> Result<(Vec<Found>, usize), Problem> {
         let read = async |from: usize, count: usize| {
             let query = ListQuery { offset: from, limit: count, ..query.clone() };
-            self.store.list(&query).await.map_err(Problem::from)
+            self.list(&query).await.map_err(Problem::from)
         };
         let back = if place.before.is_empty() { 0 } else { BACK.min(place.offset) };
         let from = place.offset - back;
         let mut around = read(from, back + wanted).await?;
-        let traces = |around: &[Listed]| -> Vec<Trace> {
-            around.iter().map(|listed| trace(&listed.item.of)).collect()
-        };
+        let traces = |around: &[Found]| -> Vec<Trace> { around.iter().map(trace).collect() };
         if place.before.is_empty() {
             return Ok((around, from));
         }

@@ -181,7 +181,7 @@ pub(crate) async fn stats(
         let entries = app.seen_trackers(&keys, viewer).await?;
         check_seen(&entries, query.repo.as_deref())?;
         let all = ListQuery { limit: TRACKERS_MAX, ..list_of(&entries, TrackerStateAsked::All, None) };
-        let trackers = read(app.store.list(&all).await?, reader.sight());
+        let trackers = read(app.list_readable(&all).await?, reader.sight());
         let mut types: Vec<String> = Vec::new();
         for of in entries.iter().filter_map(|entry| type_of(&entry.key)) {
             if !types.contains(&of) {

@@ -19,6 +19,7 @@ use super::query::{Asks, Wished, order, word};
 use super::words::{Badge, Prose, Stamp, State, counted, exact, why};
 use crate::api::{EntryCounts, EntryView};
 use crate::app::App;
+use crate::damage::is_of_damage;
 
 /// So many of the last refreshes are shown.
 const LOG_MAX: usize = 20;
@@ -204,7 +205,8 @@ fn sum(tabs: &[Tab]) -> String {
 
 impl Row {
     fn new(app: &App, view: &EntryView, items: Option<u64>, now: Time) -> Self {
-        let waits = matches!(view.refresh, RefreshState::Retrying | RefreshState::Dead);
+        let is_damaged = view.last_error.as_ref().is_some_and(is_of_damage);
+        let waits = !is_damaged && matches!(view.refresh, RefreshState::Retrying | RefreshState::Dead);
         Row {
             badge: Badge::new(state(view), now).without_age(),
             is_configured: app.engine.define(&view.key).is_some(),

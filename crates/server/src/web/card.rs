@@ -14,6 +14,7 @@ use super::repository::{LineStyle, RepositoryLine, sum};
 use super::words::{Badge, Note, Prose, State, counted, exact, sentence};
 use crate::access::Viewer;
 use crate::app::App;
+use crate::damage::is_damaged;
 use crate::snapshot::ClusterReading;
 
 /// So many repositories stand on a card; all of them are on the cluster's own page.
@@ -167,8 +168,14 @@ pub(crate) fn failure_of(
 }
 
 /// What stands in place of a copy of which nobody can say now whether it is held: the store could not be asked.
-pub(crate) fn untold(app: &App, reading: &Result<Reading, ReadError>) -> Option<&'static str> {
-    matches!(reading, Err(ReadError::Store(_))).then(|| {
+pub(crate) fn untold(
+    app: &App,
+    reading: &Result<Reading, ReadError>,
+    row: Option<&Entry>,
+) -> Option<&'static str> {
+    // Of one that is damaged it is told what is wrong.
+    let is_known = row.is_some_and(is_damaged);
+    (matches!(reading, Err(ReadError::Store(_))) && !is_known).then(|| {
         if app.engine.out_of_reach().is_some() {
             "Whether a copy is held cannot be told while the store is out of reach."
         } else {
@@ -178,8 +185,13 @@ pub(crate) fn untold(app: &App, reading: &Result<Reading, ReadError>) -> Option<
 }
 
 /// What is to be warned of where there is nothing to show. An outage of the store the page tells once, for all.
-pub(crate) fn warning_of(app: &App, reading: &Result<Reading, ReadError>) -> Option<Prose> {
+pub(crate) fn warning_of(
+    app: &App,
+    reading: &Result<Reading, ReadError>,
+    row: Option<&Entry>,
+) -> Option<Prose> {
     match reading {
+        Err(ReadError::Store(_)) if row.is_some_and(is_damaged) => None,
         Err(ReadError::Store(_)) if app.engine.out_of_reach().is_some() => None,
         Err(error @ (ReadError::Absent { .. } | ReadError::Store(_))) => {
             Some(Prose::new(&sentence(&error.to_string())))
@@ -196,12 +208,13 @@ impl Card {
     pub(crate) fn new(picked: Picked, extent: Extent, table: &Table<'_>) -> Self {
         let state = picked.state(table);
         let failure = failure_of(&picked.cluster.reading, picked.row.as_ref());
-        let Picked { cluster, shown, .. } = picked;
+        let Picked { cluster, shown, row } = picked;
+        let is_damaged = row.as_ref().is_some_and(is_damaged);
         let note =
             failure.and_then(|(failure, due_at)| Note::new(&failure, state, due_at, &cluster.key, table.now));
         let mut warnings = warnings(&cluster);
-        warnings.splice(..0, warning_of(table.app, &cluster.reading));
-        let untold = untold(table.app, &cluster.reading);
+        warnings.splice(..0, warning_of(table.app, &cluster.reading, row.as_ref()));
+        let untold = untold(table.app, &cluster.reading, row.as_ref());
         let (all, is_own) = (warnings.len(), extent != Extent::Few);
         warnings.truncate(if is_own { WARNINGS_MAX.1 } else { WARNINGS_MAX.0 });
         let clusters = &table.app.clusters;
@@ -217,6 +230,7 @@ impl Card {
             marks: marks(&cluster.config),
             sum: match untold {
                 Some(_) => UNTOLD.to_owned(),
+                None if is_damaged => UNTOLD.to_owned(),
                 None if is_missing => "no copy yet".to_owned(),
                 None => sum(&shown),
             },
@@ -244,7 +258,7 @@ impl Card {
                 .then(|| format!("{} more", exact((all - warnings.len()) as u64))),
             warnings,
             hidden: table.hidden.clone(),
-            may_replay: table.viewer.may_admin && state.refresh == RefreshState::Dead,
+            may_replay: table.viewer.may_admin && state.refresh == RefreshState::Dead && !is_damaged,
             key: cluster.key,
         }
     }

@@ -106,7 +106,8 @@ pub(crate) async fn show(State(app): State<App>, visit: Visit, Wished(asked): Wi
     let is_wanted = |key: &Key| asked.part != "card" || key.as_str() == asked.key;
     let keys: Vec<Key> = app.cluster_keys().into_iter().filter(is_wanted).collect();
     let snapshot = app.snapshot(keys.clone(), visit.viewer, patience).await;
-    if let Some(error) = out_of_order(&snapshot.clusters) {
+    // The only one may be damaged, which its card says.
+    if let Some(error) = out_of_order(&snapshot.clusters).filter(|_| !is_any_damaged(&snapshot.clusters)) {
         return message(&visit, StatusCode::SERVICE_UNAVAILABLE, "The store cannot be read", &[error]);
     }
     let found = match find(&app, keys, asked.search.trim()).await {
@@ -191,6 +192,11 @@ pub(super) fn out_of_order(clusters: &[ClusterReading]) -> Option<String> {
     }
 }
 
+fn is_any_damaged(clusters: &[ClusterReading]) -> bool {
+    let is_damaged = |error: &ReadError| matches!(error, ReadError::Store(cause) if matches!(**cause, StoreError::BadRow { .. }));
+    clusters.iter().any(|cluster| cluster.reading.as_ref().is_err_and(is_damaged))
+}
+
 /// The page that says that a search failed.
 pub(super) fn not_searched(visit: &Visit, error: &StoreError) -> Response {
     // The engine says it of the store, once.
@@ -221,7 +227,7 @@ pub(super) async fn find(
         offset: 0,
         limit: FOUND_MAX + 1,
     };
-    let listed = app.store.list(&query).await?;
+    let listed = app.list_readable(&query).await?;
     Ok(Some(listed.into_iter().map(|listed| listed.item.of.id.to_string()).collect()))
 }
 

@@ -22,6 +22,7 @@ use super::sign_in::not_shown;
 use super::words::{Badge, Note, Prose, Stamp, counted, exact};
 use crate::api::decoded;
 use crate::app::App;
+use crate::damage::is_damaged;
 use crate::folders::PROJECTS_SOURCE;
 use crate::problem::Problem;
 use crate::sight::Sight;
@@ -202,7 +203,8 @@ impl<'a> Held<'a> {
 
     /// A root that nobody has looked below yet.
     fn is_looking(&self) -> Option<Key> {
-        self.roots.iter().find(|key| !self.rows.get(*key).is_some_and(Entry::has_data)).cloned()
+        let is_looked_at = |row: &Entry| row.has_data() || is_damaged(row);
+        self.roots.iter().find(|key| !self.rows.get(*key).is_some_and(is_looked_at)).cloned()
     }
 }
 
@@ -216,18 +218,18 @@ struct Found {
 impl Found {
     /// `None` = no artifacts are asked for.
     async fn of(held: &Held<'_>, question: &Question) -> Result<Option<Self>, Problem> {
-        let store = &held.app.store;
         let entries = question.entries(&held.projects, &held.markets);
         let Some(query) = question.artifacts(&entries, ROWS_MAX + 1) else { return Ok(None) };
-        let listed = store.list(&query).await?;
+        let listed = held.app.list(&query).await?;
         let has_more = listed.len() > ROWS_MAX;
         let row = |one: &Listed| {
             let artifact: Artifact = one.item.doc.decode().ok()?;
             Some(ArtifactRow::among_others(&artifact, one.entries.first()?, held.now))
         };
-        let rows: Vec<ArtifactRow> = listed.iter().take(ROWS_MAX).filter_map(row).collect();
+        let rows: Vec<ArtifactRow> = listed.iter().take(ROWS_MAX).flatten().filter_map(row).collect();
         let is_all = !has_more && question.start == 0;
-        let many = if is_all { Met::exactly(rows.len() as u64) } else { store.count(&query).await? };
+        let many =
+            if is_all { Met::exactly(rows.len() as u64) } else { held.app.store.count(&query).await? };
         Ok(Some(Found { rows, many, has_more }))
     }
 }
@@ -240,7 +242,7 @@ async fn gather(app: &App, visit: &Visit, asked: &Asked) -> Result<List, Problem
     let question = Question::of(asked);
     let found = Found::of(&held, &question).await?;
     let mut projects: Vec<LocalProject> = match question.projects(&held.projects) {
-        Some(query) => decoded(&app.store.list(&query).await?),
+        Some(query) => decoded(&app.list_readable(&query).await?),
         None => Vec::new(),
     };
     let mut words = match &found {

@@ -13,6 +13,7 @@ use super::timeline::Timeline;
 use super::words::{Badge, Note, Prose, Stamp, State, exact, sentence};
 use crate::access::Viewer;
 use crate::app::App;
+use crate::damage::is_damaged;
 use crate::trackers::{decoded, type_of};
 
 /// A repository's trackers, as shown.
@@ -43,6 +44,7 @@ pub(crate) struct Block {
     state: State,
     /// What stands in place of a copy of which nobody can say whether it is held.
     untold: Option<&'static str>,
+    is_damaged: bool,
     note: Option<Note>,
     warnings: Vec<Prose>,
     fresh_until: Option<Time>,
@@ -100,11 +102,12 @@ impl Block {
         });
         let held = reading.iter().flat_map(|reading| &reading.stored.entry.warnings);
         let mut warnings: Vec<Prose> = held.map(|warning| Prose::new(&sentence(&warning.message))).collect();
-        warnings.splice(..0, warning_of(app, reading));
-        let untold = untold(app, reading);
+        warnings.splice(..0, warning_of(app, reading, row));
+        let untold = untold(app, reading, row);
         let fresh_until = reading.as_ref().ok().and_then(|reading| reading.stored.entry.fresh_until);
         let of = type_of(&key).unwrap_or_default();
-        Block { key, of, trackers, state, untold, note, warnings, fresh_until, now }
+        let is_damaged = row.is_some_and(is_damaged);
+        Block { key, of, trackers, state, untold, is_damaged, note, warnings, fresh_until, now }
     }
 
     /// How many of its trackers are as asked.
@@ -152,7 +155,7 @@ impl Block {
             one: self.of.clone(),
             badge: if self.untold.is_some() { Badge::unknown() } else { Badge::new(self.state, self.now) },
             sum: match () {
-                () if self.untold.is_some() => UNTOLD.to_owned(),
+                () if self.untold.is_some() || self.is_damaged => UNTOLD.to_owned(),
                 () if is_missing => "no copy yet".to_owned(),
                 () if self.trackers.is_empty() => String::new(),
                 () => format!("{} open · {} closed", exact(stats.open), exact(stats.closed)),
@@ -165,7 +168,7 @@ impl Block {
             empty_words,
             whole: whole.filter(|_| more).map(|href| (href, format!("All {} {many}", exact(found as u64)))),
             lines,
-            may_replay: viewer.may_admin && self.state.refresh == RefreshState::Dead,
+            may_replay: viewer.may_admin && self.state.refresh == RefreshState::Dead && !self.is_damaged,
             key: self.key,
         };
         (block, more)

@@ -5,6 +5,8 @@ use std::time::Duration;
 use askama::Template;
 use larder_core::{Entry, Failure, Key, Policy, RefreshState, Status, Time};
 
+use crate::damage::is_of_damage;
+
 const UNITS: [(u64, &str); 6] =
     [(365 * 86_400, "y"), (30 * 86_400, "mo"), (86_400, "d"), (3600, "h"), (60, "min"), (1, "s")];
 
@@ -213,6 +215,7 @@ impl Note {
             (_, Status::Fresh) => return None,
         };
         let held = match (state.status, state.refresh) {
+            _ if is_of_damage(failure) => "It is not tried again.",
             (Status::Missing, _) => "There is no copy to show yet.",
             (_, RefreshState::Dead) => "It failed too often and is set aside; the copy is shown.",
             _ => "The copy is shown meanwhile.",
@@ -221,7 +224,7 @@ impl Note {
             class,
             why: Prose::new(&why(failure, key)),
             held,
-            next: Some(Stamp::due(due_at, now)),
+            next: (!is_of_damage(failure)).then(|| Stamp::due(due_at, now)),
             hint: failure
                 .hint
                 .as_deref()

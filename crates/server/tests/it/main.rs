@@ -4,6 +4,7 @@
 
 mod addresses;
 mod ages;
+mod damage;
 mod document;
 mod events;
 mod failures;

@@ -220,6 +220,12 @@ impl World {
         self.sim.world(|github| assert!(github.push(repo, [(path, Some(text))])));
     }
 
+    /// Changes the database behind everybody's back.
+    pub(crate) fn spoil(&self, sql: &str) {
+        let file = rusqlite::Connection::open(self.dir.path().join("larder.db")).unwrap();
+        assert!(file.execute(sql, []).unwrap() > 0, "{sql}");
+    }
+
     /// Writes a file below the folder of local projects.
     pub(crate) fn write(&self, path: &str, text: &str) {
         let path = self.roots[0].join(path);
