@@ -250,7 +250,7 @@ fn read_names(raw: Raw<'_>) -> Result<Vec<String>, String> {
 fn read_machine(raw: Raw<'_>) -> Result<String, String> {
     let name = raw.text("a text in quotes")?.trim();
     if name.is_empty() || name.chars().any(char::is_control) {
-        return Err("a machine's name is a word or some".to_owned());
+        return Err("a machine's name is a word or some, such as `build`".to_owned());
     }
     if name.chars().count() > MACHINE_CHARS_MAX {
         return Err(format!("{MACHINE_CHARS_MAX} letters is the most"));

@@ -233,7 +233,7 @@ fn a_machines_name_is_for_its_user_to_say_and_no_business_of_a_cloned_repository
     assert_eq!(origin_of(&config, "projects.machine"), "env LARDER_PROJECTS__MACHINE");
     for odd in [" ", "a\0b", "a\nb"] {
         let mistakes = World::new().var("LARDER_PROJECTS__MACHINE", odd).mistakes();
-        assert!(mistakes[0].contains("a machine's name is a word or some"), "{mistakes:?}");
+        assert!(mistakes[0].contains("a machine's name is a word or some, such as `build`"), "{mistakes:?}");
     }
 }
 
