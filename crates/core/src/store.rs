@@ -75,8 +75,14 @@ pub trait Store: Send + Sync {
     /// in the future was noted by a clock that was ahead, and does not count.
     ///
     /// What is noted is [so long ago](Retention::begun) that the next is due within minutes, whatever becomes of
-    /// this one; [`end_sweep`](Store::end_sweep) alone puts it off for `every`.
+    /// this one; [`end_sweep`](Store::end_sweep) alone puts it off for `every`, and
+    /// [`renew_sweep`](Store::renew_sweep) for as long again.
     async fn begin_sweep(&self, every: Duration, now: Time) -> Result<bool, StoreError>;
+
+    /// Notes that a sweep still goes on, as if it began now.
+    async fn renew_sweep(&self, every: Duration, now: Time) -> Result<(), StoreError> {
+        self.end_sweep(Retention::begun(every, now)).await
+    }
 
     /// Notes that a sweep came to its end.
     async fn end_sweep(&self, now: Time) -> Result<(), StoreError>;
@@ -349,9 +355,12 @@ impl Retention {
     /// How often it is seen to.
     pub const EVERY: Duration = Duration::from_hours(24);
 
-    /// How soon after its beginning a sweep is due again whose end nobody noted: it failed, or its process
-    /// ended before it.
+    /// How soon a sweep is due again after it was last noted that it goes on, where nobody noted its end: it failed,
+    /// or its process ended before it.
     pub const CUT_OFF: Duration = Duration::from_mins(10);
+
+    /// How often it is noted that a sweep goes on: one of a large database takes longer than that.
+    pub const RENEWED_EVERY: Duration = Duration::from_mins(3);
 
     /// What is noted of a sweep that begins now, as if it had been done then.
     pub fn begun(every: Duration, now: Time) -> Time {

@@ -1,6 +1,7 @@
 //! Marking, removing and cleaning: everything that changes entries without fetching them.
 
 use std::collections::{HashMap, HashSet};
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,12 +63,26 @@ impl Engine {
         if !self.inner.store.begin_sweep(every, self.inner.clock.now()).await? {
             return Ok(None);
         }
-        let swept = self.sweep(retention).await;
+        let swept = tokio::select! {
+            biased;
+            swept = self.sweep(retention) => swept,
+            never = self.renew_sweep(every) => match never {},
+        };
         // A row that cannot be read is there the next time too, and all others were seen to.
         if swept.as_ref().err().is_none_or(is_of_one_row) {
             self.inner.store.end_sweep(self.inner.clock.now()).await?;
         }
         swept.map(Some)
+    }
+
+    /// Keeps others from beginning a sweep beside this process's own, for as long as it goes on.
+    async fn renew_sweep(&self, every: Duration) -> Infallible {
+        loop {
+            self.inner.clock.sleep(Retention::RENEWED_EVERY).await;
+            if let Err(error) = self.inner.store.renew_sweep(every, self.inner.clock.now()).await {
+                tracing::debug!(%error, "it could not be noted that the sweep goes on");
+            }
+        }
     }
 
     /// Removes what is past its retention. Where any name goes, as it does with repositories, whatever was

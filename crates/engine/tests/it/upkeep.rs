@@ -151,6 +151,27 @@ async fn a_sweep_that_failed_or_was_cut_off_is_done_again_within_minutes() {
 }
 
 #[tokio::test]
+async fn a_sweep_that_takes_long_is_begun_by_nobody_else_meanwhile() {
+    let world = World::new();
+    world.store.inflict(Fault::Hang, &[Step::List]);
+    let engine = world.engine.clone();
+    let long = tokio::spawn(async move { engine.sweep_in_turn(&Retention::default(), DAY).await });
+    while world.store.waiting() == 0 {
+        world.settle().await;
+    }
+    for _ in 0..30 {
+        world.pass(HOUR / 30).await;
+        assert!(!world.store.begin_sweep(DAY, world.now()).await.unwrap());
+    }
+    world.store.mend();
+    assert!(world.run(long).await.unwrap().unwrap().is_some());
+    world.pass(23 * HOUR).await;
+    assert!(!world.store.begin_sweep(DAY, world.now()).await.unwrap(), "its end is the last word");
+    world.pass(HOUR).await;
+    assert!(world.store.begin_sweep(DAY, world.now()).await.unwrap());
+}
+
+#[tokio::test]
 async fn what_the_store_cannot_remove_keeps_nothing_that_nobody_reads() {
     let world = World::new();
     let unread = world.source.entry("unread", &["a"]);

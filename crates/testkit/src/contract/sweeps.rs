@@ -204,6 +204,11 @@ pub async fn a_sweep_whose_end_nobody_noted_is_due_again_soon<P: Place>() {
     let soon = begun.plus(Retention::CUT_OFF);
     assert!(!place.open().await.begin_sweep(DAY, soon.minus(Duration::from_secs(1))).await.unwrap());
     assert!(place.open().await.begin_sweep(DAY, soon).await.unwrap());
+    let going_on = soon.plus(Retention::RENEWED_EVERY);
+    store.renew_sweep(DAY, going_on).await.unwrap();
+    let soon = going_on.plus(Retention::CUT_OFF);
+    assert!(!place.open().await.begin_sweep(DAY, soon.minus(Duration::from_secs(1))).await.unwrap());
+    assert!(place.open().await.begin_sweep(DAY, soon).await.unwrap());
     let often = Duration::from_mins(1);
     assert!(store.begin_sweep(often, day(3)).await.unwrap());
     assert!(!store.begin_sweep(often, day(3)).await.unwrap(), "nor sooner than it is done");
