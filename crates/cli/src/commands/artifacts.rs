@@ -10,7 +10,6 @@ use super::entry::EntryView;
 use super::local::{From, Local, Wanted};
 use super::{Context, Ended};
 use crate::config::Config;
-use crate::report::Complaint;
 use crate::ui::{Cell, Column, Screen, Table, Tone, ago};
 
 /// List the skills, commands, agents, hooks and MCP servers of local projects, and what marketplaces offer.
@@ -107,7 +106,7 @@ async fn list(args: &Args, context: &Context, config: &Config) -> Ended {
         Wanted { refresh: args.refresh, offline: args.offline, only: &args.project, from: args.from() };
     let local = Local::serve(&rooms, &wanted, context, config).await?;
     let query = query(args, &local.keys);
-    let listed = rooms.reader().store().list(&query).await.map_err(Complaint::from)?;
+    let listed = rooms.list(&query).await?;
     let artifacts: Vec<Artifact> = super::local::readable(&listed, &context.screen);
     if context.json() {
         let artifacts = artifacts.iter().map(ArtifactView::whole).collect();

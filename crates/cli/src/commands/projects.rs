@@ -169,7 +169,7 @@ async fn projects(
         offset: 0,
         limit,
     };
-    Ok(rooms.reader().store().list(&query).await?)
+    rooms.list(&query).await
 }
 
 async fn show(args: &ShowArgs, context: &Context, config: &Config) -> Ended {
@@ -192,7 +192,7 @@ async fn show(args: &ShowArgs, context: &Context, config: &Config) -> Ended {
         offset: 0,
         limit: LIST_MAX,
     };
-    let listed = rooms.reader().store().list(&query).await.map_err(Complaint::from)?;
+    let listed = rooms.list(&query).await?;
     let found: Vec<Artifact> = local::readable(&listed, &context.screen);
     if let Some(project) = &project {
         if context.json() {

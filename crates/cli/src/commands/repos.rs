@@ -100,7 +100,7 @@ async fn list(args: &Args, context: &Context, config: &Config) -> Ended {
         (false, false) => Wish::Normal,
     };
     let served = serve(&rooms, &keys, wish, &context.screen).await?;
-    let listed = rooms.reader().store().list(&query(args, &keys)).await.map_err(Complaint::from)?;
+    let listed = rooms.list(&query(args, &keys)).await?;
     let mut rows = rows(listed, &keys, config, &context.screen);
     if context.json() {
         let shown: Vec<(&Repository, &[Key])> =

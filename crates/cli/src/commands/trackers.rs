@@ -355,7 +355,7 @@ pub struct Readable {
 
 /// The trackers of a list. One that cannot be read is told of and left out.
 pub async fn listed(rooms: &Rooms<'_>, query: ListQuery, screen: &Screen) -> Result<Readable, Complaint> {
-    let listed = rooms.reader().store().list(&query).await?;
+    let listed = rooms.list(&query).await?;
     let trackers: Vec<Tracker> = readable(&listed, screen);
     Ok(Readable { is_all: trackers.len() == listed.len(), trackers })
 }

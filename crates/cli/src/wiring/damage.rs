@@ -3,7 +3,9 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashSet};
 
-use larder_core::{Damaged, Key, Rows, Stored, lookup_past_damage};
+use larder_core::{
+    Damaged, Key, ListQuery, Listed, Rows, StoreError, Stored, list_past_damage, lookup_past_damage,
+};
 
 use super::Rooms;
 use crate::report::{CLEAR_DAMAGED, Complaint};
@@ -12,9 +14,9 @@ use crate::ui::Screen;
 /// Of so many damaged entries each is told of.
 const TOLD_MAX: usize = 3;
 
-/// Entries whose rows cannot be understood, and what is wrong with them; `None` = it was told.
+/// What is wrong with entries and items that cannot be understood, and whether it was told.
 #[derive(Default)]
-pub struct Damage(RefCell<BTreeMap<Key, Option<String>>>);
+pub struct Damage(RefCell<BTreeMap<String, bool>>);
 
 impl Rooms<'_> {
     /// The keys that are configured, and those that are held besides.
@@ -40,12 +42,25 @@ impl Rooms<'_> {
         Ok(rows)
     }
 
+    /// What a list has. An item that cannot be understood is left out, and noted.
+    pub async fn list(&self, query: &ListQuery) -> Result<Vec<Listed>, Complaint> {
+        let found = list_past_damage(&**self.reader().store(), query).await?;
+        let note = |error: StoreError| {
+            self.note(&error);
+        };
+        Ok(found.into_iter().filter_map(|one| one.map_err(note).ok()).collect())
+    }
+
     /// Notes entries whose rows cannot be understood, to be [told](Rooms::tell_damage) of once.
     pub fn note_damage(&self, damaged: &[Damaged]) {
-        let mut noted = self.damage.0.borrow_mut();
         for one in damaged {
-            noted.entry(one.key.clone()).or_insert_with(|| Some(one.error.to_string()));
+            self.note(&one.error);
         }
+    }
+
+    /// An entry whose item is damaged and a list that has it say the same.
+    fn note(&self, error: &StoreError) {
+        self.damage.0.borrow_mut().entry(error.to_string()).or_default();
     }
 
     /// Whether some was noted.
@@ -56,7 +71,9 @@ impl Rooms<'_> {
     /// Tells of what was noted and not told yet: in the words of `larder cache verify`, which lists all.
     pub fn tell_damage(&self, screen: &Screen) {
         let mut noted = self.damage.0.borrow_mut();
-        let untold: Vec<String> = noted.values_mut().filter_map(Option::take).collect();
+        let is_news = |is_told: &mut bool| !std::mem::replace(is_told, true);
+        let untold = noted.iter_mut().filter_map(|(message, is_told)| is_news(is_told).then_some(message));
+        let untold: Vec<&String> = untold.collect();
         for message in untold.iter().take(TOLD_MAX) {
             screen.warn(message);
         }

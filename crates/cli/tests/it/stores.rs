@@ -95,6 +95,46 @@ fn one_damaged_entry_is_told_of_by_name_and_all_others_are_shown_and_changed() {
 }
 
 #[test]
+fn one_damaged_item_is_told_of_and_keeps_nobody_from_a_lists_others() {
+    let github = GitHub::demo();
+    let database = Database::new();
+    let config = format!("[projects]\nroots = [\"code\"]\n{CLUSTERS}");
+    for store in ["sqlite:cache.db".to_owned(), database.url()] {
+        let user = with(User::of(&github, &config), &store);
+        for (project, command) in [("site", "deploy"), ("bot", "ask")] {
+            user.write(&format!("code/{project}/.claude/commands/{command}.md"), "Does it\n");
+        }
+        user.ok(&["repos"]);
+        user.ok(&["projects"]);
+        for damaged in [
+            "kind = 'repository' AND id LIKE '%/cinder-mcp'",
+            "kind = 'artifact' AND id LIKE 'bot-%'",
+            "kind = 'project' AND id LIKE 'bot-%'",
+        ] {
+            let sql = format!("UPDATE items SET scope = 'oops' WHERE {damaged}");
+            if store.starts_with("sqlite") {
+                let file = rusqlite::Connection::open(user.project().join("cache.db")).unwrap();
+                assert_eq!(file.execute(&sql, []).unwrap(), 1);
+            } else {
+                database.ask(&sql.replace("items", "larder.items"));
+            }
+        }
+        for (args, shown) in [
+            (&["repos"][..], "kiln"),
+            (&["repos", "--search", "kiln"], "kiln"),
+            (&["artifacts"], "deploy"),
+            (&["artifacts", "--search", "de"], "deploy"),
+            (&["projects"], "site"),
+        ] {
+            let ran = user.run(args);
+            assert!(ran.out.contains(shown) && [0, 3].contains(&ran.code), "{store} {args:?}: {}", ran.all());
+            let is_told = ran.err.contains("column `scope` holds");
+            assert!(is_told || args.contains(&"--search"), "{store} {args:?}: {}", ran.all());
+        }
+    }
+}
+
+#[test]
 fn a_cache_goes_round_all_stores_and_comes_back_as_it_was() {
     let github = GitHub::demo();
     let (stores, _database) = all();
