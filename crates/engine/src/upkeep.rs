@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use larder_core::{
     Configured, Definition, Entry, Key, Met, Policy, Reconciled, Retention, Row, Rows, Source, StoreError,
-    Swept, Target, Trigger,
+    Swept, Target, Trigger, lookup_past_damage,
 };
 
 use crate::Engine;
@@ -130,12 +130,13 @@ impl Engine {
                 unread.push((row.entry.key, row.entry.version));
             }
         }
-        let damaged = rows.damaged().first().map(|damaged| damaged.error.clone());
+        let mut damaged = rows.damaged().first().map(|damaged| damaged.error.clone());
         let mut met = 0;
         for unread in unread.chunks(EVICTED_AT_ONCE) {
             // Somebody may have come since, or brought it anew: all the others were looked through meanwhile.
             let keys: Vec<Key> = unread.iter().map(|(key, _)| key.clone()).collect();
-            let rows = self.inner.store.lookup(&keys).await?;
+            let (rows, more) = lookup_past_damage(&*self.inner.store, &keys).await?;
+            damaged = damaged.or_else(|| more.first().map(|damaged| damaged.error.clone()));
             let seen =
                 rows.into_iter().zip(unread).filter_map(|(row, (_, version))| Some((row?.entry, version)));
             let still = seen.filter(|(entry, version)| entry.version == **version && is_unread(entry));

@@ -59,6 +59,21 @@ async fn nor_the_store_from_its_sweep() {
 }
 
 #[tokio::test]
+async fn nor_what_nobody_reads_from_going() {
+    let world = World::new();
+    let [spoilt, other] = ["spoilt", "other"].map(|name| world.source.entry(name, &[name]));
+    for key in [&spoilt, &other] {
+        world.read(key).await.unwrap();
+        world.source.unlist(key);
+    }
+    world.spoil("UPDATE items SET scope = 'oops' WHERE id = 'spoilt'");
+    world.pass(91 * 24 * HOUR).await;
+    let swept = world.engine.sweep(&Retention::default()).await;
+    assert!(swept.unwrap_err().to_string().contains("spoilt"));
+    assert!(world.row(&other).await.is_none());
+}
+
+#[tokio::test]
 async fn nor_is_all_swept_again_within_minutes_for_it() {
     let world = World::new();
     let spoilt = world.source.entry("spoilt", &["a"]);
