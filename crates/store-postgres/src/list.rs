@@ -49,13 +49,14 @@ pub(crate) async fn list(tx: &Tx, query: &ListQuery, looks: Looks) -> Result<Opt
     let page = rows.iter().filter(is_item).map(|row| listed(row, &places));
     let page = page.collect::<Result<Vec<_>, _>>()?;
     let seen: i64 = rows.first().map_or(Ok(0), |row| row.try_get(7))?;
-    Ok((page.len() >= query.limit || seen < limit(CANDIDATES_MAX)).then_some(page))
+    // Where there are more, the best may be among those: and one question has one order on all its pages.
+    Ok((seen <= limit(CANDIDATES_MAX)).then_some(page))
 }
 
 /// The steps by which the database goes about it.
 pub(crate) async fn plan(tx: &Tx, query: &ListQuery) -> Result<Vec<String>, Fault> {
     let asked = Asked::of(tx, query).await?;
-    let Some(sql) = Sql::of(query, &asked, Looks::AtTheFirst)? else { return Ok(Vec::new()) };
+    let Some(sql) = Sql::of(query, &asked, Looks::AtAll)? else { return Ok(Vec::new()) };
     tx.by_index().await?;
     tell_way(tx, &sql).await?;
     let rows = tx.query(&format!("EXPLAIN {}", sql.text), &sql.params()).await?;
@@ -171,7 +172,7 @@ impl Sql {
                             typed: sql.bind(clean(&words::beginning(search)).into_owned(), Type::TEXT),
                             titles: sql.bind(words::query_of_titles(search).unwrap_or_default(), Type::TEXT),
                         };
-                        if looks == Looks::AtTheFirst && !asked.are_few {
+                        if looks == Looks::AtAll && !asked.are_few {
                             sql.counts = true;
                             sql.text = found.best_down(&rank, &holders);
                             return Ok(Some(sql));

@@ -123,7 +123,7 @@ impl Store for PostgresStore {
     }
 
     async fn list(&self, query: &ListQuery) -> Result<Vec<Listed>, StoreError> {
-        for looks in [Looks::AtTheFirst, Looks::AtItsOwn] {
+        for looks in [Looks::AtAll, Looks::AtItsOwn] {
             let work = |tx: Arc<Tx>| async move { list::list(&tx, query, looks).await };
             if let Some(listed) = self.run(Mode::Read, "list items", work).await? {
                 return Ok(listed);

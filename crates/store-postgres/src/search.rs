@@ -18,9 +18,9 @@ const RANKED_MAX: i64 = 2_000;
 /// What a search by rank looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Looks {
-    /// The first matches, whatever list they are of: its own are picked from the best of them down, as far as
-    /// the page goes.
-    AtTheFirst,
+    /// All matches, whatever list they are of, if they are no more than that: its own are picked from the best of
+    /// them down, as far as the page goes.
+    AtAll,
     /// The first of those that the list is about: each is asked whether it is.
     AtItsOwn,
 }
@@ -90,7 +90,7 @@ impl Found<'_> {
             "WITH w AS MATERIALIZED ( \
                SELECT f.nr, CASE WHEN starts_with({title}, {typed}) THEN {title} END AS begun, \
                  f.words @@ {titles}::tsquery AS titled \
-               FROM larder.words f WHERE f.kind = '{kind}' AND f.words @@ {words}::tsquery LIMIT {CANDIDATES_MAX} \
+               FROM larder.words f WHERE f.kind = '{kind}' AND f.words @@ {words}::tsquery LIMIT {} \
              ), few AS (SELECT count(*) <= {RANKED_MAX} AS is_so FROM w), page AS ( \
                SELECT p.nr, row_number() OVER () AS place FROM ( \
                  SELECT o.nr FROM ( \
@@ -105,7 +105,9 @@ impl Found<'_> {
              ) SELECT {ITEM_COLUMNS}, {holders}, (SELECT count(*) FROM w), l.place \
              FROM (SELECT 1) one LEFT JOIN page l ON true LEFT JOIN larder.items i ON i.nr = l.nr \
              LEFT JOIN larder.docs d ON d.nr = l.nr ORDER BY l.place",
-            self.page.limit, self.page.offset
+            CANDIDATES_MAX + 1,
+            self.page.limit,
+            self.page.offset
         )
     }
 }

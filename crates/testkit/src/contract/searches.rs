@@ -218,6 +218,8 @@ pub async fn what_others_have_by_the_thousand_hides_nothing<P: Place>() {
 pub async fn what_other_entries_have_by_the_thousand_hides_nothing<P: Place>() {
     let place = P::fresh();
     let store = place.open().await;
+    let early = [key("shelf/early")];
+    store.import(&[many(&early[0], "book", 30_000, 2_100)], at(0)).await.unwrap();
     let noise: Vec<Exported> =
         (0..11).map(|n| many(&key(&format!("noise/{n:02}")), "book", n * 1_000, 1_000)).collect();
     store.import(&noise, at(0)).await.unwrap();
@@ -244,6 +246,17 @@ pub async fn what_other_entries_have_by_the_thousand_hides_nothing<P: Place>() {
     }
     let most = ListQuery { limit: 1, ..query(&everywhere, "co", Some(Order::Descending("stars"))) };
     assert_eq!(ids(&store, &most).await, ["book20003"], "the first of all, not of those met first");
+    let late = key("shelf/late");
+    refresh(&store, &late, vec![titled("exact", "co", "")], at(0)).await;
+    let [early] = early;
+    let both = ListQuery { limit: 700, ..query(&[early, late], "co", Some(Order::Rank)) };
+    let mut seen = HashSet::new();
+    for offset in [0, 700, 1_400, 2_100] {
+        let page = ids(&store, &ListQuery { offset, ..both.clone() }).await;
+        assert!(offset > 0 || page[0] == "exact", "the best, wherever it lies: {:?}", &page[..3]);
+        assert!(page.into_iter().all(|id| seen.insert(id)), "nothing twice");
+    }
+    assert_eq!(seen.len(), 2_101);
 }
 
 /// What a letter is compared by is not for each database to say.
