@@ -87,13 +87,16 @@ impl Drop for SeeingTo {
     }
 }
 
-/// Whether none would come to another end alone. All else is of one row, and nothing was committed.
+/// Whether none would come to another end alone. All else is of one row, or of one statement, and nothing was
+/// committed.
 fn is_of_store(error: &StoreError) -> bool {
     !matches!(
         error,
         StoreError::BadRow { .. }
             | StoreError::Failed { .. }
             | StoreError::Busy { .. }
+            | StoreError::Slow { .. }
+            | StoreError::Stopped { .. }
             | StoreError::Corrupt { .. }
     )
 }

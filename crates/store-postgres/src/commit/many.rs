@@ -35,13 +35,15 @@ pub(crate) async fn commit_rows(tx: &Tx, commits: &[&Commit]) -> Result<Vec<Opti
         .filter_map(|commit| Some(Wish { commit, write: commit.write.as_ref()?, digest: None }))
         .collect();
     let keys: Vec<&str> = wishes.iter().map(|wish| wish.commit.lease.key.as_str()).collect();
-    let (under_way, locked, rows, tags, markers) = together!(
+    let (by_index, under_way, locked, rows, tags, markers) = together!(
+        tx.by_index(),
         markers::under_way(tx),
         lock_free(tx, &keys),
         look(tx, &wishes),
         tags_of(tx, &keys),
         markers_of(tx, &wishes),
     );
+    by_index?;
     under_way?;
     let (locked, tags, markers) = (locked?, tags?, markers?);
     let rows: HashMap<String, Option<Ours>> =

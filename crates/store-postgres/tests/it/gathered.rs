@@ -155,6 +155,32 @@ fn a_row_that_cannot_be_read_fails_its_own_commit_alone() {
     });
 }
 
+#[test]
+fn one_statement_that_is_stopped_by_hand_fails_none_of_those_it_was_for() {
+    let database = Database::fresh();
+    block_on(async {
+        let store = PostgresStore::open(database.options()).await.unwrap();
+        let leased = leased(&store, 5).await;
+        let (mut client, watcher) = (database.client().await, database.client().await);
+        let held = client.transaction().await.unwrap();
+        held.batch_execute("LOCK TABLE larder.refresh_log IN SHARE MODE").await.unwrap();
+        let begin = |(lease, _): &(Lease, Stored)| {
+            let (store, commit) = (store.clone(), commit_of(lease, as_it_was(5_001), at(5_001)));
+            tokio::spawn(async move { store.commit(commit).await })
+        };
+        let commits: Vec<_> = leased.iter().map(begin).collect();
+        somebody_waits(&watcher).await;
+        let stop = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity \
+            WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        assert_eq!(watcher.query(stop, &[]).await.unwrap().len(), 1);
+        somebody_waits(&watcher).await;
+        held.rollback().await.unwrap();
+        for commit in commits {
+            assert!(matches!(commit.await.unwrap(), Ok(Committed::Done { .. })));
+        }
+    });
+}
+
 /// The others' is done all the same, and so is what has begun.
 #[test]
 fn who_does_not_wait_for_a_commit_takes_nothing_from_those_who_do() {
