@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::announce::{Announcement, Announcer, Broadcast};
 use crate::flights::Flights;
 use crate::follow::{self, News};
-use crate::indexes::Untold;
+use crate::indexes::{Learning, Untold};
 use crate::reach::Reach;
 use crate::tier::Tier;
 use crate::watched::Watched;
@@ -38,8 +38,7 @@ pub(crate) struct Inner {
     tier: OnceLock<Tier>,
     pub(crate) reach: Arc<Reach>,
     pub(crate) untold: Untold,
-    /// Indexes are looked up and learned in turn: what was looked up earlier is not learned after what is newer.
-    pub(crate) learning: tokio::sync::Mutex<()>,
+    pub(crate) learning: Learning,
     /// The store as [`within_reach`](Engine::within_reach) and the follower ask it.
     pub(crate) watched: Watched,
     pub(crate) news: Broadcast<News>,
@@ -116,7 +115,7 @@ impl Builder {
                 tier: OnceLock::new(),
                 reach,
                 untold: Untold::default(),
-                learning: tokio::sync::Mutex::new(()),
+                learning: Learning::default(),
                 news: Broadcast::new(follow::BACKLOG_MAX),
                 place: AtomicU64::new(0),
                 is_followed: AtomicBool::new(false),

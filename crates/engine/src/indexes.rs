@@ -2,10 +2,11 @@
 //! learns from them what it is asked for, when the engine starts and whenever one changes, by
 //! whichever process; the entries that came are due, and those that went are removed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use larder_core::{Key, Learned, Source, StoreError, Stored, Target, Trigger, lookup_past_damage};
+use larder_core::{Json, Key, Learned, Source, StoreError, Stored, Target, Trigger, lookup_past_damage};
 
 use crate::Engine;
 use crate::engine::Inner;
@@ -37,12 +38,13 @@ impl Engine {
         if indexes.is_empty() {
             return Ok(true);
         }
-        let _turn = self.inner.learning.lock().await;
+        let look = self.inner.learning.look();
         let (rows, damaged) = lookup_past_damage(&*self.inner.store, &indexes).await?;
         // What one that cannot be read says is not known: it does not say that there is nothing.
         let is_read = |index: &Key| damaged.iter().all(|damaged| damaged.key != *index);
         for (index, row) in indexes.iter().zip(rows).filter(|(index, _)| is_read(index)) {
-            source.learn(index, row.as_ref().and_then(|row| row.entry.body.as_ref()));
+            let body = row.as_ref().and_then(|row| row.entry.body.as_ref());
+            self.inner.learning.learn(source, index, body, look, |_| {});
         }
         Ok(damaged.is_empty())
     }
@@ -52,18 +54,16 @@ impl Engine {
     /// came: what nobody ever wanted is wanted now, and what went is removed.
     pub async fn heard_of(&self, key: &Key) -> Result<(), StoreError> {
         let Some(source) = self.inner.source_of_index(key) else { return Ok(()) };
-        let came = {
-            let _turn = self.inner.learning.lock().await;
-            let row = self.inner.store.lookup(std::slice::from_ref(key)).await?.pop().flatten();
-            let body = row.as_ref().and_then(|row| row.entry.body.as_ref());
-            let Learned { came, mut gone } = source.learn(key, body);
+        let look = self.inner.learning.look();
+        let row = self.inner.store.lookup(std::slice::from_ref(key)).await?.pop().flatten();
+        let body = row.as_ref().and_then(|row| row.entry.body.as_ref());
+        let came = self.inner.learning.learn(&**source, key, body, look, |learned| {
             if body.is_none() {
                 // It was cleared, and says nothing: what it said was there may be there all the same.
-                gone.clear();
+                learned.gone.clear();
             }
-            self.inner.untold.note(&came, &gone, Trigger::Read);
-            came
-        };
+            self.inner.untold.note(learned, Trigger::Read);
+        });
         let rows = self.inner.store.lookup(&came).await?;
         let is_unknown = |row: &Option<Stored>| {
             row.as_ref().is_none_or(|row| {
@@ -91,13 +91,12 @@ impl Inner {
         key: &Key,
         trigger: Trigger,
     ) -> Result<Option<Arc<Stored>>, Arc<StoreError>> {
-        let turn = self.learning.lock().await;
+        let look = self.learning.look();
         let stored = self.look_up(std::slice::from_ref(key)).await?.pop().flatten();
         if let Some(stored) = &stored {
-            let Learned { came, gone } = source.learn(key, stored.entry.body.as_ref());
-            self.untold.note(&came, &gone, trigger);
+            let body = stored.entry.body.as_ref();
+            self.learning.learn(source, key, body, look, |learned| self.untold.note(learned, trigger));
         }
-        drop(turn);
         if let Err(error) = self.tell_store().await {
             tracing::warn!(%key, %error, "what came and went with it could not be noted yet");
         }
@@ -137,6 +136,44 @@ impl Inner {
     }
 }
 
+/// What was learned, and from which look: what was looked up earlier is not learned after what is newer. Whoever
+/// changes an index is followed by a look that begins after that; nobody waits for another's.
+#[derive(Default)]
+pub(crate) struct Learning {
+    looks: AtomicU64,
+    learned: Mutex<HashMap<Key, Look>>,
+}
+
+/// A look at indexes, which has its number before it begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Look(u64);
+
+impl Learning {
+    fn look(&self) -> Look {
+        Look(self.looks.fetch_add(1, Ordering::SeqCst))
+    }
+
+    /// Shows a source what an index was found to hold, unless a later look has shown it already; `note` is told
+    /// before another can. Answers what came.
+    fn learn(
+        &self,
+        source: &dyn Source,
+        index: &Key,
+        body: Option<&Json>,
+        look: Look,
+        note: impl FnOnce(&mut Learned),
+    ) -> Vec<Key> {
+        let mut latest = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
+        if latest.get(index).is_some_and(|latest| *latest > look) {
+            return Vec::new();
+        }
+        latest.insert(index.clone(), look);
+        let mut learned = source.learn(index, body);
+        note(&mut learned);
+        learned.came
+    }
+}
+
 /// What indexes said that the store has not noted yet: a source tells it once, and then it knows.
 #[derive(Default)]
 pub(crate) struct Untold(Mutex<BTreeMap<Key, Word>>);
@@ -149,7 +186,8 @@ enum Word {
 }
 
 impl Untold {
-    fn note(&self, came: &[Key], gone: &[Key], trigger: Trigger) {
+    fn note(&self, learned: &Learned, trigger: Trigger) {
+        let Learned { came, gone } = learned;
         let came = came.iter().map(|key| (key.clone(), Word::Came(trigger)));
         self.lock().extend(came.chain(gone.iter().map(|key| (key.clone(), Word::Gone))));
     }
