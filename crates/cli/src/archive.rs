@@ -29,6 +29,10 @@ struct Header {
     /// Which larder wrote it.
     larder: String,
     exported_at: Time,
+    /// The mark of the machine that it was written on: whose local projects those are that bear none. Absent in
+    /// what was written before there were such.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    machine: Option<String>,
 }
 
 /// The last line.
@@ -85,10 +89,10 @@ pub struct Writing<W> {
 }
 
 impl<W: Write> Writing<W> {
-    /// Begins one.
-    pub fn begin(mut to: W, now: Time) -> io::Result<Self> {
-        let larder = env!("CARGO_PKG_VERSION").to_owned();
-        line(&mut to, &Header { format: NAME.to_owned(), version: VERSION, larder, exported_at: now })?;
+    /// Begins one, on the machine of that mark.
+    pub fn begin(mut to: W, now: Time, machine: Option<String>) -> io::Result<Self> {
+        let (format, larder) = (NAME.to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+        line(&mut to, &Header { format, version: VERSION, larder, exported_at: now, machine })?;
         Ok(Writing { to, entries: 0 })
     }
 
@@ -221,12 +225,14 @@ pub struct Reading<R> {
     line: u64,
     entries: u64,
     ended: bool,
+    machine: Option<String>,
 }
 
 impl<R: BufRead> Reading<R> {
     /// Begins with the first line, which says whether it is one.
     pub fn begin(from: R) -> Result<Self, ArchiveError> {
-        let mut reading = Reading { from, text: Vec::new(), line: 0, entries: 0, unread: 0, ended: false };
+        let (text, machine) = (Vec::new(), None);
+        let mut reading = Reading { from, text, line: 0, entries: 0, unread: 0, ended: false, machine };
         if !reading.next_line()? {
             return Err(ArchiveError::Foreign("it is empty"));
         }
@@ -236,8 +242,13 @@ impl<R: BufRead> Reading<R> {
         match header {
             Header { format, .. } if format != NAME => Err(ArchiveError::Foreign("it names another format")),
             Header { version, .. } if version > VERSION => Err(ArchiveError::TooNew { found: version }),
-            _ => Ok(reading),
+            Header { machine, .. } => Ok(Reading { machine, ..reading }),
         }
+    }
+
+    /// The mark of the machine that it was written on, if it says so.
+    pub fn machine(&self) -> Option<&str> {
+        self.machine.as_deref()
     }
 
     /// The next entry; `None` = that was all of it.
@@ -306,7 +317,7 @@ mod tests {
 
     fn written() -> String {
         let mut bytes = Vec::new();
-        let writing = Writing::begin(&mut bytes, Time::from_ms(0)).unwrap();
+        let writing = Writing::begin(&mut bytes, Time::from_ms(0), None).unwrap();
         assert_eq!(writing.end().unwrap(), 0);
         String::from_utf8(bytes).unwrap()
     }
@@ -344,7 +355,7 @@ mod tests {
             let exported =
                 Exported { entry, tags: Vec::new(), unconfigured_since: None, members: Vec::new() };
             let mut bytes = Vec::new();
-            let mut writing = Writing::begin(&mut bytes, Time::from_ms(0)).unwrap();
+            let mut writing = Writing::begin(&mut bytes, Time::from_ms(0), None).unwrap();
             writing.add(&exported).unwrap();
             writing.end().unwrap();
             read(&String::from_utf8(bytes).unwrap())

@@ -30,7 +30,12 @@ pub fn name_for(config: &Config) -> Option<String> {
 /// What it is called wherever several machines keep theirs in one store.
 pub fn own_name(config: &Config) -> Option<String> {
     let named = config.projects.machine.as_ref().map(|machine| machine.value.clone());
-    named.or_else(|| known_by(&config.host)).or_else(|| kept(config))
+    named.or_else(|| system_name(config))
+}
+
+/// What it is called where nobody said otherwise: the same for all configurations on it.
+pub fn system_name(config: &Config) -> Option<String> {
+    known_by(&config.host).or_else(|| kept(config))
 }
 
 /// What the system tells a machine and its user by. Containers made of one image may share the id, or have none,

@@ -13,5 +13,5 @@ mod waits;
 pub use clusters::{ClustersError, ClustersSource};
 pub use github::{Checked, GitHub, GitHubConfig, GitHubError, RateLimit};
 pub use marketplace::{FilesWatch, MarketplaceConfig, MarketplaceFrom, MarketplaceSource};
-pub use projects::{PRUNED, ProjectsConfig, ProjectsSource, Watch, WatchOptions, move_project};
+pub use projects::{Machines, PRUNED, ProjectsConfig, ProjectsSource, Watch, WatchOptions, machine_mark};
 pub use trackers::{Desk, MANIFEST, News, Pull, PullHow, Seen, TrackersSource, Way, WayIn, root_of};

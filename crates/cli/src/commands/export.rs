@@ -4,11 +4,13 @@ use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::path::Path;
 
 use larder_core::Exported;
+use larder_sources::machine_mark;
 use serde_json::json;
 
 use super::{Context, Ended};
 use crate::archive::Writing;
 use crate::config::Config;
+use crate::machine;
 use crate::report::{Complaint, Exit};
 use crate::ui::{Progress, counted};
 use crate::wiring::{Rooms, until_interrupted};
@@ -47,11 +49,12 @@ async fn export(args: &Args, context: &Context, config: &Config) -> Ended {
     let path = context.env.cwd.join(&args.file);
     if args.file == "-" {
         // A line may have megabytes, and standard output as it comes writes each on its own.
-        let told = write(&rooms, BufWriter::new(io::stdout().lock()), "standard output", context).await?;
+        let to = Writing::begin(BufWriter::new(io::stdout().lock()), rooms.now(), mark(config));
+        let told = write(&rooms, to, "standard output", context).await?;
         told.note("what was printed holds private items too", context);
         return Ok(Exit::Answered);
     }
-    let told = to_file(&rooms, &path, context).await?;
+    let told = to_file(&rooms, &path, context, config).await?;
     if context.json() {
         context.screen.json(&json!({"exported": told.entries, "path": path}))?;
     } else {
@@ -87,7 +90,12 @@ fn is_private(exported: &Exported, rooms: &Rooms<'_>) -> bool {
 }
 
 /// Written beside and then given its name: what has the name is whole.
-async fn to_file(rooms: &Rooms<'_>, path: &Path, context: &Context) -> Result<Told, Complaint> {
+async fn to_file(
+    rooms: &Rooms<'_>,
+    path: &Path,
+    context: &Context,
+    config: &Config,
+) -> Result<Told, Complaint> {
     let shown = path.display().to_string();
     let taken = || {
         Complaint::failed(format!("{shown} could not be written"))
@@ -103,7 +111,8 @@ async fn to_file(rooms: &Rooms<'_>, path: &Path, context: &Context) -> Result<To
     // Such files are their user's alone. Of a file that is not there yet nobody knows the name.
     let unmade = |error: io::Error| failed(error.kind().into());
     let beside = tempfile::NamedTempFile::new_in(dir).map_err(unmade)?;
-    let told = write(rooms, BufWriter::new(beside.as_file()), &shown, context).await?;
+    let to = Writing::begin(BufWriter::new(beside.as_file()), rooms.now(), mark(config));
+    let told = write(rooms, to, &shown, context).await?;
     beside.as_file().sync_all().map_err(failed)?;
     match beside.persist_noclobber(path) {
         Ok(_) => Ok(told),
@@ -125,13 +134,23 @@ pub fn check_folder(dir: &Path, shown: &str) -> Result<(), Complaint> {
     }
 }
 
-async fn write(rooms: &Rooms<'_>, to: impl Write, shown: &str, context: &Context) -> Result<Told, Complaint> {
+/// What tells this machine's local projects from others', as it is written down.
+fn mark(config: &Config) -> Option<String> {
+    machine::system_name(config).map(|name| machine_mark(&name))
+}
+
+async fn write<W: Write>(
+    rooms: &Rooms<'_>,
+    to: io::Result<Writing<W>>,
+    shown: &str,
+    context: &Context,
+) -> Result<Told, Complaint> {
     let store = rooms.store().entries();
     let failed = |error: io::Error| Complaint::failed(format!("{shown} could not be written")).because(error);
     let total = usize::try_from(store.info().await?.entries).unwrap_or(usize::MAX);
     let progress = Progress::start(&context.screen, "exporting", "entries", total);
     let work = async {
-        let mut writing = Writing::begin(to, rooms.now()).map_err(failed)?;
+        let mut writing = to.map_err(failed)?;
         let (mut last, mut private) = (None, false);
         loop {
             let page = store.export(last.as_ref(), PAGE).await?;

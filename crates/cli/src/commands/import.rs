@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal as _};
 
 use larder_core::{Exported, Store, StoreError, Time};
+use larder_sources::{Machines, machine_mark};
 use serde::Serialize;
 use serde_json::json;
 
@@ -21,7 +22,7 @@ use crate::wiring::Rooms;
     after_help = "Nothing younger is replaced, so that it can be done again, or gone on with after an \
                   interruption. An entry or an item that cannot be kept is named with its line and left out; \
                   all others come in, and the exit code is 3. This machine's local projects are its own in \
-                  whatever store they come into.\n\n\
+                  whatever store they come into, and another's stay that machine's.\n\n\
                   Example:\n  larder import cache.jsonl --store redb:cache.redb\n  \
                   larder export | larder import --store postgres://larder@db/larder"
 )]
@@ -87,10 +88,16 @@ async fn import(args: &Args, context: &Context, config: &Config) -> Ended {
     // What is no export makes no store.
     let mut reading = Reading::begin(from).map_err(|error| failed().because(&error).hints(hint(&error)))?;
     let rooms = context.rooms(config).await?;
-    let here = machine::own_name(config).unwrap_or_default();
-    let there = machine::name_for(config).unwrap_or_default();
+    let machines = Machines {
+        from: reading
+            .machine()
+            .filter(|mark| *mark != mark_of(machine::system_name(config)))
+            .map(str::to_owned),
+        here: mark_of(machine::own_name(config)),
+        there: mark_of(machine::name_for(config)),
+    };
     let own = |mut entry: Exported| {
-        larder_sources::move_project(&mut entry, &here, &there);
+        machines.move_project(&mut entry);
         entry
     };
     let mut taken = Taken::default();
@@ -113,6 +120,10 @@ async fn import(args: &Args, context: &Context, config: &Config) -> Ended {
             .into())
         }
     }
+}
+
+fn mark_of(machine: Option<String>) -> String {
+    machine_mark(&machine.unwrap_or_default())
 }
 
 /// Why no more was taken in.

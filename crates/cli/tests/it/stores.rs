@@ -192,6 +192,47 @@ fn local_projects_that_were_moved_into_another_store_are_this_machines_there() {
     }
 }
 
+/// Its folders may lie at the same paths.
+#[test]
+fn what_another_machine_exported_stays_that_machines() {
+    let github = GitHub::demo();
+    let database = Database::new();
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("code");
+    let config = format!("[projects]\nroots = [\"{}\"]\n", path.display());
+    let user = |store: &str| {
+        let user = with(User::of(&github, &config), store);
+        user.ok(&["config", "trust"]);
+        user
+    };
+    let command = path.join("site/.claude/commands");
+    std::fs::create_dir_all(&command).unwrap();
+    std::fs::write(command.join("deploy.md"), "Deploys\n").unwrap();
+    let listed = |user: &User| user.run(&["projects", "--offline"]).out.lines().skip(1).count();
+    let theirs = user("sqlite:cache.db");
+    theirs.ok(&["projects"]);
+    let file = root.path().join("theirs.jsonl");
+    theirs.ok(&["export", file.to_str().unwrap()]);
+    let exported = std::fs::read_to_string(&file).unwrap();
+    let mark = exported.split("\"machine\":\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    std::fs::remove_dir_all(&path).unwrap();
+    for (written, count) in [(mark.as_str(), 1), ("0ddba1", 0)] {
+        std::fs::write(&file, exported.replace(&mark, written)).unwrap();
+        for store in [format!("sqlite:{written}.db"), format!("redb:{written}.redb")] {
+            let ours = user(&store);
+            ours.ok(&["import", file.to_str().unwrap()]);
+            assert_eq!(listed(&ours), count, "{store}");
+        }
+    }
+    let shared = user(&database.url());
+    std::fs::write(&file, exported.replace(&mark, "0ddba1")).unwrap();
+    shared.ok(&["import", file.to_str().unwrap()]);
+    assert_eq!(listed(&shared), 0);
+    std::fs::write(&file, &exported).unwrap();
+    shared.ok(&["import", file.to_str().unwrap()]);
+    assert_eq!(listed(&shared), 1, "beside the other's");
+}
+
 #[test]
 fn on_each_store_a_stale_read_is_refreshed_by_one_child_behind_it() {
     let github = GitHub::demo();

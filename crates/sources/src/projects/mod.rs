@@ -38,7 +38,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedSender;
 
 use catalogue::{Catalogue, Index, Listed, Project, Root};
-pub use moved::move_project;
+pub use place::{Machines, machine_mark};
 use reach::Reach;
 use scan::Frame;
 pub(crate) use stamp::{machine_time, tick};

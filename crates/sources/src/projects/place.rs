@@ -41,16 +41,37 @@ pub(super) fn is_of(id: &str, machine: &str) -> bool {
     machine.is_empty() || mark.is_empty() || mark == mark_of(machine)
 }
 
-/// The id that a folder of this machine has where it is called `there`; `None` = that it has already, or it is on
-/// another machine.
-pub(super) fn moved_id(id: &str, here: &str, there: &str) -> Option<String> {
-    let digits = id.rsplit('-').next().unwrap_or_default();
-    let end = digits.len().checked_sub(DIGITS)?;
-    let (mark, digest) = (digits.get(..end)?, digits.get(end..)?);
-    let is_ours = mark.is_empty() || mark == mark_of(here);
-    let name = &id[..id.len() - digits.len()];
-    let moved = format!("{name}{}{digest}", mark_of(there));
-    (is_ours && moved != id).then_some(moved)
+/// Whose folders those of an id are, and what they bear where they are moved to: marks of machines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machines {
+    /// The machine that those are of which bear no mark, if it is another than this one.
+    pub from: Option<String>,
+    /// This machine's, wherever several keep theirs.
+    pub here: String,
+    /// This machine's where they are moved to; nothing, if it is alone there.
+    pub there: String,
+}
+
+impl Machines {
+    /// The id that a folder has where it is moved to; `None` = the one that it has.
+    pub(super) fn moved_id(&self, id: &str) -> Option<String> {
+        let digits = id.rsplit('-').next().unwrap_or_default();
+        let end = digits.len().checked_sub(DIGITS)?;
+        let (mark, digest) = (digits.get(..end)?, digits.get(end..)?);
+        let mark = match (mark, &self.from) {
+            ("", Some(theirs)) => theirs,
+            ("", None) => &self.there,
+            (mark, _) if mark == self.here => &self.there,
+            _ => return None,
+        };
+        let name = &id[..id.len() - digits.len()];
+        Some(format!("{name}{mark}{digest}")).filter(|moved| moved != id)
+    }
+}
+
+/// What tells a machine of that name from others in the ids of its folders; nothing, where it has none.
+pub fn machine_mark(machine: &str) -> String {
+    mark_of(machine)
 }
 
 fn mark_of(machine: &str) -> String {
