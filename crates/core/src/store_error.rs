@@ -78,6 +78,8 @@ pub enum StoreError {
         place: String,
         /// In the system's words.
         cause: String,
+        /// What a person can do, where more is known than that.
+        hint: Option<Hint>,
     },
     /// It lets us not in, or not do that: waiting mends nothing, a person must.
     #[error("{place}: could not {attempted}: {cause}")]
@@ -179,7 +181,7 @@ impl StoreError {
                 "ask the `larder serve` that holds it, over HTTP, or stop it; many at once can use a SQLite store: `[store] url`".into()
             }
             StoreError::Full { .. } => "free some room, or move the store: `[store] url`".into(),
-            StoreError::Denied { hint, .. } => hint.clone(),
+            StoreError::Denied { hint, .. } | StoreError::ReadOnly { hint: Some(hint), .. } => hint.clone(),
             StoreError::ReadOnly { place, .. } if is_server(place) => {
                 "let it be written again, or set `[store] url` to one that can be".into()
             }

@@ -120,9 +120,31 @@ impl Watched {
         if self.is_bounded && self.reach.out_lately(self.clock.now()).is_some() {
             return Err(self.silent(attempted));
         }
-        let done = work.await.inspect_err(|error| self.hear(error));
+        let done = match work.await {
+            Err(error) => Err(self.refused(error).await),
+            done => done,
+        };
         self.reach.wrote(writing, done.as_ref().err(), self.clock.now());
         done
+    }
+
+    /// What was not written is looked into: where readers are answered nobody else tells of it, and a store
+    /// that lets us read and does not let us write is one that cannot be written.
+    async fn refused(&self, error: StoreError) -> StoreError {
+        self.hear(&error);
+        let may_be_alone = matches!(error, StoreError::Denied { .. } | StoreError::Failed { .. });
+        if !may_be_alone || !self.probe(PATIENCE / 2).await {
+            return error;
+        }
+        match error {
+            StoreError::Denied { place, cause, hint, .. } => {
+                StoreError::ReadOnly { place, cause, hint: Some(hint) }
+            }
+            error => {
+                self.reach.trouble(&error, self.clock.now());
+                error
+            }
+        }
     }
 
     fn hear(&self, error: &StoreError) {

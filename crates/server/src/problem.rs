@@ -262,7 +262,7 @@ mod tests {
         let hint = "let it in".to_owned();
         let denied = StoreError::Denied { place: place.clone(), attempted, cause: cause.clone(), hint };
         let crowded = StoreError::Crowded { place: place.clone(), attempted, cause: cause.clone() };
-        let read_only = StoreError::ReadOnly { place: place.clone(), cause: cause.clone() };
+        let read_only = StoreError::ReadOnly { place: place.clone(), cause: cause.clone(), hint: None };
         let damaged = StoreError::Corrupt { place: place.clone(), cause: cause.clone(), moved_to: None };
         let wrong = StoreError::Failed { place, attempted, cause };
         assert_eq!(at(&gone), (503, "store_unreachable", Some(OUT_OF_REACH_SECONDS)));

@@ -170,7 +170,7 @@ fn said_error(said: &DbError, place: String, attempted: &'static str) -> StoreEr
         "57014" => StoreError::Slow { place, attempted, cause },
         "53100" => StoreError::Full { place, attempted },
         // A standby, or a session that may only read.
-        "25006" => StoreError::ReadOnly { place, cause },
+        "25006" => StoreError::ReadOnly { place, cause, hint: None },
         "XX001" | "XX002" => StoreError::Corrupt { place, cause, moved_to: None },
         code => match denial(code, attempted) {
             Some(hint) => StoreError::Denied { place, attempted, cause, hint: hint.to_owned() },
@@ -225,13 +225,14 @@ fn denial(code: &str, attempted: &str) -> Option<&'static str> {
         "42501" if attempted == schema::MAKING => {
             "`GRANT CREATE ON DATABASE … TO …` lets this user make it; or let one who may run `larder migrate up`"
         }
-        "42501" => {
-            "let whom the schema `larder` belongs to grant this user its use, and all on all tables and on all \
-             sequences in it (`SELECT`, to read alone)"
-        }
+        "42501" => GRANTS,
         _ => return None,
     })
 }
+
+/// What to do where this user may not do what Larder does.
+pub(crate) const GRANTS: &str = "let whom the schema `larder` belongs to grant this user its use, and all on all tables and on all \
+     sequences in it (`SELECT`, to read alone)";
 
 fn pool_error(error: &PoolError, place: &str, attempted: &'static str) -> StoreError {
     let place = place.to_owned();

@@ -143,7 +143,7 @@ pub(crate) fn io_error(error: &io::Error, path: &Path, attempted: &'static str) 
 fn system_error(error: &io::Error, place: String, attempted: &'static str) -> StoreError {
     match error.kind() {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            StoreError::ReadOnly { place, cause: error.to_string() }
+            StoreError::ReadOnly { place, cause: error.to_string(), hint: None }
         }
         // A limit on the size of files is a disk of that size.
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {

@@ -173,6 +173,7 @@ impl Shared {
             return Err(StoreError::ReadOnly {
                 place: self.holder.place.clone(),
                 cause: "it is opened for reading alone".to_owned(),
+                hint: None,
             });
         }
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);

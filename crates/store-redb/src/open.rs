@@ -131,6 +131,7 @@ pub(crate) fn open(options: &OpenOptions, place: &str) -> Result<Opened, StoreEr
             return Err(StoreError::ReadOnly {
                 place: place.to_owned(),
                 cause: "there is no database yet, and it is opened for reading alone".to_owned(),
+                hint: None,
             });
         }
         Ok(Found::Nothing) => {

@@ -66,7 +66,7 @@ pub(crate) fn use_error(error: &rusqlite::Error, place: &str, attempted: &'stati
 pub(crate) fn write_error(error: &rusqlite::Error, place: &str, attempted: &'static str) -> StoreError {
     match error.sqlite_error_code() {
         Some(ErrorCode::CannotOpen) => {
-            StoreError::ReadOnly { place: place.to_owned(), cause: error.to_string() }
+            StoreError::ReadOnly { place: place.to_owned(), cause: error.to_string(), hint: None }
         }
         _ => sql_error(error, place, attempted),
     }
@@ -86,7 +86,9 @@ pub(crate) fn sql_error(error: &rusqlite::Error, place: &str, attempted: &'stati
     match failure.code {
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => StoreError::Busy { place, attempted },
         ErrorCode::DiskFull => StoreError::Full { place, attempted },
-        ErrorCode::ReadOnly | ErrorCode::PermissionDenied => StoreError::ReadOnly { place, cause },
+        ErrorCode::ReadOnly | ErrorCode::PermissionDenied => {
+            StoreError::ReadOnly { place, cause, hint: None }
+        }
         ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => {
             StoreError::Corrupt { place, cause, moved_to: None }
         }
@@ -99,7 +101,7 @@ pub(crate) fn io_error(error: &io::Error, path: &Path, attempted: &'static str) 
     let place = path.display().to_string();
     match error.kind() {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            StoreError::ReadOnly { place, cause: error.to_string() }
+            StoreError::ReadOnly { place, cause: error.to_string(), hint: None }
         }
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full { place, attempted },
         _ => StoreError::Failed { place, attempted, cause: error.to_string() },

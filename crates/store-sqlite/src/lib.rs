@@ -220,6 +220,7 @@ impl Shared {
             return Err(StoreError::ReadOnly {
                 place: self.place.clone(),
                 cause: "it is opened for reading alone".to_owned(),
+                hint: None,
             });
         }
         self.look_after(attempted)?;
@@ -233,6 +234,7 @@ impl Shared {
             return Err(StoreError::ReadOnly {
                 place: self.place.clone(),
                 cause: "its directory lets nobody write".to_owned(),
+                hint: None,
             });
         }
         // People may have changed the journal by hand; beside any other, readers would wait.

@@ -99,6 +99,7 @@ pub(crate) fn open(options: &OpenOptions, place: &str) -> Result<Opened, StoreEr
         Found::Nothing if options.access == Access::ReadOnly => Err(StoreError::ReadOnly {
             place: place.to_owned(),
             cause: "there is no database yet, and it is opened for reading alone".to_owned(),
+            hint: None,
         }),
         Found::Nothing => {
             views.check(place)?;

@@ -57,6 +57,10 @@ pub enum Fault {
     Full,
     /// It cannot be reached.
     Unreachable,
+    /// It does not let us.
+    Denied,
+    /// It says something that nobody has a word for.
+    Failed,
     /// No answer, and nothing done, until the fault is taken away.
     Hang,
     /// Done at once, but the answer comes when the fault is taken away: it may be old by then.
@@ -196,6 +200,14 @@ impl FaultyStore {
             Fault::Unreachable => {
                 let cause = "the test cut it".to_owned();
                 return Err(StoreError::Unreachable { place, attempted, cause });
+            }
+            Fault::Denied => {
+                let (cause, hint) = ("the test forbids it".to_owned(), "ask the test".to_owned());
+                return Err(StoreError::Denied { place, attempted, cause, hint });
+            }
+            Fault::Failed => {
+                let cause = "the test says no".to_owned();
+                return Err(StoreError::Failed { place, attempted, cause });
             }
             Fault::Hang => self.taken_away(step, Fault::Hang).await,
             Fault::Slow(span) => self.clock.sleep(span).await,

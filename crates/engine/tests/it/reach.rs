@@ -307,3 +307,37 @@ async fn that_it_cannot_be_written_is_known_until_it_can_and_readers_are_served(
     world.refresh(&keys[0]).await.result.unwrap();
     assert_eq!(world.engine.unwritable_since(), None);
 }
+
+#[tokio::test]
+async fn who_may_read_and_not_write_is_told_so_as_where_nobody_can_until_a_write_succeeds() {
+    let (world, keys) = warm().await;
+    let denied_at = world.now();
+    world.store.inflict(Fault::Denied, &[Step::Acquire, Step::Commit, Step::Mark]);
+    let error = world.refresh(&keys[0]).await.result.unwrap_err();
+    assert!(error.to_string().contains("cannot be written: the test forbids it"), "{error}");
+    assert_eq!(error.hints(), ["ask the test"]);
+    assert!(world.engine.unwritable_since().is_some_and(|since| since >= denied_at));
+    assert_eq!(world.engine.out_of_reach(), None);
+    let store = world.engine.within_reach();
+    let marked = world.run(store.mark_due(&keys[1..2], Trigger::Manual, world.now())).await;
+    assert!(matches!(marked, Err(StoreError::ReadOnly { .. })), "{marked:?}");
+    let reading = world.read(&keys[0]).await.unwrap();
+    assert_eq!((reading.hit, reading.out_of_reach), (Hit::Hit, None));
+    world.store.mend();
+    world.refresh(&keys[0]).await.result.unwrap();
+    assert_eq!(world.engine.unwritable_since(), None);
+}
+
+#[tokio::test]
+async fn who_may_not_even_read_has_a_store_out_of_reach() {
+    let (world, keys) = warm().await;
+    world.store.inflict(Fault::Denied, &Step::ALL);
+    let error = world.refresh(&keys[0]).await.result.unwrap_err();
+    assert!(error.to_string().contains("could not do as it was told"), "{error}");
+    assert_eq!(world.engine.unwritable_since(), None);
+    world.pass(2 * SECOND).await;
+    assert!(world.read(&keys[0]).await.unwrap().out_of_reach.is_some());
+    world.store.mend();
+    world.pass(SECOND).await;
+    assert_eq!((world.engine.out_of_reach(), world.engine.unwritable_since()), (None, None));
+}

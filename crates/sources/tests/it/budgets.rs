@@ -75,6 +75,7 @@ impl Books {
             return Err(StoreError::ReadOnly {
                 place: "memory".to_owned(),
                 cause: "a test said so".to_owned(),
+                hint: None,
             });
         }
         Ok(())

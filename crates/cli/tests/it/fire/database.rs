@@ -1,21 +1,31 @@
 //! A PostgreSQL that takes nothing any more, and instances on it whose clocks are wrong.
 
+use std::fs::File;
+
 use serde_json::Value;
 
 use super::clock::{AHEAD, with_clock, with_right_clock};
-use super::instances::{number, on, refresh, start};
+use super::instances::{number, on, refresh};
 use super::{Carousel, Held, Running, numbers, until};
 use crate::postgres::Database;
 use crate::serving::{Serving, try_get};
 use crate::world::User;
 
 /// While the database takes nothing, by `forbid` and until `allow`, readers are served, nothing is
-/// fetched that cannot be kept, and all goes on by itself afterwards.
+/// fetched that cannot be kept, whoever looks after it is told once, and all goes on by itself afterwards.
 fn reads_go_on_while_nothing_can_be_written(forbid: &str, allow: &str, said: &str) {
-    let (world, database) = (Carousel::new(2), Database::new());
-    let user = on(&database, &world);
+    let database = Database::new();
+    reads_go_on_of(&database, &database.url(), forbid, allow, said);
+}
+
+/// The same where the database is used by that address.
+fn reads_go_on_of(database: &Database, url: &str, forbid: &str, allow: &str, said: &str) {
+    let world = Carousel::new(2);
+    let user = world.user().var("LARDER_STORE__URL", url);
     user.ok(&["refresh", "--all"]);
-    let instances = start(&user);
+    let log = user.home().join("server.log");
+    let told = File::create(&log).unwrap().into();
+    let instances = [Serving::start_to(&user, &["serve"], told), Serving::start(&user, &["serve"])];
     database.ask(forbid);
     world.turn(0);
     let calls = world.calls();
@@ -24,8 +34,12 @@ fn reads_go_on_while_nothing_can_be_written(forbid: &str, allow: &str, said: &st
         for cluster in 0..world.len() {
             assert_eq!(number(&instance.address, cluster), Some(1), "it is served");
         }
-        let (head, _) = try_get(&instance.address, "/readyz").unwrap();
+        let (head, body) = try_get(&instance.address, "/readyz").unwrap();
         assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        assert!(body.starts_with("degraded: the store cannot be written since "), "{body}");
+        let cold = "/api/v1/entries/trackers/octo-org/k0-0/release";
+        let (head, body) = try_get(&instance.address, cold).unwrap();
+        assert!(head.starts_with("HTTP/1.1 503 ") && body.contains("\"store_busy\""), "{head}\n{body}");
     }
     let ran = user.run(&["refresh", "k0"]);
     assert_eq!(ran.code, 1, "{}", ran.all());
@@ -40,6 +54,11 @@ fn reads_go_on_while_nothing_can_be_written(forbid: &str, allow: &str, said: &st
             let is_seen = || number(&reader.address, 0).filter(|found| *found >= turned);
             until("all show what is new", is_seen);
         }
+        assert_eq!(try_get(&instance.address, "/readyz").unwrap().1, "ready\n");
+    }
+    let log = std::fs::read_to_string(log).unwrap();
+    for once in ["the store cannot be written: nothing is refreshed", "the store can be written again"] {
+        assert_eq!(log.matches(once).count(), 1, "{log}");
     }
     assert_eq!(user.ok(&["cache", "verify"]).out, "no damage found\n");
 }
@@ -58,6 +77,52 @@ fn a_database_that_may_only_be_read_is_read_on() {
     // A transaction may still say otherwise for itself; Larder's do not.
     let off = format!("BEGIN READ WRITE; {}; COMMIT", set("off"));
     reads_go_on_while_nothing_can_be_written(&set("on"), &off, "cannot be written");
+}
+
+/// A user of the database who may do in the schema what Larder does, and its address.
+fn app_of(database: &Database) -> (String, String) {
+    let app = database.url().split_once("it_").map(|(_, name)| format!("app_{name}")).unwrap();
+    User::new().var("LARDER_STORE__URL", &database.url()).ok(&["migrate", "up"]);
+    database.ask(&format!(
+        "CREATE ROLE {app} LOGIN PASSWORD 'app'; GRANT USAGE ON SCHEMA larder TO {app}; \
+         GRANT ALL ON ALL TABLES IN SCHEMA larder TO {app}; GRANT ALL ON ALL SEQUENCES IN SCHEMA larder TO {app}"
+    ));
+    let url = database.url().replace(&database.password(), "app");
+    let url = url.replace("//larder:", &format!("//{app}:"));
+    (app, url)
+}
+
+#[test]
+fn a_database_whose_user_may_only_read_any_more_is_read_on() {
+    let database = Database::new();
+    let (app, url) = app_of(&database);
+    let all = "INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA larder";
+    let (forbid, allow) = (format!("REVOKE {all} FROM {app}"), format!("GRANT {all} TO {app}"));
+    reads_go_on_of(&database, &url, &forbid, &allow, "cannot be written: permission denied for table");
+    database.ask(&format!("DROP OWNED BY {app}; DROP ROLE {app}"));
+}
+
+#[test]
+fn a_database_that_fails_at_what_is_written_says_so_once_and_is_read_on() {
+    let (world, database) = (Carousel::new(1), Database::new());
+    let user = on(&database, &world);
+    user.ok(&["refresh", "--all"]);
+    let log = user.home().join("server.log");
+    let serving = Serving::start_to(&user, &["serve"], File::create(&log).unwrap().into());
+    database.ask(
+        "CREATE FUNCTION public.rule() RETURNS trigger LANGUAGE plpgsql AS \
+         $$ BEGIN RAISE EXCEPTION 'a rule of theirs'; END $$; \
+         CREATE TRIGGER rule BEFORE INSERT OR UPDATE ON larder.entries \
+         FOR EACH STATEMENT EXECUTE FUNCTION public.rule()",
+    );
+    for _ in 0..3 {
+        assert!(!refresh(&serving.address, 0));
+        assert_eq!(number(&serving.address, 0), Some(1), "it is served");
+    }
+    let said = std::fs::read_to_string(&log).unwrap();
+    assert_eq!(said.matches("a rule of theirs").count(), 1, "{said}");
+    database.ask("DROP TRIGGER rule ON larder.entries");
+    until("it goes on by itself", || refresh(&serving.address, 0).then_some(()));
 }
 
 #[test]
