@@ -41,6 +41,7 @@ mod others;
 mod port;
 mod reconcile;
 mod reword;
+mod rights;
 mod rows;
 mod schema;
 mod search;
@@ -112,6 +113,14 @@ impl PostgresStore {
     /// Whether nobody stands between: then many new rows are copied in, unless another makes the same.
     pub async fn is_direct(&self) -> bool {
         self.shared.connections.is_direct().await
+    }
+
+    /// Why it may be read and not written, as far as the database tells without being written to:
+    /// [`StoreError::ReadOnly`]; `None` = nothing speaks against it.
+    pub async fn forbids_writing(&self) -> Result<Option<StoreError>, StoreError> {
+        let place = self.place();
+        let work = |tx: Arc<Tx>| async move { rights::forbids_writing(&tx, place).await };
+        self.run(Mode::Read, "see whether it can be written", work).await
     }
 
     /// PostgreSQL's plan for a list, line by line: for tests and the curious.

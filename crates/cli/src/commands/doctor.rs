@@ -178,6 +178,11 @@ async fn database(rooms: &Rooms<'_>) -> Vec<Check> {
             "a new one was made and refills itself; look into the disk",
         ));
     }
+    // A store that cannot be asked is told of below.
+    if let Ok(Some(error)) = rooms.store().forbids_writing().await {
+        let found = format!("{error}: it may only be read, and nothing is refreshed");
+        checks.push(Check::warn("database", found, error.hints().join("; ")));
+    }
     match store.info().await {
         Err(error) => checks.push(Check::of_complaint("database", &error.into())),
         Ok(info) => {

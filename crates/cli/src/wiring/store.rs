@@ -25,6 +25,7 @@ pub struct AnyStore {
     budgets: Arc<dyn Budgets>,
     recovered: Option<PathBuf>,
     sqlite: Option<SqliteStore>,
+    postgres: Option<PostgresStore>,
 }
 
 /// How long whoever opens a store means to stay.
@@ -58,13 +59,13 @@ impl AnyStore {
                 // Boxed, so that the other stores' openings carry none of its state.
                 let store = Box::pin(PostgresStore::open(options)).await;
                 let store = store.map_err(|error| refused::complaint(error, url, config))?;
-                Ok(AnyStore::of(Arc::new(store)))
+                Ok(AnyStore { postgres: Some(store.clone()), ..AnyStore::of(Arc::new(store)) })
             }
         }
     }
 
     fn of<S: Store + Budgets + 'static>(store: Arc<S>) -> AnyStore {
-        AnyStore { store: store.clone(), budgets: store, recovered: None, sqlite: None }
+        AnyStore { store: store.clone(), budgets: store, recovered: None, sqlite: None, postgres: None }
     }
 
     /// Entries and what belongs to them.
@@ -81,6 +82,14 @@ impl AnyStore {
     pub fn abandon(&self) {
         if let Some(store) = &self.sqlite {
             store.abandon();
+        }
+    }
+
+    /// Why a database may be read and not written, where it tells; of a file its disk does.
+    pub async fn forbids_writing(&self) -> Result<Option<StoreError>, StoreError> {
+        match &self.postgres {
+            Some(store) => store.forbids_writing().await,
+            None => Ok(None),
         }
     }
 

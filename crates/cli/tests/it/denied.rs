@@ -89,6 +89,41 @@ fn a_user_without_rights_is_told_which_and_one_who_may_only_read_reads() {
     database.ask(&format!("DROP OWNED BY {guest}; DROP ROLE {guest}"));
 }
 
+/// What the doctor says of a database that may be read alone, and that it says so first.
+fn doctor_warns(user: &User, found: &str, hint: &str) {
+    let checks = user.json(&["doctor", "--offline"])["checks"].clone();
+    let database = checks.as_array().unwrap().iter().find(|check| check["on"] == "database").unwrap();
+    assert_eq!(database["verdict"], "warn", "{checks}");
+    let said = database["found"].as_str().unwrap();
+    assert!(said.contains(found) && said.contains("nothing is refreshed"), "{said}");
+    assert!(database["hint"].as_str().unwrap().contains(hint), "{database}");
+}
+
+#[test]
+fn the_doctor_says_of_a_database_that_may_only_be_read_that_nothing_is_refreshed() {
+    let (github, database) = (GitHub::demo(), Database::new());
+    let reader = database.url().split_once("it_").map(|(_, name)| format!("reader_{name}")).unwrap();
+    let larder = user_of(&github, &database.url());
+    larder.ok(&["repos"]);
+    database.ask(&format!(
+        "CREATE ROLE {reader} LOGIN PASSWORD 'reader'; GRANT USAGE ON SCHEMA larder TO {reader}; \
+         GRANT SELECT ON ALL TABLES IN SCHEMA larder TO {reader}; \
+         GRANT SELECT ON ALL SEQUENCES IN SCHEMA larder TO {reader}"
+    ));
+    let url = with_password(&database, "reader").replace("//larder:", &format!("//{reader}:"));
+    let user = user_of(&github, &url);
+    doctor_warns(&user, &format!("{reader} may not write the table "), "grant this user its use");
+    let all = format!("GRANT ALL ON ALL TABLES IN SCHEMA larder TO {reader}");
+    database.ask(&all);
+    doctor_warns(&user, &format!("{reader} may not use the sequence "), "grant this user its use");
+    database.ask(&all.replace("TABLES", "SEQUENCES"));
+    let is_well = |user: &User| !user.ok(&["doctor", "--offline"]).out.contains("nothing is refreshed");
+    assert!(is_well(&user) && is_well(&larder));
+    database.ask(&format!("ALTER ROLE {reader} SET default_transaction_read_only = on"));
+    doctor_warns(&user, "`default_transaction_read_only` is on", "let it be written again");
+    database.ask(&format!("DROP OWNED BY {reader}; DROP ROLE {reader}"));
+}
+
 #[test]
 fn a_database_that_takes_no_more_connections_says_so_itself() {
     let (github, database) = (GitHub::demo(), Database::new());
