@@ -1,6 +1,8 @@
 //! The deployment examples: what stands in them is what the binary knows, and it runs as it stands.
 
 use std::collections::BTreeMap;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -99,6 +101,51 @@ fn the_compose_file_names_nothing_that_is_not_there() {
     }
     let proxy = &compose["services"]["proxy"]["networks"]["inside"]["ipv4_address"];
     assert_eq!(service(&compose, INSTANCES[0])["environment"]["LARDER_SERVER__TRUSTED_PROXIES"], *proxy);
+}
+
+/// What the compose file's head says to run before anything else: it is done once.
+fn first_step() -> String {
+    let said = text("compose.yaml");
+    let steps =
+        said.lines().map_while(|line| line.strip_prefix('#')).filter_map(|line| line.strip_prefix("   "));
+    steps.take_while(|line| !line.starts_with("docker")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn what_the_compose_file_is_told_is_written_once_for_its_owner_alone_and_goes_nowhere_else() {
+    let dir = tempfile::tempdir().unwrap();
+    for made in ["deploy", "bin"] {
+        std::fs::create_dir(dir.path().join(made)).unwrap();
+    }
+    // Each says something else whenever it is asked.
+    for program in ["openssl", "gh"] {
+        let path = dir.path().join("bin").join(program);
+        std::fs::write(&path, "#!/bin/sh\nexec cat /proc/sys/kernel/random/uuid\n").unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+    }
+    let written = dir.path().join("deploy/.env");
+    let run = || {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("umask 022\n{}", first_step())]).current_dir(dir.path());
+        shell.env("PATH", format!("{}:/usr/bin:/bin", dir.path().join("bin").display()));
+        shell.output().unwrap().status.success()
+    };
+    assert!(run());
+    let told = std::fs::read_to_string(&written).unwrap();
+    assert_eq!(std::fs::metadata(&written).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(!run(), "the database keeps its first password, and so does the file");
+    assert_eq!(std::fs::read_to_string(&written).unwrap(), told);
+    let mut given: Vec<&str> = told.lines().filter_map(|line| Some(line.split_once('=')?.0)).collect();
+    let compose = text("compose.yaml");
+    let asked = compose.split("${").skip(1).filter_map(|rest| rest.split([':', '}']).next());
+    let mut asked: Vec<&str> = asked.collect();
+    asked.sort_unstable();
+    asked.dedup();
+    given.sort_unstable();
+    assert_eq!(given, asked);
+    for ignored in ["../.gitignore", "../.dockerignore"] {
+        assert!(text(ignored).lines().any(|line| line == "deploy/.env"), "{ignored}");
+    }
 }
 
 /// The address that the compose file gives a service.
