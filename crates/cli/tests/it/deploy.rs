@@ -384,3 +384,20 @@ fn the_service_of_the_system_is_sound_locked_up_and_starts_what_is_there() {
     assert!(serving.stop().success());
     assert!(state.join("larder.db").is_file(), "and keeps its cache where the system gives it room");
 }
+
+#[test]
+fn a_service_that_is_misconfigured_is_not_started_for_ever_and_one_whose_database_is_away_is() {
+    let unit = text("larder.service");
+    let setting = |name: &str| unit.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+    assert_eq!(setting("Restart="), "on-failure");
+    let stays_down: Vec<i32> =
+        setting("RestartPreventExitStatus=").split_whitespace().map(|code| code.parse().unwrap()).collect();
+    let start: Vec<&str> = setting("ExecStart=").split(' ').skip(1).collect();
+    let misconfigured = User::new().var("LARDER_CONFIG", "larder.toml");
+    misconfigured.write("larder.toml", "[githb]\n");
+    let ended = misconfigured.run(&start);
+    assert!(stays_down.contains(&ended.code), "{stays_down:?}: {}\n{}", ended.code, ended.all());
+    let away = User::new().var("LARDER_STORE__URL", "postgres://larder@127.0.0.1:1/larder");
+    let ended = away.run(&start);
+    assert!(ended.code != 0 && !stays_down.contains(&ended.code), "{}\n{}", ended.code, ended.all());
+}
