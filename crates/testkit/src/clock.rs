@@ -56,6 +56,11 @@ impl VirtualClock {
         Still(self.busy.clone())
     }
 
+    /// Whether somebody [holds it still](VirtualClock::hold_still).
+    pub fn is_held_still(&self) -> bool {
+        self.busy.load(Ordering::Acquire) > 0
+    }
+
     /// When the first sleeper wants to wake, if anybody sleeps.
     pub fn next_wake(&self) -> Option<Time> {
         self.sleepers().iter().map(|(_, at)| *at).min()
@@ -81,7 +86,7 @@ impl VirtualClock {
                 }
             }
             match self.wake_after(self.now()) {
-                Some(at) if self.busy.load(Ordering::Acquire) == 0 => self.set(at),
+                Some(at) if !self.is_held_still() => self.set(at),
                 _ => std::thread::yield_now(),
             }
         }
