@@ -99,10 +99,15 @@ impl Engine {
             tier.clear();
         }
         let mut seen = Seen { place: from, ..Seen::default() };
-        let mut refilling = None;
+        let (mut refilling, mut is_known) = (None, true);
         while !inner.stopping.is_cancelled() {
             let changed = inner.turn(&mut seen).await;
-            self.take_note(&changed, std::mem::take(&mut seen.is_reset)).await;
+            let is_reset = std::mem::take(&mut seen.is_reset);
+            let noted = self.take_note(&changed, is_reset || !is_known).await;
+            if let (Err(error), true) = (&noted, is_known) {
+                tracing::warn!(%error, "what entries there are now could not be looked up");
+            }
+            is_known = noted.is_ok();
             inner.refill(&mut seen.gone, &mut refilling);
             let pause = if seen.is_failing || seen.is_lost { OUT_EVERY } else { every };
             tokio::select! {
@@ -115,14 +120,12 @@ impl Engine {
     }
 
     /// Shows sources those of their indexes that changed, or all of them where lines were lost.
-    async fn take_note(&self, changed: &[Key], is_reset: bool) {
+    async fn take_note(&self, changed: &[Key], is_reset: bool) -> Result<(), StoreError> {
         let mut noted = if is_reset { self.learn().await } else { Ok(()) };
         for key in changed {
             noted = self.heard_of(key).await.and(noted);
         }
-        if let Err(error) = noted {
-            tracing::warn!(%error, "what entries there are now could not be looked up");
-        }
+        noted
     }
 
     /// Hears of what the follower sees from now on.

@@ -64,7 +64,7 @@ impl Engine {
             }
             self.inner.untold.note(learned, Trigger::Read);
         });
-        let rows = self.inner.store.lookup(&came).await?;
+        let (rows, _) = lookup_past_damage(&*self.inner.store, &came).await?;
         let is_unknown = |row: &Option<Stored>| {
             row.as_ref().is_none_or(|row| {
                 let entry = &row.entry;

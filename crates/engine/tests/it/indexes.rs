@@ -12,7 +12,7 @@ use larder_core::{
 use larder_testkit::Step;
 use serde_json::json;
 
-use crate::world::{MINUTE, SECOND, World};
+use crate::world::{MINUTE, SECOND, World, follow};
 
 /// A shelf whose index `shelf/index/all` lists the names of its books.
 #[derive(Clone, Default)]
@@ -183,6 +183,24 @@ async fn what_was_looked_up_earlier_is_not_learned_after_what_is_newer() {
         newer.unwrap();
         assert_eq!(other.keys_of("shelf"), [book("dune"), book("emma")], "{compares}");
     }
+}
+
+#[tokio::test]
+async fn what_could_not_be_looked_up_when_it_was_told_of_is_learned_as_soon_as_it_can() {
+    let mut world = World::new();
+    let shelf = Shelf::default();
+    let (engine, _store) = world.another_process_with(Arc::new(shelf.clone()));
+    let (other, theirs) = world.another_process_with(Arc::new(shelf.elsewhere()));
+    follow(&other);
+    world.pass(SECOND).await;
+    theirs.fail_at(&[Step::Lookup]);
+    shelf.put(&["dune"]);
+    world.run(engine.refresh(&[index()], Trigger::Manual, |_| {})).await;
+    world.pass(SECOND).await;
+    assert_eq!(other.keys_of("shelf"), []);
+    theirs.mend();
+    world.pass(SECOND).await;
+    assert_eq!(other.keys_of("shelf"), [book("dune")]);
 }
 
 #[tokio::test]
