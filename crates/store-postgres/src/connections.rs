@@ -231,12 +231,11 @@ impl Connections {
             Statements::Prepared => self.statement_timeout.max(ON_THE_WAY),
         };
         // Compiling a statement takes longer than any of ours. Our own names are qualified, and whose database
-        // it is may have set another schema before that of the functions we call; and, for programs that would
-        // rather fail than wait, how long a lock may be waited for. That is the statement's time here.
+        // it is may have set another schema before that of the functions we call.
         let begin = format!(
             "BEGIN {isolation}; SET LOCAL statement_timeout = {}; \
              SET LOCAL idle_in_transaction_session_timeout = {}; SET LOCAL jit = off; \
-             SET LOCAL lock_timeout = 0; SET LOCAL search_path = pg_catalog{}",
+             SET LOCAL search_path = pg_catalog{}",
             timeout.as_millis(),
             idle.as_millis(),
             if self.looks_for_asker.load(Ordering::Relaxed) { LOOKS_FOR_ASKER } else { "" }

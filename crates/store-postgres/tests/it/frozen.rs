@@ -64,32 +64,6 @@ async fn freeze(database: &Database, way: &str, then: Way, now: u64) {
     assert_eq!(own, "0", "it is set for each transaction alone");
 }
 
-/// Whose database it is may have said that nobody waits for long.
-#[test]
-fn what_another_has_locked_is_waited_for_whatever_is_usual_in_the_database() {
-    let database = Database::fresh();
-    let impatient = format!("ALTER DATABASE {} SET lock_timeout = '20ms'", database.name());
-    block_on(async {
-        database.client().await.batch_execute(&impatient).await.unwrap();
-        let store = PostgresStore::open(database.options()).await.unwrap();
-        let first = key("shelf/first");
-        refresh(&store, &first, vec![], at(0)).await;
-        let (mut client, watcher) = (database.client().await, database.client().await);
-        let held = client.transaction().await.unwrap();
-        held.batch_execute("SELECT 1 FROM larder.entries FOR UPDATE").await.unwrap();
-        let asks = [ask(&first, "us")];
-        let asking = tokio::spawn(async move { store.acquire(&asks, at(5_000)).await });
-        let waits = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() \
-            AND wait_event_type = 'Lock' AND clock_timestamp() > query_start + interval '200 milliseconds'";
-        while watcher.query_opt(waits, &[]).await.unwrap().is_none() && !asking.is_finished() {
-            tokio::task::yield_now().await;
-        }
-        held.rollback().await.unwrap();
-        let granted = asking.await.unwrap().unwrap();
-        assert!(matches!(granted[0], Acquired::Granted(..)), "{granted:?}");
-    });
-}
-
 /// The database notices within a second or two; the statement's own time would be half a minute.
 #[test]
 fn what_nobody_waits_for_any_more_ends_in_the_database_too() {
