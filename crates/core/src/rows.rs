@@ -26,7 +26,7 @@ pub struct Damaged {
 /// How many rows are held at once.
 const PAGE: usize = 500;
 
-/// So many damaged items of one list are gone past: a store that reads all of a list to order it errs at each place.
+/// So many damaged items of one list are gone past.
 const DAMAGED_MAX: usize = 20;
 
 impl<'s, S: Store + ?Sized> Rows<'s, S> {
@@ -123,7 +123,7 @@ pub async fn lookup_past_damage<S: Store + ?Sized>(
 }
 
 /// As [`Store::list`], where an item that cannot be understood has its place in the list, and keeps nobody from the
-/// others.
+/// others. A store that says the same of each place says it of the whole list: that is an error.
 pub async fn list_past_damage<S: Store + ?Sized>(
     store: &S,
     query: &ListQuery,
@@ -142,6 +142,7 @@ pub async fn list_past_damage<S: Store + ?Sized>(
             }
             // Among fewer it is found out which one it is.
             Err(StoreError::BadRow { .. }) if limit > 1 => most = limit / 2,
+            Err(error @ StoreError::BadRow { .. }) if is_said_again(&error, &listed) => return Err(error),
             Err(error @ StoreError::BadRow { .. }) if damaged < DAMAGED_MAX => {
                 damaged += 1;
                 listed.push(Err(error));
@@ -151,6 +152,11 @@ pub async fn list_past_damage<S: Store + ?Sized>(
         }
     }
     Ok(listed)
+}
+
+fn is_said_again(error: &StoreError, listed: &[Result<Listed, StoreError>]) -> bool {
+    let before = listed.last().and_then(|listed| listed.as_ref().err());
+    before.is_some_and(|before| before.to_string() == error.to_string())
 }
 
 /// An entry without its members, which are counted.

@@ -149,7 +149,11 @@ impl<'q> Asked<'q> {
         let mut looking = Looking::default();
         let mut chosen = Vec::new();
         each(look, query.view.kind, shown, |id, item| {
-            chosen.extend(self.candidate(&mut looking, id, item)?);
+            let candidate = item.and_then(|item| self.candidate(&mut looking, id, &item));
+            match candidate {
+                Err(fault) if fault.is_of_row() => chosen.extend(self.damaged(id)),
+                candidate => chosen.extend(candidate?),
+            }
             Ok(())
         })?;
         if self.is_ranked {
@@ -160,6 +164,13 @@ impl<'q> Asked<'q> {
             chosen.sort_by(|one, other| missing_last(&one.by, &other.by, direction));
         }
         Ok(chosen.into_iter().map(|candidate| candidate.id).collect())
+    }
+
+    /// An item that cannot be understood has its place at a list's end, where only the page that has it errs;
+    /// nothing says that it is what a filter or a search asks for.
+    fn damaged(&self, id: &str) -> Option<Candidate> {
+        let is_sorted_alone = self.filters.is_empty() && self.search.is_none();
+        is_sorted_alone.then(|| Candidate { id: id.to_owned(), by: Value::Missing, found: None })
     }
 
     fn candidate(
@@ -189,17 +200,17 @@ impl<'q> Asked<'q> {
     }
 }
 
-/// Hands all items that are shown to `take`, by identity.
+/// Hands all items that are shown to `take`, by identity, those that cannot be understood with what is wrong.
 fn each(
     look: &impl Look,
     kind: &str,
     shown: &Shown,
-    mut take: impl FnMut(&str, &ItemValue<'_>) -> Result<(), Fault>,
+    mut take: impl FnMut(&str, Result<ItemValue<'_>, Fault>) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
     if look.count(Table::Items)? > MOST_OF_A_KIND.saturating_mul(shown.len() as u64) {
         for id in shown.keys() {
             let name = item_name(kind, id);
-            look.get(Table::Items, &name, |value| take(id, &item_of(&name, value)?))?;
+            look.get(Table::Items, &name, |value| take(id, item_of(&name, value)))?;
         }
         return Ok(());
     }
@@ -211,7 +222,7 @@ fn each(
         while wanted.next_if(|wanted| wanted.as_str() < &*id).is_some() {}
         match wanted.peek() {
             None => return STOP,
-            Some(next) if next.as_str() == &*id => take(&id, &item_of(name, value)?)?,
+            Some(next) if next.as_str() == &*id => take(&id, item_of(name, value))?,
             Some(_) => {}
         }
         ON

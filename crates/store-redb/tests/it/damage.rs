@@ -3,9 +3,9 @@
 use std::fs;
 use std::sync::Barrier;
 
-use larder_core::{Store, StoreError, Target};
+use larder_core::{ListQuery, Order, Store, StoreError, Target, list_past_damage};
 use larder_store_redb::{Hold, OpenOptions, RedbStore};
-use larder_testkit::contract::build::{at, book, book_with, find, ids, key, lease, refresh, row};
+use larder_testkit::contract::build::{VIEW, at, book, book_with, find, ids, key, lease, refresh, row};
 use larder_testkit::contract::{Place, damage};
 use redb::{ReadableTable, TableDefinition};
 use serde_json::json;
@@ -174,6 +174,58 @@ fn of_many_that_meet_a_damaged_file_at_once_one_replaces_it_and_all_open() {
             assert_eq!(ids(&row(&stores[0], &key("shelf/one")).await), ["a"]);
         }
     });
+}
+
+/// Though all items are read to put them in order.
+#[test]
+fn an_item_that_cannot_be_read_has_its_place_in_a_list_and_keeps_nobody_from_the_others() {
+    let place = TempPlace::fresh();
+    block_on(async {
+        let store = open(&place, Hold::PerCall);
+        let books = ["a", "b", "c", "d"].map(|id| book(id, 1)).to_vec();
+        refresh(&store, &key("shelf/all"), books, at(0)).await;
+    });
+    let database = redb::Database::open(place.path()).unwrap();
+    let transaction = database.begin_write().unwrap();
+    {
+        let mut items = transaction.open_table(table("items")).unwrap();
+        let spoilt = items.iter().unwrap().nth(1).unwrap().unwrap().0.value().to_vec();
+        items.insert(spoilt.as_slice(), &b"\xff\xff"[..]).unwrap();
+    }
+    transaction.commit().unwrap();
+    drop(database);
+    let store = open(&place, Hold::PerCall);
+    for (order, search, places) in [
+        (None, None, 4),
+        (Some(Order::Ascending("title")), None, 4),
+        (Some(Order::Descending("stars")), None, 4),
+        (Some(Order::Rank), None, 4),
+        // Nothing says whether it is found.
+        (Some(Order::Rank), Some("a"), 1),
+    ] {
+        for limit in [1, 3, 100] {
+            let (mut shown, mut met) = (Vec::new(), 0);
+            for offset in (0..6).step_by(limit) {
+                let query = ListQuery {
+                    view: &VIEW,
+                    entries: vec![key("shelf/all")],
+                    search: search.map(str::to_owned),
+                    filters: Vec::new(),
+                    order,
+                    offset,
+                    limit,
+                };
+                for found in block_on(list_past_damage(&store, &query)).unwrap() {
+                    met += 1;
+                    shown.extend(found.ok().map(|listed| listed.item.of.id.to_string()));
+                }
+            }
+            shown.sort();
+            let expected: &[&str] = if search.is_some() { &["a"] } else { &["a", "c", "d"] };
+            assert_eq!(shown, expected, "{order:?} {limit}");
+            assert_eq!(met, places, "{order:?} {limit}");
+        }
+    }
 }
 
 const fn table(name: &'static str) -> TableDefinition<'static, &'static [u8], &'static [u8]> {
