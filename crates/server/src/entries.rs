@@ -89,10 +89,13 @@ impl<'a> Entries<'a> {
     }
 
     fn missing(&mut self) -> Option<Entry> {
-        self.without_row.pop_first().map(|(key, error)| match error {
+        let (key, error) = self.without_row.pop_first()?;
+        let mut entry = match error {
             Some(error) => damage::in_place_of(key, &error, self.now),
             None => Entry::empty(key, self.now),
-        })
+        };
+        self.hide_places(&mut entry);
+        Some(entry)
     }
 
     /// The row as the viewer may see it, if they may.
@@ -101,10 +104,15 @@ impl<'a> Entries<'a> {
             return self.app.public_row(entry).await;
         }
         self.without_row.remove(&entry.key);
-        if !self.viewer.is_local && folders::is_local(&entry.key) {
-            folders::row(&mut entry);
-        }
+        self.hide_places(&mut entry);
         Ok(Some(entry))
+    }
+
+    /// Whole paths are told to readers on this machine alone.
+    fn hide_places(&self, entry: &mut Entry) {
+        if !self.viewer.is_local && folders::is_local(&entry.key) {
+            folders::row(entry);
+        }
     }
 
     fn view(&mut self, entry: &Entry) -> EntryView {

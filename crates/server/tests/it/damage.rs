@@ -1,5 +1,6 @@
 //! A row of the store that cannot be understood: it costs its own entry alone, which is shown as damaged.
 
+use larder_server::Settings;
 use serde_json::Value;
 
 use crate::world::{Served, World, header, problem};
@@ -148,6 +149,21 @@ async fn everybody_else_is_not_told_of_a_damaged_entry() {
         }
         assert_eq!(names(&open.json("/api/v1/repos").await, "repositories").first(), Some(&"cinder"));
     }
+}
+
+/// As whole paths are, which a damaged row may say.
+#[tokio::test]
+async fn where_folders_lie_is_told_of_a_damaged_entry_on_this_machine_alone() {
+    let sql = "UPDATE entries SET last_error = '{\"message\": \"/home/ann/code is gone' WHERE key LIKE 'projects/%'";
+    let world = spoilt(sql).await;
+    let here = world.serve_with(world.settings()).await;
+    let told = text(&here, "/api/v1/entries").await;
+    assert!(told.contains("/home/ann"), "{told}");
+    let open = Settings { read_token: Some("reader".into()), ..world.open_settings() };
+    let open = world.serve_with(open).await;
+    let elsewhere = open.get("/api/v1/entries").bearer_auth("reader").send().await.unwrap();
+    let elsewhere = elsewhere.text().await.unwrap();
+    assert!(elsewhere.contains("projects/roots/") && !elsewhere.contains("/home/ann"), "{elsewhere}");
 }
 
 #[tokio::test]
