@@ -136,7 +136,7 @@ pub fn check_folder(dir: &Path, shown: &str) -> Result<(), Complaint> {
 
 /// What tells this machine's local projects from others', as it is written down.
 fn mark(config: &Config) -> Option<String> {
-    machine::system_name(config).map(|name| machine_mark(&name))
+    machine::own_name(config).map(|name| machine_mark(&name))
 }
 
 async fn write<W: Write>(

@@ -89,10 +89,7 @@ async fn import(args: &Args, context: &Context, config: &Config) -> Ended {
     let mut reading = Reading::begin(from).map_err(|error| failed().because(&error).hints(hint(&error)))?;
     let rooms = context.rooms(config).await?;
     let machines = Machines {
-        from: reading
-            .machine()
-            .filter(|mark| *mark != mark_of(machine::system_name(config)))
-            .map(str::to_owned),
+        from: reading.machine().filter(|mark| !is_ours(mark, config)).map(str::to_owned),
         here: mark_of(machine::own_name(config)),
         there: mark_of(machine::name_for(config)),
     };
@@ -120,6 +117,11 @@ async fn import(args: &Args, context: &Context, config: &Config) -> Ended {
             .into())
         }
     }
+}
+
+/// Whether that is this machine's mark, by whichever of its names.
+fn is_ours(mark: &str, config: &Config) -> bool {
+    [machine::own_name(config), machine::system_name(config)].into_iter().any(|name| mark_of(name) == mark)
 }
 
 fn mark_of(machine: Option<String>) -> String {
