@@ -116,9 +116,18 @@ fn the_doctor_says_of_a_database_that_may_only_be_read_that_nothing_is_refreshed
     let all = format!("GRANT ALL ON ALL TABLES IN SCHEMA larder TO {reader}");
     database.ask(&all);
     doctor_warns(&user, &format!("{reader} may not use the sequence "), "grant this user its use");
-    database.ask(&all.replace("TABLES", "SEQUENCES"));
+    // As much as it takes, and a table that is none of Larder's.
+    database.ask(&format!("GRANT UPDATE ON ALL SEQUENCES IN SCHEMA larder TO {reader}"));
+    database.ask("CREATE TABLE larder.entries_backup AS SELECT * FROM larder.entries");
     let is_well = |user: &User| !user.ok(&["doctor", "--offline"]).out.contains("nothing is refreshed");
     assert!(is_well(&user) && is_well(&larder));
+    database.ask(
+        "ALTER TABLE larder.entries ENABLE ROW LEVEL SECURITY; \
+         CREATE POLICY reading ON larder.entries FOR SELECT USING (true)",
+    );
+    doctor_warns(&user, "row-level security decides", "BYPASSRLS");
+    database.ask("ALTER TABLE larder.entries DISABLE ROW LEVEL SECURITY");
+    assert!(is_well(&user));
     database.ask(&format!("ALTER ROLE {reader} SET default_transaction_read_only = on"));
     doctor_warns(&user, "`default_transaction_read_only` is on", "let it be written again");
     database.ask(&format!("DROP OWNED BY {reader}; DROP ROLE {reader}"));
