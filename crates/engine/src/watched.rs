@@ -120,12 +120,22 @@ impl Watched {
         if self.is_bounded && self.reach.out_lately(self.clock.now()).is_some() {
             return Err(self.silent(attempted));
         }
-        let done = match work.await {
-            Err(error) => Err(self.refused(error).await),
-            done => done,
+        let error = match work.await {
+            Ok(done) => {
+                self.reach.wrote(writing, None, self.clock.now());
+                return Ok(done);
+            }
+            Err(error) => error,
         };
-        self.reach.wrote(writing, done.as_ref().err(), self.clock.now());
-        done
+        // What else is denied may be so alone: leases are taken all the same.
+        let is_of_little = matches!(error, StoreError::Denied { .. }) && !REFRESHES.contains(&attempted);
+        let error = self.refused(error).await;
+        if is_of_little {
+            self.reach.trouble(&error, self.clock.now());
+        } else {
+            self.reach.wrote(writing, Some(&error), self.clock.now());
+        }
+        Err(error)
     }
 
     /// What was not written is looked into: where readers are answered nobody else tells of it, and a store
@@ -160,6 +170,9 @@ impl Watched {
         StoreError::Unreachable { place: PLACE.to_owned(), attempted, cause }
     }
 }
+
+/// What is written by each refresh: where that is denied, nothing is refreshed.
+const REFRESHES: [&str; 2] = ["take leases", "commit"];
 
 /// What a store is called whose place nobody told.
 pub(crate) const PLACE: &str = "the store";

@@ -328,6 +328,20 @@ async fn who_may_read_and_not_write_is_told_so_as_where_nobody_can_until_a_write
     assert_eq!(world.engine.unwritable_since(), None);
 }
 
+/// A table that a later version made may be none of theirs yet.
+#[tokio::test]
+async fn who_may_not_write_everything_is_not_told_that_nothing_is_refreshed() {
+    let (world, keys) = warm().await;
+    world.store.inflict(Fault::Denied, &[Step::Mark]);
+    let store = world.engine.within_reach();
+    for _ in 0..2 {
+        let marked = world.run(store.mark_due(&keys[1..2], Trigger::Manual, world.now())).await;
+        assert!(matches!(marked, Err(StoreError::ReadOnly { .. })), "{marked:?}");
+        assert_eq!(world.engine.unwritable_since(), None);
+        world.refresh(&keys[0]).await.result.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn who_may_not_even_read_has_a_store_out_of_reach() {
     let (world, keys) = warm().await;
