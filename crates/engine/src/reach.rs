@@ -73,7 +73,9 @@ const NEVER: i64 = i64::MIN;
 /// What a call writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Writing {
-    /// A lease, a mark: a disk that is full may take that.
+    /// What no refresh does, such as a mark: where we may not, refreshes go on. A disk that is full may take it.
+    Aside,
+    /// A lease: a disk that is full may take that.
     Little,
     /// What a fetch brought.
     Much,
@@ -174,7 +176,7 @@ impl Reach {
             }
             Some(_) => {}
             None => {
-                let proves_little = writing == Writing::Little && self.takes_little.load(Ordering::SeqCst);
+                let proves_little = writing != Writing::Much && self.takes_little.load(Ordering::SeqCst);
                 if self.unwritable.since().is_none() || proves_little {
                     return;
                 }

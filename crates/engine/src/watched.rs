@@ -127,10 +127,9 @@ impl Watched {
             }
             Err(error) => error,
         };
-        // What else is denied may be so alone: leases are taken all the same.
-        let is_of_little = matches!(error, StoreError::Denied { .. }) && !REFRESHES.contains(&attempted);
+        let is_denied_alone = writing == Writing::Aside && matches!(error, StoreError::Denied { .. });
         let error = self.refused(error).await;
-        if is_of_little {
+        if is_denied_alone {
             self.reach.trouble(&error, self.clock.now());
         } else {
             self.reach.wrote(writing, Some(&error), self.clock.now());
@@ -170,9 +169,6 @@ impl Watched {
         StoreError::Unreachable { place: PLACE.to_owned(), attempted, cause }
     }
 }
-
-/// What is written by each refresh: where that is denied, nothing is refreshed.
-const REFRESHES: [&str; 2] = ["take leases", "commit"];
 
 /// What a store is called whose place nobody told.
 pub(crate) const PLACE: &str = "the store";
@@ -238,19 +234,19 @@ impl Store for Watched {
     }
 
     async fn mark_due(&self, keys: &[Key], trigger: Trigger, now: Time) -> Result<u64, StoreError> {
-        self.write("mark entries", Writing::Little, self.store.mark_due(keys, trigger, now)).await
+        self.write("mark entries", Writing::Aside, self.store.mark_due(keys, trigger, now)).await
     }
 
     async fn invalidate(&self, target: &Target, now: Time) -> Result<Met, StoreError> {
-        self.write("invalidate", Writing::Little, self.store.invalidate(target, now)).await
+        self.write("invalidate", Writing::Aside, self.store.invalidate(target, now)).await
     }
 
     async fn evict(&self, target: &Target, now: Time) -> Result<u64, StoreError> {
-        self.write("evict", Writing::Little, self.store.evict(target, now)).await
+        self.write("evict", Writing::Aside, self.store.evict(target, now)).await
     }
 
     async fn replay(&self, target: &Target, now: Time) -> Result<u64, StoreError> {
-        self.write("replay", Writing::Little, self.store.replay(target, now)).await
+        self.write("replay", Writing::Aside, self.store.replay(target, now)).await
     }
 
     async fn reconcile(
@@ -259,19 +255,19 @@ impl Store for Watched {
         configured: &[Configured],
         now: Time,
     ) -> Result<Reconciled, StoreError> {
-        self.write("reconcile", Writing::Little, self.store.reconcile(source, configured, now)).await
+        self.write("reconcile", Writing::Aside, self.store.reconcile(source, configured, now)).await
     }
 
     async fn begin_sweep(&self, every: Duration, now: Time) -> Result<bool, StoreError> {
-        self.write("note a sweep", Writing::Little, self.store.begin_sweep(every, now)).await
+        self.write("note a sweep", Writing::Aside, self.store.begin_sweep(every, now)).await
     }
 
     async fn end_sweep(&self, now: Time) -> Result<(), StoreError> {
-        self.write("note a sweep", Writing::Little, self.store.end_sweep(now)).await
+        self.write("note a sweep", Writing::Aside, self.store.end_sweep(now)).await
     }
 
     async fn sweep(&self, retention: &Retention, now: Time) -> Result<Swept, StoreError> {
-        self.write("sweep", Writing::Little, self.store.sweep(retention, now)).await
+        self.write("sweep", Writing::Aside, self.store.sweep(retention, now)).await
     }
 
     async fn rows(
@@ -304,7 +300,7 @@ impl Store for Watched {
     }
 
     async fn keep_sheet(&self, key: &Key, sheet: &Sheet) -> Result<bool, StoreError> {
-        self.write("keep a sheet", Writing::Little, self.store.keep_sheet(key, sheet)).await
+        self.write("keep a sheet", Writing::Aside, self.store.keep_sheet(key, sheet)).await
     }
 
     async fn changes(&self, after: u64, limit: usize) -> Result<Changes, StoreError> {

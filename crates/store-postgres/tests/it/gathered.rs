@@ -9,6 +9,8 @@ use larder_core::{
 use larder_store_postgres::PostgresStore;
 use larder_testkit::contract::build::{at, book, commit_of, failed, fetched, key, lease, refresh, row};
 
+use tokio::task::JoinHandle;
+
 use crate::frozen::somebody_waits;
 use crate::place::{Database, block_on, block_on_threads};
 
@@ -33,6 +35,12 @@ fn as_it_was(now: u64) -> Write {
 
 async fn together(store: &PostgresStore, commits: Vec<Commit>) -> Vec<Result<Committed, StoreError>> {
     join_all(commits.into_iter().map(|commit| store.commit(commit))).await
+}
+
+/// Begins to note that it was found as it was.
+fn begin(store: &PostgresStore, (lease, _): &(Lease, Stored)) -> JoinHandle<Result<Committed, StoreError>> {
+    let (store, commit) = (store.clone(), commit_of(lease, as_it_was(5_001), at(5_001)));
+    tokio::spawn(async move { store.commit(commit).await })
 }
 
 #[test]
@@ -119,11 +127,7 @@ fn what_another_has_locked_keeps_none_waiting_that_is_committed_beside_it() {
         let (mut client, watcher) = (database.client().await, database.client().await);
         let held = client.transaction().await.unwrap();
         held.batch_execute("SELECT 1 FROM larder.entries WHERE key = 'shelf/s002' FOR UPDATE").await.unwrap();
-        let commits = leased.iter().map(|(lease, _)| {
-            let (store, commit) = (store.clone(), commit_of(lease, as_it_was(5_001), at(5_001)));
-            tokio::spawn(async move { store.commit(commit).await })
-        });
-        let mut commits: Vec<_> = commits.collect();
+        let mut commits: Vec<_> = leased.iter().map(|one| begin(&store, one)).collect();
         let locked = commits.remove(2);
         for commit in commits {
             assert!(matches!(commit.await.unwrap(), Ok(Committed::Done { .. })));
@@ -164,11 +168,7 @@ fn one_statement_that_is_stopped_by_hand_fails_none_of_those_it_was_for() {
         let (mut client, watcher) = (database.client().await, database.client().await);
         let held = client.transaction().await.unwrap();
         held.batch_execute("LOCK TABLE larder.refresh_log IN SHARE MODE").await.unwrap();
-        let begin = |(lease, _): &(Lease, Stored)| {
-            let (store, commit) = (store.clone(), commit_of(lease, as_it_was(5_001), at(5_001)));
-            tokio::spawn(async move { store.commit(commit).await })
-        };
-        let commits: Vec<_> = leased.iter().map(begin).collect();
+        let commits: Vec<_> = leased.iter().map(|one| begin(&store, one)).collect();
         somebody_waits(&watcher).await;
         let stop = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity \
             WHERE datname = current_database() AND wait_event_type = 'Lock'";
@@ -188,17 +188,13 @@ fn who_does_not_wait_for_a_commit_takes_nothing_from_those_who_do() {
     block_on(async {
         let store = PostgresStore::open(database.options()).await.unwrap();
         let leased = leased(&store, 5).await;
-        let begin = |nth: usize| {
-            let (store, commit) = (store.clone(), commit_of(&leased[nth].0, as_it_was(5_001), at(5_001)));
-            tokio::spawn(async move { store.commit(commit).await })
-        };
         let (mut client, watcher) = (database.client().await, database.client().await);
         // As long as a sweep of markers holds it, nothing is written by what they say.
         let held = client.transaction().await.unwrap();
         held.batch_execute("SELECT pg_advisory_xact_lock(5499533213950803970)").await.unwrap();
-        let first = begin(0);
+        let first = begin(&store, &leased[0]);
         somebody_waits(&watcher).await;
-        let [gone, second, third] = [1, 2, 3].map(begin);
+        let [gone, second, third] = [1, 2, 3].map(|nth| begin(&store, &leased[nth]));
         tokio::task::yield_now().await;
         for gone in [first, gone] {
             gone.abort();
