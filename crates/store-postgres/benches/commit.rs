@@ -8,6 +8,8 @@
     reason = "a benchmark prints, and fails by panicking"
 )]
 
+mod server;
+
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +24,9 @@ use larder_core::{
 use larder_store_postgres::{Listen, OpenOptions, PostgresStore, Statements, Times};
 use larder_testkit::VirtualClock;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
-use tokio_postgres::{Client, NoTls, Transaction};
+use tokio_postgres::{Client, Transaction};
+
+use server::{connect, drop_database, now, server};
 
 const ITEMS: usize = 10_000;
 const ROUNDS: usize = 5;
@@ -277,26 +281,6 @@ async fn lists(store: &PostgresStore) -> Vec<(&'static str, Duration)> {
     took
 }
 
-/// A monotonic reading.
-#[expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
-fn now() -> Duration {
-    static START: std::sync::LazyLock<std::time::Instant> = std::sync::LazyLock::new(std::time::Instant::now);
-    START.elapsed()
-}
-
-#[expect(clippy::disallowed_methods, reason = "the script that starts the database tells of it so")]
-fn server() -> String {
-    std::env::var("LARDER_TEST_POSTGRES").unwrap_or_else(|_| {
-        panic!("LARDER_TEST_POSTGRES is not set: run ./bench, or eval \"$(ci/postgres.sh start DIR)\"");
-    })
-}
-
-async fn connect(url: &str) -> Client {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
-    tokio::spawn(connection);
-    client
-}
-
 /// A database of that name with our schema, made anew.
 async fn fresh(name: &str, statements: Statements) -> (Client, PostgresStore) {
     let admin = connect(&server()).await;
@@ -312,10 +296,6 @@ async fn fresh(name: &str, statements: Statements) -> (Client, PostgresStore) {
         ..OpenOptions::new(url.clone().into(), Arc::new(VirtualClock::at(NOW)))
     };
     (connect(&url).await, PostgresStore::open(options).await.unwrap())
-}
-
-async fn drop_database(admin: &Client, name: &str) {
-    admin.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await.unwrap();
 }
 
 fn median<T: PartialOrd + Copy>(mut all: Vec<T>) -> T {

@@ -8,6 +8,8 @@
     reason = "a benchmark prints, and fails by panicking"
 )]
 
+mod server;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +18,8 @@ use larder_core::{Commit, Committed, Key, Outcome, Store, Write};
 use larder_store_postgres::{Listen, OpenOptions, PostgresStore, Times};
 use larder_testkit::VirtualClock;
 use larder_testkit::contract::build::{NOW, at, commit_of, fetched, key, lease, refresh};
-use tokio_postgres::{Client, NoTls};
+
+use server::{connect, drop_database, now, server};
 
 const ENTRIES: usize = 500;
 const ROUNDS: u64 = 7;
@@ -38,7 +41,7 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let admin = connect(&server()).await;
-        admin.batch_execute(&format!("DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")).await.unwrap();
+        drop_database(&admin, DATABASE).await;
         admin.batch_execute(&format!("CREATE DATABASE {DATABASE}")).await.unwrap();
         let url = format!("{}/{DATABASE}", server().rsplit_once('/').unwrap().0);
         let clock = Arc::new(VirtualClock::at(NOW));
@@ -66,7 +69,7 @@ fn main() {
             }
         }
         drop(store);
-        admin.batch_execute(&format!("DROP DATABASE {DATABASE} WITH (FORCE)")).await.unwrap();
+        drop_database(&admin, DATABASE).await;
         let (in_turn, at_once) = (median(in_turn), median(at_once));
         println!(
             "| PostgreSQL, {ENTRIES} entries not modified | {:>6.1} ms | one after another {:>6.1} ms | {:>5.2}× the time |",
@@ -84,24 +87,4 @@ fn is_done(committed: &Committed) {
 fn median(mut all: Vec<Duration>) -> Duration {
     all.sort_unstable();
     all[all.len() / 2]
-}
-
-async fn connect(url: &str) -> Client {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
-    tokio::spawn(connection);
-    client
-}
-
-/// A monotonic reading.
-#[expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
-fn now() -> Duration {
-    static START: std::sync::LazyLock<std::time::Instant> = std::sync::LazyLock::new(std::time::Instant::now);
-    START.elapsed()
-}
-
-#[expect(clippy::disallowed_methods, reason = "the script that starts the database tells of it so")]
-fn server() -> String {
-    std::env::var("LARDER_TEST_POSTGRES").unwrap_or_else(|_| {
-        panic!("LARDER_TEST_POSTGRES is not set: run ./bench, or eval \"$(ci/postgres.sh start DIR)\"");
-    })
 }
