@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use deadpool_postgres::{
-    Manager, ManagerConfig, Object, Pool, PoolConfig, PoolError, QueueMode, Runtime, Timeouts,
+    Manager, ManagerConfig, Object, Pool, PoolConfig, PoolError, QueueMode, Runtime, TimeoutType, Timeouts,
 };
 use larder_core::{StoreError, ViewSpec};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_postgres::error::SqlState;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -35,6 +36,8 @@ const LOOKS_FOR_ASKER: &str = "; SET LOCAL client_connection_check_interval = 10
 pub(crate) struct Connections {
     pool: Pool,
     kept: usize,
+    /// So many may write at once: what they wait for, a table that somebody has locked, is no reader's concern.
+    writers: Semaphore,
     pool_timeout: Duration,
     statement_timeout: Duration,
     statements: Statements,
@@ -65,6 +68,15 @@ impl Mode {
     fn may_be_repeated(self) -> bool {
         matches!(self, Mode::Read | Mode::Rewrite)
     }
+
+    fn writes(self) -> bool {
+        matches!(self, Mode::Write | Mode::Rewrite | Mode::Long)
+    }
+}
+
+/// How many of so many connections may write at once. Readers are quick, and few connections are enough for them.
+fn writers_max(connections: usize) -> usize {
+    (connections - connections.div_ceil(5)).max(1)
 }
 
 /// The longest that a migration or an index may take.
@@ -101,6 +113,7 @@ impl Connections {
         Ok(Connections {
             pool,
             kept: options.pool_size.max(1),
+            writers: Semaphore::new(writers_max(max_size)),
             pool_timeout: options.pool_timeout,
             statement_timeout: options.statement_timeout,
             statements: options.statements,
@@ -185,6 +198,11 @@ impl Connections {
         nth: u32,
         work: &impl Fn(Arc<Tx>) -> W,
     ) -> Result<T, (Fault, bool)> {
+        let _place = if mode.writes() {
+            Some(self.place_to_write().await.map_err(|fault| (fault, false))?)
+        } else {
+            None
+        };
         let tx = Arc::new(self.begin(mode, nth).await.map_err(|fault| (fault, false))?);
         let ended = match work(tx.clone()).await {
             Ok(done) => tx.commit().await.map(|()| done),
@@ -213,6 +231,15 @@ impl Connections {
             }
             error => error,
         }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "waits for a database, whose time no test moves")]
+    async fn place_to_write(&self) -> Result<SemaphorePermit<'_>, Fault> {
+        let waited = || Fault::Pool(PoolError::Timeout(TimeoutType::Wait));
+        tokio::time::timeout(self.pool_timeout, self.writers.acquire())
+            .await
+            .map_err(|_| waited())?
+            .map_err(|_| Fault::Pool(PoolError::Closed))
     }
 
     async fn begin(&self, mode: Mode, nth: u32) -> Result<Tx, Fault> {

@@ -255,7 +255,7 @@ fn whoever_waits_in_vain_for_a_connection_is_told_so() {
     block_on(async {
         let options = OpenOptions {
             pool_size: 1,
-            max_overflow: 1,
+            max_overflow: 0,
             pool_timeout: Duration::from_millis(100),
             ..database.options()
         };
@@ -265,24 +265,73 @@ fn whoever_waits_in_vain_for_a_connection_is_told_so() {
         let mut client = database.client().await;
         let tx = client.transaction().await.unwrap();
         tx.batch_execute("SELECT 1 FROM larder.entries FOR UPDATE").await.unwrap();
-        let wait = |store: PostgresStore, cinder| {
+        let waiting = {
+            let (store, cinder) = (store.clone(), cinder.clone());
             tokio::spawn(async move { store.invalidate(&Target::Keys(vec![cinder]), at(1)).await })
         };
-        let waiting = [wait(store.clone(), cinder.clone()), wait(store.clone(), cinder.clone())];
-        let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
-            AND wait_event_type = 'Lock'";
         // Not in the transaction, which would see the same activity again and again.
-        let watcher = database.client().await;
-        while watcher.query_one(waits, &[]).await.unwrap().get::<_, i64>(0) < 2 {
-            tokio::task::yield_now().await;
-        }
+        somebody_waits(&database.client().await).await;
         let error = store.pulse().await.unwrap_err();
         assert!(matches!(&error, StoreError::Busy { .. }), "{error}");
         tx.rollback().await.unwrap();
-        for waited in waiting {
-            waited.await.unwrap().unwrap();
-        }
+        waiting.await.unwrap().unwrap();
         store.pulse().await.unwrap();
+    });
+}
+
+/// A table that somebody has locked against writes, as an index is made.
+#[test]
+fn however_many_wait_to_write_readers_have_connections_of_their_own() {
+    let database = Database::fresh();
+    block_on(async {
+        let options = OpenOptions {
+            pool_size: 1,
+            max_overflow: 4,
+            pool_timeout: Duration::from_millis(100),
+            ..database.options()
+        };
+        let store = PostgresStore::open(options).await.unwrap();
+        let (mut held, mut leases) = (Vec::new(), Vec::new());
+        for nth in 0..8 {
+            let key = key(&format!("shelf/s{nth}"));
+            leases.push(lease(&store, &key, at(0)).await.0);
+            held.push(key);
+        }
+        let mut client = database.client().await;
+        let tx = client.transaction().await.unwrap();
+        tx.batch_execute("LOCK TABLE larder.refresh_log IN SHARE MODE").await.unwrap();
+        let commits: Vec<_> = leases
+            .into_iter()
+            .map(|lease| {
+                let (store, brought) = (store.clone(), fetched(vec![book(lease.key.name(), 1)], at(1)));
+                tokio::spawn(async move { store.commit(commit_of(&lease, brought, at(1))).await })
+            })
+            .collect();
+        let watcher = database.client().await;
+        let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+            AND wait_event_type = 'Lock'";
+        while watcher.query_one(waits, &[]).await.unwrap().get::<_, i64>(0) < 4 {
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..3 {
+            assert_eq!(store.lookup(&held).await.unwrap().len(), 8);
+            store.pulse().await.unwrap();
+        }
+        while commits.iter().filter(|commit| commit.is_finished()).count() < 4 {
+            tokio::task::yield_now().await;
+        }
+        tx.rollback().await.unwrap();
+        let mut in_vain = 0;
+        for commit in commits {
+            match commit.await.unwrap() {
+                Ok(committed) => assert!(matches!(committed, Committed::Done { .. }), "{committed:?}"),
+                Err(error) => {
+                    assert!(matches!(&error, StoreError::Busy { .. }), "{error:?}");
+                    in_vain += 1;
+                }
+            }
+        }
+        assert_eq!(in_vain, 4);
         let open = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
             AND application_name = 'larder'";
         // Connections beyond those that are kept are closed after use.
