@@ -1,8 +1,8 @@
 //! The one task of a process that follows the store: what anybody committed is dropped from memory
 //! and told to whoever listens.
 //!
-//! It wakes when the store has heard something, and every 50 ms all the same; looks at the store's
-//! pulse, and if that moved, at the feed behind the last place and at the refresh log (which also has
+//! It wakes when the store has heard something, and every 50 ms all the same (where nothing has happened
+//! for a while, every 200); looks at the store's pulse, and if that moved, at the feed behind the last place and at the refresh log (which also has
 //! what changed nothing visible). Only when all of that is in memory's hands does the look count: its
 //! beginning is the instant up to which memory is believed. What was in memory and changed is looked
 //! up again at once beside it, so that readers go on hitting, and an outage finds memory warm.
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use larder_core::{Change, Changes, Key, LogFilter, LogLine, StoreError, Subject};
+use larder_core::{Change, Changes, Key, LogFilter, LogLine, StoreError, Subject, Time};
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 
@@ -53,6 +53,12 @@ const REFILLED_MAX: usize = 64;
 /// Turns are this far apart, however often the store hears something.
 const GAP: Duration = Duration::from_millis(10);
 
+/// Where nothing was committed for so long, it is looked less often: who sleeps is to cost nothing.
+const QUIET_AFTER: Duration = Duration::from_secs(10);
+
+/// So many times as long are the pauses then.
+const QUIET_TIMES: u32 = 4;
+
 /// How often a store that is out of reach is tried.
 const OUT_EVERY: Duration = Duration::from_millis(250);
 
@@ -78,13 +84,22 @@ struct Seen {
     is_reset: bool,
     is_failing: bool,
     is_lost: bool,
+    /// When something was seen to have happened.
+    stirred_at: Option<Time>,
     /// What was in memory and changed.
     gone: Vec<Key>,
 }
 
+impl Seen {
+    /// Whether nothing has happened for a while.
+    fn is_quiet(&self, now: Time) -> bool {
+        self.stirred_at.is_some_and(|at| now.since(at) >= QUIET_AFTER)
+    }
+}
+
 impl Engine {
-    /// Follows the store from a place of its feed on, at least once in `every`, until the engine
-    /// stops. Memory is believed only while this runs. Answers `false` at once where this engine
+    /// Follows the store from a place of its feed on, at least once in `every` while others commit (and in four
+    /// times that where nobody does), until the engine stops. Memory is believed only while this runs. Answers `false` at once where this engine
     /// follows the store already.
     pub async fn follow(&self, from: u64, every: Duration) -> bool {
         let inner = &self.inner;
@@ -109,7 +124,13 @@ impl Engine {
             }
             is_known = noted.is_ok();
             inner.refill(&mut seen.gone, &mut refilling);
-            let pause = if seen.is_failing || seen.is_lost { OUT_EVERY } else { every };
+            let pause = if seen.is_failing || seen.is_lost {
+                OUT_EVERY
+            } else if seen.is_quiet(inner.clock.now()) {
+                every * QUIET_TIMES
+            } else {
+                every
+            };
             tokio::select! {
                 biased;
                 () = inner.stopping.cancelled() => {}
@@ -211,7 +232,7 @@ impl Inner {
         let looked = looked.await;
         seen.gone.extend(gone);
         looked?;
-        seen.pulse = Some(pulse);
+        (seen.pulse, seen.stirred_at) = (Some(pulse), Some(self.clock.now()));
         Ok(())
     }
 

@@ -82,6 +82,7 @@ pub struct FaultyStore {
     holds_back: AtomicBool,
     let_go: Notify,
     lookups: AtomicUsize,
+    pulses: AtomicUsize,
     stretches: AtomicUsize,
 }
 
@@ -100,6 +101,7 @@ impl FaultyStore {
             holds_back: AtomicBool::new(false),
             let_go: Notify::new(),
             lookups: AtomicUsize::new(0),
+            pulses: AtomicUsize::new(0),
             stretches: AtomicUsize::new(0),
         }
     }
@@ -162,6 +164,11 @@ impl FaultyStore {
     /// How many lookups there were.
     pub fn lookups(&self) -> usize {
         self.lookups.load(Ordering::Relaxed)
+    }
+
+    /// How often its pulse was taken.
+    pub fn pulses(&self) -> usize {
+        self.pulses.load(Ordering::Relaxed)
     }
 
     /// How many stretches of rows were read.
@@ -354,6 +361,7 @@ impl Store for FaultyStore {
     }
 
     async fn pulse(&self) -> Result<u64, StoreError> {
+        self.pulses.fetch_add(1, Ordering::Relaxed);
         self.at(Step::Pulse, || self.inner.pulse()).await
     }
 

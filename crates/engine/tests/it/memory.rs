@@ -274,6 +274,30 @@ async fn one_follower_an_engine_and_it_tells_what_anybody_commits_in_order() {
     assert_eq!(refreshed, 2);
 }
 
+/// A server that idles looks at its store all day.
+#[tokio::test]
+async fn where_nothing_happens_the_store_is_looked_at_less_often_and_what_comes_is_seen_all_the_same() {
+    let (mut world, key) = warm().await;
+    world.store.lose_word(true);
+    let (other, _) = world.another_process();
+    world.pass(15 * SECOND).await;
+    let taken = async |world: &World, span| {
+        let before = world.store.pulses();
+        world.pass(span).await;
+        world.store.pulses() - before
+    };
+    let quiet = taken(&world, 10 * SECOND).await;
+    assert!((40..=60).contains(&quiet), "{quiet} looks in ten quiet seconds");
+    world.source.present("a", 2);
+    world.run(other.refresh(std::slice::from_ref(&key), Trigger::Manual, |_| {})).await;
+    world.pass(5 * FOLLOW_EVERY).await;
+    let lookups = world.store.lookups();
+    assert_eq!(shown(&world.read(&key).await.unwrap())[0].1, 2);
+    assert_eq!(world.store.lookups(), lookups, "the follower has looked it up again");
+    let after = taken(&world, SECOND).await;
+    assert!(after >= 18, "{after} looks in the second after something happened");
+}
+
 #[tokio::test]
 async fn an_engine_that_stops_stops_following() {
     let world = World::remembering();
