@@ -8,7 +8,6 @@ use notify::event::{EventKind, MetadataKind, ModifyKind};
 
 use super::super::ignored::is_ignore_file;
 use super::places::Places;
-use crate::ears::Heard;
 
 /// Paths of one batch.
 const PATHS_MAX: usize = 20_000;
@@ -40,29 +39,21 @@ impl Change {
 }
 
 impl Batch {
-    /// Takes what was heard, if it may mean something, and answers whether it does.
-    pub(super) fn take(&mut self, heard: Heard, places: &Places) -> bool {
-        let Heard::Of(Event { kind, paths, .. }) = heard else {
-            self.missed = true;
-            return true;
-        };
-        let changes = paths.into_iter().map(|path| change_of(kind, path));
-        let changes: Vec<(PathBuf, Change)> =
-            changes.filter(|(path, change)| places.may_matter(path, change.is_structural())).collect();
-        let is_any = !changes.is_empty();
-        self.add(changes);
-        is_any
-    }
-
-    /// Adds what happened.
-    pub(super) fn add(&mut self, changes: Vec<(PathBuf, Change)>) {
-        if self.paths.len() + changes.len() > PATHS_MAX {
+    /// Adds what happened at a path.
+    pub(super) fn add(&mut self, path: PathBuf, change: Change) {
+        if self.paths.len() >= PATHS_MAX && !self.paths.contains_key(&path) {
             self.missed = true;
             return;
         }
-        for (path, change) in changes {
-            let known = self.paths.entry(path).or_insert(change);
-            *known = change.max(*known);
+        let known = self.paths.entry(path).or_insert(change);
+        *known = change.max(*known);
+    }
+
+    /// Adds what happened elsewhere.
+    pub(super) fn append(&mut self, other: Batch) {
+        self.missed |= other.missed;
+        for (path, change) in other.paths {
+            self.add(path, change);
         }
     }
 
@@ -76,6 +67,13 @@ impl Batch {
         let all = self.paths.iter().map(|(path, change)| (path, *change));
         all.filter(|(_, change)| change.is_structural())
     }
+}
+
+/// What an event says that may mean something.
+pub(super) fn changes(event: Event, places: &Places) -> Vec<(PathBuf, Change)> {
+    let Event { kind, paths, .. } = event;
+    let changes = paths.into_iter().map(|path| change_of(kind, path));
+    changes.filter(|(path, change)| places.may_matter(path, change.is_structural())).collect()
 }
 
 fn change_of(kind: EventKind, path: PathBuf) -> (PathBuf, Change) {

@@ -13,6 +13,7 @@ mod places;
 mod recorded;
 mod settle;
 mod ways;
+mod window;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -25,12 +26,13 @@ use tokio::sync::mpsc::{Receiver, channel};
 
 use super::{ProjectsSource, Shared, Stop};
 use crate::ears::{Ears, Heard, Mouth};
-use batch::{Batch, Change};
+use batch::{Batch, Change, changes};
 use extent::Extent;
 use meaning::{Meanings, profiles};
 use places::{FOLDERS_MAX, Places, below, places};
 use recorded::RecordFile;
 use settle::settle;
+use window::Window;
 
 /// How to watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,8 +62,6 @@ impl Default for WatchOptions {
 const HEARD_MAX: usize = 8_192;
 /// Paths of projects that may become known.
 const UNEXPLAINED_MAX: usize = 1_000;
-/// A storm is looked at after so many times the quiet that never comes.
-const STORM: u32 = 10;
 /// How often is looked whether a root that was away is there again.
 const AWAY_EVERY: Duration = Duration::from_secs(10);
 /// Having missed something, everything is looked at, but not more often than this.
@@ -81,6 +81,8 @@ pub struct Watch {
     /// What happened in projects that are not known yet: another process may have read them a moment before,
     /// and this one learn of them a moment later.
     unexplained: BTreeSet<PathBuf>,
+    /// What waits for quiet.
+    window: Window,
     swept_at: Time,
     missed_at: Option<Time>,
     /// What is worked out on a thread ends with the watch.
@@ -106,6 +108,7 @@ impl ProjectsSource {
             places: Places::default(),
             edition: 0,
             unexplained: BTreeSet::new(),
+            window: Window::default(),
             missed_at: None,
             stop: Stop::default(),
         }
@@ -144,48 +147,42 @@ impl Watch {
         self.places.folders.len()
     }
 
-    /// Everything that comes until it is quiet.
+    /// Everything that comes until it is quiet where it came.
     async fn batch(&mut self) -> Batch {
-        let mut batch = Batch::default();
-        if self.is_missed() && self.missed_in().is_zero() {
-            batch.missed = true;
-            return batch;
-        }
-        let sweep_in = self.swept_at.plus(self.options.sweep).since(self.clock.now());
-        let look_in = if self.is_missed() { sweep_in.min(self.missed_in()) } else { sweep_in };
-        let shared = self.shared.clone();
-        tokio::select! {
-            biased;
-            () = hear(&mut self.heard, &self.places, &mut batch) => {}
-            () = shared.catalogue.changed(self.edition) => return batch,
-            () = self.clock.sleep(look_in) => {
-                batch.missed = true;
-                return batch;
-            }
-            back = come_back(&*self.clock, &self.places.away) => {
-                batch.add(back.into_iter().map(|path| (path, Change::Name)).collect());
-                return batch;
-            }
-        }
-        let since = self.clock.now();
+        let (shared, quiet) = (self.shared.clone(), self.options.debounce);
         loop {
+            while let Ok(heard) = self.heard.try_recv() {
+                take(heard, &self.places, &mut self.window, self.clock.now());
+            }
+            let now = self.clock.now();
+            let due = self.window.take_due(quiet, now);
+            if due.as_ref().is_some_and(|batch| batch.missed) {
+                self.missed.store(true, Ordering::Release);
+            }
+            let makes_up = self.is_missed() && self.missed_in().is_zero();
+            if due.is_some() || (makes_up && self.window.due_in(quiet, now).is_none()) {
+                return Batch { missed: makes_up, ..due.unwrap_or_default() };
+            }
+            let sweep_in = self.swept_at.plus(self.options.sweep).since(now);
+            // What is to be made up for now is so with what waits.
+            let is_later = self.is_missed() && !makes_up;
+            let look_in = if is_later { sweep_in.min(self.missed_in()) } else { sweep_in };
+            let due_in = self.window.due_in(quiet, now);
             tokio::select! {
                 biased;
-                () = hear(&mut self.heard, &self.places, &mut batch) => {}
-                () = self.clock.sleep(self.options.debounce) => break,
+                () = hear(&mut self.heard, &self.places, &mut self.window, &*self.clock) => {}
+                () = shared.catalogue.changed(self.edition) => return Batch::default(),
+                () = self.clock.sleep(due_in.unwrap_or(Duration::MAX)), if due_in.is_some() => {}
+                () = self.clock.sleep(look_in) => return Batch { missed: true, ..Batch::default() },
+                back = come_back(&*self.clock, &self.places.away), if due_in.is_none() => {
+                    let mut batch = Batch::default();
+                    for path in back {
+                        batch.add(path, Change::Name);
+                    }
+                    return batch;
+                }
             }
-            if self.clock.now().since(since) >= self.options.debounce * STORM {
-                break;
-            }
         }
-        while let Ok(heard) = self.heard.try_recv() {
-            batch.take(heard, &self.places);
-        }
-        if batch.missed {
-            self.missed.store(true, Ordering::Release);
-        }
-        batch.missed = self.is_missed() && self.missed_in().is_zero();
-        batch
     }
 
     /// Whether something was missed that has not been made up for.
@@ -362,14 +359,26 @@ impl Watch {
 
 /// Waits for what may mean something. What is written beside all that is looked at must not keep the quiet
 /// away that a change is waiting for: a log in a project's folder is written all the time.
-async fn hear(heard: &mut Receiver<Heard>, places: &Places, batch: &mut Batch) {
+async fn hear(heard: &mut Receiver<Heard>, places: &Places, window: &mut Window, clock: &dyn Clock) {
     loop {
         // Its sender lives in `ears`, as long as the watch does.
         let Some(heard) = heard.recv().await else { return std::future::pending().await };
-        if batch.take(heard, places) {
+        if take(heard, places, window, clock.now()) {
             return;
         }
     }
+}
+
+/// Adds what was heard to what waits, if it may mean something, and answers whether it does.
+fn take(heard: Heard, places: &Places, window: &mut Window, now: Time) -> bool {
+    let Heard::Of(event) = heard else {
+        window.miss(now);
+        return true;
+    };
+    let changes = changes(event, places);
+    let is_any = !changes.is_empty();
+    window.add(changes, now);
+    is_any
 }
 
 /// Waits until a root that was away can be looked at again: nothing is heard of that.

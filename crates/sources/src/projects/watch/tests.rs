@@ -56,7 +56,7 @@ async fn what_went_while_it_was_worked_out_what_to_watch_is_looked_at() {
     fs::rename(home.join("dev/work"), home.join("away")).unwrap();
     fs::create_dir(home.join("src/new")).unwrap();
     let mut batch = Batch::default();
-    batch.add(vec![(home.join("src/new"), Change::Name)]);
+    batch.add(home.join("src/new"), Change::Name);
     let keys = watch.meaning(batch).await;
     let root = &source.shared.catalogue.roots()[0].key;
     assert!(keys.contains(root), "{keys:?}");
