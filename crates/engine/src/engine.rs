@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::announce::{Announcement, Announcer, Broadcast};
 use crate::flights::Flights;
 use crate::follow::{self, News};
+use crate::gather::Gathered;
 use crate::indexes::{Learning, Untold};
 use crate::reach::Reach;
 use crate::tier::Tier;
@@ -36,6 +37,7 @@ pub(crate) struct Inner {
     pub(crate) flights: Flights,
     pub(crate) announcer: Announcer,
     tier: OnceLock<Tier>,
+    pub(crate) gathered: Gathered,
     pub(crate) reach: Arc<Reach>,
     pub(crate) untold: Untold,
     pub(crate) learning: Learning,
@@ -113,6 +115,7 @@ impl Builder {
                 flights: Flights::new(marked.clone()),
                 announcer: Announcer::new(),
                 tier: OnceLock::new(),
+                gathered: Gathered::default(),
                 reach,
                 untold: Untold::default(),
                 learning: Learning::default(),

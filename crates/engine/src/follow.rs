@@ -247,13 +247,15 @@ impl Inner {
         gone.truncate(REFILLED_MAX);
         let (inner, gone) = (self.clone(), std::mem::take(gone));
         *refilling = Some(self.tasks.spawn(async move {
-            let looked = tokio::select! {
+            let looking = inner.look_up_all(gone.into_iter().map(|key| (key, ())).collect(), |(), looked| {
+                if let Err(error) = looked {
+                    tracing::debug!(%error, "what had changed could not be looked up again");
+                }
+            });
+            tokio::select! {
                 biased;
-                () = inner.closing.cancelled() => return,
-                looked = inner.look_up(&gone) => looked,
-            };
-            if let Err(error) = looked {
-                tracing::debug!(%error, "what had changed could not be looked up again");
+                () = inner.closing.cancelled() => {}
+                () = looking => {}
             }
         }));
     }

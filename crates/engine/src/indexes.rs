@@ -92,7 +92,7 @@ impl Inner {
         trigger: Trigger,
     ) -> Result<Option<Arc<Stored>>, Arc<StoreError>> {
         let look = self.learning.look();
-        let stored = self.look_up(std::slice::from_ref(key)).await?.pop().flatten();
+        let stored = self.look_up_one(key).await?;
         if let Some(stored) = &stored {
             let body = stored.entry.body.as_ref();
             self.learning.learn(source, key, body, look, |learned| self.untold.note(learned, trigger));

@@ -3,10 +3,10 @@
 //!
 //! The way of a read, file by file: `memory` answers hits from the `tier`, `read` looks up and
 //! decides, `flights` lets readers of one key share one refresh in this process, `lease` makes it one
-//! across processes, `refresh` takes off, `batch` fetches, `settle` absorbs, commits and announces.
-//! `follow` keeps memory right, `reach` says for how long it is believed, and `watched` hears how every call
-//! of the store ends. The engine knows ports
-//! alone: any [`Store`](larder_core::Store), any [`Source`](larder_core::Source), any
+//! across processes, `refresh` takes off, `batch` fetches, `settle` absorbs, commits and announces, and
+//! `gather` looks up what was committed. `follow` keeps memory right, `reach` says for how long it is
+//! believed, and `watched` hears how every call of the store ends. The engine knows ports alone: any
+//! [`Store`](larder_core::Store), any [`Source`](larder_core::Source), any
 //! [`Clock`](larder_core::Clock).
 //!
 //! A source of one's own in about twenty lines: `examples/own_source.rs`.
@@ -18,6 +18,7 @@ mod due;
 mod engine;
 mod flights;
 mod follow;
+mod gather;
 mod indexes;
 mod lease;
 mod memory;

@@ -293,8 +293,7 @@ impl Engine {
 
     /// The row after a flight that could not say what it brought.
     async fn look_again(&self, key: &Key) -> Result<Arc<Stored>, RefreshError> {
-        let rows = self.inner.look_up(std::slice::from_ref(key)).await;
-        let row = rows.map_err(RefreshError::Store)?.pop().flatten();
+        let row = self.inner.look_up_one(key).await.map_err(RefreshError::Store)?;
         row.ok_or(RefreshError::Removed)
     }
 }

@@ -27,6 +27,8 @@ struct Kept {
     /// What the source failed with, or what stands for what the store did.
     error: Option<FetchError>,
     failure: Option<Failure>,
+    /// Whether what is held of the entry is known to be little.
+    is_small: bool,
     /// Why it was not kept, though the source answered.
     unkept: Option<Arc<StoreError>>,
 }
@@ -38,7 +40,7 @@ impl Inner {
         let Leased { flown, lease, before, .. } = leased;
         let token = lease.token;
         let kept = self.keep(&flown.want, lease, &before, answer, started, unread).await;
-        let Kept { committed, outcome, error, failure, unkept } = kept;
+        let Kept { committed, outcome, error, failure, is_small, unkept } = kept;
         if committed.is_ok() {
             self.forget_copy(&flown.want.key);
             self.committed.notify_one();
@@ -48,9 +50,8 @@ impl Inner {
         let (key, trigger) = (&flown.want.key, flown.want.trigger);
         let looked = match self.source_of_index(key).filter(|_| is_done(&committed)) {
             Some(source) => self.look_up_index(&**source, key, trigger).await,
-            None if is_told => {
-                self.look_up(std::slice::from_ref(key)).await.map(|mut rows| rows.pop().flatten())
-            }
+            None if is_told && is_small && is_done(&committed) => self.look_up_gathered(key).await,
+            None if is_told => self.look_up_one(key).await,
             None => Ok(None),
         };
         let stored = looked.as_ref().ok().cloned().flatten();
@@ -134,12 +135,13 @@ impl Inner {
             failure.hint = unkept.hints().into_iter().next();
         }
         let (outcome, failure) = (write.outcome, write.last_error.clone());
+        let is_small = self.is_small(before, &write);
         let log = LogLine {
             error: failure.as_ref().map(|failure| failure.message.clone()),
             ..log_line(want, outcome.word(), started, now, spent)
         };
         let committed = self.commit(Commit { lease, write: Some(write), log, now }).await;
-        Kept { committed, outcome, error, failure, unkept }
+        Kept { committed, outcome, error, failure, is_small, unkept }
     }
 
     /// Sees to it that the members are at hand where the answer may make a difference to them: that all is

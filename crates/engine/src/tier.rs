@@ -227,7 +227,7 @@ pub(crate) fn shown(mut stored: Stored) -> Stored {
 }
 
 /// About how many bytes a copy takes.
-fn weigh(stored: &Stored) -> u64 {
+pub(crate) fn weigh(stored: &Stored) -> u64 {
     let entry = &stored.entry;
     let texts = entry.key.as_str().len()
         + entry.body.as_ref().map_or(0, |body| body.as_str().len())

@@ -1,5 +1,6 @@
 //! What it costs to note of 500 entries that they were not modified: all at once, as a turn of refreshes
-//! does, beside one after another. Prints milliseconds and the ratio. Wants the database that
+//! does, beside one after another; and to look them up after it, as a server does for its memory: together
+//! beside each alone, all at once. Prints milliseconds and the ratios. Wants the database that
 //! `ci/postgres.sh` starts.
 #![allow(
     clippy::unwrap_used,
@@ -23,6 +24,8 @@ use server::{connect, drop_database, now, server};
 
 const ENTRIES: usize = 500;
 const ROUNDS: u64 = 7;
+/// How many the engine looks up together.
+const TOGETHER: usize = 256;
 const DATABASE: &str = "bench_gathered";
 
 /// Commits that find all entries as they were, with leases that hold.
@@ -45,18 +48,22 @@ fn main() {
         admin.batch_execute(&format!("CREATE DATABASE {DATABASE}")).await.unwrap();
         let url = format!("{}/{DATABASE}", server().rsplit_once('/').unwrap().0);
         let clock = Arc::new(VirtualClock::at(NOW));
-        let options =
-            OpenOptions { listen: Listen::Never, times: Times::Caller, ..OpenOptions::new(url.into(), clock) };
+        let options = OpenOptions {
+            listen: Listen::Never,
+            times: Times::Caller,
+            ..OpenOptions::new(url.into(), clock)
+        };
         let store = PostgresStore::open(options).await.unwrap();
         let keys: Vec<Key> = (0..ENTRIES).map(|nth| key(&format!("shelf/s{nth:03}"))).collect();
         for key in &keys {
             refresh(&store, key, Vec::new(), at(0)).await;
         }
         let (mut in_turn, mut at_once) = (Vec::new(), Vec::new());
+        let (mut alone, mut together) = (Vec::new(), Vec::new());
         for round in 1..=ROUNDS {
-            let alone = commits(&store, &keys, round * 10_000).await;
+            let one_by_one = commits(&store, &keys, round * 10_000).await;
             let started = now();
-            for commit in alone {
+            for commit in one_by_one {
                 is_done(&store.commit(commit).await.unwrap());
             }
             in_turn.push(now().saturating_sub(started));
@@ -67,17 +74,32 @@ fn main() {
             for one in committed {
                 is_done(&one.unwrap());
             }
+            let started = now();
+            let looked = join_all(keys.chunks(1).map(|key| store.lookup(key))).await;
+            alone.push(now().saturating_sub(started));
+            assert_eq!(looked.into_iter().flat_map(Result::unwrap).flatten().count(), ENTRIES);
+            let started = now();
+            let mut looked = 0;
+            for keys in keys.chunks(TOGETHER) {
+                looked += store.lookup(keys).await.unwrap().into_iter().flatten().count();
+            }
+            together.push(now().saturating_sub(started));
+            assert_eq!(looked, ENTRIES);
         }
         drop(store);
         drop_database(&admin, DATABASE).await;
-        let (in_turn, at_once) = (median(in_turn), median(at_once));
-        println!(
-            "| PostgreSQL, {ENTRIES} entries not modified | {:>6.1} ms | one after another {:>6.1} ms | {:>5.2}× the time |",
-            at_once.as_secs_f64() * 1e3,
-            in_turn.as_secs_f64() * 1e3,
-            at_once.as_secs_f64() / in_turn.as_secs_f64(),
-        );
+        print("entries not modified", "one after another", median(at_once), median(in_turn));
+        print("of them looked up", "each alone", median(together), median(alone));
     });
+}
+
+fn print(what: &str, other: &str, ours: Duration, theirs: Duration) {
+    println!(
+        "| PostgreSQL, {ENTRIES} {what} | {:>6.1} ms | {other} {:>6.1} ms | {:>5.2}× the time |",
+        ours.as_secs_f64() * 1e3,
+        theirs.as_secs_f64() * 1e3,
+        ours.as_secs_f64() / theirs.as_secs_f64(),
+    );
 }
 
 fn is_done(committed: &Committed) {

@@ -14,6 +14,7 @@ mod clocks;
 mod configured;
 mod extent;
 mod failing;
+mod gathered;
 mod herd;
 mod indexes;
 mod leasing;

@@ -75,6 +75,23 @@ async fn what_another_process_replaced_is_served_within_a_turn() {
 }
 
 #[tokio::test]
+async fn a_row_that_cannot_be_read_keeps_none_out_of_memory_that_changed_with_it() {
+    let (mut world, key) = warm().await;
+    let (other, _) = world.another_process();
+    let spoilt = world.source.entry("spoilt", &["a"]);
+    world.read(&spoilt).await.unwrap();
+    world.pass(2 * FOLLOW_EVERY).await;
+    world.source.present("a", 2);
+    world.run(other.refresh(&[key.clone(), spoilt.clone()], Trigger::Manual, |_| {})).await;
+    world.spoil("UPDATE entries SET warnings = 'oops' WHERE key = 'fake/spoilt'");
+    world.pass(AT_ONCE).await;
+    let lookups = world.store.lookups();
+    assert_eq!(shown(&world.read(&key).await.unwrap())[0].1, 2);
+    assert_eq!(world.store.lookups(), lookups);
+    world.read(&spoilt).await.unwrap_err();
+}
+
+#[tokio::test]
 async fn what_changed_while_it_was_looked_up_is_in_memory_soon() {
     let (mut world, _) = warm().await;
     let (other, _) = world.another_process();
