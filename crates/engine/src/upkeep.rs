@@ -169,6 +169,48 @@ impl Engine {
         failed.map(|()| total)
     }
 
+    /// Takes back what processes with other configurations noted of what this one has: that it is configured no
+    /// longer. Nothing else is told: of what is defined otherwise they may have the newer word. Answers how many
+    /// it took back.
+    ///
+    /// Whoever lives long does so [often](Retention::EVERY), though it neither reads nor refreshes an entry: so
+    /// what was noted for as long as [`Retention::unconfigured`] is what nobody has configured who was there since.
+    pub async fn vouch(&self) -> Result<u64, StoreError> {
+        let (mut returned, mut failed) = (0, Ok(()));
+        for (name, source) in &self.inner.sources {
+            // One that cannot be looked through keeps no other from it.
+            failed = failed.and(self.vouch_for(name, &**source, &mut returned).await);
+        }
+        failed.map(|()| returned)
+    }
+
+    async fn vouch_for(&self, name: &str, source: &dyn Source, returned: &mut u64) -> Result<(), StoreError> {
+        self.learn_of(source).await?;
+        for _ in 0..COMPARED_MAX {
+            let (mut differs, mut held) = (false, self.listed(source));
+            let mut rows = Rows::of(&*self.inner.store, Some(name)).past_damage();
+            while let Some(Row { entry, unconfigured_since, .. }) = rows.next().await? {
+                let is_noted = unconfigured_since.is_some();
+                let is_ours = is_noted && self.define(&entry.key).is_some();
+                differs |= is_ours;
+                if is_ours || !is_noted {
+                    held.insert(entry.key.clone(), as_tried(entry));
+                }
+            }
+            if !differs {
+                break;
+            }
+            let held: Vec<Configured> = held.into_values().collect();
+            let done = self.inner.store.reconcile(name, &held, self.inner.clock.now()).await?;
+            *returned += done.returned;
+            // A row that came after the look passes for one that nobody knows, until the next look.
+            if done.unconfigured == 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     async fn compare(
         &self,
         name: &str,
@@ -200,6 +242,13 @@ impl Engine {
         Some(Configured { key, definition })
     }
 
+    /// What a source lists, whether or not its row is there and can be read.
+    fn listed(&self, source: &dyn Source) -> HashMap<Key, Configured> {
+        let keys = source.indexes().into_iter().chain(source.keys());
+        let named = keys.filter_map(|key| self.configured(key));
+        named.map(|one| (one.key.clone(), one)).collect()
+    }
+
     /// What is configured of a source, if its rows say something else: what it lists, and whatever else is
     /// held that it knows, as it does where any name goes. What is not its own is left as it is: the store takes
     /// what it is not told of for gone. So is what it does not know where it does not know all. A row that cannot be
@@ -211,10 +260,7 @@ impl Engine {
         knows_all: bool,
         damaged: &mut Option<StoreError>,
     ) -> Result<Option<Vec<Configured>>, StoreError> {
-        let mut keys = source.indexes();
-        keys.extend(source.keys());
-        let named = keys.into_iter().filter_map(|key| self.configured(key));
-        let mut configured: HashMap<Key, Configured> = named.map(|one| (one.key.clone(), one)).collect();
+        let mut configured = self.listed(source);
         let (mut differs, mut others) = (false, Vec::new());
         let mut rows = Rows::of(&*self.inner.store, Some(name)).past_damage();
         while let Some(Row { entry, unconfigured_since, .. }) = rows.next().await? {
@@ -243,7 +289,7 @@ fn is_of_one_row(error: &StoreError) -> bool {
     matches!(error, StoreError::BadRow { .. })
 }
 
-/// An entry that others define, as it was last tried: neither gone nor edited.
+/// An entry as it was last tried, whoever defines it: neither gone nor edited.
 fn as_tried(entry: Entry) -> Configured {
     let definition = Definition::new(entry.tried.alone(), Policy::default());
     Configured { key: entry.key, definition: Arc::new(definition) }

@@ -171,11 +171,21 @@ async fn keep_due(app: App) {
 /// anew every night, the store's own note says when one last was.
 const SWEEP_LOOK: Duration = Duration::from_mins(10);
 
-/// Sweeps once a day, whichever process it is that does.
+/// Sweeps once a day, whichever process it is that does. Each says as often what it has configured: one that sweeps
+/// may have another configuration.
 async fn sweep(app: App) {
+    let every = app.settings.sweep_every;
+    let mut vouched_at = app.clock.now();
     loop {
         app.clock.sleep(SWEEP_LOOK).await;
-        match app.engine.sweep_in_turn(&app.settings.retention, app.settings.sweep_every).await {
+        let now = app.clock.now();
+        if now.since(vouched_at) >= every {
+            match app.engine.vouch().await {
+                Ok(_) => vouched_at = now,
+                Err(error) => tracing::warn!(%error, "what is configured could not be noted"),
+            }
+        }
+        match app.engine.sweep_in_turn(&app.settings.retention, every).await {
             Ok(Some(swept)) => tracing::info!(?swept, "swept"),
             Ok(None) => {}
             Err(error) => tracing::warn!(%error, "what is past its retention could not be swept"),

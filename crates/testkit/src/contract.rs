@@ -116,6 +116,7 @@ macro_rules! contract_suite {
             sweeps: failed_entries_without_data_go_after_their_time;
             sweeps: what_is_only_retried_goes_after_its_time;
             sweeps: unconfigured_entries_go_after_their_time;
+            sweeps: what_any_configuration_names_now_and_then_stays;
             sweeps: what_goes_by_the_thousand_goes_as_one_does;
             sweeps: the_log_and_the_feed_have_their_lengths;
             sweeps: a_live_lease_is_never_swept;

@@ -152,7 +152,10 @@ fn confirm(args: &ClearArgs, target: &Target, known: &[Key], context: &Context) 
 async fn status(target: Option<Target>, rooms: &Rooms<'_>, context: &Context) -> Ended {
     let mut heads = BTreeMap::new();
     let mut all = Heads::of(&**rooms.reader().store(), None).past_damage();
-    while let Some(head) = all.next().await.map_err(Complaint::from)? {
+    while let Some(mut head) = all.next().await.map_err(Complaint::from)? {
+        // What is noted there may be the word of whoever has another larder.toml.
+        head.unconfigured_since =
+            head.unconfigured_since.filter(|_| rooms.reader().define(&head.entry.key).is_none());
         heads.insert(head.entry.key.clone(), head);
     }
     let mut budgets = rooms.store().budgets().budgets(rooms.now()).await.map_err(Complaint::from)?;

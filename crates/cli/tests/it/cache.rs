@@ -67,6 +67,23 @@ fn a_cluster_that_is_no_longer_configured_is_told_so_and_not_listed() {
     assert!(shown.out.contains("not configured any more"), "{}", shown.out);
 }
 
+/// As where two folders with a file each share a store.
+#[cfg(unix)]
+#[test]
+fn what_a_larder_toml_names_is_configured_whatever_another_one_names() {
+    let github = GitHub::demo();
+    let user = User::of(&github, CLUSTERS);
+    user.ok(&["repos"]);
+    let (others, _) = CLUSTERS.split_once("[[cluster]]\nid = \"kiln\"").unwrap();
+    user.write("larder.toml", others);
+    user.ok(&["repos"]);
+    let is_told = || user.on_terminal(120, &["cache", "status"]).contains("(not configured)");
+    assert!(is_told() && user.status("cluster/kiln")["unconfigured_since"].is_string());
+    user.write("larder.toml", CLUSTERS);
+    assert!(!is_told());
+    assert!(user.status("cluster/kiln")["unconfigured_since"].is_null());
+}
+
 #[test]
 fn verify_finds_no_damage_where_there_is_none() {
     let github = GitHub::demo();

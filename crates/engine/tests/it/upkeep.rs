@@ -113,6 +113,53 @@ async fn a_process_with_another_configuration_makes_this_one_deaf_to_nothing() {
 }
 
 #[tokio::test]
+async fn whoever_vouches_takes_back_what_others_noted_and_tells_nothing_else() {
+    let mut world = World::new();
+    let both = world.source.entry("both", &["a"]);
+    let (ours, theirs) = (world.source.entry("ours", &["b"]), world.source.entry("theirs", &["c"]));
+    for key in [&both, &ours, &theirs] {
+        world.read(key).await.unwrap();
+    }
+    world.source.forget(&theirs);
+    let other = FakeSource::new(Arc::new(world.clock.clone()));
+    other.entry("both", &["a", "new"]);
+    other.entry("theirs", &["c"]);
+    let (another, _) = world.another_process_with(Arc::new(other));
+    let newer = world.run(another.refresh(std::slice::from_ref(&both), Trigger::Manual, |_| {})).await;
+    assert_eq!(newer[0].stored.as_ref().unwrap().members.len(), 2);
+    assert_eq!(another.reconcile().await.unwrap().unconfigured, 1);
+    let pulse = world.store.pulse().await.unwrap();
+    assert_eq!(another.vouch().await.unwrap(), 0);
+    assert_eq!(world.store.pulse().await.unwrap(), pulse, "nobody wrote");
+    assert_eq!(world.engine.vouch().await.unwrap(), 1);
+    assert_eq!(world.stored(&both).await.unwrap().members.len(), 2);
+    let rows = world.store.rows(None, None, 10).await.unwrap();
+    assert!(rows.iter().all(|row| row.unconfigured_since.is_none()));
+
+    world.source.forget(&ours);
+    assert_eq!(world.engine.reconcile().await.unwrap().unconfigured, 2);
+    assert_eq!((another.vouch().await.unwrap(), world.engine.vouch().await.unwrap()), (1, 0));
+    world.pass(31 * DAY).await;
+    assert_eq!(world.engine.sweep(&Retention::default()).await.unwrap().entries, 1);
+    assert!(world.row(&ours).await.is_none() && world.row(&theirs).await.is_some());
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_and_is_configured_is_not_told_as_gone_by_who_vouches() {
+    let world = World::new();
+    let (damaged, noted) = (world.source.entry("damaged", &["a"]), world.source.entry("noted", &["b"]));
+    for key in [&damaged, &noted] {
+        world.read(key).await.unwrap();
+    }
+    world.spoil("UPDATE entries SET warnings = 'oops' WHERE key = 'fake/damaged'");
+    world.spoil("UPDATE entries SET unconfigured_since = 0 WHERE key = 'fake/noted'");
+    assert_eq!(world.engine.vouch().await.unwrap(), 1);
+    world.spoil("UPDATE entries SET warnings = '[]' WHERE key = 'fake/damaged'");
+    let rows = world.store.rows(None, None, 10).await.unwrap();
+    assert!(rows.len() == 2 && rows.iter().all(|row| row.unconfigured_since.is_none()));
+}
+
+#[tokio::test]
 async fn many_processes_sweep_once_a_day() {
     let world = World::new();
     let sweep = async || world.engine.sweep_in_turn(&Retention::default(), DAY).await.unwrap().is_some();

@@ -197,3 +197,24 @@ async fn a_server_that_is_started_anew_every_night_sweeps_all_the_same() {
     }
     unreachable!("it went with the seventh night");
 }
+
+/// As where another larder.toml is used on the same store, and nobody asks this server anew for what it holds.
+#[tokio::test]
+async fn what_a_server_has_configured_outlasts_what_others_note_of_it() {
+    let mut world = World::new().await;
+    world.clock.wait_by_hand(5 * MINUTE);
+    let served = world.serve().await;
+    assert_eq!(served.get("/api/v1/clusters/tools").send().await.unwrap().status(), 200);
+    let (store, _) = world.process();
+    let keys: [Key; 2] = ["cluster/tools", "cluster/gone"].map(|key| key.parse().unwrap());
+    let held = async || store.lookup(&keys).await.unwrap().iter().map(Option::is_some).collect::<Vec<_>>();
+    store.mark_due(&keys[1..], Trigger::Read, world.clock.now()).await.unwrap();
+    assert!(store.reconcile("cluster", &[], world.clock.now()).await.unwrap().unconfigured > 0);
+    assert_eq!(held().await, [true, true]);
+    let soon = world.clock.until_next().await;
+    world.clock.advance(soon + 31 * 24 * HOUR);
+    while held().await[1] {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(held().await, [true, false]);
+}

@@ -108,6 +108,30 @@ pub async fn unconfigured_entries_go_after_their_time<P: Place>() {
     assert_eq!(store.info().await.unwrap().items, 1);
 }
 
+/// Of two configurations that know nothing of each other's entries each keeps its own for as long as it says so.
+pub async fn what_any_configuration_names_now_and_then_stays<P: Place>() {
+    let place = P::fresh();
+    let store = place.open().await;
+    let both = ["shelf/one", "shelf/two"].map(|text| {
+        let definition = Arc::new(Definition::new(Fingerprint::trusted("one"), Policy::default()));
+        Configured { key: key(text), definition }
+    });
+    for one in &both {
+        refresh(&store, &one.key, vec![book("a", 1)], day(0)).await;
+    }
+    let retention = Retention { unconfigured: DAY * 30, ..lasting() };
+    for days in (1..200).step_by(29) {
+        for one in both.chunks(1) {
+            store.reconcile("shelf", one, day(days)).await.unwrap();
+        }
+        assert_eq!(store.sweep(&retention, day(days + 28)).await.unwrap().entries, 0, "day {days}");
+    }
+    // The second one said the last word, on day 175.
+    assert_eq!(store.sweep(&retention, day(205)).await.unwrap().entries, 0);
+    assert_eq!(store.sweep(&retention, day(206)).await.unwrap().entries, 1);
+    assert!(find(&store, &both[0].key).await.is_none() && find(&store, &both[1].key).await.is_some());
+}
+
 /// More than go at once go all the same: each with its line, by key, and nobody else's.
 pub async fn what_goes_by_the_thousand_goes_as_one_does<P: Place>() {
     let place = P::fresh();
