@@ -179,7 +179,8 @@ async fn sweep(app: App) {
     loop {
         app.clock.sleep(SWEEP_LOOK).await;
         let now = app.clock.now();
-        if now.since(vouched_at) >= every {
+        // A clock that was ahead at the start is set back.
+        if now < vouched_at || now.since(vouched_at) >= every {
             match app.engine.vouch().await {
                 Ok(_) => vouched_at = now,
                 Err(error) => tracing::warn!(%error, "what is configured could not be noted"),

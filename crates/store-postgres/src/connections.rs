@@ -292,13 +292,12 @@ impl Connections {
         }
     }
 
-    /// Connections beyond those that are kept are closed when nobody waits for one.
+    /// Where as many as are kept lie idle already, one more is closed.
     fn give_back(&self, tx: Tx) {
-        if let Some(conn) = tx.into_connection() {
-            let status = self.pool.status();
-            if status.size > self.kept && status.waiting == 0 {
-                drop(Object::take(conn));
-            }
+        if let Some(conn) = tx.into_connection()
+            && self.pool.status().available >= self.kept
+        {
+            drop(Object::take(conn));
         }
     }
 }

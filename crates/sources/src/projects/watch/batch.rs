@@ -9,8 +9,8 @@ use notify::event::{EventKind, MetadataKind, ModifyKind};
 use super::super::ignored::is_ignore_file;
 use super::places::Places;
 
-/// Paths of one batch.
-const PATHS_MAX: usize = 20_000;
+/// Paths of one batch, and of all that waits to be one.
+pub(super) const PATHS_MAX: usize = 20_000;
 
 /// Paths that something happened to.
 #[derive(Default)]

@@ -85,6 +85,8 @@ pub struct Watch {
     window: Window,
     swept_at: Time,
     missed_at: Option<Time>,
+    /// When it was last looked whether roots that were away are there again.
+    away_at: Time,
     /// What is worked out on a thread ends with the watch.
     stop: Stop,
 }
@@ -101,6 +103,7 @@ impl ProjectsSource {
             shared: self.shared.clone(),
             options,
             swept_at: clock.now(),
+            away_at: clock.now(),
             clock,
             ears: Arc::new(Mutex::new(ears)),
             heard,
@@ -167,19 +170,19 @@ impl Watch {
             // What is to be made up for now is so with what waits.
             let is_later = self.is_missed() && !makes_up;
             let look_in = if is_later { sweep_in.min(self.missed_in()) } else { sweep_in };
-            let due_in = self.window.due_in(quiet, now);
+            let (due_in, away_in) = (self.window.due_in(quiet, now), self.away_in(now));
             tokio::select! {
                 biased;
                 () = hear(&mut self.heard, &self.places, &mut self.window, &*self.clock) => {}
                 () = shared.catalogue.changed(self.edition) => return Batch::default(),
                 () = self.clock.sleep(due_in.unwrap_or(Duration::MAX)), if due_in.is_some() => {}
                 () = self.clock.sleep(look_in) => return Batch { missed: true, ..Batch::default() },
-                back = come_back(&*self.clock, &self.places.away), if due_in.is_none() => {
-                    let mut batch = Batch::default();
-                    for path in back {
-                        batch.add(path, Change::Name);
+                () = self.clock.sleep(away_in), if !self.places.away.is_empty() => {
+                    self.away_at = self.clock.now();
+                    let batch = come_back(&self.places.away);
+                    if !batch.paths.is_empty() {
+                        return batch;
                     }
-                    return batch;
                 }
             }
         }
@@ -195,6 +198,11 @@ impl Watch {
         let now = self.clock.now();
         let again = |at: Time| if now < at { Duration::ZERO } else { at.plus(MISSED_EVERY).since(now) };
         self.missed_at.map_or(Duration::ZERO, again)
+    }
+
+    /// How long to wait before it is looked again whether roots that are away came back.
+    fn away_in(&self, now: Time) -> Duration {
+        if now < self.away_at { Duration::ZERO } else { self.away_at.plus(AWAY_EVERY).since(now) }
     }
 
     /// What a batch means: watches are put first, then it is said what to look at, so that nothing
@@ -381,19 +389,13 @@ fn take(heard: Heard, places: &Places, window: &mut Window, now: Time) -> bool {
     is_any
 }
 
-/// Waits until a root that was away can be looked at again: nothing is heard of that.
-async fn come_back(clock: &dyn Clock, away: &[PathBuf]) -> Vec<PathBuf> {
-    if away.is_empty() {
-        std::future::pending::<()>().await;
+/// The roots that were away and can be looked at again: nothing is heard of that.
+fn come_back(away: &[PathBuf]) -> Batch {
+    let mut batch = Batch::default();
+    for root in away.iter().filter(|root| std::fs::read_dir(root).is_ok()) {
+        batch.add(real(root), Change::Name);
     }
-    loop {
-        clock.sleep(AWAY_EVERY).await;
-        let is_back = |root: &&PathBuf| std::fs::read_dir(root).is_ok();
-        let back: Vec<PathBuf> = away.iter().filter(is_back).map(|root| real(root)).collect();
-        if !back.is_empty() {
-            return back;
-        }
-    }
+    batch
 }
 
 /// Where a path really is.

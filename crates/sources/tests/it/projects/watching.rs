@@ -262,7 +262,7 @@ impl Clock for Disturbed {
     }
 
     async fn sleep(&self, span: Duration) {
-        if span == QUICK {
+        if span <= QUICK {
             self.waits.fetch_add(1, Ordering::Relaxed);
             fs::write(&self.log, "a line\n").unwrap();
         }
@@ -286,7 +286,7 @@ async fn what_is_written_beside_all_that_is_looked_at_keeps_no_change_waiting() 
         assert_eq!(watch.next().await, [folder.key("kiln")]);
         let waits = clock.waits.load(Ordering::Relaxed);
         // A write is a few events, of which each may come while it is quiet.
-        assert!(waits < 10, "the quiet began {waits} times");
+        assert!((1..10).contains(&waits), "the quiet began {waits} times");
     }
 }
 
