@@ -228,6 +228,9 @@ impl Holder {
             return self.aside(error, self.recovered());
         }
         self.close(&mut slot);
+        if matches!(error, StoreError::Full { .. }) {
+            self.give_back();
+        }
         match self.repair(is_damage) {
             Ok(database) => {
                 slot.fill(Some(database).filter(|_| !self.takes_turns()), &self.options.path);
@@ -237,6 +240,25 @@ impl Holder {
             Err(fault) => {
                 tracing::warn!(place = self.place, ?fault, "could not open it again");
                 error
+            }
+        }
+    }
+
+    /// Gives the disk back what a commit took that was refused for want of room: else there is none for the next.
+    #[cfg_attr(
+        not(target_os = "linux"),
+        expect(clippy::unused_self, reason = "files have holes elsewhere too, by other means")
+    )]
+    fn give_back(&self) {
+        #[cfg(target_os = "linux")]
+        match crate::holes::make(&self.options) {
+            // Where another process has it, that one meets the same.
+            Ok(0) | Err(Fault::Held) => {}
+            Ok(bytes) => {
+                tracing::info!(place = self.place, bytes, "gave the disk back what a refused commit took");
+            }
+            Err(fault) => {
+                tracing::warn!(place = self.place, ?fault, "could not give back what a refused commit took");
             }
         }
     }

@@ -16,6 +16,8 @@ mod export;
 mod feed;
 mod files;
 mod hold;
+#[cfg(target_os = "linux")]
+mod holes;
 mod invalidate;
 mod items;
 mod keys;

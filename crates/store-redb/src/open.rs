@@ -324,7 +324,7 @@ fn for_writing_as(
     Ok(database)
 }
 
-fn builder(options: &OpenOptions) -> Builder {
+pub(crate) fn builder(options: &OpenOptions) -> Builder {
     let mut builder = Builder::new();
     builder.set_cache_size(options.cache_bytes);
     builder

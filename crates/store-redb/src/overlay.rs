@@ -7,18 +7,33 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Bound;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use redb::backends::FileBackend;
 use redb::{BackendError, StorageBackend};
 
 /// How much is copied at a time when a part of the file is written over.
-const BLOCK: u64 = 4_096;
+pub(crate) const BLOCK: u64 = 4_096;
+
+/// Which blocks of the file below were read.
+pub(crate) type Seen = Arc<Mutex<Vec<bool>>>;
+
+/// What the file below is looked at for.
+#[derive(Debug)]
+enum Purpose {
+    /// To read what it holds, beside others who read.
+    Reading,
+    /// To learn which of its blocks are needed, with a writer's locks.
+    Noting(Seen),
+    /// To see whether these blocks are enough: all others read as zeroes. Whoever asks has the locks.
+    Sifting(Vec<bool>),
+}
 
 /// The file below, and the blocks above it.
 #[derive(Debug)]
 pub(crate) struct Overlay {
     file: FileBackend,
+    purpose: Purpose,
     above: RwLock<Above>,
 }
 
@@ -33,9 +48,24 @@ struct Above {
 impl Overlay {
     /// Lays one over a file that is open for reading.
     pub(crate) fn over(file: FileBackend) -> io::Result<Overlay> {
+        Overlay::with(file, Purpose::Reading)
+    }
+
+    /// One that notes which blocks are read, and keeps everybody else out as a writer does.
+    pub(crate) fn noting(file: FileBackend) -> io::Result<(Overlay, Seen)> {
+        let seen = Seen::default();
+        Ok((Overlay::with(file, Purpose::Noting(seen.clone()))?, seen))
+    }
+
+    /// One in which all but these blocks are empty. Somebody must keep others out meanwhile.
+    pub(crate) fn sifting(file: FileBackend, kept: Vec<bool>) -> io::Result<Overlay> {
+        Overlay::with(file, Purpose::Sifting(kept))
+    }
+
+    fn with(file: FileBackend, purpose: Purpose) -> io::Result<Overlay> {
         let len = file.len()?;
         let above = Above { blocks: BTreeMap::new(), len, below: len };
-        Ok(Overlay { file, above: RwLock::new(above) })
+        Ok(Overlay { file, purpose, above: RwLock::new(above) })
     }
 
     fn block(&self, above: &Above, number: u64) -> io::Result<Vec<u8>> {
@@ -45,10 +75,25 @@ impl Overlay {
         let mut block = vec![0; BLOCK as usize];
         let start = number * BLOCK;
         let held = above.below.saturating_sub(start).min(BLOCK);
-        if held > 0 {
+        if held > 0 && self.shows(number as usize) {
             self.file.read(start, &mut block[..held as usize])?;
         }
         Ok(block)
+    }
+
+    /// Whether a block of the file below is looked at; which ones are is noted where somebody wants to know.
+    fn shows(&self, number: usize) -> bool {
+        match &self.purpose {
+            Purpose::Reading => true,
+            Purpose::Noting(seen) => {
+                let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+                let len = seen.len().max(number + 1);
+                seen.resize(len, false);
+                seen[number] = true;
+                true
+            }
+            Purpose::Sifting(kept) => kept.get(number).copied().unwrap_or(false),
+        }
     }
 }
 
@@ -112,32 +157,50 @@ impl StorageBackend for Overlay {
     }
 
     fn close(&self) -> io::Result<()> {
-        self.file.close()
+        match &self.purpose {
+            Purpose::Sifting(_) => Ok(()),
+            _ => self.file.close(),
+        }
     }
 
-    /// Below it nothing is written, so a reader's locks will do.
     fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.file.try_lock_shared_range(start, readers_end(start, end))
+        match &self.purpose {
+            // Below it nothing is written, so a reader's locks will do.
+            Purpose::Reading => self.file.try_lock_shared_range(start, readers_end(start, end)),
+            Purpose::Noting(_) => self.file.try_lock_range(start, end),
+            Purpose::Sifting(_) => Ok(true),
+        }
     }
 
     fn try_lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.file.try_lock_shared_range(start, readers_end(start, end))
+        self.try_lock_range(start, end)
     }
 
     fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.file.lock_shared_range(start, readers_end(start, end))
+        match &self.purpose {
+            Purpose::Reading => self.file.lock_shared_range(start, readers_end(start, end)),
+            Purpose::Noting(_) => self.file.lock_range(start, end),
+            Purpose::Sifting(_) => Ok(()),
+        }
     }
 
     fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.file.lock_shared_range(start, readers_end(start, end))
+        self.lock_range(start, end)
     }
 
     fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.file.unlock_range(start, readers_end(start, end))
+        match &self.purpose {
+            Purpose::Reading => self.file.unlock_range(start, readers_end(start, end)),
+            Purpose::Noting(_) => self.file.unlock_range(start, end),
+            Purpose::Sifting(_) => Ok(()),
+        }
     }
 
     fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.file.query_lock_range(start, end)
+        match &self.purpose {
+            Purpose::Sifting(_) => Ok(false),
+            _ => self.file.query_lock_range(start, end),
+        }
     }
 }
 

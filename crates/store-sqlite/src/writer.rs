@@ -155,6 +155,10 @@ fn serve(conn: &Connection, mut requests: mpsc::Receiver<Message>, place: &str) 
         while !batch.is_empty() {
             batch = match commit_together(conn, std::mem::take(&mut batch), place, may_mend) {
                 Left::Rest(rest) => rest,
+                Left::Full(rest) => {
+                    give_back(conn, place);
+                    rest
+                }
                 Left::Undone(all) => {
                     may_mend = false;
                     mend_index(conn, place);
@@ -169,16 +173,23 @@ fn serve(conn: &Connection, mut requests: mpsc::Receiver<Message>, place: &str) 
 enum Left {
     /// Those that had no turn, since a failure took the whole transaction with it.
     Rest(Vec<Box<dyn Job>>),
+    /// The same, where it failed for want of room.
+    Full(Vec<Box<dyn Job>>),
     /// All: the index of words is damaged, and nothing was answered.
     Undone(Vec<Box<dyn Job>>),
+}
+
+impl Left {
+    fn after(error: &StoreError, rest: Vec<Box<dyn Job>>) -> Left {
+        if matches!(error, StoreError::Full { .. }) { Left::Full(rest) } else { Left::Rest(rest) }
+    }
 }
 
 /// Commits as much of the batch as one transaction takes. `may_mend` = a damaged index of words is not yet
 /// anybody's failure.
 fn commit_together(conn: &Connection, batch: Vec<Box<dyn Job>>, place: &str, may_mend: bool) -> Left {
     if let Err(error) = execute(conn, "BEGIN IMMEDIATE") {
-        fail_all(batch, &error, place);
-        return Left::Rest(Vec::new());
+        return fail_all(batch, &error, place);
     }
     // Alone it needs no savepoint, in which SQLite would keep every page that it changes once more.
     let alone = batch.len() == 1;
@@ -201,8 +212,9 @@ fn commit_together(conn: &Connection, batch: Vec<Box<dyn Job>>, place: &str, may
                     for job in done {
                         job.reply(Some(error.clone()));
                     }
+                    let left = Left::after(&error, waiting.collect());
                     job.reply(Some(error));
-                    return Left::Rest(waiting.collect());
+                    return left;
                 }
                 job.reply(Some(error));
             }
@@ -218,7 +230,7 @@ fn commit_together(conn: &Connection, batch: Vec<Box<dyn Job>>, place: &str, may
             if may_mend && is_damaged_index(&error) {
                 return Left::Undone(done);
             }
-            fail_all(done, &error, place);
+            return fail_all(done, &error, place);
         }
     }
     Left::Rest(Vec::new())
@@ -228,6 +240,16 @@ fn roll_back(conn: &Connection) {
     if !conn.is_autocommit() {
         // Nothing more can be done about a rollback that fails.
         let _ = execute(conn, "ROLLBACK");
+    }
+}
+
+/// Gives the disk back what a commit took that was refused for want of room: what it had written beside the file
+/// stays there otherwise, also when all is cleared.
+fn give_back(conn: &Connection, place: &str) {
+    roll_back(conn);
+    let emptied = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+    if let Err(error) = emptied {
+        tracing::warn!(place, %error, "could not give back what a refused commit took");
     }
 }
 
@@ -266,11 +288,13 @@ fn in_savepoint(conn: &Connection, job: &mut dyn Job) -> Result<(), Fault> {
     ran
 }
 
-fn fail_all(batch: Vec<Box<dyn Job>>, error: &rusqlite::Error, place: &str) {
+fn fail_all(batch: Vec<Box<dyn Job>>, error: &rusqlite::Error, place: &str) -> Left {
+    let left = Left::after(&use_error(error, place, "commit"), Vec::new());
     for job in batch {
         let named = use_error(error, place, job.attempted());
         job.reply(Some(named));
     }
+    left
 }
 
 fn execute(conn: &Connection, sql: &str) -> rusqlite::Result<()> {

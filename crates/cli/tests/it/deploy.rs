@@ -186,6 +186,30 @@ fn nobody_who_starts_first_is_given_an_address_that_others_know() {
 }
 
 #[test]
+fn an_instance_that_is_frozen_is_left_out_as_soon_as_one_that_works_would_have_answered() {
+    let nginx = text("nginx.conf");
+    let seconds = |line: &str| -> u64 {
+        let said = line.trim().strip_prefix("proxy_read_timeout ").and_then(|said| said.strip_suffix("s;"));
+        said.unwrap_or_else(|| panic!("{line}")).parse().unwrap()
+    };
+    let waits = nginx.lines().find(|line| line.contains("proxy_read_timeout")).map(seconds).unwrap();
+    let user = User::new().var("LARDER_CONFIG", deploy("larder.toml").to_str().unwrap());
+    let shown = user.json(&["config", "show"]);
+    let settings = shown["settings"].as_array().unwrap();
+    let hard = settings.iter().find(|setting| setting["key"] == "engine.hard_timeout").unwrap();
+    assert_eq!(hard["value"], "30s");
+    assert!((31..=40).contains(&waits), "{waits}");
+}
+
+#[test]
+fn the_database_is_healthy_when_others_can_reach_it() {
+    let check = strings(&compose()["services"]["postgres"]["healthcheck"]["test"]);
+    assert_eq!(check[1], "pg_isready");
+    // By the socket the server of the first start answers too, which is for the image alone.
+    assert!(check.windows(2).any(|args| args == ["-h", "127.0.0.1"]), "{check:?}");
+}
+
+#[test]
 fn what_the_examples_say_to_install_is_there_or_built() {
     let unit = text("larder.service");
     let installs = unit.lines().filter(|line| line.starts_with("#   install "));

@@ -177,3 +177,72 @@ fn what_a_writer_on_a_full_disk_meets() {
         });
     }
 }
+
+/// A disk of 8 MiB, in a namespace that ends with whoever is started on it.
+const SMALL_DISK: &str =
+    "mount -t tmpfs -o size=8m larder \"$LARDER_TEST_CRASH\" || exit 77; exec \"$0\" \"$@\"";
+
+#[test]
+fn a_commit_too_large_for_the_disk_leaves_room_for_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let exe = std::env::current_exe().unwrap();
+    let output = Command::new("unshare")
+        .args(["--mount", "--map-root-user", "sh", "-c", SMALL_DISK, exe.to_str().unwrap()])
+        .args(["--exact", "crash::what_comes_after_a_commit_too_large_for_the_disk", "--ignored"])
+        .env("LARDER_TEST_CRASH", directory.path())
+        .output()
+        .unwrap();
+    if output.status.code() == Some(77) {
+        // Whoever runs this may mount nothing.
+        return;
+    }
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && said.contains("1 passed"),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
+#[ignore = "told by `a_commit_too_large_for_the_disk_leaves_room_for_others`, on a disk of its own"]
+fn what_comes_after_a_commit_too_large_for_the_disk() {
+    for hold in [Hold::PerCall, Hold::Throughout] {
+        let path = told_path().join("larder.redb");
+        let shelf = |round: i64| (0..100).map(|n| book(&format!("{n:0600}"), round)).collect::<Vec<_>>();
+        let store = open(&path, hold);
+        block_on(refresh(&store, &shelf_key(0), shelf(1), at(0)));
+        drop(store);
+        fill_up(&path);
+        let store = open(&path, hold);
+        block_on(async {
+            let all = larder_core::Target::All;
+            let error = store.invalidate(&all, at(1)).await.unwrap_err();
+            assert!(matches!(error, StoreError::Full { .. }), "{hold:?}: {error:?}");
+            refresh(&store, &shelf_key(1), shelf(2), at(2)).await;
+            store.invalidate(&all, at(3)).await.unwrap();
+            for n in 0..2 {
+                assert_eq!(row(&store, &shelf_key(n)).await.members.len(), 100, "{hold:?} {n}");
+            }
+            assert_eq!(store.verify().await.unwrap(), []);
+            assert!(store.recovered().is_none());
+        });
+        drop(store);
+        std::fs::remove_file(&path).unwrap();
+    }
+}
+
+/// Lets the file grow and take the disk to its last byte, from its end on, as a commit may that is refused in the
+/// midst of writing: what lies in front is free, and nowhere on the disk.
+fn fill_up(path: &Path) {
+    use std::os::unix::fs::FileExt as _;
+    let file = std::fs::File::options().write(true).open(path).unwrap();
+    let mut end = file.metadata().unwrap().len() + (32 << 20);
+    file.set_len(end).unwrap();
+    loop {
+        end -= 4_096;
+        if file.write_all_at(&[0xa5; 4_096], end).is_err() {
+            return;
+        }
+    }
+}

@@ -244,6 +244,26 @@ fn a_full_disk_is_said_and_reads_go_on() {
 }
 
 #[test]
+fn a_commit_too_large_for_the_disk_gives_back_what_it_took() {
+    let place = TempPlace::fresh();
+    let store = SqliteStore::open(OpenOptions { pages_max: Some(2_000), ..place.options() }).unwrap();
+    block_on(async {
+        let (small, big) = (key("shelf/small"), key("shelf/big"));
+        refresh(&store, &small, vec![book("a", 1)], at(0)).await;
+        let (held, _) = lease(&store, &big, at(1)).await;
+        let books = (0..8_000).map(|n| book(&format!("{n:0400}"), 1)).collect();
+        let error = store.commit(commit_of(&held, fetched(books, at(1)), at(1))).await.unwrap_err();
+        assert!(matches!(error, StoreError::Full { .. }), "{error:?}");
+        // What comes next is written when that is done.
+        refresh(&store, &small, vec![book("b", 1)], at(2)).await;
+        let beside = fs::metadata(place.path().with_extension("db-wal")).unwrap().len();
+        assert!(beside < 512 * 1024, "{beside} bytes lie beside the file");
+        assert_eq!(ids(&row(&store, &small).await), ["b"]);
+        assert_eq!(store.verify().await.unwrap(), []);
+    });
+}
+
+#[test]
 fn a_locked_file_is_busy_and_reads_go_on() {
     let place = TempPlace::fresh();
     let options = OpenOptions { busy_timeout: Duration::from_millis(20), ..place.options() };

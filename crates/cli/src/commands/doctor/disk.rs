@@ -30,9 +30,12 @@ pub fn check(database: Option<&Path>, dirs: &Dirs) -> Vec<Check> {
 /// Writes a file there and takes it away again: permissions alone do not tell.
 fn writable(on: &'static str, dir: &Path, hint: &str) -> Check {
     let probe = dir.join(format!(".larder-doctor-{}", std::process::id()));
-    let tried = make_private_dir(dir)
-        .and_then(|()| std::fs::write(&probe, b"x"))
-        .and_then(|()| std::fs::remove_file(&probe));
+    let tried = make_private_dir(dir).and_then(|()| {
+        let written = std::fs::write(&probe, b"x");
+        // On a full disk it is made, and nothing can be written into it.
+        let removed = std::fs::remove_file(&probe);
+        written.and(removed)
+    });
     match tried {
         Ok(()) => Check::ok(on, format!("{} can be written", dir.display())),
         Err(error) => {

@@ -120,14 +120,35 @@ fn a_full_disk_refuses_what_is_new_and_keeps_what_is_old() {
     user.ok(&["refresh", "--all"]);
     let before = held(&user);
     turn_all(&world);
-    let ballast = disk.path().join("ballast");
-    let mut file = std::fs::File::create(&ballast).unwrap();
-    while file.write_all(&[0; 512]).is_ok() {}
-    drop(file);
+    let ballast = fill(&disk);
     let all = refresh_all(&world, |args| Running::start(&user, args));
     check_without_room(&world, &user, all, &before, "free some room");
     std::fs::remove_file(&ballast).unwrap();
     check_after(&world, &user);
+}
+
+/// Takes all the room there is; whoever removes the file gives it back.
+fn fill(disk: &Disk) -> PathBuf {
+    let ballast = disk.path().join("ballast");
+    let mut file = std::fs::File::create(&ballast).unwrap();
+    while file.write_all(&[0; 512]).is_ok() {}
+    ballast
+}
+
+#[test]
+fn who_looks_for_what_is_wrong_leaves_nothing_on_a_full_disk() {
+    let world = Carousel::new(1);
+    let Some(disk) = Disk::of_kib(4096) else { return };
+    let user = disk.with(world.user());
+    user.ok(&["refresh", "--all"]);
+    fill(&disk);
+    let ran = user.run(&["doctor", "--json"]);
+    let checks = ran.json()["checks"].as_array().unwrap().clone();
+    let data = checks.iter().find(|check| check["on"] == "data").unwrap();
+    assert_eq!(data["verdict"], "fail", "{data}");
+    let left = std::fs::read_dir(disk.path()).unwrap().map(|file| file.unwrap().file_name());
+    let left: Vec<_> = left.filter(|name| name.to_string_lossy().starts_with(".larder-doctor")).collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]
