@@ -192,16 +192,12 @@ fn a_commit_too_large_for_the_disk_leaves_room_for_others() {
         .env("LARDER_TEST_CRASH", directory.path())
         .output()
         .unwrap();
-    if output.status.code() == Some(77) {
-        // Whoever runs this may mount nothing.
+    let (said, warned) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    if output.status.code() == Some(77) || warned.starts_with("unshare:") {
+        // Whoever runs this may mount nothing, or has no namespace of its own.
         return;
     }
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && said.contains("1 passed"),
-        "{said}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success() && said.contains("1 passed"), "{said}{warned}");
 }
 
 #[test]
