@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use larder_core::{Failure, Key, Outcome};
+use larder_core::{Failure, Key, Outcome, Trigger};
 use larder_engine::{Announcement, Engine};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
@@ -28,6 +28,7 @@ async fn tell_of(engine: Engine, mut announced: Receiver<Announcement>) {
             Err(RecvError::Closed) => return,
         };
         let key = heard.key;
+        troubles.forget_gone(&engine);
         if heard.outcome != Outcome::Failed {
             if let Some(code) = troubles.passed(&key) {
                 tracing::info!("`{key}` and what failed alike ({code}) can be refreshed again");
@@ -37,7 +38,11 @@ async fn tell_of(engine: Engine, mut announced: Receiver<Announcement>) {
         // A store that cannot be asked is told of by who finds that out.
         let Ok(rows) = engine.store().lookup(std::slice::from_ref(&key)).await else { continue };
         let failure = rows.into_iter().flatten().next().and_then(|row| row.entry.last_error);
-        if let Some(failure) = failure.filter(|failure| troubles.began(&key, failure)) {
+        let Some(failure) = failure else { continue };
+        if !troubles.knows(key.source(), &failure.code) && is_gone(&engine, &key).await {
+            continue;
+        }
+        if troubles.began(&key, &failure) {
             let Failure { code, message, .. } = failure;
             tracing::warn!(
                 "`{key}` could not be refreshed: {message} ({code}; others that fail alike are not told of)"
@@ -46,10 +51,25 @@ async fn tell_of(engine: Engine, mut announced: Receiver<Announcement>) {
     }
 }
 
+/// Whether an entry that fails is one no more, as the entries that list it say when they are asked anew: of a
+/// folder that was moved or removed it may be heard before it is looked which there are now.
+async fn is_gone(engine: &Engine, key: &Key) -> bool {
+    let indexes = engine.indexes_of(key.source());
+    if !indexes.is_empty() && !indexes.contains(key) {
+        engine.refresh_only(&indexes, Trigger::Watch, |_| {}).await;
+    }
+    engine.define(key).is_none()
+}
+
 impl Troubles {
+    /// What is gone fails no more, and nobody is to wait until it does well.
+    fn forget_gone(&mut self, engine: &Engine) {
+        self.0.retain(|key, _| engine.define(key).is_some());
+    }
+
     /// Notes a failure. Answers whether nothing of that source failed so before.
     fn began(&mut self, key: &Key, failure: &Failure) -> bool {
-        let is_known = self.has(key.source(), &failure.code);
+        let is_known = self.knows(key.source(), &failure.code);
         self.0.insert(key.clone(), failure.code.clone());
         !is_known
     }
@@ -58,10 +78,10 @@ impl Troubles {
     /// that failed so.
     fn passed(&mut self, key: &Key) -> Option<String> {
         let code = self.0.remove(key)?;
-        (!self.has(key.source(), &code)).then_some(code)
+        (!self.knows(key.source(), &code)).then_some(code)
     }
 
-    fn has(&self, source: &str, code: &str) -> bool {
+    fn knows(&self, source: &str, code: &str) -> bool {
         self.0.iter().any(|(key, known)| key.source() == source && known == code)
     }
 }

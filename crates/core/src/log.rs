@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Key, Time};
+use crate::{Key, Outcome, Time};
 
 /// What asked for a refresh.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -94,6 +94,25 @@ pub struct LogLine {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+}
+
+impl LogLine {
+    /// An idle line is kept for as long as it is among so many lines of its entry, the newest: whoever looks at
+    /// one entry sees when it was looked at, and a program that lists a hundred of them every minute leaves no
+    /// more behind than one that does it once a day.
+    pub const IDLE_KEPT: usize = 5;
+
+    /// So many that are behind those are looked at when one is written: one came there with it, and another may
+    /// have been passed over by lines that are not idle.
+    pub const IDLE_LOOKED_AT: usize = 2;
+
+    /// Whether it says no more than that all was as it had been: to find that out cost nothing, and no hand
+    /// asked for it.
+    pub fn is_idle(&self) -> bool {
+        self.outcome == Outcome::NotModified.word()
+            && self.spent == Spent::default()
+            && self.trigger != Trigger::Manual
+    }
 }
 
 /// One line of the feed: an entry changed.

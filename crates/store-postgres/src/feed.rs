@@ -145,6 +145,10 @@ impl<'a> Logged<'a> {
     pub(crate) fn of(line: &'a LogLine, outcome: &'a str) -> Self {
         Logged { line, outcome, items: ItemCounts::default() }
     }
+
+    fn is_idle(&self) -> bool {
+        self.outcome == self.line.outcome && self.line.is_idle()
+    }
 }
 
 /// Writes lines of the refresh log.
@@ -153,23 +157,48 @@ pub(crate) async fn log(tx: &Tx, lines: &[Logged<'_>]) -> Result<(), Fault> {
         lines.iter().map(what).collect()
     }
     let items = |of: fn(&ItemCounts) -> u32| all(lines, |one| i64::from(of(&one.items)));
+    let idle: Vec<&str> = lines.iter().filter(|one| one.is_idle()).map(|one| one.line.key.as_str()).collect();
+    let written = async {
+        tx.execute(
+            "INSERT INTO larder.refresh_log (key, triggered_by, started_at, duration_ms, outcome, items_seen, \
+             items_added, items_changed, items_removed, calls, cost, error) \
+             SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+            &[
+                (&all(lines, |one| one.line.key.as_str()), Type::TEXT_ARRAY),
+                (&all(lines, |one| one.line.trigger.to_string()), Type::TEXT_ARRAY),
+                (&all(lines, |one| At(one.line.started_at)), Type::TIMESTAMPTZ_ARRAY),
+                (&all(lines, |one| int(one.line.duration_ms)), Type::INT8_ARRAY),
+                (&all(lines, |one| clean(one.outcome)), Type::TEXT_ARRAY),
+                (&items(|items| items.seen), Type::INT8_ARRAY),
+                (&items(|items| items.added), Type::INT8_ARRAY),
+                (&items(|items| items.changed), Type::INT8_ARRAY),
+                (&items(|items| items.removed), Type::INT8_ARRAY),
+                (&all(lines, |one| i64::from(one.line.spent.calls)), Type::INT8_ARRAY),
+                (&all(lines, |one| i64::from(one.line.spent.cost)), Type::INT8_ARRAY),
+                (&all(lines, |one| one.line.error.as_deref().map(clean)), Type::TEXT_ARRAY),
+            ],
+        )
+        .await
+        .map(drop)
+    };
+    if idle.is_empty() {
+        return written.await;
+    }
+    let (written, forgotten) = together!(written, forget_idle(tx, &idle));
+    written?;
+    forgotten
+}
+
+/// Removes idle lines that others of their entry have followed.
+async fn forget_idle(tx: &Tx, keys: &[&str]) -> Result<(), Fault> {
     tx.execute(
-        "INSERT INTO larder.refresh_log (key, triggered_by, started_at, duration_ms, outcome, items_seen, \
-         items_added, items_changed, items_removed, calls, cost, error) \
-         SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        "DELETE FROM larder.refresh_log WHERE nr IN (SELECT l.nr FROM unnest($1) asked (key), \
+         LATERAL (SELECT nr FROM larder.refresh_log WHERE key = asked.key ORDER BY nr DESC LIMIT $2 OFFSET $3) l) \
+         AND outcome = 'not_modified' AND calls = 0 AND cost = 0 AND triggered_by <> 'manual'",
         &[
-            (&all(lines, |one| one.line.key.as_str()), Type::TEXT_ARRAY),
-            (&all(lines, |one| one.line.trigger.to_string()), Type::TEXT_ARRAY),
-            (&all(lines, |one| At(one.line.started_at)), Type::TIMESTAMPTZ_ARRAY),
-            (&all(lines, |one| int(one.line.duration_ms)), Type::INT8_ARRAY),
-            (&all(lines, |one| clean(one.outcome)), Type::TEXT_ARRAY),
-            (&items(|items| items.seen), Type::INT8_ARRAY),
-            (&items(|items| items.added), Type::INT8_ARRAY),
-            (&items(|items| items.changed), Type::INT8_ARRAY),
-            (&items(|items| items.removed), Type::INT8_ARRAY),
-            (&all(lines, |one| i64::from(one.line.spent.calls)), Type::INT8_ARRAY),
-            (&all(lines, |one| i64::from(one.line.spent.cost)), Type::INT8_ARRAY),
-            (&all(lines, |one| one.line.error.as_deref().map(clean)), Type::TEXT_ARRAY),
+            (&keys, Type::TEXT_ARRAY),
+            (&int(LogLine::IDLE_LOOKED_AT as u64), Type::INT8),
+            (&int(LogLine::IDLE_KEPT as u64), Type::INT8),
         ],
     )
     .await

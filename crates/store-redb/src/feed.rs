@@ -2,7 +2,7 @@
 
 use std::ops::Bound;
 
-use larder_core::{Change, Changes, ItemCounts, LogFilter, LogLine, Subject, Time};
+use larder_core::{Change, Changes, ItemCounts, Key, LogFilter, LogLine, Subject, Time};
 
 use crate::errors::Fault;
 use crate::keys::{Bytes, EVERYTHING, Prefix};
@@ -56,7 +56,32 @@ pub(crate) fn log(tx: &Tx<'_>, line: &LogLine, outcome: &str, items: ItemCounts)
         meta.log
     });
     tx.put(Table::Log, &number.to_be_bytes(), &write_log(line, outcome, items)?)?;
-    tx.put(Table::LogByKey, &log_by_key(line.key.as_str(), number), &[])
+    tx.put(Table::LogByKey, &log_by_key(line.key.as_str(), number), &[])?;
+    if outcome == line.outcome && line.is_idle() {
+        forget_idle(tx, &line.key)?;
+    }
+    Ok(())
+}
+
+/// Removes idle lines that others of their entry have followed.
+fn forget_idle(tx: &Tx<'_>, key: &Key) -> Result<(), Fault> {
+    let prefix = Prefix::new(Bytes::default().text(key.as_str()).done());
+    let (mut place, mut old) = (0, Vec::new());
+    tx.walk_back(Table::LogByKey, prefix.stretch(), |name, _| {
+        if place >= LogLine::IDLE_KEPT {
+            old.push((name.to_vec(), prefix.behind(name).to_vec()));
+        }
+        place += 1;
+        if old.len() < LogLine::IDLE_LOOKED_AT { ON } else { STOP }
+    })?;
+    for (name, number) in old {
+        let line = tx.get(Table::Log, &number, |value| read_log(&number, value))?;
+        if line.is_some_and(|line| line.is_idle()) {
+            tx.remove(Table::Log, &number)?;
+            tx.remove(Table::LogByKey, &name)?;
+        }
+    }
+    Ok(())
 }
 
 /// A key of [`Table::LogByKey`].

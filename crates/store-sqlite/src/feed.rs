@@ -121,7 +121,21 @@ pub(crate) fn log(
         line.spent.calls,
         line.spent.cost,
         line.error,
-    ])
+    ])?;
+    if outcome == line.outcome && line.is_idle() {
+        forget_idle(conn, &line.key)?;
+    }
+    Ok(())
+}
+
+/// Removes idle lines that others of their entry have followed.
+fn forget_idle(conn: &Connection, key: &Key) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "DELETE FROM refresh_log WHERE nr IN \
+         (SELECT nr FROM refresh_log WHERE key = ?1 ORDER BY nr DESC LIMIT ?2 OFFSET ?3) \
+         AND outcome = 'not_modified' AND calls = 0 AND cost = 0 AND triggered_by <> 'manual'",
+    )?
+    .execute(params![key.as_str(), limit(LogLine::IDLE_LOOKED_AT), limit(LogLine::IDLE_KEPT)])
     .map(drop)
 }
 

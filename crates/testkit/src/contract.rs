@@ -119,6 +119,7 @@ macro_rules! contract_suite {
             sweeps: what_any_configuration_names_now_and_then_stays;
             sweeps: what_goes_by_the_thousand_goes_as_one_does;
             sweeps: the_log_and_the_feed_have_their_lengths;
+            sweeps: looks_that_found_all_as_it_was_leave_few_lines;
             sweeps: a_live_lease_is_never_swept;
             feed: a_reader_resumes_where_it_stopped;
             feed: a_reader_that_fell_behind_starts_over;

@@ -1,14 +1,14 @@
 //! What the commands about local projects have in common: the roots are looked at first, since they
 //! say which projects there are; then the projects are served like any other entry.
 
-use larder_core::{Item, Key, Listed, Trigger};
+use larder_core::{Entry, Item, Key, Listed, Trigger};
 use larder_engine::{Behind, ReadOptions};
 use larder_sources::{MarketplaceSource, ProjectsSource};
 use serde::de::DeserializeOwned;
 
 use super::Context;
 use super::entry::EntryView;
-use super::names::chosen;
+use super::names::{Chosen, chosen};
 use super::repos::left_out_for_long;
 use super::serve::{Served, Wish, look, serve};
 use super::warnings::Detail;
@@ -94,14 +94,17 @@ impl Local {
             found = Some(serve(rooms, &indexes, wish, &context.screen).await?);
         } else {
             if wish == Wish::Normal {
-                find(rooms, &indexes, false, context).await?;
-                look_again(rooms, &indexes, context).await?;
+                look_for_more(rooms, &indexes, context).await?;
             }
             first = indexes;
         }
-        let mut keys = if has_projects { chosen(rooms, wanted, context).await? } else { Vec::new() };
+        let Chosen { mut keys, mut failed } =
+            if has_projects { chosen(rooms, wanted, context).await? } else { Chosen::default() };
         if wish == Wish::Normal {
-            look_again(rooms, &keys, context).await?;
+            let is_tried = |key: &Key| failed.iter().any(|(tried, _)| tried == key);
+            let others: Vec<Key> = keys.iter().filter(|key| !is_tried(key)).cloned().collect();
+            failed.extend(look_anew(rooms, &others, context).await?);
+            tell_of(&failed, rooms, context);
         }
         keys.extend(markets);
         // What was looked at a moment ago is not looked at again.
@@ -155,25 +158,39 @@ fn check_markets(markets: &[Key], config: &Config) -> Result<(), Complaint> {
     Err(Complaint { paste, ..complaint })
 }
 
+/// Entries that could not be looked at, and why.
+pub type Failed = Vec<(Key, Complaint)>;
+
+/// Looks which projects there are below the roots. A root that cannot be looked at is told of, and what is known
+/// of it stands.
+pub async fn look_for_more(rooms: &Rooms<'_>, indexes: &[Key], context: &Context) -> Result<(), Complaint> {
+    find(rooms, indexes, "looking for projects", context).await?;
+    let failed = look_anew(rooms, indexes, context).await?;
+    tell_of(&failed, rooms, context);
+    Ok(())
+}
+
 /// Looks anew at what was looked at before this process began: nobody heard what happened between two
 /// commands, and to look at what is as it was takes no longer than to start another program. Of several that
-/// run at once, the others take what the first one saw. What cannot be looked at is told of; what is known of
-/// it stands.
-async fn look_again(rooms: &Rooms<'_>, keys: &[Key], context: &Context) -> Result<(), Complaint> {
+/// run at once, the others take what the first one saw.
+pub async fn look_anew(rooms: &Rooms<'_>, keys: &[Key], context: &Context) -> Result<Failed, Complaint> {
     let held = look(rooms, keys).await?;
     let is_old =
         |key: &&Key| held.get(*key).and_then(|entry| entry.fetched_at).is_some_and(|at| at <= context.began);
     let old: Vec<Key> = keys.iter().filter(is_old).cloned().collect();
     if old.is_empty() {
-        return Ok(());
+        return Ok(Failed::new());
     }
     let engine = rooms.fetcher_of(&old)?;
     let looked =
         until_interrupted(engine, &context.screen, engine.refresh_only(&old, Trigger::Read, |_| {})).await?;
     let failed = looked.iter().filter_map(|one| Some((&one.key, one.result.as_ref().err()?)));
-    let failed: Vec<(Key, Complaint)> =
-        failed.map(|(key, error)| (key.clone(), Complaint::of_refresh(key, error))).collect();
-    for complaint in grouped(&failed) {
+    Ok(failed.map(|(key, error)| (key.clone(), Complaint::of_refresh(key, error))).collect())
+}
+
+/// Tells of what could not be looked at: what is known of it stands.
+fn tell_of(failed: &Failed, rooms: &Rooms<'_>, context: &Context) {
+    for complaint in grouped(failed) {
         let why = complaint.causes.first().map(|cause| format!(": {cause}")).unwrap_or_default();
         context.screen.warn(&format!("{}{why}; this is what was known before", complaint.error));
     }
@@ -181,40 +198,24 @@ async fn look_again(rooms: &Rooms<'_>, keys: &[Key], context: &Context) -> Resul
     if failed.iter().any(|(key, _)| is_root(key)) {
         context.screen.note(FOLDER);
     }
-    Ok(())
 }
 
-/// Looks for projects where nobody has looked yet, or where the reader wants it.
-pub async fn find(
-    rooms: &Rooms<'_>,
-    indexes: &[Key],
-    anew: bool,
-    context: &Context,
-) -> Result<(), Complaint> {
-    let engine = rooms.reader();
-    let held = rooms.held(indexes).await?;
-    let is_held = |place: usize| held[place].as_ref().is_some_and(|held| held.entry.has_data());
-    let wanted: Vec<Key> = (0..indexes.len())
-        .filter(|place| anew || !is_held(*place))
-        .map(|place| indexes[place].clone())
-        .collect();
+/// Looks where nobody has looked yet.
+pub async fn find(rooms: &Rooms<'_>, keys: &[Key], doing: &str, context: &Context) -> Result<(), Complaint> {
+    let held = look(rooms, keys).await?;
+    let is_held = |key: &Key| held.get(key).is_some_and(Entry::has_data);
+    let wanted: Vec<Key> = keys.iter().filter(|key| !is_held(key)).cloned().collect();
     if wanted.is_empty() {
         return Ok(());
     }
     rooms.note_fetch();
-    let progress = Progress::spin(&context.screen, "looking for projects");
-    let work = async {
-        if anew {
-            engine.refresh(&wanted, larder_core::Trigger::Manual, |_| {}).await;
-        } else {
-            let options = ReadOptions { behind: Behind::MarkDue, ..ReadOptions::default() };
-            engine.load_many(&wanted, &options).await;
-        }
-    };
+    let engine = rooms.reader();
+    let progress = Progress::spin(&context.screen, doing);
+    let options = ReadOptions { behind: Behind::MarkDue, ..ReadOptions::default() };
     // What failed is told with all the rest.
-    let looked = until_interrupted(engine, &context.screen, work).await;
+    let looked = until_interrupted(engine, &context.screen, engine.load_many(&wanted, &options)).await;
     progress.finish();
-    looked
+    looked.map(drop)
 }
 
 /// Whether an item is a project and not one of its artifacts.

@@ -1,51 +1,56 @@
-//! Which projects a text names. A project has its name from what was read of it: one that was only
-//! found is read before it is said that there is none of that name, and the roots are looked at anew.
+//! Which projects a text names. A project has its name from its files and its folder: so before one is said to be
+//! called so, or none, all of them are looked at as they are now. An id names one without a look.
 
 use larder_core::{Key, Stored};
 use larder_domain::LocalProject;
-use larder_engine::{Behind, ReadOptions};
 use larder_sources::ProjectsSource;
 
 use super::Context;
-use super::local::{Wanted, find, is_project};
+use super::local::{Failed, Wanted, find, is_project, look_anew};
 use crate::config::nearest;
 use crate::report::Complaint;
-use crate::ui::Progress;
-use crate::wiring::{Rooms, until_interrupted};
+use crate::wiring::Rooms;
 
-/// The keys of the projects that were named, each once, or of all.
-pub async fn chosen(
-    rooms: &Rooms<'_>,
-    wanted: &Wanted<'_>,
-    context: &Context,
-) -> Result<Vec<Key>, Complaint> {
-    let engine = rooms.reader();
+/// Projects that were chosen.
+#[derive(Default)]
+pub struct Chosen {
+    /// Their keys, each once.
+    pub keys: Vec<Key>,
+    /// Those of them that could not be looked at, and why.
+    pub failed: Failed,
+}
+
+/// The projects that were named, or all. The roots are looked at before.
+pub async fn chosen(rooms: &Rooms<'_>, wanted: &Wanted<'_>, context: &Context) -> Result<Chosen, Complaint> {
+    let known = rooms.reader().keys_of(ProjectsSource::NAME);
     if wanted.only.is_empty() {
-        return Ok(engine.keys_of(ProjectsSource::NAME));
+        return Ok(Chosen { keys: known, failed: Failed::new() });
     }
-    let mut names = Names::of(rooms).await?;
-    // One that nobody has read yet may be called exactly so.
-    if !wanted.offline && !names.has_exactly(wanted.only) {
-        names = names.read_on(rooms, context).await?;
-        if !wanted.refresh && names.lacks(wanted.only) {
-            // It may have come since.
-            find(rooms, &engine.indexes_of(ProjectsSource::NAME), true, context).await?;
-            names = Names::of(rooms).await?.read_on(rooms, context).await?;
-        }
+    let mut failed = Failed::new();
+    let is_id = |text: &String| known.iter().any(|key| is_its_id(key, text));
+    if !wanted.offline && !wanted.only.iter().all(is_id) {
+        find(rooms, &known, "looking for the project", context).await?;
+        failed = look_anew(rooms, &known, context).await?;
     }
-    let mut chosen = Vec::new();
+    let names = Names::of(rooms, known).await?;
+    let mut keys = Vec::new();
     for text in wanted.only {
         let found = names.find(text);
         if found.is_empty() {
             return Err(names.complaint(text, wanted.offline));
         }
         for key in found {
-            if !chosen.contains(key) {
-                chosen.push(key.clone());
+            if !keys.contains(key) {
+                keys.push(key.clone());
             }
         }
     }
-    Ok(chosen)
+    failed.retain(|(key, _)| keys.contains(key));
+    Ok(Chosen { keys, failed })
+}
+
+fn is_its_id(key: &Key, text: &str) -> bool {
+    key.name().eq_ignore_ascii_case(text.strip_prefix("projects/").unwrap_or(text))
 }
 
 /// What the projects that are known are called.
@@ -55,8 +60,7 @@ struct Names {
 }
 
 impl Names {
-    async fn of(rooms: &Rooms<'_>) -> Result<Names, Complaint> {
-        let known = rooms.reader().keys_of(ProjectsSource::NAME);
+    async fn of(rooms: &Rooms<'_>, known: Vec<Key>) -> Result<Names, Complaint> {
         let rows = rooms.held(&known).await?;
         let name = |stored: Stored| -> Option<String> {
             let item = stored.members.into_iter().map(|member| member.item).find(is_project)?;
@@ -65,44 +69,10 @@ impl Names {
         Ok(Names { all: known.into_iter().zip(rows.into_iter().map(|row| row.and_then(name))).collect() })
     }
 
-    /// Reads those that nobody has read yet.
-    async fn read_on(self, rooms: &Rooms<'_>, context: &Context) -> Result<Names, Complaint> {
-        let unread: Vec<Key> =
-            self.all.iter().filter(|(_, name)| name.is_none()).map(|(key, _)| key.clone()).collect();
-        if unread.is_empty() {
-            return Ok(self);
-        }
-        rooms.note_fetch();
-        let progress = Progress::spin(&context.screen, "looking for the project");
-        let options = ReadOptions { behind: Behind::MarkDue, ..ReadOptions::default() };
-        let read =
-            until_interrupted(rooms.reader(), &context.screen, rooms.reader().load_many(&unread, &options))
-                .await;
-        progress.finish();
-        // One that cannot be read has no name.
-        read?;
-        Names::of(rooms).await
-    }
-
-    /// Whether each text is an id, or a name in the very same letters.
-    fn has_exactly(&self, texts: &[String]) -> bool {
-        let is_named = |text: &String| {
-            let id = text.strip_prefix("projects/").unwrap_or(text);
-            self.all.iter().any(|(key, name)| key.name() == id || name.as_ref() == Some(text))
-        };
-        texts.iter().all(is_named)
-    }
-
-    /// Whether some text names none.
-    fn lacks(&self, texts: &[String]) -> bool {
-        texts.iter().any(|text| self.find(text).is_empty())
-    }
-
     /// The projects that a text names: by key, by id, or by name, which several may have. Those that are called
     /// exactly so come before those that are but for the case of letters.
     fn find(&self, text: &str) -> Vec<&Key> {
-        let id = text.strip_prefix("projects/").unwrap_or(text);
-        if let Some((key, _)) = self.all.iter().find(|(key, _)| key.name().eq_ignore_ascii_case(id)) {
+        if let Some((key, _)) = self.all.iter().find(|(key, _)| is_its_id(key, text)) {
             return vec![key];
         }
         let called = |is_so: &dyn Fn(&str) -> bool| -> Vec<&Key> {

@@ -44,6 +44,9 @@ const AGAIN: Duration = Duration::from_secs(1);
 const WAITING: &str =
     "watching for ~/projects, ~/dev, ~/workspace or ~/src to come, since none is there; Ctrl-C ends it";
 
+/// What is done before it is watched.
+const LOOKING: &str = "looking for projects";
+
 /// How often is looked at what others committed, at least.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -89,18 +92,20 @@ async fn watch(args: &Args, context: &Context, config: &Config) -> Ended {
         Local::serve(&rooms, &wanted, context, config).await?;
         // What lay there before anybody looked is no change.
         let (engine, source) = (rooms.reader(), ProjectsSource::NAME);
-        local::find(&rooms, &engine.indexes_of(source), false, context).await?;
-        local::find(&rooms, &engine.keys_of(source), false, context).await?;
+        local::find(&rooms, &engine.indexes_of(source), LOOKING, context).await?;
+        local::find(&rooms, &engine.keys_of(source), LOOKING, context).await?;
     }
-    let only = if args.project.is_empty() {
-        Vec::new()
-    } else {
-        chosen(&rooms, &Wanted { offline: false, only: &args.project, ..wanted }, context).await?
-    };
     let engine = rooms.reader().clone();
     let news = engine.news();
-    let mut teller = Teller { engine: &engine, context, only, known: Known::new() };
-    teller.learn(&engine.keys_of(ProjectsSource::NAME)).await.map_err(Complaint::from)?;
+    let mut teller = Teller { engine: &engine, context, only: Vec::new(), known: Known::new() };
+    teller.learn().await.map_err(Complaint::from)?;
+    if !args.project.is_empty() {
+        local::look_for_more(&rooms, &engine.indexes_of(ProjectsSource::NAME), context).await?;
+        let wanted = Wanted { offline: false, only: &args.project, ..wanted };
+        teller.only = chosen(&rooms, &wanted, context).await?.keys;
+        // A project that came since all were looked at is no change either.
+        teller.learn().await.map_err(Complaint::from)?;
+    }
     let stop = asked_to_stop();
     let [watching, others @ ..] = begin(&rooms, config, place, &context.screen);
     let told = tokio::select! {
@@ -247,9 +252,11 @@ struct Teller<'a> {
 }
 
 impl Teller<'_> {
-    /// Takes in what is known already, so that only changes are told.
-    async fn learn(&mut self, keys: &[Key]) -> Result<(), StoreError> {
-        for (key, artifacts) in keys.iter().zip(self.artifacts(keys).await?) {
+    /// Takes in what is known already of projects that nothing was told of, so that only changes are told.
+    async fn learn(&mut self) -> Result<(), StoreError> {
+        let mut keys = self.engine.keys_of(ProjectsSource::NAME);
+        keys.retain(|key| !self.known.contains_key(key));
+        for (key, artifacts) in keys.iter().zip(self.artifacts(&keys).await?) {
             if let Some(artifacts) = artifacts {
                 self.known.insert(key.clone(), artifacts);
             }

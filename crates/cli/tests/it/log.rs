@@ -48,6 +48,32 @@ fn a_server_says_once_that_it_is_refused_and_once_that_it_is_not_any_more() {
 }
 
 #[test]
+fn a_server_says_nothing_of_a_project_that_moved_and_hears_of_the_next_trouble_all_the_same() {
+    let user = User::new();
+    user.write("larder.toml", "[projects]\nroots = [\"code\"]\ndebounce = \"10ms\"\n");
+    user.ok(&["config", "trust"]);
+    user.write("code/team/site-0/.claude/commands/deploy.md", "Deploys\n");
+    user.write("code/team/other/.claude/commands/deploy.md", "Deploys\n");
+    let (serving, log) = serving(&user, &[]);
+    let lists = |name: &str| serving.get("/api/v1/projects").1.contains(&format!("\"{name}\""));
+    crate::fire::until("it knows the project", || lists("site-0").then_some(()));
+    for turn in 0..5 {
+        let [from, to] = [turn, turn + 1].map(|turn| user.project().join(format!("code/team/site-{turn}")));
+        std::fs::rename(from, to).unwrap();
+        let (old, new) = (format!("site-{turn}"), format!("site-{}", turn + 1));
+        crate::fire::until("it follows", || (lists(&new) && !lists(&old)).then_some(()));
+    }
+    assert!(!log().contains("WARN"), "{}", log());
+    // It tells no more than once of what fails alike: what is gone is not that.
+    std::fs::rename(user.project().join("code"), user.home().join("away")).unwrap();
+    let said = crate::fire::until("it says so", || Some(log()).filter(|log| log.contains("WARN")));
+    assert_eq!(said.matches("could not be refreshed").count(), 1, "{said}");
+    std::fs::rename(user.home().join("away"), user.project().join("code")).unwrap();
+    crate::fire::until("it says so", || Some(log()).filter(|log| log.contains("can be refreshed again")));
+    assert!(serving.stop().success());
+}
+
+#[test]
 fn a_server_is_as_talkative_as_it_is_asked_to_be() {
     let github = GitHub::demo();
     github.switch(Switches { bad_credentials: true, ..Switches::default() });

@@ -163,6 +163,18 @@ fn a_project_that_nobody_has_looked_at_yet_can_be_watched_by_its_name() {
 }
 
 #[test]
+fn a_project_is_watched_by_the_name_that_it_has_now_and_what_changed_before_is_told() {
+    let user = user();
+    skill(&user, "atlas", "mapping", "Draws better maps");
+    user.write("code/atlas/.claude/.skillmeat-project.toml", "[project]\nname = \"Gazetteer\"\n");
+    let mut watch = Watching::start(&user, &["--project", "Gazetteer"]);
+    assert_eq!(watch.next(), "edited mapping of Gazetteer");
+    skill(&user, "atlas", "surveying", "Measures the land");
+    assert_eq!(watch.next(), "added surveying of Gazetteer");
+    assert_eq!(watch.stop(), Vec::<String>::new());
+}
+
+#[test]
 fn a_usual_root_that_comes_later_is_watched_wherever_one_stands() {
     for is_at_home in [false, true] {
         let user = User::new().var("LARDER_PROJECTS__DEBOUNCE", "10ms");

@@ -238,6 +238,9 @@ fn left(key: &Key) -> FetchError {
     FetchError::Local(format!("`{key}` was left without an answer"))
 }
 
+/// Behind the stamp of the collections in a root's cursor: nor was anything wrong below the root.
+const NOTHING_WRONG: &str = " nothing";
+
 type Answered = (Key, Result<Fetched, FetchError>);
 
 /// Stops the threads that read when nobody waits for them any more.
@@ -351,7 +354,9 @@ impl Shared {
         // People are told of collections here. While their files are those that nothing was wrong with,
         // they need not be read.
         let stamp = &frame.upstreams.stamp;
-        let is_well = !stamp.is_empty() && ask.cursor.as_ref() == Some(stamp);
+        let nothing_wrong = format!("{stamp}{NOTHING_WRONG}");
+        let is_well = !stamp.is_empty()
+            && ask.cursor.as_ref().is_some_and(|cursor| cursor == stamp || *cursor == nothing_wrong);
         let walked = std::thread::scope(|scope| {
             if !is_well {
                 let upstreams = &frame.upstreams;
@@ -369,14 +374,18 @@ impl Shared {
             walked.projects.into_iter().map(|(path, called)| listed(&path, called)).collect();
         if !walked.completely {
             let found: BTreeSet<String> = projects.iter().map(|listed| listed.id.clone()).collect();
-            projects.extend(before.projects.into_iter().filter(|listed| !found.contains(&listed.id)));
+            projects.extend(before.projects.iter().filter(|listed| !found.contains(&listed.id)).cloned());
         }
         projects.sort_by_cached_key(|listed| place::opened(&listed.path));
         let mut warnings = walked.warnings;
         let wrong = if is_well { Vec::new() } else { frame.upstreams.read().warnings.clone() };
-        let cursor = Some(stamp.clone()).filter(|stamp| !stamp.is_empty() && wrong.is_empty());
+        let cursor = if warnings.is_empty() { &nothing_wrong } else { stamp };
+        let cursor = Some(cursor.clone()).filter(|_| !stamp.is_empty() && wrong.is_empty());
         warnings.extend(wrong);
         let index = Index { root: place::shown(root.path.as_os_str()), projects };
+        if cursor.as_ref() == Some(&nothing_wrong) && ask.cursor == cursor && index == before {
+            return Ok(Fetched::NotModified { ttl: None, cursor: None });
+        }
         let body = Json::encode(&index).map_err(|error| FetchError::Local(error.to_string()))?;
         Ok(Fetched::Delta(Delta { body: Some(body), warnings, cursor, ..Delta::default() }))
     }

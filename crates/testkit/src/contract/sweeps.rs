@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use larder_core::{
-    Commit, Configured, Definition, Exported, Fingerprint, Key, LogFilter, LogLine, Policy, Retention, Store,
-    Swept, Target, Time, Trigger,
+    Commit, Committed, Configured, Definition, Exported, Fingerprint, Key, LogFilter, LogLine, Outcome,
+    Policy, Retention, Spent, Store, Swept, Target, Time, Trigger, Write,
 };
 
 use super::Place;
-use super::build::{NOW, at, book, commit_of, exported, fail, failed, find, heads, key, lease, refresh};
+use super::build::{
+    NOW, at, book, commit_of, exported, fail, failed, fetched, find, heads, key, lease, refresh,
+};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -191,6 +193,46 @@ pub async fn the_log_and_the_feed_have_their_lengths<P: Place>() {
     assert_eq!(store.sweep(&nothing, day(12)).await.unwrap().feed, 1);
     let empty = store.changes(left.last, 10).await.unwrap();
     assert_eq!((empty.lines.len(), empty.reset, empty.last), (0, false, left.last));
+}
+
+/// What lists a hundred local projects every minute leaves no more behind than what does it once a day; what was
+/// asked for by hand, cost something, or brought something, is told all the same.
+pub async fn looks_that_found_all_as_it_was_leave_few_lines<P: Place>() {
+    let place = P::fresh();
+    let store = place.open().await;
+    let (often, once) = (key("shelf/often"), key("shelf/once"));
+    let look = async |key: &Key, trigger: Trigger, calls: u32, now: Time| {
+        let (held, _) = lease(&store, key, now).await;
+        let same = Write { outcome: Outcome::NotModified, members: None, tags: None, ..fetched(vec![], now) };
+        let attempt = commit_of(&held, same, now);
+        let log = LogLine { trigger, spent: Spent { calls, cost: 0 }, ..attempt.log.clone() };
+        let done = store.commit(Commit { log, ..attempt }).await.unwrap();
+        assert!(matches!(done, Committed::Done { .. }), "{done:?}");
+    };
+    refresh(&store, &often, vec![book("a", 1)], at(0)).await;
+    refresh(&store, &once, vec![book("b", 1)], at(0)).await;
+    look(&once, Trigger::Read, 0, at(1)).await;
+    let mut telling = vec![at(0)];
+    for second in 1..=40 {
+        let (trigger, calls) = match second {
+            7 => (Trigger::Manual, 0),
+            8 | 30 => (Trigger::Read, 1),
+            21 | 22 => (Trigger::Watch, 0),
+            _ => (Trigger::Read, 0),
+        };
+        telling.extend([7, 8, 30].contains(&second).then(|| at(second)));
+        look(&often, trigger, calls, at(second)).await;
+    }
+    let lines = async |key: &Key| -> Vec<Time> {
+        let lines = store.log(&LogFilter { key: Some(key.clone()), limit: 100 }).await.unwrap();
+        lines.into_iter().map(|line| line.started_at).rev().collect()
+    };
+    let newest = (0..LogLine::IDLE_KEPT as u64).rev().map(|ago| at(40 - ago));
+    assert_eq!(lines(&often).await, telling.into_iter().chain(newest).collect::<Vec<_>>());
+    assert_eq!(lines(&once).await, [at(0), at(1)], "another's are another's");
+    let all = store.log(&LogFilter { key: None, limit: 100 }).await.unwrap();
+    assert_eq!(all.len(), lines(&often).await.len() + 2);
+    assert_eq!(all[0].started_at, at(40));
 }
 
 /// A row that is being fetched is in use.

@@ -30,7 +30,24 @@ impl State {
     }
 
     fn note(&mut self, line: &LogLine, outcome: &str, items: ItemCounts) {
-        self.log.push(Arc::new(LogLine { outcome: outcome.to_owned(), items, ..line.clone() }));
+        let line = LogLine { outcome: outcome.to_owned(), items, ..line.clone() };
+        let is_idle = line.is_idle();
+        self.log.push(Arc::new(line));
+        if is_idle {
+            self.forget_idle();
+        }
+    }
+
+    /// Removes idle lines of the entry of the newest line that others of it have followed.
+    fn forget_idle(&mut self) {
+        let Some(key) = self.log.last().map(|line| line.key.clone()) else { return };
+        let own = (0..self.log.len()).rev().filter(|place| self.log[*place].key == key);
+        let old: Vec<usize> = own.skip(LogLine::IDLE_KEPT).take(LogLine::IDLE_LOOKED_AT).collect();
+        for place in old {
+            if self.log[place].is_idle() {
+                self.log.remove(place);
+            }
+        }
     }
 
     fn release(&mut self, mut row: EntryRow, commit: &Commit) -> Committed {
