@@ -59,6 +59,8 @@ pub(crate) struct Connections {
 pub(crate) enum Mode {
     /// One state of the store, for as many statements as it takes.
     Read,
+    /// As `Read`, quicker: its first statement has [`Tx::is_still`] among its conditions.
+    Hit,
     /// As `Read`, of whatever there is: it need not be a store.
     Look,
     /// Each statement sees what others have committed, and waits for rows that they hold.
@@ -71,11 +73,7 @@ pub(crate) enum Mode {
 
 impl Mode {
     fn may_be_repeated(self) -> bool {
-        matches!(self, Mode::Read | Mode::Look | Mode::Rewrite)
-    }
-
-    fn wants_a_store(self) -> bool {
-        !matches!(self, Mode::Look | Mode::Long)
+        matches!(self, Mode::Read | Mode::Hit | Mode::Look | Mode::Rewrite)
     }
 
     fn writes(self) -> bool {
@@ -262,7 +260,7 @@ impl Connections {
         self.was_let_in.store(true, Ordering::Relaxed);
         let timeout = if mode == Mode::Long { LONG } else { self.statement_timeout };
         let isolation = match mode {
-            Mode::Read | Mode::Look => "ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            Mode::Read | Mode::Hit | Mode::Look => "ISOLATION LEVEL REPEATABLE READ READ ONLY",
             // Not `READ WRITE`: whose database it is may have set it to be read only.
             Mode::Write | Mode::Rewrite | Mode::Long => "ISOLATION LEVEL READ COMMITTED",
         };
@@ -271,6 +269,14 @@ impl Connections {
         let idle = match self.statements {
             Statements::Unnamed => (self.statement_timeout / 2).max(ON_THE_WAY),
             Statements::Prepared => self.statement_timeout.max(ON_THE_WAY),
+        };
+        let known = Some(self.life.load(Ordering::Relaxed)).filter(|known| *known != 0);
+        let (look, is_still) = match (known, mode) {
+            (Some(known), Mode::Hit) => (String::new(), format!(" AND {} = 1", life::is_still(known))),
+            (Some(known), Mode::Read | Mode::Write | Mode::Rewrite) => {
+                (format!("; SELECT {}", life::is_still(known)), String::new())
+            }
+            (None, _) | (_, Mode::Look | Mode::Long) => Default::default(),
         };
         // Compiling a statement takes longer than any of ours. Our own names are qualified, and whose database
         // it is may have set another schema before that of the functions we call.
@@ -281,14 +287,11 @@ impl Connections {
             timeout.as_millis(),
             idle.as_millis(),
             if self.looks_for_asker.load(Ordering::Relaxed) { LOOKS_FOR_ASKER } else { "" },
-            match self.life.load(Ordering::Relaxed) {
-                known if known != 0 && mode.wants_a_store() => life::is_still(known),
-                _ => String::new(),
-            }
+            look
         );
         let (statements, direct) = (self.statements, self.direct.clone());
         let (times, specs) = (self.times.clone(), self.specs.clone());
-        Ok(Tx::on(conn, Terms { begin, nth, timeout, statements, direct, times, specs }))
+        Ok(Tx::on(conn, Terms { begin, is_still, nth, timeout, statements, direct, times, specs }))
     }
 
     /// One of the pool's. Where the server takes no more of them than there are, which may be fewer than the

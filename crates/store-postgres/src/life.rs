@@ -29,9 +29,10 @@ pub(crate) struct Life {
     pub(crate) is_own: bool,
 }
 
-/// A statement, to follow another, that fails unless the store is in that life.
+/// A value, 1, that fails unless the store is in that life. As a condition, which no row decides, it is looked at
+/// before any row is, and where there is none.
 pub(crate) fn is_still(xid: i64) -> String {
-    format!("; SELECT 1 / count(*) FROM larder.written WHERE xmin = '{xid}'")
+    format!("(SELECT 1 / count(*) FROM larder.written WHERE xmin = '{xid}')")
 }
 
 /// That not all of it is there yet.
