@@ -16,4 +16,5 @@ DROP TABLE larder.items;
 DROP SEQUENCE larder.item_numbers;
 DROP TABLE larder.entries;
 DROP SEQUENCE larder.sequence;
+DROP TABLE larder.written;
 DROP TABLE larder.meta;

@@ -17,6 +17,16 @@ CREATE TABLE larder.meta (
 -- 53 bits, so that the number survives a JSON reader that knows doubles alone.
 INSERT INTO larder.meta VALUES (true, floor(random() * 9007199254740991)::bigint, 0, 0, '', '[]');
 
+-- By which transaction this row was written, in which it says so itself: whatever brings it from a copy writes it
+-- in another, and so a restored store is told from what it is a copy of (see life.rs). By its name it comes last of
+-- all tables into a restored database.
+CREATE TABLE larder.written (
+  one boolean PRIMARY KEY CHECK (one),
+  by  xid NOT NULL
+);
+
+INSERT INTO larder.written VALUES (true, pg_current_xact_id()::xid);
+
 -- The number that orders leases, invalidations and the feed. Whoever takes one need not wait for
 -- others; lines of the feed take theirs under a lock that is held until they are committed.
 CREATE SEQUENCE larder.sequence AS bigint;

@@ -1,7 +1,7 @@
 //! The pool of connections, and how often what fails on one is tried again.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use deadpool_postgres::{
@@ -16,6 +16,7 @@ use crate::address::Address;
 use crate::copy::MANY;
 use crate::direct::Direct;
 use crate::errors::{Fault, Remedy};
+use crate::life;
 use crate::open::{OpenOptions, Statements, Times};
 use crate::transaction::{ON_THE_WAY, Terms, Tx};
 
@@ -49,6 +50,8 @@ pub(crate) struct Connections {
     was_let_in: AtomicBool,
     /// Whether it can look, amid a statement, whether who asked for it is still there.
     looks_for_asker: AtomicBool,
+    /// The life that was found whole; 0 = none was yet.
+    life: AtomicI64,
 }
 
 /// What a transaction is for.
@@ -56,17 +59,21 @@ pub(crate) struct Connections {
 pub(crate) enum Mode {
     /// One state of the store, for as many statements as it takes.
     Read,
+    /// As `Read`, quicker: its first statement has [`Tx::is_still`] among its conditions.
+    Hit,
+    /// As `Read`, of whatever there is: it need not be a store.
+    Look,
     /// Each statement sees what others have committed, and waits for rows that they hold.
     Write,
     /// As `Write`; done twice it is as good as done once.
     Rewrite,
-    /// As `Write`, for as long as an index may take to build.
+    /// As `Write`, for as long as an index may take to build, and into whatever there is.
     Long,
 }
 
 impl Mode {
     fn may_be_repeated(self) -> bool {
-        matches!(self, Mode::Read | Mode::Rewrite)
+        matches!(self, Mode::Read | Mode::Hit | Mode::Look | Mode::Rewrite)
     }
 
     fn writes(self) -> bool {
@@ -123,6 +130,7 @@ impl Connections {
             place: address.place.clone(),
             was_let_in: AtomicBool::new(false),
             looks_for_asker: AtomicBool::new(false),
+            life: AtomicI64::new(0),
         })
     }
 
@@ -167,6 +175,11 @@ impl Connections {
     /// What the database was found to be able to.
     pub(crate) fn set_looks_for_asker(&self, does: bool) {
         self.looks_for_asker.store(does, Ordering::Relaxed);
+    }
+
+    /// Which life of the store was found whole: none of another is read, nor written, until it was looked at.
+    pub(crate) fn set_life(&self, xid: i64) {
+        self.life.store(xid, Ordering::Relaxed);
     }
 
     /// Whether nobody stands between.
@@ -247,7 +260,7 @@ impl Connections {
         self.was_let_in.store(true, Ordering::Relaxed);
         let timeout = if mode == Mode::Long { LONG } else { self.statement_timeout };
         let isolation = match mode {
-            Mode::Read => "ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            Mode::Read | Mode::Hit | Mode::Look => "ISOLATION LEVEL REPEATABLE READ READ ONLY",
             // Not `READ WRITE`: whose database it is may have set it to be read only.
             Mode::Write | Mode::Rewrite | Mode::Long => "ISOLATION LEVEL READ COMMITTED",
         };
@@ -257,19 +270,28 @@ impl Connections {
             Statements::Unnamed => (self.statement_timeout / 2).max(ON_THE_WAY),
             Statements::Prepared => self.statement_timeout.max(ON_THE_WAY),
         };
+        let known = Some(self.life.load(Ordering::Relaxed)).filter(|known| *known != 0);
+        let (look, is_still) = match (known, mode) {
+            (Some(known), Mode::Hit) => (String::new(), format!(" AND {} = 1", life::is_still(known))),
+            (Some(known), Mode::Read | Mode::Write | Mode::Rewrite) => {
+                (format!("; SELECT {}", life::is_still(known)), String::new())
+            }
+            (None, _) | (_, Mode::Look | Mode::Long) => Default::default(),
+        };
         // Compiling a statement takes longer than any of ours. Our own names are qualified, and whose database
         // it is may have set another schema before that of the functions we call.
         let begin = format!(
             "BEGIN {isolation}; SET LOCAL statement_timeout = {}; \
              SET LOCAL idle_in_transaction_session_timeout = {}; SET LOCAL jit = off; \
-             SET LOCAL search_path = pg_catalog{}",
+             SET LOCAL search_path = pg_catalog{}{}",
             timeout.as_millis(),
             idle.as_millis(),
-            if self.looks_for_asker.load(Ordering::Relaxed) { LOOKS_FOR_ASKER } else { "" }
+            if self.looks_for_asker.load(Ordering::Relaxed) { LOOKS_FOR_ASKER } else { "" },
+            look
         );
         let (statements, direct) = (self.statements, self.direct.clone());
         let (times, specs) = (self.times.clone(), self.specs.clone());
-        Ok(Tx::on(conn, Terms { begin, nth, timeout, statements, direct, times, specs }))
+        Ok(Tx::on(conn, Terms { begin, is_still, nth, timeout, statements, direct, times, specs }))
     }
 
     /// One of the pool's. Where the server takes no more of them than there are, which may be fewer than the

@@ -42,7 +42,8 @@ pub(crate) fn texts(keys: &[Key]) -> Vec<&str> {
 
 /// The rows of those keys, in no order.
 pub(crate) async fn rows_of(tx: &Tx, keys: &[&str]) -> Result<Vec<EntryRow>, Fault> {
-    let sql = format!("SELECT {ENTRY_COLUMNS} {FROM_ENTRIES} WHERE e.key = ANY($1)");
+    let still = tx.is_still();
+    let sql = format!("SELECT {ENTRY_COLUMNS} {FROM_ENTRIES} WHERE e.key = ANY($1){still}");
     let rows = tx.query(&sql, &[(&keys, Type::TEXT_ARRAY)]).await?;
     rows.iter().map(|row| EntryRow::read(row, tx.local_now())).collect()
 }

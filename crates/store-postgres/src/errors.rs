@@ -128,6 +128,11 @@ impl Fault {
         self.code() == Some(SILENT_AMID)
     }
 
+    /// Whether it is not the life of the store any more that was found whole.
+    pub(crate) fn is_of_another_life(&self) -> bool {
+        self.code() == Some(OF_ANOTHER_LIFE)
+    }
+
     /// Whether the database said that there is no such table or schema.
     pub(crate) fn is_missing_table(&self) -> bool {
         let Fault::Sql(error) = self else { return false };
@@ -138,6 +143,9 @@ impl Fault {
         })
     }
 }
+
+/// What [`life::is_still`](crate::life::is_still) fails by where it is not: nothing else divides.
+const OF_ANOTHER_LIFE: &str = "22012";
 
 /// An error of the database or of the way there.
 pub(crate) fn sql_error(error: &tokio_postgres::Error, place: &str, attempted: &'static str) -> StoreError {
@@ -163,6 +171,10 @@ fn said_error(said: &DbError, place: String, attempted: &'static str) -> StoreEr
         return StoreError::Unreachable { place, attempted, cause };
     }
     match code.code() {
+        OF_ANOTHER_LIFE => {
+            let cause = "it is being restored from a copy, or was a moment ago".to_owned();
+            StoreError::Unreachable { place, attempted, cause }
+        }
         "53300" => StoreError::Crowded { place, attempted, cause },
         // Waited too long for a lock or for others.
         "55P03" | "40001" | "40P01" | "23505" => StoreError::Busy { place, attempted },

@@ -106,7 +106,8 @@ pub(crate) async fn changes(tx: &Tx, after: u64, most: usize) -> Result<Changes,
         .await?;
     let (seq, swept) = (number(&standing, 0)?, number(&standing, 1)?);
     let lines = lines.iter().map(change).collect::<Result<_, _>>()?;
-    // A place further on than there is anything comes from an earlier life of the store.
+    // A place further on than there is anything comes from an earlier life of the store. Nothing else tells of one
+    // where its files were brought from a copy, and not its rows (see life.rs).
     Ok(Changes { lines, reset: after < swept || after > seq, last: number(&standing, 2)? })
 }
 

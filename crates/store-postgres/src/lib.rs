@@ -32,6 +32,7 @@ mod invalidate;
 mod items;
 mod json;
 mod leases;
+mod life;
 mod list;
 mod listen;
 mod markers;
@@ -137,16 +138,23 @@ impl PostgresStore {
         let connections = &self.shared.connections;
         match connections.tried(mode, &work).await {
             Ok(done) => Ok(done),
-            Err(fault) if fault.is_missing_table() && self.is_made_anew().await => {
-                connections.run(mode, attempted, &work).await
+            Err(fault) if fault.is_missing_table() || fault.is_of_another_life() => {
+                match self.is_made_anew().await {
+                    Ok(true) => connections.run(mode, attempted, &work).await,
+                    // What there is was not all brought yet.
+                    Err(StoreError::Unreachable { place, cause, .. }) if fault.is_of_another_life() => {
+                        Err(StoreError::Unreachable { place, attempted, cause })
+                    }
+                    Ok(false) | Err(_) => Err(connections.named(fault, attempted)),
+                }
             }
             Err(fault) => Err(connections.named(fault, attempted)),
         }
     }
 
-    /// Sees to it that a database that somebody made anew has the schema. In a task of its own, which ends
-    /// also where whoever met it waits no longer.
-    async fn is_made_anew(&self) -> bool {
+    /// Sees to it that a database that somebody made anew has the schema, and that one that was restored begins
+    /// another life. In a task of its own, which ends also where whoever met it waits no longer.
+    async fn is_made_anew(&self) -> Result<bool, StoreError> {
         let shared = self.shared.clone();
         let making = tokio::spawn(async move {
             let mut missing = shared.missing.lock().await;
@@ -167,13 +175,10 @@ impl PostgresStore {
                 }
             }
         });
-        match making.await {
-            Ok(Ok(is_made)) => is_made,
-            Ok(Err(error)) => {
-                tracing::debug!(%error, hint = error.hints().join("; "), "the schema could not be made anew");
-                false
-            }
-            Err(_) => false,
+        let made = making.await.unwrap_or(Ok(false));
+        if let Err(error) = &made {
+            tracing::debug!(%error, hint = error.hints().join("; "), "the schema could not be made anew");
         }
+        made
     }
 }

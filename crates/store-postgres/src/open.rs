@@ -10,6 +10,7 @@ use secrecy::SecretString;
 
 use crate::address::Address;
 use crate::connections::Connections;
+use crate::life;
 use crate::listen::Listener;
 use crate::schema;
 use crate::tls;
@@ -129,18 +130,17 @@ pub(crate) async fn open(options: &OpenOptions) -> Result<Opened, StoreError> {
     let opened = connect(options)?;
     let place = opened.address.place.as_str();
     let views = Views::of(&options.views, place)?;
-    let standing = schema::inspect(&opened.connections).await?.checked(place)?;
-    if standing.is_up_to_date() && standing.views() == Some(views.fingerprint()) {
-        return Ok(opened);
-    }
-    match options.migrate {
-        Migrate::Auto => {
-            if !standing.is_up_to_date() {
-                schema::make(&opened.connections, place, options.now).await?;
-            }
-            make_views(&opened.connections, place, &views).await?;
+    let mut standing = schema::inspect(&opened.connections).await?.checked(place)?;
+    if !standing.is_up_to_date() {
+        match options.migrate {
+            Migrate::Auto => schema::make(&opened.connections, place, options.now).await?,
+            Migrate::No => standing.refuse_older(place)?,
         }
-        Migrate::No => standing.refuse_older(place)?,
+        standing = schema::inspect(&opened.connections).await?.checked(place)?;
+    }
+    life::go_on(&opened.connections, place, standing.life()).await?;
+    if options.migrate == Migrate::Auto && standing.views() != Some(views.fingerprint()) {
+        make_views(&opened.connections, place, &views).await?;
     }
     Ok(opened)
 }
@@ -178,6 +178,7 @@ pub(crate) async fn make_anew(
 ) -> Result<Anew, StoreError> {
     let standing = schema::inspect(connections).await?.checked(place)?;
     if standing.is_up_to_date() {
+        life::go_on(connections, place, standing.life()).await?;
         return Ok(Anew::Whole);
     }
     if !standing.is_nothing() || options.migrate == Migrate::No {
@@ -197,6 +198,8 @@ pub(crate) async fn make_anew(
         Times::Caller => options.now,
     };
     schema::make(connections, place, now).await?;
+    let made = schema::inspect(connections).await?.checked(place)?;
+    life::go_on(connections, place, made.life()).await?;
     make_views(connections, place, &Views::of(&options.views, place)?).await?;
     tracing::warn!(%place, "the database was empty: the schema is made anew, and everything is fetched again");
     Ok(Anew::Whole)

@@ -23,7 +23,7 @@ use crate::{
 impl Store for PostgresStore {
     async fn lookup(&self, keys: &[Key]) -> Result<Vec<Option<Stored>>, StoreError> {
         let work = |tx: Arc<Tx>| async move { entries::lookup(&tx, keys).await };
-        self.run(Mode::Read, "look entries up", work).await
+        self.run(Mode::Hit, "look entries up", work).await
     }
 
     async fn acquire(&self, asks: &[LeaseAsk], now: Time) -> Result<Vec<Acquired>, StoreError> {

@@ -7,7 +7,7 @@ use crate::errors::{Fault, GRANTS};
 use crate::transaction::Tx;
 
 /// What is written besides migrations, which only whom the schema belongs to applies.
-const TABLES: [&str; 13] = [
+pub(crate) const TABLES: [&str; 14] = [
     "meta",
     "entries",
     "items",
@@ -21,6 +21,7 @@ const TABLES: [&str; 13] = [
     "budgets",
     "reservations",
     "actors",
+    "written",
 ];
 
 const FORBIDDEN_TABLE: &str = "SELECT min(c.relname::text) FROM pg_catalog.pg_class c \

@@ -6,6 +6,7 @@ use tokio_postgres::types::Type;
 
 use crate::connections::{Connections, Mode};
 use crate::errors::Fault;
+use crate::life::{self, Life};
 use crate::open::{self, OpenOptions};
 use crate::rows::At;
 use crate::transaction::Tx;
@@ -27,7 +28,7 @@ const LOOKS_FOR_ASKER: &str =
     "current_setting('server_version_num')::integer >= 140000 AND version() LIKE '%linux%'";
 
 /// What the first look at a database is called.
-const OPENING: &str = "open it";
+pub(crate) const OPENING: &str = "open it";
 
 /// What making and changing the schema is called.
 pub(crate) const MAKING: &str = "bring the schema up to date";
@@ -88,6 +89,10 @@ pub(crate) struct Standing {
     /// Version, name, checksum, and when it was applied.
     applied: Vec<(u32, String, String, Time)>,
     views: Option<String>,
+    /// Which life it is in.
+    life: Option<Life>,
+    /// Whether there are tables without the rows that they are made with: somebody is bringing them from a copy.
+    is_on_its_way: bool,
     /// Whether there is a mark: it stays where a person took the schema back.
     is_marked: bool,
     /// In a phrase, if it is not ours.
@@ -108,6 +113,12 @@ impl Standing {
         }
         if let Some(found) = self.foreign {
             return Err(StoreError::Foreign { place: place.to_owned(), found });
+        }
+        if self.is_on_its_way {
+            return Err(life::being_restored(
+                place,
+                "there are tables without the rows that they begin with",
+            ));
         }
         if self.version() > SCHEMA {
             return Err(StoreError::TooNew { place: place.to_owned(), found: self.version(), known: SCHEMA });
@@ -137,6 +148,10 @@ impl Standing {
     /// Whether there is nothing at all.
     pub(crate) fn is_nothing(&self) -> bool {
         !self.is_marked
+    }
+
+    pub(crate) fn life(&self) -> Option<Life> {
+        self.life
     }
 
     pub(crate) fn views(&self) -> Option<&str> {
@@ -226,15 +241,23 @@ pub async fn migrate_down(options: &OpenOptions, to: u32) -> Result<Vec<Migratio
 
 /// Looks at what is there.
 pub(crate) async fn inspect(connections: &Connections) -> Result<Standing, StoreError> {
-    let usual = connections.run(Mode::Read, OPENING, |tx| async move {
-        match look_at_ours(&tx).await {
-            Err(fault) if fault.is_missing_table() => Ok(None),
-            other => other.map(Some),
-        }
-    });
-    let standing = match usual.await? {
+    let usual = async || {
+        let ours = connections.run(Mode::Look, OPENING, |tx| async move {
+            match look_at_ours(&tx).await {
+                Err(fault) if fault.is_missing_table() => Ok(None),
+                other => other.map(Some),
+            }
+        });
+        ours.await
+    };
+    let standing = match usual().await? {
+        // Tables that were made a moment ago are there for whoever began before that, and their rows are not.
+        Some(standing) if standing.is_on_its_way => usual().await?,
+        standing => standing,
+    };
+    let standing = match standing {
         Some(standing) => standing,
-        None => connections.run(Mode::Read, OPENING, |tx| async move { look(&tx).await }).await?,
+        None => connections.run(Mode::Look, OPENING, |tx| async move { look(&tx).await }).await?,
     };
     connections.set_looks_for_asker(standing.looks_for_asker);
     Ok(standing)
@@ -302,12 +325,15 @@ async fn apply_from(tx: &Tx, found: u32, now: Time) -> Result<(), Fault> {
 async fn look_at_ours(tx: &Tx) -> Result<Standing, Fault> {
     let sql = format!(
         "SELECT mark.magic, meta.views, applied.version, applied.name, applied.checksum, applied.applied_at, \
-                 {LOOKS_FOR_ASKER} \
+                 {LOOKS_FOR_ASKER}, written.xmin::text::bigint, written.by = written.xmin \
                FROM larder.mark AS mark CROSS JOIN larder.meta AS meta \
-               LEFT JOIN larder.migrations AS applied ON true ORDER BY applied.version"
+               LEFT JOIN larder.migrations AS applied ON true LEFT JOIN larder.written AS written ON true \
+               ORDER BY applied.version"
     );
     let mut standing = Standing { is_marked: true, ..Standing::default() };
     for row in tx.query(&sql, &[]).await? {
+        let (xid, is_own): (Option<i64>, Option<bool>) = (row.try_get(7)?, row.try_get(8)?);
+        standing.life = xid.zip(is_own).map(|(xid, is_own)| Life { xid, is_own });
         standing.foreign = not_ours(row.try_get(0)?);
         standing.views = Some(row.try_get(1)?);
         standing.looks_for_asker = row.try_get(6)?;
@@ -317,6 +343,7 @@ async fn look_at_ours(tx: &Tx) -> Result<Standing, Fault> {
             standing.applied.push((version, row.try_get(3)?, row.try_get(4)?, at));
         }
     }
+    standing.is_on_its_way = standing.life.is_none() || standing.applied.is_empty();
     Ok(standing)
 }
 

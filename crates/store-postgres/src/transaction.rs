@@ -49,6 +49,7 @@ pub(crate) struct Tx {
     conn: Option<Object>,
     state: AtomicU8,
     begin: String,
+    is_still: String,
     /// Which try it is, from 1 on.
     nth: u32,
     patience: Duration,
@@ -69,6 +70,8 @@ pub(crate) struct Tx {
 pub(crate) struct Terms {
     /// What begins it.
     pub(crate) begin: String,
+    /// See [`Tx::is_still`].
+    pub(crate) is_still: String,
     /// Which try it is, from 1 on.
     pub(crate) nth: u32,
     /// How long the database may take for a statement.
@@ -96,6 +99,7 @@ impl Tx {
             conn: Some(conn),
             state: AtomicU8::new(State::Idle as u8),
             begin: terms.begin,
+            is_still: terms.is_still,
             nth: terms.nth,
             patience: terms.timeout + ON_THE_WAY,
             statements: terms.statements,
@@ -155,6 +159,12 @@ impl Tx {
     /// by reading the table ten thousand times.
     pub(crate) async fn by_index(&self) -> Result<(), Fault> {
         self.execute("SET LOCAL enable_seqscan = off", &[]).await.map(drop)
+    }
+
+    /// To follow the conditions of its first statement, which then fails in another life of the store; nothing where
+    /// that was seen to as it began.
+    pub(crate) fn is_still(&self) -> &str {
+        &self.is_still
     }
 
     /// Whether others were not in the way yet.

@@ -72,6 +72,7 @@ const PROMISES: &[(&str, &str, &str)] = &[
          WHERE c.seq > CASE WHEN s.is_called THEN s.last_value ELSE 0 END",
     ),
     ("meta", "there must be one row", "SELECT 'meta' WHERE (SELECT count(*) FROM larder.meta) <> 1"),
+    ("written", "there must be one row", "SELECT 'written' WHERE (SELECT count(*) FROM larder.written) <> 1"),
 ];
 
 /// Damage in what the rules promise, and rows that cannot be understood. What is PostgreSQL's own to

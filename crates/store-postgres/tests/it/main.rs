@@ -13,6 +13,7 @@ mod limits;
 mod listening;
 mod migrations;
 mod place;
+mod restored;
 mod slow;
 mod sweeps;
 mod together;

@@ -1,0 +1,107 @@
+//! Lives of the store. A database that was restored from a copy looks like the one that it is a copy of, and is
+//! another: what became of the store since the copy was made never was, and its numbers are given out again.
+//!
+//! It is told by the one row of `larder.written`, which names the transaction that wrote it: whatever brings the
+//! row from a copy writes it in another one. So every transaction first looks whether it is in the life that was
+//! found whole, and stops where it is not. Whoever meets another life waits until all of it was brought, of which
+//! the keys are the last (`pg_restore` makes all tables first, then fills them, and adds keys after that), and then
+//! begins it: with another epoch, for tokens of leases, and a stride further in the sequence, so that no place in the
+//! feed from before passes for one of it. Whoever may not write reads it as it is, until somebody else begins it.
+//!
+//! Where the database's files were brought from a copy, and not its rows, the row is as it was. Then a place beyond
+//! the sequence is the only sign.
+
+use larder_core::StoreError;
+use tokio_postgres::types::Type;
+
+use crate::connections::{Connections, Mode};
+use crate::errors::Fault;
+use crate::rights::TABLES;
+use crate::schema::OPENING;
+use crate::transaction::Tx;
+
+/// A life of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Life {
+    /// The transaction that wrote the row.
+    pub(crate) xid: i64,
+    /// Whether it names itself: it was not brought from a copy.
+    pub(crate) is_own: bool,
+}
+
+/// A value, 1, that fails unless the store is in that life. As a condition, which no row decides, it is looked at
+/// before any row is, and where there is none.
+pub(crate) fn is_still(xid: i64) -> String {
+    format!("(SELECT 1 / count(*) FROM larder.written WHERE xmin = '{xid}')")
+}
+
+/// That not all of it is there yet.
+pub(crate) fn being_restored(place: &str, found: &str) -> StoreError {
+    StoreError::Unreachable {
+        place: place.to_owned(),
+        attempted: OPENING,
+        cause: format!("it is being restored from a copy: {found}"),
+    }
+}
+
+/// From here on the store is in that life. One that was brought from a copy is begun, once all of it is there.
+pub(crate) async fn go_on(
+    connections: &Connections,
+    place: &str,
+    life: Option<Life>,
+) -> Result<(), StoreError> {
+    let Some(life) = life else { return Ok(()) };
+    if !life.is_own {
+        let lacking = connections.run(Mode::Look, OPENING, |tx| async move { lacking(&tx).await }).await?;
+        if let Some(lacking) = lacking {
+            return Err(being_restored(place, &lacking));
+        }
+    }
+    let begun = if life.is_own {
+        Ok(life.xid)
+    } else {
+        connections.run(Mode::Long, "begin another life of it", |tx| async move { begin(&tx).await }).await
+    };
+    let xid = match begun {
+        Ok(xid) => xid,
+        Err(error @ (StoreError::Denied { .. } | StoreError::ReadOnly { .. })) => {
+            tracing::debug!(%place, %error, "it was restored from a copy, and is read as it is");
+            life.xid
+        }
+        Err(error) => return Err(error),
+    };
+    connections.set_life(xid);
+    Ok(())
+}
+
+/// What is not there yet of what a copy brings last, in a phrase.
+async fn lacking(tx: &Tx) -> Result<Option<String>, Fault> {
+    let mut keys: Vec<String> = TABLES.iter().map(|table| format!("{table}_pkey")).collect();
+    keys.extend(["entries_key_key", "items_id_kind_key"].map(str::to_owned));
+    let sql = "SELECT min(name) FROM unnest($1) name WHERE to_regclass('larder.' || name) IS NULL";
+    let key = tx.query_one(sql, &[(&keys, Type::TEXT_ARRAY)]).await?;
+    if let Some(key) = key.try_get::<_, Option<&str>>(0)? {
+        return Ok(Some(format!("the key `{key}` is not there yet")));
+    }
+    let sql = "SELECT EXISTS (SELECT 1 FROM larder.changes c WHERE c.seq > n.last) OR EXISTS ( \
+                 SELECT 1 FROM larder.entries e \
+                 WHERE greatest(e.began, e.invalidated, e.marked, e.lease_seq) > n.last) \
+               FROM (SELECT CASE WHEN s.is_called THEN s.last_value ELSE 0 END AS last FROM larder.sequence s) n";
+    let is_behind: bool = tx.query_one(sql, &[]).await?.try_get(0)?;
+    Ok(is_behind.then(|| "the sequence is not set yet".to_owned()))
+}
+
+/// Begins the life of a store that was restored, unless somebody else has. Answers which it is.
+async fn begin(tx: &Tx) -> Result<i64, Fault> {
+    let own = "UPDATE larder.written SET by = pg_current_xact_id()::xid WHERE by <> xmin";
+    if tx.execute(own, &[]).await? > 0 {
+        // 53 bits of an epoch, and a stride so long that no two lives of one copy come by the same numbers.
+        let anew = "UPDATE larder.meta SET epoch = floor(random() * 9007199254740991)::bigint, \
+                    feed_swept = setval('larder.sequence', \
+                    (SELECT last_value + 1 + floor(random() * 1099511627776)::bigint FROM larder.sequence))";
+        tx.execute(anew, &[]).await?;
+        tracing::warn!("the database was restored from a copy: whoever follows its changes begins anew");
+    }
+    let row = tx.query_one("SELECT xmin::text::bigint FROM larder.written", &[]).await?;
+    Ok(row.try_get(0)?)
+}
