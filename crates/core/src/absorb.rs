@@ -292,15 +292,15 @@ impl Frame<'_> {
         let entry = &self.before.entry;
         let negative_ttl = self.definition.policy.negative_ttl;
         let until = self.now.plus(negative_ttl);
-        let first_said = entry.absent_at.filter(|at| *at <= self.now && entry.has_data()).unwrap_or(self.now);
-        let confirmed = !entry.has_data() || self.now.since(first_said) >= negative_ttl;
+        let first_said = entry.absent_at.filter(|at| *at <= self.now && entry.has_data());
+        let confirmed = !entry.has_data() || first_said.is_some_and(|at| self.now.since(at) >= negative_ttl);
         let warning = Warning {
             about: entry.key.to_string(),
             code: absence.code.clone(),
             message: absence.message.clone(),
         };
         let base = Write {
-            absent_at: Some(if confirmed { self.now } else { first_said }),
+            absent_at: Some(first_said.filter(|_| !confirmed).unwrap_or(self.now)),
             fresh_until: Some(until),
             due_at: until,
             // If it comes back, all of it must be fetched to be shown again.
@@ -314,7 +314,8 @@ impl Frame<'_> {
             return Write { fetched_at: None, body: None, members: Some(Vec::new()), ..base };
         }
         let hidden = self.before.members.iter().map(|member| {
-            let state = if member.item.scope.is_public() { member.state } else { MemberState::Hidden };
+            let is_hidden = absence.may_be_refusal && !member.item.scope.is_public();
+            let state = if is_hidden { MemberState::Hidden } else { member.state };
             keep(member, state)
         });
         Write { fetched_at: entry.fetched_at, members: Some(hidden.collect()), ..base }

@@ -125,11 +125,19 @@ pub struct Absence {
     pub code: String,
     /// In a sentence.
     pub message: String,
+    /// Whether it may be how the source refuses us: what is private is then hidden until it is confirmed.
+    pub may_be_refusal: bool,
 }
 
 impl Absence {
-    /// An absence from its two parts.
+    /// An absence from its two parts, which may be a refusal too.
     pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
-        Absence { code: code.into(), message: message.into() }
+        Absence { code: code.into(), message: message.into(), may_be_refusal: true }
+    }
+
+    /// The absence of what is asked for without a credential: nobody's right to see it can have ended.
+    #[must_use]
+    pub fn of_no_credential(self) -> Self {
+        Absence { may_be_refusal: false, ..self }
     }
 }

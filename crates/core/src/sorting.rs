@@ -213,13 +213,11 @@ impl<'s, 'a> Sink<'s, 'a> {
 
     /// Shown with a warning first (or hidden, if it was private), removed when it is said again.
     fn absent(&mut self, asked: &str, held: Option<&Member>, absence: Absence) {
-        let Absence { code, message } = absence;
+        let Absence { code, message, may_be_refusal } = absence;
         self.sorted.warnings.push(Warning { about: asked.to_owned(), code, message });
         if let Some(member) = held.filter(|member| member.state == MemberState::Shown) {
-            let state = match member.item.scope {
-                Scope::Public => MemberState::Absent,
-                Scope::Repo(_) => MemberState::Hidden,
-            };
+            let is_hidden = may_be_refusal && !member.item.scope.is_public();
+            let state = if is_hidden { MemberState::Hidden } else { MemberState::Absent };
             self.sorted.members.push(keep(member, state));
         }
     }

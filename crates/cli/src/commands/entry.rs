@@ -39,6 +39,9 @@ pub struct EntryView {
     /// What made it stale before its time.
     #[serde(skip)]
     pub cut_short: Option<CutShort>,
+    /// Whether all that it holds is hidden: it was private, and its source says that it is gone.
+    #[serde(skip)]
+    pub is_hidden: bool,
 }
 
 /// What makes an entry stale before its time.
@@ -70,6 +73,7 @@ impl EntryView {
             version: entry.version,
             due_at: entry.due_at,
             cut_short: CutShort::of(entry, definition),
+            is_hidden: false,
         }
     }
 
@@ -88,12 +92,13 @@ impl EntryView {
             version: 0,
             due_at: now,
             cut_short: None,
+            is_hidden: false,
         }
     }
 
     /// Whether there is anything to show.
     pub fn has_data(&self) -> bool {
-        self.status != Status::Missing
+        self.status != Status::Missing && !self.is_hidden
     }
 
     /// Whether there is nothing to be said of it but what it holds.

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use larder_core::{
-    Decision, Entry, Key, Mode, Outcome, RefreshState, Refusal, Request, Rows, Status, StoreError, Time,
-    Trigger, Warning, decide,
+    Decision, Entry, Key, MemberState, Mode, Outcome, RefreshState, Refusal, Request, Rows, Status,
+    StoreError, Stored, Time, Trigger, Warning, decide,
 };
 use larder_engine::{Behind, Hit, ReadError, ReadOptions, Refreshed};
 use larder_sources::{MarketplaceFrom, MarketplaceSource};
@@ -210,14 +210,17 @@ pub async fn serve(
     if rooms.has_fetched() {
         held = look(rooms, keys).await?;
     }
+    let hidden = hidden(rooms, &held).await?;
     let now = rooms.now();
     let view = |key: &Key| {
         let definition = rooms.reader().define(key);
-        EntryView::new(key, held.get(key), definition.as_deref(), now)
+        let view = EntryView::new(key, held.get(key), definition.as_deref(), now);
+        EntryView { is_hidden: hidden.contains(key), ..view }
     };
     let entries: Vec<EntryView> = keys.iter().map(view).collect();
     let with_hint = |(key, complaint): (Key, Complaint)| {
-        let served = entries.iter().find(|entry| entry.key == key).and_then(|entry| entry.fetched_at);
+        let served = entries.iter().find(|entry| entry.key == key && entry.has_data());
+        let served = served.and_then(|entry| entry.fetched_at);
         let is_named = complaint.hints.iter().any(|hint| hint.contains("`larder doctor`"));
         let see = if is_named || is_local(&key) { "" } else { "; see `larder doctor`" };
         let hint = served.map(|at| format!("the copy from {} was served{see}", ago(at, now)));
@@ -245,6 +248,21 @@ pub(super) async fn look(rooms: &Rooms<'_>, keys: &[Key]) -> Result<BTreeMap<Key
     }
     rooms.note_damage(rows.damaged());
     Ok(found)
+}
+
+/// Of which of these nothing is shown, though it is held: all of it is private, and is said to be gone.
+async fn hidden(rooms: &Rooms<'_>, held: &BTreeMap<Key, Entry>) -> Result<HashSet<Key>, Complaint> {
+    let is_doubted = |entry: &&Entry| entry.absent_at.is_some() && entry.has_data();
+    let doubted: Vec<Key> = held.values().filter(is_doubted).map(|entry| entry.key.clone()).collect();
+    if doubted.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let is_hidden = |stored: &Stored| {
+        let members = &stored.members;
+        !members.is_empty() && members.iter().all(|member| member.state == MemberState::Hidden)
+    };
+    let stored = rooms.held(&doubted).await?.into_iter().flatten();
+    Ok(stored.filter(is_hidden).map(|stored| stored.entry.key).collect())
 }
 
 /// Why entries could not be had, or not anew.

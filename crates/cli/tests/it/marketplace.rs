@@ -1,6 +1,9 @@
 //! Marketplaces from the command line: found beside what is installed, cached as all else, configured
 //! with care.
 
+use std::io::{Read as _, Write as _};
+use std::sync::{Arc, Mutex};
+
 use larder_github_sim::{Outage, Repository, Switches, Token, World};
 use serde_json::Value;
 
@@ -48,6 +51,45 @@ fn user(github: &GitHub) -> User {
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join("SKILL.md"), skill("pdf", "Fills our own forms")).unwrap();
     user
+}
+
+/// An address on this machine that answers what it is told to.
+struct Web {
+    url: String,
+    answer: Arc<Mutex<String>>,
+}
+
+impl Web {
+    fn start() -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/index.json", listener.local_addr().unwrap());
+        let answer = Arc::new(Mutex::new(String::new()));
+        let says = answer.clone();
+        std::thread::spawn(move || {
+            for caller in listener.incoming() {
+                let mut caller = caller.unwrap();
+                let _ = caller.read(&mut [0; 4096]);
+                let _ = caller.write_all(says.lock().unwrap().as_bytes());
+            }
+        });
+        Web { url, answer }
+    }
+
+    fn say(&self, status: u16, body: &str) {
+        *self.answer.lock().unwrap() = format!(
+            "HTTP/1.1 {status} Said\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+            body.len()
+        );
+    }
+
+    /// A user whose only marketplace this is.
+    fn user(&self) -> User {
+        let user = User::new();
+        let table = "[[marketplace]]\nname = \"web\"\nallow_private = true\n";
+        user.write("larder.toml", &format!("{table}url = \"{}\"\n", self.url));
+        user.ok(&["config", "trust"]);
+        user
+    }
 }
 
 fn named(list: &Value) -> Vec<String> {
@@ -358,4 +400,44 @@ fn a_source_of_which_nothing_is_configured_is_not_refreshed_in_silence() {
     let ran = user.run(&["refresh", "--source", "marketplace"]);
     assert_eq!(ran.code, 2, "{}{}", ran.out, ran.err);
     assert!(ran.err.contains("nothing of the source `marketplace` is configured"), "{}", ran.err);
+}
+
+#[test]
+fn what_an_address_of_one_s_own_network_offered_stands_when_it_once_says_that_it_is_gone() {
+    let web = Web::start();
+    let user = web.user();
+    web.say(200, INDEX);
+    let known = user.ok(&["artifacts", "--available"]).out;
+    web.say(404, "");
+    let ran = user.run(&["artifacts", "--available", "--refresh"]);
+    assert_eq!((ran.code, &ran.out), (3, &known), "{}", ran.err);
+    let told = ["has nothing there (HTTP 404)", "hint: check the `url`", "hint: the copy from"];
+    assert!(told.iter().all(|told| ran.err.contains(told)), "{}", ran.err);
+    assert_eq!(user.ok(&["artifacts", "--available"]).out, known, "nor is it gone for the next reader");
+    assert_eq!(user.run(&["artifacts", "--available", "--refresh"]).out, known, "twice in a minute is once");
+    web.say(200, INDEX);
+    assert_eq!(user.ok(&["artifacts", "--available", "--refresh"]).out, known);
+}
+
+#[test]
+fn of_a_private_repository_that_is_not_seen_any_more_nobody_is_told_that_a_copy_was_served() {
+    let github = github();
+    github.world(|world| {
+        world.accept_any_token(Token::of("octocat").seeing_everything());
+        world.edit(REPO, |repository| repository.is_private = true);
+    });
+    let user = User::of(&github, "[[marketplace]]\nname = \"skills\"\ngithub = \"octo-org/skills\"\n");
+    assert!(user.ok(&["artifacts", "--available"]).out.contains("Fills forms"));
+    github.world(|world| {
+        world.accept_any_token(Token::of("octocat"));
+    });
+    let ran = user.run(&["artifacts", "--available", "--refresh"]);
+    assert!(ran.err.contains("error: `marketplace/skills` does not exist"), "{}", ran.err);
+    assert!(ran.err.contains("hint: check its name; what is private wants a token"), "{}", ran.err);
+    assert!(!ran.err.contains("served"), "{}", ran.err);
+    assert_eq!((ran.code, &*ran.out), (1, ""), "nothing old was printed");
+    let shown = user.run(&["show", "marketplace/skills", "--refresh"]);
+    assert!(!shown.err.contains("served") && shown.code == 1, "{}", shown.all());
+    let read = user.ok(&["artifacts", "--available"]);
+    assert!(read.err.contains("octo-org/skills") && !read.err.contains("offer nothing"), "{}", read.all());
 }

@@ -317,6 +317,30 @@ fn an_entry_that_is_gone_keeps_its_data_until_that_is_confirmed() {
     assert_eq!((second.fetched_at, states(&second).len()), (None, 0));
     let never_seen = take(&nothing(), gone());
     assert_eq!((never_seen.fetched_at, never_seen.absent_at), (None, Some(NOW)));
+    let no_wait = Policy { negative_ttl: Duration::ZERO, ..Policy::default() };
+    let no_wait = Definition::new(definition("1").fingerprint, no_wait);
+    stored.entry.absent_at = None;
+    let first = take_under(&stored, &no_wait, false, gone());
+    assert_eq!((first.fetched_at, first.absent_at), (stored.entry.fetched_at, Some(NOW)));
+    stored.entry.absent_at = Some(NOW);
+    assert_eq!(
+        take_under(&stored, &no_wait, false, gone()).fetched_at,
+        None,
+        "the second time it is believed"
+    );
+}
+
+#[test]
+fn what_was_asked_for_without_a_credential_is_not_hidden_for_being_gone_once() {
+    let private = |id: &str| member(id, SHOWN, Scope::Repo("localhost/marketplace/web".into()));
+    let gone = || Absence::new("not_found", "nothing there").of_no_credential();
+    let mut stored = holding(&[]);
+    stored.members.extend([private("p"), private("q"), private("r")]);
+    let whole = take(&stored, Ok(Fetched::Absent(gone())));
+    assert_eq!(states(&whole), [("p", SHOWN), ("q", SHOWN), ("r", SHOWN)]);
+    let one = Answer { asked: "p".into(), finding: Finding::Absent(gone()) };
+    let one = take(&stored, items(vec![one, present("q", 1), present("r", 1)]));
+    assert_eq!(states(&one)[0], ("p", MemberState::Absent));
 }
 
 #[test]

@@ -161,7 +161,8 @@ impl Web {
             304 if wanted.etag.is_some() || wanted.last_modified.is_some() => Ok(Got::NotModified),
             status @ (404 | 410) => {
                 let message = format!("{host} has nothing there (HTTP {status})");
-                Ok(Got::Absent(Absence::new("not_found", message)))
+                // Who is being deployed anew has nothing for a moment: only the second time is believed.
+                Ok(Got::Absent(Absence::new("not_found", message).of_no_credential()))
             }
             status @ 500..=599 => Err(FetchError::Upstream { host, status, detail: None, retry_at: wait }),
             status @ (401 | 403 | 407 | 451) => {
