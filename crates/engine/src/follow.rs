@@ -313,8 +313,12 @@ impl Inner {
         };
         let filter = LogFilter { key: None, limit: LINES_MAX };
         let lines = self.within(PATIENCE, "read the refresh log", self.store.log(&filter)).await?;
-        let new = lines.iter().take_while(|line| known.as_ref() != Some(*line)).count();
-        if let Some(tier) = self.tier().filter(|_| new == LINES_MAX) {
+        let place = lines.iter().position(|line| known.as_ref() == Some(line));
+        // The line is not there any more where others of its entry have followed it (see `LogLine::IDLE_KEPT`).
+        let began = known.as_ref().map_or(Time::from_ms(i64::MIN), |known| known.started_at);
+        let new = place.unwrap_or_else(|| lines.iter().take_while(|line| line.started_at > began).count());
+        let is_lost = new == LINES_MAX || (place.is_none() && known.is_some());
+        if let Some(tier) = self.tier().filter(|_| is_lost) {
             tier.doubt_all();
         }
         for line in lines[..new].iter().rev() {

@@ -315,6 +315,28 @@ async fn where_nothing_happens_the_store_is_looked_at_less_often_and_what_comes_
     assert!(after >= 18, "{after} looks in the second after something happened");
 }
 
+/// Idle lines go where others of their entry have followed them.
+#[tokio::test]
+async fn a_line_of_the_log_that_is_gone_makes_no_news_of_those_before_it() {
+    let (mut world, key) = warm().await;
+    let (other, _) = world.another_process();
+    let refreshed = |news: &mut tokio::sync::broadcast::Receiver<News>| {
+        let heard = std::iter::from_fn(|| news.try_recv().ok());
+        heard.filter(|news| matches!(news, News::Refreshed { .. })).count()
+    };
+    let mut news = world.engine.news();
+    for _ in 0..3 {
+        world.pass(SECOND).await;
+        world.run(other.refresh(std::slice::from_ref(&key), Trigger::Watch, |_| {})).await;
+    }
+    world.pass(SECOND).await;
+    assert_eq!(refreshed(&mut news), 3);
+    world.run(other.refresh(std::slice::from_ref(&key), Trigger::Watch, |_| {})).await;
+    world.spoil("DELETE FROM refresh_log WHERE nr = (SELECT max(nr) - 1 FROM refresh_log)");
+    world.pass(SECOND).await;
+    assert_eq!(refreshed(&mut news), 1);
+}
+
 #[tokio::test]
 async fn an_engine_that_stops_stops_following() {
     let world = World::remembering();
