@@ -77,8 +77,8 @@ const TYPED: [(&str, ArtifactType); 6] = [
 
 impl MarketIndex {
     /// Reads an index: a `.claude-plugin/marketplace.json` with its `plugins`; a list of `artifacts`
-    /// as `larder artifacts --json` writes it, or lists of one type each (`skills`, `agents`, …); or
-    /// such a list and nothing around it. The error says why nothing of it can be used.
+    /// as `larder artifacts --json` writes it, lists of one type each (`skills`, `agents`, …), also beside
+    /// each other; or such a list and nothing around it. The error says why nothing of it can be used.
     pub fn read(json: &[u8]) -> Result<MarketIndex, String> {
         let value = value(json)?;
         let mut reading = Reading::default();
@@ -140,6 +140,7 @@ impl Reading {
     fn object(&mut self, fields: &Map<String, Value>) -> Result<bool, String> {
         self.index.name = fields.get("name").and_then(text);
         let list = |name: &str| fields.get(name).filter(|list| !list.is_null());
+        let mut found = false;
         if let Some(plugins) = list("plugins") {
             let plugins = plugins.as_array().ok_or("its `plugins` are not a list")?;
             let root = fields.get("metadata").and_then(|metadata| metadata.get("pluginRoot")).and_then(text);
@@ -147,9 +148,8 @@ impl Reading {
             for value in plugins {
                 self.entry(value, |reading, fields, name| reading.plugin(fields, name, &root));
             }
-            return Ok(true);
+            found = true;
         }
-        let mut found = false;
         if let Some(all) = list("artifacts") {
             self.artifacts(all.as_array().ok_or("its `artifacts` are not a list")?, None);
             found = true;

@@ -177,3 +177,21 @@ fn a_list_that_is_null_is_not_there() {
     let marked = "\u{feff}{\"name\": \"tools\"}";
     assert_eq!(Offer::of_manifest(marked.as_bytes()).unwrap().name, "tools");
 }
+
+#[test]
+fn what_an_index_lists_beside_its_plugins_is_read_as_well() {
+    let index = read(
+        r#"{"plugins": [{"name": "forms", "source": "./forms"}],
+            "artifacts": [{"name": "pdf", "type": "skill"}, {"name": "odd", "type": "spell"}],
+            "agents": [{"name": "critic"}]}"#,
+    );
+    assert_eq!(
+        names(&index),
+        [(ArtifactType::Plugin, "forms"), (ArtifactType::Skill, "pdf"), (ArtifactType::Agent, "critic")]
+    );
+    assert_eq!(index.problems.len(), 1, "{:?}", index.problems);
+    for odd in [r#"{"plugins": [], "artifacts": {}}"#, r#"{"plugins": "none", "artifacts": []}"#] {
+        let why = MarketIndex::read(odd.as_bytes()).unwrap_err();
+        assert!(why.ends_with("are not a list"), "what was known of them is not taken for gone: {why}");
+    }
+}
