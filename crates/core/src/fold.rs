@@ -25,6 +25,23 @@ pub fn fold(text: &str) -> String {
     folded
 }
 
+/// What was typed into a search, as titles may begin with it: first as it was typed, with one blank between words;
+/// then, where that is something else, its words without the marks around them. People put commas, quotation marks
+/// and stars there, and other titles begin with `.` or have a `++` behind them.
+pub fn beginnings(typed: &str) -> (String, Option<String>) {
+    let each = typed.split(|c: char| c.is_whitespace() || c.is_control());
+    let whole = each.clone().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
+    let bare = each.map(|word| word.trim_matches(|c| !is_of_word(c))).filter(|word| !word.is_empty());
+    let bare = bare.collect::<Vec<_>>().join(" ");
+    let is_another = !bare.is_empty() && bare != whole;
+    (whole, is_another.then_some(bare))
+}
+
+/// Whether a word may begin or end with it: a letter, a digit, a picture, or an accent on one.
+fn is_of_word(c: char) -> bool {
+    c.is_alphanumeric() || is_accent(c) || lone(c).is_some()
+}
+
 /// A text whose Korean syllables are one character each: some systems (macOS, in the names of files) write each as
 /// its two or three parts, which by themselves are letters that nobody types.
 pub fn composed(text: &str) -> Cow<'_, str> {
@@ -132,6 +149,22 @@ mod tests {
         ] {
             assert_eq!(fold(text), folded);
             assert_eq!(fold(&fold(text)), fold(text), "once is enough");
+        }
+    }
+
+    #[test]
+    fn what_is_typed_is_how_a_title_may_begin_with_its_marks_and_without() {
+        for (typed, whole, bare) in [
+            (" pdf  form ", "pdf form", None),
+            ("pdf,", "pdf,", Some("pdf")),
+            ("\"a\" - 'b'*", "\"a\" - 'b'*", Some("a b")),
+            (".net c++", ".net c++", Some("net c")),
+            ("un-cut\0x", "un-cut x", None),
+            ("«cafe\u{301}», 🚀!", "«cafe\u{301}», 🚀!", Some("cafe\u{301} 🚀")),
+            (" - ", "-", None),
+            ("", "", None),
+        ] {
+            assert_eq!(beginnings(typed), (whole.to_owned(), bare.map(str::to_owned)), "{typed}");
         }
     }
 

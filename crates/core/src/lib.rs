@@ -47,7 +47,7 @@ pub use entry::{
 pub use export::{Exported, ExportedMember};
 pub use failure::{Failure, FetchError, Hint, LimitKind, Retry};
 pub use fetched::{Absence, Answer, Delta, Fetched, Finding, Listing, Others};
-pub use fold::{FOLDING, composed, fold, fold_char};
+pub use fold::{FOLDING, beginnings, composed, fold, fold_char};
 pub use follow::{Following, NextStep, follow};
 pub use item::{Coverage, Item, ItemRef, NewItem, Scope, merge_docs};
 pub use json::Json;

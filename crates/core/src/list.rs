@@ -52,7 +52,8 @@ pub enum Order {
     /// By a column, greatest first; missing values last.
     Descending(&'static str),
     /// By how well an item answers the search, best first; without a search, by identity. Titles that
-    /// begin with what was typed come first, by the alphabet (so the exact one before all others), then
+    /// begin with what was typed come first, by the alphabet (so the exact one before all others), then those
+    /// that begin with [its words without the marks around them](crate::beginnings), then
     /// those that have its words, then what has them elsewhere. Of more matches than a store looks at
     /// (10,000 of a sort), the best of those looked at come first, and few enough of them are ranked.
     Rank,

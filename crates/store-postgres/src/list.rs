@@ -7,7 +7,9 @@
 
 use std::collections::HashMap;
 
-use larder_core::{Column, ColumnType, Filter, Key, ListQuery, Listed, Order, Test, Time, ViewSpec};
+use larder_core::{
+    Column, ColumnType, Filter, Key, ListQuery, Listed, Order, Test, Time, ViewSpec, beginnings,
+};
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
@@ -168,8 +170,11 @@ impl Sql {
                 let found = Found { view: query.view, words: &words, conditions: &conditions, page: &page };
                 match order {
                     Ordered::Rank => {
+                        let (typed, bare) = beginnings(&search.to_ascii_lowercase());
+                        let mut bind = |typed: &String| sql.bind(clean(typed).into_owned(), Type::TEXT);
                         let rank = Rank {
-                            typed: sql.bind(clean(&words::beginning(search)).into_owned(), Type::TEXT),
+                            typed: bind(&typed),
+                            bare: bare.as_ref().map(bind),
                             titles: sql.bind(words::query_of_titles(search).unwrap_or_default(), Type::TEXT),
                         };
                         if looks == Looks::AtAll && !asked.are_few {

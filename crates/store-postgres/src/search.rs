@@ -29,6 +29,8 @@ pub(crate) enum Looks {
 pub(crate) struct Rank {
     /// As the beginning of a title.
     pub(crate) typed: String,
+    /// The same without the marks around words, if there are any.
+    pub(crate) bare: Option<String>,
     /// As the words of one.
     pub(crate) titles: String,
 }
@@ -47,6 +49,16 @@ fn title(of: &str) -> String {
     format!("lower({of}.title COLLATE \"C\")")
 }
 
+impl Rank {
+    /// What a title is put in order by that begins with what is typed.
+    fn begun(&self, title: &str) -> String {
+        let bare = self.bare.as_ref();
+        let bare = bare.map(|bare| format!("WHEN starts_with({title}, {bare}) THEN '2' || {title} "));
+        let typed = &self.typed;
+        format!("CASE WHEN starts_with({title}, {typed}) THEN '1' || {title} {}END", bare.unwrap_or_default())
+    }
+}
+
 impl Found<'_> {
     /// In an order of documents.
     pub(crate) fn sorted(&self, order: &str) -> String {
@@ -55,9 +67,9 @@ impl Found<'_> {
 
     /// By rank, of what the list is about.
     pub(crate) fn ranked(&self, rank: &Rank) -> String {
-        let (title, Rank { typed, titles }, words) = (title("w"), rank, self.words);
+        let (begun, titles, words) = (rank.begun(&title("w")), &rank.titles, self.words);
         let order = format!(
-            "CASE WHEN starts_with({title}, {typed}) THEN {title} END ASC NULLS LAST, \
+            "{begun} ASC NULLS LAST, \
              w.words @@ {titles}::tsquery DESC, ts_rank(w.words, {words}::tsquery) DESC, d.id"
         );
         self.own(&order, CANDIDATES_MAX)
@@ -83,12 +95,12 @@ impl Found<'_> {
     /// the page takes are asked what they are and who shows them. Each row says at its end how many matches
     /// were looked at, and its place.
     pub(crate) fn best_down(&self, rank: &Rank, holders: &str) -> String {
-        let (title, Rank { typed, titles }, words) = (title("f"), rank, self.words);
+        let (begun, titles, words) = (rank.begun(&title("f")), &rank.titles, self.words);
         let (kind, conditions) = (self.view.kind, self.conditions.join(" AND "));
         // What takes no offset is not looked through before it is in order.
         format!(
             "WITH w AS MATERIALIZED ( \
-               SELECT f.nr, CASE WHEN starts_with({title}, {typed}) THEN {title} END AS begun, \
+               SELECT f.nr, {begun} AS begun, \
                  f.words @@ {titles}::tsquery AS titled \
                FROM larder.words f WHERE f.kind = '{kind}' AND f.words @@ {words}::tsquery LIMIT {} \
              ), few AS (SELECT count(*) <= {RANKED_MAX} AS is_so FROM w), page AS ( \

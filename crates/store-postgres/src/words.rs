@@ -112,11 +112,6 @@ pub(crate) fn query_of_titles(search: &str) -> Option<String> {
     asked(search, ":A", "*A")
 }
 
-/// What was typed as the beginning of a title, without regard to ASCII case.
-pub(crate) fn beginning(search: &str) -> String {
-    search.split_whitespace().collect::<Vec<_>>().join(" ").to_ascii_lowercase()
-}
-
 fn asked(search: &str, whole: &str, begun: &str) -> Option<String> {
     let asked = search.split(|c: char| c.is_whitespace() || c.is_control());
     let asked = asked.filter_map(|typed| {

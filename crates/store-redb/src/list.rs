@@ -266,7 +266,8 @@ fn missing_last(one: &Value, other: &Value, direction: Direction) -> Ordering {
     })
 }
 
-/// The titles that begin with what was typed, by the alphabet, then the best; ties by identity.
+/// The titles that begin with what was typed, then with its words alone, each by the alphabet, then the best; ties
+/// by identity.
 fn by_rank(chosen: Vec<Candidate>, looked_at: usize) -> Vec<String> {
     let (ids, found): (Vec<String>, Vec<Option<Found>>) =
         chosen.into_iter().map(|candidate| (candidate.id, candidate.found)).unzip();

@@ -2,7 +2,7 @@
 //! whatever the case and the accents. It means what SQLite's full-text index means (words quoted and with
 //! a star), for lists short enough to be looked at.
 
-use larder_core::{composed, fold_char};
+use larder_core::{beginnings, composed, fold_char};
 
 /// The most words of a search that count.
 const WORDS_MAX: usize = 32;
@@ -13,33 +13,34 @@ pub(crate) struct Search {
     /// Each a folded text of its own, ` un hyphen`: a word is the beginning of one, and what people
     /// type as one word may be two that must stand side by side.
     words: Vec<String>,
-    /// What was typed, as titles may begin with it, whatever the case.
-    typed: String,
+    /// As titles may begin with it whatever the case, the better way first.
+    beginnings: Vec<String>,
 }
 
 impl Search {
     /// `None` = there is no word in it, so nothing can be found by it.
     pub(crate) fn of(typed: &str) -> Option<Search> {
-        let (typed, words): (Vec<&str>, Vec<String>) = typed
+        let words: Vec<String> = typed
             .split(|c: char| c.is_whitespace() || c.is_control())
             .map(|word| {
                 let mut folded = String::new();
                 fold(word, &mut folded);
-                (word, folded)
+                folded
             })
-            .filter(|(_, folded)| !folded.is_empty())
+            .filter(|folded| !folded.is_empty())
             .take(WORDS_MAX)
-            .unzip();
-        let typed = typed.join(" ").to_ascii_lowercase();
-        (!words.is_empty()).then_some(Search { words, typed })
+            .collect();
+        let (whole, bare) = beginnings(&typed.to_ascii_lowercase());
+        let beginnings = [whole].into_iter().chain(bare).collect();
+        (!words.is_empty()).then_some(Search { words, beginnings })
     }
 }
 
 /// How often each word was found in an item, and how long the item is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Found {
-    /// The title, if it begins with what was typed: such come first, by the alphabet.
-    pub(crate) begins: Option<String>,
+    /// In which way the title begins with what was typed, and the title: such come first, by the alphabet.
+    pub(crate) begins: Option<(usize, String)>,
     in_title: Vec<u32>,
     in_text: Vec<u32>,
     length: u32,
@@ -66,8 +67,9 @@ impl Looking {
         };
         let words = |folded: &str| folded.bytes().filter(|byte| *byte == b' ').count() as u32;
         let lower = title.to_ascii_lowercase();
+        let mut ways = search.beginnings.iter();
         Some(Found {
-            begins: lower.starts_with(&search.typed).then_some(lower),
+            begins: ways.position(|typed| lower.starts_with(typed)).map(|way| (way, lower)),
             in_title: count(&self.title),
             in_text: count(&self.text),
             length: words(&self.title) + words(&self.text),

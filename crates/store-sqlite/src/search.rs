@@ -1,7 +1,7 @@
 //! Searches by rank, from the best answers down, so that none looks further than its page is long.
 //!
 //! First come the titles that begin with what was typed, by the alphabet and so the exact one before
-//! all others; then those that have its words; then what has them anywhere. Of those the full-text
+//! all others; then those that begin with its words without the marks around them; then those that have its words; then what has them anywhere. Of those the full-text
 //! index ranks (bm25), unless there are too many: to rank them all would take longer than anybody looks
 //! at so broad a search.
 //!
@@ -12,7 +12,7 @@
 
 use std::collections::HashSet;
 
-use larder_core::{Key, ListQuery, Listed, fold};
+use larder_core::{Key, ListQuery, Listed, beginnings, fold};
 use rusqlite::types::Value;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params, params_from_iter};
 
@@ -43,8 +43,8 @@ const TITLE_WEIGHT: f64 = 1_000.0;
 /// What was typed, as words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Words {
-    /// As one text, for the beginnings of titles.
-    typed: String,
+    /// As titles may begin with them, the better way first.
+    beginnings: Vec<String>,
     /// As the index has them.
     folded: Vec<String>,
     /// As FTS5 expressions, of which all must match.
@@ -81,14 +81,16 @@ impl Words {
 
     fn typed(search: &str) -> Option<Words> {
         // A point or an accent by itself is no word, and a picture is one.
-        let (words, folded): (Vec<&str>, Vec<String>) = search
+        let folded: Vec<String> = search
             .split(|c: char| c.is_whitespace() || c.is_control())
-            .map(|word| (word, fold(word)))
-            .filter(|(_, folded)| folded.chars().any(char::is_alphanumeric))
+            .map(fold)
+            .filter(|folded| folded.chars().any(char::is_alphanumeric))
             .take(WORDS_MAX)
-            .unzip();
+            .collect();
         let each: Vec<String> = folded.iter().map(|word| asked(word)).collect();
-        (!each.is_empty()).then(|| Words { typed: words.join(" "), folded, spelt: each.clone(), each })
+        let (typed, bare) = beginnings(search);
+        let beginnings = [typed].into_iter().chain(bare).collect();
+        (!each.is_empty()).then(|| Words { beginnings, folded, spelt: each.clone(), each })
     }
 
     /// What has them anywhere.
@@ -165,7 +167,9 @@ pub(crate) fn ranked(
     asked: &Asked<'_>,
 ) -> Result<Vec<Listed>, Fault> {
     let mut page = Page::of(conn, query, asked)?;
-    begin_with(conn, words, &mut page)?;
+    for typed in &words.beginnings {
+        begin_with(conn, typed, &mut page)?;
+    }
     if !page.is_full() {
         matching(conn, words, &mut page)?;
     }
@@ -173,7 +177,7 @@ pub(crate) fn ranked(
 }
 
 /// Offers the items whose titles begin with what was typed, by the alphabet.
-fn begin_with(conn: &Connection, words: &Words, page: &mut Page<'_, '_>) -> Result<(), Fault> {
+fn begin_with(conn: &Connection, typed: &str, page: &mut Page<'_, '_>) -> Result<(), Fault> {
     let view = page.query.view;
     let title = compared(column(view, view.title)?, "");
     let mut statement = conn.prepare_cached(&format!(
@@ -182,8 +186,8 @@ fn begin_with(conn: &Connection, words: &Words, page: &mut Page<'_, '_>) -> Resu
         view.kind
     ))?;
     // No text that begins with it stands behind its continuation by the last of all characters.
-    let end = format!("{}\u{10ffff}", words.typed);
-    let mut rows = statement.query(params![words.typed, end])?;
+    let end = format!("{typed}\u{10ffff}");
+    let mut rows = statement.query(params![typed, end])?;
     while let Some(row) = rows.next()? {
         page.offer(row.get(0)?)?;
         if page.is_full() {
@@ -375,6 +379,6 @@ mod tests {
         assert_eq!(words("a\"b NEAR(x").as_deref(), Some("\"a\"\"b\"* \"near(x\"*"));
         assert_eq!(words("Ёлка \u{5b8}").as_deref(), Some("\"елка\"*"));
         assert_eq!(words(" - * \" "), None);
-        assert_eq!(Words::typed(" a \0 - b ").unwrap().typed, "a b");
+        assert_eq!(Words::typed(" a \0 - b ").unwrap().beginnings, ["a - b", "a b"]);
     }
 }

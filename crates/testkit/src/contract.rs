@@ -136,6 +136,7 @@ macro_rules! contract_suite {
             lists: rows_come_in_pages_and_their_members_are_counted_apart;
             lists: a_store_says_what_it_is_and_finds_no_damage;
             searches: names_come_first_the_exact_one_before_all_others;
+            searches: marks_around_what_is_typed_leave_names_first;
             searches: a_search_by_rank_is_filtered_and_shows_what_a_list_would;
             searches: pages_of_a_list_are_the_list;
             searches: a_broad_search_is_the_same_in_pages;

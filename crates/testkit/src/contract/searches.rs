@@ -77,6 +77,44 @@ pub async fn names_come_first_the_exact_one_before_all_others<P: Place>() {
     assert_eq!(ids(&store, &query(&shelf, "lard", Some(Order::Rank))).await, ["g"]);
 }
 
+/// Commas, quotation marks and stars around a word are nobody's name, unless a title begins with just that.
+pub async fn marks_around_what_is_typed_leave_names_first<P: Place>() {
+    let place = P::fresh();
+    let store = place.open().await;
+    let shelf = [key("shelf/one")];
+    let items = vec![
+        titled("a", "A pdf, pdf and pdf", "pdf"),
+        titled("b", "pdf forms", "nothing else of a kind that goes on for a while"),
+        titled("c", "PDF", ""),
+        titled("d", "\"pdf\" as it was written", ""),
+        titled("e", "C# by night", ""),
+        titled("f", "C++ by day", ""),
+        titled("g", ".NET", ""),
+        titled("h", "networks", ""),
+    ];
+    refresh(&store, &shelf[0], items, at(0)).await;
+    for (typed, expected) in [
+        ("pdf", ["c", "b"].as_slice()),
+        ("pdf,", &["c", "b"]),
+        ("pdf*", &["c", "b"]),
+        ("(pdf)", &["c", "b"]),
+        (" , pdf ; ", &["c", "b"]),
+        ("“Pdf” forms!", &["b"]),
+        ("pdf 'forms'", &["b"]),
+        ("pdf - forms", &["b"]),
+        ("\"pdf\"", &["d", "c", "b"]),
+        ("c++", &["f", "e"]),
+        ("c", &["e", "f"]),
+        (".net", &["g", "h"]),
+        ("net", &["h", "g"]),
+    ] {
+        let found = ids(&store, &query(&shelf, typed, Some(Order::Rank))).await;
+        assert_eq!(found[..expected.len()], *expected, "{typed}: {found:?}");
+        let first = ListQuery { limit: 1, ..query(&shelf, typed, Some(Order::Rank)) };
+        assert_eq!(ids(&store, &first).await, expected[..1], "{typed}");
+    }
+}
+
 /// The same conditions as any list's; the entries that show an item are told in the order asked.
 pub async fn a_search_by_rank_is_filtered_and_shows_what_a_list_would<P: Place>() {
     let place = P::fresh();

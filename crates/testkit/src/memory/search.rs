@@ -4,15 +4,24 @@
 /// The most words of a search that count.
 const WORDS_MAX: usize = 32;
 
-/// What is looked for: the parts of each typed word. `None` = there is no word in it.
-pub(super) fn wanted(typed: &str) -> Option<Vec<Vec<String>>> {
+/// What is looked for.
+pub(super) struct Wanted {
+    /// The parts of each typed word.
+    words: Vec<Vec<String>>,
+    /// As a title may begin with it: as it was typed, and without the marks around its words.
+    begun: (String, Option<String>),
+}
+
+/// What is looked for. `None` = there is no word in it.
+pub(super) fn wanted(typed: &str) -> Option<Wanted> {
     let words: Vec<Vec<String>> = typed
         .split(|c: char| c.is_whitespace() || c.is_control())
         .map(words_of)
         .filter(|parts| !parts.is_empty())
         .take(WORDS_MAX)
         .collect();
-    (!words.is_empty()).then_some(words)
+    let begun = larder_core::beginnings(&typed.to_ascii_lowercase());
+    (!words.is_empty()).then_some(Wanted { words, begun })
 }
 
 /// How well an item answers a search: the lesser comes first.
@@ -20,6 +29,8 @@ pub(super) fn wanted(typed: &str) -> Option<Vec<Vec<String>>> {
 pub(super) enum Rank {
     /// Its title begins with what was typed.
     Begins,
+    /// Its title begins with the words of that.
+    BeginsBarely,
     /// Its title has all of the words.
     Named,
     /// It has all of them somewhere.
@@ -27,16 +38,22 @@ pub(super) enum Rank {
 }
 
 /// How well a title and a text answer what is wanted; `None` = they lack one of the words.
-pub(super) fn rank(title: &str, text: &str, wanted: &[Vec<String>]) -> Option<Rank> {
+pub(super) fn rank(title: &str, text: &str, wanted: &Wanted) -> Option<Rank> {
+    let Wanted { words: wanted, begun: (typed, bare) } = wanted;
+    let lower = title.to_ascii_lowercase();
     let (title, text) = (words_of(title), words_of(text));
     let has = |words: &[String], parts: &[String]| words.windows(parts.len()).any(|run| begins(run, parts));
-    let mut typed = title.iter();
-    if wanted.iter().flatten().all(|part| typed.next().is_some_and(|word| word.starts_with(part.as_str()))) {
+    let is_found = wanted.iter().all(|parts| has(&title, parts) || has(&text, parts));
+    if !is_found {
+        None
+    } else if lower.starts_with(typed) {
         Some(Rank::Begins)
+    } else if bare.as_ref().is_some_and(|bare| lower.starts_with(bare)) {
+        Some(Rank::BeginsBarely)
     } else if wanted.iter().all(|parts| has(&title, parts)) {
         Some(Rank::Named)
     } else {
-        wanted.iter().all(|parts| has(&title, parts) || has(&text, parts)).then_some(Rank::Somewhere)
+        Some(Rank::Somewhere)
     }
 }
 
