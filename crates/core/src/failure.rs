@@ -83,6 +83,14 @@ pub enum FetchError {
         /// In its own words.
         detail: String,
     },
+    /// Not allowed, and asked for without a credential, as everybody may: there is none that could be put right.
+    #[error("{host} refused access: {detail}")]
+    Closed {
+        /// Who.
+        host: String,
+        /// In its own words.
+        detail: String,
+    },
     /// An answer that cannot be understood.
     #[error("{host} sent an answer that cannot be used: {detail}")]
     Unusable {
@@ -144,6 +152,7 @@ impl FetchError {
         match self {
             FetchError::BadRequest { .. }
             | FetchError::Refused { .. }
+            | FetchError::Closed { .. }
             | FetchError::Unusable { .. }
             | FetchError::BadFile { .. } => true,
             FetchError::Network { .. }
@@ -167,6 +176,7 @@ impl FetchError {
             FetchError::TimedOut { .. }
             | FetchError::BadRequest { .. }
             | FetchError::Refused { .. }
+            | FetchError::Closed { .. }
             | FetchError::Unusable { .. }
             | FetchError::BadFile { .. }
             | FetchError::Partial { .. }
@@ -186,6 +196,9 @@ impl FetchError {
                 format!("retry after {}; see `larder doctor`", until.whole_second())
             }
             FetchError::Refused { .. } => "check the token and its rights: `larder doctor` names both".into(),
+            FetchError::Closed { .. } => "it is asked without a token: check the `[[marketplace]] url`, or have what it \
+                                          lists in a `file`"
+                .into(),
             FetchError::NoCredential => "set GITHUB_TOKEN (GH_ENTERPRISE_TOKEN for a server of your own), or `gh auth login`".into(),
             FetchError::AccessLost { .. } => {
                 "the copy is kept; check the token's rights, or `larder cache clear KEY` if they are really gone".into()
@@ -213,7 +226,7 @@ impl FetchError {
             FetchError::Limited { kind: LimitKind::Budget, .. } => "budget",
             FetchError::BreakerOpen { .. } => "breaker_open",
             FetchError::BadRequest { .. } => "bad_request",
-            FetchError::Refused { .. } => "refused",
+            FetchError::Refused { .. } | FetchError::Closed { .. } => "refused",
             FetchError::Unusable { .. } | FetchError::BadFile { .. } => "unusable",
             FetchError::Partial { .. } => "partial",
             FetchError::NoCredential => "needs_token",

@@ -1,6 +1,6 @@
 //! A document of the web, by its address: asked for conditionally, of bounded size, within a bounded
 //! time, and only where an address of the public network leads to, unless the configuration says that
-//! it may be a private one. That is checked where the name is looked up, of every redirect too, so
+//! it may be a private one: the host that it names, and none that this leads on to. That is checked where the name is looked up, of every redirect too, so
 //! that no name can lead elsewhere between the look and the call.
 
 use std::collections::HashSet;
@@ -45,11 +45,24 @@ pub(super) struct Web {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wanted<'a> {
     pub(super) url: &'a Url,
+    /// Whether its host may be a private one.
     pub(super) allow_private: bool,
     /// The entity tag of what is held, and when that was last modified.
     pub(super) etag: Option<&'a str>,
     pub(super) last_modified: Option<&'a str>,
     pub(super) deadline: Time,
+}
+
+impl Wanted<'_> {
+    /// Whether an address on the way may be a private one: who leads on from one of them names no other.
+    fn may_be_private(&self, url: &Url) -> bool {
+        self.allow_private && url.host() == self.url.host()
+    }
+
+    /// The host that alone may be private, if there is one.
+    fn private(&self) -> Option<&str> {
+        self.url.host_str().filter(|_| self.allow_private)
+    }
 }
 
 /// What came.
@@ -103,7 +116,7 @@ impl Web {
     async fn follow(&self, wanted: Wanted<'_>) -> Result<Got, FetchError> {
         let mut url = wanted.url.clone();
         for _ in 0..=REDIRECTS_MAX {
-            check(&url, wanted.allow_private).map_err(FetchError::Local)?;
+            check_of(&url, wanted.may_be_private(&url), wanted.private()).map_err(FetchError::Local)?;
             let leave = self.waits.admit(&host(&url), self.clock.now()).await?;
             let reply = self.call(&url, wanted).await;
             let now = self.clock.now();
@@ -119,7 +132,8 @@ impl Web {
     }
 
     async fn call(&self, url: &Url, wanted: Wanted<'_>) -> Result<Reply, FetchError> {
-        let http = self.http(wanted.allow_private).map_err(|error| FetchError::Local(error.to_string()))?;
+        let http =
+            self.http(wanted.may_be_private(url)).map_err(|error| FetchError::Local(error.to_string()))?;
         if let Some(Host::Domain(name)) = url.host() {
             self.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_ascii_lowercase());
         }
@@ -130,11 +144,12 @@ impl Web {
                 request = request.header(name, value);
             }
         }
-        let mut response = request.send().await.map_err(|error| failure(url, &error))?;
+        let failure = |error: &reqwest::Error| failure(url, error, wanted.private());
+        let mut response = request.send().await.map_err(|error| failure(&error))?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let mut body = Vec::new();
         while status == 200
-            && let Some(chunk) = response.chunk().await.map_err(|error| failure(url, &error))?
+            && let Some(chunk) = response.chunk().await.map_err(|error| failure(&error))?
         {
             if body.len() + chunk.len() > BODY_BYTES_MAX {
                 return Err(unusable(url, format!("more than {BODY_BYTES_MAX} bytes")));
@@ -166,7 +181,7 @@ impl Web {
             }
             status @ 500..=599 => Err(FetchError::Upstream { host, status, detail: None, retry_at: wait }),
             status @ (401 | 403 | 407 | 451) => {
-                Err(FetchError::Refused { host, detail: format!("HTTP {status}") })
+                Err(FetchError::Closed { host, detail: format!("HTTP {status}") })
             }
             status @ 400..=499 => Err(FetchError::BadRequest { host, detail: format!("HTTP {status}") }),
             status => Err(unusable(url, format!("HTTP {status}"))),
@@ -196,6 +211,11 @@ impl Web {
 
 /// Whether an address may be asked at all, as far as it says itself; the error is a sentence.
 pub(super) fn check(url: &Url, allow_private: bool) -> Result<(), String> {
+    check_of(url, allow_private, None)
+}
+
+/// [`check`], where `private` is the host that alone may be private.
+fn check_of(url: &Url, allow_private: bool, private: Option<&str>) -> Result<(), String> {
     let is_fit = url.scheme() == "https" || (allow_private && url.scheme() == "http");
     if !is_fit {
         return Err(format!("{} is not asked: marketplaces are read by https://", shown(url)));
@@ -211,7 +231,7 @@ pub(super) fn check(url: &Url, allow_private: bool) -> Result<(), String> {
     };
     match address {
         Some(address) if !allow_private && !is_public(address) => {
-            Err(Astray::of(&host(url), address).to_string())
+            Err(Astray::of(&host(url), address).told(private))
         }
         _ => Ok(()),
     }
@@ -224,7 +244,7 @@ struct Checked {
 
 /// A name that leads to nothing but private addresses.
 #[derive(Debug, thiserror::Error)]
-#[error("`{name}` leads to {address}, which is not the public network's; `allow_private = true` allows it")]
+#[error("`{name}` leads to {address}, which is not the public network's")]
 struct Astray {
     name: String,
     address: IpAddr,
@@ -233,6 +253,14 @@ struct Astray {
 impl Astray {
     fn of(name: &str, address: IpAddr) -> Self {
         Astray { name: name.to_owned(), address }
+    }
+
+    /// In a sentence, with what allows it.
+    fn told(&self, private: Option<&str>) -> String {
+        match private {
+            None => format!("{self}; `allow_private = true` allows it"),
+            Some(host) => format!("{self}; `allow_private` is of {host} alone"),
+        }
     }
 }
 
@@ -253,11 +281,11 @@ impl Resolve for Checked {
     }
 }
 
-fn failure(url: &Url, error: &reqwest::Error) -> FetchError {
+fn failure(url: &Url, error: &reqwest::Error, private: Option<&str>) -> FetchError {
     let mut cause: Option<&dyn std::error::Error> = Some(error);
     while let Some(here) = cause {
         if let Some(astray) = here.downcast_ref::<Astray>() {
-            return FetchError::Local(astray.to_string());
+            return FetchError::Local(astray.told(private));
         }
         cause = here.source();
     }

@@ -437,7 +437,13 @@ async fn what_is_no_index_takes_nothing_away_and_says_why() {
     );
     scene.clock.advance(Duration::from_mins(2));
     assert!(matches!(told(503, &[], Vec::new()).await, FetchError::Upstream { status: 503, .. }));
-    assert!(matches!(told(403, &[], Vec::new()).await, FetchError::Refused { .. }));
+    for status in [401, 403, 451] {
+        let refused = told(status, &[], Vec::new()).await;
+        assert_eq!(refused.code(), "refused");
+        assert!(refused.counts() && refused.to_string().ends_with(&format!("refused access: HTTP {status}")));
+        let hint = refused.hints().concat();
+        assert!(hint.contains("is asked without a token") && !hint.contains("rights"), "{hint}");
+    }
     let round = told(302, &[("location", "/index.json")], Vec::new()).await;
     assert!(round.to_string().contains("more than 5 redirects"), "{round}");
     for error in [page, large, limited, round] {
@@ -490,6 +496,31 @@ async fn nothing_is_asked_of_a_private_address_unless_it_is_allowed() {
     web.say(302, &[("location", "ftp://127.0.0.1/index.json")], Vec::new());
     let refused = Held::nothing().fetch(&scene, &away).await;
     assert!(matches!(&refused, Err(FetchError::Local(why)) if why.contains("https://")), "{refused:?}");
+}
+
+#[tokio::test]
+async fn of_one_s_own_network_the_host_that_is_named_may_be_asked_and_no_other() {
+    let (scene, web) = (Scene::with(Vec::new()).await, Web::start().await);
+    let source = source(&scene, web.index(true), None);
+    let port = web.base.rsplit(':').next().unwrap().to_owned();
+    for (away, why) in [
+        (format!("http://localhost:{port}/index.json"), "read by https://"),
+        ("http://169.254.169.254/latest".to_owned(), "read by https://"),
+        (format!("https://localhost:{port}/index.json"), "`allow_private` is of 127.0.0.1 alone"),
+        ("https://10.0.0.1/index.json".to_owned(), "`allow_private` is of 127.0.0.1 alone"),
+    ] {
+        web.say(302, &[("location", &away)], Vec::new());
+        let refused = Held::nothing().fetch(&scene, &source).await;
+        assert!(
+            matches!(&refused, Err(FetchError::Local(told)) if told.contains(why)),
+            "{away}: {refused:?}"
+        );
+    }
+    assert_eq!(web.asked().len(), 4, "each once, and nobody else");
+    web.say(302, &[("location", "/other.json")], Vec::new());
+    let round = Held::nothing().fetch(&scene, &source).await.unwrap_err().to_string();
+    assert!(round.contains("more than 5 redirects"), "its own are followed: {round}");
+    assert_eq!(web.asked().last().unwrap().0, "/other.json");
 }
 
 #[tokio::test]
