@@ -52,10 +52,11 @@ pub struct Artifact {
     /// Other names that it goes by.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Vec::is_empty")]
     pub aliases: Vec<String>,
-    /// Which of these its collection says, since it does not itself.
+    /// Which of these, and of where it is from, its collection or its record says, since it does not itself.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Vec::is_empty")]
     pub by_collection: Vec<String>,
-    /// Where its collection has it from.
+    /// Where it is from, by its own word; else where its collection has it from, else the collection that its record
+    /// names. Of one that is offered: where it is to be had.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
     /// The version that was deployed.
@@ -176,7 +177,7 @@ impl Artifact {
         let mut artifact = Artifact {
             deployed_version: deployed.map(|deployed| shown_version(deployed, upstream)),
             upstream_version: upstream.and_then(Upstream::shown),
-            source: upstream.and_then(|upstream| upstream.source.clone()),
+            source: front.source,
             deployed_at: record.and_then(|record| record.deployed_at),
             name: placed.name,
             kind: placed.kind,
@@ -199,9 +200,11 @@ impl Artifact {
             plugin: None,
             url: None,
         };
-        if let Some(upstream) = upstream {
-            artifact.fill(&upstream.said);
-        }
+        let mut told = upstream.map(|upstream| upstream.said.clone()).unwrap_or_default();
+        told.source = upstream
+            .and_then(|upstream| upstream.source.clone())
+            .or_else(|| record.and_then(|record| record.collection.clone()));
+        artifact.fill(&told);
         artifact
     }
 
@@ -223,19 +226,25 @@ impl Artifact {
     /// Takes over what was known of its collection, where that cannot be read now.
     pub fn keep_upstream(&mut self, held: &Artifact) {
         self.upstream_version.clone_from(&held.upstream_version);
-        self.source.clone_from(&held.source);
         self.outdated = held.outdated;
-        self.fill(&held.told());
+        let told = held.told();
+        if told.source.is_some() {
+            self.let_go_of_source();
+        }
+        self.fill(&told);
     }
 
     /// Takes over what it said of itself, where it is not there any more.
     pub fn keep_description(&mut self, held: &Artifact) {
-        self.description.clone_from(&held.description);
-        self.version.clone_from(&held.version);
-        self.tags.clone_from(&held.tags);
-        self.license.clone_from(&held.license);
-        self.aliases.clone_from(&held.aliases);
-        self.by_collection.clone_from(&held.by_collection);
+        let (own, told) = (held.said(), self.told());
+        self.description = own.description;
+        self.version = own.version;
+        self.tags = own.tags;
+        self.license = own.license;
+        self.aliases = own.aliases;
+        self.source = own.source;
+        self.by_collection.clear();
+        self.fill(&told);
     }
 
     /// The artifact as a fetch brings it. Fails only if it cannot be written as JSON.

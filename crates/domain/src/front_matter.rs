@@ -17,6 +17,8 @@ pub struct FrontMatter {
     pub license: Option<String>,
     /// Other names that it goes by.
     pub aliases: Vec<String>,
+    /// Where it is from: an address, or a word.
+    pub source: Option<String>,
 }
 
 /// A longer description is cut: it is shown in lists and searched, not read.
@@ -29,6 +31,8 @@ const LINES_ABOVE: usize = 1;
 pub(crate) const LIST_MAX: usize = 100;
 /// No word of one is longer; a name, a version and a licence are cut here.
 pub(crate) const WORD_CHARS_MAX: usize = 200;
+/// No longer source is taken: an address that is cut leads elsewhere.
+const SOURCE_CHARS_MAX: usize = 2_000;
 
 impl FrontMatter {
     /// Reads the front matter of a file, as far as it can be understood, and says what is wrong
@@ -100,9 +104,11 @@ fn of(mut fields: Map<'_>) -> FrontMatter {
         }
         _ => None,
     });
+    let source = take(&mut fields, "source").and_then(as_text);
+    let source = source.filter(|source| source.chars().count() <= SOURCE_CHARS_MAX);
     let mut list = |name: &str| take(&mut fields, name).map(as_list).unwrap_or_default();
     let (tags, aliases) = (list("tags"), list("aliases"));
-    FrontMatter { name, description, version, tags, license, aliases }
+    FrontMatter { name, description, version, tags, license, aliases, source }
 }
 
 fn take<'a>(fields: &mut Map<'a>, name: &str) -> Option<Written<'a>> {
@@ -113,7 +119,8 @@ fn take<'a>(fields: &mut Map<'a>, name: &str) -> Option<Written<'a>> {
 /// The plain `key: value` lines of what is not YAML.
 fn by_lines(text: &str) -> FrontMatter {
     /// All that [`of`] asks for in lines.
-    const NAMES: [&str; 7] = ["name", "description", "version", "license", "licence", "tags", "aliases"];
+    const NAMES: [&str; 8] =
+        ["name", "description", "version", "license", "licence", "tags", "aliases", "source"];
     let mut fields = Map::new();
     for line in text.lines().filter(|line| !line.starts_with([' ', '\t', '-', '#'])) {
         let Some((key, value)) = line.split_once(':') else { continue };
@@ -121,7 +128,7 @@ fn by_lines(text: &str) -> FrontMatter {
         // Broken brackets hold no name; a list is read without them, and prose may begin with one.
         let value = match key {
             "tags" | "aliases" => value.trim_matches(['[', ']']),
-            "name" | "version" if value.starts_with(['[', '{']) => "",
+            "name" | "version" | "source" if value.starts_with(['[', '{']) => "",
             _ => value,
         };
         if !value.is_empty() && NAMES.contains(&key) {
@@ -181,6 +188,25 @@ mod tests {
             (front.tags, front.license.as_deref()),
             (vec!["docs".to_owned(), "forms".to_owned()], Some("Apache-2.0"))
         );
+    }
+
+    #[test]
+    fn where_it_is_from_is_an_address_or_a_word_and_no_half_of_either() {
+        assert_eq!(
+            read("---\nsource: https://example.org/x\n---\n").source.as_deref(),
+            Some("https://example.org/x")
+        );
+        for none in ["source:\n", "source: {url: x}\n", "name: a\n"] {
+            assert_eq!(read(&format!("---\n{none}---\n")).source, None, "{none}");
+        }
+        let long = "x".repeat(SOURCE_CHARS_MAX + 1);
+        assert_eq!(
+            read(&format!("---\nsource: {long}\n---\n")).source,
+            None,
+            "half of an address leads elsewhere"
+        );
+        let (front, _) = FrontMatter::read(b"---\nsource: https://example.org/x\ndescription: a: b\n---\n");
+        assert_eq!(front.source.as_deref(), Some("https://example.org/x"));
     }
 
     #[test]
@@ -245,9 +271,11 @@ mod tests {
         assert!(problem.ends_with(", in line 3"), "as an editor counts: {problem}");
         assert_eq!(front.tags, ["a"], "without what is left of its brackets");
         for broken in ["[a: b", "{a", "[pdf] forms"] {
-            let text = format!("---\nname: {broken}\nversion: {broken}\ndescription: {broken}\n---\n");
+            let text = format!(
+                "---\nname: {broken}\nversion: {broken}\nsource: {broken}\ndescription: {broken}\n---\n"
+            );
             let (front, problem) = FrontMatter::read(text.as_bytes());
-            assert_eq!((front.name, front.version), (None, None), "{broken} is no name");
+            assert_eq!((front.name, front.version, front.source), (None, None, None), "{broken} is no name");
             assert!(front.description.is_some() && problem.is_some(), "{broken}");
         }
         let (front, problem) = FrontMatter::read(b"---\nname: caf\xe9\n---\n");

@@ -114,6 +114,7 @@ fn every_column_of_the_view_is_a_field_and_any_object_can_be_read() {
         tags: vec!["t".to_owned()],
         license: Some("MIT".to_owned()),
         aliases: Vec::new(),
+        source: None,
     };
     let disk = OnDisk { content_hash: Some(hash('c')), updated_at: Some(Time::from_ms(2)), front };
     let artifact = Artifact {
@@ -149,4 +150,55 @@ fn each_other_name_stands_there_once_and_is_another() {
     let told = Upstream { said: front(&["x", "forms", "x"]), ..Upstream::default() };
     let silent = Artifact::of(placed(), Some(OnDisk::default()), None, Some(&told));
     assert_eq!(silent.aliases, ["forms", "x"], "what its collection says goes by the same rule");
+}
+
+fn saying(source: Option<&str>) -> OnDisk {
+    let front = FrontMatter::read(
+        source.map(|source| format!("---\nsource: {source}\n---\n")).unwrap_or_default().as_bytes(),
+    );
+    OnDisk { content_hash: Some(hash('a')), front: front.0, ..OnDisk::default() }
+}
+
+#[test]
+fn where_it_is_from_it_says_itself_or_its_collection_or_its_record() {
+    let theirs = Upstream { source: Some("https://octo.example/pdf".to_owned()), ..locked(&hash('a')) };
+    let recorded = record(Some(&hash('a')), None);
+    let nameless = Record { collection: None, ..recorded.clone() };
+    let own = "https://example.org/x";
+    for (said, record, upstream, source) in [
+        (Some(own), Some(&recorded), Some(&theirs), Some(own)),
+        (Some(own), None, None, Some(own)),
+        (None, Some(&recorded), Some(&theirs), Some("https://octo.example/pdf")),
+        (None, Some(&recorded), Some(&locked(&hash('a'))), Some("default")),
+        (None, Some(&recorded), None, Some("default")),
+        (None, Some(&nameless), None, None),
+        (None, None, None, None),
+    ] {
+        let artifact = Artifact::of(placed(), Some(saying(said)), record, upstream);
+        assert_eq!(artifact.source.as_deref(), source, "{said:?} {record:?} {upstream:?}");
+    }
+}
+
+#[test]
+fn where_others_say_that_it_is_from_is_not_taken_for_its_own_word_later() {
+    let theirs = Upstream { source: Some("https://octo.example/pdf".to_owned()), ..locked(&hash('a')) };
+    let recorded = record(Some(&hash('a')), None);
+    let held = Artifact::of(placed(), Some(saying(None)), Some(&recorded), Some(&theirs));
+    let alone = Artifact::of(placed(), Some(held.on_disk()), None, None);
+    assert_eq!(alone.source, None, "neither a record nor a collection says so any more");
+    let mut kept = Artifact::of(placed(), Some(held.on_disk()), Some(&recorded), None);
+    assert_eq!(kept.source.as_deref(), Some("default"));
+    kept.keep_upstream(&held);
+    assert_eq!(kept.source, held.source, "what is known of a collection that cannot be read stays");
+    assert_eq!(kept.by_collection, held.by_collection);
+    let own = Artifact::of(placed(), Some(saying(Some("own"))), Some(&recorded), Some(&theirs));
+    let mut gone = Artifact::of(placed(), None, Some(&recorded), Some(&theirs));
+    assert_eq!(gone.source, theirs.source);
+    gone.keep_description(&own);
+    assert_eq!(
+        gone.source.as_deref(),
+        Some("own"),
+        "what it said of itself stays when it is not there any more"
+    );
+    assert_eq!(gone.by_collection, own.by_collection);
 }

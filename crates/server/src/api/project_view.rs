@@ -102,7 +102,7 @@ pub struct ArtifactView<'a> {
     /// Its licence, as written.
     #[schema(required = true)]
     license: Option<&'a str>,
-    /// Where its collection has it from.
+    /// Where it is from: by its own word, else its collection's, else the collection that its record names.
     #[schema(required = true)]
     source: Option<&'a str>,
     /// The version that was deployed.

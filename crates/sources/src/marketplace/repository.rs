@@ -351,5 +351,6 @@ fn of_manifest(said: Offer) -> FrontMatter {
         tags: said.tags,
         license: said.license,
         aliases: said.aliases,
+        source: None,
     }
 }

@@ -123,3 +123,28 @@ async fn a_number_for_a_version_hides_neither_the_hash_beside_it_nor_that_someth
     assert_eq!(codes(&warnings), ["malformed"]);
     assert!(warnings[0].message.ends_with("`resolved_sha` of `pdf::skill` is left out: it is not a text"));
 }
+
+#[tokio::test]
+async fn where_an_artifact_is_from_it_says_itself_or_its_collection_or_the_record_of_it() {
+    let mut folder = deployed();
+    let from = |folder: &Folder| folder.artifact("kiln", "pdf").source;
+    folder.refresh().await;
+    assert_eq!(from(&folder).as_deref(), Some("default"), "the collection that the record names");
+    let manifest = format!("{DEFAULT}/collection.toml");
+    let artifact =
+        "[[artifacts]]\nname = \"pdf\"\ntype = \"skill\"\nupstream = \"https://octo.example/pdf\"\n";
+    folder.write(&manifest, &format!("[collection]\nname = \"default\"\n{artifact}"));
+    folder.refresh().await;
+    assert_eq!(from(&folder).as_deref(), Some("https://octo.example/pdf"));
+    folder.write(&manifest, "[collection\n");
+    folder.refresh().await;
+    assert_eq!(from(&folder).as_deref(), Some("https://octo.example/pdf"), "it cannot be read now");
+    let skill = "dev/kiln/.claude/skills/pdf/SKILL.md";
+    folder.write(skill, "---\nname: pdf\nsource: https://example.org/x\n---\n");
+    folder.refresh().await;
+    assert_eq!(from(&folder).as_deref(), Some("https://example.org/x"));
+    folder.write(skill, "---\nname: pdf\n---\n");
+    folder.remove(&manifest);
+    folder.refresh().await;
+    assert_eq!(from(&folder).as_deref(), Some("default"));
+}
