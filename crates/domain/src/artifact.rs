@@ -17,6 +17,7 @@ pub const ARTIFACT: &str = "artifact";
 
 /// One artifact, as an item's document holds it. What is not known is left out.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[serde(default)]
 pub struct Artifact {
     /// Its name, without a file's ending.
@@ -52,13 +53,16 @@ pub struct Artifact {
     /// Other names that it goes by.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Vec::is_empty")]
     pub aliases: Vec<String>,
-    /// Which of these, and of where it is from, its collection or its record says, since it does not itself.
+    /// Which of these its collection says, since it does not itself.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Vec::is_empty")]
     pub by_collection: Vec<String>,
     /// Where it is from, by its own word; else where its collection has it from, else the collection that its record
     /// names. Of one that is offered: where it is to be had.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
+    /// Whether that is its own word, as it seldom is.
+    #[serde(deserialize_with = "lenient", skip_serializing_if = "is_not")]
+    pub source_is_own: bool,
     /// The version that was deployed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deployed_version: Option<String>,
@@ -177,6 +181,7 @@ impl Artifact {
         let mut artifact = Artifact {
             deployed_version: deployed.map(|deployed| shown_version(deployed, upstream)),
             upstream_version: upstream.and_then(Upstream::shown),
+            source_is_own: front.source.is_some(),
             source: front.source,
             deployed_at: record.and_then(|record| record.deployed_at),
             name: placed.name,
@@ -242,6 +247,7 @@ impl Artifact {
         self.tags = own.tags;
         self.license = own.license;
         self.aliases = own.aliases;
+        self.source_is_own = own.source.is_some();
         self.source = own.source;
         self.by_collection.clear();
         self.fill(&told);

@@ -40,17 +40,14 @@ fn words(list: &Value) -> Vec<String> {
         .collect()
 }
 
-const SOURCE: &str = "source";
-
 /// A field, and where it is in a front matter and in an artifact.
 type Texts = (&'static str, fn(&mut Artifact) -> &mut Option<String>, fn(&FrontMatter) -> &Option<String>);
 type Lists = (&'static str, fn(&mut Artifact) -> &mut Vec<String>, fn(&FrontMatter) -> Vec<String>);
 
-const TEXTS: [Texts; 4] = [
+const TEXTS: [Texts; 3] = [
     ("description", |one| &mut one.description, |said| &said.description),
     ("version", |one| &mut one.version, |said| &said.version),
     ("license", |one| &mut one.license, |said| &said.license),
-    (SOURCE, |one| &mut one.source, |said| &said.source),
 ];
 
 const LISTS: [Lists; 2] = [
@@ -61,6 +58,9 @@ const LISTS: [Lists; 2] = [
 impl Artifact {
     /// Fills what it does not say itself.
     pub(crate) fn fill(&mut self, said: &FrontMatter) {
+        if self.source.is_none() {
+            self.source.clone_from(&said.source);
+        }
         for (name, own, theirs) in TEXTS {
             if own(self).is_none() && theirs(said).is_some() {
                 own(self).clone_from(theirs(said));
@@ -87,14 +87,14 @@ impl Artifact {
             tags: own.tags,
             license: own.license,
             aliases: own.aliases,
-            source: own.source,
+            source: own.source.filter(|_| self.source_is_own),
         }
     }
 
     /// What its collection says of it.
     pub(crate) fn told(&self) -> FrontMatter {
         let mut theirs = self.clone();
-        let own = ["description", "version", "license", SOURCE, "tags", "aliases"].map(str::to_owned);
+        let own = ["description", "version", "license", "tags", "aliases"].map(str::to_owned);
         let own: Vec<String> = own.into_iter().filter(|name| !self.by_collection.contains(name)).collect();
         theirs.let_go_of(&own);
         FrontMatter {
@@ -104,14 +104,13 @@ impl Artifact {
             tags: theirs.tags,
             license: theirs.license,
             aliases: theirs.aliases,
-            source: theirs.source,
+            source: theirs.source.filter(|_| !self.source_is_own),
         }
     }
 
     /// Leaves it to others to say where it is from, if it does not itself.
     pub(crate) fn let_go_of_source(&mut self) {
-        if let Some(place) = self.by_collection.iter().position(|field| field == SOURCE) {
-            self.by_collection.remove(place);
+        if !self.source_is_own {
             self.source = None;
         }
     }
