@@ -40,6 +40,9 @@ const CHECKING: &str = "check the applied migrations";
 const ANOTHER_BUILDS: &str = "`larder export FILE` with the larder that made it, `DROP SCHEMA larder CASCADE`, and \
     `larder import FILE` with this one; or drop it alone: what can be fetched is fetched anew";
 
+const IN_UTF8: &str = "use one of `CREATE DATABASE … ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0`";
+const NEWER_SERVER: &str = "update the server, or set `[store] url` to another";
+
 /// Advisory locks are the database's: these two numbers are Larder's (`LRDR` and a purpose).
 const MIGRATING: i64 = 0x4c52_4452_0000_0001;
 
@@ -97,8 +100,8 @@ pub(crate) struct Standing {
     is_marked: bool,
     /// In a phrase, if it is not ours.
     foreign: Option<String>,
-    /// In a sentence, if this server cannot hold us.
-    unfit: Option<String>,
+    /// In a sentence, if this server cannot hold us, and what a person can do.
+    unfit: Option<(String, &'static str)>,
     /// Whether this server can look, amid a statement, whether who asked for it is still there.
     looks_for_asker: bool,
 }
@@ -106,10 +109,12 @@ pub(crate) struct Standing {
 impl Standing {
     /// Says no to what is foreign, too new, or was changed under us.
     pub(crate) fn checked(self, place: &str) -> Result<Standing, StoreError> {
-        let failed =
-            |cause: String| StoreError::Failed { place: place.to_owned(), attempted: CHECKING, cause };
-        if let Some(cause) = self.unfit {
-            return Err(failed(cause));
+        let denied = |cause, hint: &str| {
+            let (place, hint) = (place.to_owned(), hint.to_owned());
+            StoreError::Denied { place, attempted: CHECKING, cause, hint }
+        };
+        if let Some((cause, hint)) = self.unfit {
+            return Err(denied(cause, hint));
         }
         if let Some(found) = self.foreign {
             return Err(StoreError::Foreign { place: place.to_owned(), found });
@@ -127,15 +132,11 @@ impl Standing {
             self.applied.iter().zip(STEPS.iter().zip(1_u32..))
         {
             if *version != expected || *checksum != step.checksum().as_str() {
-                return Err(StoreError::Denied {
-                    place: place.to_owned(),
-                    attempted: CHECKING,
-                    cause: format!(
-                        "migration {expected} (`{name}`) is not the one that was applied to this database: \
-                         another build of larder made it"
-                    ),
-                    hint: ANOTHER_BUILDS.to_owned(),
-                });
+                let cause = format!(
+                    "migration {expected} (`{name}`) is not the one that was applied to this database: \
+                     another build of larder made it"
+                );
+                return Err(denied(cause, ANOTHER_BUILDS));
             }
         }
         Ok(self)
@@ -365,12 +366,12 @@ async fn look(tx: &Tx) -> Result<Standing, Fault> {
     let (has_mark, has_meta): (bool, bool) = (row.try_get(2)?, row.try_get(3)?);
     let things: i64 = row.try_get(4)?;
     if server < SERVER_MIN {
-        let unfit = Some(format!("PostgreSQL 13 is needed, this is {}", server / 10_000));
-        return Ok(Standing { unfit, ..Standing::default() });
+        let cause = format!("PostgreSQL 13 is needed, this is {}", server / 10_000);
+        return Ok(Standing { unfit: Some((cause, NEWER_SERVER)), ..Standing::default() });
     }
     if encoding != "UTF8" {
-        let unfit = Some(format!("the database's encoding must be UTF8, and is {encoding}"));
-        return Ok(Standing { unfit, ..Standing::default() });
+        let cause = format!("the database's encoding must be UTF8, and is {encoding}");
+        return Ok(Standing { unfit: Some((cause, IN_UTF8)), ..Standing::default() });
     }
     if !has_mark && things > 0 {
         let found = "its schema `larder` is somebody else's: it is not empty, and has no mark of ours";

@@ -48,6 +48,20 @@ fn a_schema_called_larder_that_is_not_ours_is_left_alone() {
 }
 
 #[test]
+fn a_database_that_does_not_speak_utf8_is_refused_with_what_makes_one_that_does() {
+    let database = Database::made("ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0");
+    block_on(async {
+        let error = PostgresStore::open(database.options()).await.map(|_| ()).unwrap_err();
+        assert!(error.to_string().contains("must be UTF8, and is SQL_ASCII"), "{error}");
+        let hints = error.hints().join("\n");
+        let (_, sql) = hints.split_once('`').unwrap();
+        let (sql, _) = sql.split_once('`').unwrap();
+        let better = Database::made(sql.strip_prefix("CREATE DATABASE …").unwrap());
+        PostgresStore::open(better.options()).await.unwrap();
+    });
+}
+
+#[test]
 fn sixteen_open_a_new_database_at_once_and_one_migrates() {
     let database = Database::fresh();
     block_on(async {

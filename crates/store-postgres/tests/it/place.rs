@@ -19,8 +19,13 @@ static MADE: AtomicU32 = AtomicU32::new(0);
 
 impl Database {
     pub(crate) fn fresh() -> Self {
+        Database::made("")
+    }
+
+    /// One that is made as those words say.
+    pub(crate) fn made(how: &str) -> Self {
         let name = format!("t_{}_{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
-        run(&format!("CREATE DATABASE {name}"));
+        run(&format!("CREATE DATABASE {name} {how}"));
         Database { name }
     }
 
