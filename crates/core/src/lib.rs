@@ -44,7 +44,7 @@ pub use entry::{
     Entry, Lease, Member, MemberState, RefreshState, Status, Stored, TOUCHED, TOUCHED_BEFORE, Token,
     Validators, Warning,
 };
-pub use export::{Exported, ExportedMember};
+pub use export::{Exported, ExportedMember, Exports};
 pub use failure::{Failure, FetchError, Hint, LimitKind, Retry};
 pub use fetched::{Absence, Answer, Delta, Fetched, Finding, Listing, Others};
 pub use fold::{FOLDING, beginnings, composed, fold, fold_char};

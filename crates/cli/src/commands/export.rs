@@ -3,7 +3,7 @@
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::path::Path;
 
-use larder_core::Exported;
+use larder_core::{Damaged, Exported, Exports};
 use larder_sources::machine_mark;
 use serde_json::json;
 
@@ -20,7 +20,8 @@ use crate::wiring::{Rooms, until_interrupted};
 #[command(
     after_help = "JSON lines: a header, a line an entry with its items, and how many there were. The log, \
                   the feed and the budgets stay behind. It holds what is private too, so that only its \
-                  user may read it. That of an empty cache is a header alone, and can be imported.\n\n\
+                  user may read it. That of an empty cache is a header alone, and can be imported. An entry \
+                  that is damaged is named and left out, and the exit code is 3.\n\n\
                   Example:\n  larder export cache.jsonl\n  \
                   larder export | larder import --store postgres://larder@db/larder"
 )]
@@ -32,6 +33,9 @@ pub struct Args {
 
 /// How many entries are held at once: one may have ten thousand items.
 const PAGE: usize = 16;
+
+/// How many of those that are left out are named on the screen.
+const NAMED_MAX: usize = 20;
 
 /// Exports.
 pub fn run(args: &Args, context: &Context) -> Ended {
@@ -52,17 +56,19 @@ async fn export(args: &Args, context: &Context, config: &Config) -> Ended {
         let to = Writing::begin(BufWriter::new(io::stdout().lock()), rooms.now(), mark(config));
         let told = write(&rooms, to, "standard output", context).await?;
         told.note("what was printed holds private items too", context);
-        return Ok(Exit::Answered);
+        return Ok(told.exit(context));
     }
     let told = to_file(&rooms, &path, context, config).await?;
     if context.json() {
-        context.screen.json(&json!({"exported": told.entries, "path": path}))?;
+        let left_out: Vec<_> =
+            told.left_out.iter().map(|one| json!({"key": one.key, "why": one.error.to_string()})).collect();
+        context.screen.json(&json!({"exported": told.entries, "path": path, "left_out": left_out}))?;
     } else {
         let entries = counted(usize::try_from(told.entries).unwrap_or(usize::MAX), "entry", "entries");
         context.screen.answer(&format!("exported {entries} to {}\n", path.display()))?;
         told.note("it holds private items too: it is written so that only you may read it", context);
     }
-    Ok(Exit::Answered)
+    Ok(told.exit(context))
 }
 
 /// What a person is told of an export.
@@ -70,11 +76,30 @@ struct Told {
     entries: u64,
     /// Whether not everybody may see all of it.
     is_private: bool,
+    /// What could not be read.
+    left_out: Vec<Damaged>,
 }
 
 impl Told {
+    /// Names what is missing. An exit code says so to programs.
+    fn exit(&self, context: &Context) -> Exit {
+        for Damaged { key, error } in self.left_out.iter().take(NAMED_MAX) {
+            context.screen.insist(&format!("`{key}` is left out: {error}"));
+        }
+        if self.left_out.len() > NAMED_MAX {
+            context
+                .screen
+                .insist(&format!("and {} more: `larder cache verify`", self.left_out.len() - NAMED_MAX));
+        }
+        match (self.left_out.is_empty(), self.entries) {
+            (true, _) => Exit::Answered,
+            (false, 0) => Exit::Failed,
+            (false, _) => Exit::Old,
+        }
+    }
+
     fn note(&self, of_private: &str, context: &Context) {
-        if self.entries == 0 {
+        if self.entries == 0 && self.left_out.is_empty() {
             context.screen.note("the cache is empty: nothing but a header was written");
         } else if self.is_private {
             context.screen.note(of_private);
@@ -151,18 +176,17 @@ async fn write<W: Write>(
     let progress = Progress::start(&context.screen, "exporting", "entries", total);
     let work = async {
         let mut writing = to.map_err(failed)?;
-        let (mut last, mut private) = (None, false);
+        let (mut exports, mut private) = (Exports::of(&**store, PAGE), false);
         loop {
-            let page = store.export(last.as_ref(), PAGE).await?;
+            let page = exports.next().await?;
             for entry in &page {
                 writing.add(entry).map_err(failed)?;
                 private |= is_private(entry, rooms);
                 progress.step();
             }
-            last = page.into_iter().next_back().map(|entry| entry.entry.key);
-            if last.is_none() {
+            if page.is_empty() {
                 let entries = writing.end().map_err(failed)?;
-                return Ok(Told { entries, is_private: private });
+                return Ok(Told { entries, is_private: private, left_out: exports.damaged().to_vec() });
             }
         }
     };

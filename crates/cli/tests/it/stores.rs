@@ -131,6 +131,14 @@ fn one_damaged_item_is_told_of_and_keeps_nobody_from_a_lists_others() {
             let is_told = ran.err.contains("column `scope` holds");
             assert!(is_told || args.contains(&"--search"), "{store} {args:?}: {}", ran.all());
         }
+        let exported = user.run(&["export", "rest.jsonl"]);
+        assert_eq!(exported.code, 3, "{store}: {}", exported.all());
+        for left_out in ["warning: `cluster/cinder` is left out: ", "warning: `projects/bot-"] {
+            assert!(exported.err.contains(left_out), "{store}: {}", exported.err);
+        }
+        let rest = std::fs::read_to_string(user.project().join("rest.jsonl")).unwrap();
+        assert!(rest.contains("cluster/kiln") && rest.contains("projects/site-"), "{store}");
+        user.ok(&["import", "rest.jsonl", "--store", "sqlite:rest.db"]);
     }
 }
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use larder_core::{
-    Configured, Definition, Fingerprint, Heads, Policy, Rows, Store, StoreError, Target, lookup_past_damage,
+    Configured, Definition, Exports, Fingerprint, Heads, Policy, Rows, Store, StoreError, Target,
+    lookup_past_damage,
 };
 
 use super::build::{at, book, key, refresh};
@@ -42,6 +43,19 @@ pub async fn one_damaged_row_keeps_nobody_from_the_others<S: Store>(
         counts.push(head.shown);
     }
     assert_eq!((counts, heads.damaged().len()), (vec![1; 8], 1));
+    for most in [1, 4, 100] {
+        let (mut exports, mut met) = (Exports::of(store, most), Vec::new());
+        loop {
+            let page = exports.next().await.unwrap();
+            if page.is_empty() {
+                break;
+            }
+            met.extend(page.into_iter().map(|exported| exported.entry.key));
+        }
+        assert_eq!(met, others, "{most} at once");
+        let [told] = exports.damaged() else { panic!("{:?}", exports.damaged()) };
+        assert_eq!(told.key, torn);
+    }
     let asked = [key("shelf/3"), torn.clone(), key("shelf/5")];
     let (rows, damaged) = lookup_past_damage(store, &asked).await.unwrap();
     assert_eq!(rows.iter().map(Option::is_some).collect::<Vec<_>>(), [true, false, true]);
