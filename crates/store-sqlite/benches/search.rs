@@ -11,8 +11,8 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use larder_core::{
-    Column, ColumnType, Entry, Exported, ExportedMember, Fingerprint, Item, ItemRef, Json, Key, ListQuery,
-    MemberState, Order, Scope, Store, Time, ViewSpec,
+    Column, ColumnType, Entry, Exported, ExportedMember, Filter, Fingerprint, Item, ItemRef, Json, Key,
+    ListQuery, MemberState, Order, Scope, Store, Test, Time, ViewSpec,
 };
 use larder_store_sqlite::{OpenOptions, SqliteStore};
 use rusqlite::{Connection, OpenFlags};
@@ -21,6 +21,7 @@ const ENTRIES: usize = 100;
 const ITEMS: usize = 1_000;
 const CALLS: usize = 300;
 const PAGE: usize = 50;
+const TYPES: [&str; 5] = ["skill", "command", "agent", "hook", "mcp"];
 const NOW: Time = Time::from_ms(1_767_225_600_000);
 
 static VIEW: ViewSpec = ViewSpec {
@@ -30,6 +31,8 @@ static VIEW: ViewSpec = ViewSpec {
         Column { name: "title", holds: ColumnType::Text, indexed: true },
         Column { name: "updated_at", holds: ColumnType::Time, indexed: true },
         Column { name: "size", holds: ColumnType::Integer, indexed: false },
+        Column { name: "type", holds: ColumnType::Text, indexed: false },
+        Column { name: "missing", holds: ColumnType::Boolean, indexed: true },
     ],
     title: "title",
     words: &["description"],
@@ -82,6 +85,7 @@ fn entry(nr: usize, words: &[String], chance: &mut Chance) -> Exported {
         let doc = serde_json::json!({
             "title": title, "description": some(14), "path": format!("docs/{nr}/{n}.md"), "size": n * 37 % 9_000,
             "updated_at": format!("2026-01-{:02}T00:00:00Z", n % 28 + 1), "excerpt": some(6),
+            "type": TYPES[n % TYPES.len()], "missing": n % 300 == 0,
         });
         let id = format!("{nr}/{n}");
         let of = ItemRef::new("artifact", id.as_str());
@@ -199,5 +203,19 @@ fn main() {
              behind 500: {deep50:>6.2}, {deep99:>6.2} | by date {sorted99:>6.2} | count {counted99:>6.2} | \
              plain FTS5 by rank {plain99:>6.2} |"
         );
+    }
+    for (sort, column, test) in [
+        ("of one type in five", "type", Test::Is("hook".into())),
+        ("of one in 300 by a flag", "missing", Test::Flag(true)),
+    ] {
+        let mut times = Vec::new();
+        for _ in 0..CALLS / 4 {
+            let typed = typed("two letters", &words, &mut chance);
+            let filters = vec![Filter { column, test: test.clone() }];
+            let asked = ListQuery { filters, ..query(typed, Order::Rank, 0) };
+            times.push(best(|| drop(black_box(runtime.block_on(store.list(&asked)).unwrap()))));
+        }
+        let (p50, p99) = percentiles(times);
+        println!("| search, two letters, {sort:<23} | p50 {p50:>6.2} ms | p99 {p99:>6.2} ms |");
     }
 }

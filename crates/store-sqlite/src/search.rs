@@ -10,15 +10,15 @@
 //! the index's own dictionary first, and asked for as any of the words there that begin so: those lists
 //! are read only as far as it takes.
 
-use std::collections::HashSet;
+use larder_core::{ListQuery, Listed, beginnings, fold};
+use rusqlite::{Connection, OptionalExtension, params};
 
-use larder_core::{Key, ListQuery, Listed, beginnings, fold};
-use rusqlite::types::Value;
-use rusqlite::{CachedStatement, Connection, OptionalExtension, params, params_from_iter};
-
+use crate::entries::json;
 use crate::errors::Fault;
-use crate::list::{Asked, HOLDERS, Sql, column};
-use crate::rows::{ITEM_COLUMNS, ItemRow, limit};
+use crate::flagged;
+use crate::list::{Asked, column};
+use crate::page::Page;
+use crate::rows::limit;
 use crate::views::compared;
 use crate::words::sign;
 
@@ -167,8 +167,9 @@ pub(crate) fn ranked(
     asked: &Asked<'_>,
 ) -> Result<Vec<Listed>, Fault> {
     let mut page = Page::of(conn, query, asked)?;
+    let few = page.flagged.as_ref().and_then(flagged::few);
     for typed in &words.beginnings {
-        begin_with(conn, typed, &mut page)?;
+        begin_with(conn, typed, few.as_deref(), &mut page)?;
     }
     if !page.is_full() {
         matching(conn, words, &mut page)?;
@@ -176,18 +177,28 @@ pub(crate) fn ranked(
     Ok(page.listed)
 }
 
-/// Offers the items whose titles begin with what was typed, by the alphabet.
-fn begin_with(conn: &Connection, typed: &str, page: &mut Page<'_, '_>) -> Result<(), Fault> {
+/// Offers the items (of those `few`) whose titles begin with what was typed, by the alphabet.
+fn begin_with(
+    conn: &Connection,
+    typed: &str,
+    few: Option<&[i64]>,
+    page: &mut Page<'_, '_>,
+) -> Result<(), Fault> {
     let view = page.query.view;
     let title = compared(column(view, view.title)?, "");
+    // Where there are few, `+` keeps SQLite from starting at the titles.
+    let (among, start) = match few {
+        Some(_) => ("nr IN (SELECT value FROM json_each(?3))", "+"),
+        None => ("?3 IS NULL", ""),
+    };
     let mut statement = conn.prepare_cached(&format!(
-        "SELECT nr FROM items WHERE kind = '{}' AND {title} >= ?1 AND {title} < ?2 \
-         ORDER BY {title}, id LIMIT {CANDIDATES_MAX}",
+        "SELECT nr FROM items WHERE {among} AND kind = '{}' AND {start}{title} >= ?1 AND {start}{title} < ?2 \
+         ORDER BY {start}{title}, id LIMIT {CANDIDATES_MAX}",
         view.kind
     ))?;
     // No text that begins with it stands behind its continuation by the last of all characters.
     let end = format!("{typed}\u{10ffff}");
-    let mut rows = statement.query(params![typed, end])?;
+    let mut rows = statement.query(params![typed, end, few.map(json).transpose()?])?;
     while let Some(row) = rows.next()? {
         page.offer(row.get(0)?)?;
         if page.is_full() {
@@ -214,6 +225,10 @@ fn matching(conn: &Connection, words: &Words, page: &mut Page<'_, '_>) -> Result
     }
     if first.len() <= RANKED_MAX && words.are_rare(conn)? {
         return by_rank(conn, &words.to_be_ranked(), page);
+    }
+    if page.flagged.is_some() {
+        of_the_asked(conn, &words.in_title(), page)?;
+        return of_the_asked(conn, &anywhere, page);
     }
     as_they_stand(conn, &words.in_title(), page)?;
     if page.is_full() {
@@ -253,7 +268,10 @@ fn as_they_stand(conn: &Connection, expression: &str, page: &mut Page<'_, '_>) -
 /// Offers all that matches an expression and that an asked entry shows, unranked: where most matches are
 /// others', few of these may be among any number of the first.
 fn of_the_asked(conn: &Connection, expression: &str, page: &mut Page<'_, '_>) -> Result<(), Fault> {
-    let shown = page.asked.shown(conn)?;
+    let shown = match &page.flagged {
+        Some(flagged) => flagged.clone(),
+        None => page.asked.shown(conn)?,
+    };
     let mut statement = conn.prepare_cached("SELECT rowid FROM items_fts WHERE items_fts MATCH ?1")?;
     let mut rows = statement.query([expression])?;
     while !page.is_full()
@@ -280,84 +298,6 @@ fn by_rank(conn: &Connection, expression: &str, page: &mut Page<'_, '_>) -> Resu
         page.offer(row.get(0)?)?;
     }
     Ok(())
-}
-
-/// A page that is being filled, from the best match down.
-struct Page<'c, 'q> {
-    query: &'q ListQuery,
-    asked: &'q Asked<'q>,
-    holders: CachedStatement<'c>,
-    item: CachedStatement<'c>,
-    values: Vec<Value>,
-    seen: HashSet<i64>,
-    /// How many are still left out before the first.
-    skip: usize,
-    /// How many were offered that no asked entry shows.
-    vain: usize,
-    listed: Vec<Listed>,
-}
-
-impl<'c, 'q> Page<'c, 'q> {
-    fn of(conn: &'c Connection, query: &'q ListQuery, asked: &'q Asked<'q>) -> Result<Self, Fault> {
-        let mut sql = Sql::default();
-        let nr = sql.bind(Value::Null);
-        let mut conditions = vec![format!("i.nr = {nr} AND i.kind = '{}'", query.view.kind)];
-        for filter in &query.filters {
-            conditions.push(sql.condition(query.view, filter)?);
-        }
-        let item = format!("SELECT {ITEM_COLUMNS} FROM items i WHERE {}", conditions.join(" AND "));
-        Ok(Page {
-            query,
-            asked,
-            holders: conn.prepare_cached(HOLDERS)?,
-            item: conn.prepare_cached(&item)?,
-            values: sql.values,
-            seen: HashSet::new(),
-            skip: query.offset,
-            vain: 0,
-            listed: Vec::new(),
-        })
-    }
-
-    fn is_full(&self) -> bool {
-        self.listed.len() >= self.query.limit
-    }
-
-    /// Whether it is not full, and not too many were offered in vain.
-    fn wants_more(&self, vain: usize) -> bool {
-        !self.is_full() && self.vain <= vain
-    }
-
-    /// Takes an item, if it was not offered before, an asked entry shows it, and the filters let it
-    /// through.
-    fn offer(&mut self, nr: i64) -> Result<(), Fault> {
-        if self.is_full() || !self.seen.insert(nr) {
-            return Ok(());
-        }
-        let entries = self.shown_by(nr)?;
-        if entries.is_empty() {
-            self.vain += 1;
-            return Ok(());
-        }
-        self.values[0] = Value::Integer(nr);
-        let mut rows = self.item.query(params_from_iter(&self.values))?;
-        let Some(row) = rows.next()? else { return Ok(()) };
-        if self.skip > 0 {
-            self.skip -= 1;
-            return Ok(());
-        }
-        self.listed.push(Listed { item: ItemRow::read(row, 0)?.model()?, entries });
-        Ok(())
-    }
-
-    fn shown_by(&mut self, nr: i64) -> Result<Vec<Key>, Fault> {
-        let holders = self.holders.query_map([nr], |row| row.get::<_, i64>(0))?;
-        let mut places = Vec::new();
-        for holder in holders {
-            places.extend(self.asked.place(holder?));
-        }
-        Ok(self.asked.keys(places))
-    }
 }
 
 /// Whether an expression has at most so many matches, of whatever kind.

@@ -143,6 +143,7 @@ macro_rules! contract_suite {
             searches: letters_are_folded_alike_in_every_script;
             searches: what_others_have_by_the_thousand_hides_nothing;
             searches: what_other_entries_have_by_the_thousand_hides_nothing;
+            searches: a_flag_that_few_have_is_found_among_any_number_of_matches;
             searches: half_an_answer_hides_nothing_from_a_search;
             searches: a_list_is_counted_as_far_as_it_pays;
             sheets: a_sheet_holds_while_its_entry_looks_as_it_did;

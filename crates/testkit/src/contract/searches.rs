@@ -297,6 +297,36 @@ pub async fn what_other_entries_have_by_the_thousand_hides_nothing<P: Place>() {
     assert_eq!(seen.len(), 2_101);
 }
 
+/// Whoever asks for a flag finds those that have it, however many others match, the best first.
+pub async fn a_flag_that_few_have_is_found_among_any_number_of_matches<P: Place>() {
+    let place = P::fresh();
+    let store = place.open().await;
+    let noise: Vec<Exported> =
+        (0..3).map(|n| many(&key(&format!("noise/{n:02}")), "book", n * 1_000, 1_000)).collect();
+    store.import(&noise, at(0)).await.unwrap();
+    let mine = key("shelf/mine");
+    let printed = |id: &str, title: &str, is_printed: bool| {
+        book_with(id, json!({"title": title, "printed": is_printed, "description": "common to all"}))
+    };
+    let books = vec![
+        printed("p1", "A thing", true),
+        printed("p2", "Common sense", true),
+        printed("p3", "The common thing", true),
+        printed("p4", "Common", false),
+    ];
+    refresh(&store, &mine, books, at(0)).await;
+    let everywhere: Vec<Key> = noise.iter().map(|one| one.entry.key.clone()).chain([mine]).collect();
+    let flag = Filter { column: "printed", test: Test::Flag(true) };
+    for typed in ["co", "common"] {
+        let asked = ListQuery { filters: vec![flag.clone()], ..query(&everywhere, typed, Some(Order::Rank)) };
+        assert_eq!(ids(&store, &asked).await, ["p2", "p3", "p1"], "{typed}");
+        let second = ListQuery { offset: 1, limit: 1, ..asked.clone() };
+        assert_eq!(ids(&store, &second).await, ["p3"], "{typed}");
+        let elsewhere = ListQuery { entries: everywhere[..1].to_vec(), ..asked };
+        assert!(ids(&store, &elsewhere).await.is_empty(), "{typed}: another entry's");
+    }
+}
+
 /// What a letter is compared by is not for each database to say.
 pub async fn letters_are_folded_alike_in_every_script<P: Place>() {
     let place = P::fresh();
