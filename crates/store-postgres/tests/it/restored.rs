@@ -187,6 +187,25 @@ fn whoever_comes_back_to_the_feed_after_a_restore_begins_anew() {
 }
 
 #[test]
+fn a_restore_by_a_transaction_of_the_same_number_is_another_life_all_the_same() {
+    let database = Database::fresh();
+    block_on(async {
+        let store = filled(&database).await;
+        let client = database.client().await;
+        let mut copy = Copy::of(&client).await;
+        let (old, _) = lease(&store, &key("shelf/a"), at(9)).await;
+        // As where both servers had begun to count alike.
+        copy.steps.insert(0, "UPDATE copy.written SET by = pg_current_xact_id()::xid".to_owned());
+        copy.restore(&client).await;
+        let store = PostgresStore::open(options(&database)).await.unwrap();
+        let (new, _) = lease(&store, &key("shelf/a"), at(9)).await;
+        assert_ne!(new.token.epoch, old.token.epoch);
+        assert!(store.changes(1, 10).await.unwrap().reset);
+        assert_eq!(store.verify().await.unwrap(), []);
+    });
+}
+
+#[test]
 fn of_many_who_meet_a_restored_store_one_begins_its_new_life() {
     let database = Database::fresh();
     block_on(async {
