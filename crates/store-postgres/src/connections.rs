@@ -182,6 +182,11 @@ impl Connections {
         self.life.store(nr, Ordering::Relaxed);
     }
 
+    /// That life; 0 = none was yet.
+    pub(crate) fn life(&self) -> i64 {
+        self.life.load(Ordering::Relaxed)
+    }
+
     /// Whether nobody stands between.
     pub(crate) async fn is_direct(&self) -> bool {
         self.direct.is_direct().await

@@ -8,6 +8,9 @@
 //! begins it: with another epoch, for tokens of leases, and a stride further in the sequence, so that no place in the
 //! feed from before passes for one of it. Whoever may not write reads it as it is, until somebody else begins it.
 //!
+//! A schema that was made anew under a store that is open, by whomever, counts from 1 again: it gets its stride from
+//! the first who comes there from another life.
+//!
 //! Where the database's files were brought from a copy, and not its rows, the row is as it was. Then a place beyond
 //! the sequence is the only sign.
 
@@ -50,7 +53,8 @@ pub(crate) fn being_restored(place: &str, found: &str) -> StoreError {
     }
 }
 
-/// From here on the store is in that life. One that was brought from a copy is begun, once all of it is there.
+/// From here on the store is in that life. One that was brought from a copy is begun, once all of it is there; and so
+/// is one that was made since another was found whole.
 pub(crate) async fn go_on(
     connections: &Connections,
     place: &str,
@@ -63,7 +67,8 @@ pub(crate) async fn go_on(
             return Err(being_restored(place, &lacking));
         }
     }
-    let begun = if life.is_own {
+    let known = connections.life();
+    let begun = if life.is_own && (known == 0 || known == life.nr) {
         Ok(life.nr)
     } else {
         connections.run(Mode::Long, "begin another life of it", |tx| async move { begin(&tx).await }).await
@@ -97,19 +102,30 @@ async fn lacking(tx: &Tx) -> Result<Option<String>, Fault> {
     Ok(is_behind.then(|| "the sequence is not set yet".to_owned()))
 }
 
-/// Begins the life of a store that was restored, unless somebody else has. Answers which it is.
+/// Begins the life of a store that was restored or made anew, unless somebody else has. Answers which it is.
 async fn begin(tx: &Tx) -> Result<i64, Fault> {
+    alone(tx).await?;
+    // A stride so long that no two lives come by the same numbers.
+    let stride = "feed_swept = setval('larder.sequence', \
+                  (SELECT last_value + 1 + floor(random() * 1099511627776)::bigint FROM larder.sequence))";
     let own = format!(
         "UPDATE larder.written SET by = pg_current_xact_id()::xid, in_table = tableoid WHERE NOT {IS_OWN}"
     );
     if tx.execute(&own, &[]).await? > 0 {
-        // 53 bits of an epoch, and a stride so long that no two lives of one copy come by the same numbers.
-        let anew = "UPDATE larder.meta SET epoch = floor(random() * 9007199254740991)::bigint, \
-                    feed_swept = setval('larder.sequence', \
-                    (SELECT last_value + 1 + floor(random() * 1099511627776)::bigint FROM larder.sequence))";
-        tx.execute(anew, &[]).await?;
+        // 53 bits of an epoch.
+        let anew =
+            format!("UPDATE larder.meta SET epoch = floor(random() * 9007199254740991)::bigint, {stride}");
+        tx.execute(&anew, &[]).await?;
         tracing::warn!("the database was restored from a copy: whoever follows its changes begins anew");
+    } else {
+        // Whoever began it before has made the stride.
+        tx.execute(&format!("UPDATE larder.meta SET {stride} WHERE feed_swept = 0"), &[]).await?;
     }
     let row = tx.query_one(&format!("SELECT {LIFE} FROM larder.written"), &[]).await?;
     Ok(row.try_get(0)?)
+}
+
+/// Until the end of the transaction nobody else begins a life, or moves the sequence.
+async fn alone(tx: &Tx) -> Result<(), Fault> {
+    tx.execute("SELECT 1 FROM larder.written FOR UPDATE", &[]).await.map(drop)
 }
