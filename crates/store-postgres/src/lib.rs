@@ -152,6 +152,16 @@ impl PostgresStore {
         }
     }
 
+    /// Moves a sequence that a restore has set back to where the feed is. Whoever may not leaves it.
+    async fn is_caught_up(&self) -> bool {
+        let work = |tx: Arc<Tx>| async move { life::catch_up(&tx).await };
+        let caught_up = self.run(Mode::Write, "set the sequence", work).await;
+        if let Err(error) = &caught_up {
+            tracing::debug!(%error, "the sequence stays behind the feed");
+        }
+        caught_up.is_ok()
+    }
+
     /// Sees to it that a database that somebody made anew has the schema, and that one that was restored begins
     /// another life. In a task of its own, which ends also where whoever met it waits no longer.
     async fn is_made_anew(&self) -> Result<bool, StoreError> {

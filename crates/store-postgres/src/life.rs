@@ -125,6 +125,21 @@ async fn begin(tx: &Tx) -> Result<i64, Fault> {
     Ok(row.try_get(0)?)
 }
 
+/// Moves the sequence beyond all that has a number. A restore of rows alone sets it last, to what it was when the copy
+/// was made; by then who met the rows may have begun another life. What has taken numbers since is behind those that
+/// were heard before, so the feed begins anew.
+pub(crate) async fn catch_up(tx: &Tx) -> Result<(), Fault> {
+    alone(tx).await?;
+    let sql = "UPDATE larder.meta SET feed_swept = setval('larder.sequence', 1 + greatest(feed_swept, \
+                 (SELECT max(seq) FROM larder.changes), (SELECT max(seq) FROM larder.markers), \
+                 (SELECT max(greatest(began, invalidated, marked, lease_seq)) FROM larder.entries))) \
+               WHERE feed_swept > (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM larder.sequence)";
+    if tx.execute(sql, &[]).await? > 0 {
+        tracing::warn!("the sequence was behind the feed: whoever follows its changes begins anew");
+    }
+    Ok(())
+}
+
 /// Until the end of the transaction nobody else begins a life, or moves the sequence.
 async fn alone(tx: &Tx) -> Result<(), Fault> {
     tx.execute("SELECT 1 FROM larder.written FOR UPDATE", &[]).await.map(drop)
