@@ -145,6 +145,9 @@ impl PostgresStore {
                     Err(StoreError::Unreachable { place, cause, .. }) if fault.is_of_another_life() => {
                         Err(StoreError::Unreachable { place, attempted, cause })
                     }
+                    // What there is cannot be used until a person puts it right.
+                    Err(error @ (StoreError::TooNew { .. } | StoreError::Denied { .. })) => Err(error),
+                    Err(error) if fault.is_of_another_life() => Err(error),
                     Ok(false) | Err(_) => Err(connections.named(fault, attempted)),
                 }
             }

@@ -243,6 +243,45 @@ fn a_sequence_that_a_restore_of_the_rows_sets_back_last_goes_on_where_the_feed_i
 }
 
 #[test]
+fn what_keeps_a_restored_store_from_being_used_is_told_until_it_is_put_right() {
+    let database = Database::fresh();
+    block_on(async {
+        let store = filled(&database).await;
+        let before = held(&store).await.unwrap();
+        let client = database.client().await;
+        let cases = [
+            (
+                "INSERT INTO larder.migrations VALUES (99, 'from the future', 'x', now()); \
+                 ALTER TABLE larder.entries RENAME COLUMN tried TO attempted",
+                "DELETE FROM larder.migrations WHERE version = 99; \
+                 ALTER TABLE larder.entries RENAME COLUMN attempted TO tried",
+                "schema 99",
+            ),
+            (
+                "UPDATE larder.migrations SET checksum = 'x' || checksum",
+                "UPDATE larder.migrations SET checksum = substr(checksum, 2)",
+                "another build",
+            ),
+        ];
+        for (spoilt, put_right, told) in cases {
+            let copy = Copy::of(&client).await;
+            client
+                .batch_execute(&format!("BEGIN; {}; {spoilt}; COMMIT", copy.steps.join("; ")))
+                .await
+                .unwrap();
+            for _ in 0..2 {
+                for error in [held(&store).await.unwrap_err(), store.changes(0, 10).await.unwrap_err()] {
+                    assert!(error.to_string().contains(told) && !error.is_retryable(), "{error}");
+                }
+            }
+            client.batch_execute(put_right).await.unwrap();
+            assert_eq!(held(&store).await.unwrap(), before);
+            assert!(store.changes(1, 10).await.unwrap().reset);
+        }
+    });
+}
+
+#[test]
 fn of_many_who_meet_a_restored_store_one_begins_its_new_life() {
     let database = Database::fresh();
     block_on(async {
