@@ -18,14 +18,17 @@ CREATE TABLE larder.meta (
 INSERT INTO larder.meta VALUES (true, floor(random() * 9007199254740991)::bigint, 0, 0, '', '[]');
 
 -- By which transaction this row was written, in which it says so itself: whatever brings it from a copy writes it
--- in another, and so a restored store is told from what it is a copy of (see life.rs). By its name it comes last of
--- all tables into a restored database.
+-- in another, and so a restored store is told from what it is a copy of (see life.rs). But servers that are set up
+-- alike begin to count transactions alike, and one that is restored at once may have the same number: the table's
+-- own is a second witness, for a restore makes the tables in another order. By its name it comes last of all tables
+-- into a restored database.
 CREATE TABLE larder.written (
-  one boolean PRIMARY KEY CHECK (one),
-  by  xid NOT NULL
+  one      boolean PRIMARY KEY CHECK (one),
+  by       xid NOT NULL,
+  in_table oid NOT NULL
 );
 
-INSERT INTO larder.written VALUES (true, pg_current_xact_id()::xid);
+INSERT INTO larder.written VALUES (true, pg_current_xact_id()::xid, 'larder.written'::regclass);
 
 -- The number that orders leases, invalidations and the feed. Whoever takes one need not wait for
 -- others; lines of the feed take theirs under a lock that is held until they are committed.

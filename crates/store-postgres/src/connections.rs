@@ -178,8 +178,13 @@ impl Connections {
     }
 
     /// Which life of the store was found whole: none of another is read, nor written, until it was looked at.
-    pub(crate) fn set_life(&self, xid: i64) {
-        self.life.store(xid, Ordering::Relaxed);
+    pub(crate) fn set_life(&self, nr: i64) {
+        self.life.store(nr, Ordering::Relaxed);
+    }
+
+    /// That life; 0 = none was yet.
+    pub(crate) fn life(&self) -> i64 {
+        self.life.load(Ordering::Relaxed)
     }
 
     /// Whether nobody stands between.

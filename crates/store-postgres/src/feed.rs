@@ -84,8 +84,9 @@ pub(crate) async fn notify(tx: &Tx) -> Result<(), Fault> {
     tx.execute("SELECT pg_notify($1, '')", &[(&CHANNEL, Type::TEXT)]).await.map(drop)
 }
 
-/// The stretch of the feed behind `after`.
-pub(crate) async fn changes(tx: &Tx, after: u64, most: usize) -> Result<Changes, Fault> {
+/// The stretch of the feed behind `after`; and whether the sequence is behind what was swept, where every place would
+/// be of another life for good.
+pub(crate) async fn changes(tx: &Tx, after: u64, most: usize) -> Result<(Changes, bool), Fault> {
     let (standing, lines) = tx
         .conclude(async {
             let (standing, lines) = together!(
@@ -108,7 +109,8 @@ pub(crate) async fn changes(tx: &Tx, after: u64, most: usize) -> Result<Changes,
     let lines = lines.iter().map(change).collect::<Result<_, _>>()?;
     // A place further on than there is anything comes from an earlier life of the store. Nothing else tells of one
     // where its files were brought from a copy, and not its rows (see life.rs).
-    Ok(Changes { lines, reset: after < swept || after > seq, last: number(&standing, 2)? })
+    let changes = Changes { lines, reset: after < swept || after > seq, last: number(&standing, 2)? };
+    Ok((changes, swept > seq))
 }
 
 fn change(row: &Row) -> Result<Change, Fault> {

@@ -145,11 +145,24 @@ impl PostgresStore {
                     Err(StoreError::Unreachable { place, cause, .. }) if fault.is_of_another_life() => {
                         Err(StoreError::Unreachable { place, attempted, cause })
                     }
+                    // What there is cannot be used until a person puts it right.
+                    Err(error @ (StoreError::TooNew { .. } | StoreError::Denied { .. })) => Err(error),
+                    Err(error) if fault.is_of_another_life() => Err(error),
                     Ok(false) | Err(_) => Err(connections.named(fault, attempted)),
                 }
             }
             Err(fault) => Err(connections.named(fault, attempted)),
         }
+    }
+
+    /// Moves a sequence that a restore has set back to where the feed is. Whoever may not leaves it.
+    async fn is_caught_up(&self) -> bool {
+        let work = |tx: Arc<Tx>| async move { life::catch_up(&tx).await };
+        let caught_up = self.run(Mode::Write, "set the sequence", work).await;
+        if let Err(error) = &caught_up {
+            tracing::debug!(%error, "the sequence stays behind the feed");
+        }
+        caught_up.is_ok()
     }
 
     /// Sees to it that a database that somebody made anew has the schema, and that one that was restored begins

@@ -1,12 +1,15 @@
 //! Lives of the store. A database that was restored from a copy looks like the one that it is a copy of, and is
 //! another: what became of the store since the copy was made never was, and its numbers are given out again.
 //!
-//! It is told by the one row of `larder.written`, which names the transaction that wrote it: whatever brings the
-//! row from a copy writes it in another one. So every transaction first looks whether it is in the life that was
+//! It is told by the one row of `larder.written`, which names the transaction that wrote it and the table that it is
+//! in: whatever brings the row from a copy writes it in another one, or into another. So every transaction first looks whether it is in the life that was
 //! found whole, and stops where it is not. Whoever meets another life waits until all of it was brought, of which
 //! the keys are the last (`pg_restore` makes all tables first, then fills them, and adds keys after that), and then
 //! begins it: with another epoch, for tokens of leases, and a stride further in the sequence, so that no place in the
 //! feed from before passes for one of it. Whoever may not write reads it as it is, until somebody else begins it.
+//!
+//! A schema that was made anew under a store that is open, by whomever, counts from 1 again: it gets its stride from
+//! the first who comes there from another life.
 //!
 //! Where the database's files were brought from a copy, and not its rows, the row is as it was. Then a place beyond
 //! the sequence is the only sign.
@@ -23,16 +26,22 @@ use crate::transaction::Tx;
 /// A life of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Life {
-    /// The transaction that wrote the row.
-    pub(crate) xid: i64,
+    /// The [number](LIFE) of what the row was written by, and into.
+    pub(crate) nr: i64,
     /// Whether it names itself: it was not brought from a copy.
     pub(crate) is_own: bool,
 }
 
+/// The table that the row is in, and the transaction that wrote it, in one number that is never 0.
+pub(crate) const LIFE: &str = "((written.tableoid::bigint << 32) | written.xmin::text::bigint)";
+
+/// Whether the row says so itself.
+pub(crate) const IS_OWN: &str = "(written.by = written.xmin AND written.in_table = written.tableoid)";
+
 /// A value, 1, that fails unless the store is in that life. As a condition, which no row decides, it is looked at
 /// before any row is, and where there is none.
-pub(crate) fn is_still(xid: i64) -> String {
-    format!("(SELECT 1 / count(*) FROM larder.written WHERE xmin = '{xid}')")
+pub(crate) fn is_still(life: i64) -> String {
+    format!("(SELECT 1 / count(*) FROM larder.written WHERE {LIFE} = '{life}')")
 }
 
 /// That not all of it is there yet.
@@ -44,7 +53,8 @@ pub(crate) fn being_restored(place: &str, found: &str) -> StoreError {
     }
 }
 
-/// From here on the store is in that life. One that was brought from a copy is begun, once all of it is there.
+/// From here on the store is in that life. One that was brought from a copy is begun, once all of it is there; and so
+/// is one that was made since another was found whole.
 pub(crate) async fn go_on(
     connections: &Connections,
     place: &str,
@@ -57,20 +67,21 @@ pub(crate) async fn go_on(
             return Err(being_restored(place, &lacking));
         }
     }
-    let begun = if life.is_own {
-        Ok(life.xid)
+    let known = connections.life();
+    let begun = if life.is_own && (known == 0 || known == life.nr) {
+        Ok(life.nr)
     } else {
         connections.run(Mode::Long, "begin another life of it", |tx| async move { begin(&tx).await }).await
     };
-    let xid = match begun {
-        Ok(xid) => xid,
+    let nr = match begun {
+        Ok(nr) => nr,
         Err(error @ (StoreError::Denied { .. } | StoreError::ReadOnly { .. })) => {
             tracing::debug!(%place, %error, "it was restored from a copy, and is read as it is");
-            life.xid
+            life.nr
         }
         Err(error) => return Err(error),
     };
-    connections.set_life(xid);
+    connections.set_life(nr);
     Ok(())
 }
 
@@ -91,17 +102,45 @@ async fn lacking(tx: &Tx) -> Result<Option<String>, Fault> {
     Ok(is_behind.then(|| "the sequence is not set yet".to_owned()))
 }
 
-/// Begins the life of a store that was restored, unless somebody else has. Answers which it is.
+/// Begins the life of a store that was restored or made anew, unless somebody else has. Answers which it is.
 async fn begin(tx: &Tx) -> Result<i64, Fault> {
-    let own = "UPDATE larder.written SET by = pg_current_xact_id()::xid WHERE by <> xmin";
-    if tx.execute(own, &[]).await? > 0 {
-        // 53 bits of an epoch, and a stride so long that no two lives of one copy come by the same numbers.
-        let anew = "UPDATE larder.meta SET epoch = floor(random() * 9007199254740991)::bigint, \
-                    feed_swept = setval('larder.sequence', \
-                    (SELECT last_value + 1 + floor(random() * 1099511627776)::bigint FROM larder.sequence))";
-        tx.execute(anew, &[]).await?;
+    alone(tx).await?;
+    // A stride so long that no two lives come by the same numbers.
+    let stride = "feed_swept = setval('larder.sequence', \
+                  (SELECT last_value + 1 + floor(random() * 1099511627776)::bigint FROM larder.sequence))";
+    let own = format!(
+        "UPDATE larder.written SET by = pg_current_xact_id()::xid, in_table = tableoid WHERE NOT {IS_OWN}"
+    );
+    if tx.execute(&own, &[]).await? > 0 {
+        // 53 bits of an epoch.
+        let anew =
+            format!("UPDATE larder.meta SET epoch = floor(random() * 9007199254740991)::bigint, {stride}");
+        tx.execute(&anew, &[]).await?;
         tracing::warn!("the database was restored from a copy: whoever follows its changes begins anew");
+    } else {
+        // Whoever began it before has made the stride.
+        tx.execute(&format!("UPDATE larder.meta SET {stride} WHERE feed_swept = 0"), &[]).await?;
     }
-    let row = tx.query_one("SELECT xmin::text::bigint FROM larder.written", &[]).await?;
+    let row = tx.query_one(&format!("SELECT {LIFE} FROM larder.written"), &[]).await?;
     Ok(row.try_get(0)?)
+}
+
+/// Moves the sequence beyond all that has a number. A restore of rows alone sets it last, to what it was when the copy
+/// was made; by then who met the rows may have begun another life. What has taken numbers since is behind those that
+/// were heard before, so the feed begins anew.
+pub(crate) async fn catch_up(tx: &Tx) -> Result<(), Fault> {
+    alone(tx).await?;
+    let sql = "UPDATE larder.meta SET feed_swept = setval('larder.sequence', 1 + greatest(feed_swept, \
+                 (SELECT max(seq) FROM larder.changes), (SELECT max(seq) FROM larder.markers), \
+                 (SELECT max(greatest(began, invalidated, marked, lease_seq)) FROM larder.entries))) \
+               WHERE feed_swept > (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM larder.sequence)";
+    if tx.execute(sql, &[]).await? > 0 {
+        tracing::warn!("the sequence was behind the feed: whoever follows its changes begins anew");
+    }
+    Ok(())
+}
+
+/// Until the end of the transaction nobody else begins a life, or moves the sequence.
+async fn alone(tx: &Tx) -> Result<(), Fault> {
+    tx.execute("SELECT 1 FROM larder.written FOR UPDATE", &[]).await.map(drop)
 }

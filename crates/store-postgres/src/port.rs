@@ -134,7 +134,11 @@ impl Store for PostgresStore {
 
     async fn changes(&self, after: u64, limit: usize) -> Result<Changes, StoreError> {
         let work = |tx: Arc<Tx>| async move { feed::changes(&tx, after, limit).await };
-        self.run(Mode::Read, "read the feed", work).await
+        let (changes, is_behind) = self.run(Mode::Read, "read the feed", work).await?;
+        if is_behind && self.is_caught_up().await {
+            return Ok(self.run(Mode::Read, "read the feed", work).await?.0);
+        }
+        Ok(changes)
     }
 
     async fn log(&self, filter: &LogFilter) -> Result<Vec<LogLine>, StoreError> {

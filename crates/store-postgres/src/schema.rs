@@ -6,7 +6,7 @@ use tokio_postgres::types::Type;
 
 use crate::connections::{Connections, Mode};
 use crate::errors::Fault;
-use crate::life::{self, Life};
+use crate::life::{self, IS_OWN, LIFE, Life};
 use crate::open::{self, OpenOptions};
 use crate::rows::At;
 use crate::transaction::Tx;
@@ -326,15 +326,15 @@ async fn apply_from(tx: &Tx, found: u32, now: Time) -> Result<(), Fault> {
 async fn look_at_ours(tx: &Tx) -> Result<Standing, Fault> {
     let sql = format!(
         "SELECT mark.magic, meta.views, applied.version, applied.name, applied.checksum, applied.applied_at, \
-                 {LOOKS_FOR_ASKER}, written.xmin::text::bigint, written.by = written.xmin \
+                 {LOOKS_FOR_ASKER}, {LIFE}, {IS_OWN} \
                FROM larder.mark AS mark CROSS JOIN larder.meta AS meta \
                LEFT JOIN larder.migrations AS applied ON true LEFT JOIN larder.written AS written ON true \
                ORDER BY applied.version"
     );
     let mut standing = Standing { is_marked: true, ..Standing::default() };
     for row in tx.query(&sql, &[]).await? {
-        let (xid, is_own): (Option<i64>, Option<bool>) = (row.try_get(7)?, row.try_get(8)?);
-        standing.life = xid.zip(is_own).map(|(xid, is_own)| Life { xid, is_own });
+        let (nr, is_own): (Option<i64>, Option<bool>) = (row.try_get(7)?, row.try_get(8)?);
+        standing.life = nr.zip(is_own).map(|(nr, is_own)| Life { nr, is_own });
         standing.foreign = not_ours(row.try_get(0)?);
         standing.views = Some(row.try_get(1)?);
         standing.looks_for_asker = row.try_get(6)?;

@@ -71,6 +71,12 @@ const PROMISES: &[(&str, &str, &str)] = &[
         "SELECT 'line ' || c.seq FROM larder.changes c CROSS JOIN larder.sequence s \
          WHERE c.seq > CASE WHEN s.is_called THEN s.last_value ELSE 0 END",
     ),
+    (
+        "meta",
+        "what was swept of the feed is ahead of the store's number",
+        "SELECT 'feed_swept ' || m.feed_swept FROM larder.meta m CROSS JOIN larder.sequence s \
+         WHERE m.feed_swept > CASE WHEN s.is_called THEN s.last_value ELSE 0 END",
+    ),
     ("meta", "there must be one row", "SELECT 'meta' WHERE (SELECT count(*) FROM larder.meta) <> 1"),
     ("written", "there must be one row", "SELECT 'written' WHERE (SELECT count(*) FROM larder.written) <> 1"),
 ];

@@ -156,6 +156,52 @@ fn a_database_that_was_made_anew_is_filled_again_and_one_that_was_taken_back_is_
 }
 
 #[test]
+fn whoever_comes_back_to_the_feed_after_the_schema_was_made_anew_begins_anew() {
+    let database = Database::fresh();
+    block_on(async {
+        let stores = [database.options(), database.options()]
+            .map(|options| async { PostgresStore::open(options).await.unwrap() });
+        let stores = futures::future::join_all(stores).await;
+        let client = database.client().await;
+        let write = async |count: i64| {
+            for nth in 1..=count {
+                refresh(&stores[0], &key("shelf/a"), vec![book("moby", nth)], at(nth.unsigned_abs())).await;
+            }
+        };
+        assert!(!stores[0].changes(0, 10).await.unwrap().reset);
+        write(2).await;
+        let mut places = vec![stores[0].changes(0, 10).await.unwrap().last];
+        // By one that has it open, by one that opens it, and by a person.
+        for by in 0..3 {
+            match by {
+                0 => client.batch_execute("DROP SCHEMA larder CASCADE").await.unwrap(),
+                1 => {
+                    client.batch_execute("DROP SCHEMA larder CASCADE").await.unwrap();
+                    drop(PostgresStore::open(database.options()).await.unwrap());
+                }
+                _ => {
+                    migrate_down(&database.options(), 0).await.unwrap();
+                    migrate_up(&database.options()).await.unwrap();
+                }
+            }
+            write(9).await;
+            for store in &stores {
+                for place in &places {
+                    let changes = store.changes(*place, 10).await.unwrap();
+                    assert!(changes.reset, "{by}, from {place} on: {changes:?}");
+                }
+            }
+            let last = stores[0].changes(0, 10).await.unwrap().last;
+            write(1).await;
+            let since = stores[1].changes(last, 10).await.unwrap();
+            assert!(!since.reset && !since.lines.is_empty(), "{since:?}");
+            places.push(since.last);
+        }
+        assert_eq!(stores[0].verify().await.unwrap(), []);
+    });
+}
+
+#[test]
 fn a_database_that_is_being_restored_is_not_filled_meanwhile() {
     let database = Database::fresh();
     block_on(async {

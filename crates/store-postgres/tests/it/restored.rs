@@ -52,6 +52,19 @@ impl Copy {
         Copy { steps }
     }
 
+    /// Only the rows, into the tables that there are; the sequences later, which those steps set.
+    async fn restore_rows(&self, client: &Client) -> String {
+        let of = |word: &str| -> Vec<&str> {
+            self.steps.iter().map(String::as_str).filter(|step| step.starts_with(word)).collect()
+        };
+        let tables = "SELECT string_agg('larder.' || relname, ', ') FROM pg_class WHERE relkind = 'r' \
+            AND relnamespace = 'larder'::regnamespace";
+        let tables: String = client.query_one(tables, &[]).await.unwrap().get(0);
+        let rows = of("INSERT").join("; ");
+        client.batch_execute(&format!("BEGIN; TRUNCATE {tables}; {rows}; COMMIT")).await.unwrap();
+        of("SELECT setval").join("; ")
+    }
+
     /// In one transaction.
     async fn restore(&self, client: &Client) {
         client.batch_execute(&format!("BEGIN; {}; COMMIT", self.steps.join("; "))).await.unwrap();
@@ -183,6 +196,88 @@ fn whoever_comes_back_to_the_feed_after_a_restore_begins_anew() {
         lives.dedup();
         assert_eq!(lives.len(), 3);
         assert_eq!(store.verify().await.unwrap(), []);
+    });
+}
+
+#[test]
+fn a_restore_by_a_transaction_of_the_same_number_is_another_life_all_the_same() {
+    let database = Database::fresh();
+    block_on(async {
+        let store = filled(&database).await;
+        let client = database.client().await;
+        let mut copy = Copy::of(&client).await;
+        let (old, _) = lease(&store, &key("shelf/a"), at(9)).await;
+        // As where both servers had begun to count alike.
+        copy.steps.insert(0, "UPDATE copy.written SET by = pg_current_xact_id()::xid".to_owned());
+        copy.restore(&client).await;
+        let store = PostgresStore::open(options(&database)).await.unwrap();
+        let (new, _) = lease(&store, &key("shelf/a"), at(9)).await;
+        assert_ne!(new.token.epoch, old.token.epoch);
+        assert!(store.changes(1, 10).await.unwrap().reset);
+        assert_eq!(store.verify().await.unwrap(), []);
+    });
+}
+
+#[test]
+fn a_sequence_that_a_restore_of_the_rows_sets_back_last_goes_on_where_the_feed_is() {
+    let database = Database::fresh();
+    block_on(async {
+        let store = filled(&database).await;
+        let client = database.client().await;
+        let set_back = Copy::of(&client).await.restore_rows(&client).await;
+        let place = store.changes(0, 10).await.unwrap().last;
+        client.batch_execute(&set_back).await.unwrap();
+        refresh(&store, &key("shelf/b"), vec![book("moby", 7)], at(7)).await;
+        let told: Vec<String> =
+            store.verify().await.unwrap().into_iter().map(|problem| problem.message).collect();
+        assert_eq!(told, ["what was swept of the feed is ahead of the store's number"]);
+        // What took a number since then is behind that place.
+        let behind = store.changes(place, 10).await.unwrap();
+        assert!(behind.reset, "{behind:?}");
+        assert!(store.changes(place, 10).await.unwrap().reset, "nor has anybody else seen it");
+        refresh(&store, &key("shelf/b"), vec![book("moby", 8)], at(8)).await;
+        let since = store.changes(behind.last, 10).await.unwrap();
+        assert!(!since.reset && !since.lines.is_empty(), "{since:?}");
+        assert_eq!(store.verify().await.unwrap(), []);
+    });
+}
+
+#[test]
+fn what_keeps_a_restored_store_from_being_used_is_told_until_it_is_put_right() {
+    let database = Database::fresh();
+    block_on(async {
+        let store = filled(&database).await;
+        let before = held(&store).await.unwrap();
+        let client = database.client().await;
+        let cases = [
+            (
+                "INSERT INTO larder.migrations VALUES (99, 'from the future', 'x', now()); \
+                 ALTER TABLE larder.entries RENAME COLUMN tried TO attempted",
+                "DELETE FROM larder.migrations WHERE version = 99; \
+                 ALTER TABLE larder.entries RENAME COLUMN attempted TO tried",
+                "schema 99",
+            ),
+            (
+                "UPDATE larder.migrations SET checksum = 'x' || checksum",
+                "UPDATE larder.migrations SET checksum = substr(checksum, 2)",
+                "another build",
+            ),
+        ];
+        for (spoilt, put_right, told) in cases {
+            let copy = Copy::of(&client).await;
+            client
+                .batch_execute(&format!("BEGIN; {}; {spoilt}; COMMIT", copy.steps.join("; ")))
+                .await
+                .unwrap();
+            for _ in 0..2 {
+                for error in [held(&store).await.unwrap_err(), store.changes(0, 10).await.unwrap_err()] {
+                    assert!(error.to_string().contains(told) && !error.is_retryable(), "{error}");
+                }
+            }
+            client.batch_execute(put_right).await.unwrap();
+            assert_eq!(held(&store).await.unwrap(), before);
+            assert!(store.changes(1, 10).await.unwrap().reset);
+        }
     });
 }
 
