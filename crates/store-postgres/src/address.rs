@@ -2,6 +2,7 @@
 //! needs, and a name for it that may be shown.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use larder_core::StoreError;
 use secrecy::{ExposeSecret, SecretString};
@@ -12,6 +13,10 @@ const UNREADABLE: &str = "the address in `[store] url`";
 
 /// What is attempted where an address cannot be read, in the error that says so.
 pub const READING: &str = "read it";
+
+/// A silent connection is asked for a sign of life after this long, unless the address says otherwise: before
+/// whoever stands between forgets it, or whoever waits for it loses patience.
+const KEEPALIVE: Duration = Duration::from_secs(15);
 
 /// Parameters that other clients understand and that change nothing here.
 const NOT_OURS: &[&str] = &[
@@ -120,6 +125,7 @@ impl Address {
         if config.get_application_name().is_none() {
             config.application_name("larder");
         }
+        parameters.keep_alive(&mut config);
         let (mode, security) = parameters.security().map_err(wrong)?;
         config.ssl_mode(mode);
         let place = place(&config);
@@ -173,6 +179,23 @@ impl<'a> Parameters<'a> {
             }
         }
         Ok(parameters)
+    }
+
+    /// Whether the address says it itself.
+    fn says(&self, name: &str) -> bool {
+        self.left.iter().any(|pair| pair.split_once('=').is_some_and(|(said, _)| said == name))
+    }
+
+    fn keep_alive(&self, config: &mut tokio_postgres::Config) {
+        if !self.says("keepalives_idle") {
+            config.keepalives_idle(KEEPALIVE);
+        }
+        if !self.says("keepalives_interval") {
+            config.keepalives_interval(KEEPALIVE / 3);
+        }
+        if !self.says("keepalives_retries") {
+            config.keepalives_retries(3);
+        }
     }
 
     /// As libpq has it: with a root at hand, `require` checks who signed.
@@ -279,6 +302,21 @@ mod tests {
         for url in ["postgres://me:secret@host:secret/db", "mysql://me:secret@host/db", "secret"] {
             assert!(!refused(url).contains("secret"), "{url}: {}", refused(url));
         }
+    }
+
+    #[test]
+    fn a_silent_connection_is_asked_for_a_sign_of_life_as_often_as_the_address_says() {
+        let often = |url: &str| {
+            let config = parse(url).config;
+            let (idle, interval) = (config.get_keepalives_idle(), config.get_keepalives_interval());
+            let seconds = (idle.as_secs(), interval.map(|interval| interval.as_secs()));
+            (config.get_keepalives(), seconds, config.get_keepalives_retries())
+        };
+        assert_eq!(often("postgres://h/d"), (true, (15, Some(5)), Some(3)));
+        assert_eq!(often("postgres://h/d?keepalives_idle=60"), (true, (60, Some(5)), Some(3)));
+        let all = "postgres://h/d?keepalives_idle=7200&keepalives_interval=9&keepalives_retries=1";
+        assert_eq!(often(all), (true, (7200, Some(9)), Some(1)));
+        assert!(!often("postgres://h/d?keepalives=0").0);
     }
 
     #[test]

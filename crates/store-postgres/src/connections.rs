@@ -16,6 +16,7 @@ use crate::address::Address;
 use crate::copy::MANY;
 use crate::direct::Direct;
 use crate::errors::{Fault, Remedy};
+use crate::idle;
 use crate::life;
 use crate::open::{OpenOptions, Statements, Times};
 use crate::transaction::{ON_THE_WAY, Terms, Tx};
@@ -110,6 +111,7 @@ impl Connections {
         let pool = Pool::builder(manager)
             // The last one used is the next, so that those beyond the kept ones become idle.
             .config(PoolConfig { max_size, timeouts, queue_mode: QueueMode::Lifo })
+            .pre_recycle(idle::asked(options.idle_for, options.pool_timeout))
             .runtime(Runtime::Tokio1)
             .build()
             .map_err(|error| StoreError::Failed {

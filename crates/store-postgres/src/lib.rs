@@ -27,6 +27,7 @@ mod errors;
 mod export;
 mod feed;
 mod gather;
+mod idle;
 mod import;
 mod invalidate;
 mod items;

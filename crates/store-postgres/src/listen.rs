@@ -21,9 +21,6 @@ const WAIT_MAX: Duration = Duration::from_secs(10);
 /// On the channel of [`CHANNEL`].
 const LISTEN: &str = "LISTEN larder";
 
-/// A silent connection is asked for a sign of life after this long.
-const KEEPALIVE: Duration = Duration::from_secs(15);
-
 /// The task that listens. It ends with this.
 pub(crate) struct Listener {
     heard: Arc<Notify>,
@@ -47,11 +44,7 @@ impl Listener {
     ) -> Listener {
         let heard = Arc::new(Notify::new());
         let mut config = address.config.clone();
-        config
-            .connect_timeout(connect_timeout)
-            .keepalives_idle(KEEPALIVE)
-            .keepalives_interval(KEEPALIVE / 3)
-            .keepalives_retries(3);
+        config.connect_timeout(connect_timeout);
         let ear = Ear { config, tls, place: address.place.clone(), heard: heard.clone() };
         let task = tokio::spawn(async move { ear.listen(way.as_deref()).await });
         Listener { heard, task }

@@ -35,6 +35,9 @@ pub struct OpenOptions {
     pub connect_timeout: Duration,
     /// The longest that a statement may take before [`StoreError::Slow`]; whole milliseconds.
     pub statement_timeout: Duration,
+    /// A connection that nobody used for so long is asked for a sign of life before it is used: a router on the
+    /// way may have forgotten it, which it tells nobody.
+    pub idle_for: Duration,
     /// How statements are sent.
     pub statements: Statements,
     /// Where to hear of what other instances commit.
@@ -59,6 +62,7 @@ impl OpenOptions {
             pool_timeout: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(30),
+            idle_for: Duration::from_secs(30),
             statements: Statements::Unnamed,
             listen: Listen::Here,
             migrate: Migrate::Auto,

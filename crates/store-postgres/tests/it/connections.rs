@@ -76,6 +76,34 @@ fn a_store_whose_connections_are_cut_goes_on_by_itself() {
     });
 }
 
+/// As a router does that saw nothing of them for long.
+#[test]
+fn connections_that_were_forgotten_on_the_way_while_they_were_idle_are_not_waited_for() {
+    let database = Database::fresh();
+    block_on(async {
+        let proxy = Proxy::start(&host_of(&database.url())).await.unwrap();
+        let store = PostgresStore::open(OpenOptions {
+            pool_timeout: Duration::from_millis(300),
+            statement_timeout: Duration::from_secs(2),
+            idle_for: Duration::ZERO,
+            ..options(&by_way_of(&database.url(), &proxy))
+        });
+        let store = store.await.unwrap();
+        let cinder = key("shelf/cinder");
+        refresh(&store, &cinder, vec![book("a", 1)], at(0)).await;
+        // As many as a few readers at once leave behind.
+        let asked = std::slice::from_ref(&cinder);
+        futures::future::join_all((0..4).map(|_| store.lookup(asked))).await;
+        let before = proxy.traffic();
+        assert!(before.open > 1, "{before:?}");
+        proxy.forget();
+        assert_eq!(ids(&row(&store, &cinder).await), ["a"]);
+        assert_eq!(proxy.traffic().connections, before.connections + 1);
+        refresh(&store, &cinder, vec![book("a", 2)], at(1)).await;
+        assert_eq!(proxy.traffic().connections, before.connections + 1, "one that answers is used again");
+    });
+}
+
 /// Who stands between is told by the connection's ends; nobody has to say.
 #[test]
 fn a_database_that_sends_an_open_store_away_is_out_of_reach_and_comes_back() {
