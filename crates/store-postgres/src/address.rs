@@ -18,6 +18,9 @@ pub const READING: &str = "read it";
 /// whoever stands between forgets it, or whoever waits for it loses patience.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 
+/// How long one way in may take, unless somebody says otherwise.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Parameters that other clients understand and that change nothing here.
 const NOT_OURS: &[&str] = &[
     "client_encoding",
@@ -126,10 +129,18 @@ impl Address {
             config.application_name("larder");
         }
         parameters.keep_alive(&mut config);
+        if let Some(silence) = parameters.silence().map_err(wrong)? {
+            config.tcp_user_timeout(silence);
+        }
         let (mode, security) = parameters.security().map_err(wrong)?;
         config.ssl_mode(mode);
         let place = place(&config);
         Ok(Address { config, security, is_pooler: parameters.is_pooler, place })
+    }
+
+    /// How long each of its ways in may take: as is `set` apart from it, or as it says itself.
+    pub(crate) fn patience(&self, set: Option<Duration>) -> Duration {
+        set.or(self.config.get_connect_timeout().copied()).unwrap_or(PATIENCE)
     }
 }
 
@@ -152,6 +163,7 @@ struct Parameters<'a> {
     left: Vec<&'a str>,
     mode: Option<String>,
     roots: Option<String>,
+    silence: Option<String>,
     is_pooler: bool,
 }
 
@@ -163,6 +175,7 @@ impl<'a> Parameters<'a> {
             match name {
                 "sslmode" | "ssl-mode" => parameters.mode = Some(decode(value)),
                 "sslrootcert" => parameters.roots = Some(decode(value)),
+                "tcp_user_timeout" => parameters.silence = Some(decode(value)),
                 "pgbouncer" => parameters.is_pooler = value == "true",
                 "sslcert" | "sslkey" | "sslpassword" | "sslcrl" => {
                     return Err(format!("`{name}` (certificates of the client's own) is not supported"));
@@ -196,6 +209,14 @@ impl<'a> Parameters<'a> {
         if !self.says("keepalives_retries") {
             config.keepalives_retries(3);
         }
+    }
+
+    /// How long what was sent may stay unheard. As libpq has it: in milliseconds, and none of them is the default.
+    fn silence(&self) -> Result<Option<Duration>, String> {
+        let Some(text) = &self.silence else { return Ok(None) };
+        let wrong = |_| "its tcp_user_timeout is no number of milliseconds".to_owned();
+        let millis: i64 = text.trim().parse().map_err(wrong)?;
+        Ok(u64::try_from(millis).ok().filter(|millis| *millis > 0).map(Duration::from_millis))
     }
 
     /// As libpq has it: with a root at hand, `require` checks who signed.
@@ -317,6 +338,18 @@ mod tests {
         let all = "postgres://h/d?keepalives_idle=7200&keepalives_interval=9&keepalives_retries=1";
         assert_eq!(often(all), (true, (7200, Some(9)), Some(1)));
         assert!(!often("postgres://h/d?keepalives=0").0);
+    }
+
+    #[test]
+    fn an_address_says_how_long_it_is_waited_for_unless_that_is_set_apart_from_it() {
+        let set = Some(Duration::from_secs(2));
+        let own = parse("postgres://h/d?connect_timeout=9&tcp_user_timeout=1500");
+        assert_eq!(own.config.get_tcp_user_timeout(), Some(&Duration::from_millis(1500)));
+        assert_eq!((own.patience(None), own.patience(set)), (Duration::from_secs(9), Duration::from_secs(2)));
+        let none = parse("postgres://h/d?connect_timeout=0&tcp_user_timeout=0");
+        assert_eq!(none.config.get_tcp_user_timeout(), None);
+        assert_eq!((none.patience(None), none.patience(set)), (PATIENCE, Duration::from_secs(2)));
+        assert!(refused("postgres://h/d?tcp_user_timeout=1s").contains("no number of milliseconds"));
     }
 
     #[test]

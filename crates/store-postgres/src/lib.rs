@@ -41,6 +41,7 @@ mod members;
 mod open;
 mod others;
 mod port;
+mod reach;
 mod reconcile;
 mod reword;
 mod rights;

@@ -31,8 +31,9 @@ pub struct OpenOptions {
     pub max_overflow: usize,
     /// How long to wait for one of them before [`StoreError::Busy`].
     pub pool_timeout: Duration,
-    /// How long to wait for a new connection before [`StoreError::Unreachable`].
-    pub connect_timeout: Duration,
+    /// How long each host of the address may take to let us in, before the next is tried, and then
+    /// [`StoreError::Unreachable`]; `None` = as the address says (`connect_timeout`), or five seconds.
+    pub connect_timeout: Option<Duration>,
     /// The longest that a statement may take before [`StoreError::Slow`]; whole milliseconds.
     pub statement_timeout: Duration,
     /// A connection that nobody used for so long is asked for a sign of life before it is used: a router on the
@@ -60,7 +61,7 @@ impl OpenOptions {
             pool_size: 10,
             max_overflow: 10,
             pool_timeout: Duration::from_secs(5),
-            connect_timeout: Duration::from_secs(5),
+            connect_timeout: None,
             statement_timeout: Duration::from_secs(30),
             idle_for: Duration::from_secs(30),
             statements: Statements::Unnamed,
@@ -240,5 +241,6 @@ pub(crate) fn listen(options: &OpenOptions, opened: &Opened) -> Result<Option<Li
         Listen::At(url) => (Address::parse(url)?, None),
     };
     let tls = tls::connector(&address)?;
-    Ok(Some(Listener::start(&address, tls, options.connect_timeout, way)))
+    let patience = address.patience(options.connect_timeout);
+    Ok(Some(Listener::start(&address, tls, patience, way)))
 }

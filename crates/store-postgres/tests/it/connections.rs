@@ -27,7 +27,7 @@ pub(crate) fn host_of(url: &str) -> String {
 async fn behind_a_proxy(database: &Database) -> (PostgresStore, Proxy) {
     let proxy = Proxy::start(&host_of(&database.url())).await.unwrap();
     let options = OpenOptions {
-        connect_timeout: Duration::from_millis(500),
+        connect_timeout: Some(Duration::from_millis(500)),
         pool_timeout: Duration::from_millis(500),
         ..options(&by_way_of(&database.url(), &proxy))
     };
@@ -131,6 +131,32 @@ fn a_database_that_sends_an_open_store_away_is_out_of_reach_and_comes_back() {
 }
 
 #[test]
+fn a_host_that_says_nothing_keeps_nobody_from_the_next() {
+    let database = Database::fresh();
+    block_on(async {
+        // It takes connections, and never reads one.
+        let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let first = silent.local_addr().unwrap();
+        let (front, rest) =
+            database.url().split_once('@').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+        let url = format!("{front}@{first},{rest}");
+        let quick = OpenOptions { connect_timeout: Some(Duration::from_millis(500)), ..options(&url) };
+        let store = PostgresStore::open(quick.clone()).await.unwrap();
+        store.pulse().await.unwrap();
+        let hearer = PostgresStore::open(OpenOptions {
+            listen: Listen::Here,
+            statements: Statements::Prepared,
+            ..quick.clone()
+        });
+        hearer.await.unwrap().heard().await;
+        let nobody = OpenOptions { url: format!("{front}@{first},{first}/nowhere").into(), ..quick };
+        let error = PostgresStore::open(nobody).await.map(drop).unwrap_err();
+        assert!(matches!(&error, StoreError::Unreachable { .. }), "{error:?}");
+        assert!(error.to_string().contains("timeout"), "{error}");
+    });
+}
+
+#[test]
 fn it_is_known_whether_somebody_stands_between() {
     let database = Database::fresh();
     block_on(async {
@@ -160,7 +186,7 @@ fn a_database_that_does_not_answer_is_given_up() {
         let proxy = Proxy::start(&host_of(&database.url())).await.unwrap();
         // Not so quick that a database on a busy machine would be given up before it is stalled.
         let quick = OpenOptions {
-            connect_timeout: Duration::from_millis(1500),
+            connect_timeout: Some(Duration::from_millis(1500)),
             statement_timeout: Duration::from_millis(1500),
             ..options(&by_way_of(&database.url(), &proxy))
         };
