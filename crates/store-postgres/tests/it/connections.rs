@@ -8,6 +8,7 @@ use larder_core::{Committed, Store, StoreError, Target};
 use larder_store_postgres::{Listen, OpenOptions, PostgresStore, Statements, migrate_down};
 use larder_testkit::contract::build::{at, book, commit_of, fetched, find, ids, key, lease, refresh, row};
 use larder_testkit::{Proxy, Way};
+use tokio::io::AsyncReadExt as _;
 
 use crate::frozen::somebody_waits;
 use crate::place::{Database, block_on, block_on_threads, neighbour, options, server};
@@ -459,6 +460,52 @@ fn prepared_statements_tell_the_same_story() {
         assert_eq!(store.invalidate(&Target::All, at(9)).await.unwrap().count, 6);
         assert_eq!(store.evict(&Target::All, at(10)).await.unwrap(), 6);
         assert_eq!(store.verify().await.unwrap(), []);
+    });
+}
+
+/// Whoever has another's session has none of its own statements.
+#[test]
+fn statements_that_are_prepared_behind_a_pooler_are_told_to_be_what_is_wrong() {
+    let database = Database::fresh();
+    block_on(async {
+        drop(PostgresStore::open(database.options()).await.unwrap());
+        let pooled = OpenOptions { statements: Statements::Prepared, ..options(&database.pooled_url()) };
+        let store = PostgresStore::open(pooled).await.unwrap();
+        let cinder = [key("shelf/cinder")];
+        store.lookup(&cinder).await.unwrap();
+        // The session that was used is held, so that the next is another.
+        let holder = database.pooled_client().await;
+        holder.batch_execute("BEGIN").await.unwrap();
+        let error = store.lookup(&cinder).await.map(drop).unwrap_err();
+        assert!(matches!(&error, StoreError::Denied { .. }), "{error:?}");
+        let told = format!("{error} {:?}", error.hints());
+        assert!(
+            told.contains("(26000)") && told.contains("`[store] prepared` is for a database without"),
+            "{told}"
+        );
+    });
+}
+
+#[test]
+fn who_begins_with_tls_says_what_is_spoken_in_it() {
+    block_on(async {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let url = format!(
+            "postgres://me@{}/d?sslmode=require&sslnegotiation=direct",
+            listener.local_addr().unwrap()
+        );
+        let first = async {
+            let (mut client, _) = listener.accept().await.unwrap();
+            let mut hello = vec![0; 4096];
+            let length = client.read(&mut hello).await.unwrap();
+            hello.truncate(length);
+            drop(listener);
+            hello
+        };
+        let (opened, hello) = futures::join!(PostgresStore::open(options(&url)), first);
+        assert!(opened.is_err());
+        assert_eq!(hello.first(), Some(&0x16), "a handshake");
+        assert!(hello.windows(11).any(|part| part == b"\x0apostgresql"), "a server hangs up otherwise");
     });
 }
 
