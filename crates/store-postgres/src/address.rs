@@ -10,6 +10,7 @@ use tokio_postgres::config::{Host, SslMode};
 
 /// What is told of an address that cannot be read: not even a part of it, which may be a password.
 const UNREADABLE: &str = "the address in `[store] url`";
+const UNREADABLE_TO_LISTEN: &str = "the address in `[store] listen_url`";
 
 /// What is attempted where an address cannot be read, in the error that says so.
 pub const READING: &str = "read it";
@@ -107,21 +108,39 @@ fn scheme_and_rest(url: &str) -> Option<&str> {
     matches!(base, "postgres" | "postgresql").then_some(rest)
 }
 
+/// Whether an address can be read; otherwise why not, without any of it. Nobody is asked.
+pub fn check(url: &SecretString) -> Result<(), String> {
+    Address::read(url).map(drop)
+}
+
+fn unreadable(place: &str, cause: String) -> StoreError {
+    StoreError::Failed { place: place.to_owned(), attempted: READING, cause }
+}
+
 impl Address {
-    /// Reads a URL. Errors never repeat any of it.
+    /// Reads the store's URL. Errors never repeat any of it.
     pub(crate) fn parse(url: &SecretString) -> Result<Address, StoreError> {
-        let wrong =
-            |cause: String| StoreError::Failed { place: UNREADABLE.to_owned(), attempted: READING, cause };
+        Address::read(url).map_err(|cause| unreadable(UNREADABLE, cause))
+    }
+
+    /// Reads the URL of `[store] listen_url`.
+    pub(crate) fn parse_to_listen(url: &SecretString) -> Result<Address, StoreError> {
+        Address::read(url).map_err(|cause| unreadable(UNREADABLE_TO_LISTEN, cause))
+    }
+
+    fn read(url: &SecretString) -> Result<Address, String> {
         let rest = scheme_and_rest(url.expose_secret())
-            .ok_or_else(|| wrong("it does not begin with `postgres://`".to_owned()))?;
+            .ok_or_else(|| "it does not begin with `postgres://`".to_owned())?;
         let (credentials, rest) = split_credentials(rest);
         let (target, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let parameters = Parameters::read(query).map_err(wrong)?;
+        let parameters = Parameters::read(query)?;
         // Whoever wrote an `@` into a password without encoding it meant the password.
         let credentials = credentials.map(|text| text.replace('@', "%40") + "@").unwrap_or_default();
-        let text = format!("postgres://{credentials}{target}?{}", parameters.left.join("&"));
+        // The client takes all before any `@` for credentials.
+        let left = parameters.left.join("&").replace('@', "%40");
+        let text = format!("postgres://{credentials}{target}?{left}");
         let mut config: tokio_postgres::Config =
-            text.parse().map_err(|error| wrong(crate::errors::chain(&error)))?;
+            text.parse().map_err(|error| crate::errors::chain(&error))?;
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
             config.host("localhost");
         }
@@ -129,10 +148,10 @@ impl Address {
             config.application_name("larder");
         }
         parameters.keep_alive(&mut config);
-        if let Some(silence) = parameters.silence().map_err(wrong)? {
+        if let Some(silence) = parameters.silence()? {
             config.tcp_user_timeout(silence);
         }
-        let (mode, security) = parameters.security().map_err(wrong)?;
+        let (mode, security) = parameters.security()?;
         config.ssl_mode(mode);
         let place = place(&config);
         Ok(Address { config, security, is_pooler: parameters.is_pooler, place })
@@ -322,6 +341,22 @@ mod tests {
         assert_eq!(parse("postgres://a:1,b:2/db").place, "postgres://a:1,b:2/db");
         for url in ["postgres://me:secret@host:secret/db", "mysql://me:secret@host/db", "secret"] {
             assert!(!refused(url).contains("secret"), "{url}: {}", refused(url));
+        }
+    }
+
+    #[test]
+    fn what_stands_behind_the_question_mark_is_nobodys_password() {
+        for (url, user) in [
+            ("postgres://host/db?application_name=me@work", None),
+            ("postgres://host:5432/db?application_name=me@work", None),
+            ("postgres://me:pass@host/db?application_name=me@work", Some("me")),
+        ] {
+            let address = parse(url);
+            assert_eq!(address.place, "postgres://host:5432/db", "{url}");
+            assert_eq!(
+                (address.config.get_user(), address.config.get_application_name()),
+                (user, Some("me@work"))
+            );
         }
     }
 

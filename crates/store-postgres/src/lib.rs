@@ -67,7 +67,7 @@ use crate::gather::Gathered;
 use crate::listen::Listener;
 use crate::transaction::Tx;
 
-pub use address::{PARAMETERS, READING, is_postgres};
+pub use address::{PARAMETERS, READING, check as check_address, is_postgres};
 pub use open::{Listen, Migrate, OpenOptions, Statements, Times};
 pub use schema::{MAGIC, SCHEMA, migrate_down, migrate_up, migrations};
 

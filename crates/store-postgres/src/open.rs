@@ -238,7 +238,7 @@ pub(crate) fn listen(options: &OpenOptions, opened: &Opened) -> Result<Option<Li
         // Whoever has statements prepared says that no transaction pooler stands between.
         Listen::Here if options.statements == Statements::Prepared => (opened.address.clone(), None),
         Listen::Here => (opened.address.clone(), Some(opened.connections.way())),
-        Listen::At(url) => (Address::parse(url)?, None),
+        Listen::At(url) => (Address::parse_to_listen(url)?, None),
     };
     let tls = tls::connector(&address)?;
     let patience = address.patience(options.connect_timeout);
