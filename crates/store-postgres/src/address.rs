@@ -2,6 +2,7 @@
 //! needs, and a name for it that may be shown.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use larder_core::StoreError;
 use secrecy::{ExposeSecret, SecretString};
@@ -9,9 +10,17 @@ use tokio_postgres::config::{Host, SslMode};
 
 /// What is told of an address that cannot be read: not even a part of it, which may be a password.
 const UNREADABLE: &str = "the address in `[store] url`";
+const UNREADABLE_TO_LISTEN: &str = "the address in `[store] listen_url`";
 
 /// What is attempted where an address cannot be read, in the error that says so.
 pub const READING: &str = "read it";
+
+/// A silent connection is asked for a sign of life after this long, unless the address says otherwise: before
+/// whoever stands between forgets it, or whoever waits for it loses patience.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+
+/// How long one way in may take, unless somebody says otherwise.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Parameters that other clients understand and that change nothing here.
 const NOT_OURS: &[&str] = &[
@@ -99,31 +108,58 @@ fn scheme_and_rest(url: &str) -> Option<&str> {
     matches!(base, "postgres" | "postgresql").then_some(rest)
 }
 
+/// Whether an address can be read; otherwise why not, without any of it. Nobody is asked.
+pub fn check(url: &SecretString) -> Result<(), String> {
+    Address::read(url).map(drop)
+}
+
+fn unreadable(place: &str, cause: String) -> StoreError {
+    StoreError::Failed { place: place.to_owned(), attempted: READING, cause }
+}
+
 impl Address {
-    /// Reads a URL. Errors never repeat any of it.
+    /// Reads the store's URL. Errors never repeat any of it.
     pub(crate) fn parse(url: &SecretString) -> Result<Address, StoreError> {
-        let wrong =
-            |cause: String| StoreError::Failed { place: UNREADABLE.to_owned(), attempted: READING, cause };
+        Address::read(url).map_err(|cause| unreadable(UNREADABLE, cause))
+    }
+
+    /// Reads the URL of `[store] listen_url`.
+    pub(crate) fn parse_to_listen(url: &SecretString) -> Result<Address, StoreError> {
+        Address::read(url).map_err(|cause| unreadable(UNREADABLE_TO_LISTEN, cause))
+    }
+
+    fn read(url: &SecretString) -> Result<Address, String> {
         let rest = scheme_and_rest(url.expose_secret())
-            .ok_or_else(|| wrong("it does not begin with `postgres://`".to_owned()))?;
+            .ok_or_else(|| "it does not begin with `postgres://`".to_owned())?;
         let (credentials, rest) = split_credentials(rest);
         let (target, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let parameters = Parameters::read(query).map_err(wrong)?;
+        let parameters = Parameters::read(query)?;
         // Whoever wrote an `@` into a password without encoding it meant the password.
         let credentials = credentials.map(|text| text.replace('@', "%40") + "@").unwrap_or_default();
-        let text = format!("postgres://{credentials}{target}?{}", parameters.left.join("&"));
+        // The client takes all before any `@` for credentials.
+        let left = parameters.left.join("&").replace('@', "%40");
+        let text = format!("postgres://{credentials}{target}?{left}");
         let mut config: tokio_postgres::Config =
-            text.parse().map_err(|error| wrong(crate::errors::chain(&error)))?;
+            text.parse().map_err(|error| crate::errors::chain(&error))?;
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
             config.host("localhost");
         }
         if config.get_application_name().is_none() {
             config.application_name("larder");
         }
-        let (mode, security) = parameters.security().map_err(wrong)?;
+        parameters.keep_alive(&mut config);
+        if let Some(silence) = parameters.silence()? {
+            config.tcp_user_timeout(silence);
+        }
+        let (mode, security) = parameters.security()?;
         config.ssl_mode(mode);
         let place = place(&config);
         Ok(Address { config, security, is_pooler: parameters.is_pooler, place })
+    }
+
+    /// How long each of its ways in may take: as is `set` apart from it, or as it says itself.
+    pub(crate) fn patience(&self, set: Option<Duration>) -> Duration {
+        set.or(self.config.get_connect_timeout().copied()).unwrap_or(PATIENCE)
     }
 }
 
@@ -146,6 +182,7 @@ struct Parameters<'a> {
     left: Vec<&'a str>,
     mode: Option<String>,
     roots: Option<String>,
+    silence: Option<String>,
     is_pooler: bool,
 }
 
@@ -157,6 +194,7 @@ impl<'a> Parameters<'a> {
             match name {
                 "sslmode" | "ssl-mode" => parameters.mode = Some(decode(value)),
                 "sslrootcert" => parameters.roots = Some(decode(value)),
+                "tcp_user_timeout" => parameters.silence = Some(decode(value)),
                 "pgbouncer" => parameters.is_pooler = value == "true",
                 "sslcert" | "sslkey" | "sslpassword" | "sslcrl" => {
                     return Err(format!("`{name}` (certificates of the client's own) is not supported"));
@@ -173,6 +211,31 @@ impl<'a> Parameters<'a> {
             }
         }
         Ok(parameters)
+    }
+
+    /// Whether the address says it itself.
+    fn says(&self, name: &str) -> bool {
+        self.left.iter().any(|pair| pair.split_once('=').is_some_and(|(said, _)| said == name))
+    }
+
+    fn keep_alive(&self, config: &mut tokio_postgres::Config) {
+        if !self.says("keepalives_idle") {
+            config.keepalives_idle(KEEPALIVE);
+        }
+        if !self.says("keepalives_interval") {
+            config.keepalives_interval(KEEPALIVE / 3);
+        }
+        if !self.says("keepalives_retries") {
+            config.keepalives_retries(3);
+        }
+    }
+
+    /// How long what was sent may stay unheard. As libpq has it: in milliseconds, and none of them is the default.
+    fn silence(&self) -> Result<Option<Duration>, String> {
+        let Some(text) = &self.silence else { return Ok(None) };
+        let wrong = |_| "its tcp_user_timeout is no number of milliseconds".to_owned();
+        let millis: i64 = text.trim().parse().map_err(wrong)?;
+        Ok(u64::try_from(millis).ok().filter(|millis| *millis > 0).map(Duration::from_millis))
     }
 
     /// As libpq has it: with a root at hand, `require` checks who signed.
@@ -279,6 +342,49 @@ mod tests {
         for url in ["postgres://me:secret@host:secret/db", "mysql://me:secret@host/db", "secret"] {
             assert!(!refused(url).contains("secret"), "{url}: {}", refused(url));
         }
+    }
+
+    #[test]
+    fn what_stands_behind_the_question_mark_is_nobodys_password() {
+        for (url, user) in [
+            ("postgres://host/db?application_name=me@work", None),
+            ("postgres://host:5432/db?application_name=me@work", None),
+            ("postgres://me:pass@host/db?application_name=me@work", Some("me")),
+        ] {
+            let address = parse(url);
+            assert_eq!(address.place, "postgres://host:5432/db", "{url}");
+            assert_eq!(
+                (address.config.get_user(), address.config.get_application_name()),
+                (user, Some("me@work"))
+            );
+        }
+    }
+
+    #[test]
+    fn a_silent_connection_is_asked_for_a_sign_of_life_as_often_as_the_address_says() {
+        let often = |url: &str| {
+            let config = parse(url).config;
+            let (idle, interval) = (config.get_keepalives_idle(), config.get_keepalives_interval());
+            let seconds = (idle.as_secs(), interval.map(|interval| interval.as_secs()));
+            (config.get_keepalives(), seconds, config.get_keepalives_retries())
+        };
+        assert_eq!(often("postgres://h/d"), (true, (15, Some(5)), Some(3)));
+        assert_eq!(often("postgres://h/d?keepalives_idle=60"), (true, (60, Some(5)), Some(3)));
+        let all = "postgres://h/d?keepalives_idle=7200&keepalives_interval=9&keepalives_retries=1";
+        assert_eq!(often(all), (true, (7200, Some(9)), Some(1)));
+        assert!(!often("postgres://h/d?keepalives=0").0);
+    }
+
+    #[test]
+    fn an_address_says_how_long_it_is_waited_for_unless_that_is_set_apart_from_it() {
+        let set = Some(Duration::from_secs(2));
+        let own = parse("postgres://h/d?connect_timeout=9&tcp_user_timeout=1500");
+        assert_eq!(own.config.get_tcp_user_timeout(), Some(&Duration::from_millis(1500)));
+        assert_eq!((own.patience(None), own.patience(set)), (Duration::from_secs(9), Duration::from_secs(2)));
+        let none = parse("postgres://h/d?connect_timeout=0&tcp_user_timeout=0");
+        assert_eq!(none.config.get_tcp_user_timeout(), None);
+        assert_eq!((none.patience(None), none.patience(set)), (PATIENCE, Duration::from_secs(2)));
+        assert!(refused("postgres://h/d?tcp_user_timeout=1s").contains("no number of milliseconds"));
     }
 
     #[test]

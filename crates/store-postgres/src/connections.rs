@@ -16,8 +16,10 @@ use crate::address::Address;
 use crate::copy::MANY;
 use crate::direct::Direct;
 use crate::errors::{Fault, Remedy};
+use crate::idle;
 use crate::life;
 use crate::open::{OpenOptions, Statements, Times};
+use crate::reach::Reach;
 use crate::transaction::{ON_THE_WAY, Terms, Tx};
 
 /// How often a transaction is tried that others were in the way of.
@@ -96,20 +98,20 @@ impl Connections {
         tls: MakeRustlsConnect,
     ) -> Result<Self, StoreError> {
         let mut config = address.config.clone();
-        config
-            .connect_timeout(options.connect_timeout)
-            .tcp_user_timeout(options.statement_timeout + ON_THE_WAY);
-        let direct = Direct::of(address, tls.clone(), options.connect_timeout);
-        let manager = Manager::from_config(config, tls, ManagerConfig::default());
-        let timeouts = Timeouts {
-            wait: Some(options.pool_timeout),
-            create: Some(options.connect_timeout),
-            recycle: Some(options.connect_timeout),
-        };
+        if config.get_tcp_user_timeout().is_none() {
+            config.tcp_user_timeout(options.statement_timeout + ON_THE_WAY);
+        }
+        let patience = address.patience(options.connect_timeout);
+        let direct = Direct::of(address, tls.clone(), patience);
+        let reach = Reach::new(&config, tls, patience);
+        let manager = Manager::from_connect(config, reach, ManagerConfig::default());
+        // What connects has a time for each way in.
+        let timeouts = Timeouts { wait: Some(options.pool_timeout), create: None, recycle: Some(patience) };
         let max_size = (options.pool_size + options.max_overflow).max(1);
         let pool = Pool::builder(manager)
             // The last one used is the next, so that those beyond the kept ones become idle.
             .config(PoolConfig { max_size, timeouts, queue_mode: QueueMode::Lifo })
+            .pre_recycle(idle::asked(options.idle_for, options.pool_timeout))
             .runtime(Runtime::Tokio1)
             .build()
             .map_err(|error| StoreError::Failed {

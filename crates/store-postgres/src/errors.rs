@@ -238,6 +238,10 @@ fn denial(code: &str, attempted: &str) -> Option<&'static str> {
             "`GRANT CREATE ON DATABASE … TO …` lets this user make it; or let one who may run `larder migrate up`"
         }
         "42501" => GRANTS,
+        // There is no such prepared statement, or another has made it.
+        "26000" | "42P05" => {
+            "`[store] prepared` is for a database without a transaction pooler before it: leave it out"
+        }
         _ => return None,
     })
 }

@@ -27,6 +27,7 @@ mod errors;
 mod export;
 mod feed;
 mod gather;
+mod idle;
 mod import;
 mod invalidate;
 mod items;
@@ -40,6 +41,7 @@ mod members;
 mod open;
 mod others;
 mod port;
+mod reach;
 mod reconcile;
 mod reword;
 mod rights;
@@ -65,7 +67,7 @@ use crate::gather::Gathered;
 use crate::listen::Listener;
 use crate::transaction::Tx;
 
-pub use address::{PARAMETERS, READING, is_postgres};
+pub use address::{PARAMETERS, READING, check as check_address, is_postgres};
 pub use open::{Listen, Migrate, OpenOptions, Statements, Times};
 pub use schema::{MAGIC, SCHEMA, migrate_down, migrate_up, migrations};
 

@@ -13,6 +13,7 @@ use crate::address::Address;
 use crate::direct::Direct;
 use crate::errors::chain;
 use crate::feed::CHANNEL;
+use crate::reach::Reach;
 
 /// How long to wait before another try, at first and at most.
 const WAIT_MIN: Duration = Duration::from_millis(250);
@@ -20,9 +21,6 @@ const WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// On the channel of [`CHANNEL`].
 const LISTEN: &str = "LISTEN larder";
-
-/// A silent connection is asked for a sign of life after this long.
-const KEEPALIVE: Duration = Duration::from_secs(15);
 
 /// The task that listens. It ends with this.
 pub(crate) struct Listener {
@@ -42,17 +40,12 @@ impl Listener {
     pub(crate) fn start(
         address: &Address,
         tls: MakeRustlsConnect,
-        connect_timeout: Duration,
+        patience: Duration,
         way: Option<Arc<Direct>>,
     ) -> Listener {
         let heard = Arc::new(Notify::new());
-        let mut config = address.config.clone();
-        config
-            .connect_timeout(connect_timeout)
-            .keepalives_idle(KEEPALIVE)
-            .keepalives_interval(KEEPALIVE / 3)
-            .keepalives_retries(3);
-        let ear = Ear { config, tls, place: address.place.clone(), heard: heard.clone() };
+        let reach = Reach::new(&address.config, tls, patience);
+        let ear = Ear { reach, place: address.place.clone(), heard: heard.clone() };
         let task = tokio::spawn(async move { ear.listen(way.as_deref()).await });
         Listener { heard, task }
     }
@@ -71,8 +64,7 @@ fn tell(heard: &Notify) {
 
 /// What the task knows.
 struct Ear {
-    config: tokio_postgres::Config,
-    tls: MakeRustlsConnect,
+    reach: Reach,
     place: String,
     heard: Arc<Notify>,
 }
@@ -112,7 +104,7 @@ impl Ear {
 
     /// Listens until the connection breaks.
     async fn hear(&self, wait: &mut Duration, has_listened: &mut bool) -> Result<(), tokio_postgres::Error> {
-        let (client, mut connection) = self.config.connect(self.tls.clone()).await?;
+        let (client, mut connection) = self.reach.connect().await?;
         let mut messages = futures::stream::poll_fn(move |context| connection.poll_message(context));
         let mut asked = std::pin::pin!(client.batch_execute(LISTEN));
         let mut is_listening = false;

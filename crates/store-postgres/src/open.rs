@@ -31,10 +31,14 @@ pub struct OpenOptions {
     pub max_overflow: usize,
     /// How long to wait for one of them before [`StoreError::Busy`].
     pub pool_timeout: Duration,
-    /// How long to wait for a new connection before [`StoreError::Unreachable`].
-    pub connect_timeout: Duration,
+    /// How long each host of the address may take to let us in, before the next is tried, and then
+    /// [`StoreError::Unreachable`]; `None` = as the address says (`connect_timeout`), or five seconds.
+    pub connect_timeout: Option<Duration>,
     /// The longest that a statement may take before [`StoreError::Slow`]; whole milliseconds.
     pub statement_timeout: Duration,
+    /// A connection that nobody used for so long is asked for a sign of life before it is used: a router on the
+    /// way may have forgotten it, which it tells nobody.
+    pub idle_for: Duration,
     /// How statements are sent.
     pub statements: Statements,
     /// Where to hear of what other instances commit.
@@ -57,8 +61,9 @@ impl OpenOptions {
             pool_size: 10,
             max_overflow: 10,
             pool_timeout: Duration::from_secs(5),
-            connect_timeout: Duration::from_secs(5),
+            connect_timeout: None,
             statement_timeout: Duration::from_secs(30),
+            idle_for: Duration::from_secs(30),
             statements: Statements::Unnamed,
             listen: Listen::Here,
             migrate: Migrate::Auto,
@@ -233,8 +238,9 @@ pub(crate) fn listen(options: &OpenOptions, opened: &Opened) -> Result<Option<Li
         // Whoever has statements prepared says that no transaction pooler stands between.
         Listen::Here if options.statements == Statements::Prepared => (opened.address.clone(), None),
         Listen::Here => (opened.address.clone(), Some(opened.connections.way())),
-        Listen::At(url) => (Address::parse(url)?, None),
+        Listen::At(url) => (Address::parse_to_listen(url)?, None),
     };
     let tls = tls::connector(&address)?;
-    Ok(Some(Listener::start(&address, tls, options.connect_timeout, way)))
+    let patience = address.patience(options.connect_timeout);
+    Ok(Some(Listener::start(&address, tls, patience, way)))
 }

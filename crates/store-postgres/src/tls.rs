@@ -9,6 +9,7 @@ use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use tokio_postgres::config::SslNegotiation;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::address::{Address, Roots, Security};
@@ -26,7 +27,11 @@ pub(crate) fn connector(address: &Address) -> Result<MakeRustlsConnect, StoreErr
         Security::Signed(roots) => Arc::new(Signed(verifier(roots, provider).map_err(failed)?)),
         Security::Named(roots) => verifier(roots, provider).map_err(failed)?,
     };
-    let config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+    let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+    // Who begins with TLS says in it what is spoken, or the server hangs up.
+    if address.config.get_ssl_negotiation() == SslNegotiation::Direct {
+        config.alpn_protocols = vec![b"postgresql".to_vec()];
+    }
     Ok(MakeRustlsConnect::new(config))
 }
 

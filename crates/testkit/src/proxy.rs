@@ -2,6 +2,7 @@
 //! any other server, which a test cuts, stalls, slows and counts.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -56,6 +57,8 @@ struct Shared {
     way: watch::Sender<Way>,
     /// Counts the cuts: a connection from before one ends.
     cuts: watch::Sender<u64>,
+    /// Counts the times that all were forgotten.
+    forgets: watch::Sender<u64>,
     refuses: watch::Sender<bool>,
     counted: Counted,
 }
@@ -78,6 +81,7 @@ impl Proxy {
             server: Mutex::new(server.to_owned()),
             way: watch::Sender::new(Way::Open),
             cuts: watch::Sender::new(0),
+            forgets: watch::Sender::new(0),
             refuses: watch::Sender::new(false),
             counted: Counted::default(),
         });
@@ -93,6 +97,12 @@ impl Proxy {
     /// Cuts all connections there are; new ones are served.
     pub fn cut(&self) {
         self.shared.cuts.send_modify(|cuts| *cuts += 1);
+    }
+
+    /// Forgets all connections there are, as a router does that has not seen them for long: they stay, nothing goes
+    /// through them any more, and nobody is told. New ones are served.
+    pub fn forget(&self) {
+        self.shared.forgets.send_modify(|forgets| *forgets += 1);
     }
 
     /// Refuses new connections (they end as soon as they are made) until [`accept`](Proxy::accept).
@@ -149,13 +159,16 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 
 /// One connection, until one of its ends closes it or it is cut.
 async fn serve(client: TcpStream, shared: Arc<Shared>) {
-    let mut cuts = shared.cuts.subscribe();
+    let (mut cuts, mut forgets) = (shared.cuts.subscribe(), shared.forgets.subscribe());
     shared.counted.open.fetch_add(1, Ordering::AcqRel);
+    // Holds both sockets, also while nothing goes through them.
+    let mut forward = pin!(forward(client, &shared));
     tokio::select! {
         biased;
-        // The sender lives as long as `shared`, so that this completes for a cut alone.
+        // The senders live as long as `shared`, so that these complete for what they wait for alone.
         _ = cuts.changed() => {}
-        () = forward(client, &shared) => {}
+        _ = forgets.changed() => drop(cuts.changed().await),
+        () = &mut forward => {}
     }
     shared.counted.open.fetch_sub(1, Ordering::AcqRel);
 }
@@ -280,6 +293,22 @@ mod tests {
         assert_eq!(proxy.traffic().sent, 0);
         proxy.set(Way::Open);
         assert_eq!(hear(&mut stream, 8).await.unwrap(), "patience");
+    }
+
+    #[tokio::test]
+    async fn a_forgotten_connection_says_nothing_and_a_new_one_works() {
+        let proxy = Proxy::start(&echo().await.to_string()).await.unwrap();
+        let mut one = TcpStream::connect(proxy.address()).await.unwrap();
+        assert_eq!(say(&mut one, "hello").await.unwrap(), "hello");
+        proxy.forget();
+        one.write_all(b"anybody?").await.unwrap();
+        let mut two = TcpStream::connect(proxy.address()).await.unwrap();
+        assert_eq!(say(&mut two, "hello").await.unwrap(), "hello");
+        let silent = one.try_read(&mut [0; 1]).unwrap_err();
+        assert_eq!(silent.kind(), std::io::ErrorKind::WouldBlock, "it is open, and nothing came");
+        assert_eq!(proxy.traffic().open, 2);
+        proxy.cut();
+        assert!(hear(&mut one, 1).await.is_err());
     }
 
     #[tokio::test]

@@ -111,7 +111,7 @@ impl StoreServer {
                 .unwrap_or(usual.max_overflow),
             prepared: section.flag(key("prepared", &[])).unwrap_or(usual.prepared),
             listen_url: section.read(key("listen_url", &[]), |raw| {
-                PostgresUrl::of(raw.text("an address such as \"postgres://HOST/DATABASE\"")?, env)
+                PostgresUrl::of(raw.text("an address such as \"postgres://HOST/DATABASE\"")?, env)?.checked()
             }),
             pool_timeout: section
                 .read(key("pool_timeout", &["DB_POOL_TIMEOUT"]), read_timeout)

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use larder_store_postgres::PARAMETERS;
+use larder_store_postgres::{PARAMETERS, check_address};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -163,6 +163,13 @@ impl PostgresUrl {
         slips.find_map(|name| PARAMETERS.iter().copied().find(|known| strsim::osa_distance(name, known) <= 2))
     }
 
+    /// The same, if who connects can read it: without asking anybody, and without repeating any of it.
+    pub fn checked(self) -> Result<Self, String> {
+        let Err(why) = check_address(&self.address) else { return Ok(self) };
+        let slip = self.slip().map(|known| format!("; did you mean `{known}`?")).unwrap_or_default();
+        Err(format!("this address cannot be read: {why}{slip}"))
+    }
+
     /// All of it, for who connects.
     pub fn address(&self) -> &SecretString {
         &self.address
@@ -174,24 +181,38 @@ impl PostgresUrl {
             return false;
         }
         let address = self.address.expose_secret();
-        let user = address.trim_start_matches("postgresql://").rsplit_once('@').map(|(user, _)| user);
-        user.is_some_and(|user| user.contains(':')) || address.contains("password=")
+        let (credentials, _, _) = parts(address.trim_start_matches("postgresql://"));
+        credentials.contains(':') || address.contains("password=")
     }
 }
 
 /// What may be shown behind `?`: everything else may be a secret, now or one day.
 const SHOWN_OPTIONS: [&str; 6] = ["dbname", "host", "port", "sslmode", "target_session_attrs", "user"];
 
+/// What stands before the `@`, what behind it, and the parameters. Where those hold an `@` and are not all known, a `?`
+/// may have been of the password, and so may be all that stands before the last `@`.
+fn parts(rest: &str) -> (&str, &str, &str) {
+    let (front, options) = rest.split_once('?').unwrap_or((rest, ""));
+    let is_known = |option: &str| option.split_once('=').is_some_and(|(name, _)| PARAMETERS.contains(&name));
+    if !options.contains('@') || options.split('&').all(is_known) {
+        let (credentials, place) = front.rsplit_once('@').unwrap_or(("", front));
+        return (credentials, place, options);
+    }
+    let (credentials, place) = rest.rsplit_once('@').unwrap_or(("", rest));
+    let (place, options) = place.split_once('?').unwrap_or((place, ""));
+    (credentials, place, options)
+}
+
 /// An address without password. Where it is not clear what is one, less is shown: whatever stands
 /// between the first `:` and the last `@` may be.
 fn without_secrets(rest: &str) -> String {
-    let (user, place) = match rest.rsplit_once('@') {
-        Some((user, place)) => (user.split([':', '/', '?']).next().unwrap_or_default(), place),
-        None => ("", rest),
+    let (credentials, place, options) = parts(rest);
+    let user = credentials.split([':', '/', '?']).next().unwrap_or_default();
+    let is_shown = |option: &&str| {
+        option
+            .split_once('=')
+            .is_some_and(|(name, value)| SHOWN_OPTIONS.contains(&name) && !value.contains('@'))
     };
-    let (place, options) = place.split_once('?').unwrap_or((place, ""));
-    let is_shown =
-        |option: &&str| option.split_once('=').is_some_and(|(name, _)| SHOWN_OPTIONS.contains(&name));
     let options: Vec<&str> = options.split('&').filter(is_shown).collect();
     let at = if user.is_empty() { "" } else { "@" };
     let mark = if options.is_empty() { "" } else { "?" };
@@ -330,6 +351,7 @@ mod tests {
             "postgres://db/x?password=s3cret&user=me",
             "postgres://db/x?sslpassword=s3cret",
             "postgres://db/x?password=s3cret&application_name=me@work",
+            "postgres://me:a?b=s3cret@db/x?application_name=me@work",
             "postgres://a:1,b:2/x?options=-c%20app.key%3Ds3cret",
         ] {
             let shown = read(text).unwrap();
@@ -341,6 +363,13 @@ mod tests {
             read("postgres://me:s3cret@db:1/x?sslmode=require").unwrap(),
             "postgres://me@db:1/x?sslmode=require"
         );
+        for (text, shown) in [
+            ("postgres://db:1/x?application_name=me@work", "postgres://db:1/x"),
+            ("postgres://me@db:1/x?sslmode=require&user=me@work", "postgres://me@db:1/x?sslmode=require"),
+        ] {
+            let url = PostgresUrl::parse(text).unwrap();
+            assert_eq!((url.to_string().as_str(), url.has_password()), (shown, false), "{text}");
+        }
         assert!(PostgresUrl::parse("postgres://me:s3cret@db/x").unwrap().has_password());
         assert!(!PostgresUrl::parse("postgres://me@db:5432/x").unwrap().has_password());
     }

@@ -347,6 +347,20 @@ fn how_a_server_is_spoken_to_can_be_said_in_the_words_that_others_use() {
 }
 
 #[test]
+fn an_address_to_listen_at_that_cannot_be_read_is_told_as_what_it_is() {
+    let world = World::new()
+        .var("LARDER_STORE__URL", "postgres://db/x")
+        .var("LARDER_STORE__LISTEN_URL", "postgres://me:s3cret@db/x?sslmod=require");
+    let [mistake] = &world.mistakes()[..] else { panic!("{:?}", world.mistakes()) };
+    let begins =
+        "env LARDER_STORE__LISTEN_URL `listen_url`: this address cannot be read: it has a parameter that";
+    assert!(mistake.starts_with(begins), "{mistake}");
+    assert!(mistake.ends_with("; did you mean `sslmode`?") && !mistake.contains("s3cret"), "{mistake}");
+    let good = "postgres://me:s3cret@db/x?sslmode=require";
+    assert!(world.var("LARDER_STORE__LISTEN_URL", good).load().unwrap().store.server.listen_url.is_some());
+}
+
+#[test]
 fn a_password_on_the_command_line_is_warned_of() {
     let world = World::new();
     let load = |store: &str| {

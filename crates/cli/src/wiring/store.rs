@@ -141,7 +141,8 @@ pub fn postgres(url: &PostgresUrl, server: &StoreServer, stay: Stay) -> larder_s
         pool_size: number(server.pool_size.value),
         max_overflow: number(server.max_overflow.value),
         pool_timeout: server.pool_timeout.value,
-        connect_timeout: server.connect_timeout.value,
+        // Where nobody set it, the address may say it.
+        connect_timeout: server.connect_timeout.is_set().then_some(server.connect_timeout.value),
         statement_timeout: server.statement_timeout.value,
         statements: if server.prepared.value { Statements::Prepared } else { Statements::Unnamed },
         listen,

@@ -8,6 +8,7 @@ use larder_core::{Committed, Store, StoreError, Target};
 use larder_store_postgres::{Listen, OpenOptions, PostgresStore, Statements, migrate_down};
 use larder_testkit::contract::build::{at, book, commit_of, fetched, find, ids, key, lease, refresh, row};
 use larder_testkit::{Proxy, Way};
+use tokio::io::AsyncReadExt as _;
 
 use crate::frozen::somebody_waits;
 use crate::place::{Database, block_on, block_on_threads, neighbour, options, server};
@@ -27,7 +28,7 @@ pub(crate) fn host_of(url: &str) -> String {
 async fn behind_a_proxy(database: &Database) -> (PostgresStore, Proxy) {
     let proxy = Proxy::start(&host_of(&database.url())).await.unwrap();
     let options = OpenOptions {
-        connect_timeout: Duration::from_millis(500),
+        connect_timeout: Some(Duration::from_millis(500)),
         pool_timeout: Duration::from_millis(500),
         ..options(&by_way_of(&database.url(), &proxy))
     };
@@ -76,6 +77,34 @@ fn a_store_whose_connections_are_cut_goes_on_by_itself() {
     });
 }
 
+/// As a router does that saw nothing of them for long.
+#[test]
+fn connections_that_were_forgotten_on_the_way_while_they_were_idle_are_not_waited_for() {
+    let database = Database::fresh();
+    block_on(async {
+        let proxy = Proxy::start(&host_of(&database.url())).await.unwrap();
+        let store = PostgresStore::open(OpenOptions {
+            pool_timeout: Duration::from_millis(300),
+            statement_timeout: Duration::from_secs(2),
+            idle_for: Duration::ZERO,
+            ..options(&by_way_of(&database.url(), &proxy))
+        });
+        let store = store.await.unwrap();
+        let cinder = key("shelf/cinder");
+        refresh(&store, &cinder, vec![book("a", 1)], at(0)).await;
+        // As many as a few readers at once leave behind.
+        let asked = std::slice::from_ref(&cinder);
+        futures::future::join_all((0..4).map(|_| store.lookup(asked))).await;
+        let before = proxy.traffic();
+        assert!(before.open > 1, "{before:?}");
+        proxy.forget();
+        assert_eq!(ids(&row(&store, &cinder).await), ["a"]);
+        assert_eq!(proxy.traffic().connections, before.connections + 1);
+        refresh(&store, &cinder, vec![book("a", 2)], at(1)).await;
+        assert_eq!(proxy.traffic().connections, before.connections + 1, "one that answers is used again");
+    });
+}
+
 /// Who stands between is told by the connection's ends; nobody has to say.
 #[test]
 fn a_database_that_sends_an_open_store_away_is_out_of_reach_and_comes_back() {
@@ -99,6 +128,32 @@ fn a_database_that_sends_an_open_store_away_is_out_of_reach_and_comes_back() {
         assert!(matches!(&opened, StoreError::Denied { .. }), "{opened:?}");
         allow(true).await;
         store.pulse().await.unwrap();
+    });
+}
+
+#[test]
+fn a_host_that_says_nothing_keeps_nobody_from_the_next() {
+    let database = Database::fresh();
+    block_on(async {
+        // It takes connections, and never reads one.
+        let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let first = silent.local_addr().unwrap();
+        let (front, rest) =
+            database.url().split_once('@').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+        let url = format!("{front}@{first},{rest}");
+        let quick = OpenOptions { connect_timeout: Some(Duration::from_millis(500)), ..options(&url) };
+        let store = PostgresStore::open(quick.clone()).await.unwrap();
+        store.pulse().await.unwrap();
+        let hearer = PostgresStore::open(OpenOptions {
+            listen: Listen::Here,
+            statements: Statements::Prepared,
+            ..quick.clone()
+        });
+        hearer.await.unwrap().heard().await;
+        let nobody = OpenOptions { url: format!("{front}@{first},{first}/nowhere").into(), ..quick };
+        let error = PostgresStore::open(nobody).await.map(drop).unwrap_err();
+        assert!(matches!(&error, StoreError::Unreachable { .. }), "{error:?}");
+        assert!(error.to_string().contains("timeout"), "{error}");
     });
 }
 
@@ -132,7 +187,7 @@ fn a_database_that_does_not_answer_is_given_up() {
         let proxy = Proxy::start(&host_of(&database.url())).await.unwrap();
         // Not so quick that a database on a busy machine would be given up before it is stalled.
         let quick = OpenOptions {
-            connect_timeout: Duration::from_millis(1500),
+            connect_timeout: Some(Duration::from_millis(1500)),
             statement_timeout: Duration::from_millis(1500),
             ..options(&by_way_of(&database.url(), &proxy))
         };
@@ -405,6 +460,52 @@ fn prepared_statements_tell_the_same_story() {
         assert_eq!(store.invalidate(&Target::All, at(9)).await.unwrap().count, 6);
         assert_eq!(store.evict(&Target::All, at(10)).await.unwrap(), 6);
         assert_eq!(store.verify().await.unwrap(), []);
+    });
+}
+
+/// Whoever has another's session has none of its own statements.
+#[test]
+fn statements_that_are_prepared_behind_a_pooler_are_told_to_be_what_is_wrong() {
+    let database = Database::fresh();
+    block_on(async {
+        drop(PostgresStore::open(database.options()).await.unwrap());
+        let pooled = OpenOptions { statements: Statements::Prepared, ..options(&database.pooled_url()) };
+        let store = PostgresStore::open(pooled).await.unwrap();
+        let cinder = [key("shelf/cinder")];
+        store.lookup(&cinder).await.unwrap();
+        // The session that was used is held, so that the next is another.
+        let holder = database.pooled_client().await;
+        holder.batch_execute("BEGIN").await.unwrap();
+        let error = store.lookup(&cinder).await.map(drop).unwrap_err();
+        assert!(matches!(&error, StoreError::Denied { .. }), "{error:?}");
+        let told = format!("{error} {:?}", error.hints());
+        assert!(
+            told.contains("(26000)") && told.contains("`[store] prepared` is for a database without"),
+            "{told}"
+        );
+    });
+}
+
+#[test]
+fn who_begins_with_tls_says_what_is_spoken_in_it() {
+    block_on(async {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let url = format!(
+            "postgres://me@{}/d?sslmode=require&sslnegotiation=direct",
+            listener.local_addr().unwrap()
+        );
+        let first = async {
+            let (mut client, _) = listener.accept().await.unwrap();
+            let mut hello = vec![0; 4096];
+            let length = client.read(&mut hello).await.unwrap();
+            hello.truncate(length);
+            drop(listener);
+            hello
+        };
+        let (opened, hello) = futures::join!(PostgresStore::open(options(&url)), first);
+        assert!(opened.is_err());
+        assert_eq!(hello.first(), Some(&0x16), "a handshake");
+        assert!(hello.windows(11).any(|part| part == b"\x0apostgresql"), "a server hangs up otherwise");
     });
 }
 
