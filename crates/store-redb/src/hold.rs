@@ -25,6 +25,8 @@ pub(crate) struct Holder {
     slot: Arc<RwLock<Slot>>,
     lock: Mutex<Option<Lock>>,
     recovered: Mutex<Option<PathBuf>>,
+    #[cfg(target_os = "linux")]
+    room: crate::holes::Room,
     /// Tells of every commit of this handle.
     pub(crate) committed: Notify,
 }
@@ -89,6 +91,8 @@ impl Holder {
             slot: Arc::new(RwLock::new(slot)),
             lock: Mutex::new(lock),
             recovered: Mutex::new(recovered),
+            #[cfg(target_os = "linux")]
+            room: crate::holes::Room::default(),
             committed: Notify::new(),
         }
     }
@@ -146,6 +150,8 @@ impl Holder {
                 continue;
             }
             if let Some(database) = &slot.database {
+                #[cfg(target_os = "linux")]
+                self.room.note(&self.options.path);
                 return work(database);
             }
             drop(slot);
@@ -251,7 +257,7 @@ impl Holder {
     )]
     fn give_back(&self) {
         #[cfg(target_os = "linux")]
-        match crate::holes::make(&self.options) {
+        match self.room.give_back(&self.options) {
             // Where another process has it, that one meets the same.
             Ok(0) | Err(Fault::Held) => {}
             Ok(bytes) => {

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use larder_core::{Key, Member, Store, StoreError};
+use larder_core::{Key, Member, Store, StoreError, Target};
 use larder_store_redb::{Hold, OpenOptions, RedbStore};
 use larder_testkit::contract::Place;
 use larder_testkit::contract::build::{
@@ -184,11 +184,20 @@ const SMALL_DISK: &str =
 
 #[test]
 fn a_commit_too_large_for_the_disk_leaves_room_for_others() {
+    tell_on_a_small_disk("crash::what_comes_after_a_commit_too_large_for_the_disk");
+}
+
+#[test]
+fn a_commit_too_large_for_the_disk_keeps_the_room_that_there_was() {
+    tell_on_a_small_disk("crash::what_goes_on_beside_others_who_fill_the_disk");
+}
+
+fn tell_on_a_small_disk(story: &str) {
     let directory = tempfile::tempdir().unwrap();
     let exe = std::env::current_exe().unwrap();
     let output = Command::new("unshare")
         .args(["--mount", "--map-root-user", "sh", "-c", SMALL_DISK, exe.to_str().unwrap()])
-        .args(["--exact", "crash::what_comes_after_a_commit_too_large_for_the_disk", "--ignored"])
+        .args(["--exact", story, "--ignored"])
         .env("LARDER_TEST_CRASH", directory.path())
         .output()
         .unwrap();
@@ -212,7 +221,7 @@ fn what_comes_after_a_commit_too_large_for_the_disk() {
         fill_up(&path);
         let store = open(&path, hold);
         block_on(async {
-            let all = larder_core::Target::All;
+            let all = Target::All;
             let error = store.invalidate(&all, at(1)).await.unwrap_err();
             assert!(matches!(error, StoreError::Full { .. }), "{hold:?}: {error:?}");
             refresh(&store, &shelf_key(1), shelf(2), at(2)).await;
@@ -240,5 +249,48 @@ fn fill_up(path: &Path) {
         if file.write_all_at(&[0xa5; 4_096], end).is_err() {
             return;
         }
+    }
+}
+
+#[test]
+#[ignore = "told by `a_commit_too_large_for_the_disk_keeps_the_room_that_there_was`, on a disk of its own"]
+fn what_goes_on_beside_others_who_fill_the_disk() {
+    for hold in [Hold::PerCall, Hold::Throughout] {
+        let path = told_path().join("larder.redb");
+        let shelf = |n: usize, books: usize| -> Vec<_> {
+            (0..books).map(|book_of| book(&format!("{n}-{book_of:0600}"), 1)).collect()
+        };
+        let store = open(&path, hold);
+        block_on(async {
+            for n in 0..10 {
+                refresh(&store, &shelf_key(n), shelf(n, 50), at(0)).await;
+            }
+            let cleared = (0..5).map(shelf_key).collect();
+            store.evict(&Target::Keys(cleared), at(1)).await.unwrap();
+        });
+        drop(store);
+        let mut others = std::fs::File::create(told_path().join("others")).unwrap();
+        let mut take_all = || while others.write_all(&[0xa5; 512]).is_ok() {};
+        take_all();
+        let store = open(&path, hold);
+        block_on(async {
+            store.invalidate(&Target::All, at(2)).await.unwrap();
+            let (held, _) = lease(&store, &shelf_key(0), at(3)).await;
+            for round in 0..2 {
+                let much = commit_of(&held, fetched(shelf(0, 1_500), at(3)), at(3));
+                let error = store.commit(much).await.unwrap_err();
+                assert!(matches!(error, StoreError::Full { .. }), "{hold:?} {round}: {error:?}");
+                take_all();
+                for small in 0..3 {
+                    let did = store.invalidate(&Target::All, at(4 + small)).await;
+                    assert!(did.is_ok(), "{hold:?} {round} {small}: {did:?}");
+                }
+            }
+            assert_eq!(store.verify().await.unwrap(), []);
+            assert!(store.recovered().is_none());
+        });
+        drop(store);
+        std::fs::remove_file(&path).unwrap();
+        std::fs::remove_file(told_path().join("others")).unwrap();
     }
 }
