@@ -302,6 +302,7 @@ impl Look<'_> {
                 let message = format!("`{about}` is a link to nothing");
                 self.warnings.push(warning(&about, "link_broken", message));
             }
+            Led::Round(warning) => self.warnings.push(warning),
             Led::Astray(warning) => {
                 self.partly = true;
                 self.warnings.push(warning);
