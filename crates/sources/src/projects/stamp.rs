@@ -45,7 +45,7 @@ pub(super) struct Known {
 }
 
 /// A change of what is kept makes all older records void.
-pub(super) const EDITION: u32 = 9;
+pub(super) const EDITION: u32 = 10;
 
 /// A longer record than any look keeps is nobody's.
 const BYTES_MAX: u64 = 64 << 20;
