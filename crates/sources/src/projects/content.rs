@@ -177,7 +177,7 @@ impl Content {
     /// further than what it says of itself.
     pub(super) fn read(&self, about: &str, buffer: &mut [u8], stop: &AtomicBool) -> Read1 {
         let mut hasher = digest::Context::new(&digest::SHA256);
-        let describing = self.describing();
+        let describing = self.describing(about);
         let mut head = Vec::new();
         let (mut unreadable, mut is_described) = (Vec::new(), true);
         for (number, entry) in self.files.iter().enumerate() {
@@ -226,13 +226,12 @@ impl Content {
         Read1 { disk: Some(OnDisk { content_hash, updated_at: self.updated_at, front }), warnings, partly }
     }
 
-    /// The file that says what the artifact is: itself, or a skill's `SKILL.md`.
-    fn describing(&self) -> Option<usize> {
+    /// The file that says what the artifact is: itself, or a skill's `SKILL.md`. A link goes by its own name, as
+    /// where it is told what is an artifact.
+    fn describing(&self, about: &str) -> Option<usize> {
         if !self.is_folder {
-            let is_text = |entry: &Entry| {
-                entry.real.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("md"))
-            };
-            return self.files.first().filter(|entry| is_text(entry)).map(|_| 0);
+            let ending = Path::new(about).extension();
+            return ending.filter(|ending| ending.eq_ignore_ascii_case("md")).and(Some(0));
         }
         let by_name = |name: &str| {
             self.files
@@ -302,6 +301,7 @@ impl Look<'_> {
                 let message = format!("`{about}` is a link to nothing");
                 self.warnings.push(warning(&about, "link_broken", message));
             }
+            Led::Round(warning) => self.warnings.push(warning),
             Led::Astray(warning) => {
                 self.partly = true;
                 self.warnings.push(warning);

@@ -164,7 +164,7 @@ fn is_about_its_folder(name: &Path) -> bool {
 enum Way {
     /// Yes: there it really is.
     In(PathBuf),
-    /// It is a link to where nothing may be read.
+    /// It is a link to where nothing may be read, or to itself.
     Barred,
     /// There is no folder.
     None,
@@ -180,7 +180,7 @@ fn led(folder: &Path, reach: &Reach) -> io::Result<Way> {
     }
     Ok(match reach.follow(folder, "") {
         Led::To(real) => Way::In(real),
-        Led::Astray(_) => Way::Barred,
+        Led::Astray(_) | Led::Round(_) => Way::Barred,
         Led::Nowhere => Way::None,
     })
 }
@@ -265,6 +265,10 @@ impl Look<'_> {
             Led::Nowhere => {
                 let message = format!("`{about}` is a link to nothing");
                 self.sight.warnings.push(warning(about, "link_broken", message));
+                None
+            }
+            Led::Round(warning) => {
+                self.sight.warnings.push(warning);
                 None
             }
             Led::Astray(warning) => {

@@ -118,7 +118,7 @@ impl Ignored {
             match self.reach.follow(file, about) {
                 Led::To(real) => real,
                 Led::Nowhere => return None,
-                Led::Astray(warning) => {
+                Led::Astray(warning) | Led::Round(warning) => {
                     self.warn(warning);
                     return None;
                 }

@@ -21,7 +21,9 @@ pub(super) enum Led {
     To(PathBuf),
     /// Nowhere: nothing is there.
     Nowhere,
-    /// Out of reach, or in circles.
+    /// In circles: nothing is there, and nobody meant that.
+    Round(Warning),
+    /// Out of reach: nobody can say what is there.
     Astray(Warning),
 }
 
@@ -47,9 +49,9 @@ impl Reach {
 
     /// Follows a path. `about` names it to people.
     pub(super) fn follow(&self, path: &Path, about: &str) -> Led {
-        let warn = |code: &str, message: String| {
-            Led::Astray(Warning { about: about.to_owned(), code: code.to_owned(), message })
-        };
+        let warning =
+            |code: &str, message: String| Warning { about: about.to_owned(), code: code.to_owned(), message };
+        let warn = |code: &str, message: String| Led::Astray(warning(code, message));
         match path.canonicalize() {
             Ok(real) if self.has(&real) => Led::To(real),
             Ok(real) => warn(
@@ -60,7 +62,9 @@ impl Reach {
                 ),
             ),
             Err(error) if is_absence(&error) => Led::Nowhere,
-            Err(error) if is_loop(&error) => warn("link_loop", format!("`{about}` leads back to itself")),
+            Err(error) if is_loop(&error) => {
+                Led::Round(warning("link_loop", format!("`{about}` leads back to itself")))
+            }
             Err(error) => warn("unreadable", format!("`{about}` cannot be read: {error}")),
         }
     }
@@ -87,9 +91,9 @@ pub(super) fn would_be(path: &Path) -> Option<PathBuf> {
 }
 
 /// Whether there is nothing by that name, not even a link: one question, where following asks one a
-/// folder.
+/// folder. Nor is there anything below a link that leads back to itself.
 pub(super) fn is_nothing(path: &Path) -> bool {
-    path.symlink_metadata().is_err_and(|error| is_absence(&error))
+    path.symlink_metadata().is_err_and(|error| is_absence(&error) || is_loop(&error))
 }
 
 /// Whether an error says that there is nothing: below a file there is as little as where nobody put anything.

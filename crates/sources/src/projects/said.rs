@@ -22,7 +22,7 @@ pub(super) fn said(project: &Path, about: &str, reach: &Reach) -> Option<Result<
     let real = match reach.follow(&path, about) {
         Led::To(real) => real,
         Led::Nowhere => return None,
-        Led::Astray(warning) => return Some(Err(warning.message)),
+        Led::Astray(warning) | Led::Round(warning) => return Some(Err(warning.message)),
     };
     match read_plain(&real, RECORDS_BYTES_MAX) {
         Ok((file, _)) => Some(Ok(file)),

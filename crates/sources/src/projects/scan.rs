@@ -212,6 +212,10 @@ impl Scan<'_> {
                 real,
             }),
             Led::Nowhere => None,
+            Led::Round(warning) => {
+                sight.warnings.push(warning);
+                None
+            }
             Led::Astray(warning) => {
                 sight.barred.insert(path.to_owned());
                 sight.warnings.push(warning);

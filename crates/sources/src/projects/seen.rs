@@ -147,7 +147,7 @@ struct Told {
 }
 
 /// The time that a file carries; `None` = before all times.
-fn time(seconds: i64, nanos: u64) -> Option<SystemTime> {
+pub(super) fn time(seconds: i64, nanos: u64) -> Option<SystemTime> {
     let since = Duration::new(u64::try_from(seconds).ok()?, u32::try_from(nanos).ok()?);
     SystemTime::UNIX_EPOCH.checked_add(since)
 }

@@ -18,7 +18,7 @@ use flate2::write::DeflateEncoder;
 use larder_core::{Time, Warning};
 use serde::{Deserialize, Serialize};
 
-use super::seen::Seen;
+use super::seen::{Seen, time};
 
 /// What is known from the last look at a project, kept as its entry's cursor.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -45,7 +45,7 @@ pub(super) struct Known {
 }
 
 /// A change of what is kept makes all older records void.
-pub(super) const EDITION: u32 = 9;
+pub(super) const EDITION: u32 = 10;
 
 /// A longer record than any look keeps is nobody's.
 const BYTES_MAX: u64 = 64 << 20;
@@ -131,8 +131,12 @@ impl Stamper {
             self.number(number);
         }
         if let Some(modified) = modified {
-            let age = self.looked_at.duration_since(modified).unwrap_or_default();
-            self.too_young |= age < tick(modified);
+            // A time that lies ahead was set by somebody, and says nothing of when: what is written next has
+            // another, and the change time, which nobody can set, tells how long ago that was.
+            let is_ahead = modified > self.looked_at;
+            let changed = Some(modified).filter(|_| !is_ahead).or_else(|| changed(about)).unwrap_or(modified);
+            let age = self.looked_at.duration_since(changed).unwrap_or_default();
+            self.too_young |= age < tick(changed);
             self.newest = self.newest.max(Some(modified));
         }
     }
@@ -180,6 +184,18 @@ fn numbers(about: &Metadata) -> [u64; 5] {
     ]
 }
 
+/// When anything of a file changed last, where the system tells.
+#[cfg(unix)]
+fn changed(about: &Metadata) -> Option<SystemTime> {
+    use std::os::unix::fs::MetadataExt;
+    time(about.ctime(), u64::try_from(about.ctime_nsec()).ok()?)
+}
+
+#[cfg(not(unix))]
+fn changed(_about: &Metadata) -> Option<SystemTime> {
+    None
+}
+
 #[cfg(not(unix))]
 fn numbers(about: &Metadata) -> [u64; 5] {
     let modified = about.modified().ok().and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
@@ -197,5 +213,35 @@ mod tests {
         let whole = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         assert_eq!(tick(whole), COARSE_TICK, "FAT knows every second second");
         assert_eq!(tick(whole + Duration::from_millis(4)), FINE_TICK);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_whose_time_lies_ahead_is_as_old_as_its_last_change() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ahead.md");
+        std::fs::write(&path, "ahead").unwrap();
+        let now = machine_time();
+        let set = |to: SystemTime| {
+            std::fs::File::options().write(true).open(&path).unwrap().set_modified(to).unwrap();
+            std::fs::metadata(&path).unwrap()
+        };
+        let stamp = |about: &Metadata, looked_at: SystemTime| {
+            let mut stamper = Stamper { looked_at, ..Stamper::new() };
+            stamper.file(Path::new("ahead.md"), about);
+            stamper.stamp()
+        };
+        let ahead = set(now + Duration::from_hours(1));
+        let known = stamp(&ahead, now + Duration::from_mins(1));
+        assert!(known.is_some(), "a minute after it was written it is old");
+        assert_eq!(stamp(&ahead, now), None, "and a moment after it is not");
+        let written = set(now);
+        assert_ne!(stamp(&written, now + Duration::from_mins(1)), known);
+        let by_a_clock_ahead = set(now + Duration::from_hours(1));
+        assert_eq!(
+            stamp(&by_a_clock_ahead, now - Duration::from_mins(1)),
+            None,
+            "nothing is told by that clock"
+        );
     }
 }

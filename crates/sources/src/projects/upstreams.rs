@@ -171,7 +171,7 @@ impl Search<'_> {
                 Some(real)
             }
             Led::Nowhere => None,
-            Led::Astray(warning) => {
+            Led::Astray(warning) | Led::Round(warning) => {
                 self.found.astray.push(warning);
                 None
             }

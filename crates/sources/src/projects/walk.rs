@@ -156,12 +156,12 @@ impl Walk<'_> {
                     self.walked.leave_links(&shown_path(&name));
                 }
             }
-            Led::Astray(warning) if is_new => {
+            Led::Astray(warning) | Led::Round(warning) if is_new => {
                 if warning.code != "link_outside" || leads_to_folder(link) {
                     self.walked.warnings.push(warning);
                 }
             }
-            Led::To(_) | Led::Nowhere | Led::Astray(_) => {}
+            Led::To(_) | Led::Nowhere | Led::Astray(_) | Led::Round(_) => {}
         }
     }
 }
@@ -173,7 +173,7 @@ impl Walked {
             Led::To(target) if !target.is_dir() => return,
             Led::To(target) => Some(target.clone()),
             Led::Nowhere => would_be(link).filter(|target| reach.has(target)),
-            Led::Astray(_) => None,
+            Led::Astray(_) | Led::Round(_) => None,
         };
         self.links.insert(link.to_owned(), target);
     }

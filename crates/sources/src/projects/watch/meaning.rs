@@ -49,7 +49,16 @@ impl Meanings<'_> {
     /// Adds the entries that want a look. `is_structural`: something may have come there, gone, or
     /// been renamed.
     pub(super) fn explain(&self, path: &Path, is_structural: bool, keys: &mut BTreeSet<Key>) {
-        keys.extend(self.places.linked.concerned(path, is_structural).cloned());
+        for key in self.places.linked.concerned(path, is_structural) {
+            keys.insert(key.clone());
+            // A link that leads here may have been the way to its last artifact.
+            if is_structural
+                && let Some(project) = self.shared.catalogue.project(key)
+                && !is_project(&project.path, &self.reach).unwrap_or(true)
+            {
+                self.roots_of(&project.path, keys);
+            }
+        }
         for way in
             self.places.ways.iter().filter(|way| is_structural && way.names.iter().any(|name| name == path))
         {

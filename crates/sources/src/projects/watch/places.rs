@@ -309,7 +309,7 @@ impl Places {
         let target = match reach.follow(link, "") {
             Led::To(target) => Some(target),
             Led::Nowhere => would_be(link).filter(|target| reach.has(target)),
-            Led::Astray(_) => None,
+            Led::Astray(_) | Led::Round(_) => None,
         };
         let Some(target) = target else { return };
         if !self.linked.add(&target, extent, key) {

@@ -367,6 +367,21 @@ async fn links_in_artifacts_are_read_where_they_may_be_and_end_where_they_turn_i
 }
 
 #[tokio::test]
+async fn an_agent_that_is_a_link_says_what_it_is_whatever_the_file_behind_it_is_called() {
+    let mut folder = Folder::new();
+    folder.write("dev/shared/writer", "---\ndescription: writes\nversion: 1.2.0\n---\n");
+    folder.write("dev/shared/go.md", "---\ndescription: goes\n---\n");
+    folder.write("dev/kiln/.claude/agents/own.md", "# own\n");
+    symlink("../../../shared/writer", folder.path("dev/kiln/.claude/agents/writer.md")).unwrap();
+    folder.write("dev/kiln/.claude/hooks/own.json", "{}");
+    symlink("../../../shared/go.md", folder.path("dev/kiln/.claude/hooks/go.sh")).unwrap();
+    folder.refresh().await;
+    let writer = folder.artifact("kiln", "writer");
+    assert_eq!((writer.description.as_deref(), writer.version.as_deref()), (Some("writes"), Some("1.2.0")));
+    assert_eq!(folder.artifact("kiln", "go.sh").description, None, "it goes by the name of a script");
+}
+
+#[tokio::test]
 async fn artifacts_below_a_folder_that_links_lead_to_are_there_once() {
     let mut folder = Folder::new();
     folder.write("dev/kiln/.claude/commands/review.md", "# review\n");

@@ -135,3 +135,32 @@ async fn what_was_deployed_into_a_folder_that_may_not_be_looked_into_is_told_of(
         chmod(&skills, 0o700);
     }
 }
+
+#[tokio::test]
+async fn a_folder_that_is_a_link_to_itself_by_now_holds_nothing_any_more() {
+    let mut folder = Folder::new();
+    folder.project("kiln");
+    folder.write("dev/kiln/.claude/agents/a.md", "# a\n");
+    folder.write("dev/kiln/.claude/commands/pdf.md", "# pdf\n");
+    folder.write(RECORDS, &record("pdf", "command", "commands/pdf.md", &content_hash(&"a".repeat(64))));
+    folder.refresh().await;
+    let key = folder.key("kiln");
+    for name in ["agents", "commands"] {
+        let at = folder.path("dev/kiln/.claude").join(name);
+        fs::remove_dir_all(&at).unwrap();
+        symlink(name, at).unwrap();
+    }
+    symlink("round", folder.path("dev/kiln/.claude/skills/pdf/round")).unwrap();
+    folder.refresh().await;
+    let there: Vec<(String, bool)> =
+        folder.artifacts("kiln").into_iter().map(|one| (one.path, one.missing)).collect();
+    let (command, skill) = (".claude/commands/pdf.md".to_owned(), ".claude/skills/pdf".to_owned());
+    assert_eq!(there, [(command, true), (skill, false)]);
+    let skill = folder.artifacts("kiln").pop().unwrap();
+    assert!(skill.content_hash.is_some(), "there is no file that could not be read");
+    let warnings = folder.warnings("kiln");
+    let about: Vec<&str> = warnings.iter().map(|warning| warning.about.as_str()).collect();
+    assert_eq!(about, [".claude/agents", ".claude/commands", ".claude/skills/pdf/round"]);
+    assert!(codes(&warnings).iter().all(|code| *code == "link_loop"));
+    assert_eq!(folder.fetch(&key).await.unwrap(), Outcome::NotModified);
+}

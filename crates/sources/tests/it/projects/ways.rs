@@ -170,3 +170,24 @@ async fn a_folder_becomes_a_project_by_what_a_link_in_its_place_of_a_profile_lea
         watched.follow_until(|folder| folder.names() == ["kiln", "site"]).await;
     }
 }
+
+#[tokio::test]
+async fn a_project_goes_with_its_last_artifact_also_behind_a_link() {
+    for link in [".claude", ".claude/agents"] {
+        let folder = Folder::new();
+        folder.project("kiln");
+        folder.write("dev/lib/agents/one.md", "# one\n");
+        folder.write("dev/lib/agents/two.md", "# two\n");
+        let (from, to) =
+            (folder.path("dev/site").join(link), if link == ".claude" { "lib" } else { "lib/agents" });
+        fs::create_dir_all(from.parent().unwrap()).unwrap();
+        symlink(folder.path("dev").join(to), &from).unwrap();
+        let mut watched = watched(folder).await;
+        assert_eq!(watched.folder.names(), ["kiln", "site"]);
+        let (root, site) = (watched.root(), watched.folder.key("site"));
+        fs::remove_file(watched.folder.path("dev/lib/agents/one.md")).unwrap();
+        assert!(!watched.until(&site).await.contains(&root), "one is left");
+        fs::remove_file(watched.folder.path("dev/lib/agents/two.md")).unwrap();
+        watched.follow_until(|folder| folder.names() == ["kiln"]).await;
+    }
+}
