@@ -138,6 +138,9 @@ impl Reach {
     pub(crate) fn note_failure(&self, error: &Arc<StoreError>, now: Time) {
         if self.failed(error, now) {
             tracing::warn!(%error, "the store is out of reach: memory stands in, and nothing is refreshed");
+        } else if loses_reach(error) && !error.is_retryable() {
+            // What it was out of reach for before may pass by itself, and this does not.
+            self.trouble(error, now);
         }
     }
 
@@ -245,6 +248,8 @@ pub(crate) fn loses_reach(error: &StoreError) -> bool {
             | StoreError::Stopped { .. }
             | StoreError::Crowded { .. }
             | StoreError::Denied { .. }
+            | StoreError::Foreign { .. }
+            | StoreError::TooNew { .. }
             | StoreError::Failed { .. }
     )
 }
@@ -285,5 +290,18 @@ mod tests {
         assert_eq!(reach.out_lately(later.plus(TRIED_FOR)), None, "it is time to try again");
         assert!(reach.answered());
         assert_eq!(reach.out(later), None);
+    }
+
+    #[test]
+    fn a_store_that_another_was_put_in_the_place_of_is_out_of_reach() {
+        let (reach, at) = (Reach::new(), Time::from_ms(1_000_000));
+        let place = || "the store".to_owned();
+        let newer = StoreError::TooNew { place: place(), found: 99, known: 1 };
+        let anothers = StoreError::Foreign { place: place(), found: "it holds jars".to_owned() };
+        for error in [newer, anothers].map(Arc::new) {
+            reach.note_failure(&error, at);
+            assert!(reach.out(at).is_some(), "{error}");
+            reach.note_answer();
+        }
     }
 }
