@@ -96,12 +96,12 @@ impl Fault {
         }
     }
 
-    /// Whether redb found the file damaged, or cut short.
     /// Whether it is of one value, which cannot be understood.
     pub(crate) fn is_of_row(&self) -> bool {
         matches!(self, Fault::Row { .. })
     }
 
+    /// Whether redb found the file damaged, or cut short.
     pub(crate) fn is_damage(&self) -> bool {
         match self {
             Fault::Panicked(_) => true,

@@ -75,7 +75,11 @@ fn forget_idle(tx: &Tx<'_>, key: &Key) -> Result<(), Fault> {
         if old.len() < LogLine::IDLE_LOOKED_AT { ON } else { STOP }
     })?;
     for (name, number) in old {
-        let line = tx.get(Table::Log, &number, |value| read_log(&number, value))?;
+        let line = match tx.get(Table::Log, &number, |value| read_log(&number, value)) {
+            // Nobody can say that it is idle, and it is no reason to refuse what came after it.
+            Err(fault) if fault.is_of_row() => None,
+            line => line?,
+        };
         if line.is_some_and(|line| line.is_idle()) {
             tx.remove(Table::Log, &number)?;
             tx.remove(Table::LogByKey, &name)?;

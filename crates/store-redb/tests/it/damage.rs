@@ -3,9 +3,14 @@
 use std::fs;
 use std::sync::Barrier;
 
-use larder_core::{ListQuery, Order, Store, StoreError, Target, list_past_damage};
+use larder_core::{
+    Commit, Committed, ListQuery, LogFilter, LogLine, Order, Outcome, Spent, Store, StoreError, Target,
+    Trigger, Write, list_past_damage,
+};
 use larder_store_redb::{Hold, OpenOptions, RedbStore};
-use larder_testkit::contract::build::{VIEW, at, book, book_with, find, ids, key, lease, refresh, row};
+use larder_testkit::contract::build::{
+    VIEW, at, book, book_with, commit_of, fetched, find, ids, key, lease, refresh, row,
+};
 use larder_testkit::contract::{Place, damage};
 use redb::{ReadableTable, TableDefinition};
 use serde_json::json;
@@ -282,6 +287,44 @@ fn one_damaged_row_keeps_nobody_from_the_others() {
     };
     let open = async || open(&place, Hold::PerCall);
     block_on(damage::one_damaged_row_keeps_nobody_from_the_others(open, damage));
+}
+
+#[test]
+fn a_line_of_the_log_that_cannot_be_read_keeps_no_look_from_leaving_its_own() {
+    let place = TempPlace::fresh();
+    let shelf = key("shelf/a");
+    let look = async |store: &RedbStore, second: u64| {
+        let (held, _) = lease(store, &shelf, at(second)).await;
+        let same =
+            Write { outcome: Outcome::NotModified, members: None, tags: None, ..fetched(vec![], at(second)) };
+        let attempt = commit_of(&held, same, at(second));
+        let log = LogLine { trigger: Trigger::Read, spent: Spent::default(), ..attempt.log.clone() };
+        store.commit(Commit { log, ..attempt }).await
+    };
+    let store = open(&place, Hold::PerCall);
+    block_on(async {
+        refresh(&store, &shelf, vec![book("a", 1)], at(0)).await;
+        look(&store, 1).await.unwrap();
+    });
+    drop(store);
+    let database = redb::Database::open(place.path()).unwrap();
+    let transaction = database.begin_write().unwrap();
+    transaction
+        .open_table(table("refresh_log"))
+        .unwrap()
+        .insert(&2_u64.to_be_bytes()[..], &b"\xff\xff"[..])
+        .unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+    let store = open(&place, Hold::PerCall);
+    block_on(async {
+        for second in 2..20 {
+            let done = look(&store, second).await;
+            assert!(matches!(done, Ok(Committed::Done { .. })), "{second}: {done:?}");
+        }
+        let newest = LogFilter { key: Some(shelf.clone()), limit: LogLine::IDLE_KEPT };
+        assert_eq!(store.log(&newest).await.unwrap()[0].started_at, at(19));
+    });
 }
 
 #[test]
