@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::entry::EntryView;
 use super::repos::check_configured;
 use super::serve::{not_brought, place};
-use super::target::{TargetArgs, check_source, is_met, kind_of};
+use super::target::{TargetArgs, check_source, is_met, kind_of, may_name_project};
 use super::trackers;
 use super::warnings::{self, Detail};
 use super::{Context, Ended};
@@ -44,8 +44,8 @@ pub struct Args {
 impl Args {
     /// Whether local projects are meant: the folder that one stands in is a root for those.
     fn is_about_projects(&self) -> bool {
-        let is_project = |text: &String| text.starts_with("projects/");
-        self.target.source.as_deref() == Some("projects") || self.target.keys.iter().any(is_project)
+        self.target.source.as_deref() == Some("projects")
+            || self.target.keys.iter().any(|text| may_name_project(text))
     }
 
     /// Whether this is the turn of a detached child.

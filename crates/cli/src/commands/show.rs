@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::entry::EntryView;
 use super::members;
 use super::serve::{Wish, serve};
-use super::target::find_key;
+use super::target::{find_key, may_name_project};
 use super::warnings::Detail;
 use super::{Context, Ended};
 use crate::config::Config;
@@ -56,7 +56,10 @@ const LOG_LINES: usize = 5;
 
 /// Shows.
 pub fn run(args: &Args, context: &Context) -> Ended {
-    let config = context.config()?;
+    let mut config = context.config()?;
+    if may_name_project(&args.key) {
+        config.projects.stand_in(&context.env);
+    }
     crate::wiring::block_on(show(args, context, &config))?
 }
 

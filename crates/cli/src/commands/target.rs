@@ -122,6 +122,12 @@ pub fn kind_of(keys: &[Key]) -> &'static str {
     if keys.len() == 1 { one } else { many }
 }
 
+/// Whether a text may be the key of a project, in full or without `projects/`: for those, the folder that one
+/// stands in is a root.
+pub fn may_name_project(text: &str) -> bool {
+    text.split_once('/').is_none_or(|(source, _)| matches!(source, "projects" | "roots"))
+}
+
 /// The known key that a text names, in full or without `cluster/`.
 pub fn find_key(text: &str, known: &[Key]) -> Result<Key, Complaint> {
     let full = if text.contains('/') { text.to_owned() } else { format!("cluster/{text}") };

@@ -82,7 +82,7 @@ impl ProjectsSection {
             |section: &mut Section<'_, '_>, key: Key| section.read(key, |raw| read_paths(raw, base, env));
         let roots = paths(&mut section, Key::open("roots"));
         let depth = section.count("depth", 0, 16).unwrap_or(Setting::default(usual.depth as u64));
-        let prune = section.read(Key::open("prune"), read_names).unwrap_or(Setting::default(usual.prune));
+        let prune = section.read(Key::open("prune"), read_pruned).unwrap_or(Setting::default(usual.prune));
         let watch = section.read(Key::open("watch"), read_watching);
         let minute = Duration::from_mins(1);
         let debounce = section.span("debounce", Duration::from_millis(10), minute);
@@ -245,6 +245,21 @@ fn read_names(raw: Raw<'_>) -> Result<Vec<String>, String> {
         item.get_ref().as_str().map(str::to_owned).ok_or_else(|| "expected a text in quotes".to_owned())
     };
     array.iter().map(text).collect()
+}
+
+/// Names of folders: a path or a pattern is the name of none, and would leave out nothing without a word.
+fn read_pruned(raw: Raw<'_>) -> Result<Vec<String>, String> {
+    let name = |text: String| {
+        let name = text.strip_suffix('/').unwrap_or(&text);
+        if name.is_empty() || name.contains(['/', '*', '?']) {
+            return Err(format!(
+                "`{text}` is not a folder's name alone, such as `node_modules`; paths and patterns go into an ignore \
+                 file, such as `.gitignore`"
+            ));
+        }
+        Ok(name.to_owned())
+    };
+    read_names(raw)?.into_iter().map(name).collect()
 }
 
 fn read_machine(raw: Raw<'_>) -> Result<String, String> {

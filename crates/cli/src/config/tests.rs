@@ -442,3 +442,22 @@ fn an_address_that_cannot_be_read_is_told_without_what_may_be_a_token() {
         assert!(!told.is_empty() && !told.contains("ghp_secret"), "{told}");
     }
 }
+
+#[test]
+fn what_can_be_no_folder_s_name_is_refused_where_names_are_expected() {
+    for prune in ["/abs/path", "a/pkg", "n*", "?", "/", ""] {
+        let world = World::new().with_project(&format!("[projects]\nprune = [\"venv\", \"{prune}\"]\n"));
+        let mistakes = world.mistakes();
+        assert_eq!(mistakes.len(), 1, "{prune}: {mistakes:?}");
+        assert!(mistakes[0].contains(&format!("`{prune}` is not a folder's name alone")), "{mistakes:?}");
+        assert!(mistakes[0].contains(".gitignore"), "{mistakes:?}");
+    }
+    let world = World::new().with_project("[projects]\nprune = [\"pkg/\", \"venv\"]\n");
+    assert_eq!(
+        world.load().unwrap().projects.prune.value,
+        ["pkg", "venv"],
+        "a folder, as a shell completes it"
+    );
+    let world = World::new().var("LARDER_PROJECTS__PRUNE", "a/pkg, venv");
+    assert!(world.mistakes()[0].contains("`a/pkg` is not a folder's name alone"));
+}

@@ -431,3 +431,20 @@ fn a_project_is_found_by_its_name_before_anything_was_read_and_when_it_came_sinc
     hint: did you mean `site`?
     ");
 }
+
+#[test]
+fn a_project_of_the_folder_that_one_stands_in_is_known_by_its_id_to_whatever_takes_a_key() {
+    let user = User::new();
+    user.write("larder.toml", "[projects]\nroots = []\n");
+    user.ok(&["config", "trust"]);
+    user.write("here/.claude/commands/go.md", "---\ndescription: Goes\n---\n");
+    let listed = user.json(&["projects"]);
+    let id = listed["projects"][0]["id"].as_str().unwrap().to_owned();
+    for key in [id.clone(), format!("projects/{id}")] {
+        let shown = user.json(&["show", &key]);
+        assert_eq!(shown["configured"], true, "{key}: {shown}");
+        assert!(!user.ok(&["show", &key]).out.contains("not configured any more"), "{key}");
+        user.ok(&["refresh", &key]);
+        user.ok(&["show", &key, "--refresh"]);
+    }
+}

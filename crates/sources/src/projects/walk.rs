@@ -14,7 +14,7 @@ use larder_domain::PROFILES;
 use super::content::warning;
 use super::find::holds_artifacts;
 use super::ignored::Ignored;
-use super::place::shown_path;
+use super::place::{shown, shown_path};
 use super::reach::{Led, Reach, would_be};
 
 /// How to walk.
@@ -109,7 +109,8 @@ impl Walk<'_> {
         let part = below(start, self.rules, ignored.clone(), self.rules.depth - depth, stop);
         self.walked.warnings.extend(ignored.warnings());
         for (path, about) in part.failures {
-            self.walked.dark(&path.map_or(about, |path| path.display().to_string()));
+            let name = path.as_deref().and_then(Path::file_name).map(shown);
+            self.walked.dark(&path.map_or(about, |path| path.display().to_string()), name);
         }
         self.walked.completely &= part.completely;
         let name_of = |path: &Path| called.join(path.strip_prefix(start).unwrap_or(Path::new("")));
@@ -135,7 +136,7 @@ impl Walk<'_> {
                 self.walked.projects.entry(folder).or_insert_with(|| shown_path(name));
             }
             Ok(false) => {}
-            Err(_) => self.walked.dark(&folder.display().to_string()),
+            Err(_) => self.walked.dark(&folder.display().to_string(), folder.file_name().map(shown)),
         }
     }
 
@@ -188,15 +189,16 @@ impl Walked {
         self.warnings.push(warning(about, "too_many", message));
     }
 
-    /// Something could not be looked at.
-    fn dark(&mut self, about: &str) {
+    /// Something could not be looked at; `name` is a folder's own.
+    fn dark(&mut self, about: &str, name: Option<String>) {
         self.completely = false;
         if self.warnings.iter().any(|warning| warning.about == about) {
             return;
         }
+        let name = name.map(|name| format!(" that names `{name}`")).unwrap_or_default();
         let message = format!(
             "{about} cannot be read, so projects below its root that are gone are still listed; \
-             `[projects] prune` leaves it out"
+             `[projects] prune`{name} leaves it out"
         );
         self.warnings.push(warning(about, "unreadable", message));
     }

@@ -152,6 +152,7 @@ async fn a_partial_walk_removes_nothing() {
     folder.find().await;
     assert_eq!(folder.names(), ["cinder", "kiln"]);
     assert_eq!(codes(&folder.root_warnings()), ["unreadable"]);
+    assert!(folder.root_warnings()[0].message.contains("`[projects] prune` that names `secret`"));
     chmod(&folder.path("dev/secret"), 0o700);
     folder.find().await;
     assert_eq!(folder.names(), ["cinder"]);
