@@ -3,6 +3,7 @@
 
 mod held;
 mod inputs;
+mod left;
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -23,6 +24,9 @@ use held::Held;
 /// Warnings beyond these are counted, not told.
 const WARNINGS_MAX: usize = 50;
 
+/// What takes so many bytes is read after what takes fewer.
+const LARGE_BYTES: u64 = 16 << 20;
+
 /// Puts a project together from a look at it.
 pub(super) fn build(scan: &Scan<'_>, held: &[Member], look: Look) -> Result<Fetched, serde_json::Error> {
     let held = Held::of(held);
@@ -39,12 +43,19 @@ pub(super) fn build(scan: &Scan<'_>, held: &[Member], look: Look) -> Result<Fetc
         ids: HashSet::new(),
         recorded: HashSet::new(),
         unread: Vec::new(),
+        left: Vec::new(),
+        is_any_read: false,
         buffer: vec![0; BUFFER_BYTES],
     };
     let project = build.project_file();
     let deployed = build.records();
     let (look, placed) = build.place(look, &deployed, &project.name);
-    for (number, placed) in placed.into_iter().enumerate() {
+    let mut placed: Vec<(usize, Named)> = placed.into_iter().enumerate().collect();
+    // What is large keeps nothing else waiting that the time may not last for then.
+    placed.sort_by_key(|(number, _)| {
+        look.contents[*number].as_ref().map_or(0, |content| content.bytes() / LARGE_BYTES)
+    });
+    for (number, placed) in placed {
         build.artifact(&look.sight.spotted[number], &look.contents[number], placed, &deployed);
     }
     build.missing(&deployed, &look, &project.name);
@@ -64,6 +75,10 @@ struct Build<'a> {
     recorded: HashSet<usize>,
     /// The profiles' folders in which the file that records what was deployed cannot be read.
     unread: Vec<&'static str>,
+    /// What the time did not last for.
+    left: Vec<String>,
+    /// Whether anything was read to its end, which the next look need not do.
+    is_any_read: bool,
     /// What files are read into.
     buffer: Vec<u8>,
 }
@@ -209,9 +224,13 @@ impl Build<'_> {
         stamp: Option<Stamp>,
         own: Option<&Artifact>,
     ) -> Option<OnDisk> {
-        let read = content.read(&spotted.path, &mut self.buffer, self.scan.frame.stop);
+        let read = content.read(&spotted.path, &mut self.buffer, &self.scan.frame.patience);
         for warning in read.warnings {
             self.tell(&spotted.path, warning);
+        }
+        self.is_any_read |= !read.partly;
+        if read.is_cut {
+            self.left.push(spotted.path.clone());
         }
         let stamp = stamp.filter(|_| !read.partly).unwrap_or_else(Stamp::unproven);
         self.known.stamps.insert(spotted.path.clone(), Some(stamp));
@@ -312,6 +331,9 @@ impl Build<'_> {
         mut warnings: Vec<Warning>,
     ) -> Result<Fetched, serde_json::Error> {
         self.known.warned = digest(&warnings);
+        let left = left::told(&self.left, self.is_any_read, self.scan);
+        let ttl = left.as_ref().and_then(|(_, ttl)| *ttl);
+        warnings.extend(left.map(|(warning, _)| warning));
         warnings.sort_by(|a, b| (&a.about, &a.message).cmp(&(&b.about, &b.message)));
         warnings.dedup();
         project.warnings = warnings.len() as u64;
@@ -347,6 +369,7 @@ impl Build<'_> {
             others: if from_the_beginning { Others::Go } else { Others::Stay },
             cursor: self.known.write(),
             warnings,
+            ttl,
             ..Delta::default()
         }))
     }

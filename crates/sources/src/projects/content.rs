@@ -15,6 +15,7 @@ use aws_lc_rs::digest;
 use larder_core::{Time, Warning};
 use larder_domain::{FrontMatter, HASH_DIGITS, OnDisk};
 
+use super::patience::Patience;
 use super::place::shown_path;
 use super::reach::{Led, Reach};
 use super::seen::{About, Met};
@@ -100,6 +101,8 @@ pub(super) struct Read1 {
     pub(super) warnings: Vec<Warning>,
     /// Whether some file could not be read, so that there is no hash now.
     pub(super) partly: bool,
+    /// Whether that is because there was no time left for it.
+    pub(super) is_cut: bool,
 }
 
 impl Content {
@@ -172,17 +175,23 @@ impl Content {
         within.map(|(name, about)| (place.join(name), about)).chain([(place.to_owned(), self.about)])
     }
 
-    /// Reads it by way of `buffer`, until it is to `stop`: its hash, and what the file that describes it says. A file
-    /// that cannot be read takes the hash, and hides nothing else. Where there is no hash to be had, no file is read
-    /// further than what it says of itself.
-    pub(super) fn read(&self, about: &str, buffer: &mut [u8], stop: &AtomicBool) -> Read1 {
+    /// How much there is to read.
+    pub(super) fn bytes(&self) -> u64 {
+        self.files.iter().map(|entry| entry.bytes).sum()
+    }
+
+    /// Reads it by way of `buffer`, as long as there is `patience`: its hash, and what the file that describes it
+    /// says. A file that cannot be read takes the hash, and hides nothing else; nor does want of time. Where there is
+    /// no hash to be had, no file is read further than what it says of itself.
+    pub(super) fn read(&self, about: &str, buffer: &mut [u8], patience: &Patience<'_>) -> Read1 {
         let mut hasher = digest::Context::new(&digest::SHA256);
         let describing = self.describing(about);
         let mut head = Vec::new();
         let (mut unreadable, mut is_described) = (Vec::new(), true);
+        let mut is_cut = !self.partly && patience.is_spent();
         for (number, entry) in self.files.iter().enumerate() {
             let wanted = Some(number) == describing;
-            if (self.partly || !unreadable.is_empty()) && !wanted {
+            if (self.partly || is_cut || !unreadable.is_empty()) && !wanted {
                 continue;
             }
             if self.is_folder {
@@ -200,8 +209,10 @@ impl Content {
                     let room = HEAD_BYTES - head.len();
                     head.extend_from_slice(&bytes[..bytes.len().min(room)]);
                 }
-                let is_enough = self.partly && head.len() >= HEAD_BYTES;
-                if is_enough || stop.load(Ordering::Relaxed) {
+                is_cut |= !self.partly && patience.is_spent();
+                let is_head_read = !wanted || head.len() >= HEAD_BYTES;
+                let is_enough = (self.partly || is_cut) && is_head_read;
+                if is_enough || patience.is_over() {
                     ControlFlow::Break(())
                 } else {
                     ControlFlow::Continue(())
@@ -213,17 +224,22 @@ impl Content {
             }
         }
         // Nobody waits any more for what was read of a part.
-        let is_stopped = stop.load(Ordering::Relaxed);
-        let partly = !unreadable.is_empty() || is_stopped;
+        let is_stopped = patience.is_over();
+        let partly = !unreadable.is_empty() || is_cut || is_stopped;
         let mut warnings = unreadable;
         if !is_described || is_stopped {
-            return Read1 { disk: None, warnings, partly };
+            return Read1 { disk: None, warnings, partly, is_cut };
         }
         let (front, problem) = FrontMatter::read(&head);
         warnings.extend(problem.map(|what| warning(about, "malformed", format!("`{about}`: {what}"))));
         let is_whole = !self.partly && !partly;
         let content_hash = is_whole.then(|| hex(&hasher.finish().as_ref()[..HASH_DIGITS / 2]));
-        Read1 { disk: Some(OnDisk { content_hash, updated_at: self.updated_at, front }), warnings, partly }
+        Read1 {
+            disk: Some(OnDisk { content_hash, updated_at: self.updated_at, front }),
+            warnings,
+            partly,
+            is_cut,
+        }
     }
 
     /// The file that says what the artifact is: itself, or a skill's `SKILL.md`. A link goes by its own name, as

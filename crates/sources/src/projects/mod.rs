@@ -12,6 +12,7 @@ mod content;
 mod find;
 mod ignored;
 mod moved;
+mod patience;
 mod place;
 mod reach;
 mod said;
@@ -38,6 +39,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedSender;
 
 use catalogue::{Catalogue, Index, Listed, Project, Root};
+use patience::Patience;
 pub use place::{Machines, machine_mark};
 use reach::Reach;
 use scan::Frame;
@@ -286,21 +288,18 @@ impl Shared {
 
     fn answer(&self, asks: &[Ask], sender: &UnboundedSender<Answered>, stop: &AtomicBool, runtime: &Handle) {
         let reach = self.reach();
-        let frame = Frame {
-            reach: &reach,
-            upstreams: self.shelf.upstreams(&reach),
-            zone: &self.zone,
-            runtime,
-            time: &*self.time,
-            stop,
-        };
+        let hard_timeout =
+            asks.iter().map(|ask| ask.definition.policy.hard_timeout).min().unwrap_or_default();
+        let patience = Patience::of(hard_timeout, &*self.time, stop);
+        let upstreams = self.shelf.upstreams(&reach);
+        let frame = Frame { reach: &reach, upstreams, zone: &self.zone, runtime, patience };
         let (roots, others): (Vec<&Ask>, Vec<&Ask>) =
             asks.iter().partition(|ask| self.catalogue.root(&ask.key).is_some());
         // The receiver is gone when nobody waits any more.
         let send = |ask: &Ask, answer| drop(sender.send((ask.key.clone(), answer)));
         for ask in roots {
             if let Some(root) = self.catalogue.root(&ask.key) {
-                send(ask, self.find(root, ask, &frame, stop));
+                send(ask, self.find(root, ask, &frame));
             }
         }
         let next = AtomicUsize::new(0);
@@ -336,13 +335,7 @@ impl Shared {
     }
 
     /// Which projects there are below a root. Those known before stay unless all of it was seen.
-    fn find(
-        &self,
-        root: &Root,
-        ask: &Ask,
-        frame: &Frame<'_>,
-        stop: &AtomicBool,
-    ) -> Result<Fetched, FetchError> {
+    fn find(&self, root: &Root, ask: &Ask, frame: &Frame<'_>) -> Result<Fetched, FetchError> {
         if self.is_too_much(&root.path) {
             let path = root.path.display();
             let about =
@@ -362,7 +355,7 @@ impl Shared {
                 let upstreams = &frame.upstreams;
                 scope.spawn(|| upstreams.read());
             }
-            walk::walk(&root.path, &self.rules, &reach, stop)
+            walk::walk(&root.path, &self.rules, &reach, &frame.patience)
         });
         let walked = walked.map_err(|error| {
             let path = root.path.display();

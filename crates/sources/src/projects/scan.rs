@@ -6,7 +6,6 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use jiff::tz::TimeZone;
@@ -18,6 +17,7 @@ use super::build::build;
 use super::catalogue::Project;
 use super::content::{Content, warning};
 use super::find::{Sight, Spotted, spot};
+use super::patience::Patience;
 use super::reach::{Led, Reach, is_nothing};
 use super::seen::Seen;
 use super::stamp::{Known, Stamp, Stamper};
@@ -31,16 +31,7 @@ pub(super) struct Frame<'a> {
     pub(super) zone: &'a TimeZone,
     /// Where what is held of a project is looked up, if it is wanted.
     pub(super) runtime: &'a Handle,
-    /// The time that files carry.
-    pub(super) time: &'a (dyn Fn() -> SystemTime + Send + Sync),
-    /// Whether nobody waits for it any more.
-    pub(super) stop: &'a AtomicBool,
-}
-
-impl Frame<'_> {
-    fn is_over(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
-    }
+    pub(super) patience: Patience<'a>,
 }
 
 /// What is known from the last look at a project, if there is anything to go on from.
@@ -62,7 +53,7 @@ pub(super) fn scan(
     before: Option<&Known>,
     frame: &Frame<'_>,
 ) -> Result<Fetched, FetchError> {
-    let began = (frame.time)();
+    let began = (frame.patience.time)();
     let about = match fs::metadata(&project.path) {
         Ok(about) => about,
         Err(error) => {
@@ -76,7 +67,7 @@ pub(super) fn scan(
     let reach = frame.reach.and(&project.path);
     let scan = Scan { project, frame, reach: &reach, before, began };
     let look = scan.look();
-    if frame.is_over() {
+    if frame.patience.is_over() {
         // What was left out is not gone.
         return Err(FetchError::Local("nobody waits for it any more".to_owned()));
     }
@@ -101,7 +92,7 @@ pub(super) struct Scan<'a> {
     /// What is known from the last look; `None` = this is the first.
     pub(super) before: Option<&'a Known>,
     /// When it began, by the time that files carry.
-    began: SystemTime,
+    pub(super) began: SystemTime,
 }
 
 /// What a look at everything brought, with nothing read.
@@ -117,7 +108,7 @@ impl Scan<'_> {
     fn look(&self) -> Look {
         let mut sight = Sight::default();
         for (root, profile) in PROFILES {
-            spot(&self.project.path, root, profile, self.reach, self.frame.stop, &mut sight);
+            spot(&self.project.path, root, profile, self.reach, self.frame.patience.stop, &mut sight);
         }
         self.spot_elsewhere(&mut sight);
         let contents = sight.spotted.iter().map(|spotted| self.content(spotted)).collect();
@@ -133,7 +124,7 @@ impl Scan<'_> {
 
     /// Looks at the files of an artifact.
     pub(super) fn content(&self, spotted: &Spotted) -> io::Result<Content> {
-        Content::look(&spotted.real, &spotted.path, self.reach, self.frame.stop)
+        Content::look(&spotted.real, &spotted.path, self.reach, self.frame.patience.stop)
     }
 
     /// What the next look can go by quickly, if this one met nothing that wants a full one.
@@ -173,7 +164,7 @@ impl Scan<'_> {
         for file in inputs {
             met.push((file.strip_prefix(&self.project.path).ok()?.to_owned(), None));
         }
-        Seen::of(&self.project.path, met, nothing, self.began, self.frame.time)
+        Seen::of(&self.project.path, met, nothing, self.began, self.frame.patience.time)
     }
 
     /// The files that say what was deployed, and what the project is called.

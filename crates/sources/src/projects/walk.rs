@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ignore::{WalkBuilder, WalkState};
@@ -14,6 +13,7 @@ use larder_domain::PROFILES;
 use super::content::warning;
 use super::find::holds_artifacts;
 use super::ignored::Ignored;
+use super::patience::Patience;
 use super::place::{shown, shown_path};
 use super::reach::{Led, Reach, would_be};
 
@@ -56,7 +56,12 @@ const FOLDERS_MAX: usize = 1_000_000;
 const LINKS_MAX: usize = 10_000;
 
 /// Walks below a root. The error is the system's: the root itself cannot be looked at.
-pub(super) fn walk(root: &Path, rules: &Rules, reach: &Reach, stop: &AtomicBool) -> std::io::Result<Walked> {
+pub(super) fn walk(
+    root: &Path,
+    rules: &Rules,
+    reach: &Reach,
+    patience: &Patience<'_>,
+) -> std::io::Result<Walked> {
     let real = root.canonicalize()?;
     std::fs::read_dir(&real)?;
     let mut walk = Walk {
@@ -69,7 +74,10 @@ pub(super) fn walk(root: &Path, rules: &Rules, reach: &Reach, stop: &AtomicBool)
         starts: BTreeSet::from([Start { depth: 0, called: PathBuf::new(), folder: real }]),
     };
     while let Some(start) = walk.starts.pop_first() {
-        walk.from(&start, stop);
+        walk.from(&start, patience);
+    }
+    if patience.is_spent() {
+        walk.walked.leave_rest(&shown(root.as_os_str()), &patience.in_words());
     }
     shorten(&mut walk.walked.warnings);
     Ok(walk.walked)
@@ -100,26 +108,31 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     /// Walks from one start, unless a way as short led there.
-    fn from(&mut self, start: &Start, stop: &AtomicBool) {
+    fn from(&mut self, start: &Start, patience: &Patience<'_>) {
         let Start { depth, called, folder: start } = start;
         if *depth > self.rules.depth || self.depths.get(start).is_some_and(|known| known <= depth) {
             return;
         }
         let ignored = Arc::new(Ignored::below(start, called, self.reach));
-        let part = below(start, self.rules, ignored.clone(), self.rules.depth - depth, stop);
+        let part = below(start, self.rules, ignored.clone(), self.rules.depth - depth, patience);
         self.walked.warnings.extend(ignored.warnings());
         for (path, about) in part.failures {
             let name = path.as_deref().and_then(Path::file_name).map(shown);
             self.walked.dark(&path.map_or(about, |path| path.display().to_string()), name);
         }
         self.walked.completely &= part.completely;
+        if part.folders.len() > FOLDERS_MAX {
+            self.walked.leave_folders(&shown(start.as_os_str()));
+        }
         let name_of = |path: &Path| called.join(path.strip_prefix(start).unwrap_or(Path::new("")));
         for folder in part.folders {
             let name = name_of(&folder);
             let depth = name.components().count();
             let known = self.depths.entry(folder.clone()).or_insert(depth);
             *known = depth.min(*known);
-            self.folder(folder, &name);
+            if !patience.is_spent() {
+                self.folder(folder, &name);
+            }
         }
         for link in part.links {
             let name = name_of(&link);
@@ -179,6 +192,26 @@ impl Walked {
         self.links.insert(link.to_owned(), target);
     }
 
+    /// There is no time for the rest.
+    fn leave_rest(&mut self, root: &str, span: &str) {
+        self.completely = false;
+        let message = format!(
+            "{root} has more folders than can be looked at within {span}, so projects may be missing, and those \
+             that are gone are still listed; a smaller `[projects] depth`, or `prune`, leaves folders out"
+        );
+        self.warnings.push(warning(root, "too_slow", message));
+    }
+
+    /// There are too many folders.
+    fn leave_folders(&mut self, about: &str) {
+        self.completely = false;
+        let message = format!(
+            "{about} has more than {FOLDERS_MAX} folders, so projects may be missing, and those that are gone are \
+             still listed; a smaller `[projects] depth`, or `prune`, leaves folders out"
+        );
+        self.warnings.push(warning(about, "too_many", message));
+    }
+
     /// There are too many links.
     fn leave_links(&mut self, about: &str) {
         self.completely = false;
@@ -228,7 +261,7 @@ struct Part {
     completely: bool,
 }
 
-fn below(start: &Path, rules: &Rules, ignored: Arc<Ignored>, depth: usize, stop: &AtomicBool) -> Part {
+fn below(start: &Path, rules: &Rules, ignored: Arc<Ignored>, depth: usize, patience: &Patience<'_>) -> Part {
     let part = Mutex::new(Part { completely: true, ..Part::default() });
     let lock = || part.lock().unwrap_or_else(PoisonError::into_inner);
     let own = rules.clone();
@@ -248,7 +281,7 @@ fn below(start: &Path, rules: &Rules, ignored: Arc<Ignored>, depth: usize, stop:
         .build_parallel()
         .run(|| {
             Box::new(|entry| {
-                if stop.load(Ordering::Relaxed) {
+                if patience.is_over() || patience.is_spent() {
                     lock().completely = false;
                     return WalkState::Quit;
                 }

@@ -12,6 +12,7 @@ use larder_core::Key;
 use larder_domain::{ArtifactType, PROFILES};
 
 use super::super::ignored::is_ignore_file;
+use super::super::patience::Patience;
 use super::super::reach::{Led, Reach, is_nothing, would_be};
 use super::super::upstreams::is_collection_file;
 use super::super::{Shared, walk};
@@ -67,7 +68,7 @@ pub(super) fn places(shared: &Shared, stop: &AtomicBool) -> Places {
         let real = root.path.canonicalize().unwrap_or_else(|_| root.path.clone());
         // A root that is only half there is watched as far as it goes.
         let own = reach.and(&real);
-        let Ok(walked) = walk::walk(&root.path, &shared.rules, &own, stop) else {
+        let Ok(walked) = walk::walk(&root.path, &shared.rules, &own, &Patience::endless(stop)) else {
             places.away.push(root.path.clone());
             let real = would_be(&root.path).unwrap_or(real);
             places.wait_for(&real);

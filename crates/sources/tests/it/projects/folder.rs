@@ -16,6 +16,9 @@ use larder_sources::{ProjectsConfig, ProjectsSource, Watch, WatchOptions};
 use larder_testkit::VirtualClock;
 use tempfile::TempDir;
 
+/// When everything is fetched.
+const NOW: Time = Time::from_ms(1_000);
+
 pub(crate) struct Folder {
     dir: TempDir,
     pub(crate) config: ProjectsConfig,
@@ -51,8 +54,12 @@ impl Folder {
 
     /// Compares the times of files with that clock's from now on.
     pub(crate) fn compare_with(&mut self, clock: &VirtualClock) {
-        let (policy, clock) = (Policy::default(), Arc::new(clock.clone()));
-        self.source = ProjectsSource::with_clock(&self.config, &policy, || TimeZone::UTC, clock).unwrap();
+        self.go_by(&Policy::default(), Arc::new(clock.clone()));
+    }
+
+    /// And goes by that policy.
+    pub(crate) fn go_by(&mut self, policy: &Policy, clock: Arc<dyn Clock>) {
+        self.source = ProjectsSource::with_clock(&self.config, policy, || TimeZone::UTC, clock).unwrap();
         for (key, stored) in &self.held {
             self.source.learn(key, stored.entry.body.as_ref());
         }
@@ -142,7 +149,7 @@ impl Folder {
             assert!(delta.upserts.iter().all(|item| !item.scope.is_public()), "folders are their owner's");
             self.upserts.extend(delta.upserts.iter().map(written));
         }
-        let now = Time::from_ms(1_000);
+        let now = NOW;
         let attempt =
             Attempt { before: &before, definition: &definition, subset: false, result, now, chance: 0.0 };
         let write = absorb(attempt);
@@ -212,6 +219,11 @@ impl Folder {
 
     pub(crate) fn warnings(&self, project: &str) -> Vec<Warning> {
         self.held[&self.key(project)].entry.warnings.clone()
+    }
+
+    /// How long what was found is taken for true without a look.
+    pub(crate) fn lifetime(&self, project: &str) -> Duration {
+        self.held[&self.key(project)].entry.fresh_until.unwrap().since(NOW)
     }
 
     /// The warnings of the first root.
@@ -306,6 +318,7 @@ fn apply(before: Stored, write: larder_core::Write) -> Stored {
         complete: write.complete,
         warnings: write.warnings,
         fetched_at: write.fetched_at,
+        fresh_until: write.fresh_until,
         last_error: write.last_error,
         ..before.entry
     };

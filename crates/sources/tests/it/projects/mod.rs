@@ -8,6 +8,7 @@ mod ignoring;
 mod noticed;
 #[cfg(target_os = "linux")]
 mod opened;
+mod patience;
 #[cfg(target_os = "linux")]
 mod quickly;
 mod recorded;
