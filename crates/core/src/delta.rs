@@ -5,11 +5,11 @@ use std::collections::{HashMap, HashSet};
 
 use crate::absorb::{Frame, MemberWrite, keep};
 use crate::bounds::{self, UNFIT, Unfit};
-use crate::{Delta, ItemRef, MemberState, NewItem, Others, Scope, Warning, Write};
+use crate::{Delta, ItemRef, MemberState, NewItem, Others, Outcome, Scope, Warning, Write};
 
 impl Frame<'_> {
     pub(crate) fn delta(&self, delta: Delta) -> Write {
-        let Delta { upserts, mut removals, others, cursor, body, mut warnings, ttl, as_of } = delta;
+        let Delta { upserts, mut removals, others, cursor, body, mut warnings, pending, ttl, as_of } = delta;
         let lasting = match others {
             Others::Stay => self.still_unfit(&upserts, &removals, body.is_some()),
             Others::Go => Vec::new(),
@@ -37,7 +37,11 @@ impl Frame<'_> {
             }
         }
         let success = self.success(ttl);
+        let is_whole = pending.is_empty();
         Write {
+            outcome: if is_whole { success.outcome } else { Outcome::Partial },
+            due_at: if is_whole { success.due_at } else { self.now },
+            pending,
             members: Some(members),
             items: upserts,
             cursor,

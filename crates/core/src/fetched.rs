@@ -55,6 +55,9 @@ pub struct Delta {
     pub body: Option<Json>,
     /// What a reader should know, in place of what it was told before.
     pub warnings: Vec<Warning>,
+    /// What is not known yet, if this is not all of it: the entry is due again at once for that, and what the
+    /// source found out so far is in `cursor`. Each such answer must bring it nearer to its end.
+    pub pending: Vec<Arc<str>>,
     /// A freshness lifetime of the source's own, in place of the policy's.
     pub ttl: Option<Duration>,
     /// When what it tells was true, where it comes by way of somebody who asked before; `None` =

@@ -485,6 +485,19 @@ fn a_delta_adds_changes_and_removes() {
 }
 
 #[test]
+fn a_delta_that_is_not_all_of_it_is_due_again_at_once_and_goes_on_where_it_was() {
+    let delta =
+        Delta { cursor: Some("17".to_owned()), pending: vec!["b".into(), "c".into()], ..Delta::default() };
+    let write = take(&holding(&["a"]), Ok(Fetched::Delta(delta)));
+    assert_eq!((write.outcome, write.complete, write.due_at), (Outcome::Partial, true, NOW));
+    assert_eq!((write.pending.len(), write.cursor.as_deref(), write.attempts), (2, Some("17"), 0));
+    assert!(write.fresh_until > Some(NOW), "what is there is as fresh as ever");
+    let all = take(&holding(&["a"]), Ok(Fetched::Delta(Delta::default())));
+    assert_eq!((all.outcome, all.pending.len()), (Outcome::Updated, 0));
+    assert!(all.due_at > NOW);
+}
+
+#[test]
 fn a_delta_from_the_beginning_drops_whatever_it_does_not_name_without_a_doubt() {
     let Finding::Present(changed) = present("c", 2).finding else { unreachable!() };
     let delta = Delta { upserts: vec![changed], others: Others::Go, ..Delta::default() };

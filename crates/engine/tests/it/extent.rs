@@ -25,6 +25,10 @@ enum Next {
     More,
     /// A page c, without asking what is held.
     Blindly,
+    /// Page a, and that there was no time for page b.
+    Part,
+    /// Page b, to whoever goes on from there.
+    Rest,
 }
 
 #[derive(Clone)]
@@ -76,6 +80,16 @@ impl Source for Ledger {
             Next::All => delta(vec![page("a"), page("b")], Others::Go),
             Next::Same => Fetched::NotModified { ttl: None, cursor },
             Next::Blindly => delta(vec![page("c")], Others::Stay),
+            Next::Part => Fetched::Delta(Delta {
+                upserts: vec![page("a")],
+                cursor,
+                pending: vec!["b".into()],
+                ..Delta::default()
+            }),
+            Next::Rest => {
+                assert_eq!(ask.cursor.as_deref(), Some("Part"));
+                delta(vec![page("b")], Others::Stay)
+            }
             Next::More => {
                 let held = ask.held.members().await.unwrap();
                 self.0.lock().unwrap().1 = held.iter().map(|member| member.item.of.id.to_string()).collect();
@@ -166,4 +180,19 @@ async fn an_entry_whose_items_cannot_be_read_waits_like_any_that_failed() {
     world.spoil("UPDATE items SET scope = 'public' WHERE id = 'a'");
     engine.refresh(&[one()], Trigger::Manual, |_| {}).await[0].result.as_ref().unwrap();
     assert_eq!(pages(&store).await, ["a", "b", "c"]);
+}
+
+#[tokio::test]
+async fn what_a_source_had_no_time_for_is_fetched_at_once_with_no_reader_waiting() {
+    let mut world = World::new();
+    let (ledger, engine, store) = ledger(&mut world);
+    ledger.answers(Next::Part);
+    assert_eq!(refresh(&engine, &store).await.0, Ok(Outcome::Partial));
+    assert_eq!(pages(&store).await, ["a"]);
+    ledger.answers(Next::Rest);
+    let due = engine.refresh_due(10, |_| {}).await.unwrap();
+    assert_eq!(due.len(), 1);
+    assert_eq!(due[0].result.as_ref().unwrap(), &Outcome::Updated);
+    assert_eq!(pages(&store).await, ["a", "b"]);
+    assert!(engine.refresh_due(10, |_| {}).await.unwrap().is_empty(), "there is nothing left");
 }

@@ -332,8 +332,8 @@ impl Build<'_> {
     ) -> Result<Fetched, serde_json::Error> {
         self.known.warned = digest(&warnings);
         let left = left::told(&self.left, self.is_any_read, self.scan);
-        let ttl = left.as_ref().and_then(|(_, ttl)| *ttl);
-        warnings.extend(left.map(|(warning, _)| warning));
+        let (told, pending) = left.unzip();
+        warnings.extend(told);
         warnings.sort_by(|a, b| (&a.about, &a.message).cmp(&(&b.about, &b.message)));
         warnings.dedup();
         project.warnings = warnings.len() as u64;
@@ -369,7 +369,7 @@ impl Build<'_> {
             others: if from_the_beginning { Others::Go } else { Others::Stay },
             cursor: self.known.write(),
             warnings,
-            ttl,
+            pending: pending.unwrap_or_default(),
             ..Delta::default()
         }))
     }

@@ -1,22 +1,19 @@
 //! What the time did not last for.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use larder_core::Warning;
 
 use crate::projects::content::warning;
 use crate::projects::scan::Scan;
 
-/// When the next look goes on where the time did not last.
-const GO_ON: Duration = Duration::from_secs(1);
+/// No more are named.
+const NAMED_MAX: usize = 50;
 
-/// What to tell of artifacts that are `left`, and when the next look goes on with them: soon if this one brought it
-/// nearer to its end, since some were read that need not be read again; else when there is a look anyway.
-pub(super) fn told(
-    left: &[String],
-    is_any_read: bool,
-    scan: &Scan<'_>,
-) -> Option<(Warning, Option<Duration>)> {
+/// What to tell of artifacts that are `left`, and which of them the next look, which comes at once, goes on with:
+/// only where this one brought it nearer to its end, since some were read that need not be read again. Else they
+/// wait for the look that comes anyway.
+pub(super) fn told(left: &[String], is_any_read: bool, scan: &Scan<'_>) -> Option<(Warning, Vec<Arc<str>>)> {
     let (first, others) = left.split_first()?;
     let patience = &scan.frame.patience;
     let time = patience.in_words();
@@ -29,10 +26,9 @@ pub(super) fn told(
             "{which} cannot be read within {time}, so that it is not known what is modified; a longer `[engine] \
              hard_timeout` gives more time"
         );
-        return Some((warning(first, "too_slow", message), None));
+        return Some((warning(first, "too_slow", message), Vec::new()));
     }
-    let message = format!(
-        "{which} could not be read within {time}: the next look, which comes at once, goes on with that"
-    );
-    Some((warning(first, "unfinished", message), Some(GO_ON)))
+    let message = format!("{which} could not be read within {time}; the next look goes on with that");
+    let pending = left.iter().take(NAMED_MAX).map(|path| Arc::from(path.as_str()));
+    Some((warning(first, "unfinished", message), pending.collect()))
 }

@@ -221,9 +221,10 @@ impl Folder {
         self.held[&self.key(project)].entry.warnings.clone()
     }
 
-    /// How long what was found is taken for true without a look.
-    pub(crate) fn lifetime(&self, project: &str) -> Duration {
-        self.held[&self.key(project)].entry.fresh_until.unwrap().since(NOW)
+    /// Whether the next look is to come at once, since there is more to find out.
+    pub(crate) fn is_unfinished(&self, project: &str) -> bool {
+        let entry = &self.held[&self.key(project)].entry;
+        !entry.pending.is_empty() && entry.due_at <= NOW
     }
 
     /// The warnings of the first root.
@@ -318,7 +319,8 @@ fn apply(before: Stored, write: larder_core::Write) -> Stored {
         complete: write.complete,
         warnings: write.warnings,
         fetched_at: write.fetched_at,
-        fresh_until: write.fresh_until,
+        due_at: write.due_at,
+        pending: write.pending,
         last_error: write.last_error,
         ..before.entry
     };
