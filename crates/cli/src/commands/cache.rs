@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use larder_core::{Budget, EVERYBODY, Head, Heads, Key, SECONDARY, StoreInfo, Target, Time};
+use larder_sources::{MarketplaceSource, ProjectsSource, TrackersSource};
 use serde_json::json;
 
 use super::entry::EntryView;
@@ -189,9 +190,7 @@ async fn status(target: Option<Target>, rooms: &Rooms<'_>, context: &Context) ->
         return Ok(Exit::Answered);
     }
     if entries.is_empty() {
-        context
-            .screen
-            .note("nothing is cached, and no cluster is configured: `larder init` writes a larder.toml");
+        context.screen.note(&nothing_cached(&target));
     }
     let mut text = entries_table(&entries, now).render(&context.screen);
     if !budgets.is_empty() {
@@ -201,6 +200,21 @@ async fn status(target: Option<Target>, rooms: &Rooms<'_>, context: &Context) ->
     context.screen.answer(&text)?;
     context.screen.note(&format!("{}: {}", info.place, amount(&info)));
     Ok(Exit::Answered)
+}
+
+/// That there is nothing, and what would bring something.
+fn nothing_cached(target: &Target) -> String {
+    let Target::Source(source) = target else {
+        return "nothing is cached, and no cluster is configured: `larder init` writes a larder.toml"
+            .to_owned();
+    };
+    let brings = match source.as_str() {
+        ProjectsSource::NAME => "`larder projects` looks for some, below `[projects] roots`",
+        TrackersSource::NAME => "`larder release list --repo OWNER/NAME` fetches some",
+        MarketplaceSource::NAME => "`[[marketplace]]` in larder.toml names one",
+        _ => "`larder init` writes a larder.toml with one",
+    };
+    format!("nothing of `{source}` is cached or configured: {brings}")
 }
 
 /// How much a store holds, in words.

@@ -76,7 +76,10 @@ impl StoreUrl {
             None if has_keywords(text) => Err(format!("this looks like PostgreSQL's keywords: {MEANT}")),
             None if is_half_a_scheme(text) => Err(format!("a `:` is missing before the `//`: {MEANT}")),
             None => file(text, "").map(StoreUrl::Sqlite),
-            Some("sqlite") => file(path_of(text), "sqlite:").map(StoreUrl::Sqlite),
+            Some("sqlite") => {
+                check_options(text)?;
+                file(path_of(text), "sqlite:").map(StoreUrl::Sqlite)
+            }
             Some("redb") => file(path_of(text), "redb:").map(StoreUrl::Redb),
             Some(scheme) if is_postgres(scheme) => PostgresUrl::of(text, env).map(StoreUrl::Postgres),
             Some(scheme) => Err(format!("`{scheme}:` is not a store: {FORMS}")),
@@ -114,6 +117,26 @@ fn path_of(text: &str) -> &str {
     let rest = text.split_once(':').map_or(text, |(_, rest)| rest);
     let rest = rest.strip_prefix("//").unwrap_or(rest);
     rest.split('?').next().unwrap_or_default()
+}
+
+/// Refuses what other programs understand behind a SQLite file's name and what cannot be here. The rest of it
+/// says nothing that would be different.
+fn check_options(text: &str) -> Result<(), String> {
+    let options = text.split_once('?').map_or("", |(_, options)| options);
+    for option in options.split('&') {
+        let (name, value) = option.split_once('=').unwrap_or((option, ""));
+        match (name, value) {
+            ("mode", "memory") => {
+                return Err(format!("`{option}` cannot be: Larder keeps what it fetches in a file"));
+            }
+            ("mode", "ro") => return Err(format!("`{option}` cannot be: Larder writes what it fetches")),
+            ("immutable", value) if !matches!(value, "0" | "no" | "off" | "false") => {
+                return Err(format!("`{option}` cannot be: Larder writes what it fetches"));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 impl PostgresUrl {
@@ -255,6 +278,7 @@ mod tests {
             ("backup~", "sqlite:/base/backup~"),
             ("sqlite:cache.db", "sqlite:/base/cache.db"),
             ("sqlite:///srv/larder.db?mode=rwc", "sqlite:/srv/larder.db"),
+            ("sqlite:x.db?mode=rw&immutable=0", "sqlite:/base/x.db"),
             ("redb:cache.redb", "redb:/base/cache.redb"),
             ("redb:~/x", "redb:/home/me/x"),
             ("postgres://db/larder", "postgres://db/larder"),
@@ -270,6 +294,12 @@ mod tests {
         for (text, says) in [
             ("mysql://root:s3cret@db/x", "`mysql:` is not a store: write `sqlite:PATH`, `redb:PATH`"),
             ("sqlite::memory:", "names no file"),
+            ("sqlite:x.db?mode=ro", "`mode=ro` cannot be: Larder writes what it fetches"),
+            (
+                "sqlite:///x.db?cache=shared&mode=memory",
+                "`mode=memory` cannot be: Larder keeps what it fetches",
+            ),
+            ("sqlite:x.db?immutable=1", "`immutable=1` cannot be: Larder writes what it fetches"),
             ("", "names no file"),
             ("~", "`~` is the home folder: write `~/NAME`"),
             ("redb:~/", "`redb:~/` is the home folder: write `redb:~/NAME`"),

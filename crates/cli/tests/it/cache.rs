@@ -55,6 +55,22 @@ fn status_lists_every_configured_entry_with_its_budget() {
 }
 
 #[test]
+fn a_source_of_which_nothing_is_held_is_not_said_to_want_a_cluster() {
+    let github = GitHub::demo();
+    let user = User::of(&github, CLUSTERS);
+    for (source, fetches) in [
+        ("projects", "`larder projects`"),
+        ("trackers", "`larder release list --repo OWNER/NAME`"),
+        ("marketplace", "`[[marketplace]]`"),
+    ] {
+        let ran = user.run(&["cache", "status", "--source", source]);
+        assert_eq!(ran.code, 0);
+        assert!(ran.err.contains(&format!("nothing of `{source}` is cached or configured")), "{}", ran.err);
+        assert!(ran.err.contains(fetches) && !ran.err.contains("no cluster"), "{}", ran.err);
+    }
+}
+
+#[test]
 fn a_cluster_that_is_no_longer_configured_is_told_so_and_not_listed() {
     let github = GitHub::demo();
     let user = User::of(&github, CLUSTERS);
