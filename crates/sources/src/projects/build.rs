@@ -2,15 +2,14 @@
 //! is read alone, and what cannot be read keeps what was known of it.
 
 mod held;
+mod identity;
 mod inputs;
 mod left;
 
 use std::collections::{HashMap, HashSet};
 use std::io;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use larder_core::{Delta, Fetched, ItemRef, Json, Member, NewItem, Others, Scope, Warning};
+use larder_core::{Delta, Fetched, ItemRef, Json, Member, NewItem, Others, Warning};
 use larder_domain::{ARTIFACT, Artifact, ArtifactType, LocalProject, OnDisk, Placed, Record};
 
 use super::content::{BUFFER_BYTES, Content, warning};
@@ -20,6 +19,7 @@ use super::scan::{Look, Scan, digest, warnings_of};
 use super::stamp::{EDITION, Known, Stamp};
 
 use held::Held;
+use identity::{id_of, scope};
 
 /// Warnings beyond these are counted, not told.
 const WARNINGS_MAX: usize = 50;
@@ -385,24 +385,4 @@ fn moved_by_identity(
     let moved = paths.iter().enumerate().filter(|(_, path)| !seen.contains(path.as_str()));
     let identity = |record: &Record| (record.profile.clone(), record.kind, record.name.clone());
     moved.map(|(number, _)| (identity(&records[number]), number)).collect()
-}
-
-/// The permission that everything of a project needs: it is this machine's.
-fn scope() -> Scope {
-    Scope::Repo("localhost".into())
-}
-
-/// How many characters of six bits tell one artifact of a project from all its others.
-const DIGEST_CHARS: usize = 10;
-
-/// An artifact's identity: its project's, and a digest of what it is within it, which its document says
-/// in full. (Every index says the identity once more.)
-fn id_of(placed: &Placed) -> String {
-    let mut hasher = blake3::Hasher::new();
-    for part in [placed.profile.as_str(), placed.kind.word(), placed.name.as_str()] {
-        hasher.update(&(part.len() as u64).to_le_bytes());
-        hasher.update(part.as_bytes());
-    }
-    let digest = URL_SAFE_NO_PAD.encode(hasher.finalize().as_bytes());
-    format!("{}/{}", placed.project, &digest[..DIGEST_CHARS])
 }
