@@ -1,20 +1,25 @@
 //! Opening: telling a database of ours from a foreign, an old and a damaged one, and making a new
 //! one; the usual case in as few steps as possible, since short processes pay for every one.
 
-use std::fs;
+mod inside;
+mod look;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use file_id::FileId;
 use larder_core::{StoreError, Time, ViewSpec};
-use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use rusqlite::{Connection, OpenFlags};
 
-use crate::errors::{Fault, io_error, sql_error};
-use crate::files::{make_file, move_aside, which, with_suffix};
+use crate::errors::{Fault, sql_error};
+use crate::files::{make_file, move_aside, which};
 use crate::lock::{Lock, pause};
 use crate::readers::{self, Readers, Sight};
-use crate::schema::{self, APPLICATION_ID, SCHEMA};
+use crate::schema::{self, SCHEMA};
 use crate::views::Views;
+
+use inside::{Seen, Standing, inspect};
+use look::{Found, is_redb, look};
 
 /// How to open a store.
 #[derive(Debug, Clone)]
@@ -78,16 +83,6 @@ impl Opened {
         let readers = Readers::new(&options.path, options.busy_timeout, sight, first);
         Opened { readers, lock, recovered, file: which(&options.path).ok().flatten() }
     }
-}
-
-/// What lies at the path.
-enum Found {
-    /// Nothing, or an empty file.
-    Nothing,
-    /// A database that calls itself ours, or a torn one that must be.
-    Ours,
-    /// Something else: in a phrase.
-    Foreign(String),
 }
 
 /// Opens or makes the database.
@@ -198,62 +193,6 @@ pub(crate) fn replace_damaged(
     }
 }
 
-/// Tells what is there without leaving a trace and without opening the file by other means than
-/// SQLite's: closing it would drop the locks that another handle of this process holds on it.
-fn look(path: &Path, place: &str) -> Result<Found, StoreError> {
-    let metadata = match fs::metadata(path) {
-        Ok(metadata) => metadata,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Found::Nothing),
-        Err(error) => return Err(io_error(&error, path, "look at the database")),
-    };
-    if !metadata.is_file() {
-        return Ok(Found::Foreign("it is no file".to_owned()));
-    }
-    if metadata.len() == 0 {
-        return Ok(Found::Nothing);
-    }
-    if Lock::is_beside(path) {
-        return Ok(Found::Ours);
-    }
-    let failed = |error: &rusqlite::Error| sql_error(error, place, "look at the database");
-    let conn = readers::connect(path, Duration::ZERO, Sight::Immutable).map_err(|error| failed(&error))?;
-    let id: Result<i32, _> = conn.pragma_query_value(None, "application_id", |row| row.get(0));
-    let id = match id {
-        Ok(id) => id,
-        Err(error) => {
-            return match failed(&error) {
-                StoreError::Corrupt { .. } if header_is_ours(path) => Ok(Found::Ours),
-                StoreError::Corrupt { .. } => Ok(Found::Foreign("it is no SQLite database".to_owned())),
-                other => Err(other),
-            };
-        }
-    };
-    if id == APPLICATION_ID {
-        return Ok(Found::Ours);
-    }
-    let has_wal = fs::metadata(with_suffix(path, "-wal")).is_ok_and(|wal| wal.len() > 0);
-    let tables: Result<i64, _> = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0));
-    if id == 0 && !has_wal && matches!(tables, Ok(0)) {
-        return Ok(Found::Nothing);
-    }
-    Ok(Found::Foreign(format!("it is another program's SQLite database (application_id {id})")))
-}
-
-/// Bytes 68 to 71 hold the application's number also where the rest of a header is damaged.
-fn header_is_ours(path: &Path) -> bool {
-    use std::io::Read;
-    let mut header = [0_u8; 72];
-    let read = fs::File::open(path).and_then(|mut file| file.read_exact(&mut header));
-    read.is_ok() && header[68..72] == APPLICATION_ID.to_be_bytes()
-}
-
-/// A store of the other kind that lies in a file has the same lock beside it.
-fn is_redb(path: &Path) -> bool {
-    use std::io::Read;
-    let mut header = [0_u8; 4];
-    fs::File::open(path).and_then(|mut file| file.read_exact(&mut header)).is_ok() && header == *b"redb"
-}
-
 /// How long one that meets a damaged file gives way to others that do: one of them finds itself
 /// alone and replaces it.
 const GIVE_WAY_MAX: Duration = Duration::from_millis(250);
@@ -295,14 +234,6 @@ fn take_lock(options: &OpenOptions) -> Result<Option<Lock>, StoreError> {
     }
 }
 
-/// How a database of ours stands.
-struct Standing {
-    conn: Connection,
-    sight: Sight,
-    schema: u32,
-    views: Option<String>,
-}
-
 fn check(options: &OpenOptions, place: &str) -> Result<Standing, StoreError> {
     let failed = |error: &rusqlite::Error| sql_error(error, place, "open it");
     let look = |sight| look_inside(&options.path, options.busy_timeout, sight);
@@ -324,60 +255,6 @@ fn check(options: &OpenOptions, place: &str) -> Result<Standing, StoreError> {
         return seen.standing(conn, Sight::Immutable, place);
     }
     Err(error)
-}
-
-struct Seen {
-    application: i32,
-    schema: u32,
-    views: Option<String>,
-    /// Whether nobody made anything in it.
-    is_empty: bool,
-}
-
-impl Seen {
-    fn standing(self, conn: Connection, sight: Sight, place: &str) -> Result<Standing, StoreError> {
-        // Who was making it ended first, and what was made was rolled back: it is made anew.
-        if self.application == 0 && self.is_empty {
-            return Ok(Standing { conn, sight, schema: 0, views: None });
-        }
-        if self.application != APPLICATION_ID {
-            let found =
-                format!("it is another program's SQLite database (application_id {})", self.application);
-            return Err(StoreError::Foreign { place: place.to_owned(), found });
-        }
-        schema::refuse_newer(self.schema, place)?;
-        if self.schema > 0 && self.views.is_none() {
-            let found = "it has Larder's mark, but not Larder's tables".to_owned();
-            return Err(StoreError::Foreign { place: place.to_owned(), found });
-        }
-        Ok(Standing { conn, sight, schema: self.schema, views: self.views })
-    }
-}
-
-/// In the usual case one statement.
-fn inspect(conn: &Connection) -> rusqlite::Result<Seen> {
-    let all = conn.query_row(
-        "SELECT (SELECT application_id FROM pragma_application_id), \
-         (SELECT user_version FROM pragma_user_version), views FROM meta",
-        [],
-        |row| Ok(Seen { application: row.get(0)?, schema: row.get(1)?, views: row.get(2)?, is_empty: false }),
-    );
-    match all {
-        Err(rusqlite::Error::SqliteFailure(failure, _)) if failure.code == rusqlite::ErrorCode::Unknown => {
-            inspect_foreign(conn)
-        }
-        Err(rusqlite::Error::QueryReturnedNoRows) => inspect_foreign(conn),
-        other => other,
-    }
-}
-
-fn inspect_foreign(conn: &Connection) -> rusqlite::Result<Seen> {
-    Ok(Seen {
-        application: conn.pragma_query_value(None, "application_id", |row| row.get(0))?,
-        schema: conn.pragma_query_value(None, "user_version", |row| row.get(0))?,
-        views: conn.query_row("SELECT views FROM meta", [], |row| row.get(0)).optional().unwrap_or_default(),
-        is_empty: conn.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0))?,
-    })
 }
 
 fn settle(

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
+use super::bodies::EntryBody;
 use super::input::Posted;
-use super::read::{EntryBody, Reader};
+use super::read::Reader;
 use crate::access::Viewer;
 use crate::answer::send_now;
 use crate::app::App;

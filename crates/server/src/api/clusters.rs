@@ -8,11 +8,11 @@ use larder_domain::{ClusterConfig, Holding, Registry};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::bodies::ClusterBody;
 use super::entry::ReadQuery;
 use super::entry_view::CacheView;
 use super::input::Asked;
 use super::page::{HeldCluster, Listing};
-use super::read::ClusterBody;
 use super::shapes::ProjectView;
 use crate::access::Viewer;
 use crate::app::App;

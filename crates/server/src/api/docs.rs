@@ -18,7 +18,7 @@ use super::shapes::{
     StatusWord, TrackerMonthView, TrackerStateWord, TrackerStatsView, TrackerView, WarningView,
 };
 use super::{
-    artifacts, batch, clusters, entries, entry, events, health, invalidate, marketplace, projects, read,
+    artifacts, batch, bodies, clusters, entries, entry, events, health, invalidate, marketplace, projects,
     refresh, repos, stats, text, trackers,
 };
 use crate::problem::ProblemView;
@@ -49,7 +49,7 @@ pub(crate) struct Refusal(ProblemView<'static>);
     components(
         schemas(
             ProblemView<'static>, StatusWord, RefreshWord, FailureView, WarningView, LanguageView, ReleaseView, ProjectView,
-            ProjectMemberView, TrackerView, TrackerStateWord, TrackerStatsView, TrackerMonthView, BudgetView, read::ItemView, refresh::RefreshStarted,
+            ProjectMemberView, TrackerView, TrackerStateWord, TrackerStatsView, TrackerMonthView, BudgetView, bodies::ItemView, refresh::RefreshStarted,
         ),
         responses(Refusal),
     ),

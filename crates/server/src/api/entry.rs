@@ -8,8 +8,9 @@ use larder_core::Time;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
+use super::bodies::EntryBody;
 use super::input::{KeyText, asked_in, key_in_path};
-use super::read::{EntryBody, Got, Reader};
+use super::read::{Got, Reader};
 use super::refresh::{RefreshAnswer, refresh};
 use crate::access::Viewer;
 use crate::app::App;

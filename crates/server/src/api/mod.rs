@@ -3,6 +3,7 @@
 mod artifacts;
 mod asked;
 mod batch;
+mod bodies;
 mod clusters;
 mod docs;
 mod entries;

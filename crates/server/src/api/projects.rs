@@ -10,13 +10,14 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::bodies::{etag, said};
 use super::entry::ReadQuery;
 use super::entry_view::CacheView;
 use super::input::Asked;
 use super::page::{HeldRows, Listing, limit_of};
 use super::place::{Place, Stretch};
 use super::project_view::{ArtifactView, LocalProjectView};
-use super::read::{Reader, etag, said};
+use super::read::Reader;
 use crate::access::Viewer;
 use crate::app::App;
 use crate::folders::{self, PROJECTS_SOURCE};
