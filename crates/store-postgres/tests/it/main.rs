@@ -14,6 +14,7 @@ mod listening;
 mod migrations;
 mod place;
 mod restored;
+mod sessions;
 mod slow;
 mod sweeps;
 mod together;

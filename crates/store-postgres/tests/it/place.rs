@@ -8,7 +8,7 @@ use larder_store_postgres::{Listen, OpenOptions, PostgresStore, Times};
 use larder_testkit::VirtualClock;
 use larder_testkit::contract::Place;
 use larder_testkit::contract::build::{NOISE, NOW, VIEW};
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
 /// A database in the tests' cluster.
 pub(crate) struct Database {
@@ -70,6 +70,18 @@ pub(crate) struct Direct(Database);
 
 /// By way of the pooler.
 pub(crate) struct Pooled(Database);
+
+/// Whoever comes next to the pooler's sessions finds them as they were made, after every story.
+impl Drop for Pooled {
+    fn drop(&mut self) {
+        // A story that has failed already is to say why itself.
+        if !thread::panicking() {
+            let url = self.0.pooled_url();
+            let left = elsewhere(async move { left_behind(&url).await });
+            assert!(left.is_empty(), "left in sessions that a pooler hands on: {left:?}");
+        }
+    }
+}
 
 impl Place for Direct {
     type Store = PostgresStore;
@@ -134,15 +146,59 @@ async fn connect(url: &str) -> Client {
     client
 }
 
-/// In a runtime of its own, since a place is made and dropped inside of another's.
 fn run(sql: &str) {
     let (url, sql) = (server("LARDER_TEST_POSTGRES"), sql.to_owned());
-    let done = thread::spawn(move || {
-        block_on(async {
-            connect(&url).await.batch_execute(&sql).await.unwrap();
-        });
-    });
-    done.join().unwrap();
+    elsewhere(async move { connect(&url).await.batch_execute(&sql).await.unwrap() });
+}
+
+/// In a runtime of its own, since a place is made and dropped inside of another's.
+fn elsewhere<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+    thread::spawn(move || block_on(work)).join().unwrap()
+}
+
+/// What a session keeps beyond a transaction, but for its name: the pooler itself sets that for each who comes.
+const KEPT: &str = "\
+    SELECT 'the setting ' || name || ' = ' || setting FROM pg_settings \
+      WHERE source = 'session' AND name <> 'application_name' \
+    UNION ALL SELECT 'an advisory lock, ' || objid FROM pg_locks \
+      WHERE locktype = 'advisory' AND pid = pg_backend_pid() \
+    UNION ALL SELECT 'the prepared statement ' || statement FROM pg_prepared_statements \
+    UNION ALL SELECT 'it listens to ' || channel FROM pg_listening_channels() AS channel \
+    UNION ALL SELECT 'the cursor ' || name FROM pg_cursors WHERE is_holdable \
+    UNION ALL SELECT 'the temporary ' || relname FROM pg_class WHERE relnamespace = pg_my_temp_schema()";
+
+/// How many more sessions the pooler has of this database, that it could hand to the next who asks.
+const OTHERS: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+    AND backend_type = 'client backend' AND state = 'idle' AND pid <> pg_backend_pid()";
+
+/// What is left in the sessions behind that address of a pooler: asked of each session itself, as whom it is
+/// handed to next would find it.
+pub(crate) async fn left_behind(pooled: &str) -> Vec<String> {
+    // One that is in a transaction has a session to itself, and the next is given another.
+    let first = connect(pooled).await;
+    first.batch_execute("BEGIN").await.unwrap();
+    let others: usize = texts(&first, OTHERS).await[0].parse().unwrap();
+    let mut all = vec![first];
+    for _ in 0..others {
+        let next = connect(pooled).await;
+        next.batch_execute("BEGIN").await.unwrap();
+        all.push(next);
+    }
+    let mut left = Vec::new();
+    for session in all {
+        left.extend(texts(&session, KEPT).await);
+    }
+    left
+}
+
+/// The first column of each row, with nothing prepared for it.
+async fn texts(client: &Client, sql: &str) -> Vec<String> {
+    let told = client.simple_query(sql).await.unwrap();
+    let text = |message: &SimpleQueryMessage| match message {
+        SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+        _ => None,
+    };
+    told.iter().filter_map(text).collect()
 }
 
 /// Runs a story of this crate's own.
