@@ -1,10 +1,11 @@
-//! The tables of local projects, as other programs read them: the same columns in either database, and in
-//! each the rows that the command line lists.
+//! The tables and views as other programs read them: the same views with the same columns in either database, in
+//! those of local projects the rows that the command line lists, and in PostgreSQL every document and every time
+//! as what it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use larder_core::{ColumnType, Time, ViewSpec};
-use larder_domain::{ARTIFACTS, PROJECTS};
+use larder_domain::{ARTIFACTS, PROJECTS, REPOSITORIES, TRACKERS};
 use larder_testkit::{Grown, Lot, Tree};
 use rusqlite::types::Value as Cell;
 use serde_json::{Map, Value};
@@ -136,4 +137,172 @@ fn the_tables_of_projects_and_artifacts_hold_what_is_listed_and_are_alike_in_bot
     let by_path = format!("{artifacts} (SELECT id FROM projects WHERE path = '{}')", site.path.display());
     let count: i64 = file.query_row(&by_path, [], |row| row.get(0)).unwrap();
     assert_eq!(count, site.artifacts.len() as i64, "one table leads to the other");
+}
+
+/// Views with the names of their columns in their order.
+type Views = BTreeMap<String, Vec<String>>;
+
+/// What SQLite's other views are made of: nobody's to read.
+const OF_SQLITE_ALONE: &str = "shown_items";
+
+fn views_in_sqlite(file: &std::path::Path) -> Views {
+    let file = rusqlite::Connection::open(file).unwrap();
+    let mut all = file
+        .prepare(
+            "SELECT v.name, c.name FROM sqlite_schema v JOIN pragma_table_info(v.name) c \
+             WHERE v.type = 'view' AND v.name <> ?1 ORDER BY v.name, c.cid",
+        )
+        .unwrap();
+    let mut views = Views::new();
+    let columns = all.query_map([OF_SQLITE_ALONE], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    for (view, column) in columns.map(Result::<(String, String), _>::unwrap) {
+        views.entry(view).or_default().push(column);
+    }
+    views
+}
+
+/// The columns of all tables, or of all views, with their types, in their order.
+fn columns_in_postgres(database: &Database, of: &str) -> Vec<(String, String, String)> {
+    let columns = database.ask(&format!(
+        "SELECT table_name, column_name, data_type FROM information_schema.columns \
+         JOIN information_schema.tables USING (table_catalog, table_schema, table_name) \
+         WHERE table_schema = 'larder' AND table_type = '{of}' ORDER BY table_name, ordinal_position"
+    ));
+    let column = |line: &str| {
+        let mut words = line.splitn(3, '|').map(str::to_owned);
+        (words.next().unwrap(), words.next().unwrap(), words.next().unwrap())
+    };
+    columns.lines().map(column).collect()
+}
+
+/// A database that was brought up to date, and a file.
+fn both() -> (Database, tempfile::TempDir, std::path::PathBuf) {
+    let (database, dir) = (Database::new(), tempfile::tempdir().unwrap());
+    let file = dir.path().join("larder.db");
+    for store in [database.url(), format!("sqlite:{}", file.display())] {
+        User::new().var("LARDER_STORE__URL", &store).ok(&["migrate", "up"]);
+    }
+    (database, dir, file)
+}
+
+#[test]
+fn every_view_is_in_both_databases_with_the_same_columns_in_the_same_order() {
+    let (database, _dir, file) = both();
+    let mut theirs = Views::new();
+    for (view, column, _) in columns_in_postgres(&database, "VIEW") {
+        theirs.entry(view).or_default().push(column);
+    }
+    let ours = views_in_sqlite(&file);
+    assert_eq!(ours, theirs);
+    let names: Vec<&str> = ours.keys().map(String::as_str).collect();
+    assert_eq!(names, ["artifacts", "cache", "projects", "repositories", "trackers"]);
+}
+
+/// All columns of PostgreSQL's tables that hold a document.
+const DOCUMENTS: &[&str] = &[
+    "docs: doc",
+    "entries: body validators pending warnings last_error",
+    "items: derived",
+    "meta: view_names",
+];
+
+/// All that hold a time.
+const TIMES: &[&str] = &[
+    "budgets: reset_at blocked_until minute_start",
+    "changes: at",
+    "entries: fetched_at absent_at fresh_until due_at lease_until touched_at unconfigured_since",
+    "items: fetched_at",
+    "markers: at",
+    "meta: swept_at",
+    "migrations: applied_at",
+    "refresh_log: started_at",
+    "reservations: taken_at until",
+];
+
+/// All that hold neither.
+const OTHERS: &[&str] = &[
+    "actors: host credential actor",
+    "budgets: host actor resource points_limit remaining minute_points",
+    "changes: seq about name what version",
+    "docs: nr kind id",
+    "entries: nr key source definition tried cursor complete version began invalidated marked marked_by \
+     attempts faults lease_owner lease_length lease_epoch lease_seq members_digest",
+    "items: nr kind id scope began doc_digest words_digest",
+    "mark: one magic",
+    "markers: about name seq",
+    "members: entry position asked state item",
+    "meta: one epoch feed_swept version_floor views",
+    "migrations: version name checksum",
+    "refresh_log: nr key triggered_by duration_ms outcome items_seen items_added items_changed \
+     items_removed calls cost error",
+    "reservations: nr host actor resource points owner",
+    "tags: entry tag",
+    "words: nr kind title search words",
+    "written: one by in_table",
+];
+
+fn listed_as(lists: &[&str]) -> BTreeSet<(String, String)> {
+    let of_table = |list: &&str| {
+        let (table, columns) = list.split_once(": ").unwrap();
+        let named = |column: &str| (table.to_owned(), column.to_owned());
+        columns.split_whitespace().map(named).collect::<Vec<_>>()
+    };
+    lists.iter().flat_map(of_table).collect()
+}
+
+/// A column that is new is to be put in one of the three lists: none is left out.
+#[test]
+fn every_document_is_jsonb_and_every_time_a_timestamptz_in_all_of_postgresqls_tables() {
+    let (database, _dir, _) = both();
+    let columns = columns_in_postgres(&database, "BASE TABLE");
+    let held_as = |is: &dyn Fn(&str) -> bool| -> BTreeSet<(String, String)> {
+        let of_type = columns.iter().filter(|(_, _, holds)| is(holds));
+        of_type.map(|(table, column, _)| (table.clone(), column.clone())).collect()
+    };
+    let (jsonb, timestamptz) = ("jsonb", "timestamp with time zone");
+    assert_eq!(held_as(&|holds| holds == jsonb), listed_as(DOCUMENTS));
+    assert_eq!(held_as(&|holds| holds == timestamptz), listed_as(TIMES));
+    assert_eq!(held_as(&|holds| holds != jsonb && holds != timestamptz), listed_as(OTHERS));
+}
+
+#[test]
+fn a_columns_type_in_postgresqls_views_is_that_of_what_it_holds() {
+    let (database, _dir, _) = both();
+    let mut expected: Vec<(&str, &str, &str)> = Vec::new();
+    for spec in [&ARTIFACTS, &PROJECTS, &REPOSITORIES, &TRACKERS] {
+        let column = |known: &larder_core::Column| {
+            let holds = match known.holds {
+                ColumnType::Text => "text",
+                ColumnType::Integer => "bigint",
+                ColumnType::Boolean => "boolean",
+                ColumnType::Time => "timestamp with time zone",
+                ColumnType::List => "ARRAY",
+                ColumnType::Json => "jsonb",
+            };
+            (spec.view, known.name, holds)
+        };
+        expected.extend(spec.columns.iter().map(column));
+        expected.push((spec.view, "fetched_at", "timestamp with time zone"));
+    }
+    let cache = [
+        ("key", "text"),
+        ("source", "text"),
+        ("version", "bigint"),
+        ("complete", "boolean"),
+        ("attempts", "bigint"),
+        ("invalidated", "boolean"),
+        ("fetched_at", "timestamp with time zone"),
+        ("fresh_until", "timestamp with time zone"),
+        ("due_at", "timestamp with time zone"),
+        ("last_error", "text"),
+        ("warnings", "jsonb"),
+        ("body", "jsonb"),
+    ];
+    expected.extend(cache.map(|(column, holds)| ("cache", column, holds)));
+    // In the order of the views' names, with each view's columns as they are.
+    expected.sort_by_key(|(view, ..)| *view);
+    let columns = columns_in_postgres(&database, "VIEW");
+    let columns: Vec<(&str, &str, &str)> =
+        columns.iter().map(|(view, column, holds)| (&**view, &**column, &**holds)).collect();
+    assert_eq!(columns, expected);
 }
