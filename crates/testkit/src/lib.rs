@@ -4,6 +4,7 @@
 
 mod clock;
 pub mod contract;
+mod means;
 mod memory;
 mod proxy;
 mod source;
@@ -11,6 +12,7 @@ mod store;
 mod tree;
 
 pub use clock::{Still, VirtualClock};
+pub use means::{MOUNT_HINT, may_mount};
 pub use memory::MemoryStore;
 pub use proxy::{Proxy, Traffic, Way};
 pub use source::{Call, FakeSource};

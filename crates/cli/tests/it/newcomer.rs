@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+#[cfg(target_os = "linux")]
+use larder_testkit::{MOUNT_HINT, may_mount};
 use serde_json::Value;
 
 use crate::serving::Serving;
@@ -108,13 +110,18 @@ fn a_usual_root_that_leads_to_the_home_folder_or_above_is_not_searched() {
     crate::fire::until("a folder is in its place", || (listed(&serving) == ["app", "site"]).then_some(()));
 }
 
-/// A user for whom the system has so many watches, or listeners, and no more, where that can be had.
+/// A user for whom the system has so many watches, or listeners, and no more. `None` = whoever runs this has said
+/// that nothing of the kind can be had.
 #[cfg(target_os = "linux")]
 fn user_with_few(limit: &str, number: u32) -> Option<User> {
+    if !may_mount() {
+        return None;
+    }
     let few = format!("echo {number} > /proc/sys/user/max_inotify_{limit} && exec \"$0\" \"$@\"");
     let starter = ["/usr/bin/unshare", "-Ur", "/bin/sh", "-c", &few];
     let can = std::process::Command::new(starter[0]).args(&starter[1..]).arg("/bin/true").status();
-    can.is_ok_and(|status| status.success()).then(|| User::new().started_by(&starter))
+    assert!(can.is_ok_and(|status| status.success()), "{MOUNT_HINT}");
+    Some(User::new().started_by(&starter))
 }
 
 #[cfg(target_os = "linux")]

@@ -4,6 +4,8 @@ use std::io::{BufRead as _, BufReader, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
+use larder_testkit::{MOUNT_HINT, may_mount};
+
 use super::{Carousel, Running, numbers, until};
 use crate::serving::Serving;
 use crate::world::{Ran, User};
@@ -17,21 +19,25 @@ struct Disk {
 }
 
 impl Disk {
-    /// `None` = whoever runs this may mount nothing.
+    /// `None` = whoever runs this has said that nothing can be mounted.
     fn of_kib(kib: usize) -> Option<Self> {
+        if !may_mount() {
+            return None;
+        }
         let dir = tempfile::tempdir().unwrap();
         let mut shell = Command::new("unshare")
             .args(["--mount", "--map-root-user", "--kill-child", "sh"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
             .spawn()
-            .unwrap();
+            .expect(MOUNT_HINT);
         let says = shell.stdin.take().unwrap();
         let hears = BufReader::new(shell.stdout.take().unwrap());
         let mut disk = Disk { shell, says, hears, dir };
         let place = disk.dir.path().display().to_string();
-        disk.run(&format!("mount -t tmpfs -o size={kib}k,mode=777 larder {place}")).then_some(disk)
+        let is_there = disk.run(&format!("mount -t tmpfs -o size={kib}k,mode=777 larder {place}"));
+        assert!(is_there, "{MOUNT_HINT}");
+        Some(disk)
     }
 
     fn run(&mut self, line: &str) -> bool {
