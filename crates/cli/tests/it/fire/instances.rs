@@ -11,6 +11,7 @@ use larder_testkit::{Proxy, Way};
 use rustix::process::Signal;
 use serde_json::Value;
 
+use super::clock::with_clock;
 use super::{Carousel, Held, Running, chance, numbers, rounds, signal_to, until};
 use crate::postgres::Database;
 use crate::serving::{Serving, try_get, try_post};
@@ -303,6 +304,59 @@ fn while_the_database_cannot_be_reached_copies_are_served_and_all_recovers_by_it
     for instance in &instances {
         until("all show what is new", || (number(&instance.address, 0) == Some(2)).then_some(()));
     }
+}
+
+/// Which repositories a cluster shows at an instance, by the ends of their names, and whether they are marked stale;
+/// `None` = it shows nothing.
+fn shown(address: &str, cluster: usize) -> Option<(Vec<String>, bool)> {
+    let (head, body) = try_get(address, &format!("/api/v1/clusters/k{cluster}")).unwrap();
+    let answer: Value = serde_json::from_str(&body).unwrap();
+    let end_of = |one: &Value| one["name"].as_str().unwrap().rsplit_once('-').unwrap().1.to_owned();
+    let names = answer["repositories"].as_array()?.iter().map(end_of).collect();
+    Some((names, head.contains("\nx-cache-hit: stale"))).filter(|_| head.starts_with("HTTP/1.1 200 "))
+}
+
+#[test]
+fn while_the_database_cannot_be_reached_what_is_private_is_served_as_long_as_its_proof_is_recent() {
+    let (world, database) = (Carousel::new(3), Database::new());
+    let private = ["k1-0", "k1-2", "k2-0", "k2-1", "k2-2", "k2-3"];
+    world.github.world(|world| {
+        for name in private {
+            world.edit(&format!("octo-org/{name}"), |repository| repository.is_private = true);
+        }
+    });
+    let network = Network::before(&database);
+    let user = world.user().var("LARDER_STORE__URL", &network.url(&database));
+    user.ok(&["refresh", "--all"]);
+    let clock = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(clock.path(), "+0s").unwrap();
+    let user = with_clock(user, clock.path());
+    let instance = Serving::start(&user, &["serve"]);
+    let address = &instance.address;
+    let all = || (0..world.len()).map(|cluster| shown(address, cluster)).collect::<Vec<_>>();
+    let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+    let (whole, public) = (names(&["0", "1", "2", "3"]), names(&["1", "3"]));
+    let fresh = |names: &Vec<String>| Some((names.clone(), false));
+    let stale = |names: &Vec<String>| Some((names.clone(), true));
+    until("it shows all there is", || (all() == vec![fresh(&whole); 3]).then_some(()));
+    network.proxy.refuse();
+    network.proxy.cut();
+    let calls = world.calls();
+    until("all is marked stale", || (all() == vec![stale(&whole); 3]).then_some(()));
+    (0..world.len()).for_each(|cluster| assert!(!refresh(address, cluster), "nothing can be refreshed"));
+    assert_eq!(all(), vec![stale(&whole); 3], "the proof is recent");
+    // Nobody could ask for so long who may see it.
+    std::fs::write(clock.path(), "+301s").unwrap();
+    let expected = [stale(&whole), stale(&public), None];
+    until("what is private is not shown any more", || (all() == expected).then_some(()));
+    let (_, every) = try_get(address, "/api/v1/repos").unwrap();
+    assert!(private.iter().all(|name| !every.contains(name)), "{every}");
+    assert_eq!(world.calls(), calls, "nothing is fetched that cannot be kept");
+    network.proxy.accept();
+    until("it shows all there is again", || (all() == vec![fresh(&whole); 3]).then_some(()));
+    world.turn(2);
+    assert!(refresh(address, 2));
+    until("it shows what is new", || (number(address, 2) == Some(2)).then_some(()));
 }
 
 #[test]
