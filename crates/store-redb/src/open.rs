@@ -414,3 +414,28 @@ fn inspect(alone: &Alone, place: &str) -> Result<bool, Fault> {
         _ => Ok(true),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lock::PAUSE;
+
+    #[test]
+    fn who_opens_looks_for_two_seconds_whether_another_lets_go_and_no_longer() {
+        let options = OpenOptions::new("larder.redb", Time::default());
+        let mut looks = 0;
+        let found = waiting(&options, || {
+            looks += 1;
+            Err::<(), Fault>(Fault::Held)
+        });
+        assert!(matches!(found, Err(Fault::Held)));
+        assert_eq!(PAUSE * (looks - 1), Duration::from_secs(2), "a look, and one after each rest");
+        let options = OpenOptions { busy_timeout: 3 * PAUSE, ..options };
+        looks = 0;
+        let found = waiting(&options, || {
+            looks += 1;
+            if looks < 4 { Err(Fault::Held) } else { Ok(()) }
+        });
+        assert!(found.is_ok(), "who lets go before the last look is in time");
+    }
+}

@@ -448,6 +448,37 @@ fn a_redb_file_that_a_server_holds_is_said_to_be_so() {
     assert_eq!(user.ok(&["repos", "--offline", "--cluster", "cinder"]).out.lines().count(), 4);
 }
 
+/// As another command does while it commits.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_redb_file_that_another_holds_is_waited_for_and_in_the_end_said_to_be_held() {
+    let github = GitHub::demo();
+    let user = with(User::of(&github, CLUSTERS), "redb:cache.redb");
+    user.ok(&["repos"]);
+    let file = std::fs::File::open(user.project().join("cache.redb")).unwrap();
+    for command in [&["repos", "--offline"][..], &["cache", "status"], &["refresh", "cinder"]] {
+        file.lock().unwrap();
+        let mut waits = user.command(command).stdout(std::process::Stdio::null()).spawn().unwrap();
+        for _ in 0..20 {
+            crate::fire::pause(std::time::Duration::from_millis(5));
+            assert_eq!(waits.try_wait().unwrap(), None, "{command:?} waits");
+        }
+        file.unlock().unwrap();
+        assert!(waits.wait().unwrap().success(), "{command:?} goes on");
+    }
+    file.lock().unwrap();
+    for command in
+        [&["repos", "--offline"][..], &["refresh", "cinder"], &["serve", "--listen", "127.0.0.1:0"]]
+    {
+        let ran = user.run(command);
+        let said = "error: /root/project/cache.redb is held by another process, and has one user at a time: waited in vain \
+            to open it\n\
+            hint: ask the `larder serve` that holds it, over HTTP, or stop it; many at once can use a SQLite store: \
+            `[store] url`\n";
+        assert_eq!((ran.code, &*ran.out, &*ran.err), (1, "", said), "{command:?}");
+    }
+}
+
 /// As a child does that refreshes behind the command before: it is over in a moment.
 #[test]
 #[cfg(target_os = "linux")]
