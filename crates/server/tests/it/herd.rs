@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use larder_github_sim::Switches;
+use larder_testkit::{Fault, Step};
+use serde_json::Value;
 
 use crate::raw::Raw;
 use crate::world::{World, header};
@@ -43,6 +45,34 @@ async fn two_servers_on_one_store_share_a_flight() {
     let answers = futures::future::join_all(readers).await;
     assert!(answers.iter().all(|answer| *answer == answers[0]));
     assert_eq!(world.calls(), 1);
+}
+
+/// By the clock that the story moves, however long all of it takes.
+#[tokio::test]
+async fn what_another_server_replaced_is_served_no_longer_than_a_second_by_one_that_hears_nothing_of_it() {
+    let world = World::new().await;
+    let ((one, store), other) = (world.serve_faulty(world.settings()).await, world.serve().await);
+    let stars = |body: &Value| {
+        let all = body["repositories"].as_array().unwrap().clone();
+        all.iter().find(|one| one["name"] == "cinder").unwrap()["stars"].clone()
+    };
+    let paths = ["/api/v1/clusters/tools", "/api/v1/repos?sort=stars"];
+    let old = stars(&one.json(paths[0]).await);
+    for path in paths {
+        // Whoever made an entry drops its first copy a moment later.
+        for _ in 0..40 {
+            assert_eq!(stars(&one.json(path).await), old);
+        }
+    }
+    store.lose_word(true);
+    store.inflict(Fault::Hang, &[Step::Pulse, Step::Feed]);
+    world.sim.world(|github| assert!(github.edit("octo-org/cinder", |cinder| cinder.stars = 4321)));
+    let refresh = other.post("/api/v1/entries/cluster/tools/refresh?wait=1").send().await.unwrap();
+    assert_eq!(refresh.status(), 200);
+    world.clock.advance(SECOND);
+    for path in paths {
+        assert_eq!(stars(&one.json(path).await), 4321, "{path}");
+    }
 }
 
 #[tokio::test]
