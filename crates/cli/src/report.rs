@@ -58,9 +58,21 @@ pub const CLEAR_DAMAGED: &str =
 pub const FOLDER: &str = "see that the folder is there and may be read; `[projects] roots` names those that are \
                           looked at, and `larder cache clear KEY` forgets what is held of one that is gone for good";
 
-/// What is said of a failure of this entry that nothing else is known about.
-fn look(key: &Key) -> &'static str {
-    if is_local(key) { FOLDER } else { LOOK }
+/// The same of one that was not looked at in time.
+const SLOW: &str = "its disk answers too slowly: a longer `[engine] hard_timeout` gives more time";
+
+/// What is said of a failure of this entry, of that code, that nothing else is known about.
+fn look(key: &Key, code: Option<&str>) -> &'static str {
+    match code {
+        Some("timed_out") if is_local(key) => SLOW,
+        _ if is_local(key) => FOLDER,
+        _ => LOOK,
+    }
+}
+
+/// The code of the fetch's own failure.
+fn code(error: &RefreshError) -> Option<&'static str> {
+    if let RefreshError::Fetch(error) = error { Some(error.code()) } else { None }
 }
 
 /// Whether it is of a folder on this machine.
@@ -117,21 +129,25 @@ impl Complaint {
         Complaint::failed(format!("`{key}` could not be refreshed"))
             .because(error)
             .hints(error.hints())
-            .or_hint(look(key))
+            .or_hint(look(key, code(error)))
     }
 
     /// A read of one entry that has no answer.
     pub fn of_read(error: &ReadError) -> Self {
         let complaint = Complaint::failed(error.to_string()).hints(error.hints());
         match error {
-            ReadError::Failed { key, source } => complaint.because(source).or_hint(look(key)),
+            ReadError::Failed { key, source } => complaint.because(source).or_hint(look(key, code(source))),
             ReadError::Backoff { key, until, failure: Some(failure) } => {
                 let complaint = complaint.because(&failure.message);
                 Complaint {
                     // When is told once for all that wait, in words.
                     error: format!("`{key}` could not be fetched"),
                     retry_at: Some(*until),
-                    ..if is_local(key) { complaint.or_hint(FOLDER) } else { complaint }
+                    ..if is_local(key) {
+                        complaint.or_hint(look(key, Some(&failure.code)))
+                    } else {
+                        complaint
+                    }
                 }
             }
             ReadError::Store(source) => complaint.because(source),

@@ -2,10 +2,10 @@
 //! detached child takes after a reader was served a stale copy.
 
 use std::collections::HashSet;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use larder_core::{Key, Outcome, Retention, StoreError, Target, Trigger};
+use larder_core::{Key, Outcome, Retention, StoreError, Stored, Target, Trigger};
 use larder_engine::Refreshed;
 use larder_sources::TrackersSource;
 use serde::Serialize;
@@ -188,16 +188,38 @@ async fn together(
     let progress = Progress::start(&context.screen, "refreshing", kind_of(keys), keys.len());
     let lines = tells_lines(context);
     let longest = keys.iter().map(|key| key.as_str().len()).max().unwrap_or_default();
-    let work = engine.refresh(keys, Trigger::Manual, |one| {
+    let done = |one: &Refreshed| {
+        if is_unfinished(one) {
+            return;
+        }
         progress.step();
         if lines && unwritten.get().is_none() {
             let told = context.screen.answer(&line(one, longest, &context.screen));
             told.unwrap_or_else(|complaint| drop(unwritten.set(complaint)));
         }
-    });
+    };
+    let work = async {
+        let mut refreshed = engine.refresh(keys, Trigger::Manual, done).await;
+        // What a look had no time for the next one goes on with: there is an end to it.
+        loop {
+            let left: Vec<Key> =
+                refreshed.iter().filter(|one| is_unfinished(one)).map(|one| one.key.clone()).collect();
+            if left.is_empty() {
+                return refreshed;
+            }
+            refreshed.retain(|one| !is_unfinished(one));
+            refreshed.extend(engine.refresh(&left, Trigger::Manual, done).await);
+        }
+    };
     let refreshed = until_interrupted(engine, &context.screen, work).await;
     progress.finish();
     refreshed
+}
+
+/// Whether its source had no time for all of it, and goes on with the rest.
+fn is_unfinished(one: &Refreshed) -> bool {
+    let has_rest = |stored: &Arc<Stored>| stored.entry.attempts == 0 && !stored.entry.pending.is_empty();
+    matches!(one.result, Ok(Outcome::Partial)) && one.stored.as_ref().is_some_and(has_rest)
 }
 
 fn report(

@@ -186,3 +186,27 @@ fn a_machine_with_a_fresh_home_each_time_is_one_machine() {
     assert_eq!(held(&named("other")).len(), 2);
     assert_eq!(held(&named("other")).len(), 2);
 }
+
+#[test]
+fn a_refresh_goes_on_until_all_is_read_that_can_be_in_the_time_that_a_look_has() {
+    let user = User::new();
+    user.write(
+        "larder.toml",
+        "[projects]\nroots = [\"code\"]\n[engine]\nhard_timeout = \"1s\"\nsoft_timeout = \"1s\"\n",
+    );
+    for number in 0..12 {
+        let skill = format!("code/site/.claude/skills/s{number}");
+        user.write(&format!("{skill}/SKILL.md"), "# skill\n");
+        user.write(&format!("{skill}/weights.bin"), "");
+        // Nothing but a length, which is read all the same.
+        let file = std::fs::File::options().write(true).open(user.project().join(&skill).join("weights.bin"));
+        file.unwrap().set_len(80 << 20).unwrap();
+    }
+    let done = user.json(&["refresh", "--source", "projects"]);
+    let outcomes: Vec<&str> =
+        done["refreshed"].as_array().unwrap().iter().map(|one| one["outcome"].as_str().unwrap()).collect();
+    assert!(!outcomes.is_empty() && !outcomes.contains(&"partial"), "{done:#}");
+    let artifacts = user.json(&["artifacts", "--offline"]);
+    assert_eq!(artifacts["artifacts"].as_array().unwrap().len(), 12);
+    assert!(!artifacts.to_string().contains("the next look"), "{artifacts:#}");
+}

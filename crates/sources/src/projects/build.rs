@@ -12,7 +12,7 @@ use std::io;
 use larder_core::{Delta, Fetched, ItemRef, Json, Member, NewItem, Others, Warning};
 use larder_domain::{ARTIFACT, Artifact, ArtifactType, LocalProject, OnDisk, Placed, Record};
 
-use super::content::{BUFFER_BYTES, Content, warning};
+use super::content::{BUFFER_BYTES, Content, Cut, warning};
 use super::find::{Sight, Spotted};
 use super::said::expected_path;
 use super::scan::{Look, Scan, digest, warnings_of};
@@ -44,16 +44,18 @@ pub(super) fn build(scan: &Scan<'_>, held: &[Member], look: Look) -> Result<Fetc
         recorded: HashSet::new(),
         unread: Vec::new(),
         left: Vec::new(),
-        is_any_read: false,
+        is_any_done: false,
         buffer: vec![0; BUFFER_BYTES],
     };
     let project = build.project_file();
     let deployed = build.records();
     let (look, placed) = build.place(look, &deployed, &project.name);
     let mut placed: Vec<(usize, Named)> = placed.into_iter().enumerate().collect();
-    // What is large keeps nothing else waiting that the time may not last for then.
+    // What is large keeps nothing else waiting that the time may not last for then, nor does what changed since.
+    let left: HashSet<&String> = scan.before.iter().flat_map(|before| &before.left).collect();
     placed.sort_by_key(|(number, _)| {
-        look.contents[*number].as_ref().map_or(0, |content| content.bytes() / LARGE_BYTES)
+        let size = look.contents[*number].as_ref().map_or(0, |content| content.bytes() / LARGE_BYTES);
+        (size, !left.contains(&look.sight.spotted[*number].path))
     });
     for (number, placed) in placed {
         build.artifact(&look.sight.spotted[number], &look.contents[number], placed, &deployed);
@@ -77,8 +79,8 @@ struct Build<'a> {
     unread: Vec<&'static str>,
     /// What the time did not last for.
     left: Vec<String>,
-    /// Whether anything was read to its end, which the next look need not do.
-    is_any_read: bool,
+    /// Whether anything was read that the next look need not read.
+    is_any_done: bool,
     /// What files are read into.
     buffer: Vec<u8>,
 }
@@ -189,12 +191,15 @@ impl Build<'_> {
         let own = held.filter(|held| held.path == spotted.path);
         let stamp = content.as_ref().ok().and_then(|content| content.stamp.clone());
         let known = self.scan.before.and_then(|before| before.stamps.get(&spotted.path)).cloned().flatten();
-        let is_same = stamp.is_some() && stamp == known;
+        let is_same = stamp.is_some() && stamp == known && !self.is_tried_again(&spotted.path);
         let disk = match (own.filter(|own| is_same && !own.missing), content) {
             (Some(own), _) => {
                 let told = self.scan.before.and_then(|before| before.told.get(&spotted.path));
                 for warning in told.into_iter().flatten() {
                     self.tell(&spotted.path, warning.clone());
+                }
+                if left::was_too_slow(&self.known, &spotted.path) {
+                    self.is_too_slow(self.scan.before.and_then(|before| before.too_short));
                 }
                 self.known.stamps.insert(spotted.path.clone(), stamp);
                 Some(own.on_disk())
@@ -215,8 +220,21 @@ impl Build<'_> {
         self.push(id, artifact);
     }
 
-    /// Reads what changed. Its stamp is kept only if all of it could be read; if not, the hash that was known
-    /// stays.
+    /// Whether an artifact that could not be read in the time there was is read now that there is more.
+    fn is_tried_again(&self, path: &str) -> bool {
+        let span = self.scan.frame.patience.span;
+        self.scan
+            .before
+            .is_some_and(|before| before.may_be_read_within(span) && left::was_too_slow(before, path))
+    }
+
+    /// Notes within how many milliseconds one cannot be read.
+    fn is_too_slow(&mut self, ms: Option<u64>) {
+        self.known.too_short = [self.known.too_short, ms].into_iter().flatten().min();
+    }
+
+    /// Reads what changed. Its stamp is kept only if all of it could be read, or if it is of no use to try again; in
+    /// any other case the hash that was known stays.
     fn read(
         &mut self,
         spotted: &Spotted,
@@ -224,18 +242,24 @@ impl Build<'_> {
         stamp: Option<Stamp>,
         own: Option<&Artifact>,
     ) -> Option<OnDisk> {
-        let read = content.read(&spotted.path, &mut self.buffer, &self.scan.frame.patience);
+        let patience = &self.scan.frame.patience;
+        let read = content.read(&spotted.path, &mut self.buffer, patience);
         for warning in read.warnings {
             self.tell(&spotted.path, warning);
         }
-        self.is_any_read |= !read.partly;
-        if read.is_cut {
+        let is_slow = read.cut == Some(Cut::Slow);
+        if is_slow {
+            self.tell(&spotted.path, left::too_slow(&spotted.path, patience));
+            self.is_too_slow(u64::try_from(patience.span.as_millis()).ok());
+        } else if read.cut.is_some() {
             self.left.push(spotted.path.clone());
         }
-        let stamp = stamp.filter(|_| !read.partly).unwrap_or_else(Stamp::unproven);
+        let is_done = !read.partly || is_slow;
+        self.is_any_done |= is_done;
+        let stamp = stamp.filter(|_| is_done).unwrap_or_else(Stamp::unproven);
         self.known.stamps.insert(spotted.path.clone(), Some(stamp));
         let mut disk = read.disk?;
-        if read.partly {
+        if !is_done {
             disk.content_hash = own.and_then(|own| own.content_hash.clone());
         }
         Some(disk)
@@ -331,7 +355,12 @@ impl Build<'_> {
         mut warnings: Vec<Warning>,
     ) -> Result<Fetched, serde_json::Error> {
         self.known.warned = digest(&warnings);
-        let left = left::told(&self.left, self.is_any_read, self.scan);
+        if !self.left.is_empty() {
+            let stalled = self.scan.before.map_or(0, |before| before.stalled);
+            self.known.stalled = if self.is_any_done { 0 } else { stalled.saturating_add(1) };
+            self.known.left = self.left.iter().take(left::NAMED_MAX).cloned().collect();
+        }
+        let left = left::told(&self.left, self.known.stalled, &self.scan.frame.patience);
         let (told, pending) = left.unzip();
         warnings.extend(told);
         warnings.sort_by(|a, b| (&a.about, &a.message).cmp(&(&b.about, &b.message)));

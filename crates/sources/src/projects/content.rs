@@ -53,7 +53,16 @@ pub(super) struct Content {
     folders: Vec<Met>,
     /// What was told of itself.
     about: Option<About>,
-    is_folder: bool,
+    sort: Sort,
+}
+
+/// What an artifact is on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sort {
+    File,
+    Folder,
+    /// There was no time to look at it.
+    Left,
 }
 
 struct Entry {
@@ -101,8 +110,17 @@ pub(super) struct Read1 {
     pub(super) warnings: Vec<Warning>,
     /// Whether some file could not be read, so that there is no hash now.
     pub(super) partly: bool,
-    /// Whether that is because there was no time left for it.
-    pub(super) is_cut: bool,
+    /// Whether that is because the time did not last.
+    pub(super) cut: Option<Cut>,
+}
+
+/// Why the time did not last for all of an artifact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cut {
+    /// Others had it.
+    Short,
+    /// It had as much as there is.
+    Slow,
 }
 
 impl Content {
@@ -158,8 +176,23 @@ impl Content {
             has_links,
             folders,
             about: About::of(&meta),
-            is_folder: meta.is_dir(),
+            sort: if meta.is_dir() { Sort::Folder } else { Sort::File },
         })
+    }
+
+    /// Of an artifact that there was no time to look at.
+    pub(super) fn not_looked_at() -> Content {
+        Content {
+            files: Vec::new(),
+            stamp: None,
+            updated_at: None,
+            warnings: Vec::new(),
+            partly: true,
+            has_links: false,
+            folders: Vec::new(),
+            about: None,
+            sort: Sort::Left,
+        }
     }
 
     /// Whether the names of its files and folders say where all of it is.
@@ -184,17 +217,21 @@ impl Content {
     /// says. A file that cannot be read takes the hash, and hides nothing else; nor does want of time. Where there is
     /// no hash to be had, no file is read further than what it says of itself.
     pub(super) fn read(&self, about: &str, buffer: &mut [u8], patience: &Patience<'_>) -> Read1 {
+        let began = patience.now();
+        let mut is_cut = !self.partly && patience.is_spent_at(began);
+        if self.sort == Sort::Left || (is_cut && patience.is_late()) {
+            return Read1 { disk: None, warnings: Vec::new(), partly: true, cut: Some(Cut::Short) };
+        }
         let mut hasher = digest::Context::new(&digest::SHA256);
         let describing = self.describing(about);
         let mut head = Vec::new();
         let (mut unreadable, mut is_described) = (Vec::new(), true);
-        let mut is_cut = !self.partly && patience.is_spent();
         for (number, entry) in self.files.iter().enumerate() {
             let wanted = Some(number) == describing;
             if (self.partly || is_cut || !unreadable.is_empty()) && !wanted {
                 continue;
             }
-            if self.is_folder {
+            if self.sort == Sort::Folder {
                 let parts = entry.name.components().map(|part| part.as_os_str().as_encoded_bytes());
                 for (place, part) in parts.enumerate() {
                     if place > 0 {
@@ -226,9 +263,10 @@ impl Content {
         // Nobody waits any more for what was read of a part.
         let is_stopped = patience.is_over();
         let partly = !unreadable.is_empty() || is_cut || is_stopped;
+        let cut = is_cut.then(|| if patience.had_its_share(began) { Cut::Slow } else { Cut::Short });
         let mut warnings = unreadable;
         if !is_described || is_stopped {
-            return Read1 { disk: None, warnings, partly, is_cut };
+            return Read1 { disk: None, warnings, partly, cut };
         }
         let (front, problem) = FrontMatter::read(&head);
         warnings.extend(problem.map(|what| warning(about, "malformed", format!("`{about}`: {what}"))));
@@ -238,14 +276,14 @@ impl Content {
             disk: Some(OnDisk { content_hash, updated_at: self.updated_at, front }),
             warnings,
             partly,
-            is_cut,
+            cut,
         }
     }
 
     /// The file that says what the artifact is: itself, or a skill's `SKILL.md`. A link goes by its own name, as
     /// where it is told what is an artifact.
     fn describing(&self, about: &str) -> Option<usize> {
-        if !self.is_folder {
+        if self.sort != Sort::Folder {
             let ending = Path::new(about).extension();
             return ending.filter(|ending| ending.eq_ignore_ascii_case("md")).and(Some(0));
         }

@@ -297,8 +297,11 @@ impl Shared {
             asks.iter().partition(|ask| self.catalogue.root(&ask.key).is_some());
         // The receiver is gone when nobody waits any more.
         let send = |ask: &Ask, answer| drop(sender.send((ask.key.clone(), answer)));
+        let is_alone = roots.len() == 1;
         for ask in roots {
             if let Some(root) = self.catalogue.root(&ask.key) {
+                let patience = if is_alone { patience } else { patience.half() };
+                let frame = Frame { upstreams: frame.upstreams.clone(), patience, ..frame };
                 send(ask, self.find(root, ask, &frame));
             }
         }
@@ -326,7 +329,7 @@ impl Shared {
             FetchError::Local(format!("`{}` went from its root's list before it was looked at", ask.key))
         })?;
         let known = scan::known(ask);
-        if known.as_ref().is_some_and(|known| scan::is_still_so(&project, known, &frame.upstreams)) {
+        if known.as_ref().is_some_and(|known| scan::is_still_so(&project, known, frame)) {
             return Ok(Fetched::NotModified { ttl: None, cursor: None });
         }
         let own_root = frame.reach.and(&project.root.canonicalize().unwrap_or_else(|_| project.root.clone()));
@@ -380,6 +383,9 @@ impl Shared {
             return Ok(Fetched::NotModified { ttl: None, cursor: None });
         }
         let body = Json::encode(&index).map_err(|error| FetchError::Local(error.to_string()))?;
-        Ok(Fetched::Delta(Delta { body: Some(body), warnings, cursor, ..Delta::default() }))
+        // Whoever had less time than there is comes again at once, without those that had it.
+        let is_unfinished = walked.is_cut && !frame.patience.is_a_share;
+        let pending = is_unfinished.then(|| Arc::from(index.root.as_str())).into_iter().collect();
+        Ok(Fetched::Delta(Delta { body: Some(body), warnings, cursor, pending, ..Delta::default() }))
     }
 }

@@ -24,6 +24,9 @@ use super::stamp::{Known, Stamp, Stamper};
 use super::upstreams::Upstreams;
 use super::{PROJECT_FILE, RECORDS_FILE};
 
+/// So many artifacts are looked at between two looks at the clock.
+const LOOKS: usize = 16;
+
 /// What scans of one batch have in common.
 pub(super) struct Frame<'a> {
     pub(super) reach: &'a Reach,
@@ -40,9 +43,11 @@ pub(super) fn known(ask: &Ask) -> Option<Known> {
 }
 
 /// Whether a quick look proves that a full one would find what is known.
-pub(super) fn is_still_so(project: &Project, known: &Known, upstreams: &Upstreams) -> bool {
-    !upstreams.stamp.is_empty()
-        && upstreams.stamp == known.upstream
+pub(super) fn is_still_so(project: &Project, known: &Known, frame: &Frame<'_>) -> bool {
+    let stamp = &frame.upstreams.stamp;
+    !stamp.is_empty()
+        && *stamp == known.upstream
+        && !known.may_be_read_within(frame.patience.span)
         && known.seen.as_ref().is_some_and(|seen| seen.is_still_so(&project.path))
 }
 
@@ -92,7 +97,7 @@ pub(super) struct Scan<'a> {
     /// What is known from the last look; `None` = this is the first.
     pub(super) before: Option<&'a Known>,
     /// When it began, by the time that files carry.
-    pub(super) began: SystemTime,
+    began: SystemTime,
 }
 
 /// What a look at everything brought, with nothing read.
@@ -111,7 +116,12 @@ impl Scan<'_> {
             spot(&self.project.path, root, profile, self.reach, self.frame.patience.stop, &mut sight);
         }
         self.spot_elsewhere(&mut sight);
-        let contents = sight.spotted.iter().map(|spotted| self.content(spotted)).collect();
+        let mut is_late = false;
+        let content = |(nth, spotted): (usize, &Spotted)| {
+            is_late = is_late || (nth % LOOKS == 0 && self.frame.patience.is_late());
+            if is_late { Ok(Content::not_looked_at()) } else { self.content(spotted) }
+        };
+        let contents = sight.spotted.iter().enumerate().map(content).collect();
         let mut stamper = Stamper::new();
         for file in self.inputs() {
             match fs::metadata(&file) {
@@ -227,6 +237,7 @@ impl Scan<'_> {
             // Collections that are too young have none, before and now.
             && !before.upstream.is_empty()
             && self.frame.upstreams.stamp == before.upstream
+            && !before.may_be_read_within(self.frame.patience.span)
             && now.iter().map(|(path, stamp)| (path, *stamp)).all(is_proven)
             && missing.iter().all(|(_, stamp)| stamp.is_none())
             && now.len() + missing.len() == before.stamps.len()

@@ -39,6 +39,16 @@ pub(super) struct Known {
     /// The paths that a file in another profile's folder records, and that folder.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) apart: BTreeMap<String, String>,
+    /// What the time did not last for, or the first of it: that is read first the next time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) left: Vec<String>,
+    /// How many looks in a row brought nothing nearer to its end.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub(super) stalled: u8,
+    /// Within so many milliseconds some artifact, which was warned of, could not be read: it is not tried again
+    /// before there are more, or it is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) too_short: Option<u64>,
     /// What the next look can tell by quickly that all of it is as it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) seen: Option<Seen>,
@@ -76,6 +86,11 @@ impl Known {
         serde_json::from_slice(&json).ok().filter(|known: &Known| known.edition == EDITION)
     }
 
+    /// Whether what could not be read in the time there was is to be tried again, now that there is so much.
+    pub(super) fn may_be_read_within(&self, span: Duration) -> bool {
+        self.too_short.is_some_and(|ms| span.as_millis() > u128::from(ms))
+    }
+
     /// As a cursor, packed: paths and names stand in it twice, once for what each artifact was, once for
     /// the quick look.
     pub(super) fn write(&self) -> Option<String> {
@@ -83,6 +98,11 @@ impl Known {
         packed.write_all(&serde_json::to_vec(self).ok()?).ok()?;
         packed.finish().ok().map(|packed| STANDARD_NO_PAD.encode(packed))
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde calls")]
+fn is_none(count: &u8) -> bool {
+    *count == 0
 }
 
 /// Takes files one by one.

@@ -46,6 +46,8 @@ pub(super) struct Walked {
     pub(super) warnings: Vec<Warning>,
     /// Whether all of it was looked at: if not, nothing may be taken for gone.
     pub(super) completely: bool,
+    /// Whether that is because the time did not last.
+    pub(super) is_cut: bool,
 }
 
 /// Warnings beyond these are counted, not told.
@@ -77,7 +79,7 @@ pub(super) fn walk(
         walk.from(&start, patience);
     }
     if patience.is_spent() {
-        walk.walked.leave_rest(&shown(root.as_os_str()), &patience.in_words());
+        walk.walked.leave_rest(&shown(root.as_os_str()), patience);
     }
     shorten(&mut walk.walked.warnings);
     Ok(walk.walked)
@@ -114,10 +116,12 @@ impl Walk<'_> {
             return;
         }
         let ignored = Arc::new(Ignored::below(start, called, self.reach));
-        let part = below(start, self.rules, ignored.clone(), self.rules.depth - depth, patience);
+        let depth = self.rules.depth - depth;
+        let part = below(start, self.rules, self.reach, ignored.clone(), depth, patience);
         self.walked.warnings.extend(ignored.warnings());
         for (path, about) in part.failures {
-            let name = path.as_deref().and_then(Path::file_name).map(shown);
+            let name = path.as_deref().map(|path| called.join(path.strip_prefix(start).unwrap_or(path)));
+            let name = name.as_deref().and_then(Path::file_name).map(shown);
             self.walked.dark(&path.map_or(about, |path| path.display().to_string()), name);
         }
         self.walked.completely &= part.completely;
@@ -125,14 +129,12 @@ impl Walk<'_> {
             self.walked.leave_folders(&shown(start.as_os_str()));
         }
         let name_of = |path: &Path| called.join(path.strip_prefix(start).unwrap_or(Path::new("")));
-        for folder in part.folders {
+        for Met { folder, is_project } in part.folders {
             let name = name_of(&folder);
             let depth = name.components().count();
             let known = self.depths.entry(folder.clone()).or_insert(depth);
             *known = depth.min(*known);
-            if !patience.is_spent() {
-                self.folder(folder, &name);
-            }
+            self.folder(folder, &name, is_project);
         }
         for link in part.links {
             let name = name_of(&link);
@@ -140,16 +142,17 @@ impl Walk<'_> {
         }
     }
 
-    fn folder(&mut self, folder: PathBuf, name: &Path) {
+    fn folder(&mut self, folder: PathBuf, name: &Path, is_project: Option<bool>) {
         if !self.walked.folders.insert(folder.clone()) {
             return;
         }
-        match is_project(&folder, self.reach) {
-            Ok(true) => {
+        match is_project {
+            Some(true) => {
                 self.walked.projects.entry(folder).or_insert_with(|| shown_path(name));
             }
-            Ok(false) => {}
-            Err(_) => self.walked.dark(&folder.display().to_string(), folder.file_name().map(shown)),
+            Some(false) => {}
+            // It is called as what led to it, which is what `prune` goes by.
+            None => self.walked.dark(&folder.display().to_string(), name.file_name().map(shown)),
         }
     }
 
@@ -193,13 +196,19 @@ impl Walked {
     }
 
     /// There is no time for the rest.
-    fn leave_rest(&mut self, root: &str, span: &str) {
-        self.completely = false;
+    fn leave_rest(&mut self, root: &str, patience: &Patience<'_>) {
+        (self.completely, self.is_cut) = (false, true);
+        let time = patience.in_words();
+        let (code, what) = if patience.is_a_share {
+            ("too_slow", "a smaller `[projects] depth`, or `prune`, leaves folders out")
+        } else {
+            ("unfinished", "the next look, without other roots that take long, comes at once")
+        };
         let message = format!(
-            "{root} has more folders than can be looked at within {span}, so projects may be missing, and those \
-             that are gone are still listed; a smaller `[projects] depth`, or `prune`, leaves folders out"
+            "{root} has more folders than can be looked at within {time}, so projects may be missing, and those that \
+             are gone are still listed; {what}"
         );
-        self.warnings.push(warning(root, "too_slow", message));
+        self.warnings.push(warning(root, code, message));
     }
 
     /// There are too many folders.
@@ -228,10 +237,16 @@ impl Walked {
         if self.warnings.iter().any(|warning| warning.about == about) {
             return;
         }
-        let name = name.map(|name| format!(" that names `{name}`")).unwrap_or_default();
+        let left_out = match name {
+            // Which would be refused as a pattern.
+            Some(name) if name.contains(['*', '?']) => {
+                "an ignore file, such as `.gitignore`, leaves it out".to_owned()
+            }
+            Some(name) => format!("`[projects] prune` that names `{name}` leaves it out"),
+            None => "`[projects] prune` leaves it out".to_owned(),
+        };
         let message = format!(
-            "{about} cannot be read, so projects below its root that are gone are still listed; \
-             `[projects] prune`{name} leaves it out"
+            "{about} cannot be read, so projects below its root that are gone are still listed; {left_out}"
         );
         self.warnings.push(warning(about, "unreadable", message));
     }
@@ -252,16 +267,30 @@ pub(super) fn is_profile(name: &OsStr) -> bool {
     PROFILES.iter().any(|(profile, _)| name == *profile)
 }
 
+/// A folder that was met.
+struct Met {
+    folder: PathBuf,
+    /// `None` = that cannot be told.
+    is_project: Option<bool>,
+}
+
 /// What one start brought.
 #[derive(Default)]
 struct Part {
-    folders: Vec<PathBuf>,
+    folders: Vec<Met>,
     links: Vec<PathBuf>,
     failures: Vec<(Option<PathBuf>, String)>,
     completely: bool,
 }
 
-fn below(start: &Path, rules: &Rules, ignored: Arc<Ignored>, depth: usize, patience: &Patience<'_>) -> Part {
+fn below(
+    start: &Path,
+    rules: &Rules,
+    reach: &Reach,
+    ignored: Arc<Ignored>,
+    depth: usize,
+    patience: &Patience<'_>,
+) -> Part {
     let part = Mutex::new(Part { completely: true, ..Part::default() });
     let lock = || part.lock().unwrap_or_else(PoisonError::into_inner);
     let own = rules.clone();
@@ -289,7 +318,10 @@ fn below(start: &Path, rules: &Rules, ignored: Arc<Ignored>, depth: usize, patie
                     Ok(entry) => {
                         let kind = entry.file_type();
                         if kind.is_some_and(|kind| kind.is_dir()) {
-                            lock().folders.push(entry.into_path());
+                            // At once: of a walk that time does not last for something comes all the same.
+                            let folder = entry.into_path();
+                            let is_project = is_project(&folder, reach).ok();
+                            lock().folders.push(Met { folder, is_project });
                         } else if kind.is_some_and(|kind| kind.is_symlink()) {
                             lock().links.push(entry.into_path());
                         }
@@ -304,7 +336,7 @@ fn below(start: &Path, rules: &Rules, ignored: Arc<Ignored>, depth: usize, patie
             })
         });
     let mut part = part.into_inner().unwrap_or_else(PoisonError::into_inner);
-    part.folders.sort();
+    part.folders.sort_by(|a, b| a.folder.cmp(&b.folder));
     part.links.sort();
     part
 }

@@ -159,6 +159,34 @@ async fn a_partial_walk_removes_nothing() {
 }
 
 #[tokio::test]
+async fn what_is_said_to_leave_out_a_folder_that_cannot_be_read_does_leave_it_out() {
+    if told_by_nobody(
+        "projects::finding::what_is_said_to_leave_out_a_folder_that_cannot_be_read_does_leave_it_out",
+    ) {
+        return;
+    }
+    let mut folder = Folder::new();
+    folder.write("other/secret/README", "nothing");
+    folder.write("dev/what?/README", "nothing");
+    symlink(folder.path("other/secret"), folder.path("dev/lnk")).unwrap();
+    folder.configure(|config, real| config.allow_links = vec![real.join("other")]);
+    chmod(&folder.path("other/secret"), 0o000);
+    chmod(&folder.path("dev/what?"), 0o000);
+    folder.find().await;
+    let said: Vec<String> = folder.root_warnings().into_iter().map(|warning| warning.message).collect();
+    assert_eq!(said.len(), 2, "{said:?}");
+    let said = said.join(" ");
+    assert!(said.contains("`[projects] prune` that names `lnk`"), "a link goes by its own name: {said}");
+    assert!(said.contains("an ignore file") && !said.contains("`what?`"), "a pattern is refused: {said}");
+    folder.configure(|config, _| config.prune = vec!["lnk".to_owned()]);
+    folder.write("dev/.ignore", "what*\n");
+    folder.find().await;
+    assert!(folder.root_warnings().is_empty(), "{:?}", folder.root_warnings());
+    chmod(&folder.path("other/secret"), 0o700);
+    chmod(&folder.path("dev/what?"), 0o700);
+}
+
+#[tokio::test]
 async fn a_root_that_is_away_keeps_its_projects() {
     let mut folder = Folder::new();
     folder.project("kiln");

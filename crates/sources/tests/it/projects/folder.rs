@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use jiff::tz::TimeZone;
 use larder_core::{
-    Ask, Attempt, Clock, Entry, FetchError, Fetched, Fingerprint, Item, Key, Member, NewItem, Outcome,
-    Policy, Priority, Source, Stored, Time, Trigger, Validators, Warning, absorb,
+    Answers, Ask, Attempt, Clock, Entry, FetchError, Fetched, Fingerprint, Item, Key, Member, NewItem,
+    Outcome, Policy, Priority, Source, Stored, Time, Trigger, Validators, Warning, absorb,
 };
 use larder_domain::{ARTIFACT, Artifact, LocalProject, PROJECT};
 use larder_sources::{ProjectsConfig, ProjectsSource, Watch, WatchOptions};
@@ -123,8 +123,31 @@ impl Folder {
         outcomes
     }
 
+    /// Finds the projects, all roots in one batch.
+    pub(crate) async fn find_all_at_once(&mut self) {
+        let roots = self.source.indexes();
+        let asks: Vec<Ask> = roots.iter().map(|key| self.ask(key).0).collect();
+        let answered = Arc::new(Mutex::new(Vec::new()));
+        let told = answered.clone();
+        let answers = Answers::new(move |key, result, _| told.lock().unwrap().push((key.clone(), result)));
+        self.source.fetch_many(&asks, &answers).await;
+        let answered = std::mem::take(&mut *answered.lock().unwrap());
+        for (key, result) in answered {
+            let before = self.ask(&key).1;
+            self.take(&key, before, result).unwrap();
+            self.source.learn(&key, self.held[&key].entry.body.as_ref());
+        }
+    }
+
     /// One refresh of one entry, as the engine does it.
     pub(crate) async fn fetch(&mut self, key: &Key) -> Result<Outcome, FetchError> {
+        let (ask, before) = self.ask(key);
+        let result = self.source.fetch(&ask).await;
+        self.take(key, before, result)
+    }
+
+    /// What is asked of an entry, and what was held before.
+    fn ask(&self, key: &Key) -> (Ask, Stored) {
         let definition = self.source.define(key).unwrap();
         let before = self.held.get(key).cloned().unwrap_or_else(|| Stored {
             entry: Entry::empty(key.clone(), Time::from_ms(0)),
@@ -133,7 +156,7 @@ impl Folder {
         let comparable = before.entry.has_data() && !before.entry.is_edited(&definition);
         let ask = Ask {
             key: key.clone(),
-            definition: definition.clone(),
+            definition,
             subset: None,
             validators: Validators::default(),
             cursor: before.entry.cursor.clone().filter(|_| comparable),
@@ -143,7 +166,17 @@ impl Folder {
             priority: Priority::Schedule,
             deadline: Time::MAX,
         };
-        let result = self.source.fetch(&ask).await;
+        (ask, before)
+    }
+
+    /// What becomes of an answer.
+    fn take(
+        &mut self,
+        key: &Key,
+        before: Stored,
+        result: Result<Fetched, FetchError>,
+    ) -> Result<Outcome, FetchError> {
+        let definition = self.source.define(key).unwrap();
         let error = result.as_ref().err().cloned();
         if let Ok(Fetched::Delta(delta)) = &result {
             assert!(delta.upserts.iter().all(|item| !item.scope.is_public()), "folders are their owner's");
