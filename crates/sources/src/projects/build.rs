@@ -5,6 +5,7 @@ mod held;
 mod identity;
 mod inputs;
 mod left;
+mod reading;
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -12,7 +13,7 @@ use std::io;
 use larder_core::{Delta, Fetched, ItemRef, Json, Member, NewItem, Others, Warning};
 use larder_domain::{ARTIFACT, Artifact, ArtifactType, LocalProject, OnDisk, Placed, Record};
 
-use super::content::{BUFFER_BYTES, Content, Cut, warning};
+use super::content::{BUFFER_BYTES, Content, warning};
 use super::find::{Sight, Spotted};
 use super::said::expected_path;
 use super::scan::{Look, Scan, digest, warnings_of};
@@ -218,51 +219,6 @@ impl Build<'_> {
             (None, None) => self.of(named.placed, Some(OnDisk::default()), record, None),
         };
         self.push(id, artifact);
-    }
-
-    /// Whether an artifact that could not be read in the time there was is read now that there is more.
-    fn is_tried_again(&self, path: &str) -> bool {
-        let span = self.scan.frame.patience.span;
-        self.scan
-            .before
-            .is_some_and(|before| before.may_be_read_within(span) && left::was_too_slow(before, path))
-    }
-
-    /// Notes within how many milliseconds one cannot be read.
-    fn is_too_slow(&mut self, ms: Option<u64>) {
-        self.known.too_short = [self.known.too_short, ms].into_iter().flatten().min();
-    }
-
-    /// Reads what changed. Its stamp is kept only if all of it could be read, or if it is of no use to try again; in
-    /// any other case the hash that was known stays.
-    fn read(
-        &mut self,
-        spotted: &Spotted,
-        content: &Content,
-        stamp: Option<Stamp>,
-        own: Option<&Artifact>,
-    ) -> Option<OnDisk> {
-        let patience = &self.scan.frame.patience;
-        let read = content.read(&spotted.path, &mut self.buffer, patience);
-        for warning in read.warnings {
-            self.tell(&spotted.path, warning);
-        }
-        let is_slow = read.cut == Some(Cut::Slow);
-        if is_slow {
-            self.tell(&spotted.path, left::too_slow(&spotted.path, patience));
-            self.is_too_slow(u64::try_from(patience.span.as_millis()).ok());
-        } else if read.cut.is_some() {
-            self.left.push(spotted.path.clone());
-        }
-        let is_done = !read.partly || is_slow;
-        self.is_any_done |= is_done;
-        let stamp = stamp.filter(|_| is_done).unwrap_or_else(Stamp::unproven);
-        self.known.stamps.insert(spotted.path.clone(), Some(stamp));
-        let mut disk = read.disk?;
-        if !is_done {
-            disk.content_hash = own.and_then(|own| own.content_hash.clone());
-        }
-        Some(disk)
     }
 
     /// What follows from the facts, and from what was known where some cannot be had.
