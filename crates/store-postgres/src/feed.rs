@@ -5,8 +5,8 @@
 //! it, whichever transaction began first. (Reading below the snapshot's `xmin` would do without the
 //! lock, but `xmin` is the whole cluster's: a long report of another application in another database
 //! would hold our feed back for as long as it takes.) The lock is the last thing that a transaction
-//! takes, together with `COMMIT`: nobody holds it across a way to the database and back. Commits that
-//! have nothing to tell, which most are, never take it.
+//! takes, together with `COMMIT`: nobody holds it across a way to the database and back, but who moves
+//! the sequence, which is seldom. Commits that have nothing to tell, which most are, never take it.
 
 use larder_core::{Change, Changes, ItemCounts, Key, LogFilter, LogLine, Spent, Subject, Time};
 use tokio_postgres::Row;
@@ -45,6 +45,12 @@ impl Line {
     }
 }
 
+/// Until the end of the transaction nobody else adds to the feed, and whoever was adding has committed. Rows are
+/// locked before, never after.
+pub(crate) async fn lock(tx: &Tx) -> Result<(), Fault> {
+    tx.execute("SELECT pg_advisory_xact_lock($1)", &[(&ADDING, Type::INT8)]).await.map(drop)
+}
+
 /// Writes lines, and tells other instances. For the very end of a transaction.
 pub(crate) async fn announce(tx: &Tx, lines: &[Line]) -> Result<(), Fault> {
     if lines.is_empty() {
@@ -63,7 +69,7 @@ pub(crate) async fn announce(tx: &Tx, lines: &[Line]) -> Result<(), Fault> {
         (&times as _, Type::TIMESTAMPTZ_ARRAY),
     ];
     let (locked, written, told) = together!(
-        tx.execute("SELECT pg_advisory_xact_lock($1)", &[(&ADDING, Type::INT8)]),
+        lock(tx),
         tx.execute(
             "INSERT INTO larder.changes (seq, about, name, what, version, at) \
              SELECT nextval('larder.sequence'), l.about, l.name, l.what, l.version, l.at FROM ( \

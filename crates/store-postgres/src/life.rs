@@ -19,6 +19,7 @@ use tokio_postgres::types::Type;
 
 use crate::connections::{Connections, Mode};
 use crate::errors::Fault;
+use crate::feed;
 use crate::rights::TABLES;
 use crate::schema::OPENING;
 use crate::transaction::Tx;
@@ -140,7 +141,11 @@ pub(crate) async fn catch_up(tx: &Tx) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Until the end of the transaction nobody else begins a life, or moves the sequence.
+/// Until the end of the transaction nobody else begins a life, moves the sequence, or takes a number of the feed: a
+/// commit under way would come behind what is swept, and be told to nobody.
 async fn alone(tx: &Tx) -> Result<(), Fault> {
-    tx.execute("SELECT 1 FROM larder.written FOR UPDATE", &[]).await.map(drop)
+    tx.execute("SELECT 1 FROM larder.written FOR UPDATE", &[]).await?;
+    // Whoever removes entries has this row before the feed.
+    tx.execute("SELECT 1 FROM larder.meta FOR UPDATE", &[]).await?;
+    feed::lock(tx).await
 }

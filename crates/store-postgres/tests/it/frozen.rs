@@ -15,11 +15,16 @@ use crate::slow::RealClock;
 
 /// Until a statement of another waits for a lock.
 pub(crate) async fn somebody_waits(watcher: &Client) {
-    let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
-        AND wait_event_type = 'Lock'";
-    while watcher.query_one(waits, &[]).await.unwrap().get::<_, i64>(0) == 0 {
+    while waiting(watcher).await == 0 {
         tokio::task::yield_now().await;
     }
+}
+
+/// How many statements of others wait for a lock.
+pub(crate) async fn waiting(watcher: &Client) -> i64 {
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+        AND wait_event_type = 'Lock'";
+    watcher.query_one(waits, &[]).await.unwrap().get(0)
 }
 
 /// What it holds (rows, and the lock that all share who take leases) it must not hold for ever. Awake

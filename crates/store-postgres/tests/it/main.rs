@@ -12,6 +12,7 @@ mod instants;
 mod limits;
 mod listening;
 mod migrations;
+mod moved;
 mod place;
 mod restored;
 mod sessions;

@@ -9,13 +9,13 @@ use tokio_postgres::Client;
 use crate::place::{Database, block_on, clock};
 
 /// A copy, and what `pg_restore` does with it, in its order.
-struct Copy {
+pub(crate) struct Copy {
     steps: Vec<String>,
 }
 
 impl Copy {
     /// Of what is there now.
-    async fn of(client: &Client) -> Copy {
+    pub(crate) async fn of(client: &Client) -> Copy {
         let all = async |sql: &str| -> Vec<String> {
             client.query(sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
         };
@@ -53,7 +53,7 @@ impl Copy {
     }
 
     /// Only the rows, into the tables that there are; the sequences later, which those steps set.
-    async fn restore_rows(&self, client: &Client) -> String {
+    pub(crate) async fn restore_rows(&self, client: &Client) -> String {
         let of = |word: &str| -> Vec<&str> {
             self.steps.iter().map(String::as_str).filter(|step| step.starts_with(word)).collect()
         };
@@ -89,11 +89,11 @@ async fn found(store: &PostgresStore) -> Result<Vec<Listed>, StoreError> {
 }
 
 /// By the database's clock what is empty is not made anew at once.
-fn options(database: &Database) -> OpenOptions {
+pub(crate) fn options(database: &Database) -> OpenOptions {
     OpenOptions { times: Times::Database(clock(NOW)), ..database.options() }
 }
 
-async fn filled(database: &Database) -> PostgresStore {
+pub(crate) async fn filled(database: &Database) -> PostgresStore {
     let store = PostgresStore::open(options(database)).await.unwrap();
     refresh(&store, &key("shelf/a"), vec![book("moby", 1), book("ahab", 2)], at(0)).await;
     refresh(&store, &key("shelf/b"), vec![book("moby", 1)], at(1)).await;
