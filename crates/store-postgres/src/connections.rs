@@ -19,7 +19,7 @@ use crate::errors::{Fault, Remedy};
 use crate::idle;
 use crate::life;
 use crate::open::{OpenOptions, Statements, Times};
-use crate::reach::Reach;
+use crate::reach::{LetIn, Reach};
 use crate::transaction::{ON_THE_WAY, Terms, Tx};
 
 /// How often a transaction is tried that others were in the way of.
@@ -50,6 +50,8 @@ pub(crate) struct Connections {
     place: String,
     /// Whether the database let us in at any time.
     was_let_in: AtomicBool,
+    /// Which way it did so last.
+    let_in: LetIn,
     /// Whether it can look, amid a statement, whether who asked for it is still there.
     looks_for_asker: AtomicBool,
     /// The life that was found whole; 0 = none was yet.
@@ -103,7 +105,8 @@ impl Connections {
         }
         let patience = address.patience(options.connect_timeout);
         let direct = Direct::of(address, tls.clone(), patience);
-        let reach = Reach::new(&config, tls, patience);
+        let let_in = LetIn::default();
+        let reach = Reach::new(&config, tls, patience, let_in.clone());
         let manager = Manager::from_connect(config, reach, ManagerConfig::default());
         // What connects has a time for each way in.
         let timeouts = Timeouts { wait: Some(options.pool_timeout), create: None, recycle: Some(patience) };
@@ -131,6 +134,7 @@ impl Connections {
             specs: options.views.clone().into(),
             place: address.place.clone(),
             was_let_in: AtomicBool::new(false),
+            let_in,
             looks_for_asker: AtomicBool::new(false),
             life: AtomicI64::new(0),
         })
@@ -204,6 +208,11 @@ impl Connections {
         self.direct.clone()
     }
 
+    /// Which way the database let us in last, for who connects to it beside the pool.
+    pub(crate) fn let_in(&self) -> LetIn {
+        self.let_in.clone()
+    }
+
     /// Before so many rows are written: whether they may be copied in is told, once.
     pub(crate) async fn expect(&self, rows: usize) {
         if rows >= MANY && self.statements == Statements::Unnamed {
@@ -227,6 +236,10 @@ impl Connections {
         let ended = match work(tx.clone()).await {
             Ok(done) => tx.commit().await.map(|()| done),
             Err(fault) => {
+                if fault.is_read_only() {
+                    // It may stand in for another, which is back.
+                    self.let_in.forget();
+                }
                 tx.roll_back(&fault).await;
                 Err(fault)
             }

@@ -133,6 +133,11 @@ impl Fault {
         self.code() == Some(OF_ANOTHER_LIFE)
     }
 
+    /// Whether the database said that it may only be read.
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.code() == Some(READ_ONLY)
+    }
+
     /// Whether the database said that there is no such table or schema.
     pub(crate) fn is_missing_table(&self) -> bool {
         let Fault::Sql(error) = self else { return false };
@@ -146,6 +151,9 @@ impl Fault {
 
 /// What [`life::is_still`](crate::life::is_still) fails by where it is not: nothing else divides.
 const OF_ANOTHER_LIFE: &str = "22012";
+
+/// A standby, or a session that may only read.
+const READ_ONLY: &str = "25006";
 
 /// An error of the database or of the way there.
 pub(crate) fn sql_error(error: &tokio_postgres::Error, place: &str, attempted: &'static str) -> StoreError {
@@ -181,8 +189,7 @@ fn said_error(said: &DbError, place: String, attempted: &'static str) -> StoreEr
         "57014" if said.message().ends_with(BY_HAND) => StoreError::Stopped { place, attempted, cause },
         "57014" => StoreError::Slow { place, attempted, cause },
         "53100" => StoreError::Full { place, attempted },
-        // A standby, or a session that may only read.
-        "25006" => StoreError::ReadOnly { place, cause, hint: None },
+        READ_ONLY => StoreError::ReadOnly { place, cause, hint: None },
         "XX001" | "XX002" => StoreError::Corrupt { place, cause, moved_to: None },
         code => match denial(code, attempted) {
             Some(hint) => StoreError::Denied { place, attempted, cause, hint: hint.to_owned() },

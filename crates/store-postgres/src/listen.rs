@@ -13,7 +13,7 @@ use crate::address::Address;
 use crate::direct::Direct;
 use crate::errors::chain;
 use crate::feed::CHANNEL;
-use crate::reach::Reach;
+use crate::reach::{LetIn, Reach};
 
 /// How long to wait before another try, at first and at most.
 const WAIT_MIN: Duration = Duration::from_millis(250);
@@ -35,16 +35,17 @@ impl Drop for Listener {
 }
 
 impl Listener {
-    /// Starts listening at that address; where `way` is given, only if nobody stands between: `LISTEN`
+    /// Starts listening at that address, first by the way that others were `let_in`; where `way` is given, only if nobody stands between: `LISTEN`
     /// would stay in a session that a pooler hands on.
     pub(crate) fn start(
         address: &Address,
         tls: MakeRustlsConnect,
         patience: Duration,
+        let_in: LetIn,
         way: Option<Arc<Direct>>,
     ) -> Listener {
         let heard = Arc::new(Notify::new());
-        let reach = Reach::new(&address.config, tls, patience);
+        let reach = Reach::new(&address.config, tls, patience, let_in);
         let ear = Ear { reach, place: address.place.clone(), heard: heard.clone() };
         let task = tokio::spawn(async move { ear.listen(way.as_deref()).await });
         Listener { heard, task }

@@ -12,6 +12,7 @@ use crate::address::Address;
 use crate::connections::Connections;
 use crate::life;
 use crate::listen::Listener;
+use crate::reach::LetIn;
 use crate::schema;
 use crate::tls;
 use crate::views::Views;
@@ -242,5 +243,9 @@ pub(crate) fn listen(options: &OpenOptions, opened: &Opened) -> Result<Option<Li
     };
     let tls = tls::connector(&address)?;
     let patience = address.patience(options.connect_timeout);
-    Ok(Some(Listener::start(&address, tls, patience, way)))
+    let let_in = match &options.listen {
+        Listen::At(_) => LetIn::default(),
+        Listen::Here | Listen::Never => opened.connections.let_in(),
+    };
+    Ok(Some(Listener::start(&address, tls, patience, let_in, way)))
 }

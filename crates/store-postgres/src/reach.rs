@@ -1,9 +1,11 @@
 //! Reaching the database: an address may name several hosts, and a host may have several addresses. Each is one way
 //! in, and has its own time from the first packet until the database has let us in: one that is silent keeps nobody
-//! from the next, wherever it fell silent.
+//! from the next, wherever it fell silent. Nor does it anybody again: which way led in behind it is remembered, and
+//! tried first, until it fails. An address that has the load spread has each connection take its own chance.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use deadpool_postgres::Connect;
@@ -17,54 +19,110 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 /// A connection before it is spoken on.
 type Made = (Client, Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>);
 
+/// A way in: a host of the address, by its place there, and which of its own addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Way {
+    host: usize,
+    ip: Option<IpAddr>,
+}
+
+/// The way that let in who came last, where one before it did not. Shared by all who connect to an address.
+#[derive(Clone, Default)]
+pub(crate) struct LetIn(Arc<Mutex<Option<Way>>>);
+
+impl LetIn {
+    /// The next who comes tries the ways as they are written.
+    pub(crate) fn forget(&self) {
+        *self.way() = None;
+    }
+
+    fn way(&self) -> MutexGuard<'_, Option<Way>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Whoever connects to an address.
 pub(crate) struct Reach {
     hosts: Vec<Config>,
     is_random: bool,
     tls: MakeRustlsConnect,
     patience: Duration,
+    let_in: LetIn,
 }
 
 impl Reach {
     /// By way of each host in turn, and of each of its addresses; `patience` is that with one of them.
-    pub(crate) fn new(config: &Config, tls: MakeRustlsConnect, patience: Duration) -> Reach {
+    pub(crate) fn new(config: &Config, tls: MakeRustlsConnect, patience: Duration, let_in: LetIn) -> Reach {
         let is_random = config.get_load_balance_hosts() == LoadBalanceHosts::Random;
-        Reach { hosts: hosts(config), is_random, tls, patience }
+        Reach { hosts: hosts(config), is_random, tls, patience, let_in }
     }
 
     /// The first connection that comes about, or what was in the way of the last.
     pub(crate) async fn connect(&self) -> Result<Made, Error> {
-        let mut last = silent();
-        for host in self.in_turn(self.hosts.clone()) {
-            for way in self.in_turn(self.ways(host).await) {
-                match self.in_time(way.connect(self.tls.clone())).await {
-                    Some(Ok(made)) => return Ok(made),
-                    Some(Err(error)) => last = error,
-                    None => last = silent(),
-                }
+        let mut tried = match self.again().await {
+            Some((_, Ok(made))) => return Ok(made),
+            Some((way, Err(error))) => Some((way, error)),
+            None => None,
+        };
+        let (mut last, mut is_first) = (silent(), true);
+        for (host, config) in self.in_turn(self.hosts.iter().cloned().enumerate().collect()) {
+            for (way, config) in self.in_turn(self.ways(host, config).await) {
+                last = match tried.take_if(|(tried, _)| *tried == way) {
+                    Some((_, error)) => error,
+                    None => match self.by(&config).await {
+                        Ok(made) => {
+                            if !is_first && !self.is_random {
+                                *self.let_in.way() = Some(way);
+                            }
+                            return Ok(made);
+                        }
+                        Err(error) => error,
+                    },
+                };
+                is_first = false;
             }
         }
         Err(last)
     }
 
+    /// By the way that is remembered, if its host still has that address. One that fails is forgotten.
+    async fn again(&self) -> Option<(Way, Result<Made, Error>)> {
+        let known = (*self.let_in.way())?;
+        let ways = self.ways(known.host, self.hosts.get(known.host)?.clone()).await;
+        let made = match ways.into_iter().find(|(way, _)| *way == known) {
+            Some((_, config)) => Some((known, self.by(&config).await)),
+            None => None,
+        };
+        if !matches!(made, Some((_, Ok(_)))) {
+            // Another may have found one meanwhile.
+            self.let_in.way().take_if(|way| *way == known);
+        }
+        made
+    }
+
+    async fn by(&self, way: &Config) -> Result<Made, Error> {
+        self.in_time(way.connect(self.tls.clone())).await.unwrap_or_else(|| Err(silent()))
+    }
+
     /// To each address of a host. Where none is found, the host itself, which then says why.
-    async fn ways(&self, host: Config) -> Vec<Config> {
-        let ([Host::Tcp(name)], []) = (host.get_hosts(), host.get_hostaddrs()) else { return vec![host] };
+    async fn ways(&self, nth: usize, host: Config) -> Vec<(Way, Config)> {
+        let itself = |host: Config| vec![(Way { host: nth, ip: None }, host)];
+        let ([Host::Tcp(name)], []) = (host.get_hosts(), host.get_hostaddrs()) else { return itself(host) };
         let port = host.get_ports().first().copied().unwrap_or(5432);
         let Some(Ok(found)) = self.in_time(tokio::net::lookup_host((name.as_str(), port))).await else {
-            return vec![host];
+            return itself(host);
         };
         let at = |ip: IpAddr| {
             let mut way = host.clone();
             way.hostaddr(ip);
-            way
+            (Way { host: nth, ip: Some(ip) }, way)
         };
-        let ways: Vec<Config> = found.map(|address| at(address.ip())).collect();
-        if ways.is_empty() { vec![host] } else { ways }
+        let ways: Vec<(Way, Config)> = found.map(|address| at(address.ip())).collect();
+        if ways.is_empty() { itself(host) } else { ways }
     }
 
     /// As they are written, unless the address says that the load is to be spread.
-    fn in_turn(&self, mut ways: Vec<Config>) -> Vec<Config> {
+    fn in_turn<T>(&self, mut ways: Vec<T>) -> Vec<T> {
         if self.is_random {
             let dice = RandomState::new();
             let mut nth = 0_u32;

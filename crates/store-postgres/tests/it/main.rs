@@ -8,6 +8,7 @@ mod connections;
 mod documents;
 mod frozen;
 mod gathered;
+mod hosts;
 mod instants;
 mod limits;
 mod listening;
