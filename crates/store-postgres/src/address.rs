@@ -113,6 +113,11 @@ pub fn check(url: &SecretString) -> Result<(), String> {
     Address::read(url).map(drop)
 }
 
+/// How long each of its ways in may take by an address's own word (`connect_timeout`), if it can be read and says so.
+pub fn connect_timeout(url: &SecretString) -> Option<Duration> {
+    Address::read(url).ok()?.config.get_connect_timeout().copied()
+}
+
 fn unreadable(place: &str, cause: String) -> StoreError {
     StoreError::Failed { place: place.to_owned(), attempted: READING, cause }
 }

@@ -67,7 +67,9 @@ use crate::gather::Gathered;
 use crate::listen::Listener;
 use crate::transaction::Tx;
 
-pub use address::{PARAMETERS, READING, check as check_address, is_postgres};
+pub use address::{
+    PARAMETERS, READING, check as check_address, connect_timeout as connect_timeout_of_address, is_postgres,
+};
 pub use open::{Listen, Migrate, OpenOptions, Statements, Times};
 pub use schema::{MAGIC, SCHEMA, migrate_down, migrate_up, migrations};
 

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use larder_sources::PullHow;
+use larder_store_postgres::connect_timeout_of_address;
 use serde::Serialize;
 
-use super::{Config, Origin, Setting, show_span};
+use super::{Config, Origin, Setting, StoreUrl, show_span};
 
 /// One setting, or one table of a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -71,6 +72,25 @@ impl Config {
         self.settings().into_iter().chain(lists).collect()
     }
 
+    /// The address may say it too, where it is not set.
+    fn connect_timeout(&self) -> Shown {
+        const KEY: &str = "store.connect_timeout";
+        let set = &self.store.server.connect_timeout;
+        let said = match &self.store.url.value {
+            StoreUrl::Postgres(url) if !set.is_set() => connect_timeout_of_address(url.address()),
+            _ => None,
+        };
+        match said {
+            Some(said) => Shown {
+                key: KEY.into(),
+                value: Some(show_span(said)),
+                origin: "store.url".to_owned(),
+                secret: false,
+            },
+            None => plain(KEY, set, |span| show_span(*span)),
+        }
+    }
+
     /// All settings with their origins, in the order that a file would have them.
     pub fn settings(&self) -> Vec<Shown> {
         let span = |span: &Duration| show_span(*span);
@@ -82,7 +102,7 @@ impl Config {
             plain("store.prepared", &server.prepared, ToString::to_string),
             optional("store.listen_url", server.listen_url.as_ref(), ToString::to_string),
             plain("store.pool_timeout", &server.pool_timeout, span),
-            plain("store.connect_timeout", &server.connect_timeout, span),
+            self.connect_timeout(),
             plain("store.statement_timeout", &server.statement_timeout, span),
             plain("github.api_url", &github.api_url, Clone::clone),
             optional("github.owner", github.owner.as_ref(), Clone::clone),

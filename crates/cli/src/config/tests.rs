@@ -347,6 +347,23 @@ fn how_a_server_is_spoken_to_can_be_said_in_the_words_that_others_use() {
 }
 
 #[test]
+fn how_long_connecting_may_take_is_shown_as_the_address_says_it_where_it_is_not_set() {
+    let shown = |world: &World| {
+        let all = world.load().unwrap().shown();
+        let one = all.into_iter().find(|one| one.key == "store.connect_timeout").unwrap();
+        (one.value.unwrap(), one.origin)
+    };
+    let own = |value: &str, origin: &str| (value.to_owned(), origin.to_owned());
+    let said = || World::new().var("DATABASE_URL", "postgres://u@db.example/x?connect_timeout=9");
+    assert_eq!(shown(&said()), own("9s", "store.url"));
+    let set = said().var("LARDER_STORE__CONNECT_TIMEOUT", "2s");
+    assert_eq!(shown(&set), own("2s", "env LARDER_STORE__CONNECT_TIMEOUT"));
+    for url in ["postgres://u@db.example/x", "postgres://u@db.example/x?connect_timeout=0"] {
+        assert_eq!(shown(&World::new().var("DATABASE_URL", url)), own("5s", "default"), "{url}");
+    }
+}
+
+#[test]
 fn an_address_to_listen_at_that_cannot_be_read_is_told_as_what_it_is() {
     let world = World::new()
         .var("LARDER_STORE__URL", "postgres://db/x")
