@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use larder_core::{Clock, Key, StoreError, Trigger};
-use larder_engine::{Engine, SystemClock};
+use larder_engine::{Engine, News, SystemClock};
 use larder_sources::{FilesWatch, ProjectsSource, Watch, WatchOptions};
+use tokio::sync::Notify;
+use tokio::sync::broadcast::error::RecvError;
 
 use crate::config::{ProjectsSection, Watching};
 
@@ -52,7 +54,12 @@ pub async fn watch(
     if let Err(error) = engine.learn().await {
         tracing::warn!(%error, "what projects there are could not be looked up");
     }
-    let mut watch = source.watch(options, Arc::new(SystemClock));
+    let watch = source.watch(options, Arc::new(SystemClock));
+    let all = || [engine.indexes_of(ProjectsSource::NAME), engine.keys_of(ProjectsSource::NAME)].concat();
+    tokio::join!(follow(&engine, watch, begun, warn), doubt_at_resets(&engine, all));
+}
+
+async fn follow(engine: &Engine, mut watch: Watch, begun: impl FnOnce(&Watch), warn: impl Fn(&str)) {
     let mut begun = Some(begun);
     let mut told = None;
     let mut roots = engine.indexes_of(ProjectsSource::NAME);
@@ -65,7 +72,7 @@ pub async fn watch(
                 Ok(_) => {
                     roots = now;
                     // What is held of the projects there is from before it went.
-                    mark(&engine, &engine.keys_of(ProjectsSource::NAME)).await;
+                    mark(engine, &engine.keys_of(ProjectsSource::NAME)).await;
                 }
                 Err(error) => tracing::warn!(%error, "what is configured could not be noted"),
             }
@@ -79,12 +86,17 @@ pub async fn watch(
         }
         told = trouble;
         tracing::debug!(entries = keys.len(), folders = watch.folders(), "folders changed");
-        mark(&engine, &keys).await;
+        mark(engine, &keys).await;
     }
 }
 
 /// Watches the files of marketplaces until it is dropped. One that nobody has asked for is left alone.
-pub async fn watch_files(engine: Engine, mut watch: FilesWatch) {
+pub async fn watch_files(engine: Engine, watch: FilesWatch) {
+    let files = watch.keys();
+    tokio::join!(follow_files(&engine, watch), doubt_at_resets(&engine, || files.clone()));
+}
+
+async fn follow_files(engine: &Engine, mut watch: FilesWatch) {
     let mut told = None;
     loop {
         let keys = watch.next().await;
@@ -93,14 +105,44 @@ pub async fn watch_files(engine: Engine, mut watch: FilesWatch) {
             tracing::warn!("{trouble}");
         }
         told = trouble;
-        let held = engine.store().lookup(&keys).await;
-        // Of what cannot be asked, doubt means that it was.
-        let is_unknown = |place: usize| held.as_ref().is_ok_and(|held| held[place].is_none());
-        let asked = keys.into_iter().enumerate().filter(|(place, _)| !is_unknown(*place));
-        let asked: Vec<Key> = asked.map(|(_, key)| key).collect();
+        let asked = asked(engine, keys).await;
         tracing::debug!(entries = asked.len(), "files of marketplaces changed");
-        mark(&engine, &asked).await;
+        mark(engine, &asked).await;
     }
+}
+
+/// Those of the entries that anybody has asked for.
+async fn asked(engine: &Engine, keys: Vec<Key>) -> Vec<Key> {
+    let held = engine.store().lookup(&keys).await;
+    // Of what cannot be asked, doubt means that it was.
+    let is_unknown = |place: usize| held.as_ref().is_ok_and(|held| held[place].is_none());
+    let asked = keys.into_iter().enumerate().filter(|(place, _)| !is_unknown(*place));
+    asked.map(|(_, key)| key).collect()
+}
+
+/// Marks entries due whenever it cannot be told what happened to the store: where an older copy was put in its
+/// place, what changed on disk since that was made, nobody will hear of again.
+async fn doubt_at_resets(engine: &Engine, keys: impl Fn() -> Vec<Key>) {
+    let (mut news, is_in_doubt) = (engine.news(), Notify::new());
+    let listen = async {
+        loop {
+            match news.recv().await {
+                Ok(News::Reset { .. }) | Err(RecvError::Lagged(_)) => is_in_doubt.notify_one(),
+                Ok(_) => {}
+                Err(RecvError::Closed) => return,
+            }
+        }
+    };
+    let mark_all = async {
+        loop {
+            is_in_doubt.notified().await;
+            if let Err(error) = engine.learn().await {
+                tracing::warn!(%error, "what projects there are could not be looked up");
+            }
+            mark(engine, &asked(engine, keys()).await).await;
+        }
+    };
+    tokio::join!(listen, mark_all);
 }
 
 /// Marks entries due, again and again if the store cannot be told: nobody else heard of it.

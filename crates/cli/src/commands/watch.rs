@@ -227,9 +227,10 @@ impl Doubted {
         let on = match news {
             Some(News::Changed(line)) => line.on,
             Some(News::Refreshed { line, .. }) => Subject::Entry(line.key),
-            // What is out of reach is followed from where it was left.
-            Some(News::Lost(_) | News::Found) => return,
-            Some(News::Reset { .. }) | None => Subject::All,
+            // What is out of reach is followed from where it was left; and where another copy of the store was put in
+            // its place, everything is looked at once more, and told of as it is: what the copy says is no change.
+            Some(News::Lost(_) | News::Found | News::Reset { .. }) => return,
+            None => Subject::All,
         };
         match on {
             Subject::Entry(key) if key.source() == ProjectsSource::NAME => {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -57,11 +58,16 @@ fn what_lies_on_disk_is_listed_counted_filtered_and_found() {
     assert_eq!(found["artifacts"].as_array().unwrap().len(), 0, "gone with its project");
 }
 
-/// What is held was fetched an hour earlier than it was.
-fn an_hour_passes(user: &User) {
+/// Where a user's database is.
+fn database(user: &User) -> PathBuf {
     let place = user.json(&["cache", "status"])["store"]["place"].as_str().unwrap().to_owned();
     let root = user.home().parent().unwrap().canonicalize().unwrap();
-    let file = rusqlite::Connection::open(place.replace("/root", root.to_str().unwrap())).unwrap();
+    place.replace("/root", root.to_str().unwrap()).into()
+}
+
+/// What is held was fetched an hour earlier than it was.
+fn an_hour_passes(user: &User) {
+    let file = rusqlite::Connection::open(database(user)).unwrap();
     file.execute("UPDATE entries SET fetched_at = fetched_at - 3600000", []).unwrap();
 }
 
@@ -447,4 +453,62 @@ fn a_project_of_the_folder_that_one_stands_in_is_known_by_its_id_to_whatever_tak
         user.ok(&["refresh", &key]);
         user.ok(&["show", &key, "--refresh"]);
     }
+}
+
+/// Copies a user's database, as whoever makes a backup does; where the copy is.
+pub(crate) fn back_up(user: &User) -> PathBuf {
+    user.wait_for_child();
+    let backup = user.home().join("backup.db");
+    let file = rusqlite::Connection::open(database(user)).unwrap();
+    file.execute("VACUUM INTO ?1", [backup.to_str().unwrap()]).unwrap();
+    backup
+}
+
+/// Puts the copy in the database's place, whoever uses it.
+pub(crate) fn restore(user: &User, backup: &Path) {
+    let database = database(user);
+    for end in ["-wal", "-shm"] {
+        // Whoever closed it last may have removed it.
+        let _ = std::fs::remove_file(format!("{}{end}", database.display()));
+    }
+    std::fs::rename(backup, &database).unwrap();
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_changed_since_a_backup_was_made_is_looked_at_again_when_it_is_restored_under_a_server() {
+    let user = User::new();
+    let skill = |said: &str| {
+        user.write("code/site/.claude/commands/deploy.md", &format!("---\ndescription: {said}\n---\n"));
+    };
+    let index = |said: &str| {
+        let plugin = format!(r#"{{"name": "tools", "source": "./tools", "description": "{said}"}}"#);
+        user.write("index.json", &format!(r#"{{"name": "own", "plugins": [{plugin}]}}"#));
+    };
+    user.write(
+        "larder.toml",
+        "[projects]\nroots = [\"code\"]\ndebounce = \"10ms\"\n\n\
+         [[marketplace]]\nname = \"own\"\nfile = \"index.json\"\n",
+    );
+    user.ok(&["config", "trust"]);
+    skill("first");
+    index("first");
+    let listed = |more: &[&str]| {
+        let lists = [&["artifacts"][..], &["artifacts", "--available"]];
+        lists.map(|list| user.json(&[list, more].concat())["artifacts"].to_string()).concat()
+    };
+    let held = || listed(&["--offline"]);
+    listed(&[]);
+    let backup = back_up(&user);
+    let serving = Serving::start(&user, &["serve"]);
+    skill("second");
+    index("second");
+    let is_new = || {
+        let held = held();
+        (held.matches("second").count() == 2 && !held.contains("first")).then_some(())
+    };
+    crate::fire::until("what was written is held", is_new);
+    restore(&user, &backup);
+    crate::fire::until("what the disk says is held again", is_new);
+    assert!(serving.stop().success());
 }

@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader, Lines};
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 
+use crate::folders::{back_up, restore};
 use crate::serving::Serving;
 use crate::world::User;
 
@@ -268,5 +269,22 @@ fn a_watch_outlives_its_store_being_away_and_tells_what_changed_meanwhile() {
         watch.says("note: the store can be asked again");
         assert_eq!(watch.next(), format!("added {skills_name} of atlas"));
     }
+    assert_eq!(watch.stop(), Vec::<String>::new());
+}
+
+#[test]
+fn what_a_backup_says_that_is_restored_under_a_watch_is_no_change() {
+    let user = user();
+    let backup = back_up(&user);
+    let mut watch = Watching::start(&user, &[]);
+    skill(&user, "atlas", "mapping", "Draws better maps");
+    assert_eq!(watch.next(), "edited mapping of atlas");
+    skill(&user, "borealis", "lights", "Looks");
+    assert_eq!(watch.next(), "added lights of borealis");
+    restore(&user, &backup);
+    skill(&user, "borealis", "lights", "Looks up");
+    assert_eq!(watch.next(), "edited lights of borealis");
+    skill(&user, "atlas", "mapping", "Draws the best maps");
+    assert_eq!(watch.next(), "edited mapping of atlas");
     assert_eq!(watch.stop(), Vec::<String>::new());
 }

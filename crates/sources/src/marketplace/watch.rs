@@ -54,6 +54,11 @@ impl FilesWatch {
         Some(FilesWatch { files, options, clock, ears, heard, missed })
     }
 
+    /// The entries of all of them.
+    pub fn keys(&self) -> Vec<Key> {
+        self.files.iter().map(|(_, key)| key.clone()).collect()
+    }
+
     /// Waits for the next changes, and answers the entries that want a look: never none.
     pub async fn next(&mut self) -> Vec<Key> {
         loop {
