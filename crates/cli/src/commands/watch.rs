@@ -310,19 +310,24 @@ impl Teller<'_> {
     }
 
     /// Tells what is other than before in one project.
-    fn compare(&mut self, key: &Key, found: Artifacts, at: Time) -> Result<(), Complaint> {
-        let before = self.known.insert(key.clone(), found).unwrap_or_default();
-        let found = &self.known[key];
-        for (id, artifact) in found {
-            match before.get(id) {
-                None => print("added", artifact, self.context, at)?,
-                Some(old) if old != artifact => print(word(old, artifact), artifact, self.context, at)?,
-                Some(_) => {}
+    fn compare(&mut self, key: &Key, mut found: Artifacts, at: Time) -> Result<(), Complaint> {
+        let before = self.known.remove(key).unwrap_or_default();
+        for (id, artifact) in &mut found {
+            let what = match before.get(id) {
+                None => Some("added"),
+                Some(old) => {
+                    keep_unread(old, artifact);
+                    word(old, artifact)
+                }
+            };
+            if let Some(what) = what {
+                print(what, artifact, self.context, at)?;
             }
         }
         for (_, gone) in before.iter().filter(|(id, _)| !found.contains_key(*id)) {
             print("removed", gone, self.context, at)?;
         }
+        self.known.insert(key.clone(), found);
         Ok(())
     }
 
@@ -342,15 +347,29 @@ fn is_chosen(key: &Key, only: &[Key]) -> bool {
     only.is_empty() || only.contains(key)
 }
 
-/// The most telling word for a change.
-fn word(old: &Artifact, new: &Artifact) -> &'static str {
+/// Of what was not read to its end (yet), what was known by its content stays: whether that is another is told when
+/// it was read.
+fn keep_unread(old: &Artifact, new: &mut Artifact) {
+    if new.content_hash.is_none() && !new.missing && old.content_hash.is_some() {
+        new.content_hash.clone_from(&old.content_hash);
+        (new.modified, new.outdated) = (old.modified, old.outdated);
+    }
+}
+
+/// The most telling word for a change; `None` = there is none that a person would call one, as where it became known
+/// what the content is.
+fn word(old: &Artifact, new: &Artifact) -> Option<&'static str> {
+    let is_known = old.content_hash.is_some() && new.content_hash.is_some();
     match () {
-        () if new.missing && !old.missing => "missing",
-        () if old.missing && !new.missing => "returned",
-        () if new.modified && !old.modified => "modified",
-        () if new.outdated && !old.outdated => "outdated",
-        () if new.content_hash != old.content_hash => "edited",
-        () => "changed",
+        () if new.missing && !old.missing => Some("missing"),
+        () if old.missing && !new.missing => Some("returned"),
+        () if new.modified && !old.modified => Some("modified"),
+        () if new.outdated && !old.outdated => Some("outdated"),
+        () if is_known && new.content_hash != old.content_hash => Some("edited"),
+        () => {
+            let is_another = *old != Artifact { content_hash: old.content_hash.clone(), ..new.clone() };
+            is_another.then_some("changed")
+        }
     }
 }
 
@@ -390,4 +409,52 @@ fn line(what: &str, artifact: &Artifact, screen: &Screen, at: Time) -> String {
     let marks = if marks.is_empty() || marks == what { String::new() } else { format!("  ({marks})") };
     let what = screen.paint(&format!("{what:8}"), tone);
     format!("{what}  {kind:7}  {}  {project}{marks}\n", screen.paint(&name, Tone::Strong))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_as(hash: Option<&str>) -> Artifact {
+        let mut artifact: Artifact = serde_json::from_str("{}").unwrap();
+        artifact.content_hash = hash.map(str::to_owned);
+        artifact
+    }
+
+    /// The words that are told as one look after the other finds it so.
+    fn told(looks: &[&Artifact]) -> Vec<&'static str> {
+        let mut known = looks[0].clone();
+        let words = looks[1..].iter().filter_map(|look| {
+            let mut new = (*look).clone();
+            keep_unread(&known, &mut new);
+            let word = word(&known, &new);
+            known = new;
+            word
+        });
+        words.collect()
+    }
+
+    #[test]
+    fn what_is_read_bit_by_bit_was_edited_by_nobody() {
+        let [unread, one, two] = [None, Some("1"), Some("2")].map(read_as);
+        for (looks, words) in [
+            (&[&unread, &one][..], &[][..]),
+            (&[&one, &unread, &one], &[]),
+            (&[&one, &two], &["edited"]),
+            (&[&one, &unread, &two], &["edited"]),
+        ] {
+            assert_eq!(told(looks), words, "{looks:?}");
+        }
+    }
+
+    #[test]
+    fn what_else_changed_is_told_whether_or_not_the_content_is_known() {
+        let [unread, one] = [None, Some("1")].map(read_as);
+        let renamed = Artifact { description: Some("Draws maps".to_owned()), ..one.clone() };
+        assert_eq!(told(&[&unread, &renamed, &one]), ["changed", "changed"]);
+        let modified = Artifact { modified: true, ..one.clone() };
+        assert_eq!(told(&[&unread, &modified, &unread, &modified]), ["modified"]);
+        let missing = Artifact { missing: true, ..unread.clone() };
+        assert_eq!(told(&[&one, &missing, &one]), ["missing", "returned"]);
+    }
 }
