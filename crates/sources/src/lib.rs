@@ -6,6 +6,7 @@ mod ears;
 mod files;
 pub mod github;
 mod marketplace;
+mod mounts;
 mod projects;
 mod trackers;
 mod waits;

@@ -15,6 +15,7 @@ use tokio::sync::mpsc::{Receiver, channel};
 use super::{MarketplaceConfig, MarketplaceFrom, MarketplaceSource};
 use crate::WatchOptions;
 use crate::ears::{Ears, Heard, Mouth};
+use crate::mounts::Mounts;
 
 /// What is heard before anybody listens; more than that is missed, and every file looked at.
 const HEARD_MAX: usize = 1_024;
@@ -29,6 +30,7 @@ pub struct FilesWatch {
     ears: Ears,
     heard: Receiver<Heard>,
     missed: Arc<AtomicBool>,
+    mounts: Mounts,
 }
 
 impl FilesWatch {
@@ -51,7 +53,7 @@ impl FilesWatch {
         let missed = Arc::new(AtomicBool::new(true));
         let mouth = Mouth { sender, missed: missed.clone() };
         let ears = Ears::new(mouth, options.poll, options.by_events);
-        Some(FilesWatch { files, options, clock, ears, heard, missed })
+        Some(FilesWatch { files, options, clock, ears, heard, missed, mounts: Mounts::listen() })
     }
 
     /// The entries of all of them.
@@ -70,6 +72,9 @@ impl FilesWatch {
             for path in &paths {
                 // The watch is on what was there, by whatever name it goes now.
                 self.ears.forget_below(path);
+            }
+            if is_missed {
+                self.ears.doubt();
             }
             // Watches are put first, then it is said what to look at: nothing falls between.
             paths.extend(self.ears.watch(&self.folders(), &AtomicBool::new(false)));
@@ -94,8 +99,17 @@ impl FilesWatch {
     /// Everything that comes until it is quiet.
     async fn batch(&mut self, paths: &mut BTreeSet<PathBuf>) {
         // Its sender lives in `ears`, as long as this does.
-        let Some(first) = self.heard.recv().await else { return std::future::pending().await };
-        self.take(first, paths);
+        tokio::select! {
+            biased;
+            Some(first) = self.heard.recv() => self.take(first, paths),
+            () = self.mounts.changed() => {
+                let files = &self.files;
+                if self.mounts.are_others(|place| concerns(files, place)) {
+                    self.missed.store(true, Ordering::Release);
+                }
+                return;
+            }
+        }
         let since = self.clock.now();
         loop {
             let quiet = self.clock.sleep(self.options.debounce);
@@ -113,14 +127,11 @@ impl FilesWatch {
     fn take(&self, heard: Heard, paths: &mut BTreeSet<PathBuf>) {
         match heard {
             // Other files of their folders are nobody's business.
-            Heard::Of(event) => paths.extend(event.paths.into_iter().filter(|path| self.concerns(path))),
+            Heard::Of(event) => {
+                paths.extend(event.paths.into_iter().filter(|path| concerns(&self.files, path)));
+            }
             Heard::Overflow => self.missed.store(true, Ordering::Release),
         }
-    }
-
-    /// Whether a path is a file's, or that of a folder above it.
-    fn concerns(&self, path: &Path) -> bool {
-        self.files.iter().any(|(file, _)| file.starts_with(path) || real(file).starts_with(path))
     }
 
     /// The folders to watch, by where they really are and by the names that lead there.
@@ -128,6 +139,11 @@ impl FilesWatch {
         let there = |path: &Path| path.ancestors().skip(1).find(|above| above.is_dir()).map(Path::to_owned);
         self.files.iter().flat_map(|(file, _)| [there(file), there(&real(file))]).flatten().collect()
     }
+}
+
+/// Whether a path is a file's, or that of a folder above it.
+fn concerns(files: &[(PathBuf, Key)], path: &Path) -> bool {
+    files.iter().any(|(file, _)| file.starts_with(path) || real(file).starts_with(path))
 }
 
 /// Where a file that is there really is.

@@ -17,6 +17,9 @@ use super::{PROJECTS_SOURCE, ProjectsConfig};
 pub(super) struct Index {
     /// The root, for people.
     pub(super) root: String,
+    /// The disk that it is on, by the system's number; `None` = that was not noted, or cannot be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) disk: Option<u64>,
     /// The projects below it, by path.
     pub(super) projects: Vec<Listed>,
 }

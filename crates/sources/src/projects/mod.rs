@@ -236,6 +236,18 @@ impl Source for ProjectsSource {
     }
 }
 
+/// The disk that a folder is on, by the system's number.
+#[cfg(unix)]
+fn disk_of(folder: &Path) -> Option<u64> {
+    use std::os::unix::fs::MetadataExt as _;
+    folder.metadata().ok().map(|about| about.dev())
+}
+
+#[cfg(not(unix))]
+fn disk_of(_folder: &Path) -> Option<u64> {
+    None
+}
+
 fn left(key: &Key) -> FetchError {
     FetchError::Local(format!("`{key}` was left without an answer"))
 }
@@ -360,11 +372,21 @@ impl Shared {
             }
             walk::walk(&root.path, &self.rules, &reach, &frame.patience)
         });
-        let walked = walked.map_err(|error| {
+        let mut walked = walked.map_err(|error| {
             let path = root.path.display();
             FetchError::Local(format!("the root {path} cannot be looked at: {error}"))
         })?;
         let before: Index = ask.body.as_ref().and_then(|body| body.decode().ok()).unwrap_or_default();
+        let mut disk = disk_of(&real);
+        if disk != before.disk
+            && before.disk.is_some()
+            && walked.projects.is_empty()
+            && !before.projects.is_empty()
+        {
+            // An empty mount point says nothing of what is on the disk that belongs there.
+            walked.miss_disk(&place::shown(root.path.as_os_str()), &ask.key);
+            disk = before.disk;
+        }
         let listed = |path: &Path, called| Listed::new(path, called, self.catalogue.machine());
         let mut projects: Vec<Listed> =
             walked.projects.into_iter().map(|(path, called)| listed(&path, called)).collect();
@@ -378,7 +400,7 @@ impl Shared {
         let cursor = if warnings.is_empty() { &nothing_wrong } else { stamp };
         let cursor = Some(cursor.clone()).filter(|_| !stamp.is_empty() && wrong.is_empty());
         warnings.extend(wrong);
-        let index = Index { root: place::shown(root.path.as_os_str()), projects };
+        let index = Index { root: place::shown(root.path.as_os_str()), disk, projects };
         if cursor.as_ref() == Some(&nothing_wrong) && ask.cursor == cursor && index == before {
             return Ok(Fetched::NotModified { ttl: None, cursor: None });
         }

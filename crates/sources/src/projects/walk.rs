@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ignore::{WalkBuilder, WalkState};
-use larder_core::Warning;
+use larder_core::{Key, Warning};
 use larder_domain::PROFILES;
 
 use super::content::warning;
@@ -229,6 +229,17 @@ impl Walked {
              projects are missing, and those that are gone are still listed"
         );
         self.warnings.push(warning(about, "too_many", message));
+    }
+
+    /// There is another disk than the one on which projects were found, and none on this.
+    pub(super) fn miss_disk(&mut self, root: &str, key: &Key) {
+        self.completely = false;
+        let message = format!(
+            "{root} is on another disk than when its projects were found, and none is there now, so they are still \
+             listed; if a disk belongs there, mount it, and if they are gone for good, `larder cache clear {key}` \
+             forgets them"
+        );
+        self.warnings.push(warning(root, "other_disk", message));
     }
 
     /// Something could not be looked at; `name` is a folder's own.

@@ -26,6 +26,7 @@ use tokio::sync::mpsc::{Receiver, channel};
 
 use super::{ProjectsSource, Shared, Stop};
 use crate::ears::{Ears, Heard, Mouth};
+use crate::mounts::Mounts;
 use batch::{Batch, Change, changes};
 use extent::Extent;
 use meaning::{Meanings, profiles};
@@ -75,6 +76,7 @@ pub struct Watch {
     ears: Arc<Mutex<Ears>>,
     heard: Receiver<Heard>,
     missed: Arc<AtomicBool>,
+    mounts: Mounts,
     places: Places,
     /// The catalogue's edition that the places were worked out by.
     edition: u64,
@@ -108,6 +110,7 @@ impl ProjectsSource {
             ears: Arc::new(Mutex::new(ears)),
             heard,
             missed,
+            mounts: Mounts::listen(),
             places: Places::default(),
             edition: 0,
             unexplained: BTreeSet::new(),
@@ -175,6 +178,11 @@ impl Watch {
                 biased;
                 () = hear(&mut self.heard, &self.places, &mut self.window, &*self.clock) => {}
                 () = shared.catalogue.changed(self.edition) => return Batch::default(),
+                () = self.mounts.changed() => {
+                    if self.mounts.are_others(|place| self.places.reach_to(place)) {
+                        self.missed.store(true, Ordering::Release);
+                    }
+                }
                 () = self.clock.sleep(due_in.unwrap_or(Duration::MAX)), if due_in.is_some() => {}
                 () = self.clock.sleep(look_in) => return Batch { missed: true, ..Batch::default() },
                 () = self.clock.sleep(away_in), if !self.places.away.is_empty() => {

@@ -178,6 +178,15 @@ impl Places {
         self.ways.iter().any(|way| way.names.iter().any(|name| name == path))
     }
 
+    /// Whether what is mounted on a place, or was, holds anything that is watched or awaited, or the way to it.
+    pub(super) fn reach_to(&self, place: &Path) -> bool {
+        let is_below = |folder: Option<&PathBuf>| folder.is_some_and(|folder| folder.starts_with(place));
+        is_below(self.folders.range(place.to_owned()..).next().map(|(folder, _)| folder))
+            || is_below(self.lookouts.range(place.to_owned()..).next())
+            || self.is_on_way(place)
+            || self.is_awaited(place)
+    }
+
     /// All that is to be watched.
     pub(super) fn watched(&self) -> BTreeSet<PathBuf> {
         self.folders.keys().chain(&self.lookouts).cloned().collect()

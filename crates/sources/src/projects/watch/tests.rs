@@ -36,7 +36,7 @@ fn source(dir: &Path, project: &Path) -> ProjectsSource {
     let config = ProjectsConfig { roots, ..ProjectsConfig::default() };
     let source = ProjectsSource::new(&config, &Policy::default(), || TimeZone::UTC).unwrap();
     let listed = vec![Listed::new(project, "work/kiln".to_owned(), "")];
-    let index = Index { root: "dev".to_owned(), projects: listed };
+    let index = Index { root: "dev".to_owned(), disk: None, projects: listed };
     let root = source.shared.catalogue.roots()[0].key.clone();
     source.shared.catalogue.learn(&root, Some(&Json::encode(&index).unwrap()));
     source

@@ -5,6 +5,8 @@ mod collections;
 mod finding;
 mod folder;
 mod ignoring;
+#[cfg(target_os = "linux")]
+mod mounting;
 mod noticed;
 #[cfg(target_os = "linux")]
 mod opened;

@@ -15,7 +15,7 @@ use larder_sources::{Watch, WatchOptions};
 
 use crate::projects::folder::Folder;
 
-struct RealClock;
+pub(crate) struct RealClock;
 
 #[async_trait]
 impl Clock for RealClock {
