@@ -233,13 +233,13 @@ impl Connections {
             None
         };
         let tx = Arc::new(self.begin(mode, nth).await.map_err(|fault| (fault, false))?);
+        let mut is_astray = false;
         let ended = match work(tx.clone()).await {
             Ok(done) => tx.commit().await.map(|()| done),
             Err(fault) => {
-                if fault.is_read_only() {
-                    // It may stand in for another, which is back.
-                    self.let_in.forget();
-                }
+                // It may stand in for another, which is back: neither this connection nor those that lie idle are
+                // used again.
+                is_astray = fault.is_read_only() && self.let_in.forget();
                 tx.roll_back(&fault).await;
                 Err(fault)
             }
@@ -247,6 +247,9 @@ impl Connections {
         let may_have_committed = !mode.may_be_repeated() && tx.may_have_committed();
         if let Some(tx) = Arc::into_inner(tx) {
             self.give_back(tx);
+        }
+        if is_astray {
+            self.pool.retain(|_, _| false);
         }
         ended.map_err(|fault| {
             let is_open = may_have_committed && !fault.came_before_commit();

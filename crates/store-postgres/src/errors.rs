@@ -152,6 +152,11 @@ impl Fault {
 /// What [`life::is_still`](crate::life::is_still) fails by where it is not: nothing else divides.
 const OF_ANOTHER_LIFE: &str = "22012";
 
+/// The same of an error that is not a store's yet.
+pub(crate) fn is_read_only(error: &tokio_postgres::Error) -> bool {
+    error.code().is_some_and(|code| code.code() == READ_ONLY)
+}
+
 /// A standby, or a session that may only read.
 const READ_ONLY: &str = "25006";
 

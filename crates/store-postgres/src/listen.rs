@@ -11,7 +11,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::address::Address;
 use crate::direct::Direct;
-use crate::errors::chain;
+use crate::errors::{chain, is_read_only};
 use crate::feed::CHANNEL;
 use crate::reach::{LetIn, Reach};
 
@@ -113,6 +113,9 @@ impl Ear {
             tokio::select! {
                 biased;
                 listening = &mut asked, if !is_listening => {
+                    if listening.as_ref().err().is_some_and(is_read_only) {
+                        self.reach.forget();
+                    }
                     listening?;
                     (is_listening, *has_listened) = (true, true);
                     *wait = WAIT_MIN;

@@ -31,9 +31,9 @@ struct Way {
 pub(crate) struct LetIn(Arc<Mutex<Option<Way>>>);
 
 impl LetIn {
-    /// The next who comes tries the ways as they are written.
-    pub(crate) fn forget(&self) {
-        *self.way() = None;
+    /// The next who comes tries the ways as they are written. Answers whether that is another way.
+    pub(crate) fn forget(&self) -> bool {
+        self.way().take().is_some()
     }
 
     fn way(&self) -> MutexGuard<'_, Option<Way>> {
@@ -83,6 +83,11 @@ impl Reach {
             }
         }
         Err(last)
+    }
+
+    /// The next connection tries the ways as they are written.
+    pub(crate) fn forget(&self) {
+        self.let_in.forget();
     }
 
     /// By the way that is remembered, if its host still has that address. One that fails is forgotten.

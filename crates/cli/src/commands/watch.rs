@@ -352,7 +352,11 @@ fn is_chosen(key: &Key, only: &[Key]) -> bool {
 fn keep_unread(old: &Artifact, new: &mut Artifact) {
     if new.content_hash.is_none() && !new.missing && old.content_hash.is_some() {
         new.content_hash.clone_from(&old.content_hash);
-        (new.modified, new.outdated) = (old.modified, old.outdated);
+        // With another record, or another upstream, they are judged anew.
+        let versions = |one: &Artifact| (one.deployed_version.clone(), one.upstream_version.clone());
+        if versions(old) == versions(new) {
+            (new.modified, new.outdated) = (old.modified, old.outdated);
+        }
     }
 }
 

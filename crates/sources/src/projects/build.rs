@@ -195,15 +195,13 @@ impl Build<'_> {
         let is_same = stamp.is_some() && stamp == known && !self.is_tried_again(&spotted.path);
         let disk = match (own.filter(|own| is_same && !own.missing), content) {
             (Some(own), _) => {
-                let told = self.scan.before.and_then(|before| before.told.get(&spotted.path));
-                for warning in told.into_iter().flatten() {
-                    self.tell(&spotted.path, warning.clone());
-                }
-                if left::was_too_slow(&self.known, &spotted.path) {
-                    self.is_too_slow(self.scan.before.and_then(|before| before.too_short));
-                }
+                self.tell_again(&spotted.path);
                 self.known.stamps.insert(spotted.path.clone(), stamp);
                 Some(own.on_disk())
+            }
+            (None, Ok(content)) if content.is_left() => {
+                self.leave(&spotted.path, known);
+                None
             }
             (None, Ok(content)) => self.read(spotted, content, stamp, own),
             (None, Err(_)) => {
@@ -212,12 +210,16 @@ impl Build<'_> {
             }
         };
         let record = named.record.map(|number| &records[number]);
-        let artifact = match (disk, own) {
+        let mut artifact = match (disk, own) {
             (Some(disk), _) => self.of(named.placed, Some(disk), record, held),
             // It is there and cannot be read: what was known of it stays.
             (None, Some(own)) => self.of(named.placed, Some(own.on_disk()), record, held),
             (None, None) => self.of(named.placed, Some(OnDisk::default()), record, None),
         };
+        if let (Some(own), Some(_)) = (own, self.left.last().filter(|left| **left == spotted.path)) {
+            // What is there now is not what the hash is of.
+            (artifact.modified, artifact.outdated) = (own.modified, own.outdated);
+        }
         self.push(id, artifact);
     }
 
@@ -313,7 +315,12 @@ impl Build<'_> {
         self.known.warned = digest(&warnings);
         if !self.left.is_empty() {
             let stalled = self.scan.before.map_or(0, |before| before.stalled);
-            self.known.stalled = if self.is_any_done { 0 } else { stalled.saturating_add(1) };
+            let had_its_share = self.scan.frame.patience.had_its_share(self.scan.began);
+            self.known.stalled = match (self.is_any_done, had_its_share) {
+                (true, _) => 0,
+                (false, true) => stalled.saturating_add(1),
+                (false, false) => stalled,
+            };
             self.known.left = self.left.iter().take(left::NAMED_MAX).cloned().collect();
         }
         let left = left::told(&self.left, self.known.stalled, &self.scan.frame.patience);

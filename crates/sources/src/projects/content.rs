@@ -10,7 +10,6 @@ use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 
 use aws_lc_rs::digest;
 use larder_core::{Time, Warning};
@@ -118,10 +117,15 @@ pub(super) enum Cut {
 }
 
 impl Content {
-    /// Looks at an artifact that is really at `real`, until it is to `stop`; `about` names it to people.
-    pub(super) fn look(real: &Path, about: &str, reach: &Reach, stop: &AtomicBool) -> io::Result<Content> {
+    /// Looks at an artifact that is really at `real`, as long as there is `patience`; `about` names it to people.
+    pub(super) fn look(
+        real: &Path,
+        about: &str,
+        reach: &Reach,
+        patience: &Patience<'_>,
+    ) -> io::Result<Content> {
         let meta = fs::symlink_metadata(real)?;
-        let mut look = Look::at(reach, about, stop);
+        let mut look = Look::at(reach, about, patience);
         if meta.is_dir() {
             look.above.insert(real.to_owned());
             look.folder(real, Path::new(""), 0);
@@ -132,6 +136,9 @@ impl Content {
             ));
         } else {
             return Err(io::Error::other("it is neither a file nor a folder"));
+        }
+        if look.is_late {
+            return Ok(Content::not_looked_at());
         }
         let Look { mut files, mut warnings, mut partly, has_links, folders, .. } = look;
         files.sort_by(|(a, _), (b, _)| a.name.components().cmp(b.name.components()));
@@ -177,6 +184,11 @@ impl Content {
         }
     }
 
+    /// Whether it is such a one.
+    pub(super) fn is_left(&self) -> bool {
+        self.sort == Sort::Left
+    }
+
     /// Whether the names of its files and folders say where all of it is.
     pub(super) fn is_plain(&self) -> bool {
         !self.has_links && !self.partly && self.warnings.is_empty()
@@ -201,7 +213,7 @@ impl Content {
     pub(super) fn read(&self, about: &str, buffer: &mut [u8], patience: &Patience<'_>) -> Read1 {
         let began = patience.now();
         let mut is_cut = !self.partly && patience.is_spent_at(began);
-        if self.sort == Sort::Left || (is_cut && patience.is_late()) {
+        if self.is_left() || (is_cut && patience.is_late()) {
             return Read1 { disk: None, warnings: Vec::new(), partly: true, cut: Some(Cut::Short) };
         }
         let mut hasher = digest::Context::new(&digest::SHA256);

@@ -302,8 +302,9 @@ impl Shared {
         let reach = self.reach();
         let hard_timeout =
             asks.iter().map(|ask| ask.definition.policy.hard_timeout).min().unwrap_or_default();
-        let patience = Patience::of(hard_timeout, &*self.time, stop);
         let upstreams = self.shelf.upstreams(&reach);
+        // From here on: whoever is looked at first has all of it.
+        let patience = Patience::of(hard_timeout, &*self.time, stop);
         let frame = Frame { reach: &reach, upstreams, zone: &self.zone, runtime, patience };
         let (roots, others): (Vec<&Ask>, Vec<&Ask>) =
             asks.iter().partition(|ask| self.catalogue.root(&ask.key).is_some());
@@ -341,7 +342,7 @@ impl Shared {
             FetchError::Local(format!("`{}` went from its root's list before it was looked at", ask.key))
         })?;
         let known = scan::known(ask);
-        if known.as_ref().is_some_and(|known| scan::is_still_so(&project, known, frame)) {
+        if known.as_ref().is_some_and(|known| scan::is_still_so(&project, ask, known, frame)) {
             return Ok(Fetched::NotModified { ttl: None, cursor: None });
         }
         let own_root = frame.reach.and(&project.root.canonicalize().unwrap_or_else(|_| project.root.clone()));
@@ -365,6 +366,8 @@ impl Shared {
         let nothing_wrong = format!("{stamp}{NOTHING_WRONG}");
         let is_well = !stamp.is_empty()
             && ask.cursor.as_ref().is_some_and(|cursor| cursor == stamp || *cursor == nothing_wrong);
+        // Before and after: a disk may come while one looks.
+        let disk_before = disk_of(&real);
         let walked = std::thread::scope(|scope| {
             if !is_well {
                 let upstreams = &frame.upstreams;
@@ -378,7 +381,7 @@ impl Shared {
         })?;
         let before: Index = ask.body.as_ref().and_then(|body| body.decode().ok()).unwrap_or_default();
         let mut disk = disk_of(&real);
-        if disk != before.disk
+        if (disk != before.disk || disk_before != before.disk)
             && before.disk.is_some()
             && walked.projects.is_empty()
             && !before.projects.is_empty()

@@ -73,10 +73,10 @@ impl<'a> Patience<'a> {
         self.until.is_some_and(|until| self.now().duration_since(until).is_ok_and(|by| by >= self.span / 4))
     }
 
-    /// Whether whoever began then had so much time that hardly more is to be had in another batch.
+    /// Whether whoever began then had all the time there is, but for a tenth.
     pub(super) fn had_its_share(&self, began: SystemTime) -> bool {
         let left = self.until.and_then(|until| until.duration_since(began).ok());
-        left.is_some_and(|left| left >= self.span / 2)
+        left.is_some_and(|left| left >= self.span / 10 * 9)
     }
 
     /// How long it lasts, for people.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use jiff::tz::TimeZone;
-use larder_core::{Ask, FetchError, Fetched, Warning};
+use larder_core::{Ask, FetchError, Fetched, Trigger, Warning};
 use larder_domain::{ArtifactType, PROFILES};
 use tokio::runtime::Handle;
 
@@ -23,9 +23,6 @@ use super::seen::Seen;
 use super::stamp::{Known, Stamp, Stamper};
 use super::upstreams::Upstreams;
 use super::{PROJECT_FILE, RECORDS_FILE};
-
-/// So many artifacts are looked at between two looks at the clock.
-const LOOKS: usize = 16;
 
 /// What scans of one batch have in common.
 pub(super) struct Frame<'a> {
@@ -43,12 +40,16 @@ pub(super) fn known(ask: &Ask) -> Option<Known> {
 }
 
 /// Whether a quick look proves that a full one would find what is known.
-pub(super) fn is_still_so(project: &Project, known: &Known, frame: &Frame<'_>) -> bool {
+pub(super) fn is_still_so(project: &Project, ask: &Ask, known: &Known, frame: &Frame<'_>) -> bool {
     let stamp = &frame.upstreams.stamp;
     !stamp.is_empty()
         && *stamp == known.upstream
-        && !known.may_be_read_within(frame.patience.span)
+        && !known.is_tried_again(frame.patience.span, is_by_hand(ask))
         && known.seen.as_ref().is_some_and(|seen| seen.is_still_so(&project.path))
+}
+
+fn is_by_hand(ask: &Ask) -> bool {
+    ask.trigger == Trigger::Manual
 }
 
 /// Scans a project.
@@ -70,7 +71,8 @@ pub(super) fn scan(
         return Err(FetchError::Local(format!("{} is not a folder any more", project.path.display())));
     }
     let reach = frame.reach.and(&project.path);
-    let scan = Scan { project, frame, reach: &reach, before, began };
+    let is_by_hand = is_by_hand(ask);
+    let scan = Scan { project, frame, reach: &reach, before, began, is_by_hand };
     let look = scan.look();
     if frame.patience.is_over() {
         // What was left out is not gone.
@@ -97,7 +99,9 @@ pub(super) struct Scan<'a> {
     /// What is known from the last look; `None` = this is the first.
     pub(super) before: Option<&'a Known>,
     /// When it began, by the time that files carry.
-    began: SystemTime,
+    pub(super) began: SystemTime,
+    /// Whether a person wants it.
+    pub(super) is_by_hand: bool,
 }
 
 /// What a look at everything brought, with nothing read.
@@ -116,12 +120,11 @@ impl Scan<'_> {
             spot(&self.project.path, root, profile, self.reach, self.frame.patience.stop, &mut sight);
         }
         self.spot_elsewhere(&mut sight);
-        let mut is_late = false;
-        let content = |(nth, spotted): (usize, &Spotted)| {
-            is_late = is_late || (nth % LOOKS == 0 && self.frame.patience.is_late());
-            if is_late { Ok(Content::not_looked_at()) } else { self.content(spotted) }
+        let patience = &self.frame.patience;
+        let content = |spotted: &Spotted| {
+            if patience.is_late() { Ok(Content::not_looked_at()) } else { self.content(spotted) }
         };
-        let contents = sight.spotted.iter().enumerate().map(content).collect();
+        let contents = sight.spotted.iter().map(content).collect();
         let mut stamper = Stamper::new();
         for file in self.inputs() {
             match fs::metadata(&file) {
@@ -134,7 +137,7 @@ impl Scan<'_> {
 
     /// Looks at the files of an artifact.
     pub(super) fn content(&self, spotted: &Spotted) -> io::Result<Content> {
-        Content::look(&spotted.real, &spotted.path, self.reach, self.frame.patience.stop)
+        Content::look(&spotted.real, &spotted.path, self.reach, &self.frame.patience)
     }
 
     /// What the next look can go by quickly, if this one met nothing that wants a full one.
@@ -237,7 +240,9 @@ impl Scan<'_> {
             // Collections that are too young have none, before and now.
             && !before.upstream.is_empty()
             && self.frame.upstreams.stamp == before.upstream
-            && !before.may_be_read_within(self.frame.patience.span)
+            && !before.is_tried_again(self.frame.patience.span, self.is_by_hand)
+            // Of that nothing was proven.
+            && before.left.is_empty()
             && now.iter().map(|(path, stamp)| (path, *stamp)).all(is_proven)
             && missing.iter().all(|(_, stamp)| stamp.is_none())
             && now.len() + missing.len() == before.stamps.len()

@@ -86,9 +86,11 @@ impl Known {
         serde_json::from_slice(&json).ok().filter(|known: &Known| known.edition == EDITION)
     }
 
-    /// Whether what could not be read in the time there was is to be tried again, now that there is so much.
-    pub(super) fn may_be_read_within(&self, span: Duration) -> bool {
-        self.too_short.is_some_and(|ms| span.as_millis() > u128::from(ms))
+    /// Whether what could not be read in the time there was is to be tried again: now that there is so much, or
+    /// since somebody wants it by hand, and once for that.
+    pub(super) fn is_tried_again(&self, span: Duration, is_by_hand: bool) -> bool {
+        let has_more = |ms: u64| span.as_millis() > u128::from(ms);
+        self.too_short.is_some_and(|ms| has_more(ms) || (is_by_hand && self.left.is_empty()))
     }
 
     /// As a cursor, packed: paths and names stand in it twice, once for what each artifact was, once for

@@ -10,10 +10,10 @@ use crate::projects::stamp::Stamp;
 impl Build<'_> {
     /// Whether an artifact that could not be read in the time there was is read now that there is more.
     pub(super) fn is_tried_again(&self, path: &str) -> bool {
-        let span = self.scan.frame.patience.span;
+        let (span, is_by_hand) = (self.scan.frame.patience.span, self.scan.is_by_hand);
         self.scan
             .before
-            .is_some_and(|before| before.may_be_read_within(span) && left::was_too_slow(before, path))
+            .is_some_and(|before| before.is_tried_again(span, is_by_hand) && left::was_too_slow(before, path))
     }
 
     /// Notes within how many milliseconds one cannot be read.
@@ -35,7 +35,9 @@ impl Build<'_> {
         for warning in read.warnings {
             self.tell(&spotted.path, warning);
         }
-        let is_slow = read.cut == Some(Cut::Slow);
+        // One bad moment proves nothing: what was left the last time came first, and so had all of it twice.
+        let was_left = self.scan.before.is_some_and(|before| before.left.contains(&spotted.path));
+        let is_slow = read.cut == Some(Cut::Slow) && was_left;
         if is_slow {
             self.tell(&spotted.path, left::too_slow(&spotted.path, patience));
             self.is_too_slow(u64::try_from(patience.span.as_millis()).ok());
@@ -51,5 +53,23 @@ impl Build<'_> {
             disk.content_hash = own.and_then(|own| own.content_hash.clone());
         }
         Some(disk)
+    }
+
+    /// Leaves an artifact for the next look, with all that was known of it.
+    pub(super) fn leave(&mut self, path: &str, stamp: Option<Stamp>) {
+        self.left.push(path.to_owned());
+        self.known.stamps.insert(path.to_owned(), Some(stamp.unwrap_or_else(Stamp::unproven)));
+        self.tell_again(path);
+    }
+
+    /// Tells what was told of it the last time.
+    pub(super) fn tell_again(&mut self, path: &str) {
+        let before = self.scan.before;
+        for warning in before.and_then(|before| before.told.get(path)).into_iter().flatten() {
+            self.tell(path, warning.clone());
+        }
+        if left::was_too_slow(&self.known, path) {
+            self.is_too_slow(before.and_then(|before| before.too_short));
+        }
     }
 }

@@ -4,11 +4,11 @@ use std::collections::HashSet;
 use std::fs::{self, DirEntry, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use larder_core::Warning;
 
 use super::{Entry, cannot_read, warning};
+use crate::projects::patience::Patience;
 use crate::projects::place::shown_path;
 use crate::projects::reach::{Led, Reach};
 use crate::projects::seen::{About, Met};
@@ -22,11 +22,16 @@ const DEPTH_MAX: usize = 32;
 /// … more that links lead to once more, each of whose names is part of the hash.
 const AGAIN_MAX: usize = 1_000;
 
+/// So many files are looked at between two looks at the clock.
+const LOOKS: usize = 256;
+
 /// A look below one folder.
 pub(super) struct Look<'a> {
     reach: &'a Reach,
     about: &'a str,
-    stop: &'a AtomicBool,
+    patience: &'a Patience<'a>,
+    /// Whether it was high time to come to an end before all was looked at.
+    pub(super) is_late: bool,
     pub(super) files: Vec<(Entry, Metadata)>,
     pub(super) warnings: Vec<Warning>,
     pub(super) partly: bool,
@@ -42,11 +47,12 @@ pub(super) struct Look<'a> {
 
 impl<'a> Look<'a> {
     /// Nothing is looked at yet; `about` names the artifact to people.
-    pub(super) fn at(reach: &'a Reach, about: &'a str, stop: &'a AtomicBool) -> Self {
+    pub(super) fn at(reach: &'a Reach, about: &'a str, patience: &'a Patience<'a>) -> Self {
         Look {
             reach,
             about,
-            stop,
+            patience,
+            is_late: false,
             files: Vec::new(),
             warnings: Vec::new(),
             partly: false,
@@ -67,8 +73,12 @@ impl<'a> Look<'a> {
         for entry in entries {
             let is_too_much =
                 self.files.len() >= FILES_MAX || self.folders.len() >= FOLDERS_MAX || self.again > AGAIN_MAX;
-            if is_too_much || depth >= DEPTH_MAX || self.stop.load(Ordering::Relaxed) {
+            if is_too_much || depth >= DEPTH_MAX || self.patience.is_over() {
                 return self.leave();
+            }
+            self.is_late = self.is_late || (self.files.len() % LOOKS == LOOKS - 1 && self.patience.is_late());
+            if self.is_late {
+                return;
             }
             match entry {
                 Ok(entry) => self.entry(&entry, &name.join(entry.file_name()), depth),

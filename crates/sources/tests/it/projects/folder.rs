@@ -26,6 +26,8 @@ pub(crate) struct Folder {
     pub(crate) held: BTreeMap<Key, Stored>,
     /// What the last refresh wrote: kinds, and the names of artifacts.
     pub(crate) upserts: Vec<String>,
+    /// Whether a person wants what is fetched.
+    pub(crate) is_by_hand: bool,
 }
 
 impl Folder {
@@ -39,7 +41,8 @@ impl Folder {
             collections: vec![real.join("skillmeat/collections"), real.join("skillmeat/collection")],
             ..ProjectsConfig::default()
         };
-        Folder { source: source(&config), config, dir, held: BTreeMap::new(), upserts: Vec::new() }
+        let (held, upserts) = (BTreeMap::new(), Vec::new());
+        Folder { source: source(&config), config, dir, held, upserts, is_by_hand: false }
     }
 
     /// Edits the configuration.
@@ -125,8 +128,12 @@ impl Folder {
 
     /// Finds the projects, all roots in one batch.
     pub(crate) async fn find_all_at_once(&mut self) {
-        let roots = self.source.indexes();
-        let asks: Vec<Ask> = roots.iter().map(|key| self.ask(key).0).collect();
+        self.fetch_all_at_once(&self.source.indexes()).await;
+    }
+
+    /// Fetches these, all in one batch.
+    pub(crate) async fn fetch_all_at_once(&mut self, keys: &[Key]) {
+        let asks: Vec<Ask> = keys.iter().map(|key| self.ask(key).0).collect();
         let answered = Arc::new(Mutex::new(Vec::new()));
         let told = answered.clone();
         let answers = Answers::new(move |key, result, _| told.lock().unwrap().push((key.clone(), result)));
@@ -162,7 +169,7 @@ impl Folder {
             cursor: before.entry.cursor.clone().filter(|_| comparable),
             body: before.entry.body.clone(),
             held: before.members.clone().into(),
-            trigger: Trigger::Watch,
+            trigger: if self.is_by_hand { Trigger::Manual } else { Trigger::Watch },
             priority: Priority::Schedule,
             deadline: Time::MAX,
         };

@@ -9,6 +9,7 @@ use larder_core::{Clock, Key, Policy, Time};
 use larder_testkit::VirtualClock;
 
 use crate::projects::folder::{Folder, codes};
+use crate::projects::scanning::{content_hash, record};
 
 /// A clock that moves on whenever it is looked at, as it does while files are read.
 struct Reading {
@@ -69,7 +70,9 @@ async fn a_project_that_takes_longer_to_read_than_there_is_time_for_is_read_bit_
         }
         let warnings = folder.warnings("kiln");
         assert_eq!(codes(&warnings), ["unfinished"]);
-        assert!(warnings[0].message.contains(&format!("and {} more", SKILLS - read - 1)), "{warnings:?}");
+        let others = SKILLS - read - 1;
+        let said = if others == 0 { String::new() } else { format!("and {others} more") };
+        assert!(warnings[0].message.contains(&said), "{warnings:?}");
         assert!(folder.is_unfinished("kiln"), "the next look comes at once");
     }
     assert!(folder.warnings("kiln").is_empty());
@@ -124,7 +127,7 @@ async fn what_is_written_all_the_time_keeps_nothing_waiting_that_was_left_before
     for number in 0..40 {
         folder.skill("kiln", &skill(number), "Fills forms");
     }
-    folder.go_by(&Policy::default(), Reading::by(Duration::from_secs(1)));
+    folder.go_by(&Policy::default(), Reading::by(Duration::from_millis(250)));
     let mut looks = 0;
     loop {
         folder.refresh().await;
@@ -201,6 +204,68 @@ async fn a_slow_root_takes_no_time_from_the_others() {
     assert_eq!(codes_of(&folder, &most), (Vec::new(), 0));
 }
 
+#[tokio::test]
+async fn projects_that_are_slow_to_read_keep_others_of_their_batch_waiting_but_not_for_good() {
+    let mut folder = Folder::new();
+    for number in 0..6 {
+        folder.skill(&format!("big{number}"), "aaa", "Is large");
+        let weights = format!("dev/big{number}/.claude/skills/aaa/weights.bin");
+        folder.write(&weights, &"w".repeat(20 << 20));
+        folder.skill(&format!("tiny{number}"), "pdf", "Fills forms");
+    }
+    folder.go_by(&Policy::default(), quick());
+    folder.find().await;
+    let mut left = folder.keys();
+    for rounds in 0.. {
+        assert!(rounds < 40, "there is no end to it: {left:?}");
+        folder.fetch_all_at_once(&left).await;
+        left.retain(|key| !folder.held[key].entry.pending.is_empty());
+        if left.is_empty() {
+            break;
+        }
+    }
+    for number in 0..6 {
+        assert!(folder.artifact(&format!("tiny{number}"), "pdf").content_hash.is_some());
+        assert_eq!(codes(&folder.warnings(&format!("big{number}"))), ["too_slow"]);
+    }
+}
+
+#[tokio::test]
+async fn what_was_too_slow_at_a_bad_moment_is_read_by_hand() {
+    let mut folder = with_a_large_one();
+    folder.go_by(&Policy::default(), quick());
+    refresh_until_finished(&mut folder).await;
+    assert_eq!(codes(&folder.warnings("kiln")), ["too_slow"]);
+    folder.go_by(&Policy::default(), Reading::by(Duration::from_millis(1)));
+    folder.refresh().await;
+    assert_eq!(codes(&folder.warnings("kiln")), ["too_slow"], "not by itself");
+    folder.is_by_hand = true;
+    folder.refresh().await;
+    assert!(folder.artifact("kiln", "aaa").content_hash.is_some());
+    assert!(folder.warnings("kiln").is_empty());
+}
+
+#[tokio::test]
+async fn nothing_is_said_of_what_is_there_as_long_as_it_is_not_read() {
+    let mut folder = with_a_large_one();
+    folder.refresh().await;
+    let hash = folder.artifact("kiln", "aaa").content_hash.unwrap();
+    let deployed = |hash: &str| record("aaa", "skill", "skills/aaa", &content_hash(&format!("{hash:0<64}")));
+    folder.write("dev/kiln/.claude/.skillmeat-deployed.toml", &deployed(&hash));
+    folder.refresh().await;
+    assert!(!folder.artifact("kiln", "aaa").modified, "it is what was deployed");
+    // Another version comes, with its record.
+    folder.write("dev/kiln/.claude/skills/aaa/weights.bin", &"W".repeat(20 << 20));
+    folder.write("dev/kiln/.claude/.skillmeat-deployed.toml", &deployed(&"ab".repeat(8)));
+    folder.go_by(&Policy::default(), quick());
+    folder.refresh().await;
+    assert!(folder.is_unfinished("kiln"));
+    assert!(!folder.artifact("kiln", "aaa").modified, "whether it is nobody knows");
+    folder.go_by(&Policy::default(), Reading::by(Duration::from_millis(1)));
+    folder.refresh().await;
+    assert!(folder.artifact("kiln", "aaa").modified, "it is something else");
+}
+
 fn with_a_large_one() -> Folder {
     let folder = Folder::new();
     folder.skill("kiln", "aaa", "Is large");
@@ -231,7 +296,7 @@ async fn what_there_is_no_time_to_look_at_is_known_by_its_name_and_not_tried_for
     for number in 0..80 {
         folder.skill("kiln", &format!("skill{number:02}"), "Fills forms");
     }
-    folder.go_by(&Policy::default(), Reading::by(Duration::from_secs(8)));
+    folder.go_by(&Policy::default(), Reading::by(Duration::from_millis(500)));
     refresh_until_finished(&mut folder).await;
     assert_eq!(folder.artifacts("kiln").len(), 80, "what is there is told");
     let warnings = folder.warnings("kiln");
